@@ -1,0 +1,3 @@
+//! One peer: ICE, DTLS and SRTP joined into a state machine without I/O.
+
+pub mod description;

@@ -1,0 +1,3 @@
+//! Bytes ↔ values. No state, no clock, no I/O, no allocation.
+
+pub mod codec;

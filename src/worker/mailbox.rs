@@ -1,0 +1,186 @@
+//! The messages between signalling and the workers: plain values over bounded channels.
+//!
+//! | Channel | Depth | When it is full |
+//! |---|---|---|
+//! | signalling → worker ([`Control`]) | [`limits::CONTROL_MESSAGES_MAX`] | the request is refused (503, `Retry-After`); `Close`, `Route` and `Shutdown` wait |
+//! | worker → signalling ([`Notice`]) | [`limits::NOTICES_MAX`] | the worker keeps it and tries again next round; it never blocks |
+
+use crate::limits;
+use crate::net::Waker;
+use crate::session::description::{Description, IceCredentials};
+
+/// Names a session on every core and in the operator's reports (not the secret in its URL).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// Names a stream while anyone publishes it, plays it or waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamId(pub u64);
+
+/// Index of a worker, 0 to `WORKERS_MAX - 1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerIndex(pub u16);
+
+/// From signalling to a worker.
+#[derive(Debug)]
+pub enum Control {
+    /// Serve this peer from now on.
+    Open(Box<OpenSession>),
+    /// New credentials on both sides (RFC 8445 §9); the old ones work until the new pair is validated.
+    RestartIce {
+        /// Which session.
+        session: SessionId,
+        /// The credentials this node offered in its answer.
+        local_ice: IceCredentials,
+        /// The credentials of the peer's new offer.
+        remote_ice: IceCredentials,
+    },
+    /// End the session: BYE, DTLS close, forget it. Answered by [`Notice::Ended`].
+    Close {
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// Where a stream comes from and which workers have viewers of it. Sent to the workers concerned whenever it changes.
+    Route {
+        /// Which stream.
+        stream: StreamId,
+        /// The publisher's worker, while there is a publisher.
+        origin: Option<WorkerIndex>,
+        /// Workers with at least one viewer, the origin's own worker among them where it has one.
+        audience: Vec<WorkerIndex>,
+    },
+    /// Tell the present state; the reply channel is bounded to one.
+    Report(flume::Sender<Box<crate::worker::report::WorkerReport>>),
+    /// End all sessions properly, then the thread.
+    Shutdown,
+}
+
+/// All a worker needs to serve one peer.
+#[derive(Debug)]
+pub struct OpenSession {
+    /// Its name.
+    pub session: SessionId,
+    /// The stream it publishes or plays.
+    pub stream: StreamId,
+    /// That stream's name, for reports.
+    pub stream_name: String,
+    /// This node's credentials towards the peer; the ufrag carries the worker's index ([`crate::placement`]).
+    pub local_ice: IceCredentials,
+    /// What was agreed.
+    pub description: Description,
+    /// Told once the worker serves it or has refused it.
+    pub reply: flume::Sender<Result<(), OpenRefused>>,
+}
+
+/// Why a worker refused a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRefused {
+    /// It has as many sessions as it may.
+    Full,
+    /// It is ending.
+    ShuttingDown,
+}
+
+/// From a worker to signalling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// DTLS finished and the fingerprint matched.
+    Connected {
+        /// Which session.
+        session: SessionId,
+    },
+    /// The session is gone and its memory released.
+    Ended {
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A viewer negotiated nothing that fits what is published: no media of that kind will flow to it.
+    NothingFits {
+        /// Which viewer.
+        session: SessionId,
+        /// What is published, as `video/H264 profile-level-id=640028`.
+        published: String,
+    },
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EndReason {
+    /// `DELETE` or the SDK's leave.
+    Left,
+    /// The peer closed DTLS.
+    PeerClosed,
+    /// Nothing authenticated came for [`limits::SESSION_SILENCE_MAX`].
+    TimedOut,
+    /// ICE and DTLS were not finished within [`limits::SESSION_SETUP_MAX`].
+    NeverConnected,
+    /// The certificate's hash is not the one in the SDP.
+    FingerprintMismatch,
+    /// DTLS failed for another reason.
+    DtlsFailed,
+    /// The node is ending.
+    ShuttingDown,
+    /// An operator ended it.
+    Operator,
+}
+
+impl EndReason {
+    /// The name in metrics, logs and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::PeerClosed => "peer_closed",
+            Self::TimedOut => "timed_out",
+            Self::NeverConnected => "never_connected",
+            Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::DtlsFailed => "dtls_failed",
+            Self::ShuttingDown => "shutting_down",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Signalling's end of one worker's control channel: sends and wakes.
+#[derive(Clone, Debug)]
+pub struct WorkerHandle {
+    /// Which worker.
+    pub index: WorkerIndex,
+    /// UDP port of all its sockets.
+    pub media_port: u16,
+    sender: flume::Sender<Control>,
+    waker: Waker,
+}
+
+impl WorkerHandle {
+    /// A handle and the worker's end of the channel.
+    #[must_use]
+    pub fn new(index: WorkerIndex, media_port: u16, waker: Waker) -> (Self, flume::Receiver<Control>) {
+        let (sender, receiver) = flume::bounded(limits::CONTROL_MESSAGES_MAX);
+        (Self { index, media_port, sender, waker }, receiver)
+    }
+
+    /// Sends without waiting; gives the message back when the mailbox is full or the worker is gone.
+    ///
+    /// # Errors
+    /// The message.
+    pub fn try_send(&self, message: Control) -> Result<(), Control> {
+        self.sender.try_send(message).map_err(flume::TrySendError::into_inner)?;
+        self.waker.wake();
+        Ok(())
+    }
+
+    /// Sends and waits for room; only for messages that must not be lost.
+    ///
+    /// # Errors
+    /// The message, when the worker is gone.
+    pub async fn send(&self, message: Control) -> Result<(), Control> {
+        self.sender.send_async(message).await.map_err(flume::SendError::into_inner)?;
+        self.waker.wake();
+        Ok(())
+    }
+}

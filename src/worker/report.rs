@@ -1,0 +1,133 @@
+//! What a worker tells about itself when asked: cumulative counters only, so that a lost report costs freshness
+//! and nothing else. `GET /api/v1/node` and `/metrics` are made from it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Packets and bytes in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of UDP payload.
+    pub bytes: u64,
+}
+
+/// One worker's state.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct WorkerReport {
+    /// Its index.
+    pub worker: u16,
+    /// The core it is pinned to.
+    pub core: u16,
+    /// Its UDP port.
+    pub media_port: u16,
+    /// `uring` or `mmsg`.
+    pub io: &'static str,
+    /// CPU time of its thread in nanoseconds.
+    pub cpu_time_ns: u64,
+    /// Time since it started in nanoseconds.
+    pub uptime_ns: u64,
+    /// Rounds of its loop.
+    pub rounds: u64,
+    /// Share of the last second it was busy, in thousandths.
+    pub busy_permille: u32,
+    /// Received.
+    pub received: Traffic,
+    /// Sent, retransmissions included.
+    pub sent: Traffic,
+    /// Media packets sealed and sent to viewers.
+    pub forwarded: Traffic,
+    /// Packets sent again on request.
+    pub retransmitted: Traffic,
+    /// Messages handed to the kernel (a train is one).
+    pub messages_sent: u64,
+    /// Segments handed to the kernel.
+    pub segments_sent: u64,
+    /// `segments_sent / messages_sent`.
+    pub segments_per_message: f64,
+    /// Lane records sent to other workers.
+    pub lane_packets_sent: u64,
+    /// Lane records received from other workers.
+    pub lane_packets_received: u64,
+    /// Sessions opened since the start.
+    pub joins: u64,
+    /// Sessions that finished DTLS since the start.
+    pub connected: u64,
+    /// Sessions ended since the start, by reason.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// What was dropped or refused, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Streams this worker publishes or plays.
+    pub streams: Vec<StreamReport>,
+    /// Its sessions.
+    pub sessions: Vec<SessionReport>,
+}
+
+/// One stream on one worker.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StreamReport {
+    /// Its name.
+    pub name: String,
+    /// Whether its publisher's session is on this worker.
+    pub origin: bool,
+    /// Viewers on this worker.
+    pub viewers: u64,
+    /// Encodings.
+    pub encodings: Vec<EncodingReport>,
+}
+
+/// One encoding (track and rid) of a stream on one worker.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct EncodingReport {
+    /// `audio` or `video`.
+    pub kind: &'static str,
+    /// As `H264`.
+    pub codec: &'static str,
+    /// From the publisher or the lane into the packet ring.
+    pub stored: Traffic,
+    /// Out of the packet ring to viewers of this worker.
+    pub forwarded: Traffic,
+    /// Key frames stored.
+    pub key_frames: u64,
+    /// Key frames asked of the publisher.
+    pub key_frame_requests: u64,
+    /// Packets the uplink lost and never recovered.
+    pub lost: u64,
+    /// Packets the uplink lost and recovered by retransmission.
+    pub recovered: u64,
+    /// Bytes of the packet ring.
+    pub ring_bytes: u64,
+}
+
+/// One session.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SessionReport {
+    /// Its number.
+    pub session: u64,
+    /// `publish` or `play`.
+    pub direction: &'static str,
+    /// The stream's name.
+    pub stream: String,
+    /// `new`, `checking`, `handshaking` or `connected`.
+    pub state: &'static str,
+    /// DTLS version, as `1.3`; empty before.
+    pub dtls_version: &'static str,
+    /// SRTP profile; empty before.
+    pub srtp_profile: &'static str,
+    /// Received and authenticated.
+    pub received: Traffic,
+    /// Sent, retransmissions included.
+    pub sent: Traffic,
+    /// Sent again on request.
+    pub retransmitted: Traffic,
+    /// NACKed sequence numbers received from a viewer.
+    pub nacks_received: u64,
+    /// Packets that failed authentication or replay checks.
+    pub rejected: u64,
+    /// Round-trip time from receiver reports in microseconds; zero before one is known.
+    pub rtt_us: u64,
+    /// Fraction lost in the last receiver report, in 1/256.
+    pub fraction_lost: u8,
+}
