@@ -1,3 +1,31 @@
-//! Bytes ↔ values. No state, no clock, no I/O, no allocation.
+//! Bytes ↔ values: the formats of the wire and nothing else.
+//!
+//! Everything here is a pure function of its arguments: no state, no clock, no I/O, no allocation. Parsers borrow
+//! from the datagram and check every length once, at the start, so that the accessors cannot fail. Writers fill a
+//! caller's `&mut [u8]` and return how many bytes they wrote, or `None` when the value does not fit (the buffer is
+//! then in no particular state).
+//!
+//! Not here: what a value *means* to a session or a stream. Whether a STUN check is expected, a sequence number is
+//! fresh or a report is plausible is decided above.
+//!
+//! All of this reads bytes that an attacker chose, so the lints below forbid what could panic or wrap by accident.
+#![warn(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
 pub mod codec;
+mod cursor;
+pub mod demux;
+// pub mod rtcp;
+pub mod rtp;
+pub mod rtp_extension;
+pub mod sequence;
+pub mod stun;
