@@ -24,7 +24,7 @@
 pub mod codec;
 mod cursor;
 pub mod demux;
-// pub mod rtcp;
+pub mod rtcp;
 pub mod rtp;
 pub mod rtp_extension;
 pub mod sequence;
