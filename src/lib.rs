@@ -4,6 +4,7 @@
 
 pub mod limits;
 pub mod net;
+pub mod relay;
 pub mod session;
 pub mod time;
 pub mod wire;

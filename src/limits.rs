@@ -84,3 +84,159 @@ pub const LOCKED_MEMORY_BYTES_MIN: u64 = 512 * 1024;
 const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
 const _: () = assert!(SOCKETS_PER_WORKER_MAX <= 1 << u8::BITS);
 const _: () = assert!(RECEIVE_BUFFER_BYTES.is_multiple_of(64));
+/// Bytes a packet ring starts with: two key frames of a 2.5 Mbit/s stream.
+pub const RING_BYTES_INITIAL: usize = 128 * 1024;
+
+/// Bytes of a video encoding's packet ring: 2 s at 16 Mbit/s. Full: the oldest packet goes.
+pub const VIDEO_RING_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Packets of a video encoding's packet ring: 2 s at 2,000 packets a second. Full: the oldest packet goes.
+pub const VIDEO_RING_PACKETS_MAX: usize = 4_096;
+
+/// Bytes of an audio encoding's packet ring. Full: the oldest packet goes.
+pub const AUDIO_RING_BYTES_MAX: usize = 128 * 1024;
+
+/// Packets of an audio encoding's packet ring: 5 s of 20 ms packets. Full: the oldest packet goes.
+pub const AUDIO_RING_PACKETS_MAX: usize = 256;
+
+/// History a packet ring grows for: browsers stop asking for a packet after about a second.
+pub const RING_HISTORY: Duration = Duration::from_secs(2);
+
+/// Bytes of the header extension block on a viewer's packets: four of header and a MID of 16. Longer: left out.
+pub const EXTENSION_BLOCK_BYTES_MAX: usize = 24;
+
+/// Rewriting segments kept per subscription. Full: the oldest goes, what it sent is not repeated any more.
+pub const REWRITING_SEGMENTS_MAX: usize = 4;
+
+/// A cursor whose next packet is older than this skips to the newest key frame (audio: to the newest packet).
+pub const CURSOR_LAG_MAX: Duration = Duration::from_secs(1);
+
+/// Shortest time between two key-frame requests to a publisher, and the time after which one is repeated.
+pub const KEY_FRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Padding that is worth it to make two fragments equal.
+pub const PADDING_BYTES_MAX: usize = 16;
+
+/// A viewer that joins starts at a key frame already in the ring when it is no older than this; else it waits for a
+/// new one. Older would be seen as delay: receivers take the first frame's arrival as the measure of lateness.
+pub const KEY_FRAME_AGE_MAX: Duration = Duration::from_millis(400);
+
+/// Missing packets of one uplink source that are remembered and asked for. Full: the oldest is given up.
+pub const NACK_GAPS_MAX: usize = 512;
+
+/// A gap younger than this may be reordering.
+pub const NACK_GRACE: Duration = Duration::from_millis(10);
+
+/// Shortest pause between two requests for the same packet; the round-trip time where it is longer.
+pub const NACK_REPEAT_MIN: Duration = Duration::from_millis(20);
+
+/// A gap older than this is given up: its frame's time has passed.
+pub const NACK_AGE_MAX: Duration = Duration::from_millis(1_500);
+
+/// Pause between two transport-wide feedback packets.
+pub const TRANSPORT_FEEDBACK_INTERVAL: Duration = Duration::from_millis(60);
+
+/// Packets one transport-wide feedback speaks of: its chunks and deltas fit one datagram (2 bytes each at worst).
+pub const TRANSPORT_FEEDBACK_PACKETS_MAX: usize = 400;
+
+/// Arrivals remembered until the next feedback. Full: further packets are not reported.
+pub const TRANSPORT_ARRIVALS_MAX: usize = 2_048;
+
+/// Shifts of a track's numbers remembered for late packets. Full: the oldest goes.
+pub const NUMBERING_SHIFTS_MAX: usize = 16;
+
+/// Bytes of one parameter set that is kept. Longer: not kept.
+pub const PARAMETER_SET_BYTES_MAX: usize = 512;
+
+/// Parameter sets kept per track. Full: further kinds are not kept.
+pub const PARAMETER_SETS_MAX: usize = 8;
+
+/// Sources (SSRCs) a track may have. Full: the oldest binding goes.
+pub const SOURCES_PER_TRACK_MAX: usize = 8;
+
+/// Pause between two receiver reports to a publisher (RFC 3550 §6.2, reduced minimum).
+pub const RECEIVER_REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
+
+/// The round-trip time before one is measured.
+pub const RTT_ASSUMED: Duration = Duration::from_millis(50);
+
+/// Validated paths of one session. Full: the one checked longest ago goes, never the selected one.
+pub const PATHS_PER_SESSION_MAX: usize = 8;
+
+/// Bytes of a binding response: header, mapped address, integrity, fingerprint, an error with its reason.
+pub const STUN_REPLY_BYTES_MAX: usize = 256;
+
+/// Bytes SRTCP adds at most: the index and the longest tag.
+pub const SRTCP_OVERHEAD_BYTES_MAX: usize = 4 + 16;
+
+/// Bytes of all lanes into one worker together. Many workers: smaller lanes.
+pub const LANES_BYTES_TOTAL: usize = 8 * 1024 * 1024;
+
+/// Bytes of one lane: 1 s of a 8 Mbit/s stream. Full: the record is dropped and counted.
+pub const LANE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of one lane on a machine with very many cores.
+pub const LANE_BYTES_MIN: usize = 128 * 1024;
+
+/// Requests from other workers waiting for one worker. Full: the request is dropped, counted, and repeated later.
+pub const UPSTREAM_MESSAGES_MAX: usize = 4_096;
+
+const _: () = assert!(LANE_BYTES_MIN > 64 * DATAGRAM_IN_BYTES_MAX);
+
+/// Datagrams taken in one round. More wait in the kernel for the next round.
+pub const DATAGRAMS_PER_ROUND_MAX: usize = 128;
+
+/// Timers served in one round. More come in the next round.
+pub const TIMERS_PER_ROUND_MAX: usize = 64;
+
+/// Control messages taken in one round. More come in the next round.
+pub const CONTROL_PER_ROUND_MAX: usize = 16;
+
+/// Records taken from one lane in one round. More come in the next round.
+pub const LANE_RECORDS_PER_ROUND_MAX: usize = 256;
+
+/// Binding requests without credentials answered per second and worker. More: not answered, counted.
+pub const PLAIN_BINDINGS_PER_SECOND_MAX: u32 = 1_000;
+
+/// Pause before a notice that signalling had no room for is tried again.
+pub const NOTICE_RETRY: Duration = Duration::from_millis(5);
+
+/// Time over which a worker's load is averaged.
+pub const LOAD_WINDOW: Duration = Duration::from_millis(200);
+
+/// Packets sent to one viewer in one visit of a cursor. More come at its next visit.
+pub const PACKETS_PER_VISIT_MAX: usize = 16;
+
+/// Bytes sent from one video encoding before the next one's turn. More come at its next turn.
+pub const BYTES_PER_TURN_MAX: usize = 64 * 1024;
+
+/// Requests for packets to be sent again that wait on one worker. Full: the request is dropped, counted; the viewer
+/// asks again.
+pub const RETRANSMISSIONS_WAITING_MAX: usize = 16_384;
+
+/// Packets sent again in one round. More come in the next round.
+pub const RETRANSMISSIONS_PER_ROUND_MAX: usize = 128;
+
+/// Bytes per second one viewer may have sent again. Used up: its requests are dropped, counted.
+pub const RETRANSMISSION_BYTES_PER_SECOND_MAX: i64 = 1_000_000;
+
+/// Pause between two sender reports to a viewer.
+pub const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
+
+/// Tracks of one session: one audio, one video. More in an offer: refused by port 0.
+pub const TRACKS_PER_SESSION_MAX: usize = 2;
+
+/// Packets in one compound RTCP packet that are looked at. More: the rest is dropped, counted.
+pub const RTCP_PACKETS_PER_COMPOUND_MAX: usize = 32;
+
+/// Sequence numbers in one NACK packet, in and out. More: the rest is asked for in the next one.
+pub const NACKS_PER_PACKET_MAX: usize = 128;
+
+/// Above this share of busy time, video waits for its frame's end: trains are worth more than the wait.
+pub const HOLD_ABOVE_BUSY_PERMILLE: u32 = 500;
+
+/// An audio packet older than this is not what a viewer starts with.
+pub const AUDIO_START_AGE_MAX: Duration = Duration::from_millis(100);
+
+/// Pause before looking again whether the publisher has told its clock.
+pub const SENDER_REPORT_RETRY: Duration = Duration::from_millis(200);

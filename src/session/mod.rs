@@ -1,3 +1,18 @@
 //! One peer: ICE, DTLS and SRTP joined into a state machine without I/O.
+//!
+//! ```text
+//!        new ──valid ICE check──▶ checking ──DTLS flights──▶ connected ──close alert, silence, close()──▶ ended
+//! ```
+//!
+//! The rule that ties it together: nothing but STUN is accepted from a path that no valid check came from, and no
+//! key is used before the peer's certificate matched its fingerprint. A session knows nothing of streams; the
+//! worker joins the two.
+//!
+//! It names [`crate::net::batch`] for its plain data (paths and slots to write into), which does no I/O.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+pub mod codec_match;
 pub mod description;
+mod peer;
+
+pub use peer::{Inbound, Rejected, Session, SessionEvent, SessionState};

@@ -1,4 +1,33 @@
 //! One pinned core: the synchronous worker that joins sessions and streams, and its event loop.
+//!
+//! A packet's way, one file after the other:
+//!
+//! | Step | File |
+//! |---|---|
+//! | wait for datagrams, mail or a deadline; one round after the other | [`event_loop`] |
+//! | a datagram finds its session and is opened in place | `inbound` |
+//! | the publisher's packet is stored once and goes to the other workers | `publisher`, [`lane`] |
+//! | cursors are visited; headers written, payloads sealed into trains | `egress` |
+//! | a viewer's feedback: retransmissions, key-frame requests; sender reports | `viewer` |
+//! | control messages, routes, reports | `control`, [`report`] |
+//!
+//! Nothing in a worker is shared: what reaches it from outside comes through [`mailbox`] and [`lane`].
 
+mod control;
+mod counters;
+mod egress;
+pub mod event_loop;
+pub mod flow_table;
+mod inbound;
+pub mod lane;
 pub mod mailbox;
+pub mod peer;
+mod publisher;
 pub mod report;
+mod reporting;
+pub mod stream;
+pub mod timers;
+mod viewer;
+mod worker;
+
+pub use worker::{Worker, WorkerConfig, WallClock};

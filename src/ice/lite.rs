@@ -1,0 +1,335 @@
+//! The lite agent of one session.
+
+use std::net::SocketAddr;
+
+use crate::limits;
+use crate::net::Path;
+use crate::session::description::IceCredentials;
+use crate::time::Timestamp;
+use crate::wire::stun::{StunClass, StunMessage, StunWriter};
+
+/// What an accepted check changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckOutcome {
+    /// Length of the reply written.
+    pub reply_len: usize,
+    /// The path was not validated before.
+    pub validated: bool,
+    /// A path that fell out of the table to make room.
+    pub evicted: Option<Path>,
+    /// Media goes to another path from now on.
+    pub selected: bool,
+}
+
+/// Why a check was not answered with success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CheckRefused {
+    /// The USERNAME is not this session's two fragments (RFC 8445 §7.2.2).
+    Username,
+    /// MESSAGE-INTEGRITY is missing or wrong.
+    Integrity,
+    /// FINGERPRINT is wrong.
+    Fingerprint,
+    /// It is no binding request.
+    NotARequest,
+    /// The peer says it is controlled as well: answered with 487 (RFC 8445 §7.3.1.1). Holds the reply's length.
+    RoleConflict(usize),
+    /// An attribute that must be understood is not: answered with 420. Holds the reply's length.
+    UnknownAttribute(usize),
+    /// The reply did not fit.
+    NoRoom,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Validated {
+    path: Path,
+    last_check: Timestamp,
+}
+
+/// Which pair of credentials a check used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Generation {
+    Current,
+    Previous,
+}
+
+/// A lite agent: credentials, validated paths and the selected one.
+#[derive(Debug)]
+pub struct IceLite {
+    local: IceCredentials,
+    remote: IceCredentials,
+    /// Before an ICE restart; they work until a check with the new ones nominates (RFC 8445 §9).
+    previous: Option<(IceCredentials, IceCredentials)>,
+    validated: Vec<Validated>,
+    selected: Option<Path>,
+    nominated: bool,
+}
+
+impl IceLite {
+    /// An agent that has seen no check yet.
+    #[must_use]
+    pub fn new(local: IceCredentials, remote: IceCredentials) -> Self {
+        Self { local, remote, previous: None, validated: Vec::new(), selected: None, nominated: false }
+    }
+
+    /// Takes a path as validated and selected without a check, for benches and simulated viewers.
+    #[cfg(any(test, feature = "peer"))]
+    pub fn adopt(&mut self, path: Path, now: Timestamp) {
+        self.validate(&path, now);
+        self.selected = Some(path);
+    }
+
+    /// This node's present user fragment.
+    #[must_use]
+    pub fn local_ufrag(&self) -> &str {
+        &self.local.ufrag
+    }
+
+    /// The user fragment before the last restart, while it still works.
+    #[must_use]
+    pub fn previous_ufrag(&self) -> Option<&str> {
+        self.previous.as_ref().map(|(local, _)| local.ufrag.as_str())
+    }
+
+    /// New credentials on both sides; the present ones work until the new pair nominates. Returns the user fragment
+    /// that stops working now, when a restart before this one had not finished.
+    pub fn restart(&mut self, local: IceCredentials, remote: IceCredentials) -> Option<String> {
+        let before = (std::mem::replace(&mut self.local, local), std::mem::replace(&mut self.remote, remote));
+        self.nominated = false;
+        self.previous.replace(before).map(|(local, _)| local.ufrag)
+    }
+
+    /// Where media goes: the nominated path, before a nomination the first validated one.
+    #[must_use]
+    pub fn selected(&self) -> Option<&Path> {
+        self.selected.as_ref()
+    }
+
+    /// Whether a check validated this path: nothing but STUN is accepted from any other.
+    #[must_use]
+    pub fn is_validated(&self, path: &Path) -> bool {
+        self.validated.iter().any(|validated| validated.path == *path)
+    }
+
+    /// The validated paths.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.validated.iter().map(|validated| &validated.path)
+    }
+
+    /// Checks and answers a binding request (RFC 8445 §7.3); the reply is written at the start of `out`.
+    ///
+    /// # Errors
+    /// Why it was refused; some refusals come with a reply.
+    pub fn handle_check(
+        &mut self,
+        message: &StunMessage<'_>,
+        path: &Path,
+        now: Timestamp,
+        out: &mut [u8],
+    ) -> Result<CheckOutcome, CheckRefused> {
+        if message.class() != StunClass::Request || !message.is_binding() {
+            return Err(CheckRefused::NotARequest);
+        }
+        if message.fingerprint_valid() == Some(false) {
+            return Err(CheckRefused::Fingerprint);
+        }
+        let username = message.username().ok_or(CheckRefused::Username)?;
+        let generation = self.generation_of(username).ok_or(CheckRefused::Username)?;
+        let password = match (generation, &self.previous) {
+            (Generation::Previous, Some((local, _))) => local.password.as_bytes(),
+            _ => self.local.password.as_bytes(),
+        };
+        if !message.verify_integrity(password) {
+            return Err(CheckRefused::Integrity);
+        }
+        // Only now is the sender known to hold the password: errors before this point get no reply.
+        if message.unknown_comprehension_required().next().is_some() {
+            let len = StunWriter::binding_error(out, message.transaction_id())
+                .error_code(420, "Unknown Attribute")
+                .unknown_attributes(message.unknown_comprehension_required())
+                .integrity(password)
+                .fingerprint()
+                .finish();
+            return Err(len.map_or(CheckRefused::NoRoom, CheckRefused::UnknownAttribute));
+        }
+        if message.ice_controlled().is_some() {
+            let len = StunWriter::binding_error(out, message.transaction_id())
+                .error_code(487, "Role Conflict")
+                .integrity(password)
+                .fingerprint()
+                .finish();
+            return Err(len.map_or(CheckRefused::NoRoom, CheckRefused::RoleConflict));
+        }
+        let reply_len = StunWriter::binding_success(out, message.transaction_id())
+            .xor_mapped_address(unmapped(path.remote))
+            .integrity(password)
+            .fingerprint()
+            .finish()
+            .ok_or(CheckRefused::NoRoom)?;
+        let (validated, evicted) = self.validate(path, now);
+        let selected = self.select(path, generation, message.use_candidate());
+        Ok(CheckOutcome { reply_len, validated, evicted, selected })
+    }
+
+    fn generation_of(&self, username: &[u8]) -> Option<Generation> {
+        let matches = |local: &IceCredentials, remote: &IceCredentials| {
+            username
+                .strip_prefix(local.ufrag.as_bytes())
+                .and_then(|rest| rest.strip_prefix(b":"))
+                .is_some_and(|rest| rest == remote.ufrag.as_bytes())
+        };
+        if matches(&self.local, &self.remote) {
+            return Some(Generation::Current);
+        }
+        let (local, remote) = self.previous.as_ref()?;
+        matches(local, remote).then_some(Generation::Previous)
+    }
+
+    fn validate(&mut self, path: &Path, now: Timestamp) -> (bool, Option<Path>) {
+        if let Some(known) = self.validated.iter_mut().find(|validated| validated.path == *path) {
+            known.last_check = now;
+            return (false, None);
+        }
+        let mut evicted = None;
+        if self.validated.len() >= limits::PATHS_PER_SESSION_MAX {
+            let selected = self.selected;
+            let oldest = self
+                .validated
+                .iter()
+                .enumerate()
+                .filter(|(_, validated)| Some(validated.path) != selected)
+                .min_by_key(|(_, validated)| validated.last_check)
+                .map(|(index, _)| index);
+            evicted = oldest.map(|index| self.validated.swap_remove(index).path);
+        }
+        self.validated.push(Validated { path: *path, last_check: now });
+        (true, evicted)
+    }
+
+    fn select(&mut self, path: &Path, generation: Generation, use_candidate: bool) -> bool {
+        let nominates = use_candidate && (generation == Generation::Current || self.previous.is_none());
+        if nominates {
+            self.nominated = true;
+        }
+        // Before the new credentials nominate, the old pair may still move.
+        let may_select = nominates || self.selected.is_none() || (use_candidate && !self.nominated);
+        if !may_select || self.selected == Some(*path) {
+            return false;
+        }
+        self.selected = Some(*path);
+        true
+    }
+
+    /// After a nomination with the new credentials: the user fragment that no longer works, once.
+    pub fn retire_previous(&mut self) -> Option<String> {
+        if !self.nominated {
+            return None;
+        }
+        self.previous.take().map(|(local, _)| local.ufrag)
+    }
+}
+
+/// An IPv4 address that a dual-stack socket shows as IPv6, in its own form.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(name: &str) -> IceCredentials {
+        IceCredentials { ufrag: format!("{name}ufrag"), password: format!("{name}-password-of-24-letters") }
+    }
+
+    fn path(port: u16) -> Path {
+        Path::to(SocketAddr::from(([192, 0, 2, 1], port)))
+    }
+
+    fn request(username: &str, password: &str, use_candidate: bool) -> Vec<u8> {
+        let mut out = [0; 256];
+        let mut writer = StunWriter::binding_request(&mut out, &[7; 12]).username(username.as_bytes()).priority(1).ice_controlling(9);
+        if use_candidate {
+            writer = writer.use_candidate();
+        }
+        let len = writer.integrity(password.as_bytes()).fingerprint().finish().unwrap();
+        out[..len].to_vec()
+    }
+
+    fn check(agent: &mut IceLite, bytes: &[u8], path: &Path) -> Result<CheckOutcome, CheckRefused> {
+        let mut out = [0; 256];
+        agent.handle_check(&StunMessage::parse(bytes).unwrap(), path, Timestamp::ZERO, &mut out)
+    }
+
+    fn agent() -> IceLite {
+        IceLite::new(credentials("local"), credentials("remote"))
+    }
+
+    const USERNAME: &str = "localufrag:remoteufrag";
+    const PASSWORD: &str = "local-password-of-24-letters";
+
+    #[test]
+    fn a_check_validates_its_path_and_the_first_is_used_until_one_is_nominated() {
+        let mut agent = agent();
+        let outcome = check(&mut agent, &request(USERNAME, PASSWORD, false), &path(1)).unwrap();
+        assert!(outcome.validated && outcome.selected);
+        let outcome = check(&mut agent, &request(USERNAME, PASSWORD, false), &path(2)).unwrap();
+        assert!(outcome.validated && !outcome.selected);
+        assert!(check(&mut agent, &request(USERNAME, PASSWORD, true), &path(2)).unwrap().selected);
+        assert_eq!(agent.selected(), Some(&path(2)));
+        // A plain keep-alive on another path does not move media back.
+        assert!(!check(&mut agent, &request(USERNAME, PASSWORD, false), &path(1)).unwrap().selected);
+        // The peer's address changes: it nominates the new one.
+        assert!(check(&mut agent, &request(USERNAME, PASSWORD, true), &path(3)).unwrap().selected);
+    }
+
+    #[test]
+    fn forged_checks_are_refused_and_change_nothing() {
+        let mut agent = agent();
+        assert_eq!(check(&mut agent, &request(USERNAME, "wrong", true), &path(1)), Err(CheckRefused::Integrity));
+        assert_eq!(check(&mut agent, &request("localufrag:x", PASSWORD, true), &path(1)), Err(CheckRefused::Username));
+        assert_eq!(check(&mut agent, &request("localufrag", PASSWORD, true), &path(1)), Err(CheckRefused::Username));
+        let mut broken = request(USERNAME, PASSWORD, true);
+        *broken.last_mut().unwrap() ^= 1;
+        assert_eq!(check(&mut agent, &broken, &path(1)), Err(CheckRefused::Fingerprint));
+        assert!(agent.selected().is_none() && !agent.is_validated(&path(1)));
+    }
+
+    #[test]
+    fn after_a_restart_both_credentials_work_until_the_new_pair_nominates() {
+        let mut agent = agent();
+        check(&mut agent, &request(USERNAME, PASSWORD, true), &path(1)).unwrap();
+        agent.restart(credentials("new"), credentials("newremote"));
+        assert!(check(&mut agent, &request(USERNAME, PASSWORD, true), &path(1)).is_ok());
+        assert!(agent.retire_previous().is_none());
+        let new = request("newufrag:newremoteufrag", "new-password-of-24-letters", true);
+        assert!(check(&mut agent, &new, &path(5)).unwrap().selected);
+        assert_eq!(agent.retire_previous().as_deref(), Some("localufrag"));
+        assert_eq!(check(&mut agent, &request(USERNAME, PASSWORD, true), &path(1)), Err(CheckRefused::Username));
+    }
+
+    #[test]
+    fn a_controlled_peer_is_told_of_the_role_conflict() {
+        let mut agent = agent();
+        let mut out = [0; 256];
+        let len = StunWriter::binding_request(&mut out, &[1; 12])
+            .username(USERNAME.as_bytes())
+            .ice_controlled(3)
+            .integrity(PASSWORD.as_bytes())
+            .fingerprint()
+            .finish()
+            .unwrap();
+        assert!(matches!(check(&mut agent, &out[..len], &path(1)), Err(CheckRefused::RoleConflict(_))));
+    }
+
+    #[test]
+    fn paths_are_bounded_and_the_selected_one_stays() {
+        let mut agent = agent();
+        check(&mut agent, &request(USERNAME, PASSWORD, true), &path(1)).unwrap();
+        for port in 2..100 {
+            check(&mut agent, &request(USERNAME, PASSWORD, false), &path(port)).unwrap();
+        }
+        assert_eq!(agent.paths().count(), limits::PATHS_PER_SESSION_MAX);
+        assert!(agent.is_validated(&path(1)));
+    }
+}

@@ -1,0 +1,281 @@
+//! One encoding of a stream (a track, later a track and rid) on one worker: its packets, its clock, and who of this
+//! worker's viewers is to be visited.
+//!
+//! The same on the publisher's worker and on every other: there it is fed by the uplink, here by the lane.
+
+use crate::limits;
+use crate::relay::fan_out::FanOut;
+use crate::relay::key_frame::KeyFrameRequests;
+use crate::relay::packet_ring::{NotStored, PacketInfo, PacketRing};
+use crate::relay::record::{MediaRecord, PublishedCodec};
+use crate::relay::sender_clock::SenderClock;
+use crate::relay::timeline::{Incarnation, Timeline};
+use crate::session::description::MediaKind;
+use crate::time::{NtpTime, Timestamp};
+
+/// An encoding and its subscribers, named by `K`.
+#[derive(Debug)]
+pub struct Encoding<K> {
+    kind: MediaKind,
+    codec: Option<PublishedCodec>,
+    /// Counts changes of `codec`; a subscription that saw another number looks again.
+    codec_generation: u32,
+    /// Packets before this position are of the codec before.
+    codec_from: u64,
+    timeline: Timeline,
+    /// The packets.
+    pub ring: PacketRing,
+    /// The subscribers.
+    pub fan_out: FanOut<K>,
+    /// Requests this worker makes on behalf of its viewers.
+    pub requests: KeyFrameRequests,
+    clock: Option<SenderClock>,
+    /// The frame in progress: its timestamp and first position.
+    frame: Option<(u32, u64)>,
+    key_frame_timestamp: Option<u32>,
+    /// Positions below this one may be sent.
+    released: u64,
+    held_since: Option<Timestamp>,
+    /// Key frames stored.
+    pub key_frames: u64,
+    /// Packets stored.
+    pub stored_packets: u64,
+    /// Their payload bytes.
+    pub stored_bytes: u64,
+    /// Packets sent to viewers.
+    pub forwarded_packets: u64,
+    /// Their bytes on the wire.
+    pub forwarded_bytes: u64,
+    /// Packets not stored because they were there already or too old.
+    pub duplicates: u64,
+}
+
+impl<K: Copy + PartialEq> Encoding<K> {
+    /// An encoding of which nothing is known but its kind.
+    #[must_use]
+    pub fn new(kind: MediaKind) -> Self {
+        let (packets, bytes, clock_rate_hz) = match kind {
+            MediaKind::Audio => (limits::AUDIO_RING_PACKETS_MAX, limits::AUDIO_RING_BYTES_MAX, 48_000),
+            MediaKind::Video => (limits::VIDEO_RING_PACKETS_MAX, limits::VIDEO_RING_BYTES_MAX, 90_000),
+        };
+        Self {
+            kind,
+            codec: None,
+            codec_generation: 0,
+            codec_from: 0,
+            timeline: Timeline::new(clock_rate_hz),
+            ring: PacketRing::new(packets, bytes),
+            fan_out: FanOut::default(),
+            requests: KeyFrameRequests::default(),
+            clock: None,
+            frame: None,
+            key_frame_timestamp: None,
+            released: 0,
+            held_since: None,
+            key_frames: 0,
+            stored_packets: 0,
+            stored_bytes: 0,
+            forwarded_packets: 0,
+            forwarded_bytes: 0,
+            duplicates: 0,
+        }
+    }
+
+    /// Audio or video.
+    #[must_use]
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// What is published, once known.
+    #[must_use]
+    pub fn codec(&self) -> Option<&PublishedCodec> {
+        self.codec.as_ref()
+    }
+
+    /// Changes when [`Self::codec`] does.
+    #[must_use]
+    pub fn codec_generation(&self) -> u32 {
+        self.codec_generation
+    }
+
+    /// The first position encoded as [`Self::codec`] says.
+    #[must_use]
+    pub fn codec_from(&self) -> u64 {
+        self.codec_from
+    }
+
+    /// What follows is encoded so. Subscribers find out at their next visit.
+    pub fn set_codec(&mut self, codec: PublishedCodec) {
+        if self.codec == Some(codec) {
+            return;
+        }
+        self.codec = Some(codec);
+        self.codec_generation += 1;
+        self.codec_from = self.ring.head();
+        self.fan_out.wake_all();
+    }
+
+    /// Stores a packet and readies who waits for it.
+    ///
+    /// # Errors
+    /// It is here already, or no place on the timeline is left for it.
+    pub fn store(&mut self, record: &MediaRecord<'_>) -> Result<u64, NotStored> {
+        let placed = self.timeline.place(record.incarnation, record.sequence, record.timestamp, record.arrival);
+        let Some((sequence, timestamp, opened)) = placed else {
+            self.duplicates += 1;
+            return Err(NotStored::TooOld);
+        };
+        if opened {
+            // The old reports speak of other numbers.
+            self.clock = None;
+            self.frame = None;
+        }
+        let info = PacketInfo {
+            sequence,
+            timestamp,
+            arrival: record.arrival,
+            marker: record.marker,
+            key_frame: record.key_frame,
+            padding: record.padding,
+        };
+        let position = self.ring.store(info, record.payload).inspect_err(|_| self.duplicates += 1)?;
+        self.stored_packets += 1;
+        self.stored_bytes += record.payload.len() as u64;
+        if self.frame.is_none_or(|(current, _)| current != timestamp) {
+            self.frame = Some((timestamp, position));
+        }
+        if record.key_frame && self.key_frame_timestamp != Some(timestamp) {
+            self.key_frame_began(timestamp, position);
+        }
+        self.held_since.get_or_insert(record.arrival);
+        Ok(position)
+    }
+
+    fn key_frame_began(&mut self, timestamp: u32, position: u64) {
+        // The frame may have begun before the packet that tells: parameter sets come first.
+        let start = self.frame.filter(|&(current, _)| current == timestamp).map_or(position, |(_, start)| start);
+        self.key_frame_timestamp = Some(timestamp);
+        self.key_frames += 1;
+        self.ring.set_key_frame(start);
+        self.requests.key_frame_began();
+        self.fan_out.key_frame_began();
+    }
+
+    /// Lets cursors move up to the head, or, while `hold` is given, only past the last complete frame until the
+    /// held packets are that old. Returns when to ask again.
+    pub fn release(&mut self, hold: Option<std::time::Duration>, now: Timestamp) -> Option<Timestamp> {
+        let head = self.ring.head();
+        if self.released == head {
+            self.held_since = None;
+            return None;
+        }
+        if let Some(hold) = hold
+            && self.kind == MediaKind::Video
+            && !self.ring.get(head - 1).is_some_and(|(info, _)| info.marker)
+            && let Some(since) = self.held_since
+            && now.since(since) < hold
+        {
+            return Some(since + hold);
+        }
+        self.released = head;
+        self.held_since = None;
+        self.fan_out.head_moved();
+        None
+    }
+
+    /// Positions below this one may be sent.
+    #[must_use]
+    pub fn released(&self) -> u64 {
+        self.released
+    }
+
+    /// The publisher's pair of wall-clock time and RTP timestamp.
+    pub fn set_clock(&mut self, incarnation: Incarnation, ntp: NtpTime, timestamp: u32, arrival: Timestamp) {
+        if let Some(timestamp) = self.timeline.shift_timestamp(incarnation, timestamp) {
+            self.clock = Some(SenderClock { ntp, timestamp, arrival, clock_rate_hz: self.timeline.clock_rate_hz() });
+        }
+    }
+
+    /// The newest such pair; `None` until the publisher has sent a sender report.
+    #[must_use]
+    pub fn clock(&self) -> Option<&SenderClock> {
+        self.clock.as_ref()
+    }
+
+    /// Where a viewer that comes now starts: a key frame fresh enough to start with, else `None`.
+    #[must_use]
+    pub fn fresh_key_frame(&self, now: Timestamp) -> Option<(u64, u64)> {
+        let position = self.ring.key_frame().filter(|&position| position >= self.codec_from)?;
+        let (info, _) = self.ring.get(position)?;
+        (now.since(info.arrival) <= limits::KEY_FRAME_AGE_MAX).then_some((position, info.sequence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::description::CodecFormat;
+    use crate::wire::codec::Codec;
+    use std::time::Duration;
+
+    fn record(sequence: u64, timestamp: u32, ms: u64, key_frame: bool, marker: bool) -> MediaRecord<'static> {
+        MediaRecord {
+            incarnation: Incarnation(1),
+            sequence,
+            timestamp,
+            arrival: Timestamp::from_millis(ms),
+            marker,
+            key_frame,
+            padding: 0,
+            payload: &[1, 2, 3],
+        }
+    }
+
+    #[test]
+    fn a_key_frame_begins_with_the_parameter_sets_before_it() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.store(&record(1, 0, 0, false, true)).unwrap();
+        let parameter_sets = encoding.store(&record(2, 3_000, 33, false, false)).unwrap();
+        encoding.fan_out.add_waiting(9);
+        encoding.store(&record(3, 3_000, 33, true, false)).unwrap();
+        encoding.store(&record(4, 3_000, 33, true, true)).unwrap();
+        assert_eq!(encoding.ring.key_frame(), Some(parameter_sets));
+        assert_eq!(encoding.key_frames, 1);
+        assert_eq!(encoding.fan_out.next(), Some(9));
+    }
+
+    #[test]
+    fn video_is_held_for_its_marker_but_no_longer_than_asked() {
+        let hold = Some(Duration::from_millis(5));
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.store(&record(1, 0, 10, false, false)).unwrap();
+        let due = encoding.release(hold, Timestamp::from_millis(11)).unwrap();
+        assert_eq!((due, encoding.released()), (Timestamp::from_millis(15), 0));
+        encoding.store(&record(2, 0, 12, false, true)).unwrap();
+        assert_eq!(encoding.release(hold, Timestamp::from_millis(12)), None);
+        assert_eq!(encoding.released(), 2);
+        encoding.store(&record(3, 3_000, 40, false, false)).unwrap();
+        assert_eq!(encoding.release(hold, Timestamp::from_millis(45)), None);
+        assert_eq!(encoding.released(), 3);
+    }
+
+    #[test]
+    fn audio_is_never_held() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Audio);
+        encoding.store(&record(1, 0, 10, false, false)).unwrap();
+        assert_eq!(encoding.release(Some(Duration::from_millis(5)), Timestamp::from_millis(10)), None);
+        assert_eq!(encoding.released(), 1);
+    }
+
+    #[test]
+    fn a_change_of_codec_makes_everyone_look_again() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.store(&record(1, 0, 0, true, true)).unwrap();
+        encoding.fan_out.add_waiting(1);
+        let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
+        encoding.set_codec(codec);
+        assert_eq!(encoding.fan_out.next(), Some(1));
+        assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
+    }
+}

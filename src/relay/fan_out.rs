@@ -1,0 +1,158 @@
+//! Who of an encoding's viewers must be visited next: ready sets instead of walks.
+//!
+//! Every subscriber is in exactly one of three places:
+//! - `waiting`: it needs a key frame before anything can be sent to it;
+//! - `idle`: its cursor is at the head, there is nothing to send;
+//! - `ready`: its cursor is behind the head.
+//!
+//! A new packet moves all of `idle` to `ready` without touching a subscriber. A visit takes one from the front of
+//! `ready`, sends a bounded run, and puts it back at the end while it is still behind: so one that lags delays
+//! nobody, and trains grow by themselves when visits are rare. Leaving is lazy: a key that no longer resolves is
+//! dropped when it is met.
+
+use std::collections::VecDeque;
+
+/// Where a visited subscriber goes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterVisit {
+    /// Its cursor reached the head.
+    CaughtUp,
+    /// It sent its share and has more.
+    Behind,
+    /// It must wait for a key frame.
+    NeedsKeyFrame,
+    /// It left, or plays nothing of this encoding any more.
+    Gone,
+}
+
+/// The subscribers of one encoding on one worker, by what they wait for.
+#[derive(Debug)]
+pub struct FanOut<K> {
+    waiting: Vec<K>,
+    idle: Vec<K>,
+    ready: VecDeque<K>,
+}
+
+impl<K> Default for FanOut<K> {
+    fn default() -> Self {
+        Self { waiting: Vec::new(), idle: Vec::new(), ready: VecDeque::new() }
+    }
+}
+
+impl<K: Copy + PartialEq> FanOut<K> {
+    /// Adds one that has something to send or will find out at its visit.
+    pub fn add_ready(&mut self, key: K) {
+        self.ready.push_back(key);
+    }
+
+    /// Adds one that waits for a key frame.
+    pub fn add_waiting(&mut self, key: K) {
+        self.waiting.push(key);
+    }
+
+    /// Whether a visit is due.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether anyone waits for a key frame.
+    #[must_use]
+    pub fn anyone_waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The head moved: everyone who had caught up is behind again.
+    pub fn head_moved(&mut self) {
+        self.ready.extend(self.idle.drain(..));
+    }
+
+    /// A key frame begins: everyone who waited for one is ready.
+    pub fn key_frame_began(&mut self) {
+        self.ready.extend(self.waiting.drain(..));
+    }
+
+    /// The next to visit; give the answer to [`Self::visited`].
+    pub fn next(&mut self) -> Option<K> {
+        self.ready.pop_front()
+    }
+
+    /// Files a visited subscriber.
+    pub fn visited(&mut self, key: K, outcome: AfterVisit) {
+        match outcome {
+            AfterVisit::CaughtUp => self.idle.push(key),
+            AfterVisit::Behind => self.ready.push_back(key),
+            AfterVisit::NeedsKeyFrame => self.waiting.push(key),
+            AfterVisit::Gone => {}
+        }
+    }
+
+    /// Everyone becomes ready, for instance because the codec changed and each must look again.
+    pub fn wake_all(&mut self) {
+        self.head_moved();
+        self.key_frame_began();
+    }
+
+    /// Takes a subscriber out. Walks the sets: for leaving, not for the packet path.
+    pub fn remove(&mut self, key: K) {
+        self.waiting.retain(|&k| k != key);
+        self.idle.retain(|&k| k != key);
+        self.ready.retain(|&k| k != key);
+    }
+
+    /// Subscribers in all three sets.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.idle.len() + self.ready.len()
+    }
+
+    /// Whether nobody is here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_lags_does_not_hold_up_the_others() {
+        let mut fan_out = FanOut::default();
+        for key in 0..3 {
+            fan_out.add_ready(key);
+        }
+        let mut visits = Vec::new();
+        for _ in 0..5 {
+            let key = fan_out.next().unwrap();
+            visits.push(key);
+            fan_out.visited(key, if key == 0 { AfterVisit::Behind } else { AfterVisit::CaughtUp });
+        }
+        assert_eq!(visits, [0, 1, 2, 0, 0]);
+    }
+
+    #[test]
+    fn a_new_packet_makes_the_idle_ready_and_leaves_those_who_need_a_key_frame() {
+        let mut fan_out = FanOut::default();
+        fan_out.visited(1, AfterVisit::CaughtUp);
+        fan_out.visited(2, AfterVisit::NeedsKeyFrame);
+        assert!(!fan_out.is_ready() && fan_out.anyone_waits());
+        fan_out.head_moved();
+        assert_eq!((fan_out.next(), fan_out.next()), (Some(1), None));
+        fan_out.key_frame_began();
+        assert_eq!(fan_out.next(), Some(2));
+    }
+
+    #[test]
+    fn one_that_left_is_in_no_set() {
+        let mut fan_out = FanOut::default();
+        fan_out.add_ready(1);
+        fan_out.add_waiting(2);
+        fan_out.visited(3, AfterVisit::CaughtUp);
+        for key in 1..=3 {
+            fan_out.remove(key);
+        }
+        assert!(fan_out.is_empty());
+    }
+}

@@ -1,0 +1,14 @@
+pub mod arrivals;
+pub mod encoding;
+pub mod fan_out;
+pub mod key_frame;
+pub mod numbering;
+pub mod packet_ring;
+pub mod padding;
+pub mod parameter_sets;
+pub mod publication;
+pub mod reception;
+pub mod record;
+pub mod sender_clock;
+pub mod subscription;
+pub mod timeline;

@@ -1,0 +1,351 @@
+//! The packets of one encoding, stored once: what cursors read, what retransmissions repeat, and where the last
+//! key frame lies.
+//!
+//! Two orders meet here. *Positions* count packets in the order they were stored: cursors move along them, so a
+//! packet that the uplink recovered late reaches every viewer late, but once. *Sequences* are the extended RTP
+//! sequence numbers of the worker's own timeline: a NACK is answered through them.
+//!
+//! ```text
+//!  buffer  |  p7  |  p8  |  p9  |   free   |  p4  | p5 |  p6  |  tail too short for the next |
+//!                               ^ write    ^ oldest
+//! ```
+//!
+//! Bounded twice: in bytes (it starts small and doubles while its history is shorter than
+//! [`limits::RING_HISTORY`], up to a maximum) and in packets. At either bound the oldest packet goes; a cursor that
+//! still wanted it skips ([`super::subscription`]).
+
+use std::collections::VecDeque;
+
+use crate::limits;
+use crate::time::Timestamp;
+
+/// What is known of a stored packet beside its payload. Shared by all viewers and never changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketInfo {
+    /// Extended sequence number on this worker's timeline.
+    pub sequence: u64,
+    /// RTP timestamp on this worker's timeline.
+    pub timestamp: u32,
+    /// When the publisher's worker received it.
+    pub arrival: Timestamp,
+    /// The marker bit: the last packet of a video frame.
+    pub marker: bool,
+    /// Whether a key frame begins with this packet.
+    pub key_frame: bool,
+    /// Bytes of RTP padding to append (RFC 3550 §5.1), decided once at the publisher's worker.
+    pub padding: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    info: PacketInfo,
+    offset: u32,
+    len: u16,
+}
+
+/// Why a packet was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// Its sequence is in the ring already.
+    Duplicate,
+    /// Its sequence lies behind everything the ring could hold.
+    TooOld,
+    /// No payload, or longer than a datagram.
+    BadLength,
+}
+
+/// The packets of one encoding.
+#[derive(Debug)]
+pub struct PacketRing {
+    buffer: Box<[u8]>,
+    bytes_max: usize,
+    write: usize,
+    packets: VecDeque<Stored>,
+    first_position: u64,
+    /// Position of each recent sequence, at `sequence % len`.
+    positions: Box<[u64]>,
+    newest_sequence: Option<u64>,
+    key_frame: Option<u64>,
+}
+
+const NOWHERE: u64 = u64::MAX;
+
+impl PacketRing {
+    /// An empty ring for at most `packets_max` packets (a power of two) and `bytes_max` bytes.
+    #[must_use]
+    pub fn new(packets_max: usize, bytes_max: usize) -> Self {
+        assert!(packets_max.is_power_of_two(), "sequences are found by masking");
+        Self {
+            buffer: Box::default(),
+            bytes_max,
+            write: 0,
+            packets: VecDeque::new(),
+            first_position: 0,
+            positions: vec![NOWHERE; packets_max].into_boxed_slice(),
+            newest_sequence: None,
+            key_frame: None,
+        }
+    }
+
+    /// Position of the oldest stored packet; equal to [`Self::head`] when empty.
+    #[must_use]
+    pub fn tail(&self) -> u64 {
+        self.first_position
+    }
+
+    /// Position the next packet will have.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.first_position + self.packets.len() as u64
+    }
+
+    /// Where the newest key frame begins, while it is in the ring.
+    #[must_use]
+    pub fn key_frame(&self) -> Option<u64> {
+        self.key_frame.filter(|&position| position >= self.first_position)
+    }
+
+    /// Says that the newest key frame begins at `position`.
+    pub fn set_key_frame(&mut self, position: u64) {
+        self.key_frame = Some(position);
+    }
+
+    /// The highest sequence ever stored.
+    #[must_use]
+    pub fn newest_sequence(&self) -> Option<u64> {
+        self.newest_sequence
+    }
+
+    /// Bytes allocated for payloads.
+    #[must_use]
+    pub fn allocated_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The packet at `position`.
+    #[must_use]
+    pub fn get(&self, position: u64) -> Option<(&PacketInfo, &[u8])> {
+        let index = usize::try_from(position.checked_sub(self.first_position)?).ok()?;
+        let stored = self.packets.get(index)?;
+        let payload = self.buffer.get(stored.offset as usize..stored.offset as usize + usize::from(stored.len))?;
+        Some((&stored.info, payload))
+    }
+
+    /// The packet with `sequence`, and its position.
+    #[must_use]
+    pub fn find(&self, sequence: u64) -> Option<(u64, &PacketInfo, &[u8])> {
+        let position = *self.positions.get(self.slot_of(sequence))?;
+        if position == NOWHERE {
+            return None;
+        }
+        let (info, payload) = self.get(position)?;
+        (info.sequence == sequence).then_some((position, info, payload))
+    }
+
+    /// Stores a packet and returns its position.
+    ///
+    /// # Errors
+    /// The sequence was stored before, is too old to tell, or the payload has no usable length.
+    pub fn store(&mut self, info: PacketInfo, payload: &[u8]) -> Result<u64, NotStored> {
+        if payload.is_empty() || payload.len() > limits::DATAGRAM_IN_BYTES_MAX {
+            return Err(NotStored::BadLength);
+        }
+        if let Some(newest) = self.newest_sequence {
+            // Whatever lies further back than the index reaches may have been stored and forgotten: sealing it
+            // again could repeat a nonce, so it is refused.
+            if info.sequence.saturating_add(self.positions.len() as u64) <= newest {
+                return Err(NotStored::TooOld);
+            }
+            if info.sequence <= newest && self.was_stored(info.sequence) {
+                return Err(NotStored::Duplicate);
+            }
+        }
+        if self.packets.len() == self.positions.len() {
+            self.evict();
+        }
+        let offset = self.make_room(payload.len(), info.arrival);
+        if let Some(place) = self.buffer.get_mut(offset..offset + payload.len()) {
+            place.copy_from_slice(payload);
+        }
+        self.write = offset + payload.len();
+        let position = self.head();
+        self.forget_skipped(info.sequence);
+        let slot = self.slot_of(info.sequence);
+        self.positions[slot] = position;
+        self.packets.push_back(Stored { info, offset: offset as u32, len: payload.len() as u16 });
+        self.newest_sequence = Some(self.newest_sequence.map_or(info.sequence, |newest| newest.max(info.sequence)));
+        Ok(position)
+    }
+
+    fn slot_of(&self, sequence: u64) -> usize {
+        (sequence & (self.positions.len() as u64 - 1)) as usize
+    }
+
+    /// Whether a sequence within the index's reach was stored; its packet may be gone from the bytes by now.
+    fn was_stored(&self, sequence: u64) -> bool {
+        self.positions[self.slot_of(sequence)] != NOWHERE
+    }
+
+    /// Clears the slots of sequences that were jumped over, so that each slot speaks of one sequence only: the one
+    /// in `newest - len + 1 ..= newest` that maps to it.
+    fn forget_skipped(&mut self, sequence: u64) {
+        let Some(newest) = self.newest_sequence else { return };
+        if sequence <= newest {
+            return;
+        }
+        let skipped = (sequence - newest - 1).min(self.positions.len() as u64);
+        for missing in sequence - skipped..sequence {
+            let slot = self.slot_of(missing);
+            self.positions[slot] = NOWHERE;
+        }
+    }
+
+    fn evict(&mut self) {
+        if self.packets.pop_front().is_some() {
+            self.first_position += 1;
+        }
+    }
+
+    /// Finds `len` contiguous bytes, growing or evicting until there are; returns their offset.
+    fn make_room(&mut self, len: usize, now: Timestamp) -> usize {
+        loop {
+            let Some(oldest) = self.packets.front().copied() else {
+                if self.buffer.len() < len {
+                    self.grow();
+                    continue;
+                }
+                return 0;
+            };
+            let tail = oldest.offset as usize;
+            if self.write > tail {
+                if self.buffer.len() - self.write >= len {
+                    return self.write;
+                }
+                if tail > len {
+                    return 0;
+                }
+            } else if tail - self.write > len {
+                return self.write;
+            }
+            if self.buffer.len() < self.bytes_max && now.since(oldest.info.arrival) < limits::RING_HISTORY {
+                self.grow();
+            } else {
+                self.evict();
+            }
+        }
+    }
+
+    /// Doubles the buffer and lays the packets out anew.
+    fn grow(&mut self) {
+        let bytes =
+            (self.buffer.len() * 2).clamp(limits::RING_BYTES_INITIAL, self.bytes_max.max(limits::RING_BYTES_INITIAL));
+        let mut larger = vec![0; bytes].into_boxed_slice();
+        let mut write = 0;
+        for stored in &mut self.packets {
+            let from = stored.offset as usize;
+            let len = usize::from(stored.len);
+            larger[write..write + len].copy_from_slice(&self.buffer[from..from + len]);
+            stored.offset = write as u32;
+            write += len;
+        }
+        self.buffer = larger;
+        self.write = write;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(sequence: u64, at_ms: u64) -> PacketInfo {
+        PacketInfo {
+            sequence,
+            timestamp: 0,
+            arrival: Timestamp::from_millis(at_ms),
+            marker: false,
+            key_frame: false,
+            padding: 0,
+        }
+    }
+
+    fn payload(sequence: u64, len: usize) -> Vec<u8> {
+        (0..len).map(|i| (sequence as usize * 31 + i) as u8).collect()
+    }
+
+    #[test]
+    fn every_packet_in_the_ring_reads_back_what_was_stored() {
+        let mut ring = PacketRing::new(1024, 256 * 1024);
+        let mut random = 12345u64;
+        for sequence in 0..20_000u64 {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let len = 1 + (random >> 33) as usize % 1400;
+            ring.store(info(sequence, sequence), &payload(sequence, len)).unwrap();
+            if sequence % 97 == 0 {
+                for position in ring.tail()..ring.head() {
+                    let (info, bytes) = ring.get(position).unwrap();
+                    assert_eq!(bytes, payload(info.sequence, bytes.len()));
+                }
+            }
+        }
+        assert!(ring.allocated_bytes() <= 256 * 1024);
+        assert!(ring.head() - ring.tail() > 100);
+    }
+
+    #[test]
+    fn history_is_kept_for_its_time_when_bytes_allow() {
+        let mut ring = PacketRing::new(4096, 4 * 1024 * 1024);
+        // 260 packets a second of 1,200 bytes: 312 kB a second.
+        for sequence in 0..2600u64 {
+            ring.store(info(sequence, sequence * 1000 / 260), &payload(sequence, 1200)).unwrap();
+        }
+        let (oldest, _) = ring.get(ring.tail()).unwrap();
+        assert!(Timestamp::from_millis(10_000).since(oldest.arrival) >= limits::RING_HISTORY);
+        assert!(ring.allocated_bytes() <= 2 * 1024 * 1024, "{}", ring.allocated_bytes());
+    }
+
+    #[test]
+    fn a_late_packet_is_found_by_sequence_and_sent_by_position() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        for sequence in [10, 11, 13, 12] {
+            ring.store(info(sequence, 0), &payload(sequence, 100)).unwrap();
+        }
+        assert_eq!(ring.find(12).unwrap().0, 3);
+        assert_eq!(ring.get(2).unwrap().0.sequence, 13);
+        assert!(ring.find(14).is_none());
+    }
+
+    #[test]
+    fn a_sequence_is_stored_once_even_after_its_bytes_are_gone() {
+        let mut ring = PacketRing::new(64, limits::RING_BYTES_INITIAL);
+        for sequence in 0..200 {
+            ring.store(info(sequence, sequence * 10_000), &payload(sequence, 1400)).unwrap();
+        }
+        assert_eq!(ring.store(info(199, 0), &[1]), Err(NotStored::Duplicate));
+        assert_eq!(ring.store(info(140, 0), &[1]), Err(NotStored::Duplicate));
+        assert_eq!(ring.store(info(135, 0), &[1]), Err(NotStored::TooOld));
+        assert_eq!(ring.store(info(0, 0), &[1]), Err(NotStored::TooOld));
+        // A jump leaves the jumped-over sequences free.
+        ring.store(info(250, 0), &[1]).unwrap();
+        assert!(ring.store(info(220, 0), &[1]).is_ok());
+        assert_eq!(ring.store(info(220, 0), &[1]), Err(NotStored::Duplicate));
+    }
+
+    #[test]
+    fn payloads_without_a_usable_length_are_refused() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        assert_eq!(ring.store(info(1, 0), &[]), Err(NotStored::BadLength));
+        assert_eq!(ring.store(info(1, 0), &vec![0; limits::DATAGRAM_IN_BYTES_MAX + 1]), Err(NotStored::BadLength));
+    }
+
+    #[test]
+    fn the_key_frame_is_forgotten_when_it_leaves() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        let position = ring.store(info(0, 0), &[1]).unwrap();
+        ring.set_key_frame(position);
+        assert_eq!(ring.key_frame(), Some(0));
+        for sequence in 1..=64 {
+            ring.store(info(sequence, 0), &[1]).unwrap();
+        }
+        assert_eq!(ring.key_frame(), None);
+    }
+}

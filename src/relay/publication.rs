@@ -1,0 +1,382 @@
+//! The publisher's side of a stream, on the publisher's worker: whose packet is it, is it new, and what of it is
+//! forwarded.
+//!
+//! Sources are bound to tracks in this order (RFC 8843 §9.2, RFC 8853): the MID (and RID) header extension, the
+//! SSRCs the offer declared, a payload type that only one track has. Bindings are bounded and learnt only from
+//! authenticated packets.
+
+use std::time::Duration;
+
+use crate::limits;
+use crate::relay::arrivals::Arrivals;
+use crate::relay::numbering::Numbering;
+use crate::relay::padding::FragmentPadding;
+use crate::relay::parameter_sets::ParameterSets;
+use crate::relay::reception::Reception;
+use crate::relay::record::{MediaRecord, PublishedCodec, Record};
+use crate::relay::sender_clock::NtpOffset;
+use crate::relay::timeline::Incarnation;
+use crate::session::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::codec;
+use crate::wire::rtp::RtpPacket;
+
+/// What a source carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Media,
+    Repair,
+}
+
+/// A source bound to a track.
+#[derive(Clone, Copy, Debug)]
+struct Binding {
+    ssrc: u32,
+    track: usize,
+    role: Role,
+}
+
+/// Why a packet of the publisher was not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NotForwarded {
+    /// Its source belongs to no track.
+    UnknownSource,
+    /// Its payload type is none that was agreed.
+    UnknownPayloadType,
+    /// Padding only: a probe.
+    Probe,
+    /// It was received before, or a repair of nothing missing.
+    Duplicate,
+    /// Cut short.
+    Malformed,
+}
+
+/// One track of the publisher.
+#[derive(Debug)]
+pub struct Track {
+    /// Audio or video.
+    pub kind: MediaKind,
+    media: NegotiatedMedia,
+    codec: NegotiatedCodec,
+    published: PublishedCodec,
+    announced: bool,
+    ssrc: Option<u32>,
+    incarnation: Incarnation,
+    /// What arrived and what is missing.
+    pub reception: Reception,
+    numbering: Numbering,
+    padding: FragmentPadding,
+    parameter_sets: ParameterSets,
+    /// The newest clock record, for workers whose first viewer comes later.
+    clock: Option<Record<'static>>,
+    /// The first round of feedback after a start is not waited for.
+    next_report: Timestamp,
+}
+
+impl Track {
+    /// The media SSRC, once known.
+    #[must_use]
+    pub fn ssrc(&self) -> Option<u32> {
+        self.ssrc
+    }
+
+    /// What it publishes.
+    #[must_use]
+    pub fn published(&self) -> &PublishedCodec {
+        &self.published
+    }
+
+    /// Whether PLI, else FIR, was agreed for key-frame requests.
+    #[must_use]
+    pub fn key_frame_feedback(&self) -> KeyFrameFeedback {
+        match (self.codec.pli, self.codec.fir) {
+            (true, _) => KeyFrameFeedback::PictureLossIndication,
+            (false, true) => KeyFrameFeedback::FullIntraRequest,
+            (false, false) => KeyFrameFeedback::None,
+        }
+    }
+
+    /// What a worker must know before this track's next packet: the format and the newest clock.
+    pub fn introduction(&self) -> impl Iterator<Item = Record<'static>> {
+        let format = self.announced.then_some(Record::Format(self.published));
+        format.into_iter().chain(self.clock)
+    }
+
+    /// When the next receiver report is due.
+    #[must_use]
+    pub fn next_report(&self) -> Timestamp {
+        self.next_report
+    }
+
+    /// Takes note that one was sent.
+    pub fn reported(&mut self, now: Timestamp) {
+        self.next_report = now + limits::RECEIVER_REPORT_INTERVAL;
+    }
+
+    /// The earliest thing to do for this track.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.ssrc?;
+        self.reception.next_deadline().map_or(Some(self.next_report), |nack| Some(nack.min(self.next_report)))
+    }
+}
+
+/// How a publisher is asked for a key frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFrameFeedback {
+    /// RFC 4585 §6.3.1
+    PictureLossIndication,
+    /// RFC 5104 §4.3.1
+    FullIntraRequest,
+    /// Neither was agreed: viewers wait for the next regular key frame.
+    None,
+}
+
+/// A publisher's tracks.
+#[derive(Debug)]
+pub struct Publication {
+    /// In the offer's order; the index is the stream's encoding index.
+    pub tracks: Vec<Track>,
+    bindings: Vec<Binding>,
+    next_incarnation: u64,
+    ntp_offset: NtpOffset,
+    /// Arrivals for transport-wide feedback, where agreed.
+    pub arrivals: Option<Arrivals>,
+    /// SSRC of this node towards the publisher, in feedback packets.
+    pub feedback_ssrc: u32,
+    /// Round-trip time to the publisher, for NACK pacing.
+    pub rtt: Duration,
+    scratch: Vec<u8>,
+}
+
+impl Publication {
+    /// The tracks that were agreed; sections without a codec are left out. `seed` makes incarnations of this
+    /// publication differ from those of any other (the session's number).
+    #[must_use]
+    pub fn new(media: &[NegotiatedMedia], seed: u64, feedback_ssrc: u32) -> Self {
+        let mut publication = Self {
+            tracks: Vec::new(),
+            bindings: Vec::new(),
+            next_incarnation: seed << 16,
+            ntp_offset: NtpOffset::default(),
+            arrivals: None,
+            feedback_ssrc,
+            rtt: limits::RTT_ASSUMED,
+            scratch: vec![0; limits::DATAGRAM_IN_BYTES_MAX],
+        };
+        for media in media {
+            let Some(codec) = media.codecs.first() else { continue };
+            if codec.transport_cc && media.extensions.transport_cc.is_some() {
+                publication.arrivals = Some(Arrivals::default());
+            }
+            let track = publication.tracks.len();
+            let incarnation = publication.incarnation();
+            publication.tracks.push(Track {
+                kind: media.kind,
+                published: PublishedCodec {
+                    codec: codec.codec,
+                    format: codec.format,
+                    clock_rate_hz: codec.clock_rate_hz,
+                },
+                announced: false,
+                ssrc: None,
+                incarnation,
+                reception: Reception::new(codec.clock_rate_hz, codec.nack),
+                numbering: Numbering::default(),
+                padding: FragmentPadding::default(),
+                parameter_sets: ParameterSets::default(),
+                clock: None,
+                next_report: Timestamp::ZERO,
+                codec: codec.clone(),
+                media: media.clone(),
+            });
+            for pair in media.ssrcs.iter().take(limits::SOURCES_PER_TRACK_MAX) {
+                publication.bindings.push(Binding { ssrc: pair.media, track, role: Role::Media });
+                if let Some(rtx) = pair.rtx {
+                    publication.bindings.push(Binding { ssrc: rtx, track, role: Role::Repair });
+                }
+            }
+        }
+        publication
+    }
+
+    fn incarnation(&mut self) -> Incarnation {
+        self.next_incarnation += 1;
+        Incarnation(self.next_incarnation)
+    }
+
+    /// Takes an authenticated packet and hands what is to be stored, in order, to `store` with the track's index:
+    /// at most the track's format, parameter sets and the packet itself.
+    ///
+    /// # Errors
+    /// Why nothing was forwarded.
+    pub fn receive(
+        &mut self,
+        packet: &RtpPacket<'_>,
+        now: Timestamp,
+        mut store: impl FnMut(usize, Record<'_>),
+    ) -> Result<(), NotForwarded> {
+        let header = packet.header();
+        let binding = self.bind(packet).ok_or(NotForwarded::UnknownSource)?;
+        let track = self.tracks.get_mut(binding.track).ok_or(NotForwarded::UnknownSource)?;
+        if let Some(arrivals) = &mut self.arrivals
+            && let Some(id) = track.media.extensions.transport_cc
+            && let Some([high, low]) = packet.extension(id)
+        {
+            arrivals.record(u16::from_be_bytes([*high, *low]), now);
+        }
+        let payload = packet.payload();
+        let (sequence_number, payload, is_repair) = match binding.role {
+            Role::Media if header.payload_type == track.codec.payload_type => (header.sequence, payload, false),
+            Role::Repair if Some(header.payload_type) == track.codec.rtx_payload_type => {
+                if payload.is_empty() {
+                    return Err(NotForwarded::Probe);
+                }
+                // RFC 4588 §4: the original sequence number comes first.
+                let (original, rest) = payload.split_first_chunk::<2>().ok_or(NotForwarded::Malformed)?;
+                (u16::from_be_bytes(*original), rest, true)
+            }
+            _ => return Err(NotForwarded::UnknownPayloadType),
+        };
+        if !is_repair && track.ssrc != Some(header.ssrc) {
+            // The encoder restarted under another SSRC: its numbers begin anew.
+            let restarted = track.ssrc.replace(header.ssrc).is_some();
+            if restarted {
+                self.next_incarnation += 1;
+                track.incarnation = Incarnation(self.next_incarnation);
+                track.reception = Reception::new(track.codec.clock_rate_hz, track.codec.nack);
+                track.numbering = Numbering::default();
+            }
+        }
+        let received =
+            track.reception.receive(sequence_number, header.timestamp, is_repair, now).ok_or(NotForwarded::Duplicate)?;
+        if payload.is_empty() {
+            track.numbering.leave_out(received.sequence);
+            return Err(NotForwarded::Probe);
+        }
+        track.forward(binding.track, received.sequence, header.marker, header.timestamp, payload, now, &mut self.scratch, &mut store);
+        Ok(())
+    }
+
+    fn bind(&mut self, packet: &RtpPacket<'_>) -> Option<Binding> {
+        let header = packet.header();
+        if let Some(binding) = self.bindings.iter().find(|binding| binding.ssrc == header.ssrc) {
+            return Some(*binding);
+        }
+        let by_mid = self.tracks.iter().position(|track| {
+            track
+                .media
+                .extensions
+                .mid
+                .and_then(|id| packet.extension(id))
+                .is_some_and(|mid| mid == track.media.mid.as_bytes())
+        });
+        let has_type = |track: &Track| {
+            header.payload_type == track.codec.payload_type || Some(header.payload_type) == track.codec.rtx_payload_type
+        };
+        let track = by_mid.or_else(|| {
+            let mut matching = self.tracks.iter().enumerate().filter(|(_, track)| has_type(track));
+            let (first, _) = matching.next()?;
+            matching.next().is_none().then_some(first)
+        })?;
+        let codec = &self.tracks.get(track)?.codec;
+        let role = if Some(header.payload_type) == codec.rtx_payload_type { Role::Repair } else { Role::Media };
+        let binding = Binding { ssrc: header.ssrc, track, role };
+        if self.bindings.len() >= limits::SOURCES_PER_TRACK_MAX * 2 * self.tracks.len() {
+            self.bindings.remove(0);
+        }
+        self.bindings.push(binding);
+        Some(binding)
+    }
+
+    /// The track whose media or repair source `ssrc` is.
+    #[must_use]
+    pub fn track_of(&self, ssrc: u32) -> Option<usize> {
+        self.bindings.iter().find(|binding| binding.ssrc == ssrc).map(|binding| binding.track)
+    }
+
+    /// Takes a sender report (RFC 3550 §6.4.1); `wall_clock` is this node's at its arrival. Returns the track and
+    /// the record for the viewers' sender reports.
+    pub fn sender_report(
+        &mut self,
+        ssrc: u32,
+        ntp: NtpTime,
+        timestamp: u32,
+        wall_clock: NtpTime,
+        now: Timestamp,
+    ) -> Option<(usize, Record<'static>)> {
+        let index = self.tracks.iter().position(|track| track.ssrc == Some(ssrc))?;
+        let track = self.tracks.get_mut(index)?;
+        track.reception.sender_report(ntp.middle(), now);
+        let ntp = self.ntp_offset.to_node(ntp, wall_clock);
+        let clock = Record::Clock { incarnation: track.incarnation, ntp, timestamp, arrival: now };
+        track.clock = Some(clock);
+        Some((index, clock))
+    }
+
+    /// The earliest thing to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let tracks = self.tracks.iter().filter_map(Track::next_deadline).min();
+        let feedback = self.arrivals.as_ref().and_then(Arrivals::next_deadline);
+        [tracks, feedback].into_iter().flatten().min()
+    }
+}
+
+impl Track {
+    #[allow(clippy::too_many_arguments)] // one packet's fields; a struct would only rename them
+    fn forward(
+        &mut self,
+        index: usize,
+        sequence: u64,
+        marker: bool,
+        timestamp: u32,
+        payload: &[u8],
+        now: Timestamp,
+        scratch: &mut [u8],
+        store: &mut impl FnMut(usize, Record<'_>),
+    ) {
+        let hints = codec::inspect(self.published.codec, payload);
+        if hints.has_parameter_sets
+            && let Some(profile) = self.parameter_sets.observe(self.published.codec, timestamp, payload)
+            && let CodecFormat::H264 { profile_level_id, .. } = &mut self.published.format
+            && *profile_level_id != profile
+        {
+            // The SPS is the truth, whatever the SDP said (RFC 6184 §8.1).
+            *profile_level_id = profile;
+            self.announced = false;
+        }
+        if !self.announced {
+            self.announced = true;
+            store(index, Record::Format(self.published));
+        }
+        let mut media = MediaRecord {
+            incarnation: self.incarnation,
+            sequence: 0,
+            timestamp,
+            arrival: now,
+            marker: false,
+            key_frame: false,
+            padding: 0,
+            payload: &[],
+        };
+        if hints.key_frame_start
+            && let Some(len) = self.parameter_sets.missing_before(self.published.codec, timestamp, scratch)
+            && let Some(aggregate) = scratch.get(..len)
+            && let Some(number) = self.numbering.put_before(sequence)
+        {
+            store(index, Record::Media(MediaRecord { sequence: number, payload: aggregate, ..media }));
+        }
+        self.numbering.forwarded(sequence);
+        media.sequence = self.numbering.map(sequence);
+        // Opus may set the marker at a talk spurt's start (RFC 7587 §4.1); only video frames end with it.
+        media.marker = marker;
+        media.key_frame = hints.key_frame_start;
+        media.padding = match self.kind {
+            MediaKind::Video => self.padding.pad(timestamp, marker, hints.paddable, payload.len()),
+            MediaKind::Audio => 0,
+        };
+        media.payload = payload;
+        store(index, Record::Media(media));
+    }
+}

@@ -1,0 +1,268 @@
+//! What arrived of one uplink source, and what is missing: the numbers of receiver reports (RFC 3550 §6.4, A.3,
+//! A.8) and the gaps worth a NACK (RFC 4585 §6.2.1).
+//!
+//! A gap is asked for after a short grace (reordering is not loss), again every round trip, and given up after
+//! [`limits::NACK_AGE_MAX`]. The number of open gaps is bounded: past that the oldest are given up.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::limits;
+use crate::time::Timestamp;
+use crate::wire::rtcp::ReportBlock;
+use crate::wire::sequence;
+
+/// One missing packet.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    sequence: u64,
+    seen: Timestamp,
+    next_request: Timestamp,
+    requests: u8,
+}
+
+/// What [`Reception::receive`] says of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its extended sequence number.
+    pub sequence: u64,
+    /// Whether it filled a gap.
+    pub recovered: bool,
+}
+
+/// One source's reception.
+#[derive(Debug)]
+pub struct Reception {
+    clock_rate_hz: u32,
+    /// Whether gaps are asked for (the codec's NACK feedback was agreed).
+    nack: bool,
+    first: u64,
+    newest: Option<u64>,
+    received: u64,
+    gaps: VecDeque<Gap>,
+    /// RFC 3550 A.8, in units of 1/16 timestamp tick.
+    jitter_16: u64,
+    last_transit: Option<i64>,
+    expected_prior: u64,
+    received_prior: u64,
+    last_report: Option<(u32, Timestamp)>,
+    /// Gaps given up.
+    pub lost: u64,
+    /// Gaps filled after they were asked for.
+    pub recovered: u64,
+    /// Sequence numbers asked for, repeats included.
+    pub nacks_sent: u64,
+}
+
+/// The extended number of a source's first packet: one rollover up, so that an earlier one has a number too.
+const FIRST_CYCLE: u64 = 1 << 16;
+
+impl Reception {
+    /// Nothing received yet.
+    #[must_use]
+    pub fn new(clock_rate_hz: u32, nack: bool) -> Self {
+        Self {
+            clock_rate_hz,
+            nack,
+            first: 0,
+            newest: None,
+            received: 0,
+            gaps: VecDeque::new(),
+            jitter_16: 0,
+            last_transit: None,
+            expected_prior: 0,
+            received_prior: 0,
+            last_report: None,
+            lost: 0,
+            recovered: 0,
+            nacks_sent: 0,
+        }
+    }
+
+    /// Takes note of a packet; `None` for a duplicate and for one too old to place.
+    pub fn receive(&mut self, sequence_number: u16, timestamp: u32, is_repair: bool, now: Timestamp) -> Option<Received> {
+        let Some(newest) = self.newest else {
+            if is_repair {
+                return None;
+            }
+            let sequence = FIRST_CYCLE + u64::from(sequence_number);
+            self.first = sequence;
+            self.newest = Some(sequence);
+            self.received = 1;
+            self.update_jitter(timestamp, now);
+            return Some(Received { sequence, recovered: false });
+        };
+        let sequence = sequence::extend(newest, sequence_number);
+        if sequence > newest {
+            if is_repair {
+                // A repair of something never missed: the source restarted or the peer is confused.
+                return None;
+            }
+            self.open_gaps(newest + 1, sequence, now);
+            self.newest = Some(sequence);
+            self.received += 1;
+            self.update_jitter(timestamp, now);
+            return Some(Received { sequence, recovered: false });
+        }
+        let at = self.gaps.binary_search_by_key(&sequence, |gap| gap.sequence).ok()?;
+        let gap = self.gaps.remove(at)?;
+        let recovered = gap.requests > 0;
+        self.received += 1;
+        self.recovered += u64::from(recovered);
+        Some(Received { sequence, recovered })
+    }
+
+    fn open_gaps(&mut self, from: u64, to: u64, now: Timestamp) {
+        let missing = to.saturating_sub(from);
+        let kept = missing.min(limits::NACK_GAPS_MAX as u64);
+        self.lost += missing - kept;
+        for sequence in to - kept..to {
+            if self.gaps.len() == limits::NACK_GAPS_MAX {
+                self.gaps.pop_front();
+                self.lost += 1;
+            }
+            self.gaps.push_back(Gap { sequence, seen: now, next_request: now + limits::NACK_GRACE, requests: 0 });
+        }
+    }
+
+    /// When [`Self::poll_nack`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        // The front is the oldest gap; requests repeat at one pace, so its time is near the earliest.
+        self.gaps.front().map(|gap| gap.next_request)
+    }
+
+    /// Fills `request` with sequence numbers to ask for now, ascending; `rtt` paces the repeats. Returns how many.
+    pub fn poll_nack(&mut self, rtt: Duration, now: Timestamp, request: &mut [u16]) -> usize {
+        while let Some(gap) = self.gaps.front()
+            && now.since(gap.seen) >= limits::NACK_AGE_MAX
+        {
+            self.gaps.pop_front();
+            self.lost += 1;
+        }
+        let pause = rtt.clamp(limits::NACK_REPEAT_MIN, limits::NACK_AGE_MAX / 4) + limits::NACK_GRACE;
+        let mut filled = 0;
+        for gap in &mut self.gaps {
+            if gap.next_request > now {
+                continue;
+            }
+            gap.next_request = now + pause;
+            if !self.nack {
+                continue;
+            }
+            let Some(slot) = request.get_mut(filled) else { break };
+            *slot = (gap.sequence & 0xffff) as u16;
+            gap.requests = gap.requests.saturating_add(1);
+            filled += 1;
+        }
+        self.nacks_sent += filled as u64;
+        filled
+    }
+
+    fn update_jitter(&mut self, timestamp: u32, now: Timestamp) {
+        let arrival = (u128::from(now.as_nanos()) * u128::from(self.clock_rate_hz) / 1_000_000_000) as u32;
+        let transit = i64::from(arrival.wrapping_sub(timestamp) as i32);
+        if let Some(last) = self.last_transit {
+            let difference = (transit - last).unsigned_abs().min(u64::from(u32::MAX));
+            self.jitter_16 = (self.jitter_16 + difference).saturating_sub((self.jitter_16 + 8) >> 4);
+        }
+        self.last_transit = Some(transit);
+    }
+
+    /// Takes note of the source's sender report (for LSR and DLSR).
+    pub fn sender_report(&mut self, ntp_middle: u32, now: Timestamp) {
+        self.last_report = Some((ntp_middle, now));
+    }
+
+    /// The report block for a receiver report (RFC 3550 §6.4.1); `None` before the first packet.
+    pub fn report(&mut self, ssrc: u32, now: Timestamp) -> Option<ReportBlock> {
+        let newest = self.newest?;
+        let expected = newest - self.first + 1;
+        let lost = expected as i64 - self.received as i64;
+        let expected_interval = expected - self.expected_prior;
+        let received_interval = self.received - self.received_prior;
+        self.expected_prior = expected;
+        self.received_prior = self.received;
+        let lost_interval = expected_interval.saturating_sub(received_interval);
+        let fraction_lost = (lost_interval * 256).checked_div(expected_interval).unwrap_or(0).min(255) as u8;
+        let (last_sender_report, delay) = match self.last_report {
+            Some((middle, at)) => (middle, (now.since(at).as_nanos() * 65_536 / 1_000_000_000) as u32),
+            None => (0, 0),
+        };
+        Some(ReportBlock {
+            ssrc,
+            fraction_lost,
+            cumulative_lost: lost.clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest_sequence: (newest - FIRST_CYCLE) as u32,
+            jitter: (self.jitter_16 >> 4) as u32,
+            last_sender_report,
+            delay_since_last_sender_report: delay,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(40);
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    fn nack(reception: &mut Reception, ms: u64) -> Vec<u16> {
+        let mut request = [0; 16];
+        let filled = reception.poll_nack(RTT, at(ms), &mut request);
+        request[..filled].to_vec()
+    }
+
+    #[test]
+    fn reordering_within_the_grace_is_not_asked_for() {
+        let mut reception = Reception::new(90_000, true);
+        reception.receive(1, 0, false, at(0));
+        reception.receive(3, 0, false, at(1));
+        assert_eq!(nack(&mut reception, 2), [0u16; 0]);
+        assert!(!reception.receive(2, 0, false, at(3)).unwrap().recovered);
+        assert_eq!(nack(&mut reception, 500), [0u16; 0]);
+        assert_eq!(reception.recovered, 0);
+    }
+
+    #[test]
+    fn a_gap_is_asked_for_again_until_it_is_filled() {
+        let mut reception = Reception::new(90_000, true);
+        reception.receive(65_534, 0, false, at(0));
+        reception.receive(1, 0, false, at(1));
+        assert_eq!(nack(&mut reception, 30), [65_535, 0]);
+        assert_eq!(nack(&mut reception, 31), [0u16; 0]);
+        assert!(reception.receive(65_535, 0, true, at(60)).unwrap().recovered);
+        assert_eq!(nack(&mut reception, 150), [0]);
+        assert!(reception.receive(0, 0, true, at(190)).is_some());
+        assert!(reception.receive(0, 0, true, at(191)).is_none(), "a second repair is a duplicate");
+        assert_eq!((reception.recovered, reception.lost), (2, 0));
+    }
+
+    #[test]
+    fn a_gap_is_given_up_and_a_jump_is_bounded() {
+        let mut reception = Reception::new(90_000, true);
+        reception.receive(1, 0, false, at(0));
+        reception.receive(3, 0, false, at(1));
+        nack(&mut reception, 5_000);
+        assert_eq!(reception.lost, 1);
+        reception.receive(30_000, 0, false, at(5_001));
+        assert!(reception.gaps.len() <= limits::NACK_GAPS_MAX);
+    }
+
+    #[test]
+    fn a_report_counts_as_rfc_3550_appendix_a_does() {
+        let mut reception = Reception::new(90_000, true);
+        for sequence in (0..100u16).filter(|s| s % 4 != 1) {
+            reception.receive(sequence, u32::from(sequence) * 3_000, false, at(u64::from(sequence) * 33));
+        }
+        reception.sender_report(0xabcd, at(3_000));
+        let block = reception.report(7, at(3_500)).unwrap();
+        assert_eq!((block.cumulative_lost, block.fraction_lost), (25, 64));
+        assert_eq!(block.highest_sequence, 99);
+        assert_eq!((block.last_sender_report, block.delay_since_last_sender_report), (0xabcd, 32_768));
+    }
+}

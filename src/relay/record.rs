@@ -1,0 +1,342 @@
+//! What travels between the publisher's worker and the workers of its viewers: self-contained, versioned bytes.
+//!
+//! Today the carrier is a lane between two cores; between two machines only the carrier will change, so nothing
+//! here is a pointer or an index of this process, and everything from outside is checked.
+//!
+//! ```text
+//!  0      1      2        3        4..8     8..16    16..
+//!  length (u16)  version  kind     encoding stream   fields of the kind, then (media) the payload
+//! ```
+//! All numbers are little-endian. `length` counts everything, itself included.
+
+use crate::relay::timeline::Incarnation;
+use crate::session::description::CodecFormat;
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::codec::Codec;
+
+/// The version of this layout. A record of another version is dropped and counted.
+pub const VERSION: u8 = 1;
+
+/// Bytes before the kind's own fields.
+const HEAD_BYTES: usize = 16;
+
+/// Bytes of a media record before its payload.
+pub const MEDIA_HEAD_BYTES: usize = HEAD_BYTES + 32;
+
+/// A packet on its publisher's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaRecord<'a> {
+    /// Which run of numbers.
+    pub incarnation: Incarnation,
+    /// Extended sequence number within it.
+    pub sequence: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// When the publisher's worker received it.
+    pub arrival: Timestamp,
+    /// The marker bit.
+    pub marker: bool,
+    /// Whether a key frame begins in it.
+    pub key_frame: bool,
+    /// Bytes of padding to append when it is sent.
+    pub padding: u8,
+    /// The RTP payload.
+    pub payload: &'a [u8],
+}
+
+/// What is published on an encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishedCodec {
+    /// Which codec.
+    pub codec: Codec,
+    /// Its parameters; for H.264 those of the SPS once one was seen.
+    pub format: CodecFormat,
+    /// RTP clock in Hz.
+    pub clock_rate_hz: u32,
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// A packet.
+    Media(MediaRecord<'a>),
+    /// A pair of wall-clock time and RTP timestamp, from the publisher's sender report.
+    Clock {
+        /// Whose numbers.
+        incarnation: Incarnation,
+        /// This node's wall clock.
+        ntp: NtpTime,
+        /// RTP timestamp of the same instant.
+        timestamp: u32,
+        /// When the report arrived.
+        arrival: Timestamp,
+    },
+    /// What follows is encoded so.
+    Format(PublishedCodec),
+}
+
+/// A record's address: which stream and which of its encodings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordAddress {
+    /// The stream's number.
+    pub stream: u64,
+    /// Index of the encoding.
+    pub encoding: u32,
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordError {
+    /// Shorter than its length says, or a field is out of range.
+    Malformed,
+    /// Another version.
+    Version,
+}
+
+struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        let end = self.at.checked_add(bytes.len())?;
+        self.out.get_mut(self.at..end)?.copy_from_slice(bytes);
+        self.at = end;
+        Some(())
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(RecordError::Malformed)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn u8(&mut self) -> Result<u8, RecordError> {
+        Ok(u8::from_le_bytes(self.take()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, RecordError> {
+        Ok(u32::from_le_bytes(self.take()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, RecordError> {
+        Ok(u64::from_le_bytes(self.take()?))
+    }
+
+    fn rest(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+const KIND_MEDIA: u8 = 1;
+const KIND_CLOCK: u8 = 2;
+const KIND_FORMAT: u8 = 3;
+
+const FLAG_MARKER: u8 = 1;
+const FLAG_KEY_FRAME: u8 = 2;
+
+/// Bytes [`write`] needs for `record`, at most.
+#[must_use]
+pub fn encoded_len(record: &Record<'_>) -> usize {
+    match record {
+        Record::Media(media) => MEDIA_HEAD_BYTES + media.payload.len(),
+        Record::Clock { .. } | Record::Format(_) => HEAD_BYTES + 32,
+    }
+}
+
+/// Writes a record and returns its length; `None` when it does not fit `out` or its length field.
+pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Option<usize> {
+    let mut writer = Writer { out, at: 0 };
+    let kind = match record {
+        Record::Media(_) => KIND_MEDIA,
+        Record::Clock { .. } => KIND_CLOCK,
+        Record::Format(_) => KIND_FORMAT,
+    };
+    writer.put(&[0, 0, VERSION, kind])?;
+    writer.put(&address.encoding.to_le_bytes())?;
+    writer.put(&address.stream.to_le_bytes())?;
+    match record {
+        Record::Media(media) => {
+            let flags = u8::from(media.marker) * FLAG_MARKER | u8::from(media.key_frame) * FLAG_KEY_FRAME;
+            writer.put(&media.incarnation.0.to_le_bytes())?;
+            writer.put(&media.sequence.to_le_bytes())?;
+            writer.put(&media.arrival.as_nanos().to_le_bytes())?;
+            writer.put(&media.timestamp.to_le_bytes())?;
+            writer.put(&[flags, media.padding, 0, 0])?;
+            writer.put(media.payload)?;
+        }
+        Record::Clock { incarnation, ntp, timestamp, arrival } => {
+            writer.put(&incarnation.0.to_le_bytes())?;
+            writer.put(&ntp.0.to_le_bytes())?;
+            writer.put(&arrival.as_nanos().to_le_bytes())?;
+            writer.put(&timestamp.to_le_bytes())?;
+        }
+        Record::Format(published) => {
+            let (parameter, detail): (u32, u8) = match published.format {
+                CodecFormat::Plain => (0, 0),
+                CodecFormat::H264 { profile_level_id, packetization_mode } => (profile_level_id, packetization_mode),
+                CodecFormat::Vp9 { profile } | CodecFormat::Av1 { profile } | CodecFormat::H265 { profile } => {
+                    (u32::from(profile), 0)
+                }
+            };
+            writer.put(&[codec_number(published.codec), detail, 0, 0])?;
+            writer.put(&parameter.to_le_bytes())?;
+            writer.put(&published.clock_rate_hz.to_le_bytes())?;
+        }
+    }
+    let len = writer.at;
+    let length = u16::try_from(len).ok()?.to_le_bytes();
+    writer.out.get_mut(..2)?.copy_from_slice(&length);
+    Some(len)
+}
+
+/// The length a record's first two bytes announce.
+#[must_use]
+pub fn announced_len(head: [u8; 2]) -> usize {
+    usize::from(u16::from_le_bytes(head))
+}
+
+/// Reads the record that is exactly `bytes`.
+///
+/// # Errors
+/// It is cut short, a field is out of range, or it has another version.
+pub fn read(bytes: &[u8]) -> Result<(RecordAddress, Record<'_>), RecordError> {
+    let mut reader = Reader(bytes);
+    let length: [u8; 2] = reader.take()?;
+    if announced_len(length) != bytes.len() {
+        return Err(RecordError::Malformed);
+    }
+    if reader.u8()? != VERSION {
+        return Err(RecordError::Version);
+    }
+    let kind = reader.u8()?;
+    let encoding = reader.u32()?;
+    let address = RecordAddress { stream: reader.u64()?, encoding };
+    let record = match kind {
+        KIND_MEDIA => {
+            let incarnation = Incarnation(reader.u64()?);
+            let sequence = reader.u64()?;
+            let arrival = Timestamp::from_nanos(reader.u64()?);
+            let timestamp = reader.u32()?;
+            let [flags, padding, ..] = reader.take::<4>()?;
+            Record::Media(MediaRecord {
+                incarnation,
+                sequence,
+                timestamp,
+                arrival,
+                marker: flags & FLAG_MARKER != 0,
+                key_frame: flags & FLAG_KEY_FRAME != 0,
+                padding,
+                payload: reader.rest(),
+            })
+        }
+        KIND_CLOCK => Record::Clock {
+            incarnation: Incarnation(reader.u64()?),
+            ntp: NtpTime(reader.u64()?),
+            arrival: Timestamp::from_nanos(reader.u64()?),
+            timestamp: reader.u32()?,
+        },
+        KIND_FORMAT => {
+            let [codec, detail, ..] = reader.take::<4>()?;
+            let parameter = reader.u32()?;
+            let codec = codec_of(codec).ok_or(RecordError::Malformed)?;
+            let profile = u8::try_from(parameter);
+            let format = match codec {
+                Codec::H264 => CodecFormat::H264 { profile_level_id: parameter, packetization_mode: detail },
+                Codec::Vp9 => CodecFormat::Vp9 { profile: profile.map_err(|_| RecordError::Malformed)? },
+                Codec::Av1 => CodecFormat::Av1 { profile: profile.map_err(|_| RecordError::Malformed)? },
+                Codec::H265 => CodecFormat::H265 { profile: profile.map_err(|_| RecordError::Malformed)? },
+                Codec::Vp8 | Codec::Opus => CodecFormat::Plain,
+            };
+            Record::Format(PublishedCodec { codec, format, clock_rate_hz: reader.u32()? })
+        }
+        _ => return Err(RecordError::Malformed),
+    };
+    Ok((address, record))
+}
+
+const fn codec_number(codec: Codec) -> u8 {
+    match codec {
+        Codec::H264 => 1,
+        Codec::H265 => 2,
+        Codec::Vp8 => 3,
+        Codec::Vp9 => 4,
+        Codec::Av1 => 5,
+        Codec::Opus => 6,
+    }
+}
+
+const fn codec_of(number: u8) -> Option<Codec> {
+    Some(match number {
+        1 => Codec::H264,
+        2 => Codec::H265,
+        3 => Codec::Vp8,
+        4 => Codec::Vp9,
+        5 => Codec::Av1,
+        6 => Codec::Opus,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Record<'static>> {
+        vec![
+            Record::Media(MediaRecord {
+                incarnation: Incarnation(u64::MAX - 1),
+                sequence: 1 << 40,
+                timestamp: 0xdead_beef,
+                arrival: Timestamp::from_nanos(123_456_789_012),
+                marker: true,
+                key_frame: false,
+                padding: 1,
+                payload: &[1, 2, 3, 4, 5],
+            }),
+            Record::Clock {
+                incarnation: Incarnation(3),
+                ntp: NtpTime(0x0123_4567_89ab_cdef),
+                timestamp: 7,
+                arrival: Timestamp::from_nanos(9),
+            },
+            Record::Format(PublishedCodec {
+                codec: Codec::H264,
+                format: CodecFormat::H264 { profile_level_id: 0x42_e01f, packetization_mode: 1 },
+                clock_rate_hz: 90_000,
+            }),
+            Record::Format(PublishedCodec { codec: Codec::Opus, format: CodecFormat::Plain, clock_rate_hz: 48_000 }),
+        ]
+    }
+
+    #[test]
+    fn a_record_reads_back_as_written() {
+        let address = RecordAddress { stream: 77, encoding: 1 };
+        for record in samples() {
+            let mut out = [0; 256];
+            let len = write(&mut out, address, &record).unwrap();
+            assert!(len <= encoded_len(&record));
+            assert_eq!(announced_len([out[0], out[1]]), len);
+            assert_eq!(read(&out[..len]), Ok((address, record)));
+        }
+    }
+
+    #[test]
+    fn truncated_and_foreign_records_are_refused() {
+        let address = RecordAddress { stream: 1, encoding: 0 };
+        for record in samples() {
+            let mut out = [0; 256];
+            let len = write(&mut out, address, &record).unwrap();
+            for cut in 0..len {
+                assert!(read(&out[..cut]).is_err());
+            }
+            out[2] = VERSION + 1;
+            assert_eq!(read(&out[..len]), Err(RecordError::Version));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What signalling asks of a worker, and what a worker tells.
+
+use crate::limits;
+use crate::net::Io;
+use crate::relay::publication::Publication;
+use crate::relay::record::RecordAddress;
+use crate::session::Session;
+use crate::session::description::Direction;
+use crate::time::Timestamp;
+use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, StreamId, WorkerIndex};
+use crate::worker::peer::{Peer, PeerKey, Role, Viewer, viewer_tracks};
+use crate::worker::report::Traffic;
+use crate::worker::stream::encoding_index;
+use crate::worker::timers;
+use crate::worker::worker::Worker;
+
+impl Worker {
+    /// Takes a bounded number of control messages. Returns whether more wait.
+    pub(super) fn handle_control<I: Io>(&mut self, io: &mut I, now: Timestamp) -> bool {
+        for _ in 0..limits::CONTROL_PER_ROUND_MAX {
+            match self.control.try_recv() {
+                Ok(message) => self.handle_message(io, message, now),
+                Err(flume::TryRecvError::Empty) => return false,
+                Err(flume::TryRecvError::Disconnected) => {
+                    // Signalling is gone, so is the node.
+                    self.end_all(io, now);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn handle_message<I: Io>(&mut self, io: &mut I, message: Control, now: Timestamp) {
+        match message {
+            Control::Open(request) => {
+                let reply = request.reply.clone();
+                let answer = self.open(*request, now);
+                // The asker may have given up; then the session expires by itself.
+                let _ = reply.try_send(answer);
+            }
+            Control::RestartIce { session, local_ice, remote_ice } => {
+                let Some(&key) = self.by_session.get(&session) else { return };
+                let Some(peer) = self.peers.get_mut(key) else { return };
+                self.by_ufrag.insert(local_ice.ufrag.clone(), key);
+                if let Some(retired) = peer.session.restart_ice(local_ice, remote_ice) {
+                    self.by_ufrag.remove(&retired);
+                }
+            }
+            Control::Close { session, reason } => {
+                if let Some(&key) = self.by_session.get(&session) {
+                    self.end_peer(key, reason, now);
+                }
+            }
+            Control::Route { stream, origin, audience } => self.route(stream, origin, audience),
+            Control::Report(reply) => {
+                let report = self.report(io, now);
+                let _ = reply.try_send(Box::new(report));
+            }
+            Control::Shutdown => self.end_all(io, now),
+        }
+    }
+
+    fn open(&mut self, request: OpenSession, now: Timestamp) -> Result<(), OpenRefused> {
+        if self.shutting_down {
+            return Err(OpenRefused::ShuttingDown);
+        }
+        if self.peers.len() >= self.config.sessions_max {
+            return Err(OpenRefused::Full);
+        }
+        let OpenSession { session: id, stream: stream_id, stream_name, local_ice, description, .. } = request;
+        let ufrag = local_ice.ufrag.clone();
+        let role = match description.direction {
+            Direction::Publish => {
+                let feedback_ssrc = self.random.u32();
+                Role::Publisher(Box::new(Publication::new(&description.media, id.0, feedback_ssrc)))
+            }
+            Direction::Play => Role::Viewer(Viewer {
+                tracks: viewer_tracks(&description, || self.random.u64()),
+                next_report: None,
+                rtt_us: 0,
+                retransmission_credit: limits::RETRANSMISSION_BYTES_PER_SECOND_MAX,
+                credit_at: now,
+                retransmitted: Traffic::default(),
+            }),
+        };
+        let session = Session::new(
+            local_ice,
+            description.remote_ice,
+            description.dtls_role,
+            description.remote_fingerprints,
+            now,
+        );
+        let key = self.peers.insert(Peer {
+            id,
+            stream: stream_id,
+            session,
+            role,
+            cname: description.cname,
+            opened: now,
+            armed: timers::NEVER,
+            sent: Traffic::default(),
+        });
+        self.by_session.insert(id, key);
+        self.by_ufrag.insert(ufrag, key);
+        let stream = self.streams.get_or_create(stream_id, &stream_name);
+        match description.direction {
+            Direction::Publish => {
+                stream.publisher = Some(key);
+                stream.origin = Some(self.config.index);
+            }
+            Direction::Play => stream.viewers += 1,
+        }
+        self.counters.joins += 1;
+        self.arm(key);
+        Ok(())
+    }
+
+    fn route(&mut self, id: StreamId, origin: Option<WorkerIndex>, audience: Vec<WorkerIndex>) {
+        let own = self.config.index;
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.origin = origin;
+        let others: Vec<WorkerIndex> = audience.into_iter().filter(|&worker| worker != own).collect();
+        let joined: Vec<WorkerIndex> =
+            others.iter().copied().filter(|worker| !stream.audience.contains(worker)).collect();
+        stream.audience = if origin == Some(own) { others } else { Vec::new() };
+        let Some(Role::Publisher(publication)) =
+            stream.publisher.and_then(|key| self.peers.get(key)).map(|peer| &peer.role)
+        else {
+            return;
+        };
+        // A worker that begins to listen must know the format before the next packet.
+        for worker in joined {
+            for track in &publication.tracks {
+                let address = RecordAddress { stream: id.0, encoding: encoding_index(track.kind) as u32 };
+                for record in track.introduction() {
+                    self.lanes.send(worker, address, &record);
+                }
+            }
+        }
+    }
+
+    /// Ends every session: BYE and close alerts go out at once.
+    fn end_all<I: Io>(&mut self, io: &mut I, now: Timestamp) {
+        self.shutting_down = true;
+        let keys: Vec<PeerKey> = self.peers.keys().collect();
+        for key in keys {
+            self.end_peer(key, EndReason::ShuttingDown, now);
+            if !self.out.has_room(limits::SEND_BUFFER_BYTES / 2) {
+                self.flush(io);
+            }
+        }
+        self.flush(io);
+    }
+}

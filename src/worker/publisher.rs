@@ -1,0 +1,135 @@
+//! The publisher's side of a worker: its packets to the stream and to the other workers, its feedback back to it.
+
+use crate::limits;
+use crate::relay::publication::KeyFrameFeedback;
+use crate::relay::record::{Record, RecordAddress};
+use crate::session::SessionState;
+use crate::time::Timestamp;
+use crate::wire::rtcp::{self, RtcpPacket};
+use crate::worker::lane::{Lanes, Upstream};
+use crate::worker::mailbox::WorkerIndex;
+use crate::worker::peer::{PeerKey, Role};
+use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+use crate::worker::worker::Worker;
+
+/// Gives a record to this worker's own encoding and, once each, to every other worker with viewers of the stream.
+pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: EncodingKey, record: &Record<'_>) {
+    if !streams.apply(key, record) {
+        return;
+    }
+    let address = RecordAddress { stream: key.stream.0, encoding: key.encoding as u32 };
+    if let Some(stream) = streams.get(key.stream) {
+        for &worker in &stream.audience {
+            lanes.send(worker, address, record);
+        }
+    }
+}
+
+impl Worker {
+    /// Takes one RTCP packet of a publisher.
+    pub(super) fn handle_publisher_rtcp(&mut self, key: PeerKey, packet: &RtcpPacket<'_>, now: Timestamp) {
+        let wall_clock = self.wall_clock(now);
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Role::Publisher(publication) = &mut peer.role else { return };
+        match packet {
+            RtcpPacket::SenderReport(report) => {
+                let stream = peer.stream;
+                let clock = publication.sender_report(report.ssrc(), report.ntp(), report.rtp_timestamp(), wall_clock, now);
+                if let Some((track, record)) = clock {
+                    let kind = publication.tracks[track].kind;
+                    let encoding = EncodingKey { stream, encoding: encoding_index(kind) };
+                    distribute(&mut self.streams, &mut self.lanes, encoding, &record);
+                }
+            }
+            RtcpPacket::Goodbye(_) => self.counters.dropped("publisher_goodbye"),
+            _ => {}
+        }
+    }
+
+    /// Sends a publisher what is due: transport-wide feedback, NACKs, receiver reports.
+    pub(super) fn send_publisher_feedback(&mut self, key: PeerKey, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.session.state() != SessionState::Connected {
+            return;
+        }
+        let Role::Publisher(publication) = &mut peer.role else { return };
+        let own = publication.feedback_ssrc;
+        let media = publication.tracks.iter().find_map(|track| track.ssrc()).unwrap_or(0);
+        while let Some(feedback) = publication.arrivals.as_mut().and_then(|arrivals| arrivals.poll(now)) {
+            peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_transport_feedback(slot, own, media, &feedback));
+        }
+        let rtt = publication.rtt;
+        for track in &mut publication.tracks {
+            let Some(ssrc) = track.ssrc() else { continue };
+            if track.reception.next_deadline().is_some_and(|deadline| deadline <= now) {
+                let mut wanted = [0u16; limits::NACKS_PER_PACKET_MAX];
+                let count = track.reception.poll_nack(rtt, now, &mut wanted);
+                if let Some(wanted) = wanted.get(..count).filter(|wanted| !wanted.is_empty()) {
+                    peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_nack(slot, own, ssrc, wanted));
+                }
+            }
+            if track.next_report() <= now {
+                track.reported(now);
+                if let Some(block) = track.reception.report(ssrc, now) {
+                    let cname = peer.cname.as_str();
+                    peer.session
+                        .send_rtcp(&mut self.out, |slot| rtcp::write_receiver_report_compound(slot, own, &[block], cname));
+                }
+            }
+        }
+    }
+
+    /// Asks for the key frames that are due: the publisher itself, or the worker that has it.
+    pub(super) fn poll_key_frame_requests(&mut self, now: Timestamp) {
+        while let Some(Upstream { stream, encoding }) = self.lanes.receive_upstream() {
+            let encoding = encoding as usize;
+            if encoding < super::stream::ENCODINGS.len() {
+                self.streams.want_key_frame(EncodingKey { stream: crate::worker::mailbox::StreamId(stream.0), encoding });
+            }
+        }
+        let mut due: Vec<(EncodingKey, Option<PeerKey>, Option<WorkerIndex>)> = Vec::new();
+        self.streams.poll_key_frame_requests(now, |key, stream| due.push((key, stream.publisher, stream.origin)));
+        for (key, publisher, origin) in due {
+            match (publisher, origin) {
+                (Some(publisher), _) => self.request_key_frame(publisher, key.encoding),
+                (None, Some(origin)) if origin != self.config.index => {
+                    let message = Upstream { stream: key.stream, encoding: key.encoding as u32 };
+                    self.lanes.send_upstream(origin, message);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn request_key_frame(&mut self, publisher: PeerKey, encoding: usize) {
+        let Some(peer) = self.peers.get_mut(publisher) else { return };
+        let Role::Publisher(publication) = &mut peer.role else { return };
+        let own = publication.feedback_ssrc;
+        let sequence = publication.next_full_intra_request();
+        let Some(track) = publication.tracks.iter().find(|track| encoding_index(track.kind) == encoding) else { return };
+        let Some(ssrc) = track.ssrc() else { return };
+        match track.key_frame_feedback() {
+            KeyFrameFeedback::PictureLossIndication => {
+                peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_picture_loss_indication(slot, own, ssrc));
+            }
+            KeyFrameFeedback::FullIntraRequest => {
+                peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_full_intra_request(slot, own, ssrc, sequence));
+            }
+            KeyFrameFeedback::None => {}
+        }
+    }
+
+    /// Reads what other workers sent. Returns whether more waits.
+    pub(super) fn receive_lanes(&mut self) -> bool {
+        let (lanes, streams, counters) = (&mut self.lanes, &mut self.streams, &mut self.counters);
+        lanes.receive(limits::LANE_RECORDS_PER_ROUND_MAX, |address, record| {
+            let encoding = address.encoding as usize;
+            let stream = crate::worker::mailbox::StreamId(address.stream);
+            if encoding >= super::stream::ENCODINGS.len() || streams.get(stream).is_none() {
+                counters.dropped("lane_unknown_stream");
+                return;
+            }
+            streams.apply(EncodingKey { stream, encoding }, &record);
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! The streams a worker has a part in, and which of their encodings have work to do.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::relay::encoding::Encoding;
+use crate::relay::record::Record;
+use crate::session::description::MediaKind;
+use crate::time::Timestamp;
+use crate::worker::mailbox::{StreamId, WorkerIndex};
+use crate::worker::peer::{PeerKey, Subscriber};
+
+/// Encodings of a stream: one audio and one video. Index 0 and 1; a record's address carries the index.
+pub const ENCODINGS: [MediaKind; 2] = [MediaKind::Audio, MediaKind::Video];
+
+/// The index of the encoding of a kind.
+#[must_use]
+pub const fn encoding_index(kind: MediaKind) -> usize {
+    match kind {
+        MediaKind::Audio => 0,
+        MediaKind::Video => 1,
+    }
+}
+
+/// A stream on one worker.
+#[derive(Debug)]
+pub struct Stream {
+    /// Its name, for reports.
+    pub name: String,
+    /// Its encodings, by [`encoding_index`].
+    pub encodings: Vec<Encoding<Subscriber>>,
+    /// The publisher, when it is on this worker.
+    pub publisher: Option<PeerKey>,
+    /// The publisher's worker.
+    pub origin: Option<WorkerIndex>,
+    /// Other workers with viewers of it; used on the publisher's worker.
+    pub audience: Vec<WorkerIndex>,
+    /// Viewers on this worker.
+    pub viewers: usize,
+    /// Whether an encoding is in one of the work queues.
+    queued: [bool; ENCODINGS.len()],
+}
+
+impl Stream {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            encodings: ENCODINGS.iter().map(|&kind| Encoding::new(kind)).collect(),
+            publisher: None,
+            origin: None,
+            audience: Vec::new(),
+            viewers: 0,
+            queued: [false; ENCODINGS.len()],
+        }
+    }
+}
+
+/// One encoding of one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodingKey {
+    /// The stream.
+    pub stream: StreamId,
+    /// The encoding's index.
+    pub encoding: usize,
+}
+
+/// All streams of a worker.
+#[derive(Debug, Default)]
+pub struct Streams {
+    streams: HashMap<StreamId, Stream>,
+    /// Encodings with something to release or send: audio goes first.
+    audio: VecDeque<EncodingKey>,
+    video: VecDeque<EncodingKey>,
+    /// Video that waits for its frame's end, and until when.
+    held: Vec<(Timestamp, EncodingKey)>,
+    /// Encodings for which a key frame is wanted.
+    wanting: Vec<EncodingKey>,
+}
+
+impl Streams {
+    /// A stream by its number.
+    #[must_use]
+    pub fn get(&self, id: StreamId) -> Option<&Stream> {
+        self.streams.get(&id)
+    }
+
+    /// A stream by its number.
+    pub fn get_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.get_mut(&id)
+    }
+
+    /// A stream by its number, made when it is new. A name given later is kept.
+    pub fn get_or_create(&mut self, id: StreamId, name: &str) -> &mut Stream {
+        let stream = self.streams.entry(id).or_insert_with(|| Stream::new(name.to_owned()));
+        if stream.name.is_empty() {
+            stream.name.push_str(name);
+        }
+        stream
+    }
+
+    /// Forgets a stream that nobody of this worker publishes or plays and that is not routed here.
+    pub fn drop_if_unused(&mut self, id: StreamId) {
+        let unused = self.streams.get(&id).is_some_and(|stream| stream.viewers == 0 && stream.publisher.is_none());
+        if unused {
+            self.streams.remove(&id);
+        }
+    }
+
+    /// All streams.
+    pub fn iter(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
+        self.streams.iter()
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
+    /// Applies a record to its encoding and queues it for sending. Returns whether anything was stored or changed.
+    pub fn apply(&mut self, key: EncodingKey, record: &Record<'_>) -> bool {
+        let Some(encoding) =
+            self.streams.get_mut(&key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding))
+        else {
+            return false;
+        };
+        let stored = match record {
+            Record::Media(media) => encoding.store(media).is_ok(),
+            Record::Format(codec) => {
+                encoding.set_codec(*codec);
+                true
+            }
+            Record::Clock { incarnation, ntp, timestamp, arrival } => {
+                encoding.set_clock(*incarnation, *ntp, *timestamp, *arrival);
+                return true;
+            }
+        };
+        if stored {
+            self.queue(key);
+        }
+        stored
+    }
+
+    /// Queues an encoding that may have something to send.
+    pub fn queue(&mut self, key: EncodingKey) {
+        let Some(queued) = self.streams.get_mut(&key.stream).and_then(|stream| stream.queued.get_mut(key.encoding)) else {
+            return;
+        };
+        if std::mem::replace(queued, true) {
+            return;
+        }
+        match ENCODINGS[key.encoding] {
+            MediaKind::Audio => self.audio.push_back(key),
+            MediaKind::Video => self.video.push_back(key),
+        }
+    }
+
+    /// Takes the next audio encoding with work.
+    pub fn next_audio(&mut self) -> Option<EncodingKey> {
+        self.audio.pop_front()
+    }
+
+    /// Takes the next video encoding with work.
+    pub fn next_video(&mut self) -> Option<EncodingKey> {
+        self.video.pop_front()
+    }
+
+    /// Gives back an encoding that was taken: it has more to do.
+    pub fn requeue(&mut self, key: EncodingKey) {
+        match ENCODINGS[key.encoding] {
+            MediaKind::Audio => self.audio.push_back(key),
+            MediaKind::Video => self.video.push_back(key),
+        }
+    }
+
+    /// Gives back an encoding that was taken: it has nothing to do now.
+    pub fn done(&mut self, key: EncodingKey) {
+        if let Some(stream) = self.streams.get_mut(&key.stream) {
+            stream.queued[key.encoding] = false;
+        }
+    }
+
+    /// Gives back an encoding that was taken: it waits for its frame's end until `due` (or the next packet).
+    pub fn hold(&mut self, key: EncodingKey, due: Timestamp) {
+        self.done(key);
+        self.held.retain(|&(_, held)| held != key);
+        self.held.push((due, key));
+    }
+
+    /// Queues the held encodings whose time has come.
+    pub fn release_held(&mut self, now: Timestamp) {
+        let mut index = 0;
+        while let Some(&(due, key)) = self.held.get(index) {
+            if due <= now {
+                self.held.swap_remove(index);
+                self.queue(key);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Whether any encoding has work now.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        !self.audio.is_empty() || !self.video.is_empty()
+    }
+
+    /// A key frame of this encoding is wanted.
+    pub fn want_key_frame(&mut self, key: EncodingKey) {
+        let encoding = self.streams.get_mut(&key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding));
+        let Some(encoding) = encoding else { return };
+        if encoding.kind() != MediaKind::Video {
+            return;
+        }
+        encoding.requests.want();
+        if !self.wanting.contains(&key) {
+            self.wanting.push(key);
+        }
+    }
+
+    /// The encodings for which a request is to be sent now; those no longer wanting are forgotten.
+    pub fn poll_key_frame_requests(&mut self, now: Timestamp, mut ask: impl FnMut(EncodingKey, &Stream)) {
+        let streams = &mut self.streams;
+        self.wanting.retain(|key| {
+            let Some(stream) = streams.get_mut(&key.stream) else { return false };
+            // Without a publisher there is nobody to ask: ask when one comes.
+            if stream.publisher.is_none() && stream.origin.is_none() {
+                return true;
+            }
+            let Some(encoding) = stream.encodings.get_mut(key.encoding) else { return false };
+            if encoding.requests.poll(now) {
+                ask(*key, stream);
+                return true;
+            }
+            encoding.requests.next_deadline().is_some()
+        });
+    }
+
+    /// When anything here is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let held = self.held.iter().map(|&(due, _)| due).min();
+        let wanting = self
+            .wanting
+            .iter()
+            .filter_map(|key| {
+                let stream = self.streams.get(&key.stream)?;
+                if stream.publisher.is_none() && stream.origin.is_none() {
+                    return None;
+                }
+                stream.encodings.get(key.encoding)?.requests.next_deadline()
+            })
+            .min();
+        [held, wanting].into_iter().flatten().min()
+    }
+}
