@@ -2,9 +2,11 @@
 
 #![allow(missing_docs)]
 
+pub mod crypto;
 pub mod limits;
 pub mod net;
 pub mod session;
+pub mod srtp;
 pub mod time;
 pub mod wire;
 pub mod worker;
