@@ -2,10 +2,12 @@
 
 #![allow(missing_docs)]
 
+pub mod crypto;
 pub mod limits;
 pub mod net;
 pub mod relay;
 pub mod session;
+pub mod srtp;
 pub mod time;
 pub mod wire;
 pub mod worker;

@@ -1,0 +1,35 @@
+//! The only place that names a cryptographic library (DTLS's own in `dtls` excepted).
+//!
+//! - [`aead`]: AES-GCM behind one small trait, three backends, one of them chosen at build time
+//! - [`aes_cm`]: AES in counter mode, for AES_CM_128_HMAC_SHA1_80 and for SRTP's key derivation
+//! - [`hmac_sha1`]: the authentication tag of that profile, and STUN's MESSAGE-INTEGRITY
+//! - [`digest`]: SHA-2, for certificate fingerprints
+//! - [`random`]: the injected random source
+//!
+//! Not here: TLS (`rustls` in `signal`) and DTLS. Nothing here knows a packet format, keeps state between calls or
+//! allocates per packet. Panics are for programmer errors only: every length that can be wrong is an array or a `Result`.
+
+pub mod aead;
+pub mod aes_cm;
+mod aws_lc;
+pub mod digest;
+pub mod hmac_sha1;
+pub mod random;
+mod ring;
+mod rust_crypto;
+
+use subtle::ConstantTimeEq;
+
+/// Whether two byte strings are equal, in time that depends on their lengths only.
+#[must_use]
+pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+/// Test vectors are written as the RFCs print them: hexadecimal, with spaces.
+#[cfg(test)]
+pub(crate) fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap() as u8).collect();
+    assert!(digits.len().is_multiple_of(2));
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}

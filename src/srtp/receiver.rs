@@ -1,0 +1,158 @@
+//! The receiving side: what one peer sends to this node.
+//!
+//! Rollover counters and replay windows are kept per SSRC, for RTP and RTCP apart, and begun only by a packet whose tag
+//! is right. A source begins with a rollover counter of zero (RFC 3711 §3.3.1): senders start below sequence number 2¹⁵,
+//! so the first packet that arrives has not wrapped. One that loses everything before its first wrap is not recovered.
+
+use std::fmt;
+
+use super::key_derivation::{PacketKind, SessionKeys};
+use super::profile::{MasterKey, SrtpProfile};
+use super::replay::{ReplayWindow, estimate_index};
+use super::transform::Transform;
+use super::{SrtpError, parse_rtcp_ssrc, parse_rtp_header};
+use crate::crypto::aead::{AeadKey, DefaultAead};
+use crate::limits;
+
+/// An RTP packet, opened in place: header in `packet[..header_len]`, payload in the `payload_len` bytes behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenedRtp {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Rollover counter and sequence number: 48 bits that rise over the source's life.
+    pub packet_index: u64,
+    /// Bytes of the header with CSRCs and extension.
+    pub header_len: usize,
+    /// Bytes of the payload; it still ends in the padding where the header's padding bit is set.
+    pub payload_len: usize,
+}
+
+/// Opens the RTP and RTCP packets of one peer.
+pub struct SrtpReceiver<A: AeadKey = DefaultAead> {
+    profile: SrtpProfile,
+    /// Kept to make `rtp` from.
+    rtp_keys: SessionKeys,
+    /// Made when the first RTP packet comes: thousands of viewers never send one.
+    rtp: Option<Transform<A>>,
+    rtcp: Transform<A>,
+    rtp_sources: Vec<Source<{ limits::SRTP_REPLAY_WINDOW_PACKETS / 64 }>>,
+    rtcp_sources: Vec<Source<{ limits::SRTCP_REPLAY_WINDOW_PACKETS / 64 }>>,
+}
+
+impl<A: AeadKey> SrtpReceiver<A> {
+    /// A receiver under `master`, which is [`SrtpKeys::remote`](super::SrtpKeys::remote).
+    #[must_use]
+    pub fn new(profile: SrtpProfile, master: &MasterKey) -> Self {
+        Self::from_session_keys(
+            profile,
+            SessionKeys::derive(profile, master, PacketKind::Rtp),
+            &SessionKeys::derive(profile, master, PacketKind::Rtcp),
+        )
+    }
+
+    pub(super) fn from_session_keys(profile: SrtpProfile, rtp: SessionKeys, rtcp: &SessionKeys) -> Self {
+        Self {
+            profile,
+            rtp_keys: rtp,
+            rtp: None,
+            rtcp: Transform::new(profile, rtcp),
+            rtp_sources: Vec::new(),
+            rtcp_sources: Vec::new(),
+        }
+    }
+
+    /// The profile it opens.
+    #[must_use]
+    pub fn profile(&self) -> SrtpProfile {
+        self.profile
+    }
+
+    /// Authenticates and decrypts an RTP packet in place.
+    ///
+    /// # Errors
+    /// See [`SrtpError`]; `packet` then holds nothing of use.
+    pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<OpenedRtp, SrtpError> {
+        let header = parse_rtp_header(packet).ok_or(SrtpError::Malformed)?;
+        if packet.len() - header.len < self.profile.tag_len() {
+            return Err(SrtpError::Malformed);
+        }
+        let source = known_or_room(&mut self.rtp_sources, header.ssrc)?;
+        let packet_index = match source.as_deref() {
+            Some(source) => {
+                let index = estimate_index(source.window.highest(), header.sequence)?;
+                source.window.check(index)?;
+                index
+            }
+            None => header.sequence.into(),
+        };
+        let transform = self.rtp.get_or_insert_with(|| Transform::new(self.profile, &self.rtp_keys));
+        let payload_len = transform.open_rtp(header.ssrc, packet_index, packet, header.len)?;
+        match source {
+            Some(source) => source.window.accept(packet_index),
+            None => self.rtp_sources.push(Source::new(header.ssrc, packet_index)),
+        }
+        Ok(OpenedRtp { ssrc: header.ssrc, packet_index, header_len: header.len, payload_len })
+    }
+
+    /// Authenticates and decrypts a compound RTCP packet in place; returns the length of the plaintext, which starts
+    /// where `packet` does.
+    ///
+    /// # Errors
+    /// See [`SrtpError`]; `packet` then holds nothing of use.
+    pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        let ssrc = parse_rtcp_ssrc(packet).ok_or(SrtpError::Malformed)?;
+        if packet.len() < super::RTCP_HEADER_LEN + self.profile.rtcp_overhead() {
+            return Err(SrtpError::Malformed);
+        }
+        let index = self.rtcp.rtcp_index(packet)?;
+        let source = known_or_room(&mut self.rtcp_sources, ssrc)?;
+        if let Some(source) = source.as_deref() {
+            source.window.check(index.into())?;
+        }
+        let len = self.rtcp.open_rtcp(ssrc, index, packet)?;
+        match source {
+            Some(source) => source.window.accept(index.into()),
+            None => self.rtcp_sources.push(Source::new(ssrc, index.into())),
+        }
+        Ok(len)
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_rtp_context(&self) -> bool {
+        self.rtp.is_some()
+    }
+}
+
+impl<A: AeadKey> fmt::Debug for SrtpReceiver<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SrtpReceiver")
+            .field("profile", &self.profile)
+            .field("rtp_sources", &self.rtp_sources.len())
+            .field("rtcp_sources", &self.rtcp_sources.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is remembered of one SSRC.
+pub(super) struct Source<const WORDS: usize> {
+    window: ReplayWindow<WORDS>,
+    ssrc: u32,
+}
+
+impl<const WORDS: usize> Source<WORDS> {
+    fn new(ssrc: u32, index: u64) -> Self {
+        Self { window: ReplayWindow::starting_at(index), ssrc }
+    }
+}
+
+/// The source of `ssrc`, or `None` where it is new and there is room for it. A session has few, so this is a short walk.
+fn known_or_room<const WORDS: usize>(
+    sources: &mut [Source<WORDS>],
+    ssrc: u32,
+) -> Result<Option<&mut Source<WORDS>>, SrtpError> {
+    let full = sources.len() >= limits::SRTP_SOURCES_PER_SESSION_MAX;
+    match sources.iter_mut().find(|source| source.ssrc == ssrc) {
+        None if full => Err(SrtpError::TooManySources),
+        found => Ok(found),
+    }
+}
