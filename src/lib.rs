@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+pub mod dtls;
 pub mod limits;
 pub mod net;
 pub mod session;
