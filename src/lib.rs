@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 pub mod crypto;
+pub mod dtls;
 pub mod limits;
 pub mod net;
 pub mod relay;

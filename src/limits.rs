@@ -262,3 +262,42 @@ pub const RTP_PADDING_BYTES_MAX: usize = 16;
 const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS.is_multiple_of(64) && SRTCP_REPLAY_WINDOW_PACKETS.is_multiple_of(64));
 // A window of half the sequence space or more would accept what the rollover estimate calls the future.
 const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS < 1 << 15);
+// --- dtls ---
+
+/// Bytes of one DTLS handshake message from a peer: a ClientHello with a post-quantum share is 1.4 kB, an RSA-4096
+/// certificate 1.5 kB, a chain of four 6 kB. Longer: the fragment is dropped and the handshake times out.
+pub const DTLS_HANDSHAKE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+
+/// Handshake messages held ahead of the next one in order (a client's last plaintext flight is three). Further
+/// ahead: the fragment is dropped and comes again with the peer's retransmission. Together with the message length
+/// this bounds what a handshake may hold to 32 KiB.
+pub const DTLS_MESSAGES_AHEAD_MAX: usize = 4;
+
+/// Separate runs of bytes received of one handshake message (64 pieces of a 1.4 kB hello are 22 bytes each, as
+/// many again arriving in the worst order). More: the fragment is dropped.
+pub const DTLS_FRAGMENT_RUNS_MAX: usize = 128;
+
+/// Bytes of a datagram that DTLS sends: fits every path that carries WebRTC media. Handshake messages longer than
+/// this are fragmented.
+pub const DTLS_DATAGRAM_OUT_BYTES_MAX: usize = 1_200;
+
+/// A handshake that takes longer than this, counted from the first ClientHello, has failed.
+pub const DTLS_HANDSHAKE_MAX: Duration = Duration::from_secs(20);
+
+/// The first retransmission of a flight; each further one waits twice as long. RFC 9147 §5.8.2 recommends 1 s and
+/// allows less for media; the ICE check before DTLS has just shown that the path answers.
+pub const DTLS_RETRANSMIT_FIRST: Duration = Duration::from_millis(200);
+
+/// Retransmissions of one flight: 0.2 + 0.4 + … + 12.8 s goes past [`DTLS_HANDSHAKE_MAX`], which ends it first.
+pub const DTLS_RETRANSMITS_MAX: usize = 7;
+
+/// Protected records held while a DTLS 1.2 client's last flight is incomplete (it is one: Finished). Full: dropped;
+/// they come again with the flight.
+pub const DTLS_RECORDS_HELD_MAX: usize = 4;
+
+/// Handshake records accepted on a connected DTLS 1.2 association (repeats of the client's last flight; the library
+/// keeps each one). More: dropped.
+pub const DTLS_LATE_HANDSHAKE_RECORDS_MAX: u8 = 16;
+
+const _: () = assert!(DTLS_DATAGRAM_OUT_BYTES_MAX <= DATAGRAM_OUT_BYTES_MAX);
+const _: () = assert!(DTLS_HANDSHAKE_MAX.as_secs() <= SESSION_SETUP_MAX.as_secs());

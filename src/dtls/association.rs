@@ -1,0 +1,311 @@
+//! [`Dtls`]: one association from its first datagram to its close, whichever engine runs it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::classic::Classic;
+use super::client_hello::ClientHello;
+use super::error::DtlsError;
+use super::front::{CLIENT_HELLO, Front, Message};
+use super::identity::DtlsIdentity;
+use super::keys::{ExportedKeys, ProtectionProfile};
+use super::modern::Modern;
+use super::record::{Record, records};
+use crate::session::description::{DtlsRole, Fingerprint};
+use crate::time::Timestamp;
+
+/// What [`Dtls::poll`] gives.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DtlsEvent {
+    /// So many bytes of the buffer are a datagram to send to the peer.
+    Datagram(usize),
+    /// The handshake is complete and the peer is who its SDP says. Given once.
+    Connected(ExportedKeys),
+    /// The association is over without a close alert; before [`Self::Connected`] no keys were ever given.
+    Failed(DtlsError),
+    /// The peer has closed the association with an alert.
+    Closed,
+}
+
+/// Where an association is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DtlsState {
+    /// A server without a whole ClientHello.
+    Waiting,
+    /// Messages go back and forth.
+    Handshaking,
+    /// Keys were exported.
+    Connected,
+    /// Closed by either end.
+    Closed,
+    /// Ended by an error.
+    Failed,
+}
+
+/// The versions a client offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DtlsVersions {
+    /// 1.3 and 1.2; the server chooses.
+    #[default]
+    Any,
+    /// DTLS 1.2 only.
+    Only12,
+    /// DTLS 1.3 only.
+    Only13,
+}
+
+enum Engine {
+    Modern(Box<Modern>),
+    Classic(Box<Classic>),
+}
+
+/// One DTLS association. After each call that takes `now`, drain [`Self::poll`].
+pub struct Dtls {
+    /// Needed until the server knows its engine.
+    identity: Option<DtlsIdentity>,
+    fingerprints: Vec<Fingerprint>,
+    state: DtlsState,
+    version: Option<&'static str>,
+    /// Server only, and only while the handshake runs.
+    front: Option<Box<Front>>,
+    engine: Option<Engine>,
+    /// What makes the next poll fail.
+    failure: Option<DtlsError>,
+}
+
+impl Dtls {
+    /// An association whose peer must present a certificate with one of `remote_fingerprints`. A client's first
+    /// flight can be polled at once; a server allocates next to nothing until a ClientHello comes.
+    #[must_use]
+    pub fn new(
+        identity: &DtlsIdentity,
+        role: DtlsRole,
+        remote_fingerprints: Vec<Fingerprint>,
+        now: Timestamp,
+    ) -> Self {
+        match role {
+            DtlsRole::Client => Self::new_client(identity, DtlsVersions::Any, remote_fingerprints, now),
+            DtlsRole::Server => Self {
+                identity: Some(identity.clone()),
+                fingerprints: remote_fingerprints,
+                state: DtlsState::Waiting,
+                version: None,
+                front: None,
+                engine: None,
+                failure: None,
+            },
+        }
+    }
+
+    /// A client that offers these versions.
+    #[must_use]
+    pub fn new_client(
+        identity: &DtlsIdentity,
+        versions: DtlsVersions,
+        remote_fingerprints: Vec<Fingerprint>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            identity: None,
+            fingerprints: remote_fingerprints,
+            state: DtlsState::Handshaking,
+            version: None,
+            front: None,
+            engine: Some(Engine::Modern(Box::new(Modern::client(identity, versions, now)))),
+            failure: None,
+        }
+    }
+
+    /// Takes a datagram from the peer; what is not DTLS, or not for this association, is dropped.
+    pub fn handle_datagram(&mut self, bytes: &[u8], now: Timestamp) {
+        self.guarded(|dtls| match dtls.state {
+            DtlsState::Closed | DtlsState::Failed => {}
+            DtlsState::Connected => dtls.handle_connected(bytes, now),
+            DtlsState::Waiting | DtlsState::Handshaking => match &mut dtls.engine {
+                Some(Engine::Modern(client)) if dtls.identity.is_none() => client.datagram(bytes, now),
+                _ => dtls.handle_handshake(bytes, now),
+            },
+        });
+    }
+
+    /// Lets time pass: retransmissions, and the end of a handshake that takes too long.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.guarded(|dtls| match &mut dtls.engine {
+            Some(Engine::Modern(engine)) => engine.handle_timeout(now),
+            Some(Engine::Classic(engine)) => engine.handle_timeout(now),
+            None => {}
+        });
+    }
+
+    /// When [`Self::handle_timeout`] has something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match self.engine.as_ref()? {
+            Engine::Modern(engine) => engine.next_deadline(),
+            Engine::Classic(engine) => engine.next_deadline(),
+        }
+    }
+
+    /// The next thing to do, until there is none. `out` takes a datagram: at least
+    /// [`crate::limits::DTLS_DATAGRAM_OUT_BYTES_MAX`] bytes.
+    pub fn poll(&mut self, out: &mut [u8]) -> Option<DtlsEvent> {
+        let mut event = None;
+        self.guarded(|dtls| {
+            event = match &mut dtls.engine {
+                _ if dtls.failure.is_some() => None,
+                Some(Engine::Modern(engine)) => engine.poll(out, &dtls.fingerprints),
+                Some(Engine::Classic(engine)) => engine.poll(out),
+                None => None,
+            };
+        });
+        let event = self.failure.take().map(DtlsEvent::Failed).or(event);
+        match event {
+            Some(DtlsEvent::Connected(_)) => {
+                self.version = self.engine_version();
+                self.state = DtlsState::Connected;
+                self.identity = None;
+                self.front = None;
+                self.fingerprints = Vec::new();
+            }
+            Some(DtlsEvent::Closed) => self.end(DtlsState::Closed),
+            Some(DtlsEvent::Failed(error)) => {
+                let error = self.explain(error);
+                self.end(DtlsState::Failed);
+                return Some(DtlsEvent::Failed(error));
+            }
+            None if self.state == DtlsState::Closed => self.engine = None,
+            _ => {}
+        }
+        event
+    }
+
+    /// Ends the association; the close alert is then polled. Before the handshake is complete there is no key to
+    /// protect one with, and nothing is sent.
+    pub fn close(&mut self, now: Timestamp) {
+        if matches!(self.state, DtlsState::Closed | DtlsState::Failed) {
+            return;
+        }
+        self.guarded(|dtls| match &mut dtls.engine {
+            Some(Engine::Modern(engine)) => engine.close(now),
+            Some(Engine::Classic(engine)) => engine.close(now),
+            None => {}
+        });
+        self.state = DtlsState::Closed;
+        self.front = None;
+    }
+
+    /// `"1.2"` or `"1.3"`, once connected.
+    #[must_use]
+    pub fn version(&self) -> Option<&'static str> {
+        self.version
+    }
+
+    /// Where the association is.
+    #[must_use]
+    pub fn state(&self) -> DtlsState {
+        self.state
+    }
+
+    fn engine_version(&self) -> Option<&'static str> {
+        match self.engine.as_ref()? {
+            Engine::Modern(engine) => engine.version(),
+            Engine::Classic(_) => Some("1.2"),
+        }
+    }
+
+    /// Runs `work` such that a panic in a library ends this association and nothing else.
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
+            self.engine = None;
+            self.failure = Some(DtlsError::Internal);
+        }
+    }
+
+    fn end(&mut self, state: DtlsState) {
+        self.state = state;
+        self.engine = None;
+        self.front = None;
+        self.identity = None;
+        self.fingerprints = Vec::new();
+    }
+
+    /// A timeout after the peer said why it went is that.
+    fn explain(&self, error: DtlsError) -> DtlsError {
+        let from_front = self.front.as_ref().and_then(|front| front.alert);
+        let alert = from_front.or_else(|| match &self.engine {
+            Some(Engine::Modern(engine)) => engine.alert,
+            _ => None,
+        });
+        match (error, alert) {
+            (DtlsError::Timeout, Some(code)) => DtlsError::PeerAlert(code),
+            _ => error,
+        }
+    }
+
+    fn handle_connected(&mut self, bytes: &[u8], now: Timestamp) {
+        for record in records(bytes).filter(|record| !matches!(record, Record::Plain { .. })) {
+            self.protected(&record, now);
+        }
+    }
+
+    fn protected(&mut self, record: &Record<'_>, now: Timestamp) {
+        match &mut self.engine {
+            Some(Engine::Modern(engine)) => engine.protected(record, now),
+            Some(Engine::Classic(engine)) => engine.protected(record, &self.fingerprints, now),
+            None => {}
+        }
+    }
+
+    fn handle_handshake(&mut self, bytes: &[u8], now: Timestamp) {
+        let front = self.front.get_or_insert_default();
+        let mut protected = Vec::new();
+        let repeated = front.take(bytes, |record| protected.push(record));
+        while let Some(message) = self.front.as_mut().and_then(|front| front.next_message()) {
+            self.handle_message(message, now);
+        }
+        if repeated {
+            match &mut self.engine {
+                Some(Engine::Modern(engine)) => engine.repeat(now),
+                Some(Engine::Classic(engine)) => engine.repeat(now),
+                None => {}
+            }
+        }
+        protected.iter().for_each(|record| self.protected(record, now));
+    }
+
+    fn handle_message(&mut self, message: Message, now: Timestamp) {
+        if message.kind != CLIENT_HELLO {
+            // In DTLS 1.3 everything but the hellos is protected.
+            if let Some(Engine::Classic(engine)) = &mut self.engine {
+                engine.message(message, &self.fingerprints, now);
+            }
+            return;
+        }
+        let Some(identity) = &self.identity else { return };
+        let Some(hello) = ClientHello::parse(&message.body) else {
+            self.failure = Some(DtlsError::PeerMisbehaved);
+            return;
+        };
+        let Some(profile) = ProtectionProfile::choose(identity.preference(), hello.profile_ids(&message.body)) else {
+            self.failure = Some(DtlsError::NoCommonProfile);
+            return;
+        };
+        let engine = self.engine.get_or_insert_with(|| {
+            if hello.offers_dtls_1_3 {
+                Engine::Modern(Box::new(Modern::server(identity, now)))
+            } else {
+                Engine::Classic(Box::new(Classic::server(identity, profile, now)))
+            }
+        });
+        self.state = DtlsState::Handshaking;
+        match engine {
+            Engine::Modern(engine) => engine.client_hello(message, &hello, profile, now),
+            Engine::Classic(engine) => engine.message(message, &self.fingerprints, now),
+        }
+    }
+}
+
+impl std::fmt::Debug for Dtls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dtls").field("state", &self.state).field("version", &self.version).finish_non_exhaustive()
+    }
+}

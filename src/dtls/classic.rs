@@ -1,0 +1,397 @@
+//! The engine around `rtc-dtls`: the DTLS 1.2 server for clients that offer nothing newer, RSA certificates included.
+//!
+//! What to know of `rtc-dtls` 0.21, and what is done about it here:
+//! - any handshake record that does not complete a flight switches its retransmission timer off for good: so it is
+//!   given each flight of the client whole, in one datagram, and never a repetition;
+//! - its timer repeats without backing off: so it only says *that* a flight waits for an answer; when to repeat is
+//!   decided here, and it is then told that its time has come;
+//! - a plaintext record of a wrong form makes it send a fatal alert and give up: it is given only records written
+//!   here;
+//! - it always asks for a cookie: one more round trip;
+//! - it chooses the client's first SRTP profile among those configured: so one is configured;
+//! - it keeps every handshake record that arrives late, and answers seven of them: a bounded number is let through;
+//! - it decrypts the client's Finished without comparing its contents. What Finished would prove is proven by
+//!   CertificateVerify, which is demanded and signs every message before it, and by Finished decrypting at all.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rcgen::KeyPair;
+use rtc_dtls::cipher_suite::CipherSuiteId;
+use rtc_dtls::config::{ClientAuthType, ConfigBuilder, HandshakeConfig};
+use rtc_dtls::crypto::{Certificate, CryptoPrivateKey};
+use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
+use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+
+use super::association::DtlsEvent;
+use super::error::{DtlsError, IdentityError};
+use super::front::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Message};
+use super::identity::DtlsIdentity;
+use super::keys::{ExportedKeys, ProtectionProfile};
+use super::record::{Record, content, write_plain};
+use super::{clock, fingerprint};
+use crate::limits;
+use crate::session::description::Fingerprint;
+use crate::time::Timestamp;
+
+/// The library keys associations by address; each of ours has an endpoint to itself, so any address will do.
+const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
+
+/// A repeated flight of the client is answered no more often than this.
+const REPEAT_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// Further ahead than the library's own timer (1 s): handed in as the time to make it retransmit.
+const PAST_ITS_TIMER: Duration = Duration::from_secs(60);
+
+/// RFC 5764 §4.2
+const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
+
+/// What all associations of this engine share: a configuration for each profile.
+pub(super) struct ClassicConfig([Arc<HandshakeConfig>; 3]);
+
+/// Builds the shared configurations.
+pub(super) fn config(
+    certificate: &rcgen::Certificate,
+    key: &KeyPair,
+) -> Result<ClassicConfig, IdentityError> {
+    let library = |error: &dyn std::fmt::Display| IdentityError::Library(error.to_string());
+    let provider = rtc_dtls::crypto_provider::default_provider().map_err(|error| library(&error))?;
+    let private_key = CryptoPrivateKey::from_key_pair(key, provider.crypto()).map_err(|error| library(&error))?;
+    let certificate = Certificate { certificate: vec![certificate.der().clone()], private_key };
+    let build = |profile: ProtectionProfile| {
+        ConfigBuilder::default()
+            .with_crypto_provider(Arc::clone(&provider))
+            .with_certificates(vec![certificate.clone()])
+            .with_cipher_suites(vec![
+                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256, // RFC 8827 §6.5: every WebRTC peer has it
+                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
+            ])
+            .with_srtp_protection_profiles(vec![match profile {
+                ProtectionProfile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+                ProtectionProfile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
+                ProtectionProfile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+            }])
+            // A certificate is demanded and its signature checked; who it belongs to is for the fingerprint to say.
+            .with_client_auth(ClientAuthType::RequireAnyClientCert)
+            .with_insecure_skip_verify(true)
+            // Its fragments grow by headers and tag.
+            .with_mtu(limits::DTLS_DATAGRAM_OUT_BYTES_MAX.saturating_sub(64))
+            .build(false, None)
+            .map(Arc::new)
+            .map_err(|error| library(&error))
+    };
+    let [first, second, third] = ProtectionProfile::ALL;
+    Ok(ClassicConfig([build(first)?, build(second)?, build(third)?]))
+}
+
+impl ClassicConfig {
+    fn of(&self, profile: ProtectionProfile) -> Arc<HandshakeConfig> {
+        let [gcm_128, gcm_256, cm] = &self.0;
+        Arc::clone(match profile {
+            ProtectionProfile::AeadAes128Gcm => gcm_128,
+            ProtectionProfile::AeadAes256Gcm => gcm_256,
+            ProtectionProfile::AesCm128HmacSha1_80 => cm,
+        })
+    }
+}
+
+/// What the association waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The first ClientHello.
+    Hello,
+    /// The ClientHello with the cookie.
+    Cookie,
+    /// Certificate, ClientKeyExchange, CertificateVerify and a protected record.
+    Flight,
+    /// The protected Finished; all else was handed in.
+    Finished,
+    /// Nothing.
+    Connected,
+    /// Its own end.
+    Over,
+}
+
+/// One association.
+pub(super) struct Classic {
+    endpoint: Endpoint,
+    profile: ProtectionProfile,
+    stage: Stage,
+    outgoing: VecDeque<BytesMut>,
+    /// Reported when everything outgoing is drained.
+    event: Option<DtlsEvent>,
+    record_sequence: u64,
+    late_records_left: u8,
+    /// Dropped when connected.
+    handshake: Option<Box<Handshake>>,
+}
+
+/// What only a running handshake needs.
+struct Handshake {
+    hello_verify_request: BytesMut,
+    /// The client's last plaintext flight, so far.
+    flight: Vec<Message>,
+    protected: Vec<Vec<u8>>,
+    give_up: Timestamp,
+    repeat_at: Option<Timestamp>,
+    repeat_after: Duration,
+    repeats: usize,
+    sent: Timestamp,
+}
+
+impl Classic {
+    pub(super) fn server(identity: &DtlsIdentity, profile: ProtectionProfile, now: Timestamp) -> Self {
+        let config = identity.classic().of(profile);
+        Self {
+            endpoint: Endpoint::new(PEER, Default::default(), Some(config)),
+            profile,
+            stage: Stage::Hello,
+            outgoing: VecDeque::new(),
+            event: None,
+            record_sequence: 0,
+            late_records_left: limits::DTLS_LATE_HANDSHAKE_RECORDS_MAX,
+            handshake: Some(Box::new(Handshake {
+                hello_verify_request: BytesMut::new(),
+                flight: Vec::new(),
+                protected: Vec::new(),
+                give_up: now + limits::DTLS_HANDSHAKE_MAX,
+                repeat_at: None,
+                repeat_after: limits::DTLS_RETRANSMIT_FIRST,
+                repeats: 0,
+                sent: now,
+            })),
+        }
+    }
+
+    /// A whole plaintext message, each once and in order.
+    pub(super) fn message(&mut self, message: Message, expected: &[Fingerprint], now: Timestamp) {
+        match (self.stage, message.kind) {
+            (Stage::Hello, CLIENT_HELLO) => {
+                self.stage = Stage::Cookie;
+                self.feed(&[message], &[], expected, now);
+                if let (Some(handshake), Some(datagram)) = (&mut self.handshake, self.outgoing.front()) {
+                    handshake.hello_verify_request = datagram.clone();
+                }
+            }
+            (Stage::Cookie, CLIENT_HELLO) => {
+                self.stage = Stage::Flight;
+                self.feed(&[message], &[], expected, now);
+                if let Some(handshake) = &mut self.handshake {
+                    handshake.sent = now;
+                    handshake.repeat_at = Some(now + handshake.repeat_after);
+                }
+            }
+            (Stage::Flight, CERTIFICATE | CLIENT_KEY_EXCHANGE | CERTIFICATE_VERIFY) => {
+                // RFC 5246 §7.4.6: a client without a certificate sends an empty list of three zero bytes.
+                let empty = message.kind == CERTIFICATE && message.body.iter().all(|&byte| byte == 0);
+                let none = message.kind == CLIENT_KEY_EXCHANGE
+                    && self.handshake.as_ref().is_some_and(|handshake| handshake.flight.is_empty());
+                if empty || none {
+                    return self.fail(DtlsError::NoCertificate, Some(alert::HANDSHAKE_FAILURE));
+                }
+                if let Some(handshake) = &mut self.handshake {
+                    handshake.flight.push(message);
+                }
+                self.feed_flight(expected, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The client has repeated a flight that was complete.
+    pub(super) fn repeat(&mut self, now: Timestamp) {
+        let Some(handshake) = &mut self.handshake else { return };
+        if now.since(handshake.sent) < REPEAT_INTERVAL_MIN && self.stage != Stage::Cookie {
+            return;
+        }
+        match self.stage {
+            Stage::Cookie if self.outgoing.is_empty() => {
+                self.outgoing.push_back(handshake.hello_verify_request.clone());
+            }
+            Stage::Flight => self.retransmit(now),
+            _ => {}
+        }
+    }
+
+    /// A protected record.
+    pub(super) fn protected(&mut self, record: &Record<'_>, expected: &[Fingerprint], now: Timestamp) {
+        let Record::Protected12 { content_type, bytes } = *record else { return };
+        match self.stage {
+            Stage::Flight => {
+                if let Some(handshake) = &mut self.handshake
+                    && handshake.protected.len() < limits::DTLS_RECORDS_HELD_MAX
+                    && content_type == content::HANDSHAKE
+                {
+                    handshake.protected.push(bytes.to_vec());
+                }
+                self.feed_flight(expected, now);
+            }
+            Stage::Finished if content_type == content::HANDSHAKE => self.feed(&[], &[bytes.to_vec()], expected, now),
+            Stage::Connected => {
+                if content_type == content::HANDSHAKE {
+                    let Some(left) = self.late_records_left.checked_sub(1) else { return };
+                    self.late_records_left = left;
+                }
+                self.read(BytesMut::from(bytes), expected, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Hands the client's last flight in once nothing of it is missing.
+    fn feed_flight(&mut self, expected: &[Fingerprint], now: Timestamp) {
+        let Some(handshake) = &mut self.handshake else { return };
+        let whole = handshake.flight.last().is_some_and(|message| message.kind == CERTIFICATE_VERIFY);
+        if whole && !handshake.protected.is_empty() {
+            self.stage = Stage::Finished;
+            handshake.repeat_at = None;
+            let (flight, protected) =
+                (std::mem::take(&mut handshake.flight), std::mem::take(&mut handshake.protected));
+            self.feed(&flight, &protected, expected, now);
+        }
+    }
+
+    /// Writes messages, and with them the ChangeCipherSpec that protected records imply, into one datagram.
+    fn feed(&mut self, messages: &[Message], protected: &[Vec<u8>], expected: &[Fingerprint], now: Timestamp) {
+        let mut datagram = Vec::new();
+        for message in messages {
+            message.write_record(&mut datagram, self.record_sequence);
+            self.record_sequence = self.record_sequence.saturating_add(1);
+        }
+        if !messages.is_empty() && !protected.is_empty() {
+            write_plain(&mut datagram, content::CHANGE_CIPHER_SPEC, self.record_sequence, &[1]);
+            self.record_sequence = self.record_sequence.saturating_add(1);
+        }
+        protected.iter().for_each(|record| datagram.extend_from_slice(record));
+        self.read(BytesMut::from(datagram.as_slice()), expected, now);
+    }
+
+    fn read(&mut self, datagram: BytesMut, expected: &[Fingerprint], now: Timestamp) {
+        let result = self.endpoint.read(clock::instant(now), PEER, None, datagram);
+        let connected = self.stage == Stage::Connected;
+        match result {
+            Ok(events) => {
+                self.collect();
+                for event in events {
+                    match event {
+                        EndpointEvent::HandshakeComplete => self.complete(expected),
+                        EndpointEvent::PeerClosed => {
+                            self.stage = Stage::Over;
+                            self.event = Some(DtlsEvent::Closed);
+                        }
+                        // Application data: read by nobody yet.
+                        _ => {}
+                    }
+                }
+            }
+            // Only what decrypted gets this far: an alert, which was answered in kind. A warning ends nothing.
+            Err(_) if connected => self.outgoing.clear(),
+            Err(_) => {
+                self.collect();
+                self.fail(DtlsError::PeerMisbehaved, None);
+            }
+        }
+    }
+
+    /// The one place where keys leave: after the fingerprint.
+    fn complete(&mut self, expected: &[Fingerprint]) {
+        let Some(state) = self.endpoint.get_connection_state(PEER) else {
+            return self.fail(DtlsError::Internal, None);
+        };
+        let leaf = state.peer_certificates.first().map(Vec::as_slice).unwrap_or_default();
+        if let Err(error) = fingerprint::check(leaf, expected) {
+            // Not even our Finished goes out: the peer shall not think that it is connected.
+            self.outgoing.clear();
+            return self.fail(error, Some(alert::BAD_CERTIFICATE));
+        }
+        let len = self.profile.keying_material_len();
+        let keys = state.export_keying_material(EXPORTER_LABEL, &[], len).ok();
+        match keys.and_then(|keys| ExportedKeys::new(self.profile, keys.as_ref(), false)) {
+            Some(keys) => {
+                self.stage = Stage::Connected;
+                self.handshake = None;
+                self.event = Some(DtlsEvent::Connected(keys));
+            }
+            None => self.fail(DtlsError::Internal, None),
+        }
+    }
+
+    /// Ends the association, with an alert in plaintext where the peer still listens to that.
+    fn fail(&mut self, error: DtlsError, alert: Option<u8>) {
+        if let Some(code) = alert {
+            let mut record = Vec::new();
+            // A number beyond any that the library used.
+            write_plain(&mut record, content::ALERT, 1 << 20, &[2, code]);
+            self.outgoing.push_back(BytesMut::from(record.as_slice()));
+        }
+        self.stage = Stage::Over;
+        self.handshake = None;
+        self.event = Some(DtlsEvent::Failed(error));
+    }
+
+    fn collect(&mut self) {
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            self.outgoing.push_back(transmit.message);
+        }
+    }
+
+    fn retransmit(&mut self, now: Timestamp) {
+        let Some(handshake) = &mut self.handshake else { return };
+        handshake.repeat_at = None;
+        if handshake.repeats >= limits::DTLS_RETRANSMITS_MAX {
+            return; // until it gives up, an answer may still come
+        }
+        handshake.repeats = handshake.repeats.saturating_add(1);
+        handshake.repeat_after = handshake.repeat_after.saturating_mul(2);
+        handshake.sent = now;
+        handshake.repeat_at = Some(now + handshake.repeat_after);
+        let result = self.endpoint.handle_timeout(PEER, clock::instant(now + PAST_ITS_TIMER));
+        self.collect();
+        if result.is_err() {
+            self.fail(DtlsError::Internal, None);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+        let Some(handshake) = &self.handshake else { return };
+        if now >= handshake.give_up {
+            self.fail(DtlsError::Timeout, None);
+        } else if handshake.repeat_at.is_some_and(|at| now >= at) {
+            self.retransmit(now);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let handshake = self.handshake.as_ref()?;
+        Some(handshake.repeat_at.map_or(handshake.give_up, |at| at.min(handshake.give_up)))
+    }
+
+    pub(super) fn close(&mut self, now: Timestamp) {
+        if self.stage == Stage::Connected && self.endpoint.close(clock::instant(now)).is_ok() {
+            self.collect();
+        }
+        self.stage = Stage::Over;
+        self.handshake = None;
+        self.event = None;
+    }
+
+    pub(super) fn poll(&mut self, out: &mut [u8]) -> Option<DtlsEvent> {
+        while let Some(datagram) = self.outgoing.pop_front() {
+            if let Some(slot) = out.get_mut(..datagram.len()) {
+                slot.copy_from_slice(&datagram);
+                return Some(DtlsEvent::Datagram(datagram.len()));
+            }
+            debug_assert!(false, "poll takes a buffer of at least DTLS_DATAGRAM_OUT_BYTES_MAX");
+        }
+        self.event.take()
+    }
+}
+
+/// Alert codes (RFC 5246 §7.2).
+mod alert {
+    pub(super) const HANDSHAKE_FAILURE: u8 = 40;
+    pub(super) const BAD_CERTIFICATE: u8 = 42;
+}

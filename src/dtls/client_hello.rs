@@ -1,0 +1,192 @@
+//! What a ClientHello offers, as far as the node must know before an engine reads it: the versions, which choose the
+//! engine, and the SRTP protection profiles, of which the node's favourite is taken.
+//!
+//! It validates no more than it must walk over; the engine does that.
+
+use std::ops::Range;
+
+/// `supported_versions` (RFC 8446 §4.2.1)
+const SUPPORTED_VERSIONS: u16 = 43;
+/// `use_srtp` (RFC 5764 §4.1.1)
+const USE_SRTP: u16 = 14;
+/// DTLS 1.3 (RFC 9147 §5.3)
+const DTLS_1_3: [u8; 2] = [0xfe, 0xfc];
+
+/// The facts of a ClientHello.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientHello {
+    /// `supported_versions` lists DTLS 1.3.
+    pub offers_dtls_1_3: bool,
+    /// Where in the body the list of `use_srtp` profile numbers lies, two bytes each; `None` without the extension.
+    pub srtp_profiles: Option<Range<usize>>,
+}
+
+impl ClientHello {
+    /// Reads the body of a ClientHello (RFC 6347 §4.2.1), without the handshake header. `None` when lengths in it
+    /// contradict each other.
+    #[must_use]
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let mut reader = Reader { bytes: body, at: 0 };
+        reader.take(2 + 32)?; // client_version, random
+        reader.vector_8()?; // session_id
+        reader.vector_8()?; // cookie
+        reader.vector_16()?; // cipher_suites
+        reader.vector_8()?; // compression_methods
+        let mut hello = Self::default();
+        if reader.at == body.len() {
+            return Some(hello); // no extensions at all: legal in DTLS 1.2
+        }
+        let extensions = reader.vector_16()?;
+        if reader.at != body.len() {
+            return None;
+        }
+        let mut reader = Reader { bytes: body.get(..extensions.end)?, at: extensions.start };
+        while reader.at < extensions.end {
+            let kind = u16::from_be_bytes(*body.get(reader.take(2)?)?.first_chunk()?);
+            let data = reader.vector_16()?;
+            let mut inner = Reader { bytes: body.get(..data.end)?, at: data.start };
+            match kind {
+                SUPPORTED_VERSIONS => {
+                    let versions = body.get(inner.vector_8()?)?;
+                    hello.offers_dtls_1_3 = versions.chunks_exact(2).any(|version| version == DTLS_1_3);
+                }
+                USE_SRTP => {
+                    let profiles = inner.vector_16()?;
+                    inner.vector_8()?; // srtp_mki
+                    if profiles.len() % 2 != 0 {
+                        return None;
+                    }
+                    hello.srtp_profiles = Some(profiles);
+                }
+                _ => {}
+            }
+        }
+        Some(hello)
+    }
+
+    /// The offered profile numbers in the client's order; `body` is what [`Self::parse`] read.
+    pub fn profile_ids<'a>(&self, body: &'a [u8]) -> impl Iterator<Item = u16> + Clone + use<'a> {
+        let list = self.srtp_profiles.clone().and_then(|range| body.get(range)).unwrap_or_default();
+        list.chunks_exact(2).filter_map(|id| Some(u16::from_be_bytes(*id.first_chunk()?)))
+    }
+}
+
+/// Walks over a byte string and gives ranges of it.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, len: usize) -> Option<Range<usize>> {
+        let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len())?;
+        let range = self.at..end;
+        self.at = end;
+        Some(range)
+    }
+
+    fn vector_8(&mut self) -> Option<Range<usize>> {
+        let len = self.take(1)?;
+        let len = usize::from(*self.bytes.get(len.start)?);
+        self.take(len)
+    }
+
+    fn vector_16(&mut self) -> Option<Range<usize>> {
+        let len = self.take(2)?;
+        let len = usize::from(u16::from_be_bytes(*self.bytes.get(len)?.first_chunk()?));
+        self.take(len)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The body of a ClientHello with these extensions, each as (type, data).
+    pub(in crate::dtls) fn hello_body(extensions: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut body = vec![0xfe, 0xfd];
+        body.extend_from_slice(&[7; 32]);
+        body.extend_from_slice(&[0, 0, 0, 2, 0xc0, 0x2b, 1, 0]);
+        let mut block = Vec::new();
+        for (kind, data) in extensions {
+            block.extend_from_slice(&kind.to_be_bytes());
+            block.extend_from_slice(&u16::try_from(data.len()).unwrap().to_be_bytes());
+            block.extend_from_slice(data);
+        }
+        body.extend_from_slice(&u16::try_from(block.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(&block);
+        body
+    }
+
+    /// `use_srtp` data that offers `ids`.
+    pub(in crate::dtls) fn use_srtp(ids: &[u16]) -> Vec<u8> {
+        let mut data = u16::try_from(ids.len() * 2).unwrap().to_be_bytes().to_vec();
+        ids.iter().for_each(|id| data.extend_from_slice(&id.to_be_bytes()));
+        data.push(0);
+        data
+    }
+
+    #[test]
+    fn versions_and_profiles_are_read_in_the_clients_order() {
+        let chromium = use_srtp(&[1, 8, 7]);
+        let body = hello_body(&[(10, &[0, 2, 0, 29]), (USE_SRTP, &chromium), (43, &[4, 0xfe, 0xfc, 0xfe, 0xfd])]);
+        let hello = ClientHello::parse(&body).unwrap();
+        assert!(hello.offers_dtls_1_3);
+        assert_eq!(hello.profile_ids(&body).collect::<Vec<_>>(), [1, 8, 7]);
+    }
+
+    #[test]
+    fn a_1_2_client_names_no_versions_or_names_only_1_2() {
+        for extensions in [&[][..], &[(43, &[2, 0xfe, 0xfd][..])][..]] {
+            let body = hello_body(extensions);
+            let hello = ClientHello::parse(&body).unwrap();
+            assert!(!hello.offers_dtls_1_3);
+            assert_eq!(hello.profile_ids(&body).count(), 0);
+        }
+        let mut without_extensions = hello_body(&[]);
+        without_extensions.truncate(without_extensions.len() - 2);
+        assert_eq!(ClientHello::parse(&without_extensions), Some(ClientHello::default()));
+    }
+
+    #[test]
+    fn a_truncated_or_lengthened_hello_is_refused() {
+        let srtp = use_srtp(&[7]);
+        let body = hello_body(&[(USE_SRTP, &srtp), (43, &[2, 0xfe, 0xfc])]);
+        let without_extensions = hello_body(&[]).len() - 2;
+        for end in (0..body.len()).filter(|&end| end != without_extensions) {
+            assert_eq!(ClientHello::parse(&body[..end]), None, "cut at {end}");
+        }
+        let mut long = body;
+        long.push(0);
+        assert_eq!(ClientHello::parse(&long), None);
+    }
+
+    #[test]
+    fn lengths_inside_an_extension_that_reach_past_it_are_refused() {
+        assert_eq!(ClientHello::parse(&hello_body(&[(43, &[200, 0xfe, 0xfc])])), None);
+        assert_eq!(ClientHello::parse(&hello_body(&[(USE_SRTP, &[0, 9, 0, 7, 0])])), None);
+        assert_eq!(ClientHello::parse(&hello_body(&[(USE_SRTP, &[0, 1, 7, 0])])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Some(hello) = ClientHello::parse(&bytes) {
+                let _ = hello.profile_ids(&bytes).count();
+            }
+        }
+
+        #[test]
+        fn any_change_of_a_valid_hello_is_read_or_refused(at in 34..80_usize, value in any::<u8>()) {
+            let srtp = use_srtp(&[1, 8, 7]);
+            let mut body = hello_body(&[(10, &[0, 2, 0, 29]), (USE_SRTP, &srtp), (43, &[2, 0xfe, 0xfc])]);
+            let at = at % body.len();
+            body[at] = value;
+            if let Some(hello) = ClientHello::parse(&body) {
+                let _ = hello.profile_ids(&body).count();
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What stands between the network and an engine while a handshake runs: the plaintext half of the record layer.
+//!
+//! Everything before encryption is forgeable and comes in any order, any number of times and in any pieces (RFC
+//! 6347 §4.2.3). Here it becomes whole handshake messages in the peer's order, each once; the engines see nothing
+//! else in plaintext. What a message means is not looked at.
+
+use super::record::{Record, ReplayWindow, content, records, write_plain};
+use crate::limits::{DTLS_FRAGMENT_RUNS_MAX, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX, DTLS_MESSAGES_AHEAD_MAX};
+
+/// ClientHello's handshake type.
+pub(super) const CLIENT_HELLO: u8 = 1;
+/// Certificate's handshake type.
+pub(super) const CERTIFICATE: u8 = 11;
+/// CertificateVerify's handshake type.
+pub(super) const CERTIFICATE_VERIFY: u8 = 15;
+/// ClientKeyExchange's handshake type.
+pub(super) const CLIENT_KEY_EXCHANGE: u8 = 16;
+
+/// Bytes of a handshake message's header (RFC 6347 §4.2.2).
+const HEADER_BYTES: usize = 12;
+
+/// A whole handshake message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// `msg_type`
+    pub kind: u8,
+    /// `message_seq`
+    pub sequence: u16,
+    /// What follows the header.
+    pub body: Vec<u8>,
+}
+
+impl Message {
+    /// Appends the message as one unfragmented plaintext record.
+    pub(super) fn write_record(&self, out: &mut Vec<u8>, record_sequence: u64) {
+        let mut fragment = Vec::with_capacity(self.body.len().saturating_add(HEADER_BYTES));
+        let [_, length @ ..] = u32::try_from(self.body.len()).unwrap_or(0).to_be_bytes();
+        fragment.push(self.kind);
+        fragment.extend_from_slice(&length);
+        fragment.extend_from_slice(&self.sequence.to_be_bytes());
+        fragment.extend_from_slice(&[0, 0, 0]);
+        fragment.extend_from_slice(&length);
+        fragment.extend_from_slice(&self.body);
+        write_plain(out, content::HANDSHAKE, record_sequence, &fragment);
+    }
+}
+
+/// A message of which pieces are missing.
+#[derive(Debug)]
+struct Partial {
+    message: Message,
+    /// Received runs of bytes, sorted, apart from each other.
+    runs: Vec<(usize, usize)>,
+}
+
+impl Partial {
+    fn is_whole(&self) -> bool {
+        self.message.body.is_empty() || matches!(self.runs.as_slice(), [(0, end)] if *end == self.message.body.len())
+    }
+
+    /// Notes that bytes `start..end` are there; `false` when there are too many gaps.
+    fn cover(&mut self, mut start: usize, mut end: usize) -> bool {
+        let touching = |run: &(usize, usize)| run.0 <= end && start <= run.1;
+        for run in self.runs.iter().filter(|run| touching(run)).copied().collect::<Vec<_>>() {
+            start = start.min(run.0);
+            end = end.max(run.1);
+        }
+        self.runs.retain(|run| !(run.0 <= end && start <= run.1));
+        if self.runs.len() >= DTLS_FRAGMENT_RUNS_MAX {
+            return false;
+        }
+        let at = self.runs.partition_point(|run| run.0 < start);
+        self.runs.insert(at, (start, end));
+        true
+    }
+}
+
+/// Reassembly of one peer's plaintext handshake messages, and what else it said in plaintext.
+#[derive(Debug, Default)]
+pub struct Front {
+    replay: ReplayWindow,
+    next: u16,
+    partial: Vec<Partial>,
+    /// The code of the last fatal alert. Anyone can forge it, so it ends nothing; it explains a timeout.
+    pub(super) alert: Option<u8>,
+}
+
+impl Front {
+    /// Takes the plaintext records of `datagram` in and gives its protected ones to `protected`, in order. Returns
+    /// whether the peer repeated a message that was complete before: its last flight, because ours was lost.
+    pub(super) fn take<'a>(&mut self, datagram: &'a [u8], mut protected: impl FnMut(Record<'a>)) -> bool {
+        let mut repeated = false;
+        for record in records(datagram) {
+            match record {
+                Record::Plain { content_type, sequence, fragment } => {
+                    if !self.replay.accept(sequence) {
+                        continue;
+                    }
+                    match content_type {
+                        content::HANDSHAKE => repeated |= self.take_fragments(fragment),
+                        // A fatal alert; what is not fatal here (close_notify, user_canceled) says nothing.
+                        content::ALERT => {
+                            if let &[2, code] = fragment {
+                                self.alert = Some(code);
+                            }
+                        }
+                        // A ChangeCipherSpec is implied by what follows it; nothing else belongs here.
+                        _ => {}
+                    }
+                }
+                record => protected(record),
+            }
+        }
+        repeated
+    }
+
+    /// The next message in order, once it is whole.
+    pub(super) fn next_message(&mut self) -> Option<Message> {
+        let at = self.partial.iter().position(|partial| partial.message.sequence == self.next && partial.is_whole())?;
+        self.next = self.next.checked_add(1)?;
+        Some(self.partial.swap_remove(at).message)
+    }
+
+    fn take_fragments(&mut self, mut rest: &[u8]) -> bool {
+        let mut repeated = false;
+        while let Some((header, after)) = rest.split_first_chunk::<HEADER_BYTES>() {
+            let &[kind, l0, l1, l2, s0, s1, o0, o1, o2, f0, f1, f2] = header;
+            let number = |a, b, c| u32::from_be_bytes([0, a, b, c]) as usize;
+            let Some((data, next)) = after.split_at_checked(number(f0, f1, f2)) else { break };
+            rest = next;
+            repeated |= self.take_fragment(
+                kind,
+                u16::from_be_bytes([s0, s1]),
+                number(l0, l1, l2),
+                number(o0, o1, o2),
+                data,
+            );
+        }
+        repeated
+    }
+
+    fn take_fragment(&mut self, kind: u8, sequence: u16, length: usize, offset: usize, data: &[u8]) -> bool {
+        let Some(ahead) = sequence.checked_sub(self.next) else { return offset == 0 };
+        let end = offset.saturating_add(data.len());
+        if usize::from(ahead) >= DTLS_MESSAGES_AHEAD_MAX || length > DTLS_HANDSHAKE_MESSAGE_BYTES_MAX || end > length {
+            return false;
+        }
+        let at = self.partial.iter().position(|partial| partial.message.sequence == sequence);
+        // Pieces that contradict each other: the newest counts, so that no forgery or damage outlives the peer's
+        // next retransmission.
+        let known = at.and_then(|at| {
+            let message = &self.partial.get(at)?.message;
+            (message.kind == kind && message.body.len() == length).then_some(at)
+        });
+        if let (Some(at), None) = (at, known) {
+            self.partial.swap_remove(at);
+        }
+        let at = known.unwrap_or_else(|| {
+            let message = Message { kind, sequence, body: vec![0; length] };
+            self.partial.push(Partial { message, runs: Vec::new() });
+            self.partial.len().saturating_sub(1)
+        });
+        if let Some(partial) = self.partial.get_mut(at)
+            && !data.is_empty()
+            && partial.cover(offset, end)
+            && let Some(slot) = partial.message.body.get_mut(offset..end)
+        {
+            slot.copy_from_slice(data);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+#[path = "front_tests.rs"]
+mod tests;

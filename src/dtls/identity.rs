@@ -1,0 +1,101 @@
+//! The node's certificate and the engines' configurations, made once and shared by every association.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+
+use super::classic::{self, ClassicConfig};
+use super::error::IdentityError;
+use super::fingerprint;
+use super::keys::ProtectionProfile;
+use super::modern::{self, ModernConfig};
+
+/// How long before its making a certificate is valid, for peers whose clocks are slow.
+const VALID_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a certificate is valid. It lives as long as the process; WebRTC peers look at the fingerprint only
+/// (RFC 8827 §6.5), but some TLS libraries look at the date as well.
+const VALID_FOR: Duration = Duration::from_secs(2 * 365 * 24 * 60 * 60);
+
+/// A certificate with its key and everything that is the same for each association. Cloning is cheap.
+#[derive(Clone)]
+pub struct DtlsIdentity(Arc<Inner>);
+
+struct Inner {
+    fingerprint: [u8; 32],
+    preference: Vec<ProtectionProfile>,
+    modern: ModernConfig,
+    classic: ClassicConfig,
+}
+
+impl DtlsIdentity {
+    /// Makes a self-signed ECDSA P-256 certificate, valid around `wall_clock`, whose server chooses the first of
+    /// [`ProtectionProfile::ALL`] that a client offers.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no random bytes, or a library refuses.
+    pub fn generate(wall_clock: SystemTime) -> Result<Self, IdentityError> {
+        Self::with_profiles(wall_clock, &ProtectionProfile::ALL)
+    }
+
+    /// As [`Self::generate`], with the server's profiles in its order of preference; what is not listed is never
+    /// agreed. (The client role offers all three; its server chooses.)
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::generate`], and when `preference` is empty.
+    pub fn with_profiles(wall_clock: SystemTime, preference: &[ProtectionProfile]) -> Result<Self, IdentityError> {
+        if preference.is_empty() {
+            return Err(IdentityError::NoProfile);
+        }
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(IdentityError::Certificate)?;
+        let mut params = CertificateParams::default();
+        let mut name = DistinguishedName::new();
+        name.push(DnType::CommonName, "corecast");
+        params.distinguished_name = name;
+        params.not_before = wall_clock.checked_sub(VALID_BEFORE).unwrap_or(wall_clock).into();
+        params.not_after = wall_clock.checked_add(VALID_FOR).unwrap_or(wall_clock).into();
+        // Firefox keeps certificates by issuer and serial number, and refuses another one under the same pair: a
+        // number that no other node has. Positive and at most 20 octets (RFC 5280 §4.1.2.2).
+        let mut serial = [0_u8; 16];
+        getrandom::fill(&mut serial).map_err(IdentityError::Random)?;
+        if let Some(first) = serial.first_mut() {
+            *first = (*first & 0x3f) | 0x40;
+        }
+        params.serial_number = Some(serial.to_vec().into());
+        let certificate = params.self_signed(&key).map_err(IdentityError::Certificate)?;
+        let der = certificate.der();
+        Ok(Self(Arc::new(Inner {
+            fingerprint: fingerprint::sha256(der),
+            preference: preference.to_vec(),
+            modern: modern::config(der, &key)?,
+            classic: classic::config(&certificate, &key)?,
+        })))
+    }
+
+    /// SHA-256 of the certificate, for `a=fingerprint` (RFC 8122 §5).
+    #[must_use]
+    pub fn fingerprint_sha256(&self) -> [u8; 32] {
+        self.0.fingerprint
+    }
+
+    pub(super) fn preference(&self) -> &[ProtectionProfile] {
+        &self.0.preference
+    }
+
+    pub(super) fn modern(&self) -> &ModernConfig {
+        &self.0.modern
+    }
+
+    pub(super) fn classic(&self) -> &ClassicConfig {
+        &self.0.classic
+    }
+}
+
+impl fmt::Debug for DtlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DtlsIdentity(..)")
+    }
+}

@@ -1,0 +1,172 @@
+//! How `dimpl` is made to choose the SRTP protection profile that the node prefers.
+//!
+//! RFC 5764 §4.1.1 leaves the choice to the server. In DTLS 1.3 `dimpl` 0.9 takes the client's first (Chromium's is
+//! AES-CM with HMAC-SHA1, four to five times as dear as AES-GCM), in 1.2 it prefers AES-256; there is no setting. So
+//! the ClientHello that it is given lists only the profile it shall take: the numbers of the others are replaced,
+//! in place, by numbers that nobody has been assigned, which it skips.
+//!
+//! The handshake's transcript must hash the ClientHello that the client sent. `dimpl` hashes through its provider's
+//! [`HashProvider`]; [`UNMASKING`] puts the true numbers back on the way into the hash. The replacement is its own
+//! inverse and needs no state: it flips fixed bits of the three numbers, and only in the `use_srtp` list of a
+//! ClientHello.
+//!
+//! Safe, because the handshake still proves all of it to both ends: what the client offered is in the transcript as
+//! it sent it, what the server chose is in EncryptedExtensions, and it chose something that was offered. A client
+//! that offers a replacement number itself gets a wrong hash and a failed handshake.
+
+use std::fmt;
+
+use dimpl::HashAlgorithm;
+use dimpl::crypto::{Buf, CryptoProvider, HashContext, HashProvider, aws_lc_rs};
+
+use super::client_hello::ClientHello;
+use super::keys::ProtectionProfile;
+
+/// Flipped in a profile's number to hide it. 0x5a01, 0x5a07 and 0x5a08 are unassigned (IANA, DTLS-SRTP Protection
+/// Profiles).
+const MASK: u16 = 0x5a00;
+
+/// ClientHello's handshake type.
+const CLIENT_HELLO: u8 = 1;
+/// The synthetic first message of a transcript after HelloRetryRequest (RFC 8446 §4.4.1).
+const MESSAGE_HASH: u8 = 254;
+
+/// Hides every profile but `keep` in the body of a ClientHello.
+pub(super) fn hide_all_but(keep: ProtectionProfile, body: &mut [u8], hello: &ClientHello) {
+    let Some(list) = hello.srtp_profiles.clone().and_then(|range| body.get_mut(range)) else { return };
+    for id in list.as_chunks_mut::<2>().0 {
+        let value = u16::from_be_bytes(*id);
+        if value != keep.id() && ProtectionProfile::ALL.iter().any(|profile| profile.id() == value) {
+            *id = (value ^ MASK).to_be_bytes();
+        }
+    }
+}
+
+/// The true number behind a replaced one; any other number is itself.
+fn reveal(id: u16) -> u16 {
+    let true_id = id ^ MASK;
+    if ProtectionProfile::ALL.iter().any(|profile| profile.id() == true_id) { true_id } else { id }
+}
+
+/// A crypto provider that hashes transcripts as the client sent them.
+pub(super) fn unmasking_provider() -> CryptoProvider {
+    CryptoProvider { hash_provider: &UNMASKING, ..aws_lc_rs::default_provider() }
+}
+
+/// `aws-lc-rs` hashes over data whose ClientHellos are unmasked first.
+#[derive(Debug)]
+struct UnmaskingHashes;
+
+static UNMASKING: UnmaskingHashes = UnmaskingHashes;
+
+impl HashProvider for UnmaskingHashes {
+    fn create_hash(&self, algorithm: HashAlgorithm) -> Box<dyn HashContext> {
+        Box::new(UnmaskingContext(aws_lc_rs::default_provider().hash_provider.create_hash(algorithm)))
+    }
+}
+
+struct UnmaskingContext(Box<dyn HashContext>);
+
+impl fmt::Debug for UnmaskingContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnmaskingContext(..)")
+    }
+}
+
+impl HashContext for UnmaskingContext {
+    fn update(&mut self, data: &[u8]) {
+        // In the flights up to the server's Finished, where the offer still matters, `dimpl` hashes the transcript
+        // whole, from its first message on: type, three bytes of length, body (RFC 8446 §4.4.1).
+        if !matches!(data.first(), Some(&(CLIENT_HELLO | MESSAGE_HASH))) {
+            return self.0.update(data);
+        }
+        let mut rest = data;
+        while let Some((&[kind, a, b, c], after)) = rest.split_first_chunk() {
+            let Some((body, next)) = after.split_at_checked(u32::from_be_bytes([0, a, b, c]) as usize) else { break };
+            self.0.update(&[kind, a, b, c]);
+            let list = (kind == CLIENT_HELLO).then(|| ClientHello::parse(body)?.srtp_profiles).flatten();
+            match list.and_then(|list| Some((body.get(..list.start)?, body.get(list.clone())?, body.get(list.end..)?)))
+            {
+                Some((before, ids, after)) => {
+                    self.0.update(before);
+                    ids.as_chunks::<2>().0.iter().for_each(|id| {
+                        self.0.update(&reveal(u16::from_be_bytes(*id)).to_be_bytes());
+                    });
+                    self.0.update(after);
+                }
+                None => self.0.update(body),
+            }
+            rest = next;
+        }
+        self.0.update(rest);
+    }
+
+    fn clone_and_finalize(&self, out: &mut Buf) {
+        self.0.clone_and_finalize(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::client_hello::tests::{hello_body, use_srtp};
+    use super::*;
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let [_, length @ ..] = u32::try_from(body.len()).unwrap().to_be_bytes();
+        [&[kind][..], &length, body].concat()
+    }
+
+    fn hash(provider: &dyn HashProvider, data: &[u8]) -> Vec<u8> {
+        let mut context = provider.create_hash(HashAlgorithm::SHA256);
+        context.update(data);
+        let mut out = Buf::new();
+        context.clone_and_finalize(&mut out);
+        out.to_vec()
+    }
+
+    fn masked(body: &[u8], keep: ProtectionProfile) -> Vec<u8> {
+        let mut masked = body.to_vec();
+        hide_all_but(keep, &mut masked, &ClientHello::parse(body).unwrap());
+        masked
+    }
+
+    #[test]
+    fn only_the_chosen_profile_stays_visible() {
+        let srtp = use_srtp(&[1, 8, 7, 2]);
+        let body = hello_body(&[(14, &srtp), (43, &[2, 0xfe, 0xfc])]);
+        let masked = masked(&body, ProtectionProfile::AeadAes128Gcm);
+        let hello = ClientHello::parse(&masked).unwrap();
+        assert_eq!(hello.profile_ids(&masked).collect::<Vec<_>>(), [0x5a01, 0x5a08, 7, 2]);
+        assert_eq!(masked.len(), body.len());
+    }
+
+    #[test]
+    fn the_transcript_hashes_as_the_client_sent_it() {
+        let plain = aws_lc_rs::default_provider().hash_provider;
+        let srtp = use_srtp(&[1, 8, 7, 2]);
+        let body = hello_body(&[(14, &srtp), (43, &[2, 0xfe, 0xfc])]);
+        for keep in ProtectionProfile::ALL {
+            let masked = message(1, &masked(&body, keep));
+            let sent = message(1, &body);
+            let server_hello = message(2, &[9; 70]);
+            // First hello alone, with what follows, and a second hello after HelloRetryRequest.
+            for (head, tail) in [(vec![], vec![]), (vec![], server_hello.clone()), (message(254, &[3; 32]), vec![])] {
+                let true_transcript = [head.clone(), sent.clone(), tail.clone()].concat();
+                let ours = [head, masked.clone(), tail].concat();
+                assert_ne!(hash(plain, &ours), hash(plain, &true_transcript));
+                assert_eq!(hash(&UNMASKING, &ours), hash(plain, &true_transcript));
+            }
+        }
+    }
+
+    #[test]
+    fn other_data_is_hashed_untouched() {
+        let plain = aws_lc_rs::default_provider().hash_provider;
+        let replaced = use_srtp(&[0x5a07]);
+        let not_a_hello = message(2, &hello_body(&[(14, &replaced)]));
+        let cut = &message(1, &hello_body(&[(14, &replaced)]))[..50];
+        for data in [&b""[..], b"\x01", b"\x01\xff\xff\xff", &not_a_hello, cut] {
+            assert_eq!(hash(&UNMASKING, data), hash(plain, data));
+        }
+    }
+}
