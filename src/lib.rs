@@ -4,8 +4,10 @@
 
 pub mod crypto;
 pub mod dtls;
+pub mod ice;
 pub mod limits;
 pub mod net;
+pub mod placement;
 pub mod relay;
 pub mod session;
 pub mod srtp;

@@ -181,7 +181,7 @@ pub const LANE_BYTES_MIN: usize = 128 * 1024;
 /// Requests from other workers waiting for one worker. Full: the request is dropped, counted, and repeated later.
 pub const UPSTREAM_MESSAGES_MAX: usize = 4_096;
 
-const _: () = assert!(LANE_BYTES_MIN > 64 * DATAGRAM_IN_BYTES_MAX);
+const _: () = assert!(LANE_BYTES_MIN >= 64 * DATAGRAM_IN_BYTES_MAX);
 
 /// Datagrams taken in one round. More wait in the kernel for the next round.
 pub const DATAGRAMS_PER_ROUND_MAX: usize = 128;

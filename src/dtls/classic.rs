@@ -53,10 +53,7 @@ const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 pub(super) struct ClassicConfig([Arc<HandshakeConfig>; 3]);
 
 /// Builds the shared configurations.
-pub(super) fn config(
-    certificate: &rcgen::Certificate,
-    key: &KeyPair,
-) -> Result<ClassicConfig, IdentityError> {
+pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<ClassicConfig, IdentityError> {
     let library = |error: &dyn std::fmt::Display| IdentityError::Library(error.to_string());
     let provider = rtc_dtls::crypto_provider::default_provider().map_err(|error| library(&error))?;
     let private_key = CryptoPrivateKey::from_key_pair(key, provider.crypto()).map_err(|error| library(&error))?;
@@ -248,8 +245,7 @@ impl Classic {
         if whole && !handshake.protected.is_empty() {
             self.stage = Stage::Finished;
             handshake.repeat_at = None;
-            let (flight, protected) =
-                (std::mem::take(&mut handshake.flight), std::mem::take(&mut handshake.protected));
+            let (flight, protected) = (std::mem::take(&mut handshake.flight), std::mem::take(&mut handshake.protected));
             self.feed(&flight, &protected, expected, now);
         }
     }

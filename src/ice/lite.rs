@@ -6,7 +6,7 @@ use crate::limits;
 use crate::net::Path;
 use crate::session::description::IceCredentials;
 use crate::time::Timestamp;
-use crate::wire::stun::{StunClass, StunMessage, StunWriter};
+use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 
 /// What an accepted check changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl IceLite {
         now: Timestamp,
         out: &mut [u8],
     ) -> Result<CheckOutcome, CheckRefused> {
-        if message.class() != StunClass::Request || !message.is_binding() {
+        if message.class() != StunClass::Request || message.method() != stun::BINDING {
             return Err(CheckRefused::NotARequest);
         }
         if message.fingerprint_valid() == Some(false) {
@@ -248,7 +248,10 @@ mod tests {
 
     fn request(username: &str, password: &str, use_candidate: bool) -> Vec<u8> {
         let mut out = [0; 256];
-        let mut writer = StunWriter::binding_request(&mut out, &[7; 12]).username(username.as_bytes()).priority(1).ice_controlling(9);
+        let mut writer = StunWriter::binding_request(&mut out, &[7; 12])
+            .username(username.as_bytes())
+            .priority(1)
+            .ice_controlling(9);
         if use_candidate {
             writer = writer.use_candidate();
         }

@@ -106,6 +106,13 @@ impl TrainBatch {
         self.used + len <= self.buffer.len() && self.trains.len() < limits::TRAINS_PER_BATCH_MAX
     }
 
+    /// Whether `packets` of the longest datagrams fit, each perhaps a train of its own.
+    #[must_use]
+    pub fn has_room_for(&self, packets: usize) -> bool {
+        self.used + packets * limits::DATAGRAM_OUT_BYTES_MAX <= self.buffer.len()
+            && self.trains.len() + packets <= limits::TRAINS_PER_BATCH_MAX
+    }
+
     /// The free space to write the next packet into (at least what [`Self::has_room`] promised).
     pub fn slot(&mut self) -> &mut [u8] {
         &mut self.buffer[self.used..]

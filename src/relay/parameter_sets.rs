@@ -4,13 +4,21 @@
 //! viewer without a picture. Bounded in number and size; whatever exceeds that is not kept.
 
 use crate::limits;
-use crate::wire::codec::{self, Codec};
+use crate::wire::codec::{Codec, h264, h265};
+
+/// Which of a track's parameter sets a NAL unit is: in the order decoders want, and its own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum SetName {
+    Video,
+    Sequence(u32),
+    Picture(u32),
+}
 
 /// The newest parameter sets of one track.
 #[derive(Debug, Default)]
 pub struct ParameterSets {
-    /// One per NAL unit type, id and (H.265) layer, keyed by its first bytes.
-    sets: Vec<Vec<u8>>,
+    /// Sorted by name.
+    sets: Vec<(SetName, Vec<u8>)>,
     /// The RTP timestamp of the frame they were last seen in.
     seen_in: Option<u32>,
 }
@@ -19,41 +27,84 @@ impl ParameterSets {
     /// Takes the parameter sets out of a payload; returns the H.264 `profile-level-id` when an SPS was among them.
     pub fn observe(&mut self, codec: Codec, timestamp: u32, payload: &[u8]) -> Option<u32> {
         let mut profile_level_id = None;
-        for unit in codec::parameter_sets(codec, payload) {
-            self.seen_in = Some(timestamp);
-            if let Some(profile) = codec::profile_level_id(codec, unit) {
-                profile_level_id = Some(profile);
+        match codec {
+            Codec::H264 => {
+                for set in h264::parameter_sets(payload) {
+                    match set {
+                        h264::ParameterSet::Sequence(unit) => {
+                            let sps = h264::SequenceParameterSet::parse(unit);
+                            profile_level_id = sps.map(|sps| sps.profile_level_id()).or(profile_level_id);
+                            // ITU-T H.264 §7.3.2.1.1: the number follows header, profile, flags and level.
+                            self.keep(SetName::Sequence(leading_number(unit.get(4..))), timestamp, unit);
+                        }
+                        h264::ParameterSet::Picture(unit) => {
+                            self.keep(SetName::Picture(leading_number(unit.get(1..))), timestamp, unit);
+                        }
+                    }
+                }
             }
-            self.keep(codec, unit);
+            Codec::H265 => {
+                for set in h265::parameter_sets(payload) {
+                    match set {
+                        h265::ParameterSet::Video(unit) => self.keep(SetName::Video, timestamp, unit),
+                        h265::ParameterSet::Sequence(unit) => self.keep(SetName::Sequence(0), timestamp, unit),
+                        // ITU-T H.265 §7.3.2.3.1: the number comes first.
+                        h265::ParameterSet::Picture(unit) => {
+                            self.keep(SetName::Picture(leading_number(unit.get(2..))), timestamp, unit);
+                        }
+                    }
+                }
+            }
+            Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus => {}
         }
         profile_level_id
     }
 
-    fn keep(&mut self, codec: Codec, unit: &[u8]) {
-        let kind = codec::parameter_set_kind(codec, unit);
+    fn keep(&mut self, name: SetName, timestamp: u32, unit: &[u8]) {
+        self.seen_in = Some(timestamp);
         if unit.len() > limits::PARAMETER_SET_BYTES_MAX {
             return;
         }
-        match self.sets.iter_mut().find(|set| codec::parameter_set_kind(codec, set) == kind) {
-            Some(set) => {
-                set.clear();
-                set.extend_from_slice(unit);
+        match self.sets.binary_search_by_key(&name, |&(name, _)| name) {
+            Ok(at) => {
+                if let Some((_, set)) = self.sets.get_mut(at) {
+                    set.clear();
+                    set.extend_from_slice(unit);
+                }
             }
-            None if self.sets.len() < limits::PARAMETER_SETS_MAX => self.sets.push(unit.to_vec()),
-            None => {}
+            Err(at) if self.sets.len() < limits::PARAMETER_SETS_MAX => self.sets.insert(at, (name, unit.to_vec())),
+            Err(_) => {}
         }
-        // The order decoders want: VPS, SPS, PPS.
-        self.sets.sort_by_key(|set| codec::parameter_set_kind(codec, set));
     }
 
     /// Writes one aggregation packet with all kept sets, unless the frame at `timestamp` brought its own. Returns
     /// its length.
+    #[must_use]
     pub fn missing_before(&self, codec: Codec, timestamp: u32, out: &mut [u8]) -> Option<usize> {
         if self.sets.is_empty() || self.seen_in == Some(timestamp) {
             return None;
         }
-        codec::write_aggregate(codec, self.sets.iter().map(Vec::as_slice), out)
+        let mut units: [&[u8]; limits::PARAMETER_SETS_MAX] = [&[]; limits::PARAMETER_SETS_MAX];
+        for (slot, (_, set)) in units.iter_mut().zip(&self.sets) {
+            *slot = set;
+        }
+        let units = units.get(..self.sets.len())?;
+        match codec {
+            Codec::H264 => h264::write_stap_a(out, units),
+            Codec::H265 => h265::write_aggregation(out, units),
+            Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus => None,
+        }
     }
+}
+
+/// The Exp-Golomb number (ITU-T H.264 §9.1) a bit string begins with; zero when it is cut short.
+fn leading_number(bits: Option<&[u8]>) -> u32 {
+    let Some(head) = bits.map(|bits| bits.iter().take(4).fold(0u32, |head, &byte| head << 8 | u32::from(byte))) else {
+        return 0;
+    };
+    let head = head << (8 * 4usize.saturating_sub(bits.map_or(0, <[u8]>::len)));
+    let zeros = head.leading_zeros();
+    if zeros > 15 { 0 } else { (head >> (31 - 2 * zeros)) - 1 }
 }
 
 #[cfg(test)]
@@ -72,7 +123,7 @@ mod tests {
         assert_eq!(sets.missing_before(Codec::H264, 1, &mut out), None, "that frame brought its own");
         let len = sets.missing_before(Codec::H264, 9, &mut out).unwrap();
         // STAP-A (RFC 6184 §5.7.1): SPS first.
-        assert_eq!(out[..len], [&[0x78 & 0x7f, 0, 5], SPS, &[0, 4], PPS].concat());
+        assert_eq!(out[..len], [&[0x78, 0, 5], SPS, &[0, 4], PPS].concat());
     }
 
     #[test]
@@ -81,6 +132,6 @@ mod tests {
         sets.observe(Codec::H264, 1, SPS);
         sets.observe(Codec::H264, 2, &[0x67, 0x64, 0x00, 0x28, 0xda]);
         assert_eq!(sets.sets.len(), 1);
-        assert_eq!(sets.sets[0][1], 0x64);
+        assert_eq!(sets.sets[0].1[1], 0x64);
     }
 }

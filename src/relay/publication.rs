@@ -19,6 +19,7 @@ use crate::relay::timeline::Incarnation;
 use crate::session::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec;
+use crate::wire::rtcp::sender_report::SenderInfo;
 use crate::wire::rtp::RtpPacket;
 
 /// What a source carries.
@@ -49,6 +50,10 @@ pub enum NotForwarded {
     Duplicate,
     /// Cut short.
     Malformed,
+}
+
+fn extension<'a>(packet: &RtpPacket<'a>, id: u8) -> Option<&'a [u8]> {
+    packet.extensions().find(|&(element, _)| element == id).map(|(_, value)| value)
 }
 
 /// One track of the publisher.
@@ -146,6 +151,7 @@ pub struct Publication {
     pub feedback_ssrc: u32,
     /// Round-trip time to the publisher, for NACK pacing.
     pub rtt: Duration,
+    full_intra_requests: u8,
     scratch: Vec<u8>,
 }
 
@@ -162,6 +168,7 @@ impl Publication {
             arrivals: None,
             feedback_ssrc,
             rtt: limits::RTT_ASSUMED,
+            full_intra_requests: 0,
             scratch: vec![0; limits::DATAGRAM_IN_BYTES_MAX],
         };
         for media in media {
@@ -221,7 +228,7 @@ impl Publication {
         let track = self.tracks.get_mut(binding.track).ok_or(NotForwarded::UnknownSource)?;
         if let Some(arrivals) = &mut self.arrivals
             && let Some(id) = track.media.extensions.transport_cc
-            && let Some([high, low]) = packet.extension(id)
+            && let Some([high, low]) = extension(packet, id)
         {
             arrivals.record(u16::from_be_bytes([*high, *low]), now);
         }
@@ -248,13 +255,24 @@ impl Publication {
                 track.numbering = Numbering::default();
             }
         }
-        let received =
-            track.reception.receive(sequence_number, header.timestamp, is_repair, now).ok_or(NotForwarded::Duplicate)?;
+        let received = track
+            .reception
+            .receive(sequence_number, header.timestamp, is_repair, now)
+            .ok_or(NotForwarded::Duplicate)?;
         if payload.is_empty() {
             track.numbering.leave_out(received.sequence);
             return Err(NotForwarded::Probe);
         }
-        track.forward(binding.track, received.sequence, header.marker, header.timestamp, payload, now, &mut self.scratch, &mut store);
+        track.forward(
+            binding.track,
+            received.sequence,
+            header.marker,
+            header.timestamp,
+            payload,
+            now,
+            &mut self.scratch,
+            &mut store,
+        );
         Ok(())
     }
 
@@ -268,7 +286,7 @@ impl Publication {
                 .media
                 .extensions
                 .mid
-                .and_then(|id| packet.extension(id))
+                .and_then(|id| extension(packet, id))
                 .is_some_and(|mid| mid == track.media.mid.as_bytes())
         });
         let has_type = |track: &Track| {
@@ -300,18 +318,23 @@ impl Publication {
     pub fn sender_report(
         &mut self,
         ssrc: u32,
-        ntp: NtpTime,
-        timestamp: u32,
+        info: &SenderInfo,
         wall_clock: NtpTime,
         now: Timestamp,
     ) -> Option<(usize, Record<'static>)> {
         let index = self.tracks.iter().position(|track| track.ssrc == Some(ssrc))?;
         let track = self.tracks.get_mut(index)?;
-        track.reception.sender_report(ntp.middle(), now);
-        let ntp = self.ntp_offset.to_node(ntp, wall_clock);
-        let clock = Record::Clock { incarnation: track.incarnation, ntp, timestamp, arrival: now };
+        track.reception.sender_report(info.ntp.middle(), now);
+        let ntp = self.ntp_offset.to_node(info.ntp, wall_clock);
+        let clock = Record::Clock { incarnation: track.incarnation, ntp, timestamp: info.rtp_timestamp, arrival: now };
         track.clock = Some(clock);
         Some((index, clock))
+    }
+
+    /// The command sequence number of the next full intra request (RFC 5104 §4.3.1.1).
+    pub fn next_full_intra_request(&mut self) -> u8 {
+        self.full_intra_requests = self.full_intra_requests.wrapping_add(1);
+        self.full_intra_requests
     }
 
     /// The earliest thing to do.

@@ -80,7 +80,13 @@ impl Reception {
     }
 
     /// Takes note of a packet; `None` for a duplicate and for one too old to place.
-    pub fn receive(&mut self, sequence_number: u16, timestamp: u32, is_repair: bool, now: Timestamp) -> Option<Received> {
+    pub fn receive(
+        &mut self,
+        sequence_number: u16,
+        timestamp: u32,
+        is_repair: bool,
+        now: Timestamp,
+    ) -> Option<Received> {
         let Some(newest) = self.newest else {
             if is_repair {
                 return None;

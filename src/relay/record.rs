@@ -9,6 +9,8 @@
 //! ```
 //! All numbers are little-endian. `length` counts everything, itself included.
 
+use std::fmt;
+
 use crate::relay::timeline::Incarnation;
 use crate::session::description::CodecFormat;
 use crate::time::{NtpTime, Timestamp};
@@ -53,6 +55,22 @@ pub struct PublishedCodec {
     pub format: CodecFormat,
     /// RTP clock in Hz.
     pub clock_rate_hz: u32,
+}
+
+impl fmt::Display for PublishedCodec {
+    /// As `H264 profile-level-id=42e01f packetization-mode=1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.codec.name())?;
+        match self.format {
+            CodecFormat::Plain => Ok(()),
+            CodecFormat::H264 { profile_level_id, packetization_mode } => {
+                write!(f, " profile-level-id={profile_level_id:06x} packetization-mode={packetization_mode}")
+            }
+            CodecFormat::Vp9 { profile } | CodecFormat::Av1 { profile } | CodecFormat::H265 { profile } => {
+                write!(f, " profile={profile}")
+            }
+        }
+    }
 }
 
 /// One record.

@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn a_report_is_carried_forward_at_the_clock_rate() {
-        let clock = SenderClock { ntp: NtpTime(7 << 32), timestamp: 90, arrival: Timestamp::ZERO, clock_rate_hz: 90_000 };
+        let clock =
+            SenderClock { ntp: NtpTime(7 << 32), timestamp: 90, arrival: Timestamp::ZERO, clock_rate_hz: 90_000 };
         assert_eq!(clock.at(Timestamp::from_millis(1_500)), (NtpTime((8 << 32) | (1 << 31)), 90 + 135_000));
     }
 }

@@ -12,7 +12,8 @@
 use crate::limits;
 use crate::relay::packet_ring::{PacketInfo, PacketRing};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::rtp;
+use crate::wire::rtp::{self, HeaderFields};
+use crate::wire::rtp_extension;
 
 /// From `from` on, packet index = sequence + `index_offset`, timestamp = timestamp + `timestamp_offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl ExtensionBlock {
         let mut block = Self::default();
         let Some(id) = id else { return block };
         let value: &[u8] = mid.as_bytes();
-        let written = rtp::write_extensions(&mut block.bytes, &[(id, value)]);
+        let written = rtp_extension::write_extensions(&mut block.bytes, &[(id, value)]);
         block.len = written.and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
         block
     }
@@ -123,7 +124,8 @@ impl Subscription {
             format: None,
             extension,
             cursor: Cursor::AwaitsKeyFrame,
-            segments: [Segment { from: u64::MAX, index_offset: 0, timestamp_offset: 0 }; limits::REWRITING_SEGMENTS_MAX],
+            segments: [Segment { from: u64::MAX, index_offset: 0, timestamp_offset: 0 };
+                limits::REWRITING_SEGMENTS_MAX],
             segments_len: 0,
             first_index,
             first_timestamp_offset: (random >> 32) as u32,
@@ -227,16 +229,15 @@ impl Subscription {
         let format = self.format.as_ref()?;
         let index = info.sequence.wrapping_add(segment.index_offset);
         let extension = self.extension.as_bytes();
-        rtp::write_fixed_header(
-            slot.first_chunk_mut::<12>()?,
-            info.marker,
-            info.padding > 0,
-            !extension.is_empty(),
-            format.payload_type,
-            (index & 0xffff) as u16,
-            info.timestamp.wrapping_add(segment.timestamp_offset),
-            self.ssrc,
-        );
+        let fields = HeaderFields {
+            marker: info.marker,
+            padding: info.padding > 0,
+            payload_type: format.payload_type,
+            sequence: (index & 0xffff) as u16,
+            timestamp: info.timestamp.wrapping_add(segment.timestamp_offset),
+            ssrc: self.ssrc,
+        };
+        rtp::write_fixed_header(slot.first_chunk_mut()?, &fields, !extension.is_empty());
         let len = 12 + extension.len();
         slot.get_mut(12..len)?.copy_from_slice(extension);
         Some(EgressHeader { len, index })
@@ -270,16 +271,15 @@ impl Subscription {
         let (payload_type, ssrc) = (format.rtx_payload_type?, self.rtx_ssrc?);
         let segment = *self.segment_of(located)?;
         let extension = self.extension.as_bytes();
-        rtp::write_fixed_header(
-            slot.first_chunk_mut::<12>()?,
-            info.marker,
-            false,
-            !extension.is_empty(),
+        let fields = HeaderFields {
+            marker: info.marker,
+            padding: false,
             payload_type,
-            (self.rtx_index & 0xffff) as u16,
-            info.timestamp.wrapping_add(segment.timestamp_offset),
+            sequence: (self.rtx_index & 0xffff) as u16,
+            timestamp: info.timestamp.wrapping_add(segment.timestamp_offset),
             ssrc,
-        );
+        };
+        rtp::write_fixed_header(slot.first_chunk_mut()?, &fields, !extension.is_empty());
         let len = 12 + extension.len();
         slot.get_mut(12..len)?.copy_from_slice(extension);
         let (original_sequence, rest) = payload.split_first_chunk_mut::<2>()?;

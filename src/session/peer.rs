@@ -140,7 +140,13 @@ impl Session {
     /// A session that has its keys already, for benches and simulated viewers.
     #[cfg(any(test, feature = "peer"))]
     #[must_use]
-    pub fn with_keys(local: IceCredentials, remote: IceCredentials, keys: &SrtpKeys, path: Path, now: Timestamp) -> Self {
+    pub fn with_keys(
+        local: IceCredentials,
+        remote: IceCredentials,
+        keys: &SrtpKeys,
+        path: Path,
+        now: Timestamp,
+    ) -> Self {
         let mut session = Self::new(local, remote, DtlsRole::Server, Vec::new(), now);
         session.ice.adopt(path, now);
         session.use_keys(keys);
@@ -308,8 +314,10 @@ impl Session {
                 None => return,
                 Some(DtlsEvent::Datagram(len)) => out.commit(path, len),
                 Some(DtlsEvent::Connected(exported)) => {
-                    let profile = SrtpProfile::from(exported.profile());
-                    match SrtpKeys::from_exported(profile, exported.material(), exported.is_client()) {
+                    let keys = SrtpProfile::from_dtls_number(exported.profile().id()).and_then(|profile| {
+                        SrtpKeys::from_exported(profile, exported.material(), exported.is_client())
+                    });
+                    match keys {
                         Some(keys) => {
                             self.use_keys(&keys);
                             self.events.push_back(SessionEvent::Connected);

@@ -75,7 +75,8 @@ impl Worker {
 
     fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> Served {
         let Self { streams, peers, out, counters, reports_due, notices_waiting, .. } = self;
-        let Some(encoding) = streams.get_mut(key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding)) else {
+        let Some(encoding) = streams.get_mut(key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding))
+        else {
             return Served::AllCaughtUp;
         };
         if encoding.kind() == MediaKind::Audio {
@@ -92,7 +93,8 @@ impl Worker {
             }
             let Some(subscriber) = encoding.fan_out.next() else { break Served::AllCaughtUp };
             let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
-            let mut visit = Visit { encoding, peer, out, now, sent_packets: 0, sent_bytes: 0, too_long: 0, notice: None };
+            let mut visit =
+                Visit { encoding, peer, out, now, sent_packets: 0, sent_bytes: 0, too_long: 0, notice: None };
             let after = visit.run(usize::from(subscriber.track));
             let (sent_packets, sent_bytes, notice) = (visit.sent_packets, visit.sent_bytes, visit.notice.take());
             counters.dropped_many("datagram_too_long", visit.too_long);
@@ -143,10 +145,9 @@ impl Worker {
 
 fn wants_key_frame(peer: &Peer, subscriber: Subscriber) -> bool {
     match &peer.role {
-        Role::Viewer(viewer) => viewer
-            .tracks
-            .get(usize::from(subscriber.track))
-            .is_some_and(|track| track.subscription.format().is_some() && track.subscription.cursor() == Cursor::AwaitsKeyFrame),
+        Role::Viewer(viewer) => viewer.tracks.get(usize::from(subscriber.track)).is_some_and(|track| {
+            track.subscription.format().is_some() && track.subscription.cursor() == Cursor::AwaitsKeyFrame
+        }),
         Role::Publisher(_) => false,
     }
 }
@@ -253,7 +254,8 @@ fn choose_format(
 ) -> Option<Notice> {
     track.codec_generation = encoding.codec_generation();
     let published = encoding.codec()?;
-    let chosen = codec_match::fits(published.codec, published.format, &track.codecs).and_then(|index| track.codecs.get(index));
+    let chosen =
+        codec_match::fits(published.codec, published.format, &track.codecs).and_then(|index| track.codecs.get(index));
     track.subscription.set_format(chosen.map(|codec| EgressFormat {
         payload_type: codec.payload_type,
         rtx_payload_type: codec.rtx_payload_type,

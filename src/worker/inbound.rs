@@ -8,8 +8,9 @@ use crate::time::Timestamp;
 use crate::wire::demux::{self, DatagramKind};
 use crate::wire::rtcp;
 use crate::wire::rtp::RtpPacket;
-use crate::wire::stun::{StunClass, StunMessage, StunWriter};
+use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 use crate::worker::counters::not_forwarded_name;
+use crate::worker::feedback;
 use crate::worker::mailbox::{EndReason, Notice};
 use crate::worker::peer::{PeerKey, Role};
 use crate::worker::stream::{EncodingKey, encoding_index};
@@ -85,7 +86,7 @@ impl Worker {
             self.counters.dropped(if other_worker { "stun_wrong_worker" } else { "stun_unknown_user" });
             return;
         }
-        if message.class() != StunClass::Request || !message.is_binding() {
+        if message.class() != StunClass::Request || message.method() != stun::BINDING {
             self.counters.dropped("stun_not_a_request");
             return;
         }
@@ -225,7 +226,6 @@ impl Worker {
             Role::Viewer(viewer) => viewer.tracks.iter().for_each(|track| add(track.subscription.ssrc())),
         }
         let Some(sources) = sources.get(..count) else { return };
-        peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_goodbye_compound(slot, sources));
+        peer.session.send_rtcp(&mut self.out, |slot| feedback::goodbye(slot, sources));
     }
 }
-

@@ -17,6 +17,7 @@ mod control;
 mod counters;
 mod egress;
 pub mod event_loop;
+mod feedback;
 pub mod flow_table;
 mod inbound;
 pub mod lane;
@@ -30,4 +31,4 @@ pub mod timers;
 mod viewer;
 mod worker;
 
-pub use worker::{Worker, WorkerConfig, WallClock};
+pub use worker::{WallClock, Worker, WorkerConfig};

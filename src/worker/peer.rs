@@ -99,7 +99,9 @@ impl Peer {
             _ => silence.min(self.opened + limits::SESSION_SETUP_MAX),
         };
         let role = match &self.role {
-            Role::Publisher(publication) if self.session.state() == SessionState::Connected => publication.next_deadline(),
+            Role::Publisher(publication) if self.session.state() == SessionState::Connected => {
+                publication.next_deadline()
+            }
             Role::Publisher(_) => None,
             Role::Viewer(viewer) => viewer.next_report,
         };

@@ -6,6 +6,7 @@ use crate::relay::record::{Record, RecordAddress};
 use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::wire::rtcp::{self, RtcpPacket};
+use crate::worker::feedback;
 use crate::worker::lane::{Lanes, Upstream};
 use crate::worker::mailbox::WorkerIndex;
 use crate::worker::peer::{PeerKey, Role};
@@ -34,7 +35,7 @@ impl Worker {
         match packet {
             RtcpPacket::SenderReport(report) => {
                 let stream = peer.stream;
-                let clock = publication.sender_report(report.ssrc(), report.ntp(), report.rtp_timestamp(), wall_clock, now);
+                let clock = publication.sender_report(report.ssrc, &report.info, wall_clock, now);
                 if let Some((track, record)) = clock {
                     let kind = publication.tracks[track].kind;
                     let encoding = EncodingKey { stream, encoding: encoding_index(kind) };
@@ -55,8 +56,8 @@ impl Worker {
         let Role::Publisher(publication) = &mut peer.role else { return };
         let own = publication.feedback_ssrc;
         let media = publication.tracks.iter().find_map(|track| track.ssrc()).unwrap_or(0);
-        while let Some(feedback) = publication.arrivals.as_mut().and_then(|arrivals| arrivals.poll(now)) {
-            peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_transport_feedback(slot, own, media, &feedback));
+        while let Some(arrivals) = publication.arrivals.as_mut().and_then(|arrivals| arrivals.poll(now)) {
+            peer.session.send_rtcp(&mut self.out, |slot| feedback::arrivals(slot, own, media, &arrivals));
         }
         let rtt = publication.rtt;
         for track in &mut publication.tracks {
@@ -65,15 +66,14 @@ impl Worker {
                 let mut wanted = [0u16; limits::NACKS_PER_PACKET_MAX];
                 let count = track.reception.poll_nack(rtt, now, &mut wanted);
                 if let Some(wanted) = wanted.get(..count).filter(|wanted| !wanted.is_empty()) {
-                    peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_nack(slot, own, ssrc, wanted));
+                    peer.session.send_rtcp(&mut self.out, |slot| rtcp::nack::write(slot, own, ssrc, wanted));
                 }
             }
             if track.next_report() <= now {
                 track.reported(now);
                 if let Some(block) = track.reception.report(ssrc, now) {
                     let cname = peer.cname.as_str();
-                    peer.session
-                        .send_rtcp(&mut self.out, |slot| rtcp::write_receiver_report_compound(slot, own, &[block], cname));
+                    peer.session.send_rtcp(&mut self.out, |slot| feedback::receiver_report(slot, own, &block, cname));
                 }
             }
         }
@@ -84,7 +84,8 @@ impl Worker {
         while let Some(Upstream { stream, encoding }) = self.lanes.receive_upstream() {
             let encoding = encoding as usize;
             if encoding < super::stream::ENCODINGS.len() {
-                self.streams.want_key_frame(EncodingKey { stream: crate::worker::mailbox::StreamId(stream.0), encoding });
+                self.streams
+                    .want_key_frame(EncodingKey { stream: crate::worker::mailbox::StreamId(stream.0), encoding });
             }
         }
         let mut due: Vec<(EncodingKey, Option<PeerKey>, Option<WorkerIndex>)> = Vec::new();
@@ -106,14 +107,16 @@ impl Worker {
         let Role::Publisher(publication) = &mut peer.role else { return };
         let own = publication.feedback_ssrc;
         let sequence = publication.next_full_intra_request();
-        let Some(track) = publication.tracks.iter().find(|track| encoding_index(track.kind) == encoding) else { return };
+        let Some(track) = publication.tracks.iter().find(|track| encoding_index(track.kind) == encoding) else {
+            return;
+        };
         let Some(ssrc) = track.ssrc() else { return };
         match track.key_frame_feedback() {
             KeyFrameFeedback::PictureLossIndication => {
-                peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_picture_loss_indication(slot, own, ssrc));
+                peer.session.send_rtcp(&mut self.out, |slot| rtcp::picture_loss_indication::write(slot, own, ssrc));
             }
             KeyFrameFeedback::FullIntraRequest => {
-                peer.session.send_rtcp(&mut self.out, |slot| rtcp::write_full_intra_request(slot, own, ssrc, sequence));
+                peer.session.send_rtcp(&mut self.out, |slot| feedback::full_intra_request(slot, own, ssrc, sequence));
             }
             KeyFrameFeedback::None => {}
         }

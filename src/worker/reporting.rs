@@ -30,7 +30,7 @@ impl Worker {
             core: self.config.core,
             media_port: self.config.media_port,
             io: self.config.io,
-            cpu_time_ns: crate::net::process::thread_cpu_time_ns(),
+            cpu_time_ns: crate::net::process::thread_cpu_time().as_nanos() as u64,
             uptime_ns: now.since(self.started).as_nanos() as u64,
             rounds: self.counters.rounds,
             busy_permille: self.load.busy_permille(),

@@ -148,7 +148,8 @@ impl Streams {
 
     /// Queues an encoding that may have something to send.
     pub fn queue(&mut self, key: EncodingKey) {
-        let Some(queued) = self.streams.get_mut(&key.stream).and_then(|stream| stream.queued.get_mut(key.encoding)) else {
+        let Some(queued) = self.streams.get_mut(&key.stream).and_then(|stream| stream.queued.get_mut(key.encoding))
+        else {
             return;
         };
         if std::mem::replace(queued, true) {

@@ -2,7 +2,8 @@
 
 use crate::limits;
 use crate::time::Timestamp;
-use crate::wire::rtcp::{self, ReportBlock, RtcpPacket};
+use crate::wire::rtcp::{ReportBlock, RtcpPacket};
+use crate::worker::feedback;
 use crate::worker::peer::{PeerKey, Role, Subscriber, Viewer};
 use crate::worker::stream::{EncodingKey, encoding_index};
 use crate::worker::worker::{Retransmission, Worker};
@@ -15,19 +16,19 @@ impl Worker {
         let Role::Viewer(viewer) = &mut peer.role else { return };
         match packet {
             RtcpPacket::ReceiverReport(report) => {
-                for block in report.blocks() {
+                for block in report.reports {
                     take_report(viewer, &block, ntp_middle);
                 }
             }
             RtcpPacket::SenderReport(report) => {
-                for block in report.blocks() {
+                for block in report.reports {
                     take_report(viewer, &block, ntp_middle);
                 }
             }
             RtcpPacket::Nack(nack) => {
-                let Some(index) = track_of(viewer, nack.media_ssrc()) else { return };
+                let Some(index) = track_of(viewer, nack.media_ssrc) else { return };
                 let mut asked = 0;
-                for sequence_number in nack.sequence_numbers().take(limits::NACKS_PER_PACKET_MAX) {
+                for sequence_number in nack.sequences().take(limits::NACKS_PER_PACKET_MAX) {
                     asked += 1;
                     if self.retransmissions.len() >= limits::RETRANSMISSIONS_WAITING_MAX {
                         self.counters.dropped("retransmission_queue_full");
@@ -78,9 +79,9 @@ impl Worker {
             return;
         }
         let cname = peer.cname.as_str();
-        let sent = peer.session.send_rtcp(&mut self.out, |slot| {
-            rtcp::write_sender_report_compound(slot, reports.iter().flatten().copied(), cname)
-        });
+        let sent = peer
+            .session
+            .send_rtcp(&mut self.out, |slot| feedback::sender_reports(slot, reports.iter().flatten(), cname));
         if let Some(len) = sent {
             peer.sent.packets += 1;
             peer.sent.bytes += len as u64;

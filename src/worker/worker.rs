@@ -185,7 +185,8 @@ impl Worker {
         if self.streams.has_work() || self.more_mail || !self.retransmissions.is_empty() {
             return now;
         }
-        let deadline = self.streams.next_deadline().map_or(self.timers.next_deadline(), |d| d.min(self.timers.next_deadline()));
+        let deadline =
+            self.streams.next_deadline().map_or(self.timers.next_deadline(), |d| d.min(self.timers.next_deadline()));
         if self.notices_waiting.is_empty() { deadline } else { deadline.min(now + limits::NOTICE_RETRY) }
     }
 
