@@ -1,4 +1,21 @@
-//! What forwarding must know of a codec: key frame? frame edge? parameter sets?
+//! What forwarding must know of a codec: does this packet begin a frame, a key frame, carry parameter sets?
+//!
+//! [`inspect`] looks at one RTP payload and remembers nothing. It reads payload descriptors and the first bits of
+//! what they describe, never entropy-coded data: nothing here decodes. Which packets belong to one frame is said by
+//! the RTP timestamp and where it ends by the marker bit; both are the caller's.
+//!
+//! Left out: interleaved packetisation (H.264 mode 2, H.265 with decoding order numbers), which WebRTC does not
+//! negotiate; gradual refresh without key frames (recovery point SEI), where no single packet is a place to begin.
+
+pub mod av1;
+pub mod h264;
+pub mod h265;
+pub mod opus;
+pub mod vp8;
+pub mod vp9;
+
+#[cfg(test)]
+mod tests;
 
 /// A codec the relay forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,4 +32,68 @@ pub enum Codec {
     Av1,
     /// RFC 7587
     Opus,
+}
+
+impl Codec {
+    /// Every codec.
+    pub const ALL: [Self; 6] = [Self::H264, Self::H265, Self::Vp8, Self::Vp9, Self::Av1, Self::Opus];
+
+    /// The encoding name in SDP (`a=rtpmap`).
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::H264 => "H264",
+            Self::H265 => "H265",
+            Self::Vp8 => "VP8",
+            Self::Vp9 => "VP9",
+            Self::Av1 => "AV1",
+            Self::Opus => "opus",
+        }
+    }
+
+    /// The codec with this encoding name, in any case (RFC 4855 §3).
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The RTP clock in Hz.
+    #[must_use]
+    pub const fn clock_rate_hz(self) -> u32 {
+        match self {
+            Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => 90_000,
+            Self::Opus => 48_000,
+        }
+    }
+}
+
+/// What one payload says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PayloadHints {
+    /// The first slice, partition, layer or tile group of a key frame begins in this packet: exactly one packet of
+    /// a key frame. A receiver that starts at the first packet *of this timestamp* can decode; where the frame's
+    /// parameter sets travel ahead in packets of their own (H.264, H.265), those are before this one.
+    pub key_frame_start: bool,
+    /// As above for any frame: exactly one packet of each (an AV1 key frame whose sequence header travels alone is
+    /// announced with the header and again with the frame). Packets ahead of it may hold parameter sets or metadata.
+    pub frame_start: bool,
+    /// Holds a whole SPS, PPS or VPS (H.264, H.265) or sequence header (AV1). Sliced encoders repeat them between
+    /// the slices of one frame.
+    pub has_parameter_sets: bool,
+    /// May get RTP padding so that the fragments of a frame become equally long: a fragment of picture data that is
+    /// not the last of its unit, as far as the payload tells. VP8 does not tell: leave out packets with the marker.
+    pub paddable: bool,
+}
+
+/// Looks at one payload without padding. What cannot be read gives no hints.
+#[must_use]
+pub fn inspect(codec: Codec, payload: &[u8]) -> PayloadHints {
+    match codec {
+        Codec::H264 => h264::inspect(payload),
+        Codec::H265 => h265::inspect(payload),
+        Codec::Vp8 => vp8::inspect(payload),
+        Codec::Vp9 => vp9::inspect(payload),
+        Codec::Av1 => av1::inspect(payload),
+        Codec::Opus => opus::inspect(payload),
+    }
 }

@@ -1,0 +1,21 @@
+//! Opus payloads (RFC 7587): every packet is a frame of its own, decodable without the one before.
+
+use super::PayloadHints;
+
+/// See [`super::inspect`]. An empty payload (a probe) is no frame.
+pub(super) const fn inspect(payload: &[u8]) -> PayloadHints {
+    let any = !payload.is_empty();
+    PayloadHints { key_frame_start: any, frame_start: any, has_parameter_sets: false, paddable: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_packet_is_a_place_to_begin() {
+        let hints = inspect(&[0x78, 0x84, 0x56]);
+        assert!(hints.frame_start && hints.key_frame_start && !hints.has_parameter_sets && !hints.paddable);
+        assert_eq!(inspect(&[]), PayloadHints::default());
+    }
+}
