@@ -226,6 +226,17 @@ pub fn write_header(out: &mut [u8], fields: &HeaderFields, extensions: &[(u8, &[
     write_extensions(rest, extensions)?.checked_add(FIXED_HEADER_BYTES)
 }
 
+/// As [`write_header`], with a block [`write_extensions`] made before (empty for none): what a viewer's every packet
+/// carries, as its MID, need not be encoded for every packet.
+#[inline]
+#[must_use]
+pub fn write_header_with_block(out: &mut [u8], fields: &HeaderFields, block: &[u8]) -> Option<usize> {
+    let (fixed, rest) = out.split_first_chunk_mut::<FIXED_HEADER_BYTES>()?;
+    write_fixed_header(fixed, fields, !block.is_empty());
+    rest.get_mut(..block.len())?.copy_from_slice(block);
+    block.len().checked_add(FIXED_HEADER_BYTES)
+}
+
 /// Fills `out` with padding (RFC 3550 §5.1): zeros and the count in the last byte. `None` unless 1 to 255 bytes.
 #[must_use]
 pub fn write_padding(out: &mut [u8]) -> Option<()> {
@@ -310,6 +321,21 @@ mod tests {
         assert_eq!(parsed.padding_len(), 255);
         assert_eq!(write_padding(&mut []), None);
         assert_eq!(write_padding(&mut [0; 256]), None);
+    }
+
+    #[test]
+    fn a_block_made_before_gives_the_same_header() {
+        let fields =
+            HeaderFields { marker: true, payload_type: 102, sequence: 7, timestamp: 8, ssrc: 9, padding: true };
+        let cases: [&[(u8, &[u8])]; 3] = [&[], &[(4, b"0")], &[(4, b"video"), (20, b"")]];
+        for elements in cases {
+            let (mut block, mut before, mut now) = ([0; 32], [0; 64], [0; 64]);
+            let block_len = write_extensions(&mut block, elements).unwrap();
+            let len = write_header_with_block(&mut before, &fields, &block[..block_len]);
+            assert_eq!(len, write_header(&mut now, &fields, elements));
+            assert_eq!(before, now);
+            assert_eq!(write_header_with_block(&mut before[..len.unwrap() - 1], &fields, &block[..block_len]), None);
+        }
     }
 
     #[test]

@@ -276,7 +276,9 @@ fn read_everything(bytes: &[u8]) {
         match packet {
             RtcpPacket::SenderReport(packet) => drop(packet.reports.count()),
             RtcpPacket::ReceiverReport(packet) => drop(packet.reports.count()),
-            RtcpPacket::SourceDescription(packet) => drop(packet.chunks().map(|chunk| chunk.cname()).count()),
+            RtcpPacket::SourceDescription(packet) => {
+                packet.chunks().for_each(|chunk| assert!(chunk.items().count() <= bytes.len()))
+            }
             RtcpPacket::Goodbye(packet) => drop(packet.sources().count()),
             RtcpPacket::Nack(packet) => assert!(packet.sequences().count() <= bytes.len() / 4 * 17),
             RtcpPacket::TransportFeedback(packet) => {

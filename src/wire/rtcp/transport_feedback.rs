@@ -253,7 +253,7 @@ fn encoded_len(statuses: &[Option<i16>]) -> usize {
     FIXED_BYTES.saturating_add(chunk_bytes).saturating_add(delta_bytes).saturating_add(3) & !3
 }
 
-/// What [`write`] wrote.
+/// What [`write()`] wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Bytes.
@@ -312,7 +312,7 @@ pub struct Quantised {
     pub statuses: usize,
 }
 
-/// Turns arrival times in microseconds (any clock) into what [`write`] takes, into `statuses`; `None` for a packet
+/// Turns arrival times in microseconds (any clock) into what [`write()`] takes, into `statuses`; `None` for a packet
 /// that did not arrive. Ends where either slice ends or a delta does not fit.
 pub fn quantise(arrivals_us: &[Option<u64>], statuses: &mut [Option<i16>]) -> Quantised {
     let ticks = |arrival_us: u64| arrival_us / TICK_US;

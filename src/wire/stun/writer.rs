@@ -142,7 +142,7 @@ impl<'a> StunWriter<'a> {
             writer.u16(attribute::ERROR_CODE)?;
             writer.u16(u16::try_from(reason.len()).ok()?.checked_add(4)?)?;
             writer.u16(0)?;
-            writer.u16(class << 8 | code % 100)?;
+            writer.u16((class << 8) | (code % 100))?;
             writer.bytes(reason.as_bytes())?;
             writer.align()
         });
