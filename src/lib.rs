@@ -2,9 +2,16 @@
 
 #![allow(missing_docs)]
 
+pub mod cli;
+pub mod config;
 pub mod limits;
+pub mod metrics;
 pub mod net;
+pub mod placement;
+pub mod server;
 pub mod session;
+pub mod signal;
 pub mod time;
+pub mod web;
 pub mod wire;
 pub mod worker;
