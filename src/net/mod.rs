@@ -1,16 +1,55 @@
 //! The machine's edge: sockets, rings, control messages, limits of the process. The only home of `unsafe`.
 //!
-//! The seam is [`Io`]: synchronous, plain data on both sides ([`batch`]). Backends: `uring` (a ring of the
-//! worker's own: multishot receive into a buffer ring, one `SENDMSG` per train), `mmsg` (`epoll`, `recvmmsg`,
+//! The seam is [`Io`]: synchronous, plain data on both sides ([`batch`]). Backends: [`uring`] (a ring of the
+//! worker's own: multishot receive into a buffer ring, trains as one message each), [`mmsg`] (`epoll`, `recvmmsg`,
 //! `sendmmsg`: the control every claim is measured against) and the simulated network of the tests.
+//!
+//! A worker's machine is made in two steps, so that what can fail for the operator's reasons fails in the main
+//! thread before anything runs: [`MediaSockets::open`] there (ports, buffers, the [`Waker`]), then [`open_io`] on
+//! the worker's own pinned thread (a ring belongs to the thread that made it).
+//!
+//! | File | Holds |
+//! |---|---|
+//! | [`batch`] | what crosses the seam |
+//! | [`socket`] | opening and configuring the worker's UDP sockets |
+//! | [`mmsg`], [`uring`], [`open`] | the two backends and the choice between them |
+//! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
+//! | [`waker`] | ending a wait from another thread |
+//! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
+//!
+//! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
+//! coalesces), kernel receive timestamps (a datagram's time is when it was read; the worker reads at least every
+//! few hundred microseconds), `SEND_ZC` and `SQPOLL` (measured slower), `IP_RECVERR` (it turns one viewer's ICMP
+//! into errors on the socket all viewers share).
 #![allow(unsafe_code)]
 
 pub mod batch;
+pub mod host;
+mod message;
+pub mod mmsg;
+mod offload;
+pub mod open;
+pub mod process;
+pub mod ring_probe;
+mod send;
+pub mod socket;
+pub mod start_error;
+mod syscall;
+pub mod uring;
+pub mod waker;
+
+#[cfg(test)]
+mod namespace_tests;
 
 use std::io;
 
 use crate::time::Timestamp;
 pub use batch::{Datagram, Path, SendResult, Train, TrainBatch};
+pub use open::{AnyIo, IoKind, OpenedIo, open_io};
+pub use process::now;
+pub use socket::MediaSockets;
+pub use start_error::StartError;
+pub use waker::Waker;
 
 /// What a worker does to its sockets. One value per worker; never shared.
 pub trait Io {
@@ -24,10 +63,12 @@ pub trait Io {
     /// Only what ends the worker (the ring or the poll descriptor broke).
     fn wait(&mut self, deadline: Timestamp) -> io::Result<()>;
 
-    /// Hands over at most `limit` datagrams that have arrived, in order; returns how many. Zero means none waits.
+    /// Hands over at most `limit` datagrams that have arrived, in order; returns how many it took (one that was
+    /// truncated is taken and counted, not handed over). Zero means none waits.
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, visit: F) -> usize;
 
-    /// Sends every train of the batch in order and fills in each [`Train::result`]; the slots are free on return.
+    /// Sends every train of the batch and fills in each [`Train::result`]; the slots are free on return. Trains to
+    /// one destination leave in their order: one that is refused may be lost, never overtaken and sent later.
     /// An offload that the kernel refuses is resent unsegmented and counted. Does not clear the batch.
     fn send(&mut self, batch: &mut TrainBatch);
 
@@ -38,15 +79,30 @@ pub trait Io {
     fn waker(&self) -> Waker;
 }
 
-/// Ends a worker's wait from another thread. Cheap to clone; a wake before the wait is not lost.
-#[derive(Clone, Debug)]
-pub struct Waker {
-    _private: (),
-}
+impl<T: Io> Io for &mut T {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
 
-impl Waker {
-    /// Ends the present or the next wait.
-    pub fn wake(&self) {}
+    fn wait(&mut self, deadline: Timestamp) -> io::Result<()> {
+        (**self).wait(deadline)
+    }
+
+    fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, visit: F) -> usize {
+        (**self).receive(limit, visit)
+    }
+
+    fn send(&mut self, batch: &mut TrainBatch) {
+        (**self).send(batch);
+    }
+
+    fn counters(&self) -> IoCounters {
+        (**self).counters()
+    }
+
+    fn waker(&self) -> Waker {
+        (**self).waker()
+    }
 }
 
 /// Cumulative counters of one worker's sockets.
@@ -72,6 +128,8 @@ pub struct IoCounters {
     pub sends_too_long: u64,
     /// Trains refused for another reason.
     pub sends_failed: u64,
-    /// Trains resent unsegmented because the kernel refused the offload.
+    /// Trains whose offload the kernel refused and that were resent unsegmented.
     pub offload_refused: u64,
+    /// Trains sent unsegmented without asking, while the offload is suspended or where the kernel lacks it.
+    pub offload_skipped: u64,
 }

@@ -1,0 +1,108 @@
+//! The backend on a ring of the worker's own.
+//!
+//! **Receive**: one multishot `RECVMSG` per socket stays armed and fills buffers of a ring lent to the kernel
+//! (`buffers`). 512 × 2 KiB without `UDP_GRO`, because viewers' RTCP never coalesces and wants many small buffers:
+//! with 1,000 senders 16 × 66 KB ran out 62 times, 64 × 16 KiB 15 times and lost the rest of longer datagrams,
+//! 512 × 2 KiB never did, and 1 MiB stays in the cache. When they do run out the receive ends; it is armed again as
+//! soon as buffers have come back, and the socket's own buffer holds what arrives meanwhile.
+//!
+//! **Wait**: one `io_uring_enter` with the deadline as its argument. Completions are made only inside such a call
+//! (`DEFER_TASKRUN`): arrivals do not interrupt the worker, and a flag in shared memory tells, without a system
+//! call, that some are there to be made.
+//!
+//! **Send**: one `SENDMSG` per train, all in one submission and with `MSG_DONTWAIT`, so that each completes inside
+//! the submission, in order.
+//!
+//! ## What is shared with the kernel, and for how long
+//! | Memory | Until |
+//! |---|---|
+//! | receive buffers, their ring | the receives were cancelled and their last completions seen; [`Receiver`]'s `drop` waits for that, and leaks the memory rather than free it if it cannot |
+//! | message headers of the receives | the submission (the kernel copies them); they live as long as the ring all the same |
+//! | a batch's messages and bytes | the completion of each send, which [`Io::send`] waits for |
+//!
+//! Fields are dropped in order: the receives, the ring, the buffers, then the sockets. Since nothing stays armed, the
+//! port is free as soon as the sockets are closed.
+
+mod buffers;
+mod receive;
+mod ring;
+mod send;
+
+use std::io;
+
+pub(super) use receive::Receiver;
+pub(super) use ring::Ring;
+
+use super::batch::{Datagram, TrainBatch};
+use super::send::{SendSlots, send_by_sendmmsg};
+use super::socket::MediaSockets;
+use super::start_error::StartError;
+use super::{Io, IoCounters, Waker, now};
+use crate::time::Timestamp;
+
+/// A worker's sockets on a ring.
+#[derive(Debug)]
+pub struct Uring {
+    receiver: Receiver,
+    send: SendSlots,
+    counters: IoCounters,
+    sockets: MediaSockets,
+}
+
+impl Uring {
+    /// Joins a ring to the sockets it was armed on.
+    pub(super) fn new(receiver: Receiver, sockets: MediaSockets) -> Self {
+        Self { receiver, send: SendSlots::new(), counters: IoCounters::default(), sockets }
+    }
+
+    /// Makes the ring on the calling thread.
+    ///
+    /// # Errors
+    /// [`StartError::Ring`], [`StartError::EventLoop`].
+    pub fn open(sockets: MediaSockets) -> Result<Self, StartError> {
+        Ok(Self::new(Receiver::arm(&sockets)?, sockets))
+    }
+
+    /// What kind of ring it is, for the log.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        self.receiver.ring.flavour()
+    }
+}
+
+impl Io for Uring {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn wait(&mut self, deadline: Timestamp) -> io::Result<()> {
+        if !self.receiver.is_ready() {
+            let timeout = deadline.since(now());
+            if !timeout.is_zero() && self.sockets.sleeper.begin() {
+                self.receiver.sleep(timeout);
+                self.sockets.sleeper.end();
+            }
+        }
+        self.receiver.broken().map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    }
+
+    fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, visit: F) -> usize {
+        self.receiver.receive(limit, &mut self.counters, visit)
+    }
+
+    fn send(&mut self, batch: &mut TrainBatch) {
+        if std::env::var_os("HYBRID").is_some() {
+            send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, &mut self.counters);
+            return;
+        }
+        self.send_by_ring(batch);
+    }
+
+    fn counters(&self) -> IoCounters {
+        self.counters
+    }
+
+    fn waker(&self) -> Waker {
+        self.sockets.waker()
+    }
+}

@@ -1,0 +1,154 @@
+//! Ending a worker's wait from another thread: an atomic word that says whether the worker sleeps, and an eventfd
+//! that is written only when it does.
+//!
+//! ## Why no wake is lost
+//! A caller first publishes its message, then calls [`Waker::wake`]; the worker returns from the wait, then reads
+//! its mailboxes. The word is *awake*, *sleeping* or *notified*.
+//!
+//! - `wake` moves it to *notified*; whoever finds *sleeping* there writes the eventfd.
+//! - The worker sleeps only by moving *awake* to *sleeping* in one step; finding *notified* it moves to *awake* and
+//!   does not sleep. So a wake before the wait ends the wait, and one during it finds *sleeping* and writes.
+//! - A caller that finds *notified* does nothing: the worker has yet to move it to *awake*, and reads its mailboxes
+//!   after that. This needs the message to be visible to that later read, which is what the two sequentially
+//!   consistent fences are for (caller: message, fence, look; worker: move, fence, read).
+//!
+//! The eventfd is never read: both backends watch it for *edges*, and every write is one. A write that arrives
+//! after the worker woke for another reason ends the next wait early, which [`crate::net::Io::wait`] allows.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use super::syscall::check;
+
+const AWAKE: u32 = 0;
+const SLEEPING: u32 = 1;
+const NOTIFIED: u32 = 2;
+
+#[derive(Debug)]
+struct Shared {
+    state: AtomicU32,
+    event: File,
+}
+
+/// Ends a worker's wait from another thread. Cheap to clone, and cheap to use: while the worker is awake a wake is
+/// at most one atomic exchange, and none once it is already notified. A wake before the wait is not lost.
+#[derive(Clone, Debug)]
+pub struct Waker {
+    shared: Option<Arc<Shared>>,
+}
+
+impl Waker {
+    /// A waker of nothing, for the simulation and for tests.
+    #[must_use]
+    pub const fn noop() -> Self {
+        Self { shared: None }
+    }
+
+    /// Ends the present or the next wait. Call it *after* publishing what the worker shall find.
+    pub fn wake(&self) {
+        let Some(shared) = &self.shared else { return };
+        fence(Ordering::SeqCst);
+        // A load first: many callers, one worker, and a line that stays shared while nothing changes.
+        if shared.state.load(Ordering::Relaxed) == NOTIFIED {
+            return;
+        }
+        if shared.state.swap(NOTIFIED, Ordering::SeqCst) == SLEEPING {
+            // It fails only when the counter is at its 64-bit maximum, and then an edge is pending anyway.
+            let _ = (&shared.event).write(&1_u64.to_ne_bytes());
+        }
+    }
+}
+
+/// The worker's end: says when it sleeps. One per worker, not shared.
+#[derive(Debug)]
+pub(super) struct Sleeper {
+    shared: Arc<Shared>,
+}
+
+impl Sleeper {
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let raw = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: the descriptor was just made and nothing else owns it.
+        let event = unsafe { File::from_raw_fd(raw) };
+        Ok(Self { shared: Arc::new(Shared { state: AtomicU32::new(AWAKE), event }) })
+    }
+
+    pub(super) fn waker(&self) -> Waker {
+        Waker { shared: Some(Arc::clone(&self.shared)) }
+    }
+
+    /// Announces sleep. `false`: a wake came before; do not sleep. `true`: watch the eventfd, then [`Self::end`].
+    #[must_use]
+    pub(super) fn begin(&self) -> bool {
+        let slept = self.shared.state.compare_exchange(AWAKE, SLEEPING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if !slept {
+            self.end();
+        }
+        slept
+    }
+
+    /// Back from the wait: wakes until now are answered by it.
+    pub(super) fn end(&self) {
+        self.shared.state.swap(AWAKE, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl AsFd for Sleeper {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.shared.event.as_fd()
+    }
+}
+
+impl AsRawFd for Sleeper {
+    fn as_raw_fd(&self) -> RawFd {
+        self.shared.event.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    fn writes(sleeper: &Sleeper) -> u64 {
+        let mut count = [0; 8];
+        match (&sleeper.shared.event).read(&mut count) {
+            Ok(_) => u64::from_ne_bytes(count),
+            Err(_) => 0,
+        }
+    }
+
+    #[test]
+    fn a_wake_before_the_wait_prevents_the_sleep_and_costs_no_system_call() {
+        let sleeper = Sleeper::new().unwrap();
+        let waker = sleeper.waker();
+        waker.wake();
+        waker.wake();
+        assert!(!sleeper.begin());
+        assert_eq!(writes(&sleeper), 0);
+        assert!(sleeper.begin(), "it was consumed");
+    }
+
+    #[test]
+    fn only_the_first_of_many_wakes_writes_while_the_worker_sleeps() {
+        let sleeper = Sleeper::new().unwrap();
+        assert!(sleeper.begin());
+        for _ in 0..5 {
+            sleeper.waker().clone().wake();
+        }
+        assert_eq!(writes(&sleeper), 1);
+        sleeper.end();
+        assert!(sleeper.begin());
+    }
+
+    #[test]
+    fn the_waker_of_nothing_does_nothing() {
+        Waker::noop().wake();
+    }
+}

@@ -1,0 +1,436 @@
+//! Both I/O backends over real loopback sockets: every test body runs once on each.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use corecast::limits;
+use corecast::net::{
+    AnyIo, Io, IoKind, MediaSockets, Path, SendResult, TrainBatch, Waker, now, open_io,
+};
+
+/// Far enough away that a test which waits for it has failed.
+const LONG: Duration = Duration::from_secs(5);
+
+macro_rules! on_both_backends {
+    ($($name:ident)*) => {
+        mod uring { $(#[test] fn $name() { super::$name(corecast::net::IoKind::Uring); })* }
+        mod mmsg { $(#[test] fn $name() { super::$name(corecast::net::IoKind::Mmsg); })* }
+    };
+}
+
+on_both_backends! {
+    datagrams_are_echoed_in_order
+    equal_segments_of_a_train_arrive_as_datagrams_of_their_own
+    both_families_and_several_destinations_share_one_batch
+    a_wildcard_socket_answers_from_the_address_it_was_asked_at
+    a_specific_socket_tells_its_own_address
+    a_wait_ends_at_its_deadline_and_not_before
+    a_wait_ends_when_a_datagram_comes
+    a_wait_ends_when_another_thread_wakes_it
+    a_wake_before_the_wait_is_not_lost
+    no_wake_of_many_threads_is_lost
+    more_datagrams_than_receive_buffers_are_all_received
+    a_limit_leaves_the_rest_for_the_next_call
+    a_datagram_longer_than_the_buffer_is_dropped_and_counted
+    received_bytes_may_be_changed_in_place
+    an_empty_datagram_is_a_datagram
+    a_train_for_a_socket_that_does_not_exist_fails_alone
+    a_destination_without_a_route_fails_alone
+    the_port_is_free_as_soon_as_the_backend_is_dropped
+    nothing_waiting_is_told_at_once
+    a_batch_with_as_many_trains_as_it_may_have_is_sent
+}
+
+fn open(kind: IoKind, ips: &[&str]) -> (AnyIo, Vec<SocketAddr>) {
+    let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+    let sockets = MediaSockets::open(&ips, 0).unwrap();
+    let addresses = sockets.local_addresses().collect();
+    let opened = open_io(kind, sockets).unwrap();
+    assert_eq!(opened.io.name(), kind.to_string());
+    (opened.io, addresses)
+}
+
+fn peer(ip: &str) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
+    socket.set_read_timeout(Some(LONG)).unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+fn commit(batch: &mut TrainBatch, path: &Path, bytes: &[u8]) {
+    assert!(batch.has_room(bytes.len()));
+    batch.slot()[..bytes.len()].copy_from_slice(bytes);
+    batch.commit(path, bytes.len());
+}
+
+fn results(batch: &TrainBatch) -> Vec<SendResult> {
+    batch.trains().iter().map(|train| train.result).collect()
+}
+
+/// Receives until `count` datagrams have come, waiting for them; copies them out.
+fn receive(io: &mut AnyIo, count: usize) -> Vec<(Path, Vec<u8>)> {
+    let deadline = now() + LONG;
+    let mut datagrams = Vec::new();
+    while datagrams.len() < count {
+        assert!(now() < deadline, "only {} of {count} datagrams came", datagrams.len());
+        io.wait(deadline).unwrap();
+        io.receive(64, |datagram| datagrams.push((datagram.path, datagram.bytes.to_vec())));
+    }
+    datagrams
+}
+
+fn datagram(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
+    let mut buffer = [0; 4_096];
+    let (len, from) = socket.recv_from(&mut buffer)?;
+    Ok((buffer[..len].to_vec(), from))
+}
+
+fn datagrams_are_echoed_in_order(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.1"]);
+    let (peer, peer_address) = peer("127.0.0.1");
+    for number in 0..300_u32 {
+        peer.send_to(&number.to_be_bytes(), addresses[0]).unwrap();
+    }
+    let before = now();
+    let mut batch = TrainBatch::new();
+    for (path, bytes) in receive(&mut io, 300) {
+        assert_eq!(path, Path { remote: peer_address, local_ip: addresses[0].ip(), socket: 0 });
+        commit(&mut batch, &path, &bytes);
+    }
+    io.send(&mut batch);
+    assert!(results(&batch).iter().all(|result| *result == SendResult::Sent));
+    for number in 0..300_u32 {
+        assert_eq!(datagram(&peer).unwrap(), (number.to_be_bytes().to_vec(), addresses[0]));
+    }
+    let counters = io.counters();
+    assert_eq!((counters.datagrams_received, counters.bytes_received), (300, 1_200));
+    assert_eq!((counters.segments_sent, counters.bytes_sent), (300, 1_200));
+    assert_eq!(counters.messages_sent, 300_u64.div_ceil(limits::SEGMENTS_PER_TRAIN_MAX as u64));
+    assert!(io.now() >= before);
+}
+
+fn equal_segments_of_a_train_arrive_as_datagrams_of_their_own(kind: IoKind) {
+    let (mut io, _) = open(kind, &["127.0.0.1"]);
+    let (peer, peer_address) = peer("127.0.0.1");
+    for (equal, last) in [(1, 0), (8, 0), (7, 300), (1, 1), (64, 0), (63, 999)] {
+        let mut batch = TrainBatch::new();
+        let mut sizes = vec![1_000; equal];
+        sizes.extend((last > 0).then_some(last));
+        for (number, size) in sizes.iter().enumerate() {
+            commit(&mut batch, &Path::to(peer_address), &vec![number as u8; *size]);
+        }
+        assert_eq!(batch.trains().len(), 1);
+        let before = io.counters().messages_sent;
+        io.send(&mut batch);
+        assert_eq!(results(&batch), [SendResult::Sent]);
+        assert_eq!(io.counters().messages_sent, before + 1, "one message");
+        for (number, size) in sizes.iter().enumerate() {
+            assert_eq!(datagram(&peer).unwrap().0, vec![number as u8; *size]);
+        }
+    }
+    assert_eq!(io.counters().offload_refused, 0);
+}
+
+fn both_families_and_several_destinations_share_one_batch(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.1", "::1"]);
+    let peers: Vec<_> = ["127.0.0.1", "::1", "127.0.0.1", "::1"].map(peer).into();
+    for (socket, address) in &peers {
+        let to = addresses.iter().find(|own| own.is_ipv4() == address.is_ipv4()).unwrap();
+        socket.send_to(&address.port().to_be_bytes(), to).unwrap();
+    }
+    let mut batch = TrainBatch::new();
+    for round in 0..3_u8 {
+        for (path, _) in if round == 0 { receive(&mut io, 4) } else { paths(&peers) } {
+            for part in 0..5 {
+                commit(&mut batch, &path, &[round, part]);
+            }
+        }
+    }
+    io.send(&mut batch);
+    assert!(results(&batch).iter().all(|result| *result == SendResult::Sent), "{:?}", results(&batch));
+    for (socket, _) in &peers {
+        for expected in (0..3).flat_map(|round| (0..5).map(move |part| vec![round, part])) {
+            assert_eq!(datagram(socket).unwrap().0, expected);
+        }
+    }
+}
+
+fn paths(peers: &[(UdpSocket, SocketAddr)]) -> Vec<(Path, Vec<u8>)> {
+    let path = |remote: SocketAddr| Path { socket: u8::from(remote.is_ipv6()), ..Path::to(remote) };
+    peers.iter().map(|(_, address)| (path(*address), Vec::new())).collect()
+}
+
+fn a_wildcard_socket_answers_from_the_address_it_was_asked_at(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &[]);
+    let port = addresses[0].port();
+    for (own, remote) in [("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "127.0.0.1"), ("::1", "::1")] {
+        let (peer, peer_address) = peer(remote);
+        let own: IpAddr = own.parse().unwrap();
+        peer.send_to(b"check", (own, port)).unwrap();
+        let (path, _) = receive(&mut io, 1)[0];
+        assert_eq!((path.remote, path.local_ip), (peer_address, own));
+        let mut batch = TrainBatch::new();
+        for segment in [b"one", b"two"] {
+            commit(&mut batch, &path, segment);
+        }
+        io.send(&mut batch);
+        assert_eq!(results(&batch), [SendResult::Sent]);
+        for segment in [b"one", b"two"] {
+            assert_eq!(datagram(&peer).unwrap(), (segment.to_vec(), SocketAddr::new(own, port)));
+        }
+    }
+}
+
+fn a_specific_socket_tells_its_own_address(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.3", "::1"]);
+    for (index, address) in addresses.iter().enumerate() {
+        let (peer, peer_address) = peer(if address.is_ipv4() { "127.0.0.1" } else { "::1" });
+        peer.send_to(b"x", address).unwrap();
+        let (path, _) = receive(&mut io, 1)[0];
+        assert_eq!(path, Path { remote: peer_address, local_ip: address.ip(), socket: index as u8 });
+    }
+}
+
+fn a_wait_ends_at_its_deadline_and_not_before(kind: IoKind) {
+    let (mut io, _) = open(kind, &["127.0.0.1"]);
+    let pause = Duration::from_millis(30);
+    let start = now();
+    let deadline = start + pause;
+    // It may return early, but not often.
+    for _ in 0..3 {
+        io.wait(deadline).unwrap();
+    }
+    let waited = now().since(start);
+    assert!(waited >= pause && waited < pause + LONG / 10, "{waited:?}");
+    let start = now();
+    io.wait(start).unwrap();
+    io.wait(start - LONG).unwrap();
+    assert!(now().since(start) < pause);
+}
+
+fn a_wait_ends_when_a_datagram_comes(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &[]);
+    for (index, ip) in ["127.0.0.1", "::1"].into_iter().enumerate() {
+        let (peer, _) = peer(ip);
+        let to = SocketAddr::new(ip.parse().unwrap(), addresses[0].port());
+        let sender = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            peer.send_to(b"x", to).unwrap();
+        });
+        let start = now();
+        assert_eq!(usize::from(receive(&mut io, 1)[0].0.socket), index);
+        assert!(now().since(start) < LONG / 2);
+        sender.join().unwrap();
+    }
+}
+
+fn a_wait_ends_when_another_thread_wakes_it(kind: IoKind) {
+    let (mut io, _) = open(kind, &["127.0.0.1"]);
+    for round in 0..20 {
+        let waker = io.waker();
+        let thread = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(5));
+            waker.wake();
+            waker.wake();
+        });
+        let start = now();
+        while now().since(start) < Duration::from_millis(3) {
+            io.wait(start + LONG).unwrap();
+        }
+        assert!(now().since(start) < LONG / 2, "round {round}");
+        thread.join().unwrap();
+    }
+}
+
+fn a_wake_before_the_wait_is_not_lost(kind: IoKind) {
+    let sockets = MediaSockets::open(&["127.0.0.1".parse().unwrap()], 0).unwrap();
+    let waker = sockets.waker();
+    waker.wake();
+    let mut io = open_io(kind, sockets).unwrap().io;
+    let start = now();
+    io.wait(start + LONG).unwrap();
+    waker.wake();
+    io.wait(start + LONG).unwrap();
+    assert!(now().since(start) < LONG / 2);
+}
+
+/// Four threads put 5,000 messages each into a channel and wake; the worker sleeps whenever it finds the channel
+/// empty. A lost wake shows as a wait that lasts.
+fn no_wake_of_many_threads_is_lost(kind: IoKind) {
+    let (mut io, _) = open(kind, &["127.0.0.1"]);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (sender, waker): (_, Waker) = (sender.clone(), io.waker());
+            thread::spawn(move || {
+                for number in 0..5_000 {
+                    sender.send(()).unwrap();
+                    waker.wake();
+                    if number % 16 == 0 {
+                        thread::yield_now();
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut messages = 0;
+    while messages < 4 * 5_000 {
+        let start = now();
+        io.wait(start + LONG).unwrap();
+        assert!(now().since(start) < LONG / 2, "a wake was lost after {messages} messages");
+        messages += receiver.try_iter().count();
+    }
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+fn more_datagrams_than_receive_buffers_are_all_received(kind: IoKind) {
+    const COUNT: u32 = 3_000;
+    let (mut io, addresses) = open(kind, &["127.0.0.1"]);
+    let (peer, _) = peer("127.0.0.1");
+    for round in 0..2 {
+        for number in 0..COUNT {
+            peer.send_to(&number.to_be_bytes(), addresses[0]).unwrap();
+        }
+        for (number, (_, bytes)) in receive(&mut io, COUNT as usize).into_iter().enumerate() {
+            assert_eq!(bytes, (number as u32).to_be_bytes(), "round {round}");
+        }
+    }
+    assert_eq!(io.counters().datagrams_received, 2 * u64::from(COUNT));
+    if kind == IoKind::Uring {
+        assert!(io.counters().receive_rearmed > 0, "{:?}", io.counters());
+    }
+}
+
+fn a_limit_leaves_the_rest_for_the_next_call(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.1", "::1"]);
+    for (ip, address) in ["127.0.0.1", "::1"].into_iter().zip(&addresses) {
+        let (peer, _) = peer(ip);
+        for _ in 0..100 {
+            peer.send_to(b"x", address).unwrap();
+        }
+    }
+    let mut visited = 0;
+    for _ in 0..20 {
+        assert_eq!(io.receive(10, |_| visited += 1), 10);
+    }
+    assert_eq!(visited, 200);
+    assert_eq!(io.receive(10, |_| visited += 1), 0);
+    assert_eq!(io.receive(0, |_| visited += 1), 0);
+}
+
+fn a_datagram_longer_than_the_buffer_is_dropped_and_counted(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.1", "::1"]);
+    for (ip, address) in ["127.0.0.1", "::1"].into_iter().zip(&addresses) {
+        let (peer, _) = peer(ip);
+        let longest = limits::DATAGRAM_IN_BYTES_MAX;
+        for len in [longest, longest + 1, 60_000, 7] {
+            peer.send_to(&vec![9; len], address).unwrap();
+        }
+        let lengths: Vec<_> = receive(&mut io, 2).into_iter().map(|(_, bytes)| bytes.len()).collect();
+        assert_eq!(lengths, [longest, 7]);
+    }
+    assert_eq!((io.counters().datagrams_truncated, io.counters().datagrams_received), (4, 4));
+}
+
+fn received_bytes_may_be_changed_in_place(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.1"]);
+    let (peer, _) = peer("127.0.0.1");
+    // More rounds than there are buffers: each is used again, and shows only what came last.
+    for round in 0..3 * u32::from(limits::RECEIVE_BUFFERS) {
+        peer.send_to(&round.to_be_bytes(), addresses[0]).unwrap();
+        io.wait(now() + LONG).unwrap();
+        let taken = io.receive(8, |datagram| {
+            assert_eq!(datagram.bytes, round.to_be_bytes());
+            datagram.bytes.fill(0xff);
+        });
+        assert_eq!(taken, 1);
+    }
+}
+
+fn an_empty_datagram_is_a_datagram(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.1"]);
+    let (peer, peer_address) = peer("127.0.0.1");
+    peer.send_to(&[], addresses[0]).unwrap();
+    let (path, bytes) = receive(&mut io, 1).remove(0);
+    assert_eq!((path.remote, bytes.len()), (peer_address, 0));
+}
+
+fn a_train_for_a_socket_that_does_not_exist_fails_alone(kind: IoKind) {
+    let (mut io, _) = open(kind, &["127.0.0.1"]);
+    let (peer, peer_address) = peer("127.0.0.1");
+    let mut batch = TrainBatch::new();
+    commit(&mut batch, &Path { socket: 9, ..Path::to(peer_address) }, b"nowhere");
+    commit(&mut batch, &Path::to(peer_address), b"here");
+    io.send(&mut batch);
+    assert_eq!(results(&batch), [SendResult::Failed(9), SendResult::Sent], "9 is EBADF");
+    assert_eq!(datagram(&peer).unwrap().0, b"here");
+    assert_eq!(io.counters().sends_failed, 1);
+}
+
+fn a_destination_without_a_route_fails_alone(kind: IoKind) {
+    let (mut io, _) = open(kind, &["127.0.0.1"]);
+    let (peer, peer_address) = peer("127.0.0.1");
+    let mut batch = TrainBatch::new();
+    for remote in [peer_address, "[::1]:9".parse().unwrap(), peer_address, "255.255.255.255:9".parse().unwrap()] {
+        commit(&mut batch, &Path::to(remote), b"first");
+        commit(&mut batch, &Path::to(remote), b"second, which is longer");
+    }
+    io.send(&mut batch);
+    for train in batch.trains() {
+        assert_eq!(train.result == SendResult::Sent, train.path.remote == peer_address, "{train:?}");
+        assert_eq!(matches!(train.result, SendResult::Failed(_)), train.path.remote != peer_address, "{train:?}");
+    }
+    for _ in 0..2 {
+        assert_eq!(datagram(&peer).unwrap().0, b"first");
+        assert_eq!(datagram(&peer).unwrap().0, b"second, which is longer");
+    }
+    assert_eq!((io.counters().sends_failed, io.counters().messages_sent), (4, 4));
+}
+
+fn the_port_is_free_as_soon_as_the_backend_is_dropped(kind: IoKind) {
+    let (mut io, addresses) = open(kind, &["127.0.0.1"]);
+    for _ in 0..50 {
+        io.wait(now()).unwrap();
+        drop(io);
+        // No retry here: an armed receive would still hold the port.
+        let holder = UdpSocket::bind(addresses[0]).unwrap();
+        drop(holder);
+        let sockets = MediaSockets::open(&[addresses[0].ip()], addresses[0].port()).unwrap();
+        io = open_io(kind, sockets).unwrap().io;
+    }
+}
+
+fn nothing_waiting_is_told_at_once(kind: IoKind) {
+    let (mut io, _) = open(kind, &[]);
+    let start = now();
+    for _ in 0..100 {
+        assert_eq!(io.receive(64, |_| panic!("nobody sent anything")), 0);
+    }
+    assert!(now().since(start) < LONG / 10);
+}
+
+fn a_batch_with_as_many_trains_as_it_may_have_is_sent(kind: IoKind) {
+    let (mut io, _) = open(kind, &["127.0.0.1"]);
+    let peers: Vec<_> = (0..8).map(|_| peer("127.0.0.1")).collect();
+    let mut batch = TrainBatch::new();
+    let mut sent = 0_u32;
+    while batch.has_room(4) {
+        let (_, address) = &peers[sent as usize % peers.len()];
+        commit(&mut batch, &Path::to(*address), &sent.to_be_bytes());
+        sent += 1;
+    }
+    assert_eq!(sent as usize, limits::TRAINS_PER_BATCH_MAX);
+    for _ in 0..2 {
+        io.send(&mut batch);
+    }
+    assert!(results(&batch).iter().all(|result| *result == SendResult::Sent));
+    for number in (0..sent).chain(0..sent) {
+        let (socket, _) = &peers[number as usize % peers.len()];
+        assert_eq!(datagram(socket).unwrap().0, number.to_be_bytes());
+    }
+}
