@@ -6,5 +6,6 @@ pub mod limits;
 pub mod net;
 pub mod session;
 pub mod time;
+pub mod web;
 pub mod wire;
 pub mod worker;

@@ -18,7 +18,7 @@ function random() {
   return noiseState >>> 0;
 }
 
-/** Soft detail that scrolls, and a quarter of the picture that is new noise each time: an encoder has to spend bits. */
+/** Soft detail that scrolls, and a patch that is new noise each time: an encoder has to spend bits. */
 function painter(width, height) {
   const margin = 128;
   const textureWidth = width + margin;
@@ -26,23 +26,23 @@ function painter(width, height) {
   for (let y = 0; y < height + margin; y++) {
     for (let x = 0; x < textureWidth; x++) {
       const wave = 40 * Math.sin(x / 23) + 40 * Math.cos(y / 17 + x / 91);
-      texture[y * textureWidth + x] = 120 + wave + (random() % 12);
+      texture[y * textureWidth + x] = 120 + wave + (random() % 5);
     }
   }
-  const noise = new Uint8Array(NOISE).map(() => 105 + (random() % 30));
+  const noise = new Uint8Array(NOISE).map(() => 110 + (random() % 20));
   const luma = width * height;
   const picture = new Uint8Array((luma * 3) / 2);
   for (let i = luma; i < picture.length; i++) picture[i] = 128 + (i < luma * 1.25 ? 20 : -12);
   return (frame, timeMs) => {
-    const dx = (frame * 3) % margin;
-    const dy = (frame * 2) % margin;
+    const dx = frame % margin;
+    const dy = (frame >> 1) % margin;
     for (let y = 0; y < height; y++) {
       const from = (y + dy) * textureWidth + dx;
       picture.set(texture.subarray(from, from + width), y * width);
     }
-    for (let y = height / 2; y < height; y++) {
+    for (let y = height / 2; y < height * 0.8; y++) {
       const from = random() % (NOISE - width);
-      picture.set(noise.subarray(from, from + width / 2), y * width + width / 4);
+      picture.set(noise.subarray(from, from + width / 4), y * width + width / 4);
     }
     if (frame % 30 < 3) {
       for (let y = height >> 2; y < height >> 1; y++) picture.fill(235, y * width, y * width + (width >> 3));
