@@ -77,15 +77,15 @@ export function disableOffloads() {
 
 /**
  * Drops a share of single packets, at random: towards a viewer (`to`: its UDP port, dropped as it arrives here) or
- * from a publisher (`from`: its UDP port, dropped as it arrives at the node). Handshakes are over by then; ICE checks
- * are left alone by size, so that what is tested is media and its feedback.
+ * from a publisher (`from`: its UDP port, dropped as it arrives at the node). Every kind of packet is at risk: media,
+ * retransmissions, RTCP and ICE checks alike.
  */
 export function startLoss(percent, { to, from }) {
   const prefix = to ? [] : inNodeNamespace();
   const match = to ? `ip saddr ${NODE_IP} udp dport ${to}` : `ip saddr ${PEER_IP} udp sport ${from}`;
   const rules = `table inet loss { counter seen {} counter dropped {}
     chain input { type filter hook input priority 0; policy accept;
-      ${match} udp length > 180 counter name seen numgen random mod 1000 < ${percent * 10} counter name dropped drop; } }`;
+      ${match} counter name seen ${match} numgen random mod 1000 < ${percent * 10} counter name dropped drop; } }`;
   const [command, ...rest] = [...prefix, 'nft', rules];
   run(command, ...rest);
   return {

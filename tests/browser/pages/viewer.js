@@ -12,7 +12,15 @@ const probe = (window.probe = {
   flags: [],
   beeps: [],
   presented: 0,
+  /** every state the connection has been in, and how many connections there were */
+  states: [],
+  connections: 0,
 });
+
+function watchOver(pc) {
+  probe.connections++;
+  pc.onconnectionstatechange = () => probe.states.push(pc.connectionState);
+}
 
 const scratch = { bytes: new Uint8Array(1 << 17) };
 
@@ -60,6 +68,7 @@ async function listen(stream) {
 /** Returns an SDP offer to receive one video and one audio track. */
 probe.offer = async ({ sound = true } = {}) => {
   const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
+  watchOver(pc);
   pc.addTransceiver('audio', { direction: 'recvonly' });
   pc.addTransceiver('video', { direction: 'recvonly' });
   const stream = new MediaStream();
@@ -112,6 +121,7 @@ probe.take = () => {
 
 probe.stats = async () => {
   const out = { at: performance.now(), state: probe.pc.connectionState, error: probe.error,
+    states: probe.states, connections: probe.connections,
     timeToFirstFrameMs: probe.firstFrameAt - probe.acceptedAt };
   const report = await probe.pc.getStats();
   for (const entry of report.values()) {
