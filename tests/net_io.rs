@@ -6,9 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use corecast::limits;
-use corecast::net::{
-    AnyIo, Io, IoKind, MediaSockets, Path, SendResult, TrainBatch, Waker, now, open_io,
-};
+use corecast::net::{AnyIo, Io, IoKind, MediaSockets, Path, SendResult, TrainBatch, Waker, now, open_io};
 
 /// Far enough away that a test which waits for it has failed.
 const LONG: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, IoChoice, LogFormat, Tls, cores};
+use super::{Config, LogFormat, Tls, cores};
 
 /// A configuration file, or the flags given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +125,7 @@ impl From<&Config> for Settings {
             admin: Some(config.admin.to_string()),
             public_url: config.public_url.clone(),
             cores: Some(cores::format_cores(&config.cores)),
-            io: Some(IoChoice::name(config.io).to_owned()),
+            io: Some(config.io.to_string()),
             state_directory: Some(config.state_directory.display().to_string()),
             allow_anyone: Some(config.allow_anyone),
             media: MediaSettings {

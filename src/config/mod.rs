@@ -17,6 +17,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::net::IoKind;
+
 pub use cores::parse_cores;
 pub use file::{CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings, TlsSettings};
 
@@ -36,7 +38,7 @@ pub struct Config {
     /// The cores that get a worker, ascending, at least one.
     pub cores: Vec<u16>,
     /// Which I/O backend the workers use.
-    pub io: IoChoice,
+    pub io: IoKind,
     /// Where the HTTPS certificate comes from.
     pub tls: Tls,
     /// What is logged and how.
@@ -62,29 +64,6 @@ pub struct Media {
     pub port_base: u16,
     /// Addresses put into candidates; empty means the host's own.
     pub announce: Vec<IpAddr>,
-}
-
-/// Which I/O backend the workers use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IoChoice {
-    /// io_uring where it works, said at start.
-    Auto,
-    /// io_uring or a start-up error.
-    Uring,
-    /// `epoll`, `recvmmsg` and `sendmmsg`.
-    Mmsg,
-}
-
-impl IoChoice {
-    /// The name in file, flag and log.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Uring => "uring",
-            Self::Mmsg => "mmsg",
-        }
-    }
 }
 
 /// Where the HTTPS certificate comes from.

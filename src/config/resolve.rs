@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{
-    Config, ConfigError, Environment, IceServer, IoChoice, Limits, Log, LogFormat, Media, Settings, Tls, cores,
-};
+use super::{Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, Tls, cores};
 use crate::limits;
+use crate::net::IoKind;
+use crate::net::open::UnknownIoKind;
 
 /// A value and the place the operator wrote it, for the error message.
 struct Placed<T> {
@@ -208,14 +208,9 @@ fn core_list(sources: &Sources<'_>, environment: &Environment) -> Result<Vec<u16
     Ok(list)
 }
 
-fn io(sources: &Sources<'_>) -> Result<IoChoice, ConfigError> {
-    let Some(placed) = sources.pick("io", |s| s.io.clone()) else { return Ok(IoChoice::Auto) };
-    match placed.value.as_str() {
-        "auto" => Ok(IoChoice::Auto),
-        "uring" => Ok(IoChoice::Uring),
-        "mmsg" => Ok(IoChoice::Mmsg),
-        other => Err(placed.refuse(other, "must be uring, mmsg or auto")),
-    }
+fn io(sources: &Sources<'_>) -> Result<IoKind, ConfigError> {
+    let Some(placed) = sources.pick("io", |s| s.io.clone()) else { return Ok(IoKind::Auto) };
+    placed.value.parse().map_err(|rule: UnknownIoKind| placed.refuse(&placed.value, rule.to_string()))
 }
 
 fn tls(sources: &Sources<'_>) -> Result<Tls, ConfigError> {

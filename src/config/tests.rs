@@ -23,7 +23,7 @@ fn without_anything_the_node_serves_on_loopback_with_every_core() {
     assert_eq!(config.http, None);
     assert_eq!(config.media.port_base, 20_000);
     assert_eq!(config.cores, [0, 1, 2, 3]);
-    assert_eq!(config.io, IoChoice::Auto);
+    assert_eq!(config.io, IoKind::Auto);
     assert_eq!(config.tls, Tls::SelfSigned);
     assert_eq!(config.state_directory, PathBuf::from("/home/op/.local/state/corecast"));
     assert!(!config.allow_anyone && config.is_loopback_only());
@@ -45,7 +45,7 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ("http = '192.0.2.1:80'\nallow_anyone = true", "config.toml: http = 192.0.2.1:80: plain HTTP is for a proxy"),
         ("cores = '0,9'", "config.toml: cores = 0,9: this process may not run on core 9: choose among 0-3"),
         ("cores = 'all'", "config.toml: cores = all: must be core numbers and ranges, like 0,2-3"),
-        ("io = 'epoll'", "config.toml: io = epoll: must be uring, mmsg or auto"),
+        ("io = 'epoll'", "config.toml: io = epoll: must be `uring`, `mmsg` or `auto`"),
         ("tls.cert = 'a.pem'", "config.toml: tls.cert = a.pem: needs its private key: set tls.key"),
         ("tls.key = 'a.pem'", "config.toml: tls.key = a.pem: needs its certificate: set tls.cert"),
         ("log.level = 'loud'", "config.toml: log.level = loud: must be error, warn, info, debug or trace"),

@@ -67,7 +67,7 @@ pub trait Negotiator: Send {
     /// When it is none.
     fn fragment(&self, body: &str) -> Result<Fragment, Refused>;
 
-    /// The fragment that answers an ICE restart: new credentials and all candidates, for the media sections `mids` in
-    /// their order (RFC 9725 §4.3.2).
-    fn restart(&self, local: &LocalParameters, mids: &[String]) -> String;
+    /// The fragment that answers an ICE restart of a session that was agreed as `description`: new credentials and all
+    /// candidates (RFC 9725 §4.3.2).
+    fn restart(&self, description: &Description, local: &LocalParameters) -> String;
 }

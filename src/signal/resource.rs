@@ -24,10 +24,10 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, He
 use super::directory::NotAdmitted;
 use super::front::Front;
 use super::http::{BodyError, Request, Response, read_text};
-use super::negotiator::{Answer, LocalParameters, Refused};
+use super::negotiator::{LocalParameters, Refused};
 use super::problem::Problem;
 use super::{random, runtime};
-use crate::session::description::{Direction, IceCredentials};
+use crate::session::description::{Description, Direction, IceCredentials};
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, WorkerIndex};
 use crate::{limits, placement};
 
@@ -60,9 +60,8 @@ struct Resource {
     direction: Direction,
     worker: WorkerIndex,
     entity_tag: String,
-    remote_ice: IceCredentials,
-    mids: Vec<String>,
-    cname: String,
+    /// What was agreed; an ICE restart puts the peer's new credentials in.
+    description: Description,
     /// Told when the session has ended.
     ended: Vec<flume::Sender<()>>,
 }
@@ -185,8 +184,6 @@ async fn open_offer(
     for worker in [Some(first), second].into_iter().flatten() {
         let local = local_parameters(front, worker, cname.clone());
         let answer = front.negotiator.answer(offer, direction, &local).map_err(sdp_refused)?;
-        let remote_ice = answer.description.remote_ice.clone();
-        let mids = answer.description.media.iter().map(|media| media.mid.clone()).collect();
         let (reply, replied) = flume::bounded(1);
         let message = Control::Open(Box::new(OpenSession {
             session,
@@ -225,12 +222,10 @@ async fn open_offer(
             direction,
             worker,
             entity_tag: random::entity_tag(),
-            remote_ice,
-            mids,
-            cname,
+            description: answer.description,
             ended: Vec::new(),
         };
-        let response = created(front, &resource, answer);
+        let response = created(front, &resource, answer.sdp);
         let mut resources = front.resources.borrow_mut();
         resources.by_token.insert(resource.token.clone(), session);
         resources.by_session.insert(session, resource);
@@ -247,10 +242,10 @@ async fn open_offer(
 }
 
 /// 201 with the answer (RFC 9725 §4.2).
-fn created(front: &Front, resource: &Resource, answer: Answer) -> Response {
+fn created(front: &Front, resource: &Resource, answer: String) -> Response {
     let path = format!("/{}/{}/{}", segment_of(resource.direction), resource.stream_name, resource.token);
     let location = front.public_url.as_deref().unwrap_or_default().to_owned() + &path;
-    let mut response = Response::new(Full::new(Bytes::from(answer.sdp)));
+    let mut response = Response::new(Full::new(Bytes::from(answer)));
     *response.status_mut() = StatusCode::CREATED;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
@@ -313,14 +308,14 @@ pub(super) async fn patch(
     if !condition.holds(&resource.entity_tag) {
         return Err(stale());
     }
-    let restart = fragment.ice.filter(|ice| *ice != resource.remote_ice);
+    let restart = fragment.ice.filter(|ice| *ice != resource.description.remote_ice);
     let Some(remote_ice) = restart else {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     };
-    let local = local_parameters(front, resource.worker, resource.cname.clone());
-    let text = front.negotiator.restart(&local, &resource.mids);
+    let local = local_parameters(front, resource.worker, resource.description.cname.clone());
+    let text = front.negotiator.restart(&resource.description, &local);
     let message = Control::RestartIce { session, local_ice: local.ice, remote_ice: remote_ice.clone() };
     if front.worker(resource.worker).try_send(message).is_err() {
         return Err(Problem::unavailable("worker_full", "the node is overloaded: try again later"));
@@ -333,7 +328,7 @@ pub(super) async fn patch(
     insert_text(headers, ETAG, &entity_tag);
     if let Some(resource) = resources.by_session.get_mut(&session) {
         resource.entity_tag = entity_tag;
-        resource.remote_ice = remote_ice;
+        resource.description.remote_ice = remote_ice;
     }
     tracing::info!(session = session.0, "ICE restarted");
     Ok(response)

@@ -18,10 +18,6 @@ use super::problem::Problem;
 use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
 use crate::session::description::Direction;
 
-/// Pages may load and call only this node; video comes from `MediaStream`s; nothing inline, nobody may frame them.
-const CONTENT_POLICY: &str = "default-src 'self'; connect-src 'self'; media-src 'self' blob: mediastream:; \
-    object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// The public ports.
 #[derive(Clone)]
 pub(super) struct PublicService(pub(super) Rc<Front>);
@@ -187,7 +183,7 @@ fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
         (CONTENT_TYPE, asset.content_type),
         // Asked for again each time, answered with 304: a node that was updated serves its new pages at once.
         (CACHE_CONTROL, "no-cache"),
-        (CONTENT_SECURITY_POLICY, CONTENT_POLICY),
+        (CONTENT_SECURITY_POLICY, crate::web::CONTENT_SECURITY_POLICY),
         (REFERRER_POLICY, "no-referrer"),
     ];
     for (name, value) in fixed {

@@ -3,9 +3,9 @@
 use io_uring::opcode;
 use io_uring::types::Fixed;
 
+use super::Uring;
 use super::receive::SEND;
 use super::ring::Enter;
-use super::Uring;
 use crate::net::batch::{SendResult, TrainBatch};
 use crate::net::send::{Pass, SEND_FLAGS, count_refusal, payload, send_segments};
 
@@ -87,4 +87,3 @@ impl Uring {
         }
     }
 }
-
