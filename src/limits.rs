@@ -39,6 +39,58 @@ pub const SESSION_SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A session that is not connected this long after its answer is ended.
 pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 
+// --- signalling: HTTP connections, bodies and waiting ---
+
+/// Bytes of a request body. A browser's offer with simulcast and every codec is about 12 KB. Longer: 413.
+pub const REQUEST_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of a request's head over HTTP/1.1 (hyper's smallest is 8 KiB). Longer: 431.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Time for a request's head to arrive, the wait on an idle HTTP/1.1 connection included. Later: closed.
+pub const REQUEST_HEAD_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// Time for a request's body to arrive. Later: 408.
+pub const REQUEST_BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Time for a TLS handshake. Later: closed.
+pub const TLS_HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// A connection without a request under way for this long is closed. Clients open a new one for the next PATCH.
+pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// HTTP/2 streams open at once on one connection. More: refused by HTTP/2 itself, and the client waits.
+pub const HTTP2_STREAMS_MAX: u32 = 64;
+
+/// HTTP connections of one listener: 4,096 × 35 KiB of TLS state is 140 MiB. More: closed at once, counted.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Bytes of a stream's name. Longer: 400.
+pub const STREAM_NAME_BYTES_MAX: usize = 128;
+
+/// Time for a worker to answer an `Open` or a `Report`; its rounds are far below a millisecond. Later: 503 and a
+/// `Close`, so that a session which did open does not linger.
+pub const WORKER_REPLY_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Time for a closed session to be gone before its `DELETE` is answered anyway.
+pub const SESSION_CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Sessions of one worker, unless configured. Full: the second choice is asked, then 503.
+pub const SESSIONS_PER_WORKER_DEFAULT: u32 = 16_384;
+
+/// Viewers admitted to names that nobody publishes, unless configured. Full: 503. Viewers that lose their publisher
+/// stay above this number too: they are bounded by the sessions, and by the time below.
+pub const WAITING_VIEWERS_DEFAULT: u32 = 4_096;
+
+/// Time a viewer waits for a publisher, unless configured. Later: its session ends with the reason `no_publisher`.
+pub const WAITING_TIME_DEFAULT: Duration = Duration::from_secs(600);
+
+/// Time the whole node may take to end. Later: it ends without waiting.
+pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What a refused client is told to wait before it asks again.
+pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+
 // --- net: sockets and rings ---
 
 /// UDP sockets of one worker, one per local address (`Path::socket` is a byte; every round looks at each). More

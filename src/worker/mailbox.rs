@@ -126,6 +126,8 @@ pub enum EndReason {
     ShuttingDown,
     /// An operator ended it.
     Operator,
+    /// The viewer waited as long as it may and nobody published.
+    NoPublisher,
 }
 
 impl EndReason {
@@ -141,6 +143,7 @@ impl EndReason {
             Self::DtlsFailed => "dtls_failed",
             Self::ShuttingDown => "shutting_down",
             Self::Operator => "operator",
+            Self::NoPublisher => "no_publisher",
         }
     }
 }

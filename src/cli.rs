@@ -1,0 +1,172 @@
+//! The command line: flags into [`Settings`]. What the values mean and which are refused is [`crate::config`]'s.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{LogSettings, MediaSettings, Settings, TlsSettings};
+
+/// The commit this binary was built from; `unknown` outside a git checkout.
+pub const COMMIT: &str = env!("CORECAST_COMMIT");
+
+/// The cargo features this binary was built with, in one word or a list.
+pub const FEATURES: &str = match (cfg!(feature = "peer"), cfg!(feature = "srtp-ring"), cfg!(feature = "srtp-aes-gcm")) {
+    (false, false, false) => "none",
+    (true, false, false) => "peer",
+    (false, true, false) => "srtp-ring",
+    (false, false, true) => "srtp-aes-gcm",
+    (true, true, false) => "peer,srtp-ring",
+    (true, false, true) => "peer,srtp-aes-gcm",
+    (false, true, true) => "srtp-ring,srtp-aes-gcm",
+    (true, true, true) => "peer,srtp-ring,srtp-aes-gcm",
+};
+
+/// `0.1.0 (commit 0123456789ab, features: none)`
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (commit {COMMIT}, features: {FEATURES})", env!("CARGO_PKG_VERSION")));
+
+/// A WebRTC broadcast edge: one publisher in by WHIP, thousands of viewers out by WHEP, one pinned worker per core.
+///
+/// With no arguments it serves this host: open the page it prints, publish a camera in one tab, watch in others.
+/// Flags override the configuration file.
+#[derive(Debug, Parser)]
+#[command(name = "corecast", version = VERSION.as_str(), max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// What to do; `serve` when nothing is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve until Ctrl-C or SIGTERM (what happens when no command is given).
+    Serve,
+    /// Check file and flags, print the effective configuration as TOML, and exit.
+    CheckConfig,
+}
+
+/// Every flag. Each is also a key of the configuration file, but `--config` itself.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Options {
+    /// Read settings from this TOML file; an unknown key is an error.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Serve HTTPS (pages, WHIP, WHEP) here [default: 127.0.0.1:8443]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub https: Option<String>,
+
+    /// Serve the same in plain HTTP here, for a TLS-terminating proxy or tools on this host; loopback only [default: off]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub http: Option<String>,
+
+    /// Serve /metrics, /healthz, /readyz and /api/v1/node here [default: 127.0.0.1:8444]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub admin: Option<String>,
+
+    /// Scheme and host clients reach this node by; Location headers start with it [default: they are paths]
+    #[arg(long, global = true, value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// Bind media sockets to this address; may be repeated [default: every address]
+    #[arg(long, global = true, value_name = "IP")]
+    pub media_ip: Vec<String>,
+
+    /// Worker i uses UDP port PORT + i [default: 20000]
+    #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true)]
+    pub media_port_base: Option<i64>,
+
+    /// Put this public address into ICE candidates; may be repeated [default: the host's own addresses]
+    #[arg(long, global = true, value_name = "IP")]
+    pub announce: Vec<String>,
+
+    /// Run one pinned worker on each of these cores, like 0,2-3 [default: all this process may use]
+    #[arg(long, global = true, value_name = "LIST")]
+    pub cores: Option<String>,
+
+    /// How workers send and receive: uring, mmsg or auto [default: auto]
+    #[arg(long, global = true, value_name = "BACKEND")]
+    pub io: Option<String>,
+
+    /// Certificate chain in PEM form, leaf first [default: self-signed, made once, kept in the state directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_cert: Option<String>,
+
+    /// Private key of --tls-cert in PEM form
+    #[arg(long, global = true, value_name = "FILE")]
+    pub tls_key: Option<String>,
+
+    /// Keep what the node makes itself here [default: $STATE_DIRECTORY, else ~/.local/state/corecast]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_directory: Option<String>,
+
+    /// Log this and what is more severe: error, warn, info, debug or trace [default: info]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+
+    /// Log as text or json [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+
+    /// Serve addresses other than loopback although anyone who reaches them may then publish and watch
+    #[arg(long, global = true)]
+    pub allow_anyone: bool,
+}
+
+impl Options {
+    /// The flags that were given, as settings.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let list = |values: &Vec<String>| Some(values.clone()).filter(|values| !values.is_empty());
+        Settings {
+            https: self.https.clone(),
+            http: self.http.clone(),
+            admin: self.admin.clone(),
+            public_url: self.public_url.clone(),
+            cores: self.cores.clone(),
+            io: self.io.clone(),
+            state_directory: self.state_directory.clone(),
+            allow_anyone: self.allow_anyone.then_some(true),
+            media: MediaSettings {
+                ips: list(&self.media_ip),
+                port_base: self.media_port_base,
+                announce: list(&self.announce),
+            },
+            tls: TlsSettings { cert: self.tls_cert.clone(), key: self.tls_key.clone() },
+            log: LogSettings { level: self.log.clone(), format: self.log_format.clone() },
+            ..Settings::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent_and_every_flag_is_explained() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+            assert!(argument.get_help().is_some(), "{} has no help", argument.get_id());
+        }
+    }
+
+    #[test]
+    fn flags_may_stand_before_and_after_the_command() {
+        for arguments in [["corecast", "--cores", "1", "check-config"], ["corecast", "check-config", "--cores", "1"]] {
+            let cli = Cli::try_parse_from(arguments).unwrap();
+            assert_eq!(cli.command, Some(Command::CheckConfig));
+            assert_eq!(cli.options.settings().cores.as_deref(), Some("1"));
+        }
+        assert_eq!(Cli::try_parse_from(["corecast"]).unwrap().command, None);
+        assert!(Cli::try_parse_from(["corecast", "--nonsense"]).is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! The settings as they are written: every one optional, values still text or plain numbers.
+//!
+//! The same shape serves the file and the flags. An unknown key is an error that lists the known ones.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Config, LogFormat, Tls, cores};
+
+/// A configuration file, or the flags given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// `https = "127.0.0.1:8443"`
+    pub https: Option<String>,
+    /// `http = "127.0.0.1:8080"`
+    pub http: Option<String>,
+    /// `admin = "127.0.0.1:8444"`
+    pub admin: Option<String>,
+    /// `public_url = "https://live.example.org"`
+    pub public_url: Option<String>,
+    /// `cores = "0,2-3"`
+    pub cores: Option<String>,
+    /// `io = "auto"`
+    pub io: Option<String>,
+    /// `state_directory = "/var/lib/corecast"`
+    pub state_directory: Option<String>,
+    /// `allow_anyone = false`
+    pub allow_anyone: Option<bool>,
+    /// `[media]`
+    #[serde(default)]
+    pub media: MediaSettings,
+    /// `[tls]`
+    #[serde(default)]
+    pub tls: TlsSettings,
+    /// `[log]`
+    #[serde(default)]
+    pub log: LogSettings,
+    /// `[cors]`
+    #[serde(default)]
+    pub cors: CorsSettings,
+    /// `[limits]`
+    #[serde(default)]
+    pub limits: LimitSettings,
+    /// `[[ice_servers]]`
+    #[serde(default)]
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// `[media]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaSettings {
+    /// `ips = ["192.0.2.1"]`
+    pub ips: Option<Vec<String>>,
+    /// `port_base = 20000`
+    pub port_base: Option<i64>,
+    /// `announce = ["203.0.113.7"]`
+    pub announce: Option<Vec<String>>,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// `cert = "/etc/corecast/chain.pem"`
+    pub cert: Option<String>,
+    /// `key = "/etc/corecast/key.pem"`
+    pub key: Option<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// `level = "info"`
+    pub level: Option<String>,
+    /// `format = "text"`
+    pub format: Option<String>,
+}
+
+/// `[cors]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorsSettings {
+    /// `origins = ["https://www.example.org"]`
+    pub origins: Option<Vec<String>>,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSettings {
+    /// `sessions_per_worker_max = 16384`
+    pub sessions_per_worker_max: Option<i64>,
+    /// `waiting_viewers_max = 4096`
+    pub waiting_viewers_max: Option<i64>,
+    /// `waiting_time_s = 600`
+    pub waiting_time_s: Option<i64>,
+    /// `connections_max = 4096`
+    pub connections_max: Option<i64>,
+}
+
+/// `[[ice_servers]]`: one STUN or TURN server told to clients.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// `urls = ["turn:turn.example.org:3478?transport=udp"]`
+    pub urls: Vec<String>,
+    /// `username = "…"`, for TURN.
+    pub username: Option<String>,
+    /// `credential = "…"`, for TURN.
+    pub credential: Option<String>,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        let texts = |ips: &[std::net::IpAddr]| Some(ips.iter().map(ToString::to_string).collect());
+        let (cert, key) = match &config.tls {
+            Tls::SelfSigned => (None, None),
+            Tls::Files { cert, key } => (Some(cert.display().to_string()), Some(key.display().to_string())),
+        };
+        Self {
+            https: Some(config.https.to_string()),
+            http: config.http.map(|address| address.to_string()),
+            admin: Some(config.admin.to_string()),
+            public_url: config.public_url.clone(),
+            cores: Some(cores::format_cores(&config.cores)),
+            io: Some(config.io.to_string()),
+            state_directory: Some(config.state_directory.display().to_string()),
+            allow_anyone: Some(config.allow_anyone),
+            media: MediaSettings {
+                ips: texts(&config.media.ips),
+                port_base: Some(config.media.port_base.into()),
+                announce: texts(&config.media.announce),
+            },
+            tls: TlsSettings { cert, key },
+            log: LogSettings {
+                level: Some(config.log.level.to_string().to_lowercase()),
+                format: Some(match config.log.format {
+                    LogFormat::Text => "text".to_owned(),
+                    LogFormat::Json => "json".to_owned(),
+                }),
+            },
+            cors: CorsSettings { origins: Some(config.cors_origins.clone()) },
+            limits: LimitSettings {
+                sessions_per_worker_max: Some(config.limits.sessions_per_worker_max.into()),
+                waiting_viewers_max: Some(config.limits.waiting_viewers_max.into()),
+                waiting_time_s: i64::try_from(config.limits.waiting_time.as_secs()).ok(),
+                connections_max: Some(config.limits.connections_max.into()),
+            },
+            ice_servers: config.ice_servers.clone(),
+        }
+    }
+}

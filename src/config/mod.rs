@@ -1,0 +1,221 @@
+//! The node's settings: a TOML file and flags in, one checked [`Config`] out.
+//!
+//! "Parse, don't validate": text of every kind ends here, and what leaves is typed and consistent. A flag beats the
+//! file, the file beats the default. Every refusal names the setting as the operator wrote it, the value, and the
+//! rule it broke: `config.toml: media.port_base = 70000: must be ≤ 65535 − number of cores`.
+//!
+//! Not here: whether an address can be bound, a certificate read or a kernel feature used. That is found out at
+//! start ([`crate::server`]), because it may change between two starts. Left out: reloading; authorisation, which
+//! comes in a later version and until then the node serves on loopback only.
+
+mod cores;
+mod file;
+mod resolve;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::net::IoKind;
+
+pub use cores::parse_cores;
+pub use file::{CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings, TlsSettings};
+
+/// Everything the node was told, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where HTTPS is served.
+    pub https: SocketAddr,
+    /// Where the same is served in plain HTTP; loopback only.
+    pub http: Option<SocketAddr>,
+    /// Where metrics, health and the node's JSON are served, in plain HTTP.
+    pub admin: SocketAddr,
+    /// Scheme and authority clients reach the node by, as `https://live.example.org`; `Location` starts with it.
+    pub public_url: Option<String>,
+    /// Addresses and ports of media.
+    pub media: Media,
+    /// The cores that get a worker, ascending, at least one.
+    pub cores: Vec<u16>,
+    /// Which I/O backend the workers use.
+    pub io: IoKind,
+    /// Where the HTTPS certificate comes from.
+    pub tls: Tls,
+    /// What is logged and how.
+    pub log: Log,
+    /// Where the node keeps what it made itself.
+    pub state_directory: PathBuf,
+    /// Serve addresses other than loopback although nobody has to prove who they are.
+    pub allow_anyone: bool,
+    /// STUN and TURN servers told to clients in `Link` headers (RFC 9725 §4.6).
+    pub ice_servers: Vec<IceServer>,
+    /// Bounds an operator may move.
+    pub limits: Limits,
+    /// Origins of web pages, besides the node's own, that may call it.
+    pub cors_origins: Vec<String>,
+}
+
+/// Addresses and ports of media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Local addresses the workers bind; empty means all, IPv4 and IPv6.
+    pub ips: Vec<IpAddr>,
+    /// Worker *i* listens on this port + *i*.
+    pub port_base: u16,
+    /// Addresses put into candidates; empty means the host's own.
+    pub announce: Vec<IpAddr>,
+}
+
+/// Where the HTTPS certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Made once and kept in the state directory.
+    SelfSigned,
+    /// PEM files of the operator.
+    Files {
+        /// The chain, leaf first.
+        cert: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+}
+
+/// What is logged and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe level that is written.
+    pub level: tracing::Level,
+    /// One line of text or one JSON object per event.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For collectors.
+    Json,
+}
+
+/// Bounds an operator may move; the fixed ones are in [`crate::limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions one worker serves.
+    pub sessions_per_worker_max: u32,
+    /// Viewers admitted to names nobody publishes.
+    pub waiting_viewers_max: u32,
+    /// How long a viewer waits for a publisher.
+    pub waiting_time: Duration,
+    /// HTTP connections of one listener.
+    pub connections_max: u32,
+}
+
+/// What the configuration needs to know about the machine and the process.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// The cores this process may run on, ascending.
+    pub allowed_cores: Vec<u16>,
+    /// `$STATE_DIRECTORY`, as systemd sets it.
+    pub state_directory: Option<PathBuf>,
+    /// `$XDG_STATE_HOME`.
+    pub xdg_state_home: Option<PathBuf>,
+    /// `$HOME`.
+    pub home: Option<PathBuf>,
+}
+
+impl Environment {
+    /// What this process sees, given the cores it may run on.
+    #[must_use]
+    pub fn of_process(allowed_cores: Vec<u16>) -> Self {
+        let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        Self {
+            allowed_cores,
+            state_directory: path("STATE_DIRECTORY"),
+            xdg_state_home: path("XDG_STATE_HOME"),
+            home: path("HOME"),
+        }
+    }
+}
+
+/// Why there is no configuration. Its `Display` is the line the operator reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
+    /// The file is not the TOML this program knows; the text names line, column and the known keys.
+    Syntax {
+        /// Which file.
+        file: PathBuf,
+        /// What the parser said.
+        cause: String,
+    },
+    /// A value breaks a rule.
+    Value {
+        /// The setting as the operator wrote it: `config.toml: media.port_base` or `--media-port-base`.
+        place: String,
+        /// The value.
+        value: String,
+        /// The rule, or what to do.
+        rule: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { file, cause } => {
+                write!(f, "--config = {}: cannot be read ({cause}): name a readable TOML file", file.display())
+            }
+            Self::Syntax { file, cause } => write!(f, "{}: {}", file.display(), cause.trim_end()),
+            Self::Value { place, value, rule } => write!(f, "{place} = {value}: {rule}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads `file` if one is named, lets `flags` override it, and checks everything.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn load(file: Option<&Path>, flags: &Settings, environment: &Environment) -> Result<Self, ConfigError> {
+        let (settings, name) = match file {
+            None => (Settings::default(), String::new()),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| ConfigError::Unreadable { file: path.to_owned(), cause: error.to_string() })?;
+                let settings = toml::from_str(&text)
+                    .map_err(|error| ConfigError::Syntax { file: path.to_owned(), cause: error.to_string() })?;
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                (settings, name)
+            }
+        };
+        resolve::resolve(&settings, &name, flags, environment)
+    }
+
+    /// The effective configuration as a file that [`Config::load`] reads back to the same value.
+    ///
+    /// # Panics
+    /// Never: the settings hold nothing TOML cannot say.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        #[allow(clippy::expect_used)]
+        toml::to_string(&Settings::from(self)).expect("strings, numbers and lists are always TOML")
+    }
+
+    /// Whether every address a client may reach is this host's loopback.
+    #[must_use]
+    pub fn is_loopback_only(&self) -> bool {
+        self.https.ip().is_loopback()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,355 @@
+//! From written settings to a checked [`Config`]: one rule after the other, each naming what it refuses.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, Tls, cores};
+use crate::limits;
+use crate::net::IoKind;
+use crate::net::open::UnknownIoKind;
+
+/// A value and the place the operator wrote it, for the error message.
+struct Placed<T> {
+    value: T,
+    place: String,
+}
+
+impl<T> Placed<T> {
+    /// The error that this value breaks `rule`.
+    fn refuse(&self, shown: impl Display, rule: impl Into<String>) -> ConfigError {
+        ConfigError::Value { place: self.place.clone(), value: shown.to_string(), rule: rule.into() }
+    }
+}
+
+/// Where settings come from: the flag wins over the file.
+struct Sources<'a> {
+    file: &'a Settings,
+    file_name: &'a str,
+    flags: &'a Settings,
+}
+
+impl Sources<'_> {
+    /// The value `get` finds, with its place; `key` is its name in the file, from which the flag's follows.
+    fn pick<T>(&self, key: &str, get: impl Fn(&Settings) -> Option<T>) -> Option<Placed<T>> {
+        if let Some(value) = get(self.flags) {
+            return Some(Placed { value, place: flag_name(key) });
+        }
+        get(self.file).map(|value| Placed { value, place: format!("{}: {key}", self.file_name) })
+    }
+}
+
+/// `media.port_base` is `--media-port-base`; the exceptions are the short ones.
+fn flag_name(key: &str) -> String {
+    match key {
+        "media.ips" => "--media-ip".to_owned(),
+        "media.announce" => "--announce".to_owned(),
+        "log.level" => "--log".to_owned(),
+        _ => format!("--{}", key.replace(['.', '_'], "-")),
+    }
+}
+
+/// All rules, in the order of the fields.
+pub(super) fn resolve(
+    file: &Settings,
+    file_name: &str,
+    flags: &Settings,
+    environment: &Environment,
+) -> Result<Config, ConfigError> {
+    let sources = Sources { file, file_name, flags };
+    let allow_anyone = sources.pick("allow_anyone", |s| s.allow_anyone).is_some_and(|placed| placed.value);
+
+    let https = address(&sources, "https", |s| s.https.clone())?;
+    let http = address(&sources, "http", |s| s.http.clone())?;
+    let admin = address(&sources, "admin", |s| s.admin.clone())?;
+    for placed in [&https, &admin].into_iter().flatten() {
+        if !placed.value.ip().is_loopback() && !allow_anyone {
+            return Err(placed.refuse(
+                placed.value,
+                "without authorisation this node serves on loopback only: use 127.0.0.1 or [::1], configure \
+                 authorisation ([auth], which comes in a later version), or say --allow-anyone \
+                 (allow_anyone = true) to let anyone who reaches the address publish and watch",
+            ));
+        }
+    }
+    if let Some(placed) = http.as_ref().filter(|placed| !placed.value.ip().is_loopback()) {
+        return Err(placed.refuse(
+            placed.value,
+            "plain HTTP is for a proxy or tools on this host: must be 127.0.0.1 or [::1]; use https for other hosts",
+        ));
+    }
+    let cores = core_list(&sources, environment)?;
+    Ok(Config {
+        https: https.map_or(SocketAddr::from(([127, 0, 0, 1], 8443)), |placed| placed.value),
+        http: http.map(|placed| placed.value),
+        admin: admin.map_or(SocketAddr::from(([127, 0, 0, 1], 8444)), |placed| placed.value),
+        public_url: public_url(&sources)?,
+        media: media(&sources, cores.len())?,
+        cores,
+        io: io(&sources)?,
+        tls: tls(&sources)?,
+        log: log(&sources)?,
+        state_directory: state_directory(&sources, environment)?,
+        allow_anyone,
+        ice_servers: ice_servers(&sources)?,
+        limits: Limits {
+            sessions_per_worker_max: number(
+                &sources,
+                "limits.sessions_per_worker_max",
+                |s| s.limits.sessions_per_worker_max,
+                limits::SESSIONS_PER_WORKER_DEFAULT,
+                1_000_000,
+            )?,
+            waiting_viewers_max: number(
+                &sources,
+                "limits.waiting_viewers_max",
+                |s| s.limits.waiting_viewers_max,
+                limits::WAITING_VIEWERS_DEFAULT,
+                1_000_000,
+            )?,
+            waiting_time: Duration::from_secs(
+                number(
+                    &sources,
+                    "limits.waiting_time_s",
+                    |s| s.limits.waiting_time_s,
+                    limits::WAITING_TIME_DEFAULT.as_secs() as u32,
+                    86_400,
+                )?
+                .into(),
+            ),
+            connections_max: number(
+                &sources,
+                "limits.connections_max",
+                |s| s.limits.connections_max,
+                limits::CONNECTIONS_MAX as u32,
+                1_000_000,
+            )?,
+        },
+        cors_origins: origins(&sources)?,
+    })
+}
+
+/// An address with a port. A host name is refused: resolving one would make start depend on DNS.
+fn address(
+    sources: &Sources<'_>,
+    key: &str,
+    get: impl Fn(&Settings) -> Option<String>,
+) -> Result<Option<Placed<SocketAddr>>, ConfigError> {
+    let Some(text) = sources.pick(key, get) else { return Ok(None) };
+    match text.value.parse() {
+        Ok(value) => Ok(Some(Placed { value, place: text.place })),
+        Err(_) => {
+            Err(text.refuse(&text.value, "must be an IP address and a port, like 127.0.0.1:8443 or [2001:db8::1]:8443"))
+        }
+    }
+}
+
+fn ips(
+    sources: &Sources<'_>,
+    key: &str,
+    get: impl Fn(&Settings) -> Option<Vec<String>>,
+) -> Result<Vec<IpAddr>, ConfigError> {
+    let Some(texts) = sources.pick(key, get) else { return Ok(Vec::new()) };
+    let mut ips: Vec<IpAddr> = Vec::with_capacity(texts.value.len());
+    for text in &texts.value {
+        let ip = text
+            .parse::<IpAddr>()
+            .map_err(|_| texts.refuse(text, "must be an IP address, like 192.0.2.1 or 2001:db8::1"))?;
+        if ip.is_unspecified() || ip.is_multicast() {
+            return Err(
+                texts.refuse(text, "must be an address peers can send to; leave it out to use all of the host's")
+            );
+        }
+        if !ips.contains(&ip) {
+            ips.push(ip);
+        }
+    }
+    Ok(ips)
+}
+
+fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
+    let port_base = match sources.pick("media.port_base", |s| s.media.port_base) {
+        None => 20_000,
+        Some(placed) => {
+            if placed.value < 1 {
+                return Err(placed.refuse(placed.value, "must be ≥ 1"));
+            }
+            let highest = placed.value.saturating_add(workers as i64 - 1);
+            match u16::try_from(placed.value) {
+                Ok(port) if highest <= i64::from(u16::MAX) => port,
+                _ => return Err(placed.refuse(placed.value, "must be ≤ 65535 − number of cores")),
+            }
+        }
+    };
+    Ok(Media {
+        ips: ips(sources, "media.ips", |s| s.media.ips.clone())?,
+        port_base,
+        announce: ips(sources, "media.announce", |s| s.media.announce.clone())?,
+    })
+}
+
+fn core_list(sources: &Sources<'_>, environment: &Environment) -> Result<Vec<u16>, ConfigError> {
+    let allowed = &environment.allowed_cores;
+    let placed = sources
+        .pick("cores", |s| s.cores.clone())
+        .unwrap_or_else(|| Placed { value: cores::format_cores(allowed), place: "cores (default: all)".to_owned() });
+    let list = cores::parse_cores(&placed.value).map_err(|rule| placed.refuse(&placed.value, rule))?;
+    if let Some(core) = list.iter().find(|core| !allowed.contains(core)) {
+        let allowed = cores::format_cores(allowed);
+        return Err(placed.refuse(
+            &placed.value,
+            format!("this process may not run on core {core}: choose among {allowed} (see taskset, cpuset)"),
+        ));
+    }
+    if list.len() > limits::WORKERS_MAX {
+        return Err(placed.refuse(&placed.value, format!("must be at most {} cores", limits::WORKERS_MAX)));
+    }
+    Ok(list)
+}
+
+fn io(sources: &Sources<'_>) -> Result<IoKind, ConfigError> {
+    let Some(placed) = sources.pick("io", |s| s.io.clone()) else { return Ok(IoKind::Auto) };
+    placed.value.parse().map_err(|rule: UnknownIoKind| placed.refuse(&placed.value, rule.to_string()))
+}
+
+fn tls(sources: &Sources<'_>) -> Result<Tls, ConfigError> {
+    let cert = sources.pick("tls.cert", |s| s.tls.cert.clone());
+    let key = sources.pick("tls.key", |s| s.tls.key.clone());
+    match (cert, key) {
+        (None, None) => Ok(Tls::SelfSigned),
+        (Some(cert), Some(key)) => Ok(Tls::Files { cert: cert.value.into(), key: key.value.into() }),
+        (Some(cert), None) => Err(cert.refuse(&cert.value, "needs its private key: set tls.key or --tls-key too")),
+        (None, Some(key)) => Err(key.refuse(&key.value, "needs its certificate: set tls.cert or --tls-cert too")),
+    }
+}
+
+fn log(sources: &Sources<'_>) -> Result<Log, ConfigError> {
+    let level = match sources.pick("log.level", |s| s.log.level.clone()) {
+        None => tracing::Level::INFO,
+        Some(placed) => match placed.value.as_str() {
+            "error" => tracing::Level::ERROR,
+            "warn" => tracing::Level::WARN,
+            "info" => tracing::Level::INFO,
+            "debug" => tracing::Level::DEBUG,
+            "trace" => tracing::Level::TRACE,
+            other => return Err(placed.refuse(other, "must be error, warn, info, debug or trace")),
+        },
+    };
+    let format = match sources.pick("log.format", |s| s.log.format.clone()) {
+        None => LogFormat::Text,
+        Some(placed) => match placed.value.as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => return Err(placed.refuse(other, "must be text or json")),
+        },
+    };
+    Ok(Log { level, format })
+}
+
+/// Told, else systemd's, else the XDG base directory specification's.
+fn state_directory(sources: &Sources<'_>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    if let Some(placed) = sources.pick("state_directory", |s| s.state_directory.clone()) {
+        if placed.value.is_empty() {
+            return Err(placed.refuse("\"\"", "must name a directory"));
+        }
+        return Ok(placed.value.into());
+    }
+    // systemd separates several with colons; the first is the unit's main one.
+    if let Some(first) = environment.state_directory.as_ref().and_then(|path| std::env::split_paths(path).next()) {
+        return Ok(first);
+    }
+    if let Some(xdg) = environment.xdg_state_home.as_ref().filter(|path| path.is_absolute()) {
+        return Ok(xdg.join("corecast"));
+    }
+    match environment.home.as_ref() {
+        Some(home) => Ok(home.join(".local/state/corecast")),
+        None => Err(ConfigError::Value {
+            place: "state_directory".to_owned(),
+            value: "(none)".to_owned(),
+            rule: "$STATE_DIRECTORY, $XDG_STATE_HOME and $HOME are all unset: say --state-directory DIR".to_owned(),
+        }),
+    }
+}
+
+/// A whole number between 1 and `max`.
+fn number(
+    sources: &Sources<'_>,
+    key: &str,
+    get: impl Fn(&Settings) -> Option<i64>,
+    default: u32,
+    max: u32,
+) -> Result<u32, ConfigError> {
+    let Some(placed) = sources.pick(key, get) else { return Ok(default) };
+    u32::try_from(placed.value)
+        .ok()
+        .filter(|value| (1..=max).contains(value))
+        .ok_or_else(|| placed.refuse(placed.value, format!("must be 1 to {max}")))
+}
+
+/// Whether `text` is a scheme and an authority and nothing more, as an `Origin` header is (RFC 6454 §6.2).
+fn is_origin(text: &str) -> bool {
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    authority.is_some_and(|authority| {
+        !authority.is_empty() && authority.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+    })
+}
+
+fn public_url(sources: &Sources<'_>) -> Result<Option<String>, ConfigError> {
+    let Some(placed) = sources.pick("public_url", |s| s.public_url.clone()) else { return Ok(None) };
+    if !is_origin(&placed.value) {
+        return Err(placed.refuse(
+            &placed.value,
+            "must be a scheme and a host without a path or closing slash, like https://live.example.org",
+        ));
+    }
+    Ok(Some(placed.value))
+}
+
+fn origins(sources: &Sources<'_>) -> Result<Vec<String>, ConfigError> {
+    let Some(placed) = sources.pick("cors.origins", |s| s.cors.origins.clone()) else { return Ok(Vec::new()) };
+    let mut origins = Vec::with_capacity(placed.value.len());
+    for origin in &placed.value {
+        if origin.contains('*') {
+            return Err(placed.refuse(origin, "name each origin: any page on the web could publish here otherwise"));
+        }
+        if !is_origin(origin) {
+            return Err(placed.refuse(origin, "must be an origin without a path, like https://www.example.org"));
+        }
+        origins.push(origin.to_ascii_lowercase());
+    }
+    Ok(origins)
+}
+
+fn ice_servers(sources: &Sources<'_>) -> Result<Vec<IceServer>, ConfigError> {
+    let get = |s: &Settings| Some(s.ice_servers.clone()).filter(|servers| !servers.is_empty());
+    let Some(placed) = sources.pick("ice_servers", get) else { return Ok(Vec::new()) };
+    for server in &placed.value {
+        if server.urls.is_empty() {
+            return Err(placed.refuse("{ urls = [] }", "must name at least one url"));
+        }
+        for url in &server.urls {
+            let scheme = url.split(':').next().unwrap_or_default();
+            if !matches!(scheme, "stun" | "stuns" | "turn" | "turns") || !is_link_safe(url) {
+                return Err(placed.refuse(url, "must be a stun:, stuns:, turn: or turns: URL (RFC 7064, RFC 7065)"));
+            }
+            if scheme.starts_with("turn") && (server.username.is_none() || server.credential.is_none()) {
+                return Err(placed.refuse(url, "a TURN server needs username and credential"));
+            }
+        }
+        for text in [&server.username, &server.credential].into_iter().flatten() {
+            if !is_link_safe(text) {
+                // The value may be a secret: it is not shown.
+                return Err(
+                    placed.refuse("(hidden)", "username and credential must be printable ASCII without \" \\ < >")
+                );
+            }
+        }
+    }
+    Ok(placed.value)
+}
+
+/// Whether `text` may stand in a `Link` header, inside `<…>` or `"…"` (RFC 8288 §3), without escaping.
+fn is_link_safe(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\<>".contains(&byte))
+}

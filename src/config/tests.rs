@@ -1,0 +1,162 @@
+//! Every rule of the configuration, as a table: what is written, and what the operator reads.
+
+use std::io::Write as _;
+
+use super::*;
+
+fn environment() -> Environment {
+    Environment { allowed_cores: vec![0, 1, 2, 3], home: Some("/home/op".into()), ..Environment::default() }
+}
+
+fn load(text: &str, flags: &Settings) -> Result<Config, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    Config::load(Some(&path), flags, &environment())
+}
+
+#[test]
+fn without_anything_the_node_serves_on_loopback_with_every_core() {
+    let config = Config::load(None, &Settings::default(), &environment()).unwrap();
+    assert_eq!(config.https.to_string(), "127.0.0.1:8443");
+    assert_eq!(config.admin.to_string(), "127.0.0.1:8444");
+    assert_eq!(config.http, None);
+    assert_eq!(config.media.port_base, 20_000);
+    assert_eq!(config.cores, [0, 1, 2, 3]);
+    assert_eq!(config.io, IoKind::Auto);
+    assert_eq!(config.tls, Tls::SelfSigned);
+    assert_eq!(config.state_directory, PathBuf::from("/home/op/.local/state/corecast"));
+    assert!(!config.allow_anyone && config.is_loopback_only());
+}
+
+#[test]
+fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
+    for (text, expected) in [
+        ("media.port_base = 70000", "config.toml: media.port_base = 70000: must be ≤ 65535 − number of cores"),
+        ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65535 − number of cores"),
+        ("media.port_base = 0", "config.toml: media.port_base = 0: must be ≥ 1"),
+        ("media.ips = ['here']", "config.toml: media.ips = here: must be an IP address"),
+        ("media.announce = ['0.0.0.0']", "config.toml: media.announce = 0.0.0.0: must be an address peers can send to"),
+        ("https = 'localhost:8443'", "config.toml: https = localhost:8443: must be an IP address and a port"),
+        ("https = '0.0.0.0:8443'", "config.toml: https = 0.0.0.0:8443: without authorisation"),
+        ("https = '0.0.0.0:8443'", "--allow-anyone"),
+        ("https = '0.0.0.0:8443'", "[auth]"),
+        ("admin = '[::]:8444'", "config.toml: admin = [::]:8444: without authorisation"),
+        ("http = '192.0.2.1:80'\nallow_anyone = true", "config.toml: http = 192.0.2.1:80: plain HTTP is for a proxy"),
+        ("cores = '0,9'", "config.toml: cores = 0,9: this process may not run on core 9: choose among 0-3"),
+        ("cores = 'all'", "config.toml: cores = all: must be core numbers and ranges, like 0,2-3"),
+        ("io = 'epoll'", "config.toml: io = epoll: must be `uring`, `mmsg` or `auto`"),
+        ("tls.cert = 'a.pem'", "config.toml: tls.cert = a.pem: needs its private key: set tls.key"),
+        ("tls.key = 'a.pem'", "config.toml: tls.key = a.pem: needs its certificate: set tls.cert"),
+        ("log.level = 'loud'", "config.toml: log.level = loud: must be error, warn, info, debug or trace"),
+        ("log.format = 'xml'", "config.toml: log.format = xml: must be text or json"),
+        ("cors.origins = ['*']", "config.toml: cors.origins = *: name each origin"),
+        ("cors.origins = ['https://a.example/x']", "must be an origin without a path"),
+        ("public_url = 'live.example.org'", "config.toml: public_url = live.example.org: must be a scheme and a host"),
+        ("limits.waiting_viewers_max = -1", "config.toml: limits.waiting_viewers_max = -1: must be 1 to 1000000"),
+        ("limits.waiting_time_s = 90000", "config.toml: limits.waiting_time_s = 90000: must be 1 to 86400"),
+        ("limits.sessions_per_worker_max = 0", "limits.sessions_per_worker_max = 0: must be 1 to"),
+        ("[[ice_servers]]\nurls = ['http://a']", "config.toml: ice_servers = http://a: must be a stun:"),
+        ("[[ice_servers]]\nurls = ['turn:a:3478']", "a TURN server needs username and credential"),
+        ("[[ice_servers]]\nurls = []", "must name at least one url"),
+        ("state_directory = ''", "config.toml: state_directory = \"\": must name a directory"),
+    ] {
+        let error = load(text, &Settings::default()).expect_err(text).to_string();
+        assert!(error.contains(expected), "{text}\n  gave     {error}\n  expected {expected}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_it() {
+    for (text, key) in [("htps = 'x'", "htps"), ("[media]\nport = 1", "port"), ("[[ice_servers]]\nurl = 'x'", "url")] {
+        let error = load(text, &Settings::default()).unwrap_err().to_string();
+        assert!(error.contains("config.toml") && error.contains(&format!("unknown field `{key}`")), "{error}");
+        assert!(error.contains("expected"), "the known keys are listed: {error}");
+    }
+}
+
+#[test]
+fn a_missing_file_and_broken_toml_say_so() {
+    let missing = Config::load(Some(Path::new("/nonexistent/c.toml")), &Settings::default(), &environment());
+    assert!(missing.unwrap_err().to_string().starts_with("--config = /nonexistent/c.toml: cannot be read"));
+    let broken = load("https = ", &Settings::default()).unwrap_err().to_string();
+    assert!(broken.contains("config.toml") && broken.contains("line 1"), "{broken}");
+}
+
+#[test]
+fn a_flag_beats_the_file_and_is_named_in_its_own_error() {
+    let flags = Settings { https: Some("127.0.0.1:1".into()), cores: Some("1".into()), ..Settings::default() };
+    let config = load("https = '127.0.0.1:2'\ncores = '0-3'", &flags).unwrap();
+    assert_eq!((config.https.port(), config.cores), (1, vec![1]));
+
+    let mut flags = Settings::default();
+    flags.media.port_base = Some(70_000);
+    let error = load("media.port_base = 20000", &flags).unwrap_err().to_string();
+    assert_eq!(error, "--media-port-base = 70000: must be ≤ 65535 − number of cores");
+    for (flags, name) in [
+        (
+            Settings {
+                media: MediaSettings { ips: Some(vec!["x".into()]), ..Default::default() },
+                ..Default::default()
+            },
+            "--media-ip = x",
+        ),
+        (
+            Settings {
+                media: MediaSettings { announce: Some(vec!["x".into()]), ..Default::default() },
+                ..Default::default()
+            },
+            "--announce = x",
+        ),
+        (
+            Settings { log: LogSettings { level: Some("x".into()), ..Default::default() }, ..Default::default() },
+            "--log = x",
+        ),
+        (
+            Settings { log: LogSettings { format: Some("x".into()), ..Default::default() }, ..Default::default() },
+            "--log-format = x",
+        ),
+        (
+            Settings { tls: TlsSettings { cert: Some("x".into()), ..Default::default() }, ..Default::default() },
+            "--tls-cert = x",
+        ),
+    ] {
+        let error = Config::load(None, &flags, &environment()).unwrap_err().to_string();
+        assert!(error.starts_with(name), "{error}");
+    }
+}
+
+#[test]
+fn anyone_may_be_let_in_by_name_only() {
+    let config = load("https = '0.0.0.0:8443'\nallow_anyone = true", &Settings::default()).unwrap();
+    assert!(config.allow_anyone && !config.is_loopback_only());
+}
+
+#[test]
+fn the_state_directory_follows_systemd_then_xdg_then_home() {
+    let mut environment = environment();
+    let of = |environment: &Environment| {
+        Config::load(None, &Settings::default(), environment).map(|config| config.state_directory)
+    };
+    environment.xdg_state_home = Some("/xdg".into());
+    assert_eq!(of(&environment).unwrap(), PathBuf::from("/xdg/corecast"));
+    environment.state_directory = Some("/var/lib/corecast:/var/lib/other".into());
+    assert_eq!(of(&environment).unwrap(), PathBuf::from("/var/lib/corecast"));
+    let bare = Environment { allowed_cores: vec![0], ..Environment::default() };
+    assert!(of(&bare).unwrap_err().to_string().contains("--state-directory DIR"));
+}
+
+#[test]
+fn the_printed_configuration_reads_back_to_itself() {
+    let full = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nadmin = '127.0.0.1:3'\npublic_url = 'https://a.example'\n\
+        cores = '0,2-3'\nio = 'mmsg'\nstate_directory = '/s'\nallow_anyone = true\n\
+        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7']\n\
+        [tls]\ncert = 'c'\nkey = 'k'\n[log]\nlevel = 'debug'\nformat = 'json'\n\
+        [cors]\norigins = ['https://www.example.org']\n\
+        [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\
+        [[ice_servers]]\nurls = ['stun:a:3478']\n[[ice_servers]]\nurls = ['turn:b']\nusername = 'u'\ncredential = 'p'\n";
+    for text in ["", full] {
+        let config = load(text, &Settings::default()).unwrap();
+        assert_eq!(load(&config.to_toml(), &Settings::default()).unwrap(), config);
+    }
+}

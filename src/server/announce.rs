@@ -1,0 +1,106 @@
+//! Which addresses of the host go into ICE candidates and into the self-signed certificate.
+
+use std::net::IpAddr;
+
+use crate::config::Config;
+use crate::net::host::{self, InterfaceAddress};
+
+/// Addresses in a session's candidates: each costs a line in every answer and a check by every peer.
+const CANDIDATE_ADDRESSES_MAX: usize = 16;
+
+/// The addresses of interfaces that are up; none when the kernel does not say, which then shows as a warning.
+pub(super) fn host_addresses() -> Vec<InterfaceAddress> {
+    host::interface_addresses().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the host's addresses cannot be read: name those to announce with --announce");
+        Vec::new()
+    })
+}
+
+/// What candidates hold: the announced addresses, else those media is bound to, else the host's own; loopback only
+/// where the pages are served on loopback too (no other host could use it).
+pub(super) fn candidates(config: &Config, host: &[InterfaceAddress]) -> Vec<IpAddr> {
+    let mut addresses = if !config.media.announce.is_empty() {
+        config.media.announce.clone()
+    } else if !config.media.ips.is_empty() {
+        config.media.ips.clone()
+    } else {
+        let with_loopback = config.is_loopback_only();
+        let mut own: Vec<&InterfaceAddress> =
+            host.iter().filter(|address| with_loopback || !address.loopback).collect();
+        // Loopback last: a browser on this host tries the others first, which every browser can use.
+        own.sort_by_key(|address| address.loopback);
+        own.into_iter().map(|address| address.ip).collect()
+    };
+    addresses.dedup();
+    if addresses.len() > CANDIDATE_ADDRESSES_MAX {
+        tracing::warn!(
+            addresses = addresses.len(),
+            "only the first {CANDIDATE_ADDRESSES_MAX} addresses go into candidates: name those that matter with --announce"
+        );
+        addresses.truncate(CANDIDATE_ADDRESSES_MAX);
+    }
+    if addresses.is_empty() {
+        tracing::warn!("there is no address to put into candidates: nobody can connect; name one with --announce");
+    }
+    addresses
+}
+
+/// The names the self-signed certificate is for: this host by every name it is likely to be called.
+pub(super) fn certificate_names(host: &[InterfaceAddress]) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let hostname = hostname.trim();
+    let is_dns_name = hostname.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    if !hostname.is_empty() && is_dns_name {
+        names.push(hostname.to_owned());
+    }
+    names.extend(host.iter().map(|address| address.ip.to_string()));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Settings};
+
+    fn config(settings: &Settings) -> Config {
+        let environment = Environment { allowed_cores: vec![0], home: Some("/h".into()), ..Environment::default() };
+        Config::load(None, settings, &environment).unwrap()
+    }
+
+    fn host() -> Vec<InterfaceAddress> {
+        let address = |ip: &str, loopback| InterfaceAddress {
+            interface: "x".into(),
+            ip: ip.parse().unwrap(),
+            loopback,
+            mtu_bytes: None,
+        };
+        vec![address("127.0.0.1", true), address("192.0.2.7", false)]
+    }
+
+    fn announced(settings: &Settings) -> Vec<String> {
+        candidates(&config(settings), &host()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn loopback_is_announced_only_where_it_is_served() {
+        assert_eq!(announced(&Settings::default()), ["192.0.2.7", "127.0.0.1"]);
+        let mut everyone =
+            Settings { https: Some("0.0.0.0:8443".into()), allow_anyone: Some(true), ..Settings::default() };
+        assert_eq!(announced(&everyone), ["192.0.2.7"]);
+        everyone.media.ips = Some(vec!["192.0.2.9".into()]);
+        assert_eq!(announced(&everyone), ["192.0.2.9"], "media bound to an address is reached there only");
+        everyone.media.announce = Some(vec!["203.0.113.1".into()]);
+        assert_eq!(announced(&everyone), ["203.0.113.1"]);
+    }
+
+    #[test]
+    fn the_certificate_is_for_localhost_and_every_address() {
+        let names = certificate_names(&host());
+        for name in ["localhost", "127.0.0.1", "::1", "192.0.2.7"] {
+            assert!(names.iter().any(|have| have == name), "{name} is not in {names:?}");
+        }
+    }
+}

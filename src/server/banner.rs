@@ -1,0 +1,93 @@
+//! What a person reads after start: where to go, what runs, and what could be better.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::{Config, LogFormat, Tls};
+use crate::signal::Signalling;
+
+/// Prints it to standard output; with JSON logs it is one event instead.
+pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reason: &str) {
+    let page = config.public_url.clone().unwrap_or_else(|| format!("https://{}", reachable(signalling.https)));
+    let workers = config.cores.len();
+    let ports = (config.media.port_base, usize::from(config.media.port_base) + workers - 1);
+    if config.log.format == LogFormat::Json {
+        tracing::info!(
+            page,
+            admin = %signalling.admin,
+            workers,
+            io,
+            io_reason,
+            media_port_first = ports.0,
+            media_port_last = ports.1,
+            "serving"
+        );
+    } else {
+        println!("Corecast serves {page}/");
+        if let Some(http) = signalling.http {
+            println!("  plain HTTP   http://{http}/ (this host only)");
+        }
+        println!("  publish      WHIP {page}/whip/NAME   or the page's Publish");
+        println!("  watch        WHEP {page}/whep/NAME   or the page's Watch");
+        println!("  operator     http://{}/metrics, /healthz, /readyz, /api/v1/node", signalling.admin);
+        let cores: Vec<String> = config.cores.iter().map(ToString::to_string).collect();
+        println!("  workers      {workers}, on core {}; UDP {} to {}", cores.join(", "), ports.0, ports.1);
+        println!("  I/O          {io} ({io_reason})");
+        if config.tls == Tls::SelfSigned && config.public_url.is_none() {
+            println!("  certificate  self-signed: the browser warns once; use --tls-cert and --tls-key for a real one");
+        }
+        println!("Ctrl-C ends it.");
+    }
+    warn(config, ports);
+}
+
+/// An address a browser can be pointed at: "all addresses" becomes loopback, which is one of them.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        _ => address,
+    }
+}
+
+/// Settings that work and that an operator may want to know about.
+fn warn(config: &Config, ports: (u16, usize)) {
+    if config.allow_anyone && !config.is_loopback_only() {
+        tracing::warn!("anyone who reaches {} may publish and watch (allow_anyone)", config.https);
+    }
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    if let Some((low, high)) = port_range(&range)
+        && ports.1 >= usize::from(low)
+        && ports.0 <= high
+    {
+        tracing::warn!(
+            "media ports {} to {} lie in the ephemeral range {low} to {high}: another program may take one between \
+             two starts; choose a lower --media-port-base",
+            ports.0,
+            ports.1
+        );
+    }
+}
+
+/// The two numbers of `ip_local_port_range`.
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let mut numbers = text.split_whitespace().map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_named_by_an_address_a_browser_can_open() {
+        for (bound, shown) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("192.0.2.1:1", "192.0.2.1:1")] {
+            assert_eq!(reachable(bound.parse().unwrap()).to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn the_kernels_port_range_is_read() {
+        assert_eq!(port_range("32768\t60999\n"), Some((32_768, 60_999)));
+        assert_eq!(port_range(""), None);
+    }
+}

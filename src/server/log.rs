@@ -1,0 +1,27 @@
+//! Logs: session-rate events to standard error, as text or JSON. What happens per packet is counted, not logged.
+//!
+//! Addresses of peers and ICE credentials are never logged.
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+use crate::config::{Log, LogFormat};
+
+/// Starts logging for the process. A second call (tests) changes nothing.
+pub(super) fn init(log: Log) {
+    // Libraries say only what may need an operator, unless everything is asked for.
+    let others = if log.level == tracing::Level::TRACE { LevelFilter::TRACE } else { LevelFilter::WARN };
+    let filter = Targets::new().with_default(others).with_target("corecast", log.level);
+    let subscriber = tracing_subscriber::registry();
+    let started = match log.format {
+        LogFormat::Text => {
+            subscriber.with(fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(filter)).try_init()
+        }
+        LogFormat::Json => {
+            subscriber.with(fmt::layer().json().with_writer(std::io::stderr).with_filter(filter)).try_init()
+        }
+    };
+    drop(started);
+}

@@ -1,0 +1,274 @@
+//! The program around the layers: start-up checks, threads, signals, and the end.
+//!
+//! Order of start: limits of the process, io_uring probe, certificate, sockets, workers, signalling, then the lines that
+//! say where to go. Whatever can fail for the operator's reasons fails before the first packet, with the fix in the text.
+//!
+//! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, `Shutdown` to the workers, at most
+//! [`limits::SHUTDOWN_TIME_MAX`] for them to say goodbye to their peers, exit. A second signal exits at once.
+
+mod announce;
+mod banner;
+mod log;
+mod stand_in;
+mod workers;
+
+use std::fmt;
+use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::Config;
+use crate::net::{process, ring_probe};
+use crate::signal::{self, NodeInfo, Setup, Signalling, tls};
+use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
+use crate::{cli, limits, net};
+
+/// Why the node did not start, or had to end.
+#[derive(Debug)]
+pub enum ServerError {
+    /// The kernel would not say which cores there are.
+    Cores(io::Error),
+    /// io_uring cannot be used, which signalling needs whatever the workers use.
+    Ring(ring_probe::RingUnavailable),
+    /// Sockets or I/O of a worker.
+    Net(net::StartError),
+    /// The HTTPS certificate.
+    Tls(tls::TlsError),
+    /// Signalling.
+    Signalling(signal::StartError),
+    /// A thread of the process cannot be made, or signals not be caught.
+    Thread(io::Error),
+    /// A worker's thread ended by itself: its sessions are gone.
+    WorkerDied(WorkerIndex),
+    /// The signalling thread ended by itself.
+    SignallingDied,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cores(error) => write!(f, "the cores of this process cannot be read ({error}): is /proc mounted?"),
+            Self::Ring(error) => write!(f, "signalling needs io_uring: {error}"),
+            Self::Net(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Signalling(error) => error.fmt(f),
+            Self::Thread(error) => {
+                write!(f, "a thread cannot be started ({error}): raise the process limit (ulimit -u, TasksMax=)")
+            }
+            Self::WorkerDied(index) => write!(
+                f,
+                "worker {} ended by itself (its message is above); the node ends too, since that worker's sessions \
+                 cannot be served: let the service manager start it again, and report this",
+                index.0
+            ),
+            Self::SignallingDied => {
+                f.write_str("signalling ended by itself (its message is above): the node ends too; report this")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// What the main thread waits for.
+enum Event {
+    /// A signal to end.
+    Stop,
+    /// A worker's thread ended.
+    WorkerEnded(WorkerIndex),
+    /// The signalling thread ended.
+    SignallingEnded,
+}
+
+/// The cores this process may run on, ascending.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
+    let cores = process::allowed_cores().map_err(ServerError::Cores)?;
+    Ok(cores.into_iter().filter_map(|core| u16::try_from(core).ok()).collect())
+}
+
+/// Serves until told to end.
+///
+/// # Errors
+/// When it cannot start, or a thread died.
+pub fn run(config: &Config) -> Result<(), ServerError> {
+    log::init(config.log);
+    let (events, next_event) = flume::bounded(limits::WORKERS_MAX + 4);
+    catch_signals(events.clone())?;
+    prepare_process();
+    ring_probe::probe().map_err(ServerError::Ring)?;
+
+    let host = announce::host_addresses();
+    let announce = announce::candidates(config, &host);
+    let names = announce::certificate_names(&host);
+    let tls = tls::server_config(&config.tls, &config.state_directory, &names).map_err(ServerError::Tls)?;
+    let (notices, notices_receiver) = flume::bounded(limits::NOTICES_MAX);
+    let started = workers::start(config, &notices)?;
+    // The workers hold the senders; signalling sees when the last one is gone.
+    drop(notices);
+    let handles: Vec<WorkerHandle> = started.workers.iter().map(|worker| worker.handle.clone()).collect();
+    for worker in started.workers {
+        let (index, events) = (worker.handle.index, events.clone());
+        watch(format!("watch-{}", index.0), worker.thread, move || {
+            let _ = events.try_send(Event::WorkerEnded(index));
+        })?;
+    }
+
+    let setup = Setup {
+        https: config.https,
+        tls,
+        http: config.http,
+        admin: config.admin,
+        public_url: config.public_url.clone(),
+        cors_origins: config.cors_origins.clone(),
+        ice_servers: config.ice_servers.clone(),
+        announce: announce.clone(),
+        fingerprint_sha256: started.fingerprint_sha256,
+        waiting_viewers_max: config.limits.waiting_viewers_max,
+        waiting_time: config.limits.waiting_time,
+        connections_max: config.limits.connections_max as usize,
+        workers: handles.clone(),
+        notices: notices_receiver,
+        negotiator: started.negotiator,
+        node: NodeInfo {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: cli::COMMIT,
+            features: cli::FEATURES,
+            io: started.io,
+            cores: config.cores.clone(),
+            announce,
+        },
+    };
+    let mut running = Running { workers: handles.iter().collect(), signalling: false, events: &next_event };
+    let mut signalling = match signal::start(setup) {
+        Ok(signalling) => signalling,
+        Err(error) => {
+            running.stop(None);
+            return Err(ServerError::Signalling(error));
+        }
+    };
+    running.signalling = true;
+    if let Some(thread) = signalling.take_thread() {
+        watch("watch-signal".to_owned(), thread, move || {
+            let _ = events.try_send(Event::SignallingEnded);
+        })?;
+    }
+    banner::print(config, &signalling, started.io, &started.io_reason);
+
+    let event = next_event.recv().unwrap_or(Event::Stop);
+    running.note(&event);
+    let cause = match event {
+        Event::WorkerEnded(index) => Some(ServerError::WorkerDied(index)),
+        Event::SignallingEnded => Some(ServerError::SignallingDied),
+        Event::Stop => None,
+    };
+    tracing::info!("ending");
+    running.stop(Some(&signalling));
+    cause.map_or(Ok(()), Err)
+}
+
+/// Limits of the process. None of them is fatal by itself; what is too small is said.
+fn prepare_process() {
+    if let Err(error) = process::forbid_core_dumps() {
+        tracing::warn!(%error, "core dumps could not be forbidden: one would hold session keys (LimitCORE=0)");
+    }
+    if let Err(error) = process::raise_open_files() {
+        tracing::warn!(%error, "the open-file limit could not be raised (ulimit -n, LimitNOFILE=)");
+    }
+    if let Err(error) = process::raise_locked_memory(LOCKED_MEMORY_BYTES) {
+        tracing::debug!(%error, "the locked-memory limit could not be raised");
+    }
+}
+
+/// Locked memory asked for: 8 MiB is what glommio warns below; the probe says what is really too small.
+const LOCKED_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Turns SIGINT and SIGTERM into an event, and the second of them into an exit.
+fn catch_signals(events: flume::Sender<Event>) -> Result<(), ServerError> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(ServerError::Thread)?;
+    let caught = move || {
+        for (count, _) in signals.forever().enumerate() {
+            if count > 0 {
+                std::process::exit(1);
+            }
+            let _ = events.try_send(Event::Stop);
+        }
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(caught).map_err(ServerError::Thread)?;
+    Ok(())
+}
+
+/// Calls `ended` when the thread has ended, by return or by panic. The watcher sleeps in `join` and costs a small stack.
+fn watch(
+    name: String,
+    thread: thread::JoinHandle<()>,
+    ended: impl FnOnce() + Send + 'static,
+) -> Result<(), ServerError> {
+    thread::Builder::new()
+        .name(name)
+        .stack_size(64 * 1024)
+        .spawn(move || {
+            // The panic itself was printed by the panic hook.
+            let _ = thread.join();
+            ended();
+        })
+        .map_err(ServerError::Thread)?;
+    Ok(())
+}
+
+/// The threads that still run, as far as events have told.
+struct Running<'a> {
+    workers: Vec<&'a WorkerHandle>,
+    signalling: bool,
+    events: &'a flume::Receiver<Event>,
+}
+
+impl Running<'_> {
+    /// Takes the next event before `deadline`; `false` when there was none.
+    fn note_next(&mut self, deadline: Instant) -> bool {
+        match self.events.recv_deadline(deadline) {
+            Ok(event) => {
+                self.note(&event);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::WorkerEnded(index) => self.workers.retain(|worker| worker.index != *index),
+            Event::SignallingEnded => self.signalling = false,
+            Event::Stop => {}
+        }
+    }
+
+    /// Signalling first, so that nothing new opens; then the workers, which say goodbye to their peers.
+    fn stop(mut self, signalling: Option<&Signalling>) {
+        let end = Instant::now() + limits::SHUTDOWN_TIME_MAX;
+        if let Some(signalling) = signalling {
+            signalling.request_stop();
+            let deadline = Instant::now() + limits::SHUTDOWN_TIME_MAX / 4;
+            while self.signalling && self.note_next(deadline) {}
+        }
+        let mut untold = self.workers.clone();
+        loop {
+            untold.retain(|worker| worker.try_send(Control::Shutdown).is_err());
+            // A full mailbox empties within rounds; one without its worker shows as an event.
+            untold.retain(|worker| self.workers.iter().any(|running| running.index == worker.index));
+            if untold.is_empty() || Instant::now() >= end {
+                break;
+            }
+            self.note_next((Instant::now() + Duration::from_millis(5)).min(end));
+        }
+        while !self.workers.is_empty() && self.note_next(end) {}
+        if !self.workers.is_empty() {
+            tracing::warn!(workers = self.workers.len(), "workers did not end in time");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What the operator's port answers: `/metrics`, `/healthz`, `/readyz` and `/api/v1/node`. Read only, plain HTTP,
+//! loopback unless anyone may see it.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+
+use super::NodeInfo;
+use super::front::Front;
+use super::http::{Request, Response, Service};
+use super::problem::Problem;
+use crate::metrics::{self, BuildInfo};
+use crate::worker::report::WorkerReport;
+
+/// The operator's port.
+#[derive(Clone)]
+pub(super) struct AdminService(pub(super) Rc<Front>);
+
+/// `GET /api/v1/node`.
+#[derive(Serialize)]
+struct Node<'a> {
+    node: &'a NodeInfo,
+    ready: bool,
+    uptime_ns: u64,
+    publishers: usize,
+    viewers: usize,
+    waiting_viewers: usize,
+    /// Workers that did not answer in time.
+    workers_silent: usize,
+    workers: Vec<WorkerReport>,
+}
+
+impl Service for AdminService {
+    async fn call(&self, request: Request) -> Response {
+        let _under_way = self.0.begin_request();
+        let (route, answer) = match request.uri().path() {
+            "/metrics" => ("metrics", self.get(&request, Self::metrics).await),
+            "/healthz" => ("healthz", self.get(&request, Self::health).await),
+            "/readyz" => ("readyz", self.get(&request, Self::ready).await),
+            "/api/v1/node" => ("node", self.get(&request, Self::node).await),
+            _ => ("admin", Err(not_found())),
+        };
+        let mut response = answer.unwrap_or_else(Response::from);
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.0.counters.request(route, response.status().as_u16());
+        response
+    }
+}
+
+impl AdminService {
+    /// The handler's answer where the method is one that only reads.
+    async fn get(
+        &self,
+        request: &Request,
+        handler: impl AsyncFn(&Self) -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Err(Problem::method("GET, HEAD"));
+        }
+        handler(self).await
+    }
+
+    async fn metrics(&self) -> Result<Response, Problem> {
+        let reports = self.0.reports().await;
+        let node = &self.0.node;
+        let build = BuildInfo { version: node.version, commit: node.commit, features: node.features };
+        let audience = self.0.directory.borrow().audience();
+        Ok(text(metrics::CONTENT_TYPE, self.0.counters.encode(audience, build, reports)))
+    }
+
+    /// Signalling answers: that is health. A dead worker ends the process.
+    async fn health(&self) -> Result<Response, Problem> {
+        Ok(text("text/plain; charset=utf-8", "ok\n"))
+    }
+
+    /// Every worker answers and the node is not ending.
+    async fn ready(&self) -> Result<Response, Problem> {
+        if self.0.stopping.get() {
+            return Err(Problem::unavailable("shutting_down", "the node is ending"));
+        }
+        let answered = self.0.reports().await.len();
+        let workers = usize::from(self.0.worker_count());
+        if answered < workers {
+            let silent = workers - answered;
+            return Err(Problem::unavailable("worker_silent", format!("{silent} of {workers} workers did not answer")));
+        }
+        Ok(text("text/plain; charset=utf-8", "ready\n"))
+    }
+
+    async fn node(&self) -> Result<Response, Problem> {
+        let workers = self.0.reports().await;
+        let audience = self.0.directory.borrow().audience();
+        let node = Node {
+            node: &self.0.node,
+            ready: !self.0.stopping.get(),
+            uptime_ns: self.0.now().as_nanos(),
+            publishers: audience.publishers,
+            viewers: audience.viewers,
+            waiting_viewers: audience.waiting_viewers,
+            workers_silent: usize::from(self.0.worker_count()) - workers.len(),
+            workers,
+        };
+        let json = serde_json::to_vec_pretty(&node)
+            .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "report_unwritable", error.to_string()))?;
+        Ok(text("application/json", json))
+    }
+}
+
+fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Full::new(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "this port answers /metrics, /healthz, /readyz and /api/v1/node; pages and sessions are on the https port",
+    )
+}

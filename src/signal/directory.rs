@@ -1,0 +1,379 @@
+//! Who publishes and who plays which stream, and on which worker: the plain, single-threaded book of the node.
+//!
+//! Every change of a stream's origin or audience marks the stream as *changed* for each worker concerned; the task
+//! that talks to that worker then takes the present state ([`Directory::take_route`]). So a burst of joins becomes one
+//! `Route`, the newest state always wins, and what waits is bounded by streams × workers.
+//!
+//! No clock and no channel here: `now` is handed in, messages are taken out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use crate::metrics::Audience;
+use crate::session::description::Direction;
+use crate::time::Timestamp;
+use crate::worker::mailbox::{Control, SessionId, StreamId, WorkerIndex};
+
+/// Why a session is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAdmitted {
+    /// The stream has a publisher.
+    NameTaken,
+    /// As many viewers wait for publishers as may.
+    TooManyWaiting,
+}
+
+/// What the book knows of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Session {
+    stream: StreamId,
+    direction: Direction,
+    /// Its worker, once that serves it.
+    worker: Option<WorkerIndex>,
+    /// Until when it waits for a publisher, while it does.
+    waits_until: Option<Timestamp>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    name: String,
+    /// Admitted, perhaps not served yet: the name is taken from then on.
+    publisher: Option<SessionId>,
+    /// Admitted viewers.
+    viewers: HashSet<SessionId>,
+    /// Served viewers by worker.
+    audience: BTreeMap<WorkerIndex, u32>,
+}
+
+/// The book.
+#[derive(Debug)]
+pub(super) struct Directory {
+    waiting_viewers_max: usize,
+    waiting_time: Duration,
+    next_stream: u64,
+    names: HashMap<String, StreamId>,
+    streams: HashMap<StreamId, Stream>,
+    sessions: HashMap<SessionId, Session>,
+    publishers: usize,
+    /// Viewers without a publisher, by the time their wait ends.
+    waiting: BTreeSet<(Timestamp, SessionId)>,
+    /// Streams whose route a worker has not been told.
+    changed: BTreeMap<WorkerIndex, BTreeSet<StreamId>>,
+}
+
+impl Directory {
+    /// An empty book.
+    pub(super) fn new(waiting_viewers_max: u32, waiting_time: Duration) -> Self {
+        Self {
+            waiting_viewers_max: waiting_viewers_max as usize,
+            waiting_time,
+            next_stream: 0,
+            names: HashMap::new(),
+            streams: HashMap::new(),
+            sessions: HashMap::new(),
+            publishers: 0,
+            waiting: BTreeSet::new(),
+            changed: BTreeMap::new(),
+        }
+    }
+
+    /// Admits a session to a name. From here on it counts; [`Self::served`] or [`Self::ended`] follows.
+    pub(super) fn admit(
+        &mut self,
+        session: SessionId,
+        name: &str,
+        direction: Direction,
+        now: Timestamp,
+    ) -> Result<StreamId, NotAdmitted> {
+        debug_assert!(!self.sessions.contains_key(&session));
+        let published = self.is_published(name);
+        match direction {
+            Direction::Publish if published => return Err(NotAdmitted::NameTaken),
+            Direction::Play if !published && self.waiting.len() >= self.waiting_viewers_max => {
+                return Err(NotAdmitted::TooManyWaiting);
+            }
+            Direction::Publish | Direction::Play => {}
+        }
+        let id = match self.names.get(name) {
+            Some(id) => *id,
+            None => {
+                self.next_stream += 1;
+                let id = StreamId(self.next_stream);
+                self.names.insert(name.to_owned(), id);
+                self.streams.insert(id, Stream { name: name.to_owned(), ..Stream::default() });
+                id
+            }
+        };
+        let mut entry = Session { stream: id, direction, worker: None, waits_until: None };
+        if let Some(stream) = self.streams.get_mut(&id) {
+            match direction {
+                Direction::Publish => {
+                    stream.publisher = Some(session);
+                    self.publishers += 1;
+                    for viewer in &stream.viewers {
+                        if let Some(until) = self.sessions.get_mut(viewer).and_then(|entry| entry.waits_until.take()) {
+                            self.waiting.remove(&(until, *viewer));
+                        }
+                    }
+                }
+                Direction::Play => {
+                    stream.viewers.insert(session);
+                    if !published {
+                        let until = now + self.waiting_time;
+                        entry.waits_until = Some(until);
+                        self.waiting.insert((until, session));
+                    }
+                }
+            }
+        }
+        self.sessions.insert(session, entry);
+        Ok(id)
+    }
+
+    /// A worker serves the session now. `false` when the session has ended in the meantime.
+    pub(super) fn served(&mut self, session: SessionId, worker: WorkerIndex) -> bool {
+        let Some(entry) = self.sessions.get_mut(&session) else { return false };
+        entry.worker = Some(worker);
+        let (id, direction) = (entry.stream, entry.direction);
+        let Some(stream) = self.streams.get_mut(&id) else { return false };
+        let changed = match direction {
+            Direction::Publish => true,
+            Direction::Play => {
+                let count = stream.audience.entry(worker).or_default();
+                *count += 1;
+                *count == 1
+            }
+        };
+        if changed {
+            self.mark_changed(id, None);
+        }
+        true
+    }
+
+    /// The session is gone. `false` when it was not known.
+    pub(super) fn ended(&mut self, session: SessionId, now: Timestamp) -> bool {
+        let Some(entry) = self.sessions.remove(&session) else { return false };
+        if let Some(until) = entry.waits_until {
+            self.waiting.remove(&(until, session));
+        }
+        let Some(stream) = self.streams.get_mut(&entry.stream) else { return true };
+        let mut changed = false;
+        match entry.direction {
+            Direction::Publish => {
+                stream.publisher = None;
+                self.publishers -= 1;
+                changed = entry.worker.is_some();
+                // Its viewers stay and wait for the next one.
+                let until = now + self.waiting_time;
+                for viewer in &stream.viewers {
+                    if let Some(entry) = self.sessions.get_mut(viewer) {
+                        entry.waits_until = Some(until);
+                        self.waiting.insert((until, *viewer));
+                    }
+                }
+            }
+            Direction::Play => {
+                stream.viewers.remove(&session);
+                if let Some(worker) = entry.worker
+                    && let Some(count) = stream.audience.get_mut(&worker)
+                {
+                    *count -= 1;
+                    if *count == 0 {
+                        stream.audience.remove(&worker);
+                        changed = true;
+                    }
+                }
+            }
+        }
+        if changed {
+            self.mark_changed(entry.stream, entry.worker);
+        }
+        self.forget_if_unused(entry.stream);
+        true
+    }
+
+    /// The sessions whose wait is over; they stay in the book until they have ended.
+    pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<(SessionId, Option<WorkerIndex>)> {
+        let mut expired = Vec::new();
+        while let Some((until, session)) = self.waiting.first().copied().filter(|(until, _)| *until <= now) {
+            self.waiting.remove(&(until, session));
+            if let Some(entry) = self.sessions.get_mut(&session) {
+                entry.waits_until = None;
+                expired.push((session, entry.worker));
+            }
+        }
+        expired
+    }
+
+    /// When the next wait is over.
+    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+        self.waiting.first().map(|(until, _)| *until)
+    }
+
+    /// The next `Route` that `worker` has not been told, as of now.
+    pub(super) fn take_route(&mut self, worker: WorkerIndex) -> Option<Control> {
+        let stream = self.changed.get_mut(&worker)?.pop_first()?;
+        let origin = self.origin(stream);
+        let audience = self.streams.get(&stream).map(|s| s.audience.keys().copied().collect()).unwrap_or_default();
+        Some(Control::Route { stream, origin, audience })
+    }
+
+    /// The workers that have not been told something.
+    pub(super) fn workers_to_tell(&self) -> impl Iterator<Item = WorkerIndex> + '_ {
+        self.changed.iter().filter(|(_, streams)| !streams.is_empty()).map(|(worker, _)| *worker)
+    }
+
+    /// How many publish, play and wait.
+    pub(super) fn audience(&self) -> Audience {
+        Audience {
+            publishers: self.publishers,
+            viewers: self.sessions.len() - self.publishers,
+            waiting_viewers: self.waiting.len(),
+        }
+    }
+
+    fn is_published(&self, name: &str) -> bool {
+        self.names.get(name).and_then(|id| self.streams.get(id)).is_some_and(|stream| stream.publisher.is_some())
+    }
+
+    /// The worker that serves the stream's publisher.
+    fn origin(&self, stream: StreamId) -> Option<WorkerIndex> {
+        let publisher = self.streams.get(&stream)?.publisher?;
+        self.sessions.get(&publisher)?.worker
+    }
+
+    /// Marks the stream for its origin, its audience, and the worker that has just left either.
+    fn mark_changed(&mut self, id: StreamId, left: Option<WorkerIndex>) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let concerned = stream.audience.keys().copied().chain(self.origin(id)).chain(left);
+        for worker in concerned.collect::<BTreeSet<_>>() {
+            self.changed.entry(worker).or_default().insert(id);
+        }
+    }
+
+    /// Drops a stream nobody publishes or plays. A `Route` that is still to be told says "nobody" without it.
+    fn forget_if_unused(&mut self, id: StreamId) {
+        let unused = |stream: &Stream| stream.publisher.is_none() && stream.viewers.is_empty();
+        if self.streams.get(&id).is_some_and(unused)
+            && let Some(stream) = self.streams.remove(&id)
+        {
+            self.names.remove(&stream.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Timestamp = Timestamp::from_millis(1_000);
+    const W0: WorkerIndex = WorkerIndex(0);
+    const W1: WorkerIndex = WorkerIndex(1);
+    const W2: WorkerIndex = WorkerIndex(2);
+
+    fn directory() -> Directory {
+        Directory::new(2, Duration::from_secs(10))
+    }
+
+    fn join(book: &mut Directory, session: u64, name: &str, direction: Direction, worker: WorkerIndex) {
+        book.admit(SessionId(session), name, direction, T0).unwrap();
+        assert!(book.served(SessionId(session), worker));
+    }
+
+    /// All routes that wait, as (told worker, origin, audience).
+    fn routes(book: &mut Directory) -> Vec<(u16, Option<u16>, Vec<u16>)> {
+        let mut told = Vec::new();
+        for worker in book.workers_to_tell().collect::<Vec<_>>() {
+            while let Some(Control::Route { origin, audience, .. }) = book.take_route(worker) {
+                told.push((worker.0, origin.map(|w| w.0), audience.iter().map(|w| w.0).collect()));
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_name_has_one_publisher_until_that_session_has_ended() {
+        let mut book = directory();
+        let a = book.admit(SessionId(1), "a", Direction::Publish, T0).unwrap();
+        assert_eq!(book.admit(SessionId(2), "a", Direction::Publish, T0), Err(NotAdmitted::NameTaken));
+        assert_ne!(book.admit(SessionId(3), "b", Direction::Publish, T0).unwrap(), a);
+        assert!(book.ended(SessionId(1), T0));
+        assert!(!book.ended(SessionId(1), T0));
+        assert!(book.admit(SessionId(4), "a", Direction::Publish, T0).is_ok());
+    }
+
+    #[test]
+    fn routes_go_to_origin_and_audience_and_to_whoever_left() {
+        let mut book = directory();
+        join(&mut book, 1, "a", Direction::Publish, W0);
+        assert_eq!(routes(&mut book), [(0, Some(0), vec![])]);
+        join(&mut book, 2, "a", Direction::Play, W1);
+        assert_eq!(routes(&mut book), [(0, Some(0), vec![1]), (1, Some(0), vec![1])]);
+        join(&mut book, 3, "a", Direction::Play, W1);
+        assert_eq!(routes(&mut book), [], "a second viewer on a worker changes no route");
+        join(&mut book, 4, "a", Direction::Play, W2);
+        let all = [(0, Some(0), vec![1, 2]), (1, Some(0), vec![1, 2]), (2, Some(0), vec![1, 2])];
+        assert_eq!(routes(&mut book), all);
+        book.ended(SessionId(4), T0);
+        assert_eq!(routes(&mut book), [(0, Some(0), vec![1]), (1, Some(0), vec![1]), (2, Some(0), vec![1])]);
+        book.ended(SessionId(1), T0);
+        assert_eq!(routes(&mut book), [(0, None, vec![1]), (1, None, vec![1])]);
+        book.ended(SessionId(2), T0);
+        assert_eq!(routes(&mut book), []);
+        book.ended(SessionId(3), T0);
+        assert_eq!(routes(&mut book), [(1, None, vec![])]);
+        assert!(book.streams.is_empty() && book.names.is_empty() && book.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_burst_of_joins_is_one_route_with_the_newest_state() {
+        let mut book = directory();
+        join(&mut book, 1, "a", Direction::Publish, W0);
+        for session in 2..200 {
+            join(&mut book, session, "a", Direction::Play, W1);
+        }
+        assert_eq!(routes(&mut book), [(0, Some(0), vec![1]), (1, Some(0), vec![1])]);
+    }
+
+    #[test]
+    fn admission_of_waiting_viewers_is_bounded_and_a_publisher_frees_all_places() {
+        let mut book = directory();
+        join(&mut book, 1, "a", Direction::Play, W0);
+        join(&mut book, 2, "b", Direction::Play, W0);
+        assert_eq!(book.admit(SessionId(3), "a", Direction::Play, T0), Err(NotAdmitted::TooManyWaiting));
+        join(&mut book, 4, "a", Direction::Publish, W1);
+        assert_eq!(book.audience(), Audience { publishers: 1, viewers: 2, waiting_viewers: 1 });
+        join(&mut book, 5, "a", Direction::Play, W0);
+        join(&mut book, 6, "b", Direction::Play, W0);
+    }
+
+    #[test]
+    fn viewers_outlive_their_publisher_for_the_waiting_time_even_above_the_bound() {
+        let mut book = directory();
+        join(&mut book, 1, "a", Direction::Publish, W0);
+        for session in 2..6 {
+            join(&mut book, session, "a", Direction::Play, W0);
+        }
+        assert_eq!(book.next_expiry(), None);
+        book.ended(SessionId(1), T0);
+        assert_eq!(book.audience().waiting_viewers, 4);
+        let end = T0 + Duration::from_secs(10);
+        assert_eq!(book.next_expiry(), Some(end));
+        assert_eq!(book.take_expired(T0 + Duration::from_secs(9)), []);
+        join(&mut book, 7, "a", Direction::Publish, W1);
+        assert_eq!(book.take_expired(end), [], "the publisher came back in time");
+        book.ended(SessionId(7), end);
+        assert_eq!(book.take_expired(end + Duration::from_secs(10)).len(), 4);
+        assert_eq!(book.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_session_that_ends_before_it_is_served_leaves_nothing_behind() {
+        let mut book = directory();
+        book.admit(SessionId(1), "a", Direction::Publish, T0).unwrap();
+        assert!(book.ended(SessionId(1), T0));
+        assert!(!book.served(SessionId(1), W0));
+        assert_eq!(routes(&mut book), []);
+        assert!(book.streams.is_empty() && book.waiting.is_empty());
+    }
+}

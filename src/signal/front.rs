@@ -1,0 +1,252 @@
+//! What all connections share: the directory, the sessions' URLs, and the tasks that talk with the workers.
+//!
+//! Everything lives on the signalling thread; borrows never cross an `await`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, join_all, select};
+use hyper::header::HeaderValue;
+
+use super::directory::Directory;
+use super::negotiator::Negotiator;
+use super::resource::Resources;
+use super::runtime::{self, Task};
+use super::{NodeInfo, Setup};
+use crate::config::IceServer;
+use crate::limits;
+use crate::metrics::SignallingCounters;
+use crate::time::Timestamp;
+use crate::worker::mailbox::{Control, EndReason, Notice, SessionId, WorkerHandle, WorkerIndex};
+use crate::worker::report::WorkerReport;
+
+/// The shared state.
+pub(super) struct Front {
+    pub(super) directory: RefCell<Directory>,
+    pub(super) resources: RefCell<Resources>,
+    pub(super) negotiator: Box<dyn Negotiator>,
+    pub(super) counters: SignallingCounters,
+    pub(super) node: NodeInfo,
+    pub(super) public_url: Option<String>,
+    pub(super) cors_origins: Vec<String>,
+    pub(super) ice_links: Vec<HeaderValue>,
+    pub(super) announce: Vec<IpAddr>,
+    pub(super) fingerprint_sha256: [u8; 32],
+    pub(super) stopping: Cell<bool>,
+    workers: Vec<Peer>,
+    started: Instant,
+    under_way: Cell<usize>,
+    /// Wakes the task that ends waits, when it has none to wait for.
+    waits: flume::Sender<()>,
+    waits_watched: Cell<bool>,
+}
+
+/// One worker as seen from here.
+struct Peer {
+    handle: WorkerHandle,
+    /// `Close` messages that wait for room in its mailbox; bounded by its sessions.
+    closes: RefCell<VecDeque<Control>>,
+    /// Wakes the task that talks to it; one token is enough.
+    told: flume::Sender<()>,
+}
+
+impl Front {
+    /// The state, and the tasks that serve it for as long as they are kept.
+    pub(super) fn new(setup: Setup, counters: SignallingCounters) -> (Rc<Self>, Vec<Task>) {
+        let (waits, waits_receiver) = flume::bounded(1);
+        let mut receivers = Vec::new();
+        let workers = setup.workers.into_iter().map(|handle| {
+            let (told, receiver) = flume::bounded(1);
+            receivers.push(receiver);
+            Peer { handle, closes: RefCell::default(), told }
+        });
+        let front = Rc::new(Self {
+            directory: RefCell::new(Directory::new(setup.waiting_viewers_max, setup.waiting_time)),
+            resources: RefCell::default(),
+            negotiator: setup.negotiator,
+            counters,
+            node: setup.node,
+            public_url: setup.public_url,
+            cors_origins: setup.cors_origins,
+            ice_links: setup.ice_servers.iter().flat_map(links).collect(),
+            announce: setup.announce,
+            fingerprint_sha256: setup.fingerprint_sha256,
+            stopping: Cell::new(false),
+            workers: workers.collect(),
+            started: Instant::now(),
+            under_way: Cell::new(0),
+            waits,
+            waits_watched: Cell::new(false),
+        });
+        let mut tasks = vec![
+            runtime::spawn(hear_notices(front.clone(), setup.notices)),
+            runtime::spawn(end_waits(front.clone(), waits_receiver)),
+        ];
+        for (index, receiver) in receivers.into_iter().enumerate() {
+            tasks.push(runtime::spawn(tell_worker(front.clone(), index, receiver)));
+        }
+        (front, tasks)
+    }
+
+    /// Time on signalling's own clock; compared only with itself.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.started.elapsed()
+    }
+
+    /// How many workers there are; their number is bounded by [`limits::WORKERS_MAX`].
+    pub(super) fn worker_count(&self) -> u16 {
+        self.workers.len() as u16
+    }
+
+    /// One worker's mailbox.
+    pub(super) fn worker(&self, index: WorkerIndex) -> &WorkerHandle {
+        &self.workers[usize::from(index.0)].handle
+    }
+
+    /// Ends a session on its worker; waits for room in the mailbox, not the caller.
+    pub(super) fn close(&self, worker: WorkerIndex, session: SessionId, reason: EndReason) {
+        let peer = &self.workers[usize::from(worker.0)];
+        peer.closes.borrow_mut().push_back(Control::Close { session, reason });
+        let _ = peer.told.try_send(());
+    }
+
+    /// To be called after each change of the directory: what changed is told to whom it concerns.
+    pub(super) fn directory_changed(&self) {
+        let directory = self.directory.borrow();
+        for worker in directory.workers_to_tell() {
+            let _ = self.workers[usize::from(worker.0)].told.try_send(());
+        }
+        if !self.waits_watched.get() && directory.next_expiry().is_some() {
+            let _ = self.waits.try_send(());
+        }
+    }
+
+    /// The reports of all workers that answer in time, by index.
+    pub(super) async fn reports(&self) -> Vec<WorkerReport> {
+        let asked = self.workers.iter().map(|peer| async {
+            let (sender, receiver) = flume::bounded(1);
+            peer.handle.try_send(Control::Report(sender)).ok()?;
+            let report = runtime::timeout(limits::WORKER_REPLY_TIME_MAX, receiver.recv_async()).await?;
+            report.ok().map(|report| *report)
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// No session is opened any more, and `/readyz` says so.
+    pub(super) fn begin_stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// A request is under way until what is returned is dropped.
+    pub(super) fn begin_request(self: &Rc<Self>) -> RequestUnderWay {
+        self.under_way.set(self.under_way.get() + 1);
+        RequestUnderWay(self.clone())
+    }
+
+    /// Returns when no request is under way.
+    pub(super) async fn requests_finished(&self) {
+        while self.under_way.get() > 0 {
+            runtime::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn next_message(&self, worker: usize) -> Option<Control> {
+        let peer = &self.workers[worker];
+        let close = peer.closes.borrow_mut().pop_front();
+        close.or_else(|| self.directory.borrow_mut().take_route(peer.handle.index))
+    }
+
+    fn notice(&self, notice: Notice) {
+        match notice {
+            Notice::Connected { session } => tracing::info!(session = session.0, "session connected"),
+            Notice::Ended { session, reason } => {
+                // A session that was closed while it opened has left the directory already.
+                if self.directory.borrow_mut().ended(session, self.now()) {
+                    self.counters.session_ended(reason.name());
+                    tracing::info!(session = session.0, reason = reason.name(), "session ended");
+                }
+                self.resources.borrow_mut().remove(session);
+                self.directory_changed();
+            }
+            Notice::NothingFits { session, published } => {
+                self.counters.nothing_fits();
+                tracing::warn!(
+                    session = session.0,
+                    published,
+                    "viewer negotiated nothing that fits what is published: it gets no media of that kind"
+                );
+            }
+        }
+    }
+}
+
+/// See [`Front::begin_request`].
+pub(super) struct RequestUnderWay(Rc<Front>);
+
+impl Drop for RequestUnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
+    }
+}
+
+/// `Link` values of one ICE server (RFC 9725 §4.6); the texts were checked when the configuration was read.
+fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
+    server.urls.iter().filter_map(|url| {
+        let mut link = format!("<{url}>; rel=\"ice-server\"");
+        if let (Some(username), Some(credential)) = (&server.username, &server.credential) {
+            link.push_str(&format!(
+                "; username=\"{username}\"; credential=\"{credential}\"; credential-type=\"password\""
+            ));
+        }
+        HeaderValue::from_str(&link).ok()
+    })
+}
+
+/// Takes what the workers tell, until the last one is gone.
+async fn hear_notices(front: Rc<Front>, notices: flume::Receiver<Notice>) {
+    while let Ok(notice) = notices.recv_async().await {
+        front.notice(notice);
+    }
+}
+
+/// Sends one worker what must not be lost, in order, as its mailbox has room.
+async fn tell_worker(front: Rc<Front>, worker: usize, told: flume::Receiver<()>) {
+    while told.recv_async().await.is_ok() {
+        while let Some(message) = front.next_message(worker) {
+            if front.workers[worker].handle.send(message).await.is_err() {
+                // The worker has ended; the server ends the process.
+                return;
+            }
+        }
+    }
+}
+
+/// Ends the sessions of viewers whose publisher did not come in time.
+async fn end_waits(front: Rc<Front>, changed: flume::Receiver<()>) {
+    loop {
+        let next = front.directory.borrow().next_expiry();
+        front.waits_watched.set(next.is_some());
+        match next {
+            None => {
+                if changed.recv_async().await.is_err() {
+                    return;
+                }
+            }
+            Some(deadline) => {
+                let deadline = front.started + deadline.since(Timestamp::ZERO);
+                if let Either::Left((Err(_), _)) = select(changed.recv_async(), runtime::Sleep::until(deadline)).await {
+                    return;
+                }
+            }
+        }
+        let expired = front.directory.borrow_mut().take_expired(front.now());
+        for (session, worker) in expired {
+            if let Some(worker) = worker {
+                front.close(worker, session, EndReason::NoPublisher);
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! HTTP/1.1 and HTTP/2 connections: hyper driven over a futures stream, on one task per connection.
+//!
+//! A connection is bounded in every direction: time for the TLS handshake, for a request's head, for its body, time
+//! without a request, bytes of head and body, streams, and the number of connections itself. A panic in one is caught
+//! and counted: it ends that connection and nothing else.
+//!
+//! Not here: what a request means ([`super::router`]).
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, select};
+use futures_util::io::{AsyncRead, AsyncWrite};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+
+use super::runtime::{self, HyperTimer, Listener, TcpStream};
+use crate::limits;
+use crate::metrics::SignallingCounters;
+
+/// A request as hyper gives it.
+pub(super) type Request = hyper::Request<Incoming>;
+/// A response: its body is always in memory.
+pub(super) type Response = hyper::Response<Full<Bytes>>;
+
+/// Answers requests; cheap to clone, shared by every connection of a listener.
+pub(super) trait Service: Clone + 'static {
+    /// The answer to one request.
+    fn call(&self, request: Request) -> impl Future<Output = Response>;
+}
+
+/// A listener's settings.
+#[derive(Clone)]
+pub(super) struct Options {
+    /// TLS, or plain HTTP without.
+    pub(super) tls: Option<futures_rustls::TlsAcceptor>,
+    /// Connections at once.
+    pub(super) connections_max: usize,
+    /// Where connections are counted.
+    pub(super) counters: SignallingCounters,
+}
+
+/// Accepts until the task is dropped. The connections live on in tasks of their own.
+pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options, service: S) {
+    let open = Rc::new(Cell::new(0_usize));
+    loop {
+        let stream = match listener.accept().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                // Out of descriptors, or a peer that left in the queue: neither may spin.
+                tracing::debug!(%error, "accept failed");
+                options.counters.connection_refused("accept_failed");
+                runtime::sleep(std::time::Duration::from_millis(10)).await;
+                continue;
+            }
+        };
+        if open.get() >= options.connections_max {
+            options.counters.connection_refused("too_many");
+            continue;
+        }
+        options.counters.connection_opened();
+        let place = Place::take(&open, &options.counters);
+        let (options, service) = (options.clone(), service.clone());
+        runtime::spawn(async move {
+            if AssertUnwindSafe(connection(stream, &options, service)).catch_unwind().await.is_err() {
+                options.counters.connection_refused("panicked");
+                tracing::error!("a connection's task panicked; the connection is closed, the node serves on");
+            }
+            drop(place);
+        })
+        .detach();
+    }
+}
+
+/// One of the listener's places, given back on drop however the connection ends.
+struct Place {
+    open: Rc<Cell<usize>>,
+    counters: SignallingCounters,
+}
+
+impl Place {
+    fn take(open: &Rc<Cell<usize>>, counters: &SignallingCounters) -> Self {
+        open.set(open.get() + 1);
+        Self { open: open.clone(), counters: counters.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.counters.connection_closed();
+    }
+}
+
+/// TLS where asked for, then the HTTP version that ALPN chose.
+async fn connection<S: Service>(stream: TcpStream, options: &Options, service: S) {
+    let Some(tls) = &options.tls else {
+        return serve_http1(stream, service).await;
+    };
+    match runtime::timeout(limits::TLS_HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
+        Some(Ok(stream)) => {
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice()) {
+                serve_http2(stream, service).await;
+            } else {
+                serve_http1(stream, service).await;
+            }
+        }
+        Some(Err(error)) => {
+            tracing::debug!(%error, "TLS handshake failed");
+            options.counters.connection_refused("tls_failed");
+        }
+        None => options.counters.connection_refused("tls_slow"),
+    }
+}
+
+/// What the idle watch of a connection looks at.
+struct Activity {
+    under_way: Cell<usize>,
+    last: Cell<Instant>,
+}
+
+impl Activity {
+    fn new() -> Rc<Self> {
+        Rc::new(Self { under_way: Cell::new(0), last: Cell::new(Instant::now()) })
+    }
+
+    /// Returns once no request has been under way for [`limits::CONNECTION_IDLE_MAX`].
+    async fn idle(&self) {
+        loop {
+            let deadline = self.last.get() + limits::CONNECTION_IDLE_MAX;
+            if self.under_way.get() == 0 && Instant::now() >= deadline {
+                return;
+            }
+            let next = if self.under_way.get() == 0 { deadline } else { Instant::now() + limits::CONNECTION_IDLE_MAX };
+            runtime::Sleep::until(next).await;
+        }
+    }
+}
+
+/// A request under way; over when dropped, also when the client left in the middle of it.
+struct UnderWay(Rc<Activity>);
+
+impl UnderWay {
+    fn begin(activity: &Rc<Activity>) -> Self {
+        activity.under_way.set(activity.under_way.get() + 1);
+        Self(activity.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
+        self.0.last.set(Instant::now());
+    }
+}
+
+/// The service as hyper wants it, with its requests watched.
+fn watched<S: Service>(
+    service: S,
+    activity: &Rc<Activity>,
+) -> impl hyper::service::Service<
+    Request,
+    Response = Response,
+    Error = Infallible,
+    Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
+> + use<S> {
+    let activity = activity.clone();
+    service_fn(move |request| {
+        let (service, under_way) = (service.clone(), UnderWay::begin(&activity));
+        async move {
+            let response = service.call(request).await;
+            drop(under_way);
+            Ok(response)
+        }
+        .boxed_local()
+    })
+}
+
+async fn serve_http1<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin, service: S) {
+    let activity = Activity::new();
+    let connection = http1::Builder::new()
+        .timer(HyperTimer)
+        .header_read_timeout(limits::REQUEST_HEAD_TIME_MAX)
+        .max_buf_size(limits::REQUEST_HEAD_BYTES_MAX)
+        .serve_connection(HyperIo(stream), watched(service, &activity));
+    // Errors are the peer's: cut connections, bad requests (answered 400 by hyper), slow heads.
+    if let Either::Left((Err(error), _)) = select(pin!(connection), pin!(activity.idle())).await {
+        tracing::debug!(%error, "HTTP/1.1 connection ended");
+    }
+}
+
+async fn serve_http2<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, service: S) {
+    let activity = Activity::new();
+    let streams = Streams::default();
+    let connection = http2::Builder::new(streams.clone())
+        .timer(HyperTimer)
+        .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
+        .max_header_list_size(limits::REQUEST_HEAD_BYTES_MAX as u32)
+        .keep_alive_interval(limits::CONNECTION_IDLE_MAX / 2)
+        .serve_connection(HyperIo(stream), watched(service, &activity));
+    let mut connection = pin!(connection);
+    let mut running = FuturesUnordered::new();
+    // The streams run inside the connection's task: answers that become ready together leave in one write.
+    let both = poll_fn(|context| {
+        loop {
+            streams.move_into(&mut running, context);
+            while let Poll::Ready(Some(())) = running.poll_next_unpin(context) {}
+            if let Poll::Ready(result) = connection.as_mut().poll(context) {
+                return Poll::Ready(result);
+            }
+            if streams.0.borrow().new.is_empty() {
+                return Poll::Pending;
+            }
+        }
+    });
+    if let Either::Left((Err(error), _)) = select(pin!(both), pin!(activity.idle())).await {
+        tracing::debug!(%error, "HTTP/2 connection ended");
+    }
+}
+
+/// hyper's executor for HTTP/2 streams: keeps what it is given for the connection's own task.
+#[derive(Clone, Default)]
+struct Streams(Rc<RefCell<NewStreams>>);
+
+#[derive(Default)]
+struct NewStreams {
+    new: VecDeque<LocalBoxFuture<'static, ()>>,
+    connection: Option<Waker>,
+}
+
+impl Streams {
+    fn move_into(&self, running: &mut FuturesUnordered<LocalBoxFuture<'static, ()>>, context: &Context<'_>) {
+        let mut streams = self.0.borrow_mut();
+        running.extend(streams.new.drain(..));
+        streams.connection = Some(context.waker().clone());
+    }
+}
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, future: F) {
+        let mut streams = self.0.borrow_mut();
+        streams.new.push_back(future.boxed_local());
+        if let Some(connection) = streams.connection.take() {
+            connection.wake();
+        }
+    }
+}
+
+/// A futures stream under hyper's I/O traits.
+struct HyperIo<S>(S);
+
+impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut cursor: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Through a scratch buffer: hyper's own is uninitialised, and advancing it by hand is `unsafe`.
+        let mut scratch = [0_u8; 8 * 1024];
+        let room = cursor.remaining().min(scratch.len());
+        match Pin::new(&mut self.0).poll_read(context, &mut scratch[..room]) {
+            Poll::Ready(Ok(read)) => {
+                cursor.put_slice(&scratch[..read]);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(context)
+    }
+}
+
+/// Why a body was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyError {
+    /// Above [`limits::REQUEST_BODY_BYTES_MAX`].
+    TooLong,
+    /// Not there within [`limits::REQUEST_BODY_TIME_MAX`].
+    TooSlow,
+    /// Not UTF-8.
+    NotText,
+    /// The connection broke.
+    Broken,
+}
+
+/// The whole body as text.
+pub(super) async fn read_text(body: Incoming) -> Result<String, BodyError> {
+    use hyper::body::Body as _;
+    // Said to be too long: not even begun.
+    if body.size_hint().lower() > limits::REQUEST_BODY_BYTES_MAX as u64 {
+        return Err(BodyError::TooLong);
+    }
+    let limited = Limited::new(body, limits::REQUEST_BODY_BYTES_MAX);
+    let collected = runtime::timeout(limits::REQUEST_BODY_TIME_MAX, limited.collect()).await;
+    let bytes = match collected.ok_or(BodyError::TooSlow)? {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(BodyError::TooLong),
+        Err(_) => return Err(BodyError::Broken),
+    };
+    String::from_utf8(bytes.into()).map_err(|_| BodyError::NotText)
+}

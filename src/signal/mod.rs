@@ -1,0 +1,240 @@
+//! The signalling front end: HTTPS in, one message to one worker out.
+//!
+//! One executor on one thread terminates TLS, speaks WHIP (RFC 9725) and WHEP, serves the pages and the operator's
+//! endpoints, hashes every session to a worker and tells the workers who publishes and who plays. Media never passes
+//! through it. [`runtime`] is the only file that names the executor; [`negotiator`] is where SDP joins.
+//!
+//! Left out for now: WebSocket signalling with trickle in both directions, authorisation.
+
+mod admin;
+mod cors;
+mod directory;
+mod front;
+mod http;
+pub mod negotiator;
+mod problem;
+mod random;
+mod resource;
+mod router;
+pub mod runtime;
+pub mod tls;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::config::IceServer;
+use crate::limits;
+use crate::metrics::SignallingCounters;
+use crate::worker::mailbox::{Notice, WorkerHandle};
+
+use admin::AdminService;
+use front::Front;
+use negotiator::Negotiator;
+use router::PublicService;
+use runtime::{Listener, RuntimeError};
+
+/// Everything signalling is started with.
+pub struct Setup {
+    /// Where HTTPS is served.
+    pub https: SocketAddr,
+    /// Its certificate and protocols ([`tls::server_config`]).
+    pub tls: Arc<rustls::ServerConfig>,
+    /// Where the same is served in plain HTTP.
+    pub http: Option<SocketAddr>,
+    /// Where the operator's endpoints are served.
+    pub admin: SocketAddr,
+    /// What `Location` starts with.
+    pub public_url: Option<String>,
+    /// Origins of other web pages that may call.
+    pub cors_origins: Vec<String>,
+    /// Servers told to clients in `Link`.
+    pub ice_servers: Vec<IceServer>,
+    /// Addresses put into candidates.
+    pub announce: Vec<IpAddr>,
+    /// SHA-256 of the DTLS certificate all workers use.
+    pub fingerprint_sha256: [u8; 32],
+    /// Viewers admitted to names nobody publishes.
+    pub waiting_viewers_max: u32,
+    /// How long they wait.
+    pub waiting_time: Duration,
+    /// HTTP connections of one listener.
+    pub connections_max: usize,
+    /// The workers, by index.
+    pub workers: Vec<WorkerHandle>,
+    /// What they tell.
+    pub notices: flume::Receiver<Notice>,
+    /// Who answers offers.
+    pub negotiator: Box<dyn Negotiator>,
+    /// Shown by `GET /api/v1/node`.
+    pub node: NodeInfo,
+}
+
+/// What the operator sees of the node itself.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct NodeInfo {
+    /// The package's version.
+    pub version: &'static str,
+    /// The commit.
+    pub commit: &'static str,
+    /// The cargo features.
+    pub features: &'static str,
+    /// The I/O backend in use.
+    pub io: &'static str,
+    /// The workers' cores.
+    pub cores: Vec<u16>,
+    /// The addresses in candidates.
+    pub announce: Vec<IpAddr>,
+}
+
+/// Signalling cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen {
+        /// `https`, `http` or `admin`.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// There is no executor.
+    Runtime(RuntimeError),
+    /// There is no thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { setting, address, error } => {
+                write!(f, "{setting} = {address}: {error}: ")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        write!(f, "stop the program that listens there (ss -ltnp), or choose another --{setting}")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        write!(f, "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another --{setting}")
+                    }
+                    _ => write!(f, "choose an address of this host with --{setting}"),
+                }
+            }
+            Self::Runtime(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "the signalling thread cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Signalling as it runs.
+#[derive(Debug)]
+pub struct Signalling {
+    /// Where HTTPS is served, with the port the system chose for port 0.
+    pub https: SocketAddr,
+    /// Where plain HTTP is served.
+    pub http: Option<SocketAddr>,
+    /// Where the operator's endpoints are served.
+    pub admin: SocketAddr,
+    stop: flume::Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The bound addresses, from the thread to [`start`].
+type Bound = Result<(SocketAddr, Option<SocketAddr>, SocketAddr), StartError>;
+
+/// Starts the thread and returns once every address is listened on.
+///
+/// # Errors
+/// When there is no executor or an address cannot be listened on.
+pub fn start(setup: Setup) -> Result<Signalling, StartError> {
+    let (stop, stopped) = flume::bounded(1);
+    let (bound_sender, bound) = flume::bounded::<Bound>(1);
+    let thread = thread::Builder::new()
+        .name("signal".to_owned())
+        .spawn(move || {
+            let failed = bound_sender.clone();
+            if let Err(error) = runtime::run(|| serve(setup, stopped, bound_sender)) {
+                let _ = failed.send(Err(StartError::Runtime(error)));
+            }
+        })
+        .map_err(StartError::Thread)?;
+    match bound.recv() {
+        Ok(Ok((https, http, admin))) => Ok(Signalling { https, http, admin, stop, thread: Some(thread) }),
+        Ok(Err(error)) => Err(error),
+        Err(flume::RecvError::Disconnected) => Err(StartError::Thread(io::Error::other("it ended at once"))),
+    }
+}
+
+impl Signalling {
+    /// Stops accepting, lets requests under way finish for a moment, and ends the thread.
+    pub fn stop(mut self) {
+        let _ = self.stop.try_send(());
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+
+    /// The thread, for whoever must know when it ends.
+    pub fn take_thread(&mut self) -> Option<JoinHandle<()>> {
+        self.thread.take()
+    }
+
+    /// Asks the thread to end, without waiting for it.
+    pub fn request_stop(&self) {
+        let _ = self.stop.try_send(());
+    }
+}
+
+/// The executor's main task.
+async fn serve(setup: Setup, stopped: flume::Receiver<()>, bound: flume::Sender<Bound>) {
+    let listen = |setting, address| {
+        Listener::bind(address)
+            .and_then(|listener| listener.local_addr().map(|local| (listener, local)))
+            .map_err(|error| StartError::Listen { setting, address, error })
+    };
+    let listeners = listen("https", setup.https).and_then(|https| {
+        let http = setup.http.map(|address| listen("http", address)).transpose()?;
+        Ok((https, http, listen("admin", setup.admin)?))
+    });
+    let ((https, https_address), http, (admin, admin_address)) = match listeners {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            let _ = bound.send(Err(error));
+            return;
+        }
+    };
+    let http_address = http.as_ref().map(|(_, address)| *address);
+
+    let counters = SignallingCounters::new();
+    let tls = futures_rustls::TlsAcceptor::from(setup.tls.clone());
+    let plain = http::Options { tls: None, connections_max: setup.connections_max, counters: counters.clone() };
+    let secure = http::Options { tls: Some(tls), ..plain.clone() };
+    let (front, background) = Front::new(setup, counters);
+    let public = PublicService(front.clone());
+    let mut accepting = vec![
+        runtime::spawn(http::accept_loop(https, secure, public.clone())),
+        runtime::spawn(http::accept_loop(admin, plain.clone(), AdminService(front.clone()))),
+    ];
+    if let Some((http, _)) = http {
+        accepting.push(runtime::spawn(http::accept_loop(http, plain, public)));
+    }
+    let _ = bound.send(Ok((https_address, http_address, admin_address)));
+
+    // An error means that the handle is gone: the same as being asked.
+    let _ = stopped.recv_async().await;
+    front.begin_stop();
+    drop(accepting);
+    runtime::timeout(limits::SHUTDOWN_TIME_MAX / 4, front.requests_finished()).await;
+    drop(background);
+    drop(Rc::clone(&front));
+}
+
+#[cfg(test)]
+mod tests;

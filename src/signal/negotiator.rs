@@ -1,0 +1,73 @@
+//! The one place where signalling meets SDP: a small trait, so that HTTP knows nothing of m-lines and tests of HTTP
+//! need none.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::session::description::{Description, Direction, IceCredentials};
+
+/// What this node says about itself in an answer.
+#[derive(Clone, Debug)]
+pub struct LocalParameters {
+    /// This session's credentials.
+    pub ice: IceCredentials,
+    /// SHA-256 of the DTLS certificate (RFC 8122 §5).
+    pub fingerprint_sha256: [u8; 32],
+    /// Host candidates: every announced address with the worker's port.
+    pub candidates: Vec<SocketAddr>,
+    /// Canonical name, one per session (RFC 7022 §4.2: not traceable from one to the next).
+    pub cname: String,
+}
+
+/// An answered offer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What was agreed, for the worker.
+    pub description: Description,
+    /// The answer's text.
+    pub sdp: String,
+}
+
+/// What a trickle fragment (RFC 8840 §9) says that matters to an ICE-lite node: whose credentials it is for. The
+/// candidates themselves are checked for form and then not needed: an ICE-lite agent sends no checks (RFC 8445 §2.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// The peer's credentials, where the fragment names both.
+    pub ice: Option<IceCredentials>,
+}
+
+/// Why SDP was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// 400 (not SDP), 406 (no common codec) or 422 (understood, cannot be served).
+    pub status: u16,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Offers to answers. One value per node; it keeps nothing of a session.
+pub trait Negotiator: Send {
+    /// Answers an offer.
+    ///
+    /// # Errors
+    /// When it is not SDP or cannot be served.
+    fn answer(&self, offer: &str, direction: Direction, local: &LocalParameters) -> Result<Answer, Refused>;
+
+    /// Reads a trickle fragment.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn fragment(&self, body: &str) -> Result<Fragment, Refused>;
+
+    /// The fragment that answers an ICE restart of a session that was agreed as `description`: new credentials and all
+    /// candidates (RFC 9725 §4.3.2).
+    fn restart(&self, description: &Description, local: &LocalParameters) -> String;
+}

@@ -1,0 +1,80 @@
+//! Refusals as the client reads them: `application/problem+json` (RFC 9457) with what to do in `detail`.
+//!
+//! `type` is left out, which means `about:blank`: the status says what kind of problem it is, and `code` names the
+//! exact one for programs.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::StatusCode;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use serde::Serialize;
+
+use super::http::Response;
+use crate::limits;
+
+/// One refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+}
+
+impl Problem {
+    /// A refusal with `status`; `code` for programs, `detail` for people: what is wrong and what to do.
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), headers: Vec::new() }
+    }
+
+    /// 405 with the methods that are allowed.
+    pub(super) fn method(allow: &'static str) -> Self {
+        let detail = format!("this resource answers {allow} only");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            .with(ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// 503 with the time to wait.
+    pub(super) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into())
+    }
+
+    /// The same with a header more.
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The name for programs.
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Self {
+        let body = Body {
+            title: problem.status.canonical_reason().unwrap_or("Refused"),
+            status: problem.status.as_u16(),
+            code: problem.code,
+            detail: &problem.detail,
+        };
+        // Four fields of text and a number are always JSON.
+        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = Self::new(Full::new(Bytes::from(json)));
+        *response.status_mut() = problem.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(problem.headers);
+        response
+    }
+}

@@ -1,0 +1,193 @@
+//! What the public ports answer: pages, WHIP and WHEP, and the rules that hold for all of them (methods, CORS).
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
+    IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, StatusCode};
+
+use super::cors::{self, Source};
+use super::front::Front;
+use super::http::{Request, Response, Service};
+use super::problem::Problem;
+use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
+use crate::session::description::Direction;
+
+/// The public ports.
+#[derive(Clone)]
+pub(super) struct PublicService(pub(super) Rc<Front>);
+
+/// What a path names.
+enum Target<'a> {
+    /// `/whip/{stream}`, `/whep/{stream}`
+    Endpoint { direction: Direction, stream: &'a str },
+    /// `/whip/{stream}/{token}`, `/whep/{stream}/{token}`
+    Session { direction: Direction, stream: &'a str, token: &'a str },
+    /// Any other.
+    Page(&'a str),
+}
+
+impl<'a> Target<'a> {
+    fn of(path: &'a str) -> Self {
+        let mut segments = path.trim_start_matches('/').split('/');
+        let direction = match segments.next() {
+            Some("whip") => Direction::Publish,
+            Some("whep") => Direction::Play,
+            _ => return Self::Page(path),
+        };
+        match (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next()) {
+            (Some(stream), None, _) => Self::Endpoint { direction, stream },
+            (Some(stream), Some(token), None) => Self::Session { direction, stream, token },
+            _ => Self::Page(path),
+        }
+    }
+
+    /// The name in the request counter.
+    fn route(&self) -> &'static str {
+        match self {
+            Self::Endpoint { direction: Direction::Publish, .. } => "whip",
+            Self::Endpoint { direction: Direction::Play, .. } => "whep",
+            Self::Session { direction: Direction::Publish, .. } => "whip_session",
+            Self::Session { direction: Direction::Play, .. } => "whep_session",
+            Self::Page(_) => "page",
+        }
+    }
+
+    /// The methods it answers.
+    fn methods(&self) -> &'static str {
+        match self {
+            Self::Endpoint { .. } => "POST, OPTIONS",
+            Self::Session { .. } => "PATCH, DELETE, OPTIONS",
+            Self::Page(_) => "GET, HEAD, OPTIONS",
+        }
+    }
+}
+
+impl Service for PublicService {
+    async fn call(&self, request: Request) -> Response {
+        let _under_way = self.0.begin_request();
+        // HTTP/2 names the authority in the URI, HTTP/1.1 in a header.
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let authority = request.uri().authority().map(|authority| authority.as_str()).or(host);
+        let source = cors::source(request.headers(), authority, &self.0.cors_origins);
+        let path = request.uri().path().to_owned();
+        let target = Target::of(&path);
+        let (route, methods) = (target.route(), target.methods());
+        let is_preflight = request.method() == Method::OPTIONS;
+        let mut response = if source == Source::Foreign && route != "page" {
+            foreign_origin().into()
+        } else {
+            self.answer(target, request).await.unwrap_or_else(Response::from)
+        };
+        cors::allow(response.headers_mut(), &source);
+        if is_preflight && source != Source::Foreign {
+            cors::preflight(response.headers_mut(), methods);
+        }
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        self.0.counters.request(route, response.status().as_u16());
+        response
+    }
+}
+
+impl PublicService {
+    async fn answer(&self, target: Target<'_>, request: Request) -> Result<Response, Problem> {
+        let methods = target.methods();
+        if request.method() == Method::OPTIONS {
+            return Ok(options(&target));
+        }
+        let method = request.method().clone();
+        match target {
+            Target::Endpoint { direction, stream } => {
+                if method != Method::POST {
+                    return Err(Problem::method(methods));
+                }
+                resource::check_name(stream)?;
+                resource::open(&self.0, direction, stream, request).await
+            }
+            Target::Session { direction, stream, token } => {
+                if method == Method::PATCH {
+                    resource::patch(&self.0, direction, stream, token, request).await
+                } else if method == Method::DELETE {
+                    resource::delete(&self.0, direction, stream, token, request.headers()).await
+                } else {
+                    Err(Problem::method(methods))
+                }
+            }
+            Target::Page(path) => {
+                if method != Method::GET && method != Method::HEAD {
+                    return Err(Problem::method(methods));
+                }
+                page(path, request.headers())
+            }
+        }
+    }
+}
+
+/// The answer to `OPTIONS`, preflight or not.
+fn options(target: &Target<'_>) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(hyper::header::ALLOW, HeaderValue::from_static(target.methods()));
+    match target {
+        Target::Endpoint { .. } => headers.extend([ACCEPT_POST]),
+        Target::Session { .. } => headers.extend([ACCEPT_PATCH]),
+        Target::Page(_) => {}
+    }
+    response
+}
+
+fn foreign_origin() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "origin_not_allowed",
+        "pages of this origin may not call the node: its operator can list the origin in cors.origins",
+    )
+}
+
+/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
+    let Some(asset) = crate::web::asset(path) else {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}",
+        ));
+    };
+    let mut hasher = DefaultHasher::new();
+    hasher.write(asset.body);
+    let tag = format!("\"{:016x}\"", hasher.finish());
+    let unchanged = request
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|have| have.trim().trim_start_matches("W/") == tag);
+    let mut response = if unchanged {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        Response::new(Full::new(Bytes::from_static(asset.body)))
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(ETAG, tag);
+    }
+    let fixed: [(HeaderName, &'static str); 4] = [
+        (CONTENT_TYPE, asset.content_type),
+        // Asked for again each time, answered with 304: a node that was updated serves its new pages at once.
+        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_SECURITY_POLICY, crate::web::CONTENT_SECURITY_POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}

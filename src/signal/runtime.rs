@@ -1,0 +1,281 @@
+//! What signalling needs of an executor: run, spawn, sleep, accept. The only file that names glommio, so that another
+//! single-threaded executor can stand in.
+//!
+//! Everything on it is `!Send`; other threads talk to it through `flume` channels.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{Either, select};
+use glommio::{LocalExecutorBuilder, Placement};
+
+/// Bytes registered with the kernel for storage I/O, which signalling does none of: the least glommio allows.
+const IO_MEMORY_BYTES: usize = 64 * 1024;
+
+/// Entries of each of the executor's three rings. Locked memory counts; completions beyond it are queued by the kernel.
+const RING_ENTRIES: usize = 128;
+
+/// A connected TCP stream, over `futures` I/O traits.
+pub type TcpStream = glommio::net::TcpStream;
+
+/// The executor could not be made.
+#[derive(Debug)]
+pub struct RuntimeError(String);
+
+impl fmt::Display for RuntimeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the signalling executor cannot start ({}): it needs io_uring (sysctl kernel.io_uring_disabled=0, and a \
+             container profile that allows io_uring_setup) and 512 KiB of locked memory (ulimit -l)",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for RuntimeError {}
+
+/// Runs a future to its end on an executor of the calling thread. Probe io_uring first: where it is denied, glommio
+/// panics instead of returning an error.
+///
+/// # Errors
+/// When the executor cannot be made.
+pub fn run<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, RuntimeError> {
+    let executor = LocalExecutorBuilder::new(Placement::Unbound)
+        .name("signal")
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_ENTRIES)
+        .make()
+        .map_err(|error| RuntimeError(error.to_string()))?;
+    Ok(executor.run(async move {
+        let timers = Task(glommio::spawn_local(drive_timers()));
+        let output = make().await;
+        drop(timers);
+        output
+    }))
+}
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "a dropped task is cancelled; detach it or keep it"]
+pub struct Task(glommio::Task<()>);
+
+impl Task {
+    /// Lets it run to its own end.
+    pub fn detach(self) {
+        drop(self.0.detach());
+    }
+}
+
+/// Starts a task beside the others on this thread.
+pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+    Task(glommio::spawn_local(future))
+}
+
+/// Returns after `duration`.
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::until(Instant::now() + duration)
+}
+
+/// The output of `future`, or `None` when it takes longer than `limit` (it is dropped then).
+pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
+    match select(pin!(future), sleep(limit)).await {
+        Either::Left((output, _)) => Some(output),
+        Either::Right(_) => None,
+    }
+}
+
+/// A listening TCP socket.
+pub struct Listener(glommio::net::TcpListener);
+
+impl Listener {
+    /// Listens on `address`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// The system's, above all that the address is in use. glommio sets `SO_REUSEPORT`, with which a second node would
+    /// silently take half of the first one's connections; a plain bind before says that someone is there.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        if address.port() != 0 {
+            drop(std::net::TcpListener::bind(address)?);
+        }
+        glommio::net::TcpListener::bind(address).map(Self).map_err(io::Error::from)
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr().map_err(io::Error::from)
+    }
+
+    /// The next connection. Never race this against another future: a connection accepted by the kernel at that moment
+    /// would be lost. Give it a task of its own.
+    ///
+    /// # Errors
+    /// The system's, as "too many open files"; the listener stays usable.
+    pub async fn accept(&self) -> io::Result<TcpStream> {
+        let stream = self.0.accept().await.map_err(io::Error::from)?;
+        // Answers are written whole; waiting for more only adds latency. A socket that is gone already says so later.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+}
+
+// --- timers: hyper wants `Send` sleeps, glommio's are not, so a sleep is a number in a table of this thread ---
+
+thread_local! {
+    static TIMERS: RefCell<Timers> = RefCell::default();
+}
+
+/// The sleeps under way on this thread, earliest first, and who drives them.
+#[derive(Default)]
+struct Timers {
+    waiting: BTreeMap<(Instant, u64), Waker>,
+    next_key: u64,
+    driver: Option<Waker>,
+}
+
+/// A sleep; `Send` because it holds no more than its place in the table of the thread it is polled on.
+#[derive(Debug)]
+pub struct Sleep {
+    deadline: Instant,
+    key: Option<u64>,
+}
+
+impl Sleep {
+    /// A sleep that ends at `deadline`.
+    #[must_use]
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, key: None }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        TIMERS.with_borrow_mut(|timers| {
+            if Instant::now() >= self.deadline {
+                if let Some(key) = self.key.take() {
+                    timers.waiting.remove(&(self.deadline, key));
+                }
+                return Poll::Ready(());
+            }
+            let key = *self.key.get_or_insert_with(|| {
+                timers.next_key += 1;
+                timers.next_key
+            });
+            timers.waiting.insert((self.deadline, key), context.waker().clone());
+            let is_first = timers.waiting.first_key_value().is_some_and(|(first, _)| *first == (self.deadline, key));
+            if is_first && let Some(driver) = timers.driver.take() {
+                driver.wake();
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            // The table is gone when the thread ends.
+            let _ = TIMERS.try_with(|timers| timers.borrow_mut().waiting.remove(&(self.deadline, key)));
+        }
+    }
+}
+
+/// Wakes sleeps whose time has come; one glommio timer for all of them, none while nobody sleeps.
+async fn drive_timers() {
+    let mut armed: Option<(Instant, glommio::timer::Timer)> = None;
+    poll_fn(|context| {
+        loop {
+            let now = Instant::now();
+            let first = TIMERS.with_borrow_mut(|timers| {
+                while let Some(entry) = timers.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
+                    entry.remove().wake();
+                }
+                timers.driver = Some(context.waker().clone());
+                timers.waiting.first_key_value().map(|((deadline, _), _)| *deadline)
+            });
+            let Some(first) = first else {
+                armed = None;
+                return Poll::Pending;
+            };
+            if armed.as_ref().is_none_or(|(deadline, _)| *deadline != first) {
+                armed = Some((first, glommio::timer::Timer::new(first.saturating_duration_since(now))));
+            }
+            let Some((_, timer)) = armed.as_mut() else { return Poll::Pending };
+            if Pin::new(timer).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            armed = None;
+        }
+    })
+    .await
+}
+
+/// hyper's view of the same timers.
+#[derive(Clone, Copy, Debug)]
+pub struct HyperTimer;
+
+impl hyper::rt::Timer for HyperTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(sleep(duration))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(Sleep::until(deadline))
+    }
+}
+
+impl hyper::rt::Sleep for Sleep {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleeps_end_in_the_order_of_their_deadlines_whatever_the_order_they_began_in() {
+        let order = run(|| async {
+            let order = std::rc::Rc::new(RefCell::new(Vec::new()));
+            for millis in [30_u64, 10, 20, 40] {
+                let order = order.clone();
+                spawn(async move {
+                    sleep(Duration::from_millis(millis)).await;
+                    order.borrow_mut().push(millis);
+                })
+                .detach();
+            }
+            sleep(Duration::from_millis(120)).await;
+            order.take()
+        })
+        .unwrap();
+        assert_eq!(order, [10, 20, 30, 40]);
+    }
+
+    #[test]
+    fn a_timeout_gives_up_and_leaves_no_timer_behind() {
+        run(|| async {
+            assert_eq!(timeout(Duration::from_millis(10), std::future::pending::<()>()).await, None);
+            assert_eq!(timeout(Duration::from_secs(60), async { 7 }).await, Some(7));
+            assert!(TIMERS.with_borrow(|timers| timers.waiting.is_empty()));
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn an_address_in_use_is_an_error_and_not_a_shared_port() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = run(|| async move { Listener::bind(address).err().map(|error| error.kind()) }).unwrap();
+        assert_eq!(error, Some(io::ErrorKind::AddrInUse));
+    }
+}

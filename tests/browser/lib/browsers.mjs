@@ -1,0 +1,165 @@
+// Starts Chromium and Firefox from the system's packages and opens the test pages in them.
+
+import { createRequire } from 'node:module';
+import { createServer } from 'node:http';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { artifact } from './artifacts.mjs';
+
+// The npm packages live outside the tree (see tests/run), where import does not look.
+const cache = process.env.CORECAST_TEST_CACHE ?? path.join(homedir(), '.cache/corecast-tests');
+const puppeteer = (() => {
+  try {
+    const loaded = createRequire(path.join(cache, 'browser/'))('puppeteer-core');
+    return loaded.default ?? loaded;
+  } catch (error) {
+    throw new Error(`puppeteer-core is not in ${cache}/browser: run tests/run --setup (${error.message})`);
+  }
+})();
+
+const CHROMIUM = process.env.CORECAST_CHROMIUM ?? '/usr/bin/chromium';
+const FIREFOX = process.env.CORECAST_FIREFOX ?? '/usr/bin/firefox-esr';
+const CHROMIUM_FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--disable-extensions', '--mute-audio',
+  '--autoplay-policy=no-user-gesture-required', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
+  '--disable-background-timer-throttling', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
+  '--disable-features=WebRtcHideLocalIpsWithMdns,CalculateNativeWinOcclusion',
+];
+
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript' };
+const pages = path.join(path.dirname(fileURLToPath(import.meta.url)), '../pages');
+
+/** Serves tests/browser/pages on a port of localhost, which browsers treat as a secure context. */
+export async function servePages() {
+  const server = createServer((request, response) => {
+    const file = path.join(pages, path.basename(new URL(request.url, 'http://localhost').pathname));
+    if (!existsSync(file)) { response.writeHead(404).end(); return; }
+    response.writeHead(200, { 'content-type': TYPES[path.extname(file)], 'cache-control': 'no-store' });
+    response.end(readFileSync(file));
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return { base: `http://localhost:${server.address().port}`, close: () => server.close() };
+}
+
+export class Browser {
+  static async start(kind, { name = kind, flags = [] } = {}) {
+    const executablePath = kind === 'firefox' ? FIREFOX : CHROMIUM;
+    if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: run tests/run --setup`);
+    const browser = new Browser();
+    Object.assign(browser, { kind, name, profile: mkdtempSync(path.join(tmpdir(), `corecast-${kind}-`)) });
+    browser.handle = await puppeteer.launch({
+      executablePath, browser: kind === 'firefox' ? 'firefox' : 'chrome', headless: true, acceptInsecureCerts: true,
+      userDataDir: browser.profile, protocolTimeout: 60_000, timeout: 45_000, defaultViewport: null,
+      ...(kind === 'firefox'
+        ? { extraPrefsFirefox: {
+          'media.autoplay.default': 0, 'media.autoplay.blocking_policy': 0, 'app.update.enabled': false,
+          'network.captive-portal-service.enabled': false, 'network.connectivity-service.enabled': false,
+          'datareporting.policy.dataSubmissionEnabled': false, 'media.gmp-manager.updateEnabled': false,
+        } }
+        : { args: [...CHROMIUM_FLAGS, '--window-size=640,400', ...flags] }),
+    });
+    return browser;
+  }
+
+  /** Opens a page in a window of its own: a tab behind another would be throttled. */
+  async open(url, name = 'page') {
+    const page = this.kind === 'chromium'
+      ? await this.handle.newPage({ type: 'window' })
+      : await this.handle.newPage();
+    const log = [];
+    page.on('console', (message) => log.push(message.text()));
+    page.on('pageerror', (error) => log.push(`error: ${error.message}`));
+    await page.goto(url, { waitUntil: 'load', timeout: 30_000 });
+    return Object.assign(page, { log, name });
+  }
+
+  async close() {
+    await Promise.race([this.handle.close().catch(() => {}), sleep(10_000, undefined, { ref: false })]);
+    const child = this.handle.process();
+    if (child && child.exitCode === null) child.kill('SIGKILL');
+    rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** A call of the page's own `window.probe`. */
+const call = (page, method, ...values) =>
+  page.evaluate((name, list) => window.probe[name](...list), method, values);
+
+/** Waits until `check` gives something; the error says what was seen last. */
+export async function until(what, check, { within = 15_000, every = 100 } = {}) {
+  const deadline = Date.now() + within;
+  let last;
+  while (Date.now() < deadline) {
+    last = await check();
+    if (last) return last;
+    await sleep(every);
+  }
+  throw new Error(`${what}: not within ${within} ms`);
+}
+
+/** One end of a stream in a browser page. */
+class End {
+  constructor(page, node, session) { Object.assign(this, { page, node, session }); }
+  stats() { return call(this.page, 'stats'); }
+
+  async connected() {
+    let stats;
+    try {
+      await until('connected', async () => { stats = await this.stats(); return stats.state === 'connected'; });
+    } catch (error) {
+      throw new Error(`${this.page.name}: ${error.message}: ${JSON.stringify(stats)}\n${this.page.log.join('\n')}\n${this.node.tail()}`);
+    }
+    return this;
+  }
+
+  screenshot(name) { return this.page.screenshot({ path: artifact(name) }); }
+
+  /** Ends the session as the protocol says, then the page. */
+  async leave() {
+    await call(this.page, 'close');
+    await this.node.delete(this.session);
+    await this.page.close();
+  }
+
+  /** Ends the page and says nothing, as a crash would. */
+  vanish() { return this.page.close(); }
+}
+
+export class Publisher extends End {
+  static async start(browser, base, node, stream, options = {}) {
+    const page = await browser.open(`${base}/source.html`, `publisher of ${stream}`);
+    await page.waitForFunction(() => window.probe?.ready);
+    const session = await node.whip(stream, await call(page, 'offer', options));
+    await call(page, 'accept', session.sdp);
+    return new Publisher(page, node, session).connected();
+  }
+}
+
+export class Viewer extends End {
+  static async start(browser, base, node, stream, { name = `viewer of ${stream}`, sound = true } = {}) {
+    const page = await browser.open(`${base}/viewer.html`, name);
+    await page.waitForFunction(() => window.probe?.ready);
+    const session = await node.whep(stream, await call(page, 'offer', { sound }));
+    await call(page, 'accept', session.sdp);
+    return new Viewer(page, node, session).connected();
+  }
+
+  take() { return call(this.page, 'take'); }
+
+  async playing(within = 15_000) {
+    let stats;
+    await until(`${this.page.name}: first frame`, async () => {
+      stats = await this.stats();
+      return stats.framesDecoded > 0;
+    }, { within }).catch((error) => {
+      throw new Error(`${error.message}: ${JSON.stringify(stats)}\n${this.page.log.join('\n')}\n${this.node.tail()}`);
+    });
+    return this;
+  }
+}
+
+export { call };

@@ -1,0 +1,102 @@
+// Puts a test into a network of its own: the node in one namespace, this process and its browsers in another, a
+// veth pair between them. Loss can then be made on the wire, ports are always free, and Firefox, which never
+// pairs 127.0.0.1, has an address to use.
+//
+//   node namespace  10.77.0.1 ═══ veth ═══ 10.77.0.2  this process, browsers
+
+import { spawnSync, spawn } from 'node:child_process';
+
+export const NODE_IP = '10.77.0.1';
+export const PEER_IP = '10.77.0.2';
+const VARIABLE = 'CORECAST_TEST_NETWORK';
+
+function run(...command) {
+  const { status, stderr, stdout, error } = spawnSync(command[0], command.slice(1), { encoding: 'utf8' });
+  if (error) throw new Error(`${command[0]}: ${error.message} (tests/run installs what is needed)`);
+  if (status !== 0) throw new Error(`${command.join(' ')}: exit ${status}: ${stderr || stdout}`);
+  return stdout;
+}
+
+/** The name of the node's namespace, once inside. */
+export const nodeNamespace = () => process.env[VARIABLE];
+
+/** The command line that runs `command` beside the node. */
+export const inNodeNamespace = (...command) => ['ip', 'netns', 'exec', nodeNamespace(), ...command];
+
+function make(node, peer) {
+  run('ip', 'netns', 'add', node);
+  run('ip', 'netns', 'add', peer);
+  run('ip', 'link', 'add', 'node0', 'netns', node, 'type', 'veth', 'peer', 'name', 'peer0', 'netns', peer);
+  for (const [namespace, device, own, other] of [[node, 'node0', NODE_IP, PEER_IP], [peer, 'peer0', PEER_IP, NODE_IP]]) {
+    run('ip', '-n', namespace, 'link', 'set', 'lo', 'up');
+    run('ip', '-n', namespace, 'address', 'add', `${own}/24`, 'dev', device);
+    run('ip', '-n', namespace, 'link', 'set', device, 'up');
+    run('ip', '-n', namespace, 'route', 'add', 'default', 'via', other);
+  }
+}
+
+/**
+ * Call first. Outside, it makes the network, runs this script again inside it, removes the network and exits with
+ * the script's status. Inside, it returns.
+ */
+export async function enter() {
+  if (nodeNamespace()) return;
+  if (process.getuid() !== 0) throw new Error('network namespaces need root');
+  const node = `corecast-node-${process.pid}`;
+  const peer = `corecast-peer-${process.pid}`;
+  let status = 1;
+  try {
+    make(node, peer);
+    const child = spawn('ip', ['netns', 'exec', peer, process.execPath, ...process.argv.slice(1)], {
+      stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, [VARIABLE]: node },
+    });
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
+    status = await new Promise((done) => child.on('exit', (code) => done(code ?? 1)));
+  } finally {
+    for (const namespace of [node, peer]) spawnSync('ip', ['netns', 'delete', namespace]);
+  }
+  process.exit(status);
+}
+
+/** Makes every packet on the wire a single one, so that a dropped packet is one packet and not a train of them. */
+export function disableOffloads() {
+  const features = ['gso', 'tso', 'gro', 'tx-udp-segmentation', 'rx-udp-gro-forwarding', 'tx-gso-list', 'rx-gro-list'];
+  for (const [prefix, device] of [[inNodeNamespace(), 'node0'], [[], 'peer0']]) {
+    for (const feature of features) {
+      // Kernels differ in which of these can be changed; the check below is what counts.
+      const [command, ...rest] = [...prefix, 'ethtool', '-K', device, feature, 'off'];
+      spawnSync(command, rest);
+    }
+    const [command, ...rest] = [...prefix, 'ethtool', '-k', device];
+    const state = run(command, ...rest);
+    for (const feature of ['generic-segmentation-offload', 'generic-receive-offload', 'tx-udp-segmentation']) {
+      if (new RegExp(`^\\s*${feature}: on`, 'm').test(state)) throw new Error(`${device}: ${feature} is still on`);
+    }
+  }
+}
+
+/**
+ * Drops a share of single packets, at random: towards a viewer (`to`: its UDP port, dropped as it arrives here) or
+ * from a publisher (`from`: its UDP port, dropped as it arrives at the node). Every kind of packet is at risk: media,
+ * retransmissions, RTCP and ICE checks alike.
+ */
+export function startLoss(percent, { to, from }) {
+  const prefix = to ? [] : inNodeNamespace();
+  const match = to ? `ip saddr ${NODE_IP} udp dport ${to}` : `ip saddr ${PEER_IP} udp sport ${from}`;
+  const rules = `table inet loss { counter seen {} counter dropped {}
+    chain input { type filter hook input priority 0; policy accept;
+      ${match} counter name seen ${match} numgen random mod 1000 < ${percent * 10} counter name dropped drop; } }`;
+  const [command, ...rest] = [...prefix, 'nft', rules];
+  run(command, ...rest);
+  return {
+    count() {
+      const [list, ...listRest] = [...prefix, 'nft', '-j', 'list', 'counters', 'table', 'inet', 'loss'];
+      const counters = JSON.parse(run(list, ...listRest)).nftables.flatMap((entry) => entry.counter ?? []);
+      return Object.fromEntries(counters.map(({ name, packets }) => [name, packets]));
+    },
+    stop() {
+      const [stop, ...stopRest] = [...prefix, 'nft', 'delete', 'table', 'inet', 'loss'];
+      run(stop, ...stopRest);
+    },
+  };
+}

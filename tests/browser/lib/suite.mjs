@@ -1,0 +1,42 @@
+// A small test runner: named cases one after the other (the machine has few cores and the measurements are of time),
+// each with its checks, a table at the end, the results as JSON among the artifacts, exit status 1 on any failure.
+
+import { writeFileSync } from 'node:fs';
+import { artifact } from './artifacts.mjs';
+
+export class Suite {
+  #name;
+  #results = [];
+  #only = process.argv[2];
+
+  constructor(name) { this.#name = name; }
+
+  /** Runs one case. `body(check, note)`: `check(holds, what)` and `note({ figure: value })`. */
+  async case(name, body) {
+    if (this.#only && !name.includes(this.#only)) return;
+    const from = Date.now();
+    const failed = [];
+    const noted = {};
+    const check = (holds, what) => { if (!holds) failed.push(what); return holds; };
+    console.log(`▶ ${name}`);
+    try {
+      await body(check, (values) => Object.assign(noted, values));
+    } catch (error) {
+      failed.push(error.stack ?? String(error));
+    }
+    const seconds = (Date.now() - from) / 1_000;
+    for (const [key, value] of Object.entries(noted)) console.log(`    ${key}: ${typeof value === 'object' ? JSON.stringify(value) : value}`);
+    for (const what of failed) console.log(`    ✗ ${what}`);
+    console.log(`${failed.length ? 'FAIL' : 'PASS'} ${this.#name}: ${name} (${seconds.toFixed(1)} s)`);
+    this.#results.push({ name, passed: !failed.length, seconds, failed, ...noted });
+  }
+
+  finish() {
+    writeFileSync(artifact(`${this.#name}.json`), `${JSON.stringify(this.#results, null, 2)}\n`);
+    const failures = this.#results.filter(({ passed }) => !passed).length;
+    if (!this.#results.length) console.log(`no case of ${this.#name} matches "${this.#only}"`);
+    console.log(`${this.#name}: ${this.#results.length - failures} passed, ${failures} failed`);
+    // Browsers that did not end must not keep the run from ending.
+    process.exit(failures || !this.#results.length ? 1 : 0);
+  }
+}

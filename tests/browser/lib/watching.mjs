@@ -1,0 +1,65 @@
+// The part all broadcasts share: let it settle, watch for a while, judge.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from './browsers.mjs';
+import { change, figures } from './judge.mjs';
+
+/** Waits until the publisher sends at `mbps`; says after how many seconds. */
+export async function reachesBitrate(publisher, mbps = 1.5, within = 15_000) {
+  const from = Date.now();
+  let before = await publisher.stats();
+  let rate = 0;
+  await until('bitrate', async () => {
+    await sleep(900);
+    const now = await publisher.stats();
+    rate = (8 * (now.bytes - before.bytes)) / (now.at - before.at) / 1_000;
+    before = now;
+    return rate >= mbps;
+  }, { within }).catch(() => {
+    throw new Error(`the publisher sends ${rate.toFixed(2)} Mbit/s after ${within / 1_000} s: ${JSON.stringify(before)}`);
+  });
+  return { seconds: (Date.now() - from) / 1_000, mbps: Math.round(rate * 100) / 100 };
+}
+
+/** Watches for `seconds`. Returns per viewer: its figures, the change of its statistics, and the frames sent meanwhile. */
+export async function watch(publisher, viewers, seconds) {
+  const before = await Promise.all(viewers.map(async (viewer) => {
+    await viewer.take();
+    return { viewer: await viewer.stats(), publisher: await publisher.stats() };
+  }));
+  await sleep(seconds * 1_000);
+  return Promise.all(viewers.map(async (viewer, index) => {
+    const log = await viewer.take();
+    const [stats, sent] = [await viewer.stats(), await publisher.stats()];
+    const published = change(before[index].publisher, sent);
+    return {
+      name: viewer.page.name, ...figures(log), sent: published.framesSent, published,
+      change: change(before[index].viewer, stats), stats, skipped: published.skipped,
+    };
+  }));
+}
+
+/** One line of figures for the table. */
+export const summary = (seen) => ({
+  frames: `${seen.frames}/${seen.sent}`, gapMs: seen.longestGapMs, latencyMs: `p50 ${seen.latencyP50Ms} p95 ${seen.latencyP95Ms}`,
+  avMs: `${seen.avOffsetMs} (worst ${seen.avWorstMs}, ${seen.avPairs} pairs)`, lost: seen.change.lost, nack: seen.change.nack,
+  rtx: seen.change.retransmitted, pli: seen.change.pli, firstFrameMs: Math.round(seen.stats.timeToFirstFrameMs),
+  jitterMs: Math.round(seen.stats.jitterBufferMs), dtls: seen.stats.dtls, srtp: seen.stats.srtp,
+});
+
+/** What every viewer must have seen. */
+export function judgePicture(check, seen, { share = 0.95, gapMs = 500 } = {}) {
+  const who = seen.name;
+  check(seen.sent > 0, `${who}: the publisher sent no frame (${JSON.stringify(seen.published)})`);
+  check(seen.frames >= share * seen.sent, `${who}: read ${seen.frames} of ${seen.sent} frames sent (${seen.change.framesDecoded} decoded, source skipped ${seen.skipped})`);
+  check(seen.unreadable <= 0.01 * seen.frames, `${who}: ${seen.unreadable} frames with a broken picture`);
+  check(seen.backwards === 0, `${who}: ${seen.backwards} frames out of order`);
+  check(seen.longestGapMs <= gapMs, `${who}: a freeze of ${seen.longestGapMs} ms`);
+  check(!seen.stats.error, `${who}: ${seen.stats.error}`);
+}
+
+/** Sound and picture together. */
+export function judgeSync(check, seen, seconds, limitMs = 80) {
+  check(seen.avPairs >= seconds - 4, `${seen.name}: ${seen.avPairs} beeps matched in ${seconds} s`);
+  check(Math.abs(seen.avOffsetMs) <= limitMs, `${seen.name}: sound is off by ${seen.avOffsetMs} ms (worst ${seen.avWorstMs})`);
+}

@@ -1,0 +1,73 @@
+// The publishing side of the tests. The driver fetches the offer, posts it to the node, and hands back the answer:
+// what is tested is the node, so nothing of its own page is used here (pages.test.mjs does that).
+
+const probe = (window.probe = { ready: true, drawn: 0, skipped: 0 });
+
+function preferred(kind, mimeType) {
+  const all = RTCRtpSender.getCapabilities(kind).codecs;
+  const name = mimeType.toLowerCase();
+  const rank = (codec) => {
+    if (codec.mimeType.toLowerCase() === name) return 0;
+    return /rtx$/i.test(codec.mimeType) ? 1 : 2;
+  };
+  const wanted = all.filter((codec) => rank(codec) < 2);
+  if (!wanted.some((codec) => rank(codec) === 0)) throw new Error(`${mimeType} cannot be encoded here`);
+  return wanted.sort((a, b) => rank(a) - rank(b));
+}
+
+/** Starts the picture and the sound and returns an SDP offer. */
+probe.offer = async ({ codec = 'video/H264', width = 1280, height = 720, fps = 30, maxBitrate = 2_500_000,
+  firstFrame = 0, audioDelayMs = 0, gather = false } = {}) => {
+  const video = new MediaStreamTrackGenerator({ kind: 'video' });
+  const audio = new MediaStreamTrackGenerator({ kind: 'audio' });
+  const worker = new Worker('source-worker.js', { type: 'module' });
+  worker.onerror = (event) => { probe.error = event.message; };
+  worker.onmessage = ({ data }) => Object.assign(probe, data);
+  worker.postMessage({ video: video.writable, audio: audio.writable, width, height, fps, firstFrame, audioDelayMs },
+    [video.writable, audio.writable]);
+
+  const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
+  const stream = new MediaStream([video, audio]);
+  pc.addTransceiver(audio, { direction: 'sendonly', streams: [stream] });
+  const sender = pc.addTransceiver(video, {
+    direction: 'sendonly', streams: [stream], sendEncodings: [{ maxBitrate, maxFramerate: fps }],
+  });
+  sender.setCodecPreferences(preferred('video', codec));
+  const parameters = sender.sender.getParameters();
+  // A machine too small for the test must show as frames missing, not as a smaller picture.
+  parameters.degradationPreference = 'maintain-resolution';
+  await sender.sender.setParameters(parameters);
+  await pc.setLocalDescription();
+  while (gather && pc.iceGatheringState !== 'complete') await new Promise((wake) => setTimeout(wake, 20));
+  return pc.localDescription.sdp;
+};
+
+probe.accept = (sdp) => probe.pc.setRemoteDescription({ type: 'answer', sdp });
+
+/** The figures the tests judge by, and the local port, by which a test drops this connection's packets. */
+probe.stats = async () => {
+  const out = { at: performance.now(), state: probe.pc.connectionState, drawn: probe.drawn, skipped: probe.skipped,
+    error: probe.error };
+  const report = await probe.pc.getStats();
+  for (const entry of report.values()) {
+    if (entry.type === 'outbound-rtp' && entry.kind === 'video') {
+      Object.assign(out, {
+        codec: report.get(entry.codecId)?.mimeType, bytes: entry.bytesSent, packets: entry.packetsSent,
+        framesEncoded: entry.framesEncoded, framesSent: entry.framesSent, keyFrames: entry.keyFramesEncoded,
+        width: entry.frameWidth, height: entry.frameHeight, nack: entry.nackCount, pli: entry.pliCount,
+        fir: entry.firCount, limited: entry.qualityLimitationReason, encoder: entry.encoderImplementation,
+        target: entry.targetBitrate, retransmitted: entry.retransmittedPacketsSent,
+      });
+    }
+    if (entry.type === 'transport') {
+      const pair = report.get(entry.selectedCandidatePairId);
+      out.localPort = report.get(pair?.localCandidateId)?.port;
+      out.available = pair?.availableOutgoingBitrate;
+      out.dtls = entry.tlsVersion;
+      out.srtp = entry.srtpCipher;
+    }
+  }
+  return out;
+};
+
+probe.close = () => probe.pc.close();

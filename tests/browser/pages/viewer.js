@@ -1,0 +1,159 @@
+// The watching side of the tests: plays what it is given and writes down every presented frame.
+
+import { readVideoFrame } from './barcode.js';
+
+const video = document.getElementById('video');
+
+const probe = (window.probe = {
+  ready: true,
+  /** [frame number, or -1 if unreadable; presentation time; milliseconds since it was drawn; width] per presented frame */
+  frames: [],
+  /** presentation times of flagged frames and onset times of beeps, in milliseconds of performance.now() */
+  flags: [],
+  beeps: [],
+  presented: 0,
+  /** every state the connection has been in, and how many connections there were */
+  states: [],
+  connections: 0,
+});
+
+function watchOver(pc) {
+  probe.connections++;
+  pc.onconnectionstatechange = () => probe.states.push(pc.connectionState);
+}
+
+const scratch = { bytes: new Uint8Array(1 << 17) };
+
+async function onFrame(now, metadata) {
+  video.requestVideoFrameCallback(onFrame);
+  probe.presented = metadata.presentedFrames;
+  if (probe.firstFrameAt === undefined) probe.firstFrameAt = performance.now();
+  const shownAt = metadata.expectedDisplayTime;
+  let picture;
+  try {
+    picture = new VideoFrame(video, { timestamp: 0 });
+    const code = await readVideoFrame(picture, scratch);
+    if (!code) {
+      probe.frames.push([-1, shownAt, 0, metadata.width]);
+      return;
+    }
+    const latency = (Math.floor(performance.timeOrigin + shownAt) % 2 ** 32) - code.timeMs;
+    probe.frames.push([code.frame, shownAt, latency, metadata.width]);
+    if (code.frame % 30 === 0) probe.flags.push(shownAt);
+  } catch (error) {
+    probe.error = String(error);
+  } finally {
+    picture?.close();
+  }
+}
+
+/** AudioContext time to performance.now(): the smallest difference seen, as a poll can only be late. */
+let clockOffset = Infinity;
+
+async function listen(stream) {
+  const context = new AudioContext({ latencyHint: 'interactive' });
+  probe.audio = context;
+  await context.audioWorklet.addModule('onset.js');
+  await context.resume();
+  const onset = new AudioWorkletNode(context, 'onset', { numberOfOutputs: 1 });
+  onset.port.onmessage = ({ data }) => { probe.beeps.push(data * 1_000 + clockOffset); };
+  context.createMediaStreamSource(stream).connect(onset);
+  const quiet = new GainNode(context, { gain: 0 });
+  onset.connect(quiet).connect(context.destination);
+  setInterval(() => {
+    if (context.currentTime > 0) clockOffset = Math.min(clockOffset, performance.now() - context.currentTime * 1_000);
+  }, 7);
+}
+
+/** Returns an SDP offer to receive one video and one audio track. */
+probe.offer = async ({ sound = true } = {}) => {
+  const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
+  watchOver(pc);
+  pc.addTransceiver('audio', { direction: 'recvonly' });
+  pc.addTransceiver('video', { direction: 'recvonly' });
+  const stream = new MediaStream();
+  pc.ontrack = ({ track }) => {
+    stream.addTrack(track);
+    if (track.kind === 'audio' && sound) listen(new MediaStream([track])).catch((error) => { probe.error = String(error); });
+  };
+  video.srcObject = stream;
+  video.requestVideoFrameCallback(onFrame);
+  await pc.setLocalDescription();
+  return pc.localDescription.sdp;
+};
+
+/** For the self-test without a node: answers a publisher directly, with its candidates inside. */
+probe.answer = async (sdp) => {
+  const pc = (probe.pc = new RTCPeerConnection());
+  const stream = new MediaStream();
+  pc.ontrack = ({ track }) => {
+    stream.addTrack(track);
+    if (track.kind === 'audio') listen(new MediaStream([track])).catch((error) => { probe.error = String(error); });
+  };
+  video.srcObject = stream;
+  video.requestVideoFrameCallback(onFrame);
+  probe.acceptedAt = performance.now();
+  await pc.setRemoteDescription({ type: 'offer', sdp });
+  await pc.setLocalDescription();
+  await new Promise((done) => {
+    pc.onicegatheringstatechange = () => pc.iceGatheringState === 'complete' && done();
+    if (pc.iceGatheringState === 'complete') done();
+  });
+  video.play().catch((error) => { probe.error = String(error); });
+  return pc.localDescription.sdp;
+};
+
+probe.accept = async (sdp) => {
+  probe.acceptedAt = performance.now();
+  await probe.pc.setRemoteDescription({ type: 'answer', sdp });
+  video.play().catch((error) => { probe.error = String(error); });
+};
+
+/** The log since the last call, and the clock to cut it by. */
+probe.take = () => {
+  const taken = { now: performance.now(), frames: probe.frames, flags: probe.flags, beeps: probe.beeps,
+    presented: probe.presented };
+  probe.frames = [];
+  probe.flags = [];
+  probe.beeps = [];
+  return taken;
+};
+
+probe.stats = async () => {
+  const out = { at: performance.now(), state: probe.pc.connectionState, error: probe.error,
+    states: probe.states, connections: probe.connections,
+    timeToFirstFrameMs: probe.firstFrameAt - probe.acceptedAt };
+  const report = await probe.pc.getStats();
+  for (const entry of report.values()) {
+    if (entry.type === 'inbound-rtp' && entry.kind === 'video') {
+      Object.assign(out, {
+        ssrc: entry.ssrc, codec: report.get(entry.codecId)?.mimeType, bytes: entry.bytesReceived,
+        packets: entry.packetsReceived, lost: entry.packetsLost, nack: entry.nackCount, pli: entry.pliCount,
+        retransmitted: entry.retransmittedPacketsReceived, framesReceived: entry.framesReceived,
+        framesDecoded: entry.framesDecoded, framesDropped: entry.framesDropped, keyFrames: entry.keyFramesDecoded,
+        freezes: entry.freezeCount, width: entry.frameWidth, height: entry.frameHeight,
+        jitterBufferMs: (1_000 * entry.jitterBufferDelay) / entry.jitterBufferEmittedCount,
+        processingMs: (1_000 * entry.totalProcessingDelay) / entry.framesDecoded,
+      });
+    }
+    if (entry.type === 'inbound-rtp' && entry.kind === 'audio') {
+      Object.assign(out, {
+        audioLost: entry.packetsLost, audioPackets: entry.packetsReceived, audioConcealed: entry.concealedSamples,
+      });
+    }
+    if (entry.type === 'transport') {
+      const pair = report.get(entry.selectedCandidatePairId);
+      out.localPort = report.get(pair?.localCandidateId)?.port;
+      out.dtls = entry.tlsVersion;
+      out.srtp = entry.srtpCipher;
+    }
+  }
+  if (out.localPort === undefined) { // Firefox has no selectedCandidatePairId
+    for (const pair of report.values()) {
+      if (pair.type === 'candidate-pair' && pair.selected) out.localPort = report.get(pair.localCandidateId)?.port;
+    }
+  }
+  return out;
+};
+
+probe.close = () => probe.pc.close();
