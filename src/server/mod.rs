@@ -9,7 +9,6 @@
 mod announce;
 mod banner;
 mod log;
-mod stand_in;
 mod workers;
 
 use std::fmt;
@@ -21,8 +20,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::Config;
+use crate::dtls::IdentityError;
 use crate::net::{process, ring_probe};
-use crate::signal::{self, NodeInfo, Setup, Signalling, tls};
+use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use crate::{cli, limits, net};
 
@@ -35,6 +35,8 @@ pub enum ServerError {
     Ring(ring_probe::RingUnavailable),
     /// Sockets or I/O of a worker.
     Net(net::StartError),
+    /// The DTLS certificate.
+    Dtls(IdentityError),
     /// The HTTPS certificate.
     Tls(tls::TlsError),
     /// Signalling.
@@ -53,6 +55,7 @@ impl fmt::Display for ServerError {
             Self::Cores(error) => write!(f, "the cores of this process cannot be read ({error}): is /proc mounted?"),
             Self::Ring(error) => write!(f, "signalling needs io_uring: {error}"),
             Self::Net(error) => error.fmt(f),
+            Self::Dtls(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Signalling(error) => error.fmt(f),
             Self::Thread(error) => {
@@ -134,7 +137,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         connections_max: config.limits.connections_max as usize,
         workers: handles.clone(),
         notices: notices_receiver,
-        negotiator: started.negotiator,
+        negotiator: Box::new(negotiator::Sdp),
         node: NodeInfo {
             version: env!("CARGO_PKG_VERSION"),
             commit: cli::COMMIT,

@@ -1,14 +1,20 @@
-//! The one place where the program meets the workers and SDP: opens each worker's sockets, starts its thread, and hands
+//! The one place where the program meets the workers: opens each worker's sockets, starts its pinned thread, and hands
 //! signalling what it needs to know of them.
 
-use std::thread::JoinHandle;
+use std::io;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::ServerError;
-use super::stand_in;
 use crate::config::Config;
-use crate::net::{IoKind, MediaSockets};
-use crate::signal::negotiator::Negotiator;
-use crate::worker::mailbox::{Notice, WorkerHandle, WorkerIndex};
+use crate::crypto::random::SystemRandom;
+use crate::dtls::DtlsIdentity;
+use crate::limits;
+use crate::net::{self, AnyIo, IoKind, MediaSockets, OpenedIo, StartError, process};
+use crate::time::{NtpTime, Timestamp};
+use crate::worker::lane::Lanes;
+use crate::worker::mailbox::{Control, Notice, WorkerHandle, WorkerIndex};
+use crate::worker::{WallClock, Worker, WorkerConfig, event_loop};
 
 /// A worker's thread and the way to talk to it.
 pub(super) struct StartedWorker {
@@ -21,58 +27,115 @@ pub(super) struct Started {
     pub(super) workers: Vec<StartedWorker>,
     /// SHA-256 of the DTLS certificate they share.
     pub(super) fingerprint_sha256: [u8; 32],
-    pub(super) negotiator: Box<dyn Negotiator>,
     /// The backend in use, and why.
     pub(super) io: &'static str,
     pub(super) io_reason: String,
 }
 
-/// What one worker is started with.
-pub(super) struct WorkerConfig {
-    pub(super) index: WorkerIndex,
-    pub(super) core: u16,
-    pub(super) sockets: MediaSockets,
-    pub(super) io: IoKind,
-    pub(super) sessions_max: u32,
+/// What a worker's thread is made with.
+struct Seed {
+    config: WorkerConfig,
+    sockets: MediaSockets,
+    io: IoKind,
+    identity: DtlsIdentity,
+    lanes: Lanes,
+    control: flume::Receiver<Control>,
+    notices: flume::Sender<Notice>,
 }
 
-/// Opens every socket first, so that a port in use is an error before any thread runs; then starts the threads.
+/// What a worker's thread says once: its backend's name and the reason for it.
+type Opened = Result<(&'static str, String), StartError>;
+
+/// Opens every socket first, so that a port in use is an error before any thread runs; then starts the threads and
+/// waits until each has its backend.
 pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<Started, ServerError> {
-    let mut configs = Vec::with_capacity(config.cores.len());
+    let mut sockets = Vec::with_capacity(config.cores.len());
     let mut warned = Vec::new();
-    for (index, core) in (0_u16..).zip(&config.cores) {
+    for (index, _) in (0_u16..).zip(&config.cores) {
         // The configuration keeps the last port within 16 bits.
-        let sockets =
-            MediaSockets::open(&config.media.ips, config.media.port_base + index).map_err(ServerError::Net)?;
-        for warning in sockets.warnings() {
+        let opened = MediaSockets::open(&config.media.ips, config.media.port_base + index).map_err(ServerError::Net)?;
+        for warning in opened.warnings() {
             let warning = warning.to_string();
             if !warned.contains(&warning) {
                 tracing::warn!("{warning}");
                 warned.push(warning);
             }
         }
-        configs.push(WorkerConfig {
-            index: WorkerIndex(index),
-            core: *core,
+        sockets.push(opened);
+    }
+    let identity = DtlsIdentity::generate(SystemTime::now()).map_err(ServerError::Dtls)?;
+    let wakers: Vec<_> = sockets.iter().map(MediaSockets::waker).collect();
+    let wall_clock = wall_clock();
+    let mut workers = Vec::with_capacity(sockets.len());
+    let (opened, next_opened) = flume::bounded(sockets.len());
+    for (((index, core), sockets), lanes) in (0_u16..).zip(&config.cores).zip(sockets).zip(Lanes::connect(&wakers)) {
+        let (handle, control) = WorkerHandle::new(WorkerIndex(index), sockets.port(), sockets.waker());
+        let seed = Seed {
+            config: WorkerConfig {
+                index: WorkerIndex(index),
+                core: *core,
+                media_port: sockets.port(),
+                io: "",
+                sessions_max: config.limits.sessions_per_worker_max as usize,
+                hold_max: limits::FRAME_HOLD_MAX,
+                wall_clock,
+            },
             sockets,
             io: config.io,
-            sessions_max: config.limits.sessions_per_worker_max,
-        });
+            identity: identity.clone(),
+            lanes,
+            control,
+            notices: notices.clone(),
+        };
+        let opened = opened.clone();
+        let thread = thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || run(seed, &opened))
+            .map_err(ServerError::Thread)?;
+        workers.push(StartedWorker { handle, thread });
     }
-    let mut workers = Vec::with_capacity(configs.len());
-    for config in configs {
-        workers.push(stand_in::start(config, notices.clone()).map_err(ServerError::Thread)?);
+    drop(opened);
+    let mut io = ("", String::new());
+    for _ in &workers {
+        io = next_opened.recv().map_err(|_| ServerError::WorkerDied(WorkerIndex(0)))?.map_err(ServerError::Net)?;
     }
-    let (io, io_reason) = match config.io {
-        IoKind::Mmsg => ("mmsg", "as configured"),
-        IoKind::Uring => ("uring", "as configured"),
-        IoKind::Auto => ("uring", "io_uring may be used here"),
+    Ok(Started { workers, fingerprint_sha256: identity.fingerprint_sha256(), io: io.0, io_reason: io.1 })
+}
+
+/// A worker's thread, from its birth to its end.
+fn run(seed: Seed, opened: &flume::Sender<Opened>) {
+    let Seed { mut config, sockets, io, identity, lanes, control, notices } = seed;
+    if let Err(error) = process::pin_current_thread(usize::from(config.core)) {
+        tracing::warn!(core = config.core, %error, "a worker could not be pinned to its core");
+    }
+    let mut io: AnyIo = match net::open_io(io, sockets) {
+        Ok(OpenedIo { io, reason }) => {
+            config.io = io.name();
+            let _ = opened.send(Ok((io.name(), reason)));
+            io
+        }
+        Err(error) => {
+            let _ = opened.send(Err(error));
+            return;
+        }
     };
-    Ok(Started {
-        workers,
-        fingerprint_sha256: [0; 32],
-        negotiator: Box::new(stand_in::NoMedia),
-        io,
-        io_reason: io_reason.to_owned(),
-    })
+    let index = config.index;
+    let now = net::now();
+    let mut worker = Worker::new(config, identity, Box::new(SystemRandom), lanes, control, notices, now);
+    if let Err(error) = event_loop::run(&mut worker, &mut io) {
+        report_broken(index, &error);
+    }
+}
+
+fn report_broken(index: WorkerIndex, error: &io::Error) {
+    tracing::error!(worker = index.0, %error, "a worker's I/O broke: it cannot wait for its sockets any more");
+}
+
+/// Pairs the wall clock with the monotonic one, once for all workers.
+fn wall_clock() -> WallClock {
+    /// Seconds from 1900 (NTP) to 1970 (Unix).
+    const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let up = net::now().since(Timestamp::ZERO);
+    WallClock { at_zero: NtpTime(NTP_TO_UNIX_SECONDS << 32) + since_1970.saturating_sub(up) }
 }

@@ -111,7 +111,7 @@ fn distance(published: CodecFormat, viewer: CodecFormat) -> Option<u8> {
             let profile = profile_distance(H264Profile::of(published), H264Profile::of(viewer))?;
             Some(profile.saturating_add(mode_distance(sent, taken)?))
         }
-        // RFC 9628 §7.2: profile-id is symmetric; the profiles do not contain each other in decoders as shipped.
+        // RFC 9628 §7: profile-id is symmetric; the profiles do not contain each other in decoders as shipped.
         (CodecFormat::Vp9 { profile: published }, CodecFormat::Vp9 { profile: viewer }) => {
             (published == viewer).then_some(0)
         }

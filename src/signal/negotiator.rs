@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::random;
+use super::sdp::{self, SdpRefused};
 use crate::session::description::{Description, Direction, IceCredentials};
 
 /// What this node says about itself in an answer.
@@ -70,4 +72,41 @@ pub trait Negotiator: Send {
     /// The fragment that answers an ICE restart of a session that was agreed as `description`: new credentials and all
     /// candidates (RFC 9725 §4.3.2).
     fn restart(&self, description: &Description, local: &LocalParameters) -> String;
+}
+
+/// The negotiator of the node: [`super::sdp`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sdp;
+
+impl From<SdpRefused> for Refused {
+    fn from(refused: SdpRefused) -> Self {
+        Self { status: refused.status(), message: refused.to_string() }
+    }
+}
+
+impl Negotiator for Sdp {
+    fn answer(&self, offer: &str, direction: Direction, local: &LocalParameters) -> Result<Answer, Refused> {
+        let stream_id = random::token();
+        let parameters = sdp::LocalParameters {
+            ice: &local.ice,
+            fingerprint_sha256: local.fingerprint_sha256,
+            candidates: &local.candidates,
+            cname: &local.cname,
+            stream_id: &stream_id,
+            // RFC 8829 §5.2.1: below 2^63.
+            session_id: random::number() >> 1,
+            session_version: 1,
+        };
+        let answer = sdp::answer(offer, direction, &parameters, &mut || (random::number() >> 32) as u32)?;
+        Ok(Answer { description: answer.description, sdp: answer.sdp })
+    }
+
+    fn fragment(&self, body: &str) -> Result<Fragment, Refused> {
+        let fragment = sdp::Fragment::parse(body)?;
+        Ok(Fragment { ice: fragment.credentials })
+    }
+
+    fn restart(&self, description: &Description, local: &LocalParameters) -> String {
+        sdp::restart_answer(description, &local.ice, &local.candidates)
+    }
 }
