@@ -5,6 +5,7 @@
 pub mod limits;
 pub mod net;
 pub mod session;
+pub mod signal;
 pub mod time;
 pub mod wire;
 pub mod worker;
