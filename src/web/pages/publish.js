@@ -103,7 +103,7 @@ function paint() {
   const running = starting || Boolean(media);
   const toggle = element('toggle');
   toggle.textContent = running ? 'Stop' : 'Start';
-  toggle.setAttribute('aria-pressed', String(running));
+  toggle.dataset.running = String(running);
   toggle.disabled = starting;
   for (const id of ['source', 'codec', 'resolution']) element(id).disabled = running;
   const shown = problem || (state === 'retrying' ? session.problem : '');

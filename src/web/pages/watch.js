@@ -9,7 +9,7 @@ const element = (id) => document.getElementById(id);
 const video = element('video');
 const stream = streamOfPage('/publish.html');
 const meter = new Meter();
-const asked = { at: 0, firstFrameMs: undefined };
+const asked = { at: 0, firstFrameMs: undefined, waited: false };
 let decoded = { frames: 0, at: -Infinity };
 let latest = {};
 
@@ -17,6 +17,7 @@ const session = new Session(`/whep/${encodeURIComponent(stream)}`, (pc) => {
   const media = new MediaStream();
   asked.at = performance.now();
   asked.firstFrameMs = undefined;
+  asked.waited = false;
   decoded = { frames: 0, at: -Infinity };
   pc.addTransceiver('audio', { direction: 'recvonly' });
   pc.addTransceiver('video', { direction: 'recvonly' });
@@ -42,6 +43,7 @@ const TEXT = {
 function paint() {
   const playing = performance.now() - decoded.at < SILENT_MS;
   const state = session.state === 'connected' ? (playing ? 'live' : 'waiting') : session.state;
+  if (state === 'waiting' && asked.firstFrameMs === undefined && performance.now() - asked.at > SILENT_MS) asked.waited = true;
   const [badge, hint] = TEXT[state];
   const status = element('status');
   if (status.textContent !== badge) status.textContent = badge;
@@ -71,7 +73,7 @@ async function tick() {
     'Bitrate': format.rate(live ? latest.bitsPerSecond : 0),
     'Packets lost': `${format.number(latest.packetsLost)} (${format.share(latest.lossShare)})`,
     'Retransmitted': format.number(latest.retransmitted),
-    'First frame after': format.ms(asked.firstFrameMs),
+    'First frame after': asked.waited && asked.firstFrameMs ? 'a wait' : format.ms(asked.firstFrameMs),
     'Jitter buffer': format.ms(latest.jitterBufferMs),
     'Round trip': format.ms(latest.roundTripMs),
     'Freezes': format.number(latest.freezes),

@@ -1,0 +1,148 @@
+// The node's own pages with a fake camera: wait for the publisher, publish, watch, turn sound on, stop, start again,
+// and a restart of the node under both. Screenshots in both themes and at a phone's width.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { artifact } from './lib/artifacts.mjs';
+import { enter } from './lib/netns.mjs';
+import { Browser, until } from './lib/browsers.mjs';
+import { BASE, Corecast, request } from './lib/corecast.mjs';
+import { Suite } from './lib/suite.mjs';
+
+await enter();
+const suite = new Suite('pages');
+const chromium = await Browser.start('chromium', { flags: ['--window-size=1280,800'] });
+
+const state = (page) => page.evaluate(() => window.corecast.state);
+const stats = (page) => page.evaluate(() => window.corecast.stats());
+const reaches = (page, wanted, within = 15_000) =>
+  until(`${page.name} is ${wanted}`, async () => (await state(page)) === wanted, { within }).catch(async (error) => {
+    throw new Error(`${error.message}; it is ${await state(page)}: ${await page.$eval('#problem', (p) => p.textContent)}\n${page.log.join('\n')}`);
+  });
+
+async function screenshots(page, name) {
+  for (const theme of ['light', 'dark']) {
+    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
+    for (const [kind, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 390, height: 844, deviceScaleFactor: 2 }]]) {
+      await page.setViewport(viewport);
+      await sleep(150);
+      await page.screenshot({ path: artifact(`page-${name}-${theme}-${kind}.png`) });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      if (wide > 0) throw new Error(`${name} at ${viewport.width} pixels is ${wide} pixels too wide`);
+    }
+  }
+  await page.setViewport({ width: 1280, height: 800 });
+}
+
+await suite.case('every page is served with a strict policy', async (check) => {
+  const node = await Corecast.start('pages-served');
+  try {
+    for (const [path, type] of [['/', 'text/html'], ['/publish.html', 'text/html'], ['/watch.html?stream=a', 'text/html'],
+      ['/style.css', 'text/css'], ['/rtc.js', 'text/javascript'], ['/publish.js', 'text/javascript'], ['/watch.js', 'text/javascript'],
+      ['/favicon.svg', 'image/svg+xml']]) {
+      const { status, headers } = await request('GET', path);
+      check(status === 200 && headers['content-type']?.startsWith(type), `${path}: ${status} ${headers['content-type']}`);
+      if (type === 'text/html') {
+        const policy = headers['content-security-policy'] ?? '';
+        check(policy.includes("default-src 'self'") && !policy.includes('unsafe'), `${path}: policy "${policy}"`);
+      }
+    }
+    check((await request('GET', '/nothing')).status === 404, '/nothing is not 404');
+  } finally {
+    await node.stop();
+  }
+});
+
+await suite.case('publish and watch', async (check, note) => {
+  let node = await Corecast.start('pages');
+  let publish;
+  let watch;
+  try {
+    const front = await chromium.open(`${BASE}/`, 'front');
+    await screenshots(front, 'front');
+    await front.$eval('#stream', (input) => { input.value = 'pages'; });
+    await Promise.all([front.waitForNavigation(), front.click('[formaction="/watch.html"]')]);
+    watch = front;
+    watch.name = 'watch page';
+    check(new URL(watch.url()).search === '?stream=pages', `the form leads to ${watch.url()}`);
+    await reaches(watch, 'waiting');
+    await screenshots(watch, 'watch-waiting');
+
+    publish = await chromium.open(`${BASE}/publish.html?stream=pages`, 'publish page');
+    await publish.click('#toggle');
+    await reaches(publish, 'live');
+    await reaches(watch, 'live');
+    await sleep(3_000);
+    const [sent, seen] = [await stats(publish), await stats(watch)];
+    note({ sent, seen });
+    check(/H264/.test(sent.codec) && /H264/.test(seen.codec), `codecs ${sent.codec}, ${seen.codec}`);
+    check(sent.bitsPerSecond > 100_000 && seen.bitsPerSecond > 100_000, `${sent.bitsPerSecond} bit/s sent, ${seen.bitsPerSecond} seen`);
+    check(seen.framesPerSecond > 10 && seen.width > 0, `${seen.framesPerSecond} frames/s of ${seen.width} pixels`);
+    check(seen.firstFrameMs > 0, `first frame after ${seen.firstFrameMs}`);
+    for (const page of [publish, watch]) {
+      const figures = await page.$$eval('#figures dd', (cells) => cells.map((cell) => cell.textContent));
+      check(figures.filter((text) => text === '–').length <= 3, `${page.name} shows ${figures}`);
+    }
+    await screenshots(publish, 'publish-live');
+    await screenshots(watch, 'watch-live');
+
+    await watch.click('#sound');
+    check(await watch.$eval('#video', (video) => !video.muted && !video.paused), 'sound is on and the video plays');
+
+    await watch.evaluate(() => { window.kept = window.corecast.pc; });
+    await publish.click('#toggle');
+    await reaches(publish, 'idle');
+    await reaches(watch, 'waiting');
+    await publish.select('#resolution', '640x360');
+    await publish.click('#toggle');
+    await reaches(publish, 'live');
+    await reaches(watch, 'live');
+    check(await watch.evaluate(() => window.kept === window.corecast.pc), 'the viewer kept its connection');
+
+    const ended = await node.stop();
+    check(ended.status === 0, `the node ended with ${ended.status}`);
+    await reaches(watch, 'retrying');
+    node = await Corecast.start('pages-again');
+    await reaches(publish, 'live', 30_000);
+    await reaches(watch, 'live', 30_000);
+
+    // The goodbye of a closed tab frees the name at once.
+    await publish.close({ runBeforeUnload: false });
+    publish = await chromium.open(`${BASE}/publish.html?stream=pages`, 'second publish page');
+    await publish.click('#toggle');
+    await reaches(publish, 'live');
+    await reaches(watch, 'live');
+    for (const page of [publish, watch]) {
+      const bad = page.log.filter((line) => /error:|Content Security Policy|Refused to/i.test(line));
+      check(!bad.length, `${page.name} says: ${bad.join(' | ')}`);
+    }
+  } finally {
+    await publish?.close();
+    await watch?.close();
+    await node.stop();
+  }
+});
+
+await suite.case('Firefox watches VP8 on the page', async (check, note) => {
+  const node = await Corecast.start('pages-firefox');
+  const firefox = await Browser.start('firefox');
+  try {
+    const publish = await chromium.open(`${BASE}/publish.html?stream=fox`, 'publish page');
+    await publish.select('#codec', 'VP8');
+    await publish.click('#toggle');
+    await reaches(publish, 'live');
+    const watch = await firefox.open(`${BASE}/watch.html?stream=fox`, 'watch page in Firefox');
+    await reaches(watch, 'live', 20_000);
+    await sleep(2_000);
+    const seen = await stats(watch);
+    note({ seen });
+    check(seen.framesPerSecond > 10 && seen.width > 0, `${seen.framesPerSecond} frames/s of ${seen.width} pixels`);
+    await watch.screenshot({ path: artifact('page-watch-firefox.png') });
+    await publish.close();
+  } finally {
+    await firefox.close();
+    await node.stop();
+  }
+});
+
+await chromium.close();
+suite.finish();

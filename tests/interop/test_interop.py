@@ -1,0 +1,158 @@
+"""WebRTC stacks written by others publish to the node and play from it.
+
+    test_interop.py [PART OF A CASE'S NAME]
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from node_under_test import ARTIFACTS, HTTP, Node, enter_network
+
+HERE = Path(__file__).resolve().parent
+SYSTEM_PYTHON = os.environ.get("CORECAST_SYSTEM_PYTHON", "/usr/bin/python3")
+SECONDS = 6
+
+
+def require(holds, what):
+    if not holds:
+        raise AssertionError(what)
+
+
+def check_decoded(seen, bands):
+    require(seen["video"] >= 15 * SECONDS, f"{seen['video']} frames decoded in {SECONDS} s: {seen}")
+    require((seen["width"], seen["height"]) == (640, 360), f"{seen['width']}x{seen['height']} decoded")
+    require(seen["audio"] >= 40 * SECONDS, f"{seen['audio']} audio frames in {SECONDS} s: {seen}")
+    require(seen["loudest"] > 2000, f"the tone is silent: {seen['loudest']}")
+    require(seen["backwards"] == 0, f"{seen['backwards']} frames went back in time")
+    require(not bands or len(seen["bands"]) >= 4, f"the bright band was only at {seen['bands']}")
+
+
+async def werift(stream):
+    """Plays with werift in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        "node", HERE / "werift_play.mjs", f"{HTTP}/whep/{stream}", str(SECONDS),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = await asyncio.wait_for(process.communicate(), SECONDS + 20)
+    require(process.returncode == 0, f"werift: exit {process.returncode}: {err.decode()}")
+    seen = json.loads(out.decode().splitlines()[-1])
+    print(f"    werift: {seen}")
+    require(seen["frames"] >= 15 * SECONDS, f"werift: {seen['frames']} frames: {seen} {err.decode()}")
+    require(seen["audio"] >= 40 * SECONDS, f"werift: {seen['audio']} audio packets")
+    require(seen["gaps"] <= 2 and len(seen["payloadTypes"]) == 1, f"werift: {seen}")
+
+
+async def aiortc_publishes(codec):
+    from aiortc_client import Publisher, play
+
+    stream = f"aiortc-{codec}"
+    with Node(stream) as node:
+        publisher = await Publisher.start(stream, codec)
+        try:
+            seen = await play(stream, SECONDS)
+            print(f"    aiortc: {seen}")
+            check_decoded(seen, bands=True)
+            if codec == "VP8":
+                await werift(stream)
+            states = {one["direction"]: (one["dtls_version"], one["srtp_profile"]) for one in node.sessions(stream)}
+            print(f"    node: {states}")
+            require("publish" in states, f"the node reports {states}")
+        except BaseException:
+            print(node.tail())
+            raise
+        finally:
+            await publisher.close()
+
+
+@contextlib.asynccontextmanager
+async def gstreamer(stream, codec):
+    """A publishing GStreamer, connected; gives its certificate."""
+    # A virtual environment's variables would mislead the system's Python.
+    environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONHOME")}
+    log = open(ARTIFACTS / f"gstreamer-{codec}.log", "w")
+    process = await asyncio.create_subprocess_exec(
+        SYSTEM_PYTHON, HERE / "gstreamer_publish.py", stream, codec,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, limit=1 << 20)
+    try:
+        async def certificate():
+            while line := await process.stdout.readline():
+                said = json.loads(line)
+                if "error" in said:
+                    raise AssertionError(f"GStreamer: {said['error']}")
+                if "certificate" in said:
+                    return said["certificate"]
+            raise AssertionError(f"GStreamer ended: see {log.name}")
+        yield await asyncio.wait_for(certificate(), 20)
+    finally:
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except asyncio.TimeoutError:
+            process.kill()
+            await process.wait()
+        log.close()
+
+
+async def gstreamer_publishes(codec):
+    from aiortc_client import play
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    stream = f"gstreamer-{codec}"
+    with Node(stream) as node:
+        try:
+            async with gstreamer(stream, codec) as pem:
+                key = x509.load_pem_x509_certificate(pem.encode()).public_key()
+                require(isinstance(key, rsa.RSAPublicKey), f"the certificate's key is {type(key).__name__}: nothing shown")
+                seen = await play(stream, SECONDS)
+                print(f"    aiortc: {seen}")
+                check_decoded(seen, bands=False)
+                if codec == "H264":
+                    await werift(stream)
+                published = [one for one in node.sessions(stream) if one["direction"] == "publish"]
+                require(len(published) == 1, f"the node reports {published}")
+                print(f"    node: DTLS {published[0]['dtls_version']}, {published[0]['srtp_profile']}")
+                require("SHA1_80" in published[0]["srtp_profile"].upper().replace("-", "_"), f"SRTP profile {published[0]['srtp_profile']}")
+        except BaseException:
+            print(node.tail())
+            raise
+
+
+CASES = {
+    "aiortc publishes VP8; aiortc and werift play": lambda: aiortc_publishes("VP8"),
+    "aiortc publishes H.264; aiortc plays": lambda: aiortc_publishes("H264"),
+    "GStreamer publishes H.264 with an RSA certificate; aiortc and werift play": lambda: gstreamer_publishes("H264"),
+    "GStreamer publishes VP8 with an RSA certificate; aiortc plays": lambda: gstreamer_publishes("VP8"),
+}
+
+
+def main():
+    enter_network()
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    results = []
+    for name, case in CASES.items():
+        if wanted not in name:
+            continue
+        print(f"▶ {name}", flush=True)
+        start = time.monotonic()
+        try:
+            asyncio.run(asyncio.wait_for(case(), 90))
+            passed = True
+        except Exception as error:  # a case's failure must not end the others
+            print("".join(traceback.format_tb(error.__traceback__)[-2:]) + f"{type(error).__name__}: {error}")
+            passed = False
+        results.append(passed)
+        print(f"{'PASS' if passed else 'FAIL'} interop: {name} ({time.monotonic() - start:.1f} s)", flush=True)
+    failed = results.count(False)
+    print(f"interop: {len(results) - failed} passed, {failed} failed")
+    sys.exit(1 if failed or not results else 0)
+
+
+if __name__ == "__main__":
+    main()
