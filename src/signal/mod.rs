@@ -239,6 +239,3 @@ async fn serve(setup: Setup, stopped: flume::Receiver<()>, bound: flume::Sender<
 
 #[cfg(test)]
 mod tests;
-//! The front end: how a peer and this node agree on a session before any media flows.
-
-pub mod sdp;
