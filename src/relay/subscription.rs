@@ -78,8 +78,6 @@ pub struct Subscription {
     cursor: Cursor,
     segments: [Segment; limits::REWRITING_SEGMENTS_MAX],
     segments_len: u8,
-    /// The index the first packet gets.
-    first_index: u64,
     first_timestamp_offset: u32,
     /// The index after the highest sent.
     next_index: u64,
@@ -127,7 +125,6 @@ impl Subscription {
             segments: [Segment { from: u64::MAX, index_offset: 0, timestamp_offset: 0 };
                 limits::REWRITING_SEGMENTS_MAX],
             segments_len: 0,
-            first_index,
             first_timestamp_offset: (random >> 32) as u32,
             next_index: first_index,
             rtx_index: ((random >> 16) & 0x7fff).max(1),

@@ -16,6 +16,8 @@ pub struct Incarnation(pub u64);
 pub struct Timeline {
     clock_rate_hz: u32,
     current: Option<Shift>,
+    /// The incarnation before: what of it is still on its way comes too late.
+    retired: Option<Incarnation>,
     last: Option<Last>,
 }
 
@@ -41,7 +43,7 @@ impl Timeline {
     /// A timeline with nothing on it.
     #[must_use]
     pub fn new(clock_rate_hz: u32) -> Self {
-        Self { clock_rate_hz, current: None, last: None }
+        Self { clock_rate_hz, current: None, retired: None, last: None }
     }
 
     /// The RTP clock in Hz.
@@ -57,7 +59,8 @@ impl Timeline {
     }
 
     /// Places a packet: its sequence and timestamp on the timeline, and whether it opened a new incarnation. `None`
-    /// for one that precedes its incarnation's first packet (its number belongs to the incarnation before).
+    /// for one that precedes its incarnation's first packet (its number belongs to the incarnation before), and for
+    /// one of the incarnation before, still on its way.
     pub fn place(
         &mut self,
         incarnation: Incarnation,
@@ -67,6 +70,7 @@ impl Timeline {
     ) -> Option<(u64, u32, bool)> {
         let (shift, opened) = match self.current {
             Some(shift) if shift.incarnation == incarnation => (shift, false),
+            _ if self.retired == Some(incarnation) => return None,
             _ => (self.open(incarnation, sequence, timestamp, arrival), true),
         };
         if sequence < shift.first_sequence {
@@ -105,7 +109,7 @@ impl Timeline {
             timestamp: next_timestamp.wrapping_sub(timestamp),
             first_sequence: sequence,
         };
-        self.current = Some(shift);
+        self.retired = self.current.replace(shift).map(|before| before.incarnation);
         shift
     }
 }
@@ -140,6 +144,7 @@ mod tests {
         assert_eq!((b - a, c - a), (1, 2));
         timeline.place(Incarnation(2), 100, 0, at(3)).unwrap();
         assert!(timeline.place(Incarnation(2), 99, 0, at(4)).is_none());
+        assert!(timeline.place(Incarnation(1), 13, 0, at(5)).is_none(), "the incarnation before is over");
     }
 
     #[test]

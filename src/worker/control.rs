@@ -7,7 +7,7 @@ use crate::relay::record::RecordAddress;
 use crate::session::Session;
 use crate::session::description::Direction;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, OpenSession, StreamId, WorkerIndex};
 use crate::worker::peer::{Peer, PeerKey, Role, Viewer, viewer_tracks};
 use crate::worker::report::Traffic;
 use crate::worker::stream::encoding_index;
@@ -48,8 +48,10 @@ impl Worker {
                 }
             }
             Control::Close { session, reason } => {
-                if let Some(&key) = self.by_session.get(&session) {
-                    self.end_peer(key, reason, now);
+                match self.by_session.get(&session) {
+                    Some(&key) => self.end_peer(key, reason, now),
+                    // Ended meanwhile, or never opened: signalling waits for the answer all the same.
+                    None => self.notify(Notice::Ended { session, reason }),
                 }
             }
             Control::Route { stream, origin, audience } => self.route(stream, origin, audience),

@@ -41,14 +41,12 @@ impl Worker {
             }
         }
         while let Some(key) = self.streams.next_video() {
-            if let Some(due) = self.release(key, now)
-                && !self.is_ready(key)
-            {
-                self.streams.hold(key, due);
-                continue;
-            }
+            let held_until = self.release(key, now);
             match self.serve(key, limits::BYTES_PER_TURN_MAX, now) {
-                Served::AllCaughtUp => self.streams.done(key),
+                Served::AllCaughtUp => match held_until {
+                    Some(due) => self.streams.hold(key, due),
+                    None => self.streams.done(key),
+                },
                 Served::TurnOver => self.streams.requeue(key),
                 Served::BatchFull => {
                     self.streams.requeue(key);
@@ -64,13 +62,6 @@ impl Worker {
         let hold = (busy && !self.config.hold_max.is_zero()).then_some(self.config.hold_max);
         let encoding = self.streams.get_mut(key.stream)?.encodings.get_mut(key.encoding)?;
         encoding.release(hold, now)
-    }
-
-    fn is_ready(&self, key: EncodingKey) -> bool {
-        self.streams
-            .get(key.stream)
-            .and_then(|stream| stream.encodings.get(key.encoding))
-            .is_some_and(|encoding| encoding.fan_out.is_ready())
     }
 
     fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> Served {
