@@ -21,13 +21,13 @@ const HEADER_BYTES: usize = 12;
 
 /// A whole handshake message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// `msg_type`
-    pub kind: u8,
+    pub(super) kind: u8,
     /// `message_seq`
-    pub sequence: u16,
+    pub(super) sequence: u16,
     /// What follows the header.
-    pub body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Message {
@@ -77,7 +77,7 @@ impl Partial {
 
 /// Reassembly of one peer's plaintext handshake messages, and what else it said in plaintext.
 #[derive(Debug, Default)]
-pub struct Front {
+pub(super) struct Front {
     replay: ReplayWindow,
     next: u16,
     partial: Vec<Partial>,
