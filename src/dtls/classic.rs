@@ -258,7 +258,7 @@ impl Classic {
     fn feed(&mut self, messages: &[Message], protected: &[Vec<u8>], expected: &[Fingerprint], now: Timestamp) {
         let mut datagram = Vec::new();
         for message in messages {
-            message.write_record(&mut datagram, self.record_sequence);
+            write_plain(&mut datagram, content::HANDSHAKE, self.record_sequence, &message.encode());
             self.record_sequence = self.record_sequence.saturating_add(1);
         }
         if !messages.is_empty() && !protected.is_empty() {

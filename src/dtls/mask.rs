@@ -48,9 +48,9 @@ fn reveal(id: u16) -> u16 {
     if ProtectionProfile::ALL.iter().any(|profile| profile.id() == true_id) { true_id } else { id }
 }
 
-/// A crypto provider that hashes transcripts as the client sent them.
-pub(super) fn unmasking_provider() -> CryptoProvider {
-    CryptoProvider { hash_provider: &UNMASKING, ..aws_lc_rs::default_provider() }
+/// `provider`, hashing transcripts as the client sent them.
+pub(super) fn unmasking(provider: CryptoProvider) -> CryptoProvider {
+    CryptoProvider { hash_provider: &UNMASKING, ..provider }
 }
 
 /// `aws-lc-rs` hashes over data whose ClientHellos are unmasked first.

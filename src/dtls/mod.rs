@@ -10,10 +10,9 @@
 //! | [`classic`]: `rtc-dtls` | a ClientHello that offers only 1.2 | takes RSA client certificates (GStreamer) |
 //!
 //! ```text
-//!               epoch 0                       whole messages, renumbered
-//! datagram ──▶ front: records, replay ──▶ ClientHello decides ──▶ modern │ classic ──▶ events
-//!               window, reassembly           masked use_srtp              ▲
-//!               protected records ────────────────────────────────────────┘
+//!            plaintext   ┌─ front: whole messages, in order ─▶ ClientHello decides ─┐
+//! datagram ──▶ records ───┤                                                        ├─▶ modern │ classic ─▶ events
+//!            protected    └────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! Nothing in plaintext reaches an engine as it came. [`front`] takes handshake fragments apart within strict
@@ -52,6 +51,7 @@ mod keys;
 mod mask;
 mod modern;
 mod record;
+mod signing;
 
 pub use association::{Dtls, DtlsEvent, DtlsState, DtlsVersions};
 pub use error::{DtlsError, IdentityError};
