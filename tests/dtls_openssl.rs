@@ -101,10 +101,9 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
     );
     let mut stdin = client.0.stdin.take();
     let (to_us, text) = mpsc::channel();
-    for mut stream in [
-        Box::new(client.0.stdout.take().unwrap()) as Box<dyn Read + Send>,
-        Box::new(client.0.stderr.take().unwrap()),
-    ] {
+    for mut stream in
+        [Box::new(client.0.stdout.take().unwrap()) as Box<dyn Read + Send>, Box::new(client.0.stderr.take().unwrap())]
+    {
         let to_us = to_us.clone();
         std::thread::spawn(move || {
             let mut buffer = [0; 4_096];

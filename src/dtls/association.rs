@@ -78,12 +78,7 @@ impl Dtls {
     /// An association whose peer must present a certificate with one of `remote_fingerprints`. A client's first
     /// flight can be polled at once; a server allocates next to nothing until a ClientHello comes.
     #[must_use]
-    pub fn new(
-        identity: &DtlsIdentity,
-        role: DtlsRole,
-        remote_fingerprints: Vec<Fingerprint>,
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(identity: &DtlsIdentity, role: DtlsRole, remote_fingerprints: Vec<Fingerprint>, now: Timestamp) -> Self {
         match role {
             DtlsRole::Client => Self::new_client(identity, DtlsVersions::Any, remote_fingerprints, now),
             DtlsRole::Server => Self {

@@ -9,6 +9,7 @@
 //!   here;
 //! - it always asks for a cookie: one more round trip;
 //! - it chooses the client's first SRTP profile among those configured: so one is configured;
+//! - it takes a protected ChangeCipherSpec without decrypting it: none is let through;
 //! - it keeps every handshake record that arrives late, and answers seven of them: a bounded number is let through;
 //! - it decrypts the client's Finished without comparing its contents. What Finished would prove is proven by
 //!   CertificateVerify, which is demanded and signs every message before it, and by Finished decrypting at all.
@@ -53,10 +54,7 @@ const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 pub(super) struct ClassicConfig([Arc<HandshakeConfig>; 3]);
 
 /// Builds the shared configurations.
-pub(super) fn config(
-    certificate: &rcgen::Certificate,
-    key: &KeyPair,
-) -> Result<ClassicConfig, IdentityError> {
+pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<ClassicConfig, IdentityError> {
     let library = |error: &dyn std::fmt::Display| IdentityError::Library(error.to_string());
     let provider = rtc_dtls::crypto_provider::default_provider().map_err(|error| library(&error))?;
     let private_key = CryptoPrivateKey::from_key_pair(key, provider.crypto()).map_err(|error| library(&error))?;
@@ -219,6 +217,10 @@ impl Classic {
     /// A protected record.
     pub(super) fn protected(&mut self, record: &Record<'_>, expected: &[Fingerprint], now: Timestamp) {
         let Record::Protected12 { content_type, bytes } = *record else { return };
+        // Application data is read by nobody yet, and a ChangeCipherSpec would be believed without decrypting.
+        if !matches!(content_type, content::HANDSHAKE | content::ALERT) {
+            return;
+        }
         match self.stage {
             Stage::Flight => {
                 if let Some(handshake) = &mut self.handshake
@@ -248,8 +250,7 @@ impl Classic {
         if whole && !handshake.protected.is_empty() {
             self.stage = Stage::Finished;
             handshake.repeat_at = None;
-            let (flight, protected) =
-                (std::mem::take(&mut handshake.flight), std::mem::take(&mut handshake.protected));
+            let (flight, protected) = (std::mem::take(&mut handshake.flight), std::mem::take(&mut handshake.protected));
             self.feed(&flight, &protected, expected, now);
         }
     }
@@ -287,8 +288,13 @@ impl Classic {
                     }
                 }
             }
-            // Only what decrypted gets this far: an alert, which was answered in kind. A warning ends nothing.
-            Err(_) if connected => self.outgoing.clear(),
+            // Only what decrypted gets this far: an alert other than close_notify, which the library echoes. None is
+            // sent to one that neither renegotiates nor resumes unless it is the end.
+            Err(_) if connected => {
+                while self.endpoint.poll_transmit().is_some() {}
+                self.stage = Stage::Over;
+                self.event = Some(DtlsEvent::Closed);
+            }
             Err(_) => {
                 self.collect();
                 self.fail(DtlsError::PeerMisbehaved, None);

@@ -128,13 +128,8 @@ impl Front {
             let number = |a, b, c| u32::from_be_bytes([0, a, b, c]) as usize;
             let Some((data, next)) = after.split_at_checked(number(f0, f1, f2)) else { break };
             rest = next;
-            repeated |= self.take_fragment(
-                kind,
-                u16::from_be_bytes([s0, s1]),
-                number(l0, l1, l2),
-                number(o0, o1, o2),
-                data,
-            );
+            repeated |=
+                self.take_fragment(kind, u16::from_be_bytes([s0, s1]), number(l0, l1, l2), number(o0, o1, o2), data);
         }
         repeated
     }

@@ -36,10 +36,8 @@ impl SigningKey for Handle {
         if hash != self.hash_algorithm() {
             return Err(CryptoError::SigningKeyHashMismatch { key_hash: self.hash_algorithm(), requested: hash });
         }
-        let signature = self
-            .0
-            .sign(&SystemRandom::new(), data)
-            .map_err(|_| CryptoError::OperationFailed(CryptoOperation::Sign))?;
+        let signature =
+            self.0.sign(&SystemRandom::new(), data).map_err(|_| CryptoError::OperationFailed(CryptoOperation::Sign))?;
         out.clear();
         out.extend_from_slice(signature.as_ref());
         Ok(())

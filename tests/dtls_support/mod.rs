@@ -67,7 +67,12 @@ pub(crate) fn faithful() -> Network<'static> {
 }
 
 impl<'a> Pair<'a> {
-    pub(crate) fn new(client: &DtlsIdentity, versions: DtlsVersions, server: &DtlsIdentity, network: Network<'a>) -> Self {
+    pub(crate) fn new(
+        client: &DtlsIdentity,
+        versions: DtlsVersions,
+        server: &DtlsIdentity,
+        network: Network<'a>,
+    ) -> Self {
         Self::expecting(client, versions, fingerprints_of(server), server, fingerprints_of(client), network)
     }
 
