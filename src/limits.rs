@@ -320,10 +320,10 @@ const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS < 1 << 15);
 /// certificate 1.5 kB, a chain of four 6 kB. Longer: the fragment is dropped and the handshake times out.
 pub const DTLS_HANDSHAKE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
-/// Handshake messages held ahead of the next one in order (a client's last plaintext flight is three). Further
-/// ahead: the fragment is dropped and comes again with the peer's retransmission. Together with the message length
-/// this bounds what a handshake may hold to 32 KiB.
-pub const DTLS_MESSAGES_AHEAD_MAX: usize = 4;
+/// Handshake messages held ahead of the next one in order (a server's longest plaintext flight is five, a client's
+/// three). Further ahead: the fragment is dropped and comes again with the peer's retransmission. Together with the
+/// message length this bounds what a handshake may hold to 64 KiB.
+pub const DTLS_MESSAGES_AHEAD_MAX: usize = 8;
 
 /// Separate runs of bytes received of one handshake message (64 pieces of a 1.4 kB hello are 22 bytes each, as
 /// many again arriving in the worst order). More: the fragment is dropped.
@@ -346,6 +346,10 @@ pub const DTLS_RETRANSMITS_MAX: usize = 7;
 /// Protected records held while a DTLS 1.2 client's last flight is incomplete (it is one: Finished). Full: dropped;
 /// they come again with the flight.
 pub const DTLS_RECORDS_HELD_MAX: usize = 4;
+
+/// Pieces of received datagrams that wait for the next poll (a server's 1.2 flight in one datagram is six). Full,
+/// because the caller does not poll: dropped.
+pub const DTLS_INBOX_MAX: usize = 32;
 
 /// Handshake records accepted on a connected DTLS 1.2 association (repeats of the client's last flight; the library
 /// keeps each one). More: dropped.

@@ -9,6 +9,7 @@
 //!   here;
 //! - it always asks for a cookie: one more round trip;
 //! - it chooses the client's first SRTP profile among those configured: so one is configured;
+//! - it takes a protected ChangeCipherSpec without decrypting it: none is let through;
 //! - it keeps every handshake record that arrives late, and answers seven of them: a bounded number is let through;
 //! - it decrypts the client's Finished without comparing its contents. What Finished would prove is proven by
 //!   CertificateVerify, which is demanded and signs every message before it, and by Finished decrypting at all.
@@ -216,6 +217,10 @@ impl Classic {
     /// A protected record.
     pub(super) fn protected(&mut self, record: &Record<'_>, expected: &[Fingerprint], now: Timestamp) {
         let Record::Protected12 { content_type, bytes } = *record else { return };
+        // Application data is read by nobody yet, and a ChangeCipherSpec would be believed without decrypting.
+        if !matches!(content_type, content::HANDSHAKE | content::ALERT) {
+            return;
+        }
         match self.stage {
             Stage::Flight => {
                 if let Some(handshake) = &mut self.handshake
@@ -254,7 +259,7 @@ impl Classic {
     fn feed(&mut self, messages: &[Message], protected: &[Vec<u8>], expected: &[Fingerprint], now: Timestamp) {
         let mut datagram = Vec::new();
         for message in messages {
-            message.write_record(&mut datagram, self.record_sequence);
+            write_plain(&mut datagram, content::HANDSHAKE, self.record_sequence, &message.encode());
             self.record_sequence = self.record_sequence.saturating_add(1);
         }
         if !messages.is_empty() && !protected.is_empty() {
@@ -283,8 +288,13 @@ impl Classic {
                     }
                 }
             }
-            // Only what decrypted gets this far: an alert, which was answered in kind. A warning ends nothing.
-            Err(_) if connected => self.outgoing.clear(),
+            // Only what decrypted gets this far: an alert other than close_notify, which the library echoes. None is
+            // sent to one that neither renegotiates nor resumes unless it is the end.
+            Err(_) if connected => {
+                while self.endpoint.poll_transmit().is_some() {}
+                self.stage = Stage::Over;
+                self.event = Some(DtlsEvent::Closed);
+            }
             Err(_) => {
                 self.collect();
                 self.fail(DtlsError::PeerMisbehaved, None);

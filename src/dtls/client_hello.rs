@@ -14,18 +14,17 @@ const DTLS_1_3: [u8; 2] = [0xfe, 0xfc];
 
 /// The facts of a ClientHello.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientHello {
+pub(super) struct ClientHello {
     /// `supported_versions` lists DTLS 1.3.
-    pub offers_dtls_1_3: bool,
+    pub(super) offers_dtls_1_3: bool,
     /// Where in the body the list of `use_srtp` profile numbers lies, two bytes each; `None` without the extension.
-    pub srtp_profiles: Option<Range<usize>>,
+    pub(super) srtp_profiles: Option<Range<usize>>,
 }
 
 impl ClientHello {
     /// Reads the body of a ClientHello (RFC 6347 §4.2.1), without the handshake header. `None` when lengths in it
     /// contradict each other.
-    #[must_use]
-    pub fn parse(body: &[u8]) -> Option<Self> {
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let mut reader = Reader { bytes: body, at: 0 };
         reader.take(2 + 32)?; // client_version, random
         reader.vector_8()?; // session_id
@@ -65,7 +64,7 @@ impl ClientHello {
     }
 
     /// The offered profile numbers in the client's order; `body` is what [`Self::parse`] read.
-    pub fn profile_ids<'a>(&self, body: &'a [u8]) -> impl Iterator<Item = u16> + Clone + use<'a> {
+    pub(super) fn profile_ids<'a>(&self, body: &'a [u8]) -> impl Iterator<Item = u16> + Clone + use<'a> {
         let list = self.srtp_profiles.clone().and_then(|range| body.get(range)).unwrap_or_default();
         list.chunks_exact(2).filter_map(|id| Some(u16::from_be_bytes(*id.first_chunk()?)))
     }

@@ -4,7 +4,7 @@
 //! 6347 §4.2.3). Here it becomes whole handshake messages in the peer's order, each once; the engines see nothing
 //! else in plaintext. What a message means is not looked at.
 
-use super::record::{Record, ReplayWindow, content, records, write_plain};
+use super::record::{RecentNumbers, Record, content, records};
 use crate::limits::{DTLS_FRAGMENT_RUNS_MAX, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX, DTLS_MESSAGES_AHEAD_MAX};
 
 /// ClientHello's handshake type.
@@ -21,18 +21,18 @@ const HEADER_BYTES: usize = 12;
 
 /// A whole handshake message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// `msg_type`
-    pub kind: u8,
+    pub(super) kind: u8,
     /// `message_seq`
-    pub sequence: u16,
+    pub(super) sequence: u16,
     /// What follows the header.
-    pub body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Message {
-    /// Appends the message as one unfragmented plaintext record.
-    pub(super) fn write_record(&self, out: &mut Vec<u8>, record_sequence: u64) {
+    /// The message with its header, in one piece.
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut fragment = Vec::with_capacity(self.body.len().saturating_add(HEADER_BYTES));
         let [_, length @ ..] = u32::try_from(self.body.len()).unwrap_or(0).to_be_bytes();
         fragment.push(self.kind);
@@ -41,7 +41,7 @@ impl Message {
         fragment.extend_from_slice(&[0, 0, 0]);
         fragment.extend_from_slice(&length);
         fragment.extend_from_slice(&self.body);
-        write_plain(out, content::HANDSHAKE, record_sequence, &fragment);
+        fragment
     }
 }
 
@@ -77,8 +77,8 @@ impl Partial {
 
 /// Reassembly of one peer's plaintext handshake messages, and what else it said in plaintext.
 #[derive(Debug, Default)]
-pub struct Front {
-    replay: ReplayWindow,
+pub(super) struct Front {
+    recent: RecentNumbers,
     next: u16,
     partial: Vec<Partial>,
     /// The code of the last fatal alert. Anyone can forge it, so it ends nothing; it explains a timeout.
@@ -93,7 +93,7 @@ impl Front {
         for record in records(datagram) {
             match record {
                 Record::Plain { content_type, sequence, fragment } => {
-                    if !self.replay.accept(sequence) {
+                    if !self.recent.accept(sequence) {
                         continue;
                     }
                     match content_type {

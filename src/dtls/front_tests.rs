@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::record::write_plain;
 use super::*;
 
 /// One fragment of `message`: bytes `offset..offset + len`, as a record numbered `number`.
@@ -48,7 +49,7 @@ fn messages_come_out_in_order_however_they_came_in() {
     let mut front = Front::default();
     for (number, message) in messages.iter().rev().enumerate() {
         let mut record = Vec::new();
-        message.write_record(&mut record, number as u64);
+        write_plain(&mut record, content::HANDSHAKE, number as u64, &message.encode());
         take(&mut front, &record);
     }
     assert_eq!(std::iter::from_fn(|| front.next_message()).collect::<Vec<_>>(), messages);

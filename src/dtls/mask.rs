@@ -48,9 +48,9 @@ fn reveal(id: u16) -> u16 {
     if ProtectionProfile::ALL.iter().any(|profile| profile.id() == true_id) { true_id } else { id }
 }
 
-/// A crypto provider that hashes transcripts as the client sent them.
-pub(super) fn unmasking_provider() -> CryptoProvider {
-    CryptoProvider { hash_provider: &UNMASKING, ..aws_lc_rs::default_provider() }
+/// `provider`, hashing transcripts as the client sent them.
+pub(super) fn unmasking(provider: CryptoProvider) -> CryptoProvider {
+    CryptoProvider { hash_provider: &UNMASKING, ..provider }
 }
 
 /// `aws-lc-rs` hashes over data whose ClientHellos are unmasked first.
@@ -109,6 +109,8 @@ impl HashContext for UnmaskingContext {
 #[cfg(test)]
 mod tests {
     use super::super::client_hello::tests::{hello_body, use_srtp};
+    use super::super::front::Front;
+    use super::super::record::{Record, content, write_plain};
     use super::*;
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -168,5 +170,69 @@ mod tests {
         for data in [&b""[..], b"\x01", b"\x01\xff\xff\xff", &not_a_hello, cut] {
             assert_eq!(hash(&UNMASKING, data), hash(plain, data));
         }
+    }
+
+    /// Moves what `from` has to send to `to`, masking ClientHellos on the way; the keys that `from` exported, if any.
+    fn exchange(
+        from: &mut dimpl::Dtls,
+        to: &mut dimpl::Dtls,
+        front: Option<&mut Front>,
+        hellos: &mut usize,
+    ) -> Option<(Vec<u8>, dimpl::SrtpProfile)> {
+        let (mut out, mut keys, mut datagrams) = ([0; 2_000], None, Vec::new());
+        loop {
+            match from.poll_output(&mut out) {
+                dimpl::Output::Packet(bytes) => datagrams.push(bytes.to_vec()),
+                dimpl::Output::KeyingMaterial(material, profile) => keys = Some((material.to_vec(), profile)),
+                dimpl::Output::Timeout(_) => break,
+                _ => {}
+            }
+        }
+        match front {
+            None => datagrams.iter().for_each(|datagram| to.handle_packet(datagram).unwrap()),
+            Some(front) => datagrams.iter().for_each(|datagram| {
+                let mut protected = Vec::new();
+                front.take(datagram, |record| protected.push(record));
+                while let Some(mut message) = front.next_message() {
+                    let hello = ClientHello::parse(&message.body).unwrap();
+                    hide_all_but(ProtectionProfile::AeadAes128Gcm, &mut message.body, &hello);
+                    let mut record = Vec::new();
+                    write_plain(&mut record, content::HANDSHAKE, *hellos as u64, &message.encode());
+                    *hellos += 1;
+                    to.handle_packet(&record).unwrap();
+                }
+                for record in protected {
+                    let Record::Protected13 { bytes } = record else { panic!("{record:?}") };
+                    to.handle_packet(bytes).unwrap();
+                }
+            }),
+        }
+        keys
+    }
+
+    #[test]
+    fn a_second_hello_after_a_retry_request_is_masked_as_well() {
+        let at = std::time::Instant::now();
+        let certificate = || dimpl::certificate::generate_self_signed_certificate().unwrap();
+        let config = |provider| {
+            // The cookie is what makes the server ask for a second hello here (RFC 8446 §4.1.4).
+            let builder = dimpl::Config::builder().use_server_cookie(true).with_crypto_provider(provider);
+            std::sync::Arc::new(builder.build().unwrap())
+        };
+        let mut client = dimpl::Dtls::new_13(config(aws_lc_rs::default_provider()), certificate(), at);
+        let mut server = dimpl::Dtls::new_13(config(unmasking(aws_lc_rs::default_provider())), certificate(), at);
+        client.set_active(true);
+        client.handle_timeout(at).unwrap();
+        server.handle_timeout(at).unwrap();
+        let (mut front, mut hellos) = (Front::default(), 0);
+        let (mut clients, mut servers) = (None, None);
+        for _ in 0..6 {
+            clients = clients.or(exchange(&mut client, &mut server, Some(&mut front), &mut hellos));
+            servers = servers.or(exchange(&mut server, &mut client, None, &mut hellos));
+        }
+        assert_eq!(hellos, 2);
+        let (material, profile) = servers.expect("the server's keys");
+        assert_eq!(profile, dimpl::SrtpProfile::AEAD_AES_128_GCM);
+        assert_eq!(clients, Some((material, profile)));
     }
 }

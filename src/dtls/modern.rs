@@ -1,14 +1,24 @@
 //! The engine around `dimpl`: DTLS 1.3 as server, 1.2 and 1.3 as client.
 //!
-//! As server it sees whole, masked ClientHellos (see [`super::front`] and [`super::mask`]) and protected records.
-//! As client it sees datagrams as they come, less what is no record and less plaintext alerts.
+//! It sees whole plaintext messages (see [`super::front`]), as server with a masked ClientHello (see
+//! [`super::mask`]), and protected records.
 //!
-//! What to know of `dimpl` 0.9: an `Err` ends the association; its clock is set by `handle_timeout` before each
-//! datagram; it must be polled dry after each call, which is this crate's own contract too; `KeyingMaterial` is not
-//! wiped on drop (ours is); handshake messages and buffers stay allocated while the association lives.
+//! What to know of `dimpl` 0.9, and what is done about it here:
+//! - an `Err` ends the association, so what comes in plaintext is sorted before: stray records stay in its queue and
+//!   can stop a handshake for good;
+//! - while a DTLS 1.3 flight has a gap, it acknowledges what it has at once and is due again at once: timers that are
+//!   due are served at intervals;
+//! - its clock is set by `handle_timeout` before each datagram, and it must be polled dry after each: what
+//!   one datagram of the peer has become is handed in piece by piece while polling;
+//! - as 1.2 client it takes a protected record that does not decrypt, in place of the server's Finished, for an attack
+//!   and gives up. So be it: the server role is the rule, and its 1.2 is the other engine's;
+//! - `KeyingMaterial` is not wiped on drop (ours is); handshake messages and buffers stay while it lives.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use dimpl::crypto::{CryptoProvider, aws_lc_rs};
 use dimpl::{Config, DtlsCertificate, Output, ProtocolVersion, SrtpProfile, UnexpectedMessageError};
 use rcgen::KeyPair;
 
@@ -18,11 +28,18 @@ use super::error::{DtlsError, IdentityError};
 use super::front::Message;
 use super::identity::DtlsIdentity;
 use super::keys::{ExportedKeys, ProtectionProfile};
-use super::record::{Record, content, records};
-use super::{clock, fingerprint, mask};
+use super::record::{Record, content, write_plain};
+use super::{clock, fingerprint, mask, signing};
 use crate::limits;
 use crate::session::description::Fingerprint;
 use crate::time::Timestamp;
+
+/// Timers are served no more often than this: a quarter of the first retransmission, when RFC 9147 §7.1 has an
+/// incomplete flight acknowledged.
+const TICK_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// ServerHelloDone's handshake type.
+const SERVER_HELLO_DONE: u8 = 14;
 
 /// What all associations of this engine share.
 pub(super) struct ModernConfig {
@@ -42,19 +59,28 @@ pub(super) fn config(certificate_der: &[u8], key: &KeyPair) -> Result<ModernConf
             .flight_retries(limits::DTLS_RETRANSMITS_MAX)
             .handshake_timeout(limits::DTLS_HANDSHAKE_MAX)
     };
-    let library = |error: dimpl::Error| IdentityError::Library(error.to_string());
+    let provider = CryptoProvider { key_provider: signing::provider(key)?, ..aws_lc_rs::default_provider() };
+    let build = |provider| {
+        let config = builder().with_crypto_provider(provider).build();
+        config.map(Arc::new).map_err(|error| IdentityError::Library(error.to_string()))
+    };
     Ok(ModernConfig {
-        certificate: DtlsCertificate { certificate: certificate_der.to_vec(), private_key: key.serialize_der() },
-        server: Arc::new(builder().with_crypto_provider(mask::unmasking_provider()).build().map_err(library)?),
-        client: Arc::new(builder().build().map_err(library)?),
+        // The key is the provider's affair.
+        certificate: DtlsCertificate { certificate: certificate_der.to_vec(), private_key: Vec::new() },
+        client: build(provider.clone())?,
+        server: build(mask::unmasking(provider))?,
     })
 }
 
 /// One association.
 pub(super) struct Modern {
     dtls: dimpl::Dtls,
+    /// Datagrams to hand in, each when `dimpl` has been polled dry.
+    inbox: VecDeque<Vec<u8>>,
     now: Timestamp,
     deadline: Option<Timestamp>,
+    /// The next time at which timers may be served.
+    next_tick: Timestamp,
     is_client: bool,
     verified: bool,
     /// `dimpl` says it is connected; the keys come next.
@@ -65,8 +91,8 @@ pub(super) struct Modern {
     /// Server: the ClientHello, to hand it in again when the client repeats it. Client: nothing.
     hello: Option<Message>,
     record_sequence: u64,
-    /// Client: a plaintext fatal alert, which explains a timeout.
-    pub(super) alert: Option<u8>,
+    /// Client of 1.2: the server's flight is whole, and its ChangeCipherSpec is awaited.
+    change_cipher_spec_due: bool,
 }
 
 impl Modern {
@@ -86,15 +112,17 @@ impl Modern {
         };
         dtls.set_active(true);
         let mut client = Self::new(dtls, true, now);
-        client.handle_timeout(now);
+        client.tick(now);
         client
     }
 
     fn new(dtls: dimpl::Dtls, is_client: bool, now: Timestamp) -> Self {
         Self {
             dtls,
+            inbox: VecDeque::new(),
             now,
             deadline: None,
+            next_tick: now,
             is_client,
             verified: false,
             connected: false,
@@ -102,7 +130,7 @@ impl Modern {
             failure: None,
             hello: None,
             record_sequence: 0,
-            alert: None,
+            change_cipher_spec_due: false,
         }
     }
 
@@ -121,71 +149,71 @@ impl Modern {
 
     /// Server: the client has sent its ClientHello again.
     pub(super) fn repeat(&mut self, now: Timestamp) {
-        let Some(hello) = &self.hello else { return };
-        let mut record = Vec::new();
-        hello.write_record(&mut record, self.record_sequence);
-        self.record_sequence = self.record_sequence.saturating_add(1);
-        self.feed(&record, now);
+        if let Some(hello) = self.hello.take() {
+            self.feed_message(&hello, now);
+            self.hello = Some(hello);
+        }
+    }
+
+    /// Client: the server's next plaintext message.
+    pub(super) fn server_message(&mut self, message: &Message, now: Timestamp) {
+        self.feed_message(message, now);
+        self.change_cipher_spec_due |= message.kind == SERVER_HELLO_DONE;
     }
 
     /// A protected record.
     pub(super) fn protected(&mut self, record: &Record<'_>, now: Timestamp) {
-        match record {
-            Record::Protected13 { bytes } => self.feed(bytes, now),
-            Record::Protected12 { bytes, .. } if self.is_client => self.feed(bytes, now),
+        match *record {
+            Record::Protected13 { bytes } => self.feed(bytes.to_vec(), now),
+            Record::Protected12 { content_type, bytes } if self.is_client => {
+                // Apart from what follows it, which then has to decrypt to be kept.
+                if content_type == content::HANDSHAKE && std::mem::take(&mut self.change_cipher_spec_due) {
+                    self.feed_plain(content::CHANGE_CIPHER_SPEC, &[1], now);
+                }
+                self.feed(bytes.to_vec(), now);
+            }
             Record::Protected12 { .. } | Record::Plain { .. } => {}
         }
     }
 
-    /// Client: a datagram while the handshake runs.
-    pub(super) fn datagram(&mut self, datagram: &[u8], now: Timestamp) {
-        let mut all_pass = true;
-        let mut len = 0_usize;
-        for record in records(datagram) {
-            match record {
-                Record::Plain { content_type: content::ALERT, fragment, .. } => {
-                    all_pass = false;
-                    if let &[2, code] = fragment {
-                        self.alert = Some(code);
-                    }
-                }
-                Record::Plain { fragment, .. } => len = len.saturating_add(fragment.len()),
-                Record::Protected12 { bytes, .. } | Record::Protected13 { bytes } => {
-                    len = len.saturating_add(bytes.len());
-                }
-            }
-        }
-        // Before the version is known `dimpl` takes nothing but the server's first message.
-        let first = matches!(
-            records(datagram).next(),
-            Some(Record::Plain { content_type: content::HANDSHAKE, fragment: [2 | 3, ..], .. })
-        );
-        if all_pass && len > 0 && (first || self.dtls.protocol_version().is_some()) {
-            self.feed(datagram, now);
+    fn feed_message(&mut self, message: &Message, now: Timestamp) {
+        self.feed_plain(content::HANDSHAKE, &message.encode(), now);
+    }
+
+    fn feed_plain(&mut self, content_type: u8, fragment: &[u8], now: Timestamp) {
+        let mut record = Vec::new();
+        write_plain(&mut record, content_type, self.record_sequence, fragment);
+        self.record_sequence = self.record_sequence.saturating_add(1);
+        self.feed(record, now);
+    }
+
+    fn feed(&mut self, datagram: Vec<u8>, now: Timestamp) {
+        self.now = self.now.max(now);
+        if self.inbox.len() < limits::DTLS_INBOX_MAX {
+            self.inbox.push_back(datagram);
         }
     }
 
-    fn feed(&mut self, datagram: &[u8], now: Timestamp) {
-        self.handle_timeout(now);
-        if self.failure.is_none() {
-            let result = self.dtls.handle_packet(datagram);
-            self.note(result);
-        }
-    }
-
-    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
-        // `dimpl` wants time that never goes back.
+    /// Tells `dimpl` the time, which it wants never to go back.
+    fn tick(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         let result = self.dtls.handle_timeout(clock::instant(self.now));
         self.note(result);
     }
 
+    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+        if self.next_deadline().is_some_and(|at| at <= now) {
+            self.next_tick = now + TICK_INTERVAL_MIN;
+            self.tick(now);
+        }
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadline
+        self.deadline.map(|at| at.max(self.next_tick))
     }
 
     pub(super) fn close(&mut self, now: Timestamp) {
-        self.handle_timeout(now);
+        self.tick(now);
         let result = self.dtls.close();
         self.note(result);
     }
@@ -227,7 +255,15 @@ impl Modern {
                         debug_assert!(false, "poll takes a buffer of at least DTLS_DATAGRAM_OUT_BYTES_MAX");
                     }
                 }
+                Output::Timeout(_) if !self.inbox.is_empty() => {
+                    self.tick(self.now);
+                    if let (Some(datagram), None) = (self.inbox.pop_front(), self.failure) {
+                        let result = self.dtls.handle_packet(&datagram);
+                        self.note(result);
+                    }
+                }
                 Output::Timeout(at) => {
+                    self.inbox = VecDeque::new();
                     self.deadline = clock::deadline(at, self.now);
                     return if std::mem::take(&mut self.connected) {
                         // Connected, and no keying material followed: use_srtp was not agreed.

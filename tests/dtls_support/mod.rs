@@ -168,7 +168,16 @@ impl<'a> Pair<'a> {
         let mut steps = 0;
         while self.step(until) {
             steps += 1;
-            assert!(steps < 100_000, "the pair spins at {:?}", self.now);
+            assert!(
+                steps < 20_000,
+                "the pair spins at {:?}: client {:?} due {:?}, server {:?} due {:?}, {} datagrams flying",
+                self.now,
+                self.client,
+                self.client.next_deadline(),
+                self.server,
+                self.server.next_deadline(),
+                self.flying.len()
+            );
         }
     }
 
