@@ -1,5 +1,5 @@
-//! A worker without media and a negotiator without SDP, so that the program around them runs end to end before the
-//! real ones are joined in [`super::workers`]. To be removed by that join.
+//! A worker without media, so that the program around it runs end to end before the real one is joined in
+//! [`super::workers`]. To be removed by that join.
 
 use std::collections::HashSet;
 use std::io;
@@ -7,8 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::workers::{StartedWorker, WorkerConfig};
-use crate::session::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
-use crate::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
+use crate::net::IoKind;
 use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, WorkerHandle};
 use crate::worker::report::WorkerReport;
 
@@ -22,6 +21,7 @@ pub(super) fn start(config: WorkerConfig, notices: flume::Sender<Notice>) -> io:
             worker: config.index.0,
             core: config.core,
             media_port: config.sockets.port(),
+            io: if config.io == IoKind::Mmsg { "mmsg" } else { "uring" },
             ..Default::default()
         };
         while let Ok(message) = control.recv() {
@@ -54,32 +54,4 @@ pub(super) fn start(config: WorkerConfig, notices: flume::Sender<Notice>) -> io:
         }
     })?;
     Ok(StartedWorker { handle, thread })
-}
-
-/// Answers anything that looks like SDP with an answer that has no media.
-pub(super) struct NoMedia;
-
-impl Negotiator for NoMedia {
-    fn answer(&self, offer: &str, direction: Direction, local: &LocalParameters) -> Result<Answer, Refused> {
-        if !offer.starts_with("v=0") {
-            return Err(Refused { status: 400, message: "not SDP".to_owned() });
-        }
-        let description = Description {
-            direction,
-            remote_ice: IceCredentials { ufrag: "none".to_owned(), password: String::new() },
-            remote_fingerprints: vec![Fingerprint { hash: FingerprintHash::Sha256, value: vec![0; 32] }],
-            dtls_role: DtlsRole::Server,
-            media: Vec::new(),
-            cname: local.cname.clone(),
-        };
-        Ok(Answer { description, sdp: format!("v=0\r\na=ice-ufrag:{}\r\n", local.ice.ufrag) })
-    }
-
-    fn fragment(&self, _: &str) -> Result<Fragment, Refused> {
-        Ok(Fragment { ice: None })
-    }
-
-    fn restart(&self, _: &Description, local: &LocalParameters) -> String {
-        format!("a=ice-ufrag:{}\r\n", local.ice.ufrag)
-    }
 }

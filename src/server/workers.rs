@@ -7,7 +7,7 @@ use super::ServerError;
 use super::stand_in;
 use crate::config::Config;
 use crate::net::{IoKind, MediaSockets};
-use crate::signal::negotiator::Negotiator;
+use crate::signal::negotiator::{Negotiator, SdpNegotiator};
 use crate::worker::mailbox::{Notice, WorkerHandle, WorkerIndex};
 
 /// A worker's thread and the way to talk to it.
@@ -71,7 +71,7 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
     Ok(Started {
         workers,
         fingerprint_sha256: [0; 32],
-        negotiator: Box::new(stand_in::NoMedia),
+        negotiator: Box::new(SdpNegotiator),
         io,
         io_reason: io_reason.to_owned(),
     })

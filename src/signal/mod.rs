@@ -17,6 +17,7 @@ mod random;
 mod resource;
 mod router;
 pub mod runtime;
+pub mod sdp;
 pub mod tls;
 
 use std::fmt;

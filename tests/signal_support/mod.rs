@@ -251,13 +251,13 @@ struct Words;
 
 impl Negotiator for Words {
     fn answer(&self, offer: &str, direction: Direction, local: &LocalParameters) -> Result<Answer, Refused> {
-        let refuse = |status, message: &str| Err(Refused { status, message: message.to_owned() });
+        let refuse = |status, code, message: &str| Err(Refused { status, code, message: message.to_owned() });
         match offer {
-            "no codec" => return refuse(406, "offer one of H264, VP8, VP9, AV1 or opus"),
-            "no bundle" => return refuse(422, "offer BUNDLE"),
+            "no codec" => return refuse(406, "no_common_codec", "offer one of H264, VP8, VP9, AV1 or opus"),
+            "no bundle" => return refuse(422, "sdp_not_servable", "offer BUNDLE"),
             "panic" => panic!("a test asked for this panic"),
             "ok" => {}
-            _ => return refuse(400, "not SDP"),
+            _ => return refuse(400, "bad_sdp", "not SDP"),
         }
         let description = Description {
             direction,
@@ -276,7 +276,7 @@ impl Negotiator for Words {
                 Ok(Fragment { ice: Some(IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() }) })
             }
             None if body == "candidate" => Ok(Fragment { ice: None }),
-            None => Err(Refused { status: 400, message: "not a fragment".to_owned() }),
+            None => Err(Refused { status: 400, code: "bad_sdp", message: "not a fragment".to_owned() }),
         }
     }
 

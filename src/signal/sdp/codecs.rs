@@ -1,0 +1,300 @@
+//! Which of a section's payload types become codecs of the session, in which order, and with which parameters.
+//!
+//! Left out, and why: RED, ULPFEC and FlexFEC (loss is repaired by RTX, which costs bandwidth only where there is
+//! loss), comfort noise and DTMF (a broadcast has neither), G.711 and G.722 (every WebRTC peer has Opus, RFC 7874
+//! §3), H.264 packetisation mode 2 (interleaved; no browser has it), H.265 in more than one RTP stream.
+
+use std::collections::BTreeMap;
+
+use super::offer::Section;
+use super::refused::{Malformed, SdpRefused};
+use crate::session::codec_match::H264Profile;
+use crate::session::description::{CodecFormat, Direction, MediaKind, NegotiatedCodec};
+use crate::wire::codec::Codec;
+
+/// A codec of the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) codec: NegotiatedCodec,
+    /// The value of its `a=fmtp`, without the payload type; may be empty.
+    pub(super) parameters: String,
+}
+
+impl Answered {
+    /// The encoding name, clock rate and channels of `a=rtpmap`.
+    pub(super) const fn rtpmap(&self) -> &'static str {
+        match self.codec.codec {
+            Codec::H264 => "H264/90000",
+            Codec::H265 => "H265/90000",
+            Codec::Vp8 => "VP8/90000",
+            Codec::Vp9 => "VP9/90000",
+            Codec::Av1 => "AV1/90000",
+            Codec::Opus => "opus/48000/2",
+        }
+    }
+}
+
+/// What an offer says of one payload type.
+#[derive(Debug, Default)]
+struct Offered<'a> {
+    rtpmap: Option<&'a str>,
+    fmtp: Option<&'a str>,
+    feedback: Feedback,
+}
+
+/// The kinds of RTCP feedback that are answered (RFC 4585 §4.2, RFC 5104 §7).
+#[derive(Clone, Copy, Debug, Default)]
+struct Feedback {
+    nack: bool,
+    pli: bool,
+    fir: bool,
+    transport_cc: bool,
+}
+
+impl Feedback {
+    fn add(&mut self, value: &str) {
+        let mut words = value.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("nack"), None) => self.nack = true,
+            (Some("nack"), Some("pli")) => self.pli = true,
+            (Some("ccm"), Some("fir")) => self.fir = true,
+            (Some("transport-cc"), None) => self.transport_cc = true,
+            // goog-remb is not needed beside transport-wide feedback, and rrtr, sli and others are not served.
+            _ => {}
+        }
+    }
+
+    const fn with(self, other: Self) -> Self {
+        Self {
+            nack: self.nack || other.nack,
+            pli: self.pli || other.pli,
+            fir: self.fir || other.fir,
+            transport_cc: self.transport_cc || other.transport_cc,
+        }
+    }
+}
+
+/// The codecs both ends can handle, best first: all of them towards a viewer, one from a publisher. Empty: none.
+pub(super) fn common(section: &Section, kind: MediaKind, direction: Direction) -> Result<Vec<Answered>, SdpRefused> {
+    let (formats, feedback_of_all) = collect(section)?;
+    let offered: Vec<u8> = section.formats.iter().map(|format| payload_type(format)).collect::<Result<_, _>>()?;
+    let retransmissions = retransmissions(&offered, &formats);
+    let mut answered: Vec<Answered> = Vec::new();
+    for payload_type in offered {
+        let Some(offered) = formats.get(&payload_type) else { continue };
+        if !usable(payload_type) || answered.iter().any(|other| other.codec.payload_type == payload_type) {
+            continue;
+        }
+        let parameters = Parameters(offered.fmtp.unwrap_or_default());
+        let Some((codec, format)) = offered.rtpmap.and_then(|rtpmap| recognise(rtpmap, kind, parameters)) else {
+            continue;
+        };
+        let feedback = offered.feedback.with(feedback_of_all);
+        let video = kind == MediaKind::Video;
+        answered.push(Answered {
+            codec: NegotiatedCodec {
+                codec,
+                format,
+                payload_type,
+                // RFC 4588 §5: retransmissions are asked for by NACK, so that one is of no use without the other.
+                rtx_payload_type: retransmissions.get(&payload_type).copied().filter(|_| feedback.nack),
+                clock_rate_hz: if video { 90_000 } else { 48_000 },
+                nack: feedback.nack,
+                pli: feedback.pli && video,
+                fir: feedback.fir && video,
+                transport_cc: feedback.transport_cc && direction == Direction::Publish,
+            },
+            parameters: answered_parameters(codec, parameters),
+        });
+    }
+    // Stable: between equals the offer's order decides.
+    answered.sort_by_key(|answered| preference(answered.codec.codec, answered.codec.format));
+    // Towards a viewer one Opus is as good as two, and from a publisher exactly one codec is wanted.
+    if direction == Direction::Publish || kind == MediaKind::Audio {
+        answered.truncate(1);
+    }
+    Ok(answered)
+}
+
+/// The place of a codec: H.264 first, because every browser and encoder has it in hardware and nothing is ever
+/// transcoded here; then by how many viewers can decode it.
+fn preference(codec: Codec, format: CodecFormat) -> (u8, u8, H264Profile) {
+    let any = H264Profile::ConstrainedBaseline;
+    match (codec, format) {
+        // Mode 1 before mode 0 (a frame need not be sliced to packet size); Constrained Baseline before the others.
+        (Codec::H264, CodecFormat::H264 { profile_level_id, packetization_mode }) => {
+            (0, 1u8.saturating_sub(packetization_mode), H264Profile::of(profile_level_id))
+        }
+        (Codec::Vp8, _) => (1, 0, any),
+        (Codec::Vp9, CodecFormat::Vp9 { profile: 0 }) => (2, 0, any),
+        (Codec::Av1, CodecFormat::Av1 { profile }) => (3, profile, any),
+        (Codec::H265, CodecFormat::H265 { profile }) => (4, profile, any),
+        // More than 8 bits or 4:2:0: few viewers decode it.
+        (Codec::Vp9, CodecFormat::Vp9 { profile }) => (5, profile, any),
+        _ => (6, 0, any),
+    }
+}
+
+type Formats<'a> = BTreeMap<u8, Offered<'a>>;
+
+/// One walk over the section's lines. The second value is `a=rtcp-fb:*`.
+fn collect(section: &Section) -> Result<(Formats<'_>, Feedback), SdpRefused> {
+    let mut formats = Formats::new();
+    let mut feedback_of_all = Feedback::default();
+    for (key, value) in section.attributes.lines() {
+        if !matches!(key, "rtpmap" | "fmtp" | "rtcp-fb") {
+            continue;
+        }
+        let (number, value) = value.split_once(' ').ok_or(Malformed::PayloadType)?;
+        if key == "rtcp-fb" && number == "*" {
+            feedback_of_all.add(value);
+            continue;
+        }
+        let offered = formats.entry(payload_type(number)?).or_default();
+        match key {
+            "rtpmap" => _ = offered.rtpmap.get_or_insert(value),
+            "fmtp" => _ = offered.fmtp.get_or_insert(value),
+            _ => offered.feedback.add(value),
+        }
+    }
+    Ok((formats, feedback_of_all))
+}
+
+/// Payload type → payload type of its retransmissions (RFC 4588 §8.1, `apt`); the first of several.
+fn retransmissions(offered: &[u8], formats: &Formats<'_>) -> BTreeMap<u8, u8> {
+    let mut found = BTreeMap::new();
+    for &payload_type in offered.iter().filter(|payload_type| usable(**payload_type)) {
+        let Some(format) = formats.get(&payload_type) else { continue };
+        let name = format.rtpmap.and_then(|rtpmap| rtpmap.split('/').next());
+        let apt = Parameters(format.fmtp.unwrap_or_default()).number("apt");
+        if let (Some("rtx"), Some(apt)) = (name, apt) {
+            found.entry(apt).or_insert(payload_type);
+        }
+    }
+    found
+}
+
+fn payload_type(text: &str) -> Result<u8, SdpRefused> {
+    let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    number.filter(|number| *number <= 127).ok_or(Malformed::PayloadType.into())
+}
+
+/// RFC 5761 §4: with RTP and RTCP on one port, 64 to 95 with the marker bit look like RTCP.
+const fn usable(payload_type: u8) -> bool {
+    !matches!(payload_type, 64..=95)
+}
+
+/// The codec of an `a=rtpmap`, where it is relayed and its parameters allow it.
+fn recognise(rtpmap: &str, kind: MediaKind, parameters: Parameters<'_>) -> Option<(Codec, CodecFormat)> {
+    let name = rtpmap.to_ascii_uppercase();
+    match (kind, name.as_str()) {
+        // RFC 7587 §7: always 48000 and always 2, whatever is encoded.
+        (MediaKind::Audio, "OPUS/48000/2") => Some((Codec::Opus, CodecFormat::Plain)),
+        (MediaKind::Video, "H264/90000") => {
+            let packetization_mode = parameters.number("packetization-mode").unwrap_or(0);
+            // RFC 6184 §8.1: without the parameter, Baseline at level 1.
+            let profile_level_id = match parameters.get("profile-level-id") {
+                Some(text) if text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                    u32::from_str_radix(text, 16).ok()?
+                }
+                Some(_) => return None,
+                None => 0x42_000a,
+            };
+            (packetization_mode <= 1)
+                .then_some((Codec::H264, CodecFormat::H264 { profile_level_id, packetization_mode }))
+        }
+        (MediaKind::Video, "VP8/90000") => Some((Codec::Vp8, CodecFormat::Plain)),
+        (MediaKind::Video, "VP9/90000") => {
+            let profile = parameters.number("profile-id").unwrap_or(0);
+            (profile <= 3).then_some((Codec::Vp9, CodecFormat::Vp9 { profile }))
+        }
+        (MediaKind::Video, "AV1/90000") => {
+            let profile = parameters.number("profile").unwrap_or(0);
+            (profile <= 2).then_some((Codec::Av1, CodecFormat::Av1 { profile }))
+        }
+        (MediaKind::Video, "H265/90000") => {
+            // RFC 7798 §7.1: tx-mode other than SRST spreads a stream over several.
+            let single = parameters.get("tx-mode").is_none_or(|mode| mode == "SRST");
+            let profile = parameters.number("profile-id").unwrap_or(1);
+            (single && profile <= 31).then_some((Codec::H265, CodecFormat::H265 { profile }))
+        }
+        _ => None,
+    }
+}
+
+/// The parameters of the answer: those that both ends must agree on, as they were offered.
+///
+/// - **H.264** (RFC 6184 §8.2.2): profile and packetisation mode must be repeated unchanged. The level is the
+///   offered one too: it is what the publisher wants to send, and towards a viewer it is what it takes.
+/// - **Opus** (RFC 7587 §7.1): `stereo` says what the side that *writes* it wants to receive, and a sender must not
+///   send stereo to one that does not say it; `sprop-stereo` says what the writer may send. So a publisher that
+///   mentions either (Firefox always, OBS, a browser whose page asks) is answered with both: without `stereo=1` in
+///   the answer Chromium encodes mono. One that mentions neither is left at mono, which takes half
+///   the bits towards each viewer. A viewer that wants stereo is answered with both as well.
+/// - Everything else says what its writer can receive, which a relay cannot know.
+fn answered_parameters(codec: Codec, offered: Parameters<'_>) -> String {
+    let repeated: &[&str] = match codec {
+        Codec::H264 => &["level-asymmetry-allowed", "packetization-mode", "profile-level-id"],
+        Codec::H265 => &["level-id", "profile-id", "profile-space", "tier-flag", "tx-mode"],
+        Codec::Vp9 => &["profile-id"],
+        Codec::Av1 => &["level-idx", "profile", "tier"],
+        Codec::Vp8 => &[],
+        Codec::Opus => {
+            let stereo = offered.get("stereo") == Some("1") || offered.get("sprop-stereo") == Some("1");
+            let fec = offered.get("useinbandfec") == Some("1");
+            return match (stereo, fec) {
+                (true, true) => "stereo=1;sprop-stereo=1;useinbandfec=1",
+                (true, false) => "stereo=1;sprop-stereo=1",
+                (false, true) => "useinbandfec=1",
+                (false, false) => "",
+            }
+            .to_owned();
+        }
+    };
+    let mut answer = String::new();
+    for &name in repeated {
+        // Only short plain values are repeated: nothing of the peer's goes into the answer unread.
+        let plain = |value: &&str| value.len() <= 8 && value.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if let Some(value) = offered.get(name).filter(plain) {
+            if !answer.is_empty() {
+                answer.push(';');
+            }
+            answer.push_str(name);
+            answer.push('=');
+            answer.push_str(value);
+        }
+    }
+    answer
+}
+
+/// The value of an `a=fmtp` without its payload type: `name=value` pairs with semicolons between them.
+#[derive(Clone, Copy)]
+struct Parameters<'a>(&'a str);
+
+impl<'a> Parameters<'a> {
+    /// The first value of `name`; names are compared without case (RFC 4855 §3).
+    fn get(self, name: &str) -> Option<&'a str> {
+        self.0.split(';').find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    fn number(self, name: &str) -> Option<u8> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+/// RFC 9143 §9.1.1: in one BUNDLE group a payload type means one codec of one section.
+pub(super) fn check_unique<'a>(codecs: impl Iterator<Item = &'a NegotiatedCodec>) -> Result<(), SdpRefused> {
+    let mut seen = [false; 128];
+    for codec in codecs {
+        for payload_type in [Some(codec.payload_type), codec.rtx_payload_type].into_iter().flatten() {
+            match seen.get_mut(usize::from(payload_type)) {
+                Some(seen) if !*seen => *seen = true,
+                _ => return Err(Malformed::PayloadTypeTwice.into()),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! RTP header extensions, URI by URI: what becomes of each on its way from publisher to viewer, and why.
+//!
+//! | Treatment | Means |
+//! |---|---|
+//! | terminate | agreed on this leg, read here, not passed on |
+//! | rewrite | agreed on this leg, written here for each viewer |
+//! | forward | agreed on both legs, the value passed on unchanged (none yet) |
+//! | refuse | left out of the answer, so that the peer neither sends nor expects it |
+//!
+//! A URI that is not in the table is refused.
+
+use super::offer::Section;
+use super::refused::{Malformed, SdpRefused};
+use crate::limits;
+use crate::session::description::{Direction, ExtensionIds};
+
+/// What becomes of an extension on one leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// Read here, not passed on.
+    Terminate,
+    /// Written here for each viewer.
+    Rewrite,
+    /// Passed on unchanged.
+    Forward,
+    /// Not agreed.
+    Refuse,
+}
+
+/// One row of [`TABLE`].
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The URI of `a=extmap`.
+    pub uri: &'static str,
+    /// Publisher to node.
+    pub uplink: Treatment,
+    /// Node to viewer.
+    pub downlink: Treatment,
+    /// The reason.
+    pub why: &'static str,
+}
+
+/// RFC 9143 §15.2: names the media section of a packet.
+pub const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+/// RFC 8852 §3.1: names the encoding of a packet.
+pub const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+/// RFC 8852 §3.2: names the encoding that a retransmission repairs.
+pub const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+/// draft-holmer-rmcat-transport-wide-cc-extensions-01: a sequence number over the whole transport.
+pub const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// Every extension that browsers and encoders offer, and its treatment.
+pub const TABLE: &[Rule] = {
+    use Treatment::{Refuse, Rewrite, Terminate};
+    const fn rule(uri: &'static str, uplink: Treatment, downlink: Treatment, why: &'static str) -> Rule {
+        Rule { uri, uplink, downlink, why }
+    }
+    &[
+        rule(MID, Terminate, Rewrite, "finds the track without declared SSRCs; viewers have mids of their own"),
+        rule(RID, Terminate, Refuse, "finds the encoding; a viewer gets one encoding at a time"),
+        rule(REPAIRED_RID, Terminate, Refuse, "finds the encoding a retransmission belongs to"),
+        rule(
+            TRANSPORT_CC,
+            Terminate,
+            Refuse,
+            "lets a publisher send at full quality; towards viewers nothing uses the feedback yet",
+        ),
+        rule(
+            "urn:3gpp:video-orientation",
+            Refuse,
+            Refuse,
+            "refused, so that phones rotate before encoding and every viewer sees the picture upright",
+        ),
+        rule(
+            "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
+            Refuse,
+            Refuse,
+            "transport-wide feedback takes its place; as a value of another clock it means nothing downstream",
+        ),
+        rule(
+            "urn:ietf:params:rtp-hdrext:toffset",
+            Refuse,
+            Refuse,
+            "tells when a packet left the publisher, which is not when it leaves here",
+        ),
+        rule("urn:ietf:params:rtp-hdrext:ssrc-audio-level", Refuse, Refuse, "nothing here chooses by loudness"),
+        rule("urn:ietf:params:rtp-hdrext:csrc-audio-level", Refuse, Refuse, "nothing here mixes"),
+        rule(
+            "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+            Refuse,
+            Refuse,
+            "the viewer's own jitter buffer decides its delay",
+        ),
+        rule(
+            "http://www.webrtc.org/experiments/rtp-hdrext/video-content-type",
+            Refuse,
+            Refuse,
+            "a hint for statistics, not worth its bytes to each viewer",
+        ),
+        rule(
+            "http://www.webrtc.org/experiments/rtp-hdrext/video-timing",
+            Refuse,
+            Refuse,
+            "13 bytes of the publisher's clocks, of use to its developers only",
+        ),
+        rule(
+            "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
+            Refuse,
+            Refuse,
+            "up to 28 bytes; the bitstream carries the same (VUI, sequence header)",
+        ),
+        rule(
+            "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00",
+            Refuse,
+            Refuse,
+            "describes simulcast layers, of which one is taken",
+        ),
+        rule(
+            "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
+            Refuse,
+            Refuse,
+            "needed to drop layers, which is not done",
+        ),
+        rule(
+            "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+            Refuse,
+            Refuse,
+            "sender reports carry the publisher's clock to the viewers",
+        ),
+    ]
+};
+
+/// The `a=extmap` lines of an answer, and their ids.
+#[derive(Debug, Default)]
+pub(super) struct Agreed {
+    pub(super) ids: ExtensionIds,
+    /// Values of `a=extmap`, in the offer's order.
+    pub(super) lines: Vec<(&'static str, String)>,
+}
+
+impl Agreed {
+    /// Takes transport-wide feedback out again, where no codec agreed to it.
+    pub(super) fn without_transport_cc(mut self) -> Self {
+        self.ids.transport_cc = None;
+        self.lines.retain(|(uri, _)| *uri != TRANSPORT_CC);
+        self
+    }
+}
+
+/// What of a section's extensions is agreed. `mixed`: `extmap-allow-mixed` was offered for it (RFC 8285 §6).
+pub(super) fn agree(section: &Section, direction: Direction, mixed: bool) -> Result<Agreed, SdpRefused> {
+    let mut agreed = Agreed::default();
+    for (count, line) in section.attributes.values("extmap").enumerate() {
+        if count >= limits::SDP_EXTENSIONS_PER_SECTION_MAX {
+            return Err(SdpRefused::too_many(
+                "header extensions in one section",
+                limits::SDP_EXTENSIONS_PER_SECTION_MAX,
+            ));
+        }
+        let Offered { id, way, uri } = Offered::parse(line)?;
+        let Some(rule) = TABLE.iter().find(|rule| rule.uri == uri) else { continue };
+        let treatment = match direction {
+            Direction::Publish => rule.uplink,
+            Direction::Play => rule.downlink,
+        };
+        // RFC 8285 §7: an offered direction is answered with its reverse.
+        let (usable, answered_way) = match (way, direction) {
+            (None, _) => (true, ""),
+            (Some("sendrecv"), _) => (true, "/sendrecv"),
+            (Some("sendonly"), Direction::Publish) => (true, "/recvonly"),
+            (Some("recvonly"), Direction::Play) => (true, "/sendonly"),
+            _ => (false, ""),
+        };
+        // RFC 8285 §4.2: an element with a one-byte head has an id of 1 to 14. Longer ids need the two-byte form,
+        // which may stand beside the other only where that was agreed.
+        let Some(id) = u8::try_from(id).ok().filter(|id| (1..=14).contains(id) || (mixed && *id != 0)) else {
+            continue;
+        };
+        let mid_bytes = section.mid.as_ref().map_or(0, String::len);
+        if treatment == Treatment::Refuse || !usable || (direction == Direction::Play && !fits_downlink(id, mid_bytes))
+        {
+            continue;
+        }
+        let slot = match rule.uri {
+            MID => &mut agreed.ids.mid,
+            RID => &mut agreed.ids.rid,
+            REPAIRED_RID => &mut agreed.ids.repaired_rid,
+            TRANSPORT_CC => &mut agreed.ids.transport_cc,
+            _ => continue,
+        };
+        // The first of two lines for one URI wins.
+        if slot.is_none() {
+            *slot = Some(id);
+            agreed.lines.push((rule.uri, format!("{id}{answered_way} {}", rule.uri)));
+        }
+    }
+    Ok(agreed)
+}
+
+/// Whether the one downlink extension, a mid of `mid_bytes`, stays inside its budget. RFC 8285 §4.1 to §4.3: 4 bytes
+/// of head, 1 or 2 per element, padded to 4.
+fn fits_downlink(id: u8, mid_bytes: usize) -> bool {
+    let element_head = if id <= 14 { 1usize } else { 2 };
+    let element = element_head.saturating_add(mid_bytes).next_multiple_of(4);
+    element.saturating_add(4) <= limits::DOWNLINK_EXTENSION_BYTES_MAX
+}
+
+/// RFC 9143 §12: in one BUNDLE group an id means one extension.
+pub(super) fn check_unique<'a>(sections: impl Iterator<Item = &'a ExtensionIds>) -> Result<(), SdpRefused> {
+    let mut seen: Vec<(u8, &str)> = Vec::new();
+    for ids in sections {
+        let named =
+            [(ids.mid, MID), (ids.rid, RID), (ids.repaired_rid, REPAIRED_RID), (ids.transport_cc, TRANSPORT_CC)];
+        for (id, uri) in named {
+            let Some(id) = id else { continue };
+            if seen.iter().any(|&(other_id, other_uri)| other_id == id && other_uri != uri) {
+                return Err(Malformed::ExtensionTwice.into());
+            }
+            seen.push((id, uri));
+        }
+    }
+    Ok(())
+}
+
+/// `a=extmap:<id>[/<direction>] <URI> [<attributes>]`
+struct Offered<'a> {
+    id: u16,
+    way: Option<&'a str>,
+    uri: &'a str,
+}
+
+impl<'a> Offered<'a> {
+    fn parse(line: &'a str) -> Result<Self, SdpRefused> {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(mapping), Some(uri)) = (words.next(), words.next()) else {
+            return Err(Malformed::ExtensionMap.into());
+        };
+        let (id, way) = match mapping.split_once('/') {
+            Some((id, way)) => (id, Some(way)),
+            None => (mapping, None),
+        };
+        let id = id.parse().map_err(|_| Malformed::ExtensionMap)?;
+        Ok(Self { id, way, uri })
+    }
+}

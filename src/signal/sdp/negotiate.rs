@@ -1,0 +1,229 @@
+//! Which sections of an offer are accepted, and what they add up to.
+
+use super::LocalParameters;
+use super::codecs::{self, Answered};
+use super::extensions::{self, Agreed};
+use super::offer::{Offer, Section};
+use super::refused::{Malformed, SdpRefused, Unsupported};
+use super::transport;
+use super::write::token;
+use crate::limits;
+use crate::session::description::{Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
+
+/// One accepted section: what the answer says of it beyond its [`NegotiatedMedia`].
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// Its place among the offer's sections.
+    pub(super) index: usize,
+    pub(super) codecs: Vec<Answered>,
+    pub(super) extensions: Agreed,
+}
+
+/// The result of a negotiation.
+#[derive(Debug)]
+pub(super) struct Agreement {
+    pub(super) description: Description,
+    /// One for each of the description's media, in the same order.
+    pub(super) accepted: Vec<Accepted>,
+    /// The mids of the answer's BUNDLE group, the one with the transport first (RFC 9143 §7.3.1).
+    pub(super) bundle: Vec<String>,
+}
+
+/// Decides what of an offer is accepted.
+pub(super) fn negotiate(
+    offer: &Offer,
+    direction: Direction,
+    local: &LocalParameters<'_>,
+    fresh_ssrc: &mut dyn FnMut() -> u32,
+) -> Result<Agreement, SdpRefused> {
+    let chosen = choose(offer, direction)?;
+    let group = bundle(offer, &chosen)?;
+    let in_group = |accepted: bool| -> Vec<&Section> {
+        group
+            .iter()
+            .filter_map(|mid| offer.sections.iter().enumerate().find(|(_, section)| section.mid.as_ref() == Some(mid)))
+            .filter(|(index, _)| chosen.iter().any(|(other, _)| other == index) == accepted)
+            .map(|(_, section)| section)
+            .collect()
+    };
+    let mut accepted_sections = in_group(true);
+    // RFC 9143 §7.3.1: the transport is that of the first accepted section with a port.
+    accepted_sections.sort_by_key(|section| section.port_is_zero);
+    let transport = transport::transport(offer, &accepted_sections, &in_group(false))?;
+
+    let mut media: Vec<NegotiatedMedia> = Vec::with_capacity(chosen.len());
+    let mut accepted = Vec::with_capacity(chosen.len());
+    for (index, mut codecs) in chosen {
+        let Some((section, kind, mid)) =
+            offer.sections.get(index).and_then(|section| Some((section, section.kind?, section.mid.clone()?)))
+        else {
+            continue;
+        };
+        let mixed = section.attributes.has("extmap-allow-mixed") || offer.attributes.has("extmap-allow-mixed");
+        let mut extensions = extensions::agree(section, direction, mixed)?;
+        // Transport-wide feedback needs both: the numbers in the packets and the reports of them.
+        if extensions.ids.transport_cc.is_none() {
+            codecs.iter_mut().for_each(|answered| answered.codec.transport_cc = false);
+        }
+        if !codecs.iter().any(|answered| answered.codec.transport_cc) {
+            extensions = extensions.without_transport_cc();
+        }
+        let ssrcs = match direction {
+            Direction::Publish => declared_ssrcs(section, &media)?,
+            Direction::Play => {
+                let rtx = codecs.iter().any(|answered| answered.codec.rtx_payload_type.is_some());
+                vec![fresh_pair(rtx, &media, fresh_ssrc)]
+            }
+        };
+        media.push(NegotiatedMedia {
+            kind,
+            mid,
+            codecs: codecs.iter().map(|answered| answered.codec.clone()).collect(),
+            extensions: extensions.ids,
+            ssrcs,
+            rids: Vec::new(),
+        });
+        accepted.push(Accepted { index, codecs, extensions });
+    }
+    codecs::check_unique(media.iter().flat_map(|media| &media.codecs))?;
+    extensions::check_unique(media.iter().map(|media| &media.extensions))?;
+
+    let bundle = accepted_sections.iter().filter_map(|section| section.mid.clone()).collect();
+    let description = Description {
+        direction,
+        remote_ice: transport.ice,
+        remote_fingerprints: transport.fingerprints,
+        dtls_role: transport.role,
+        media,
+        cname: token(local.cname, CNAME_BYTES_MAX),
+    };
+    Ok(Agreement { description, accepted, bundle })
+}
+
+/// An SDES item holds at most this many (RFC 3550 §6.5).
+const CNAME_BYTES_MAX: usize = 255;
+
+/// The first audio and the first video section that can be served, with their codecs, in the offer's order.
+fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<Answered>)>, SdpRefused> {
+    let mut chosen: Vec<(usize, Vec<Answered>)> = Vec::new();
+    let mut served: Vec<MediaKind> = Vec::new();
+    // Why sections were passed over, the first of each sort.
+    let mut without_codec: Vec<MediaKind> = Vec::new();
+    let mut wrong_transport = None;
+    let mut wrong_direction = None;
+    for (index, section) in offer.sections.iter().enumerate() {
+        let Some(kind) = section.kind else { continue };
+        // RFC 9143 §6 and §7.5.3: on port 0 a section is offered when it is bundle-only in a group, else not in use.
+        let bundled = section.attributes.has("bundle-only")
+            && section.mid.as_ref().is_some_and(|mid| offer.bundle_of(mid).is_some());
+        if served.contains(&kind) || (section.port_is_zero && !bundled) {
+            continue;
+        }
+        if !is_secure_rtp(&section.protocols) {
+            wrong_transport = Some(Unsupported::Transport);
+        } else if !section.flow.serves(direction) {
+            wrong_direction = Some(Unsupported::WrongDirection(direction));
+        } else {
+            let codecs = codecs::common(section, kind, direction)?;
+            if codecs.is_empty() {
+                without_codec.push(kind);
+            } else {
+                served.push(kind);
+                chosen.push((index, codecs));
+            }
+        }
+    }
+    if let Some(kind) = without_codec.into_iter().find(|kind| !served.contains(kind)) {
+        return Err(SdpRefused::NoCommonCodec(kind));
+    }
+    if chosen.is_empty() {
+        return Err(wrong_direction.or(wrong_transport).unwrap_or(Unsupported::NoMedia).into());
+    }
+    Ok(chosen)
+}
+
+/// RFC 8829 §5.1.2: the profiles an answerer takes; all of them mean the same on the wire.
+fn is_secure_rtp(protocols: &[String]) -> bool {
+    let protocols: Vec<&str> = protocols.iter().map(String::as_str).collect();
+    matches!(protocols.as_slice(), ["UDP" | "TCP", "TLS" | "DTLS", "RTP", "SAVPF" | "SAVP"] | ["RTP", "SAVPF" | "SAVP"])
+}
+
+/// The mids of the one BUNDLE group that all chosen sections are in.
+fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<Answered>)]) -> Result<&'a [String], SdpRefused> {
+    let mut group: Option<&[String]> = None;
+    for (index, _) in chosen {
+        let section = offer.sections.get(*index).ok_or(Unsupported::NoMedia)?;
+        let mid = section.mid.as_deref().ok_or(Unsupported::NotBundled)?;
+        match group {
+            None => group = Some(offer.bundle_of(mid).ok_or(Unsupported::NotBundled)?),
+            Some(group) if group.iter().any(|member| member == mid) => {}
+            Some(_) => return Err(Unsupported::NotBundled.into()),
+        }
+        if !section.attributes.has("rtcp-mux") {
+            return Err(Unsupported::NoRtcpMux.into());
+        }
+    }
+    group.ok_or(Unsupported::NoMedia.into())
+}
+
+/// The SSRCs a publisher's section declares (RFC 5576), retransmissions beside what they repair; without those an
+/// earlier section already has. With simulcast declined only one of several is sent; which, the offerer decides.
+fn declared_ssrcs(section: &Section, earlier: &[NegotiatedMedia]) -> Result<Vec<SsrcPair>, SdpRefused> {
+    let number = |text: Option<&str>| -> Result<u32, SdpRefused> {
+        text.and_then(|text| text.parse().ok()).ok_or(Malformed::Ssrc.into())
+    };
+    let mut media: Vec<u32> = Vec::new();
+    let mut retransmissions: Vec<(u32, u32)> = Vec::new();
+    let mut not_media: Vec<u32> = Vec::new();
+    for (key, value) in section.attributes.lines() {
+        let mut words = value.split_ascii_whitespace();
+        let mut declare = |ssrc: u32| {
+            if !media.contains(&ssrc) {
+                media.push(ssrc);
+            }
+        };
+        match key {
+            "ssrc" => declare(number(words.next())?),
+            "ssrc-group" => {
+                // RFC 5576 §4.2, RFC 5956 §4.3: the first is the media, the second repairs it.
+                if let Some(semantics @ ("FID" | "FEC-FR")) = words.next() {
+                    let (original, repair) = (number(words.next())?, number(words.next())?);
+                    declare(original);
+                    declare(repair);
+                    not_media.push(repair);
+                    if semantics == "FID" && original != repair {
+                        retransmissions.push((original, repair));
+                    }
+                }
+            }
+            _ => {}
+        }
+        if media.len().max(not_media.len()) > limits::SDP_SSRCS_PER_SECTION_MAX {
+            return Err(SdpRefused::too_many("SSRCs in one section", limits::SDP_SSRCS_PER_SECTION_MAX));
+        }
+    }
+    let rtx_of = |ssrc: u32| retransmissions.iter().find(|(original, _)| *original == ssrc).map(|(_, rtx)| *rtx);
+    Ok(media
+        .into_iter()
+        .filter(|ssrc| !not_media.contains(ssrc) && !is_used(*ssrc, earlier))
+        .map(|ssrc| SsrcPair { media: ssrc, rtx: rtx_of(ssrc).filter(|rtx| !is_used(*rtx, earlier)) })
+        .collect())
+}
+
+/// New SSRCs for one section towards a viewer. They share a key with the earlier ones, so that two equal ones would
+/// repeat a nonce (RFC 7714 §8): a value that is taken, or 0, is counted up to the next that is not.
+fn fresh_pair(rtx: bool, earlier: &[NegotiatedMedia], fresh_ssrc: &mut dyn FnMut() -> u32) -> SsrcPair {
+    let mut next = |other: Option<u32>| {
+        let mut ssrc = fresh_ssrc();
+        while ssrc == 0 || other == Some(ssrc) || is_used(ssrc, earlier) {
+            ssrc = ssrc.wrapping_add(1);
+        }
+        ssrc
+    };
+    let media = next(None);
+    SsrcPair { media, rtx: rtx.then(|| next(Some(media))) }
+}
+
+fn is_used(ssrc: u32, media: &[NegotiatedMedia]) -> bool {
+    media.iter().flat_map(|media| &media.ssrcs).any(|pair| pair.media == ssrc || pair.rtx == Some(ssrc))
+}

@@ -1,0 +1,129 @@
+//! The transport of a session: whose ICE credentials, whose certificate, who begins DTLS; and this node's own lines.
+//!
+//! Candidates of the peer are counted and bounded elsewhere and otherwise left unread: an ICE-lite node never sends
+//! a check (RFC 8445 §2.5), it learns the peer's addresses from the checks that arrive. So `.local` names (mDNS),
+//! TCP candidates and anything newer are ignored without being parsed.
+
+use std::net::SocketAddr;
+
+use super::offer::{Attributes, Offer, Section};
+use super::refused::{Malformed, SdpRefused, Unsupported};
+use crate::limits;
+use crate::session::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+
+/// What an offer says of its one transport.
+#[derive(Debug)]
+pub(super) struct Transport {
+    pub(super) ice: IceCredentials,
+    pub(super) fingerprints: Vec<Fingerprint>,
+    pub(super) role: DtlsRole,
+}
+
+/// Reads the transport of a BUNDLE group.
+///
+/// `accepted` and `others` are the group's sections, the one whose transport it is first. A section without an attribute of its own takes the session's (RFC 8839 §5.4,
+/// RFC 8122 §5). `bundle-only` sections may carry none, so that those not accepted are the last resort.
+pub(super) fn transport(offer: &Offer, accepted: &[&Section], others: &[&Section]) -> Result<Transport, SdpRefused> {
+    if offer.attributes.has("ice-lite") {
+        return Err(Unsupported::IceLite.into());
+    }
+    let levels: Vec<&Attributes> = accepted
+        .iter()
+        .map(|section| &section.attributes)
+        .chain([&offer.attributes])
+        .chain(others.iter().map(|section| &section.attributes))
+        .collect();
+    let ice = levels
+        .iter()
+        .find(|level| level.has("ice-ufrag"))
+        .map_or(Err(Malformed::IceCredentialsMissing.into()), |level| credentials(level, &offer.attributes))?;
+    let fingerprints = levels
+        .iter()
+        .find(|level| level.has("fingerprint"))
+        .map_or(Err(Malformed::FingerprintMissing.into()), |level| fingerprints(level))?;
+    // RFC 4145 §4: without the attribute the offerer is active.
+    let role = match levels.iter().find_map(|level| level.value("setup")) {
+        None | Some("actpass" | "active") => DtlsRole::Server,
+        Some("passive") => DtlsRole::Client,
+        Some("holdconn") => return Err(Unsupported::Holdconn.into()),
+        Some(_) => return Err(Malformed::Setup.into()),
+    };
+    Ok(Transport { ice, fingerprints, role })
+}
+
+/// `a=ice-ufrag` and `a=ice-pwd` of one level, the password of `fallback` where the level has none of its own.
+pub(super) fn credentials(level: &Attributes, fallback: &Attributes) -> Result<IceCredentials, SdpRefused> {
+    let password = level.value("ice-pwd").or_else(|| fallback.value("ice-pwd"));
+    let (Some(ufrag), Some(password)) = (level.value("ice-ufrag"), password) else {
+        return Err(Malformed::IceCredentialsMissing.into());
+    };
+    // RFC 8839 §5.4: ice-char is ALPHA / DIGIT / "+" / "/".
+    let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    if !(4..=256).contains(&ufrag.len())
+        || !(22..=256).contains(&password.len())
+        || !ufrag.bytes().chain(password.bytes()).all(ice_char)
+    {
+        return Err(Malformed::IceCredentials.into());
+    }
+    Ok(IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() })
+}
+
+/// Every fingerprint of one level whose hash is accepted; at least one (RFC 8122 §5.1: any of them may match).
+fn fingerprints(level: &Attributes) -> Result<Vec<Fingerprint>, SdpRefused> {
+    let mut accepted = Vec::new();
+    for (count, line) in level.values("fingerprint").enumerate() {
+        if count >= limits::SDP_FINGERPRINTS_MAX {
+            return Err(SdpRefused::too_many("fingerprints", limits::SDP_FINGERPRINTS_MAX));
+        }
+        let (name, value) = line.split_once(' ').ok_or(Malformed::Fingerprint)?;
+        let (hash, bytes) = match name.to_ascii_lowercase().as_str() {
+            "sha-256" => (FingerprintHash::Sha256, 32),
+            "sha-384" => (FingerprintHash::Sha384, 48),
+            "sha-512" => (FingerprintHash::Sha512, 64),
+            // Others exist (sha-1, md5, sha-224): beside a strong one they add nothing, alone they do not protect.
+            _ => continue,
+        };
+        let value = hexadecimal_pairs(value.trim()).filter(|value| value.len() == bytes);
+        accepted.push(Fingerprint { hash, value: value.ok_or(Malformed::Fingerprint)? });
+    }
+    if accepted.is_empty() {
+        return Err(Unsupported::FingerprintHash.into());
+    }
+    Ok(accepted)
+}
+
+/// `4A:AD:…` to bytes; lower case is taken too, as some libraries write it.
+fn hexadecimal_pairs(text: &str) -> Option<Vec<u8>> {
+    text.split(':')
+        .map(|pair| match pair.as_bytes() {
+            [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => u8::from_str_radix(pair, 16).ok(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Bytes to `4A:AD:…` (RFC 8122 §5: upper case).
+pub(super) fn fingerprint_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().saturating_mul(3));
+    for byte in bytes {
+        if !text.is_empty() {
+            text.push(':');
+        }
+        for nibble in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()));
+        }
+    }
+    text
+}
+
+/// This node's UDP host candidates as `a=candidate` values, the first the most preferred (RFC 8839 §5.1).
+pub(super) fn candidate_lines(candidates: &[SocketAddr]) -> impl Iterator<Item = String> {
+    candidates.iter().zip(0u32..).map(|(candidate, index)| {
+        // RFC 8445 §5.1.2.1: type preference 126 (host), a local preference that falls, component 1.
+        let local_preference = 65_535u32.saturating_sub(index);
+        let priority = (126 << 24) | (local_preference << 8) | 255;
+        // Each address has its own foundation (§5.1.1.3): same type and protocol, other base.
+        let foundation = index.saturating_add(1);
+        format!("{foundation} 1 udp {priority} {} {} typ host", candidate.ip(), candidate.port())
+    })
+}
