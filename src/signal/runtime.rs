@@ -112,7 +112,7 @@ impl Listener {
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= deadline => {
                     return Err(error);
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+                Err(_) => std::thread::sleep(limits::BIND_RETRY_INTERVAL),
             }
         }
         glommio::net::TcpListener::bind(address).map(Self).map_err(io::Error::from)
