@@ -2,6 +2,8 @@
 //!
 //! Addresses of peers and ICE credentials are never logged.
 
+use std::io::{IsTerminal as _, stderr};
+
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -17,11 +19,10 @@ pub(super) fn init(log: Log) {
     let subscriber = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Text => {
-            subscriber.with(fmt::layer().with_writer(std::io::stderr).with_target(false).with_filter(filter)).try_init()
+            let text = fmt::layer().with_writer(stderr).with_target(false).with_ansi(stderr().is_terminal());
+            subscriber.with(text.with_filter(filter)).try_init()
         }
-        LogFormat::Json => {
-            subscriber.with(fmt::layer().json().with_writer(std::io::stderr).with_filter(filter)).try_init()
-        }
+        LogFormat::Json => subscriber.with(fmt::layer().json().with_writer(stderr).with_filter(filter)).try_init(),
     };
     drop(started);
 }

@@ -137,7 +137,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         connections_max: config.limits.connections_max as usize,
         workers: handles.clone(),
         notices: notices_receiver,
-        negotiator: Box::new(negotiator::Sdp),
+        negotiator: Box::new(negotiator::SdpNegotiator),
         node: NodeInfo {
             version: env!("CARGO_PKG_VERSION"),
             commit: cli::COMMIT,

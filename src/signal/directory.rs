@@ -193,13 +193,23 @@ impl Directory {
     }
 
     /// The sessions whose wait is over; they stay in the book until they have ended.
-    pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<(SessionId, Option<WorkerIndex>)> {
-        let mut expired = Vec::new();
+    pub(super) fn take_expired(&mut self, now: Timestamp) -> Vec<(SessionId, WorkerIndex)> {
+        let (mut expired, mut opening) = (Vec::new(), Vec::new());
         while let Some((until, session)) = self.waiting.first().copied().filter(|(until, _)| *until <= now) {
             self.waiting.remove(&(until, session));
+            let Some(entry) = self.sessions.get_mut(&session) else { continue };
+            entry.waits_until = None;
+            match entry.worker {
+                Some(worker) => expired.push((session, worker)),
+                // Still being opened: nobody can end it yet. It waits once more.
+                None => opening.push(session),
+            }
+        }
+        for session in opening {
+            let until = now + self.waiting_time;
             if let Some(entry) = self.sessions.get_mut(&session) {
-                entry.waits_until = None;
-                expired.push((session, entry.worker));
+                entry.waits_until = Some(until);
+                self.waiting.insert((until, session));
             }
         }
         expired
@@ -365,6 +375,16 @@ mod tests {
         book.ended(SessionId(7), end);
         assert_eq!(book.take_expired(end + Duration::from_secs(10)).len(), 4);
         assert_eq!(book.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_viewer_whose_wait_ends_while_it_is_opened_waits_once_more() {
+        let mut book = directory();
+        book.admit(SessionId(1), "a", Direction::Play, T0).unwrap();
+        let end = T0 + Duration::from_secs(10);
+        assert_eq!(book.take_expired(end), []);
+        assert!(book.served(SessionId(1), W0));
+        assert_eq!(book.take_expired(end + Duration::from_secs(10)), [(SessionId(1), W0)]);
     }
 
     #[test]

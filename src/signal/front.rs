@@ -244,9 +244,7 @@ async fn end_waits(front: Rc<Front>, changed: flume::Receiver<()>) {
         }
         let expired = front.directory.borrow_mut().take_expired(front.now());
         for (session, worker) in expired {
-            if let Some(worker) = worker {
-                front.close(worker, session, EndReason::NoPublisher);
-            }
+            front.close(worker, session, EndReason::NoPublisher);
         }
     }
 }

@@ -236,6 +236,3 @@ async fn serve(setup: Setup, stopped: flume::Receiver<()>, bound: flume::Sender<
     drop(background);
     drop(Rc::clone(&front));
 }
-
-#[cfg(test)]
-mod tests;

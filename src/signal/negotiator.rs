@@ -4,8 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::random;
-use super::sdp::{self, SdpRefused};
+use super::{random, sdp};
 use crate::session::description::{Description, Direction, IceCredentials};
 
 /// What this node says about itself in an answer.
@@ -19,6 +18,8 @@ pub struct LocalParameters {
     pub candidates: Vec<SocketAddr>,
     /// Canonical name, one per session (RFC 7022 §4.2: not traceable from one to the next).
     pub cname: String,
+    /// The stream's name; a viewer's tracks are in one `MediaStream` of that id.
+    pub stream_name: String,
 }
 
 /// An answered offer.
@@ -41,8 +42,10 @@ pub struct Fragment {
 /// Why SDP was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// 400 (not SDP), 406 (no common codec) or 422 (understood, cannot be served).
+    /// 400 (not SDP), 406 (no common codec), 413 (too long) or 422 (understood, cannot be served).
     pub status: u16,
+    /// A short name of the reason, one of a fixed set.
+    pub code: &'static str,
     /// What is wrong and what to do.
     pub message: String,
 }
@@ -74,39 +77,37 @@ pub trait Negotiator: Send {
     fn restart(&self, description: &Description, local: &LocalParameters) -> String;
 }
 
-/// The negotiator of the node: [`super::sdp`].
+/// The real one: [`sdp`], with random numbers from the system.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sdp;
+pub struct SdpNegotiator;
 
-impl From<SdpRefused> for Refused {
-    fn from(refused: SdpRefused) -> Self {
-        Self { status: refused.status(), message: refused.to_string() }
-    }
-}
-
-impl Negotiator for Sdp {
+impl Negotiator for SdpNegotiator {
     fn answer(&self, offer: &str, direction: Direction, local: &LocalParameters) -> Result<Answer, Refused> {
-        let stream_id = random::token();
         let parameters = sdp::LocalParameters {
             ice: &local.ice,
             fingerprint_sha256: local.fingerprint_sha256,
             candidates: &local.candidates,
             cname: &local.cname,
-            stream_id: &stream_id,
-            // RFC 8829 §5.2.1: below 2^63.
+            stream_id: &local.stream_name,
             session_id: random::number() >> 1,
             session_version: 1,
         };
-        let answer = sdp::answer(offer, direction, &parameters, &mut || (random::number() >> 32) as u32)?;
+        let mut fresh_ssrc = || (random::number() >> 32) as u32;
+        let answer = sdp::answer(offer, direction, &parameters, &mut fresh_ssrc)?;
         Ok(Answer { description: answer.description, sdp: answer.sdp })
     }
 
     fn fragment(&self, body: &str) -> Result<Fragment, Refused> {
-        let fragment = sdp::Fragment::parse(body)?;
-        Ok(Fragment { ice: fragment.credentials })
+        Ok(Fragment { ice: sdp::Fragment::parse(body)?.credentials })
     }
 
     fn restart(&self, description: &Description, local: &LocalParameters) -> String {
         sdp::restart_answer(description, &local.ice, &local.candidates)
+    }
+}
+
+impl From<sdp::SdpRefused> for Refused {
+    fn from(refused: sdp::SdpRefused) -> Self {
+        Self { status: refused.status(), code: refused.name(), message: refused.to_string() }
     }
 }

@@ -182,7 +182,7 @@ async fn open_offer(
     let (first, second) = placement::choose(session, front.worker_count());
     let cname = random::token();
     for worker in [Some(first), second].into_iter().flatten() {
-        let local = local_parameters(front, worker, cname.clone());
+        let local = local_parameters(front, worker, cname.clone(), stream_name);
         let answer = front.negotiator.answer(offer, direction, &local).map_err(sdp_refused)?;
         let (reply, replied) = flume::bounded(1);
         let message = Control::Open(Box::new(OpenSession {
@@ -266,7 +266,7 @@ fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     }
 }
 
-fn local_parameters(front: &Front, worker: WorkerIndex, cname: String) -> LocalParameters {
+fn local_parameters(front: &Front, worker: WorkerIndex, cname: String, stream_name: &str) -> LocalParameters {
     let port = front.worker(worker).media_port;
     LocalParameters {
         ice: IceCredentials {
@@ -276,6 +276,7 @@ fn local_parameters(front: &Front, worker: WorkerIndex, cname: String) -> LocalP
         fingerprint_sha256: front.fingerprint_sha256,
         candidates: front.announce.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
         cname,
+        stream_name: stream_name.to_owned(),
     }
 }
 
@@ -314,7 +315,7 @@ pub(super) async fn patch(
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(response);
     };
-    let local = local_parameters(front, resource.worker, resource.description.cname.clone());
+    let local = local_parameters(front, resource.worker, resource.description.cname.clone(), stream_name);
     let text = front.negotiator.restart(&resource.description, &local);
     let message = Control::RestartIce { session, local_ice: local.ice, remote_ice: remote_ice.clone() };
     if front.worker(resource.worker).try_send(message).is_err() {
@@ -437,12 +438,8 @@ fn not_admitted(refused: NotAdmitted, stream_name: &str) -> Problem {
 }
 
 fn sdp_refused(refused: Refused) -> Problem {
-    let (status, code) = match refused.status {
-        406 => (StatusCode::NOT_ACCEPTABLE, "no_common_codec"),
-        422 => (StatusCode::UNPROCESSABLE_ENTITY, "sdp_not_servable"),
-        _ => (StatusCode::BAD_REQUEST, "bad_sdp"),
-    };
-    Problem::new(status, code, refused.message)
+    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
+    Problem::new(status, refused.code, refused.message)
 }
 
 /// The first segment of a session's URL.

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::{Either, select};
 use glommio::{LocalExecutorBuilder, Placement};
 
+use crate::limits;
+
 /// Bytes registered with the kernel for storage I/O, which signalling does none of: the least glommio allows.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
@@ -96,14 +98,22 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output>
 pub struct Listener(glommio::net::TcpListener);
 
 impl Listener {
-    /// Listens on `address`; port 0 lets the system choose.
+    /// Listens on `address`; port 0 lets the system choose. Blocks while an address in use is tried again: the kernel
+    /// takes a ring apart, and closes the listener in it, some time after the process that had it has ended.
     ///
     /// # Errors
     /// The system's, above all that the address is in use. glommio sets `SO_REUSEPORT`, with which a second node would
     /// silently take half of the first one's connections; a plain bind before says that someone is there.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        if address.port() != 0 {
-            drop(std::net::TcpListener::bind(address)?);
+        let deadline = Instant::now() + limits::BIND_RETRY_MAX;
+        while address.port() != 0 {
+            match std::net::TcpListener::bind(address) {
+                Ok(_) => break,
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= deadline => {
+                    return Err(error);
+                }
+                Err(_) => std::thread::sleep(limits::BIND_RETRY_INTERVAL),
+            }
         }
         glommio::net::TcpListener::bind(address).map(Self).map_err(io::Error::from)
     }

@@ -1,0 +1,349 @@
+//! A signalling front end on ephemeral ports, with workers that keep a record instead of moving media and a negotiator
+//! that reads a word instead of SDP; and a client that says exactly the bytes it is told to.
+
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use corecast::config::{IceServer, Tls};
+use corecast::net::Waker;
+use corecast::session::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
+use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
+use corecast::worker::mailbox::{Control, Notice, OpenRefused, SessionId, WorkerHandle, WorkerIndex};
+use corecast::worker::report::WorkerReport;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+/// How a recording worker answers `Open`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Habit {
+    Accept,
+    Full,
+    Silent,
+}
+
+/// What a node is started with.
+pub struct Plan {
+    pub workers: Vec<Habit>,
+    pub waiting_viewers_max: u32,
+    pub waiting_time: Duration,
+    pub connections_max: usize,
+    pub public_url: Option<String>,
+    pub cors_origins: Vec<String>,
+    pub ice_servers: Vec<IceServer>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            workers: vec![Habit::Accept; 2],
+            waiting_viewers_max: 1_000,
+            waiting_time: Duration::from_secs(60),
+            connections_max: 1_000,
+            public_url: None,
+            cors_origins: Vec::new(),
+            ice_servers: Vec::new(),
+        }
+    }
+}
+
+/// A running node.
+pub struct Node {
+    pub signalling: Option<Signalling>,
+    pub http: SocketAddr,
+    pub https: SocketAddr,
+    pub admin: SocketAddr,
+    /// What the workers were told, as `0 open a play`, `1 close left`, …
+    pub told: Arc<Mutex<Vec<String>>>,
+    pub notices: flume::Sender<Notice>,
+    opened: Arc<Mutex<Vec<SessionId>>>,
+    client_tls: Arc<rustls::ClientConfig>,
+    _state: tempfile::TempDir,
+}
+
+pub fn start(plan: Plan) -> Node {
+    let state = tempfile::tempdir().unwrap();
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let server_tls = tls::server_config(&Tls::SelfSigned, state.path(), &names).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(state.path().join("https-certificate.pem")).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let client_tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let opened: Arc<Mutex<Vec<SessionId>>> = Arc::default();
+    let (notices, receiver) = flume::bounded(4_096);
+    let workers = (0..).zip(&plan.workers).map(|(index, habit)| {
+        let (handle, control) = WorkerHandle::new(WorkerIndex(index), 40_000 + index, Waker::noop());
+        let worker =
+            Recorder { index, habit: *habit, told: told.clone(), opened: opened.clone(), notices: notices.clone() };
+        thread::spawn(move || worker.run(&control));
+        handle
+    });
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let setup = Setup {
+        https: any,
+        tls: server_tls,
+        http: Some(any),
+        admin: any,
+        public_url: plan.public_url,
+        cors_origins: plan.cors_origins,
+        ice_servers: plan.ice_servers,
+        announce: vec!["192.0.2.1".parse().unwrap()],
+        fingerprint_sha256: [7; 32],
+        waiting_viewers_max: plan.waiting_viewers_max,
+        waiting_time: plan.waiting_time,
+        connections_max: plan.connections_max,
+        workers: workers.collect(),
+        notices: receiver,
+        negotiator: Box::new(Words),
+        node: NodeInfo { version: "test", commit: "test", features: "none", ..NodeInfo::default() },
+    };
+    let signalling = signal::start(setup).unwrap();
+    Node {
+        http: signalling.http.unwrap(),
+        https: signalling.https,
+        admin: signalling.admin,
+        signalling: Some(signalling),
+        told,
+        opened,
+        notices,
+        client_tls: Arc::new(client_tls),
+        _state: state,
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(signalling) = self.signalling.take() {
+            signalling.stop();
+        }
+    }
+}
+
+impl Node {
+    /// One request over plain HTTP/1.1.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        exchange(TcpStream::connect(self.http).unwrap(), &request(method, path, headers, body))
+    }
+
+    /// The same over TLS.
+    pub fn ask_tls(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+        exchange(self.tls_stream(&[b"http/1.1"]), &request(method, path, headers, body))
+    }
+
+    pub fn tls_stream(&self, alpn: &[&[u8]]) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+        let mut config = (*self.client_tls).clone();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        rustls::StreamOwned::new(connection, TcpStream::connect(self.https).unwrap())
+    }
+
+    pub fn admin(&self, path: &str) -> Response {
+        exchange(TcpStream::connect(self.admin).unwrap(), &request("GET", path, &[], ""))
+    }
+
+    /// `GET /api/v1/node`.
+    pub fn report(&self) -> serde_json::Value {
+        serde_json::from_str(&self.admin("/api/v1/node").body).unwrap()
+    }
+
+    /// Opens a session that is expected to open.
+    pub fn open(&self, kind: &str, stream: &str) -> Opened {
+        let response = self.post(kind, stream, "ok");
+        assert_eq!(response.status, 201, "{}", response.body);
+        Opened { location: response.header("location"), etag: response.header("etag") }
+    }
+
+    pub fn post(&self, kind: &str, stream: &str, offer: &str) -> Response {
+        self.ask("POST", &format!("/{kind}/{stream}"), &[("content-type", "application/sdp")], offer)
+    }
+
+    pub fn patch(&self, location: &str, if_match: &str, body: &str) -> Response {
+        let headers = [("content-type", "application/trickle-ice-sdpfrag"), ("if-match", if_match)];
+        self.ask("PATCH", location, &headers, body)
+    }
+
+    pub fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
+    }
+
+    /// The number of the last session any worker opened.
+    pub fn last_session(&self) -> SessionId {
+        *self.opened.lock().unwrap().last().unwrap()
+    }
+
+    /// Waits until a worker was told a line that contains `part`.
+    pub fn wait_told(&self, part: &str) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !self.told().iter().any(|line| line.contains(part)) {
+            assert!(Instant::now() < deadline, "{part:?} is not in {:?}", self.told());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+pub struct Opened {
+    pub location: String,
+    pub etag: String,
+}
+
+/// A worker that writes down what it is told.
+struct Recorder {
+    index: u16,
+    habit: Habit,
+    told: Arc<Mutex<Vec<String>>>,
+    opened: Arc<Mutex<Vec<SessionId>>>,
+    notices: flume::Sender<Notice>,
+}
+
+impl Recorder {
+    fn run(&self, control: &flume::Receiver<Control>) {
+        let mut unanswered = Vec::new();
+        while let Ok(message) = control.recv() {
+            let line = match message {
+                Control::Open(open) => {
+                    match self.habit {
+                        Habit::Accept => {
+                            self.opened.lock().unwrap().push(open.session);
+                            open.reply.send(Ok(())).unwrap();
+                        }
+                        Habit::Full => open.reply.send(Err(OpenRefused::Full)).unwrap(),
+                        Habit::Silent => unanswered.push(open.reply),
+                    }
+                    let direction = match open.description.direction {
+                        Direction::Publish => "publish",
+                        Direction::Play => "play",
+                    };
+                    assert_eq!(corecast::placement::worker_of(&open.local_ice.ufrag), Some(WorkerIndex(self.index)));
+                    assert!(open.local_ice.password.len() >= 22, "RFC 8445 §5.3: 128 bits");
+                    format!("open {} {direction}", open.stream_name)
+                }
+                Control::Close { session, reason } => {
+                    let _ = self.notices.send(Notice::Ended { session, reason });
+                    format!("close {}", reason.name())
+                }
+                Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),
+                Control::Route { origin, audience, .. } => format!("route {origin:?} {audience:?}"),
+                Control::Report(reply) => {
+                    let _ = reply.send(Box::new(WorkerReport { worker: self.index, ..WorkerReport::default() }));
+                    continue;
+                }
+                Control::Shutdown => return,
+            };
+            self.told.lock().unwrap().push(format!("{} {line}", self.index));
+        }
+    }
+}
+
+/// A negotiator that takes a word for SDP and `ufrag/password` for a fragment.
+struct Words;
+
+impl Negotiator for Words {
+    fn answer(&self, offer: &str, direction: Direction, local: &LocalParameters) -> Result<Answer, Refused> {
+        let refuse = |status, code, message: &str| Err(Refused { status, code, message: message.to_owned() });
+        match offer {
+            "no codec" => return refuse(406, "no_common_codec", "offer one of H264, VP8, VP9, AV1 or opus"),
+            "no bundle" => return refuse(422, "sdp_not_servable", "offer BUNDLE"),
+            "panic" => panic!("a test asked for this panic"),
+            "ok" => {}
+            _ => return refuse(400, "bad_sdp", "not SDP"),
+        }
+        let description = Description {
+            direction,
+            remote_ice: IceCredentials { ufrag: "first".to_owned(), password: "password".to_owned() },
+            remote_fingerprints: vec![Fingerprint { hash: FingerprintHash::Sha256, value: vec![0; 32] }],
+            dtls_role: DtlsRole::Server,
+            media: Vec::new(),
+            cname: local.cname.clone(),
+        };
+        Ok(Answer { description, sdp: format!("{} {:?}", local.ice.ufrag, local.candidates) })
+    }
+
+    fn fragment(&self, body: &str) -> Result<Fragment, Refused> {
+        match body.split_once('/') {
+            Some((ufrag, password)) => {
+                Ok(Fragment { ice: Some(IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() }) })
+            }
+            None if body == "candidate" => Ok(Fragment { ice: None }),
+            None => Err(Refused { status: 400, code: "bad_sdp", message: "not a fragment".to_owned() }),
+        }
+    }
+
+    fn restart(&self, _: &Description, local: &LocalParameters) -> String {
+        format!("new {}", local.ice.ufrag)
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Response {
+    /// The header's value; empty when it is not there.
+    pub fn header(&self, name: &str) -> String {
+        let values: Vec<&str> = self.headers.iter().filter(|(have, _)| have == name).map(|(_, v)| v.as_str()).collect();
+        values.join(", ")
+    }
+
+    /// `code` of a problem.
+    pub fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let problem: serde_json::Value = serde_json::from_str(&self.body).unwrap();
+        assert_eq!(problem["status"], self.status);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 5), "says what to do: {problem}");
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A request as bytes, asking to close afterwards.
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: node.test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    text.into_bytes()
+}
+
+/// Sends bytes and reads the answer to its end.
+pub fn exchange(mut stream: impl Read + Write, bytes: &[u8]) -> Response {
+    // The server may answer and close before all is sent.
+    let _ = stream.write_all(bytes);
+    let _ = stream.flush();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4_096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => answer.extend_from_slice(&buffer[..read]),
+        }
+    }
+    parse(&answer)
+}
+
+fn parse(answer: &[u8]) -> Response {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let headers = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    Response { status, headers, body: body.to_owned() }
+}
