@@ -233,8 +233,7 @@ impl ReceiveSlots {
         let headers = &mut self.headers[..want];
         let memory = self.vectors.iter_mut().zip(&mut self.names).zip(&mut self.controls).zip(&mut self.buffers);
         for (header, (((vector, name), control), buffer)) in headers.iter_mut().zip(memory) {
-            *vector =
-                libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: limits::DATAGRAM_IN_BYTES_MAX };
+            *vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: limits::DATAGRAM_IN_BYTES_MAX };
             let header = &mut header.msg_hdr;
             // The kernel overwrote the lengths with what it wrote.
             header.msg_name = name.0.as_mut_ptr().cast();
@@ -278,11 +277,8 @@ impl ReceiveSlots {
                 continue;
             };
             let control = (header.msg_hdr.msg_controllen as usize).min(CONTROL_IN_BYTES);
-            let path = Path {
-                remote,
-                local_ip: local_ip(local, &self.controls[slot].0[..control]),
-                socket: socket as u8,
-            };
+            let path =
+                Path { remote, local_ip: local_ip(local, &self.controls[slot].0[..control]), socket: socket as u8 };
             let bytes = &mut self.buffers[slot][..header.msg_len as usize];
             counters.datagrams_received += 1;
             counters.bytes_received += bytes.len() as u64;

@@ -109,9 +109,8 @@ const CORE_MASK_WORDS: usize = 128;
 pub fn allowed_cores() -> io::Result<Vec<usize>> {
     let mut mask = [0_u64; CORE_MASK_WORDS];
     // SAFETY: the kernel writes at most the mask's bytes.
-    let written = check_long(unsafe {
-        libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr())
-    })?;
+    let written =
+        check_long(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr()) })?;
     let cores = written as usize * 8;
     Ok((0..cores.min(CORE_MASK_WORDS * 64)).filter(|core| mask[core / 64] >> (core % 64) & 1 == 1).collect())
 }

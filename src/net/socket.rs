@@ -113,8 +113,7 @@ impl MediaSockets {
 impl MediaSocket {
     fn open(address: SocketAddr) -> Result<(Self, Vec<BufferWarning>), StartError> {
         let bind_error = |source| StartError::Bind { address, source };
-        let socket =
-            Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)).map_err(bind_error)?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP)).map_err(bind_error)?;
         let need = |option, result: io::Result<()>| {
             result.map_err(|source| StartError::SocketOption { option, address, source })
         };

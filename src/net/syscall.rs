@@ -43,8 +43,6 @@ pub(super) fn get_option(socket: BorrowedFd<'_>, level: libc::c_int, name: libc:
     let mut value: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the descriptor is borrowed, so open; the kernel writes at most `len` bytes into `value`.
-    check(unsafe {
-        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut len)
-    })?;
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut len) })?;
     Ok(value)
 }
