@@ -90,12 +90,14 @@ fn what_the_path_is_too_narrow_for_is_told_as_too_long_and_nothing_is_fragmented
             commit(&mut batch, &path, 2, 10);
             commit(&mut batch, &path, 3, fits + 2);
             commit(&mut batch, &path, 4, fits);
+            // Alone, so that no offload is asked for.
+            commit(&mut batch, &path, 5, fits + 3);
             io.send(&mut batch);
             let (sent, long) = (SendResult::Sent, SendResult::TooLong);
-            // The last is shorter than the refused one and so its train's end: refused with it.
-            assert_eq!(results(&batch), [sent, long, long], "{ip} {}", io.name());
+            // Number 4 is shorter than 3 and so its train's end: refused with it.
+            assert_eq!(results(&batch), [sent, long, long, long], "{ip} {}", io.name());
             assert_eq!(read(&socket, 2), [(1, fits), (1, fits)]);
-            assert_eq!((io.counters().sends_too_long, io.counters().offload_refused), (2, 0));
+            assert_eq!((io.counters().sends_too_long, io.counters().offload_refused), (3, 0));
             socket.set_nonblocking(true).unwrap();
             assert!(socket.recv(&mut [0; 10]).is_err(), "nothing of a refused train arrived");
         }
