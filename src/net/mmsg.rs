@@ -276,6 +276,7 @@ impl ReceiveSlots {
             else {
                 continue;
             };
+            #[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
             let control = (header.msg_hdr.msg_controllen as usize).min(CONTROL_IN_BYTES);
             let path =
                 Path { remote, local_ip: local_ip(local, &self.controls[slot].0[..control]), socket: socket as u8 };

@@ -1,1 +1,230 @@
-//! placeholder
+//! What loopback cannot show, in network namespaces of the tests' own: a path that is too narrow, a send buffer that
+//! is full, an offload the kernel refuses. They need root and `ip` (iproute2); a namespace goes with its thread.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use super::syscall::{check, set_option};
+use super::uring::{SendBy, Uring};
+use super::*;
+use crate::limits;
+
+/// Runs `body` on a thread of its own in a fresh network namespace whose loopback interface is up.
+fn in_namespace(body: impl FnOnce() + Send + 'static) {
+    let run = move || {
+        // SAFETY: no pointers are passed; it concerns the calling thread only.
+        check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).expect("a network namespace (needs root)");
+        ip("link set lo up");
+        body();
+    };
+    if let Err(panic) = thread::spawn(run).join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn ip(arguments: &str) {
+    let output = Command::new("ip").args(arguments.split(' ')).output().expect("ip (package iproute2)");
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The kinds, and the ring's other way to send.
+fn backends() -> [fn(MediaSockets) -> AnyIo; 3] {
+    [
+        |sockets| open_io(IoKind::Mmsg, sockets).unwrap().io,
+        |sockets| open_io(IoKind::Uring, sockets).unwrap().io,
+        |sockets| AnyIo::Uring(Box::new(Uring::open(sockets, SendBy::Entries).unwrap())),
+    ]
+}
+
+fn open(ips: &[&str]) -> MediaSockets {
+    let ips: Vec<_> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+    MediaSockets::open(&ips, 0).unwrap()
+}
+
+fn peer(ip: &str) -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind((ip, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+fn commit(batch: &mut TrainBatch, path: &Path, number: u8, len: usize) {
+    assert!(batch.has_room(len));
+    batch.slot()[..len].fill(number);
+    batch.commit(path, len);
+}
+
+fn results(batch: &TrainBatch) -> Vec<SendResult> {
+    batch.trains().iter().map(|train| train.result).collect()
+}
+
+/// Reads `count` datagrams: the number each is filled with, and its length.
+fn read(socket: &UdpSocket, count: usize) -> Vec<(u8, usize)> {
+    let mut buffer = [0; 4_096];
+    (0..count)
+        .map(|_| {
+            let len = socket.recv(&mut buffer).expect("a datagram");
+            (buffer[0], len)
+        })
+        .collect()
+}
+
+#[test]
+fn what_the_path_is_too_narrow_for_is_told_as_too_long_and_nothing_is_fragmented() {
+    in_namespace(|| {
+        ip("link set lo mtu 1400");
+        for (make, ip, headers) in backends().into_iter().flat_map(|make| [(make, "127.0.0.1", 28), (make, "::1", 48)])
+        {
+            let mut io = make(open(&[ip]));
+            let (socket, address) = peer(ip);
+            let path = Path::to(address);
+            let fits = 1_400 - headers;
+            let mut batch = TrainBatch::new();
+            commit(&mut batch, &path, 1, fits);
+            commit(&mut batch, &path, 1, fits);
+            // Does not grow the train before it: longer.
+            commit(&mut batch, &path, 2, fits + 1);
+            commit(&mut batch, &path, 2, fits + 1);
+            commit(&mut batch, &path, 2, 10);
+            commit(&mut batch, &path, 3, fits + 2);
+            commit(&mut batch, &path, 4, fits);
+            // Alone, so that no offload is asked for.
+            commit(&mut batch, &path, 5, fits + 3);
+            io.send(&mut batch);
+            let (sent, long) = (SendResult::Sent, SendResult::TooLong);
+            // Number 4 is shorter than 3 and so its train's end: refused with it.
+            assert_eq!(results(&batch), [sent, long, long, long], "{ip} {}", io.name());
+            assert_eq!(read(&socket, 2), [(1, fits), (1, fits)]);
+            assert_eq!((io.counters().sends_too_long, io.counters().offload_refused), (3, 0));
+            socket.set_nonblocking(true).unwrap();
+            assert!(socket.recv(&mut [0; 10]).is_err(), "nothing of a refused train arrived");
+        }
+    });
+}
+
+#[test]
+fn a_full_send_buffer_is_told_without_waiting_and_no_train_overtakes_another() {
+    in_namespace(|| {
+        // Nobody answers for the neighbour's address, so what is sent stays charged to the socket while it is sought.
+        ip("link add near type veth peer name far");
+        ip("address add 10.9.0.1/24 dev near");
+        ip("link set near up");
+        ip("link set far up");
+        for (index, make) in backends().into_iter().enumerate() {
+            let sockets = open(&["10.9.0.1"]);
+            for descriptor in sockets.descriptors() {
+                set_option(descriptor, libc::SOL_SOCKET, libc::SO_SNDBUF, 1).unwrap();
+            }
+            let mut io = make(sockets);
+            let path = Path::to(SocketAddr::new(std::net::IpAddr::from([10, 9, 0, 2 + index as u8]), 9));
+            let mut batch = TrainBatch::new();
+            for train in 0..20 {
+                for _ in 0..3 {
+                    commit(&mut batch, &path, train, 1_000);
+                }
+                commit(&mut batch, &path, train, 999);
+            }
+            let start = now();
+            io.send(&mut batch);
+            assert!(now().since(start) < Duration::from_millis(500));
+            let results = results(&batch);
+            let sent = results.iter().take_while(|result| **result == SendResult::Sent).count();
+            assert!((1..20).contains(&sent), "{results:?}");
+            assert!(results[sent..].iter().all(|result| *result == SendResult::Full), "{results:?}");
+            assert_eq!(io.counters().sends_full, (20 - sent) as u64);
+            assert_eq!(io.counters().segments_sent, 4 * sent as u64);
+        }
+    });
+}
+
+/// With checksums turned off on the socket every kernel answers a segmented send with `EINVAL`.
+fn open_refusing_offload() -> MediaSockets {
+    let sockets = open(&["127.0.0.1"]);
+    for descriptor in sockets.descriptors() {
+        set_option(descriptor, libc::SOL_SOCKET, libc::SO_NO_CHECK, 1).unwrap();
+    }
+    sockets
+}
+
+#[test]
+fn a_refused_offload_is_resent_unsegmented_then_no_longer_asked_for_then_tried_again() {
+    for make in backends() {
+        let mut io = make(open_refusing_offload());
+        let (socket, address) = peer("127.0.0.1");
+        let path = Path::to(address);
+        let asked = u64::from(limits::OFFLOAD_REFUSALS_IN_A_ROW_MAX);
+        let skipped = u64::from(limits::OFFLOAD_SUSPENDED_TRAINS);
+        for round in 0..=asked + skipped {
+            let mut batch = TrainBatch::new();
+            for len in [500, 500, 100] {
+                commit(&mut batch, &path, round as u8, len);
+            }
+            io.send(&mut batch);
+            assert_eq!(results(&batch), [SendResult::Sent]);
+            assert_eq!(read(&socket, 3), [500, 500, 100].map(|len| (round as u8, len)));
+        }
+        let counters = io.counters();
+        assert_eq!((counters.offload_refused, counters.offload_skipped), (asked + 1, skipped), "{}", io.name());
+        assert_eq!(counters.messages_sent, 3 * (asked + skipped + 1));
+        assert_eq!(counters.segments_sent, counters.messages_sent);
+    }
+}
+
+#[test]
+fn a_train_resent_after_a_refusal_never_comes_behind_a_later_one() {
+    for make in backends() {
+        let mut io = make(open_refusing_offload());
+        let ((first, first_address), (second, second_address)) = (peer("127.0.0.1"), peer("127.0.0.1"));
+        let mut batch = TrainBatch::new();
+        // Trains of two and datagrams alone in turn, to one destination; a train only to the other.
+        for number in (0..10).step_by(2) {
+            commit(&mut batch, &Path::to(first_address), number, 100);
+            commit(&mut batch, &Path::to(first_address), number, 99);
+            commit(&mut batch, &Path::to(first_address), number + 1, 200);
+            commit(&mut batch, &Path::to(second_address), number, 100);
+            commit(&mut batch, &Path::to(second_address), number, 99);
+        }
+        io.send(&mut batch);
+        let taken = |address| {
+            let trains = batch.trains().iter().filter(move |train| train.path.remote == address);
+            trains.filter(|train| train.result == SendResult::Sent).map(|train| usize::from(train.segments)).sum()
+        };
+        for (socket, address) in [(&first, first_address), (&second, second_address)] {
+            let arrived = read(socket, taken(address));
+            assert!(arrived.is_sorted_by_key(|(number, _)| *number), "{arrived:?}");
+            socket.set_nonblocking(true).unwrap();
+            assert!(socket.recv(&mut [0; 10]).is_err(), "a train told as lost did not arrive");
+        }
+        assert!(taken(second_address) > 0);
+        if matches!(io, AnyIo::Mmsg(_)) {
+            assert!(results(&batch).iter().all(|result| *result == SendResult::Sent));
+        }
+    }
+}
+
+#[test]
+fn the_wildcard_answers_from_an_address_that_is_not_the_routes_choice() {
+    in_namespace(|| {
+        ip("address add 10.9.0.1/24 dev lo");
+        ip("address add 10.9.0.2/24 dev lo");
+        ip("address add fd09::1/64 dev lo nodad");
+        ip("address add fd09::2/64 dev lo nodad");
+        for make in backends() {
+            let mut io = make(MediaSockets::open(&[], 0).unwrap());
+            for (own, remote) in [("10.9.0.2", "10.9.0.1"), ("fd09::2", "fd09::1")] {
+                let (socket, address) = peer(remote);
+                let own: std::net::IpAddr = own.parse().unwrap();
+                let path = Path { remote: address, local_ip: own, socket: u8::from(own.is_ipv6()) };
+                let mut batch = TrainBatch::new();
+                commit(&mut batch, &path, 1, 50);
+                commit(&mut batch, &path, 1, 50);
+                io.send(&mut batch);
+                assert_eq!(results(&batch), [SendResult::Sent]);
+                let (_, from) = socket.recv_from(&mut [0; 50]).unwrap();
+                assert_eq!(from.ip(), own);
+            }
+        }
+    });
+}

@@ -71,10 +71,6 @@ impl Offload {
             self.suspended_trains = limits::OFFLOAD_SUSPENDED_TRAINS;
         }
     }
-
-    pub(super) const fn is_known(&self) -> bool {
-        self.known
-    }
 }
 
 #[cfg(test)]

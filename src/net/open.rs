@@ -8,7 +8,7 @@ use super::batch::{Datagram, TrainBatch};
 use super::mmsg::Mmsg;
 use super::socket::MediaSockets;
 use super::start_error::StartError;
-use super::uring::{Receiver, Uring};
+use super::uring::{Receiver, SendBy, Uring};
 use super::{Io, IoCounters, Waker};
 use crate::time::Timestamp;
 
@@ -87,7 +87,7 @@ pub fn open_io(kind: IoKind, sockets: MediaSockets) -> Result<OpenedIo, StartErr
         IoKind::Uring | IoKind::Auto => match Receiver::arm(&sockets) {
             Ok(receiver) => {
                 let why = if kind == IoKind::Auto { "io_uring may be used here" } else { "as configured" };
-                let uring = Uring::new(receiver, sockets);
+                let uring = Uring::new(receiver, sockets, SendBy::default());
                 let reason = format!("uring: {why} ({})", uring.describe());
                 return Ok(OpenedIo { io: AnyIo::Uring(Box::new(uring)), reason });
             }

@@ -193,6 +193,17 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_forbids_core_dumps_cannot_be_dumped() {
+        forbid_core_dumps().unwrap();
+        assert_eq!(limit(libc::RLIMIT_CORE).unwrap().rlim_max, 0);
+        // SAFETY: no pointers are passed.
+        let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) };
+        // SAFETY: no pointers are passed. Whoever debugs the other tests wants it back.
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+        assert_eq!(dumpable, 0);
+    }
+
+    #[test]
     fn sleeping_costs_no_cpu_time_and_the_clock_goes_on() {
         let (cpu, clock) = (thread_cpu_time(), now());
         std::thread::sleep(Duration::from_millis(20));

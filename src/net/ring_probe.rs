@@ -112,8 +112,11 @@ impl std::error::Error for RingUnavailable {}
 /// Why io_uring cannot be used, with the fix in its text.
 pub fn probe() -> Result<(), RingUnavailable> {
     drop(Ring::new(8, 16)?);
-    let limit_bytes = locked_memory_limit();
-    if limit_bytes < limits::LOCKED_MEMORY_BYTES_MIN && !has_capability(CAP_IPC_LOCK) {
+    check_locked_memory(locked_memory_limit(), has_capability(CAP_IPC_LOCK))
+}
+
+fn check_locked_memory(limit_bytes: u64, unlimited: bool) -> Result<(), RingUnavailable> {
+    if limit_bytes < limits::LOCKED_MEMORY_BYTES_MIN && !unlimited {
         return Err(RingUnavailable::LockedMemory { limit_bytes });
     }
     Ok(())
@@ -126,11 +129,73 @@ fn disabled_sysctl() -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+    use crate::net::{IoKind, MediaSockets, StartError, open_io};
+
+    /// Runs `body` on a thread whose `io_uring_setup` answers `errno`, by a seccomp filter as containers have. (Of the
+    /// whole process it would be the same filter, installed before `exec`.)
+    fn denied<R: Send + 'static>(errno: i32, body: impl FnOnce() -> R + Send + 'static) -> R {
+        // Classic BPF: load the system call's number; is it io_uring_setup? then the error, else allowed.
+        let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+        let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        let jump_if_equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        let answer = (libc::BPF_RET | libc::BPF_K) as u16;
+        let mut filter = [
+            statement(load, 0, 0, 0),
+            statement(jump_if_equal, 0, 1, libc::SYS_io_uring_setup as u32),
+            statement(answer, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+            statement(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        thread::spawn(move || {
+            let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+            // SAFETY: no pointers are passed.
+            assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+            // SAFETY: the kernel copies the program, which outlives the call; it binds the calling thread only.
+            let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+            assert_eq!(set, 0, "{}", io::Error::last_os_error());
+            body()
+        })
+        .join()
+        .unwrap()
+    }
 
     #[test]
     fn io_uring_may_be_used_here() {
         assert_eq!(probe(), Ok(()));
+    }
+
+    #[test]
+    fn a_container_that_forbids_io_uring_is_named_as_the_cause() {
+        let forbidden = denied(libc::EPERM, probe).unwrap_err();
+        assert_eq!(forbidden, RingUnavailable::Forbidden);
+        assert!(forbidden.to_string().contains("seccomp"), "{forbidden}");
+        assert_eq!(denied(libc::ENOSYS, probe), Err(RingUnavailable::Missing));
+        assert!(matches!(denied(libc::ENOMEM, probe), Err(RingUnavailable::LockedMemory { .. })));
+    }
+
+    #[test]
+    fn where_io_uring_is_forbidden_auto_takes_plain_calls_and_says_why_and_uring_is_an_error() {
+        let open = |kind| {
+            denied(libc::EPERM, move || {
+                let sockets = MediaSockets::open(&["127.0.0.1".parse().unwrap()], 0).unwrap();
+                open_io(kind, sockets).map(|opened| (opened.io.name(), opened.reason))
+            })
+        };
+        let (name, reason) = open(IoKind::Auto).unwrap();
+        assert_eq!(name, "mmsg");
+        assert!(reason.starts_with("mmsg: io_uring is forbidden"), "{reason}");
+        assert!(matches!(open(IoKind::Uring), Err(StartError::Ring(RingUnavailable::Forbidden))));
+    }
+
+    #[test]
+    fn little_locked_memory_is_refused_unless_the_process_may_lock_any() {
+        let little = limits::LOCKED_MEMORY_BYTES_MIN - 1;
+        assert_eq!(check_locked_memory(little, true), Ok(()));
+        assert_eq!(check_locked_memory(little + 1, false), Ok(()));
+        let refused = check_locked_memory(little, false).unwrap_err().to_string();
+        assert!(refused.contains("511 KiB") && refused.contains("ulimit -l"), "{refused}");
     }
 
     #[test]

@@ -118,10 +118,7 @@ mod tests {
 
     fn writes(sleeper: &Sleeper) -> u64 {
         let mut count = [0; 8];
-        match (&sleeper.shared.event).read(&mut count) {
-            Ok(_) => u64::from_ne_bytes(count),
-            Err(_) => 0,
-        }
+        (&sleeper.shared.event).read_exact(&mut count).map_or(0, |()| u64::from_ne_bytes(count))
     }
 
     #[test]

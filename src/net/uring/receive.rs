@@ -30,9 +30,9 @@ const KIND_MASK: u64 = !0 << 32;
 const BUFFER_GROUP: u16 = 0;
 
 /// Room for a batch's sends and everything that may have to be armed again.
-const SUBMISSIONS: u32 = (2 * limits::TRAINS_PER_BATCH_MAX) as u32;
+pub(super) const SUBMISSIONS: u32 = (2 * limits::TRAINS_PER_BATCH_MAX) as u32;
 /// Room for a completion per receive buffer, a batch's sends, and the ends of receives.
-const COMPLETIONS: u32 = 2048;
+pub(super) const COMPLETIONS: u32 = 2048;
 const _: () = assert!(limits::TRAINS_PER_BATCH_MAX + limits::SOCKETS_PER_WORKER_MAX < SUBMISSIONS as usize);
 const _: () = assert!(SUBMISSIONS as usize + limits::RECEIVE_BUFFERS as usize <= COMPLETIONS as usize);
 
@@ -88,7 +88,10 @@ impl std::fmt::Debug for MessageHeader {
 impl Receiver {
     /// Makes the ring on the calling thread, lends it the buffers and arms a receive on every socket.
     pub(in crate::net) fn arm(sockets: &MediaSockets) -> Result<Self, StartError> {
-        let ring = Ring::new(SUBMISSIONS, COMPLETIONS)?;
+        Self::arm_on(Ring::new(SUBMISSIONS, COMPLETIONS)?, sockets)
+    }
+
+    pub(super) fn arm_on(ring: Ring, sockets: &MediaSockets) -> Result<Self, StartError> {
         let failed = |what| move |source| StartError::EventLoop { what, source };
         let buffers = Buffers::new().map_err(failed("the receive buffers"))?;
         let descriptors: Vec<_> =
@@ -300,7 +303,7 @@ impl Receiver {
     }
 
     /// Cancels everything armed and waits until the kernel has let go of sockets and buffers.
-    fn disarm(&mut self) -> bool {
+    pub(super) fn disarm(&mut self) -> bool {
         let second = types::Timespec::new().sec(1);
         // Not finding anything to cancel is success.
         let _ = self.ring.submitter().register_sync_cancel(Some(second), types::CancelBuilder::any());

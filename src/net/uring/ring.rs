@@ -28,6 +28,34 @@ pub(in crate::net) enum Enter {
     Wait(Duration),
 }
 
+/// A set of flags beyond those every kernel with multishot receives has.
+pub(super) struct Flavour {
+    pub(super) name: &'static str,
+    choose: fn(&mut io_uring::Builder),
+}
+
+/// From the best to the least that works: Linux 6.6, 6.1, 6.0.
+pub(super) const FLAVOURS: [Flavour; 3] = [
+    Flavour {
+        name: "single issuer, deferred task work, no index array",
+        choose: |builder| {
+            builder.setup_single_issuer().setup_defer_taskrun().setup_no_sqarray();
+        },
+    },
+    Flavour {
+        name: "single issuer, deferred task work",
+        choose: |builder| {
+            builder.setup_single_issuer().setup_defer_taskrun();
+        },
+    },
+    Flavour {
+        name: "single issuer, cooperative task work",
+        choose: |builder| {
+            builder.setup_single_issuer();
+        },
+    },
+];
+
 /// `struct io_uring_getevents_arg`.
 #[repr(C)]
 struct WaitArguments {
@@ -71,31 +99,27 @@ impl std::fmt::Debug for Ring {
 impl Ring {
     /// Makes a ring with room for `submissions` and `completions`, a power of two each.
     pub(in crate::net) fn new(submissions: u32, completions: u32) -> Result<Self, RingUnavailable> {
-        // From the best flags to the least that works: 6.6, 6.1, 6.0.
-        let flavours: [(&'static str, fn(&mut io_uring::Builder)); 3] = [
-            ("single issuer, deferred task work, no index array", |builder| {
-                builder.setup_single_issuer().setup_defer_taskrun().setup_no_sqarray();
-            }),
-            ("single issuer, deferred task work", |builder| {
-                builder.setup_single_issuer().setup_defer_taskrun();
-            }),
-            ("single issuer, cooperative task work", |builder| {
-                builder.setup_single_issuer();
-            }),
-        ];
-        let mut last = io::Error::from_raw_os_error(libc::EINVAL);
-        for (flavour, choose) in flavours {
-            let mut builder = IoUring::builder();
-            builder.dontfork().setup_submit_all().setup_coop_taskrun().setup_taskrun_flag();
-            builder.setup_cqsize(completions);
-            choose(&mut builder);
-            match builder.build(submissions) {
-                Ok(ring) => return Self::check(ring, flavour),
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => last = error,
-                Err(error) => return Err(RingUnavailable::from_setup(&error)),
+        let mut refused = Err(RingUnavailable::from_setup(&io::Error::from_raw_os_error(libc::EINVAL)));
+        for flavour in &FLAVOURS {
+            refused = Self::of_flavour(flavour, submissions, completions);
+            // Only flags this kernel does not know are worth another try.
+            if !matches!(refused, Err(RingUnavailable::TooOld { .. })) {
+                break;
             }
         }
-        Err(RingUnavailable::from_setup(&last))
+        refused
+    }
+
+    /// Makes a ring with these flags and no others.
+    pub(super) fn of_flavour(flavour: &Flavour, submissions: u32, completions: u32) -> Result<Self, RingUnavailable> {
+        let mut builder = IoUring::builder();
+        builder.dontfork().setup_submit_all().setup_coop_taskrun().setup_taskrun_flag();
+        builder.setup_cqsize(completions);
+        (flavour.choose)(&mut builder);
+        match builder.build(submissions) {
+            Ok(ring) => Self::check(ring, flavour.name),
+            Err(error) => Err(RingUnavailable::from_setup(&error)),
+        }
     }
 
     /// Refuses a ring that lacks what the backend needs, by name.
