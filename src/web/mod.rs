@@ -7,7 +7,8 @@
 //! live under `tests/browser/pages`.
 
 /// The policy the pages are written for; `signal` sends it with each of them.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+pub const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// One file as it goes over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -57,6 +57,7 @@ def main(stream, codec):
             offer = element.get_property("local-description").sdp.as_text()
             answer, url = post_offer("whip", stream, offer)
             session.append(url)
+            print(offer, answer, sep="\n", file=sys.stderr, flush=True)
             _, message = GstSdp.SDPMessage.new()
             GstSdp.sdp_message_parse_buffer(answer.encode(), message)
             description = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)

@@ -10,6 +10,7 @@ const BEEP_HZ = 1_000;
 const NOISE = 1 << 20;
 
 let running = true;
+let stalledUntil = 0;
 let noiseState = 0x12345678;
 function random() {
   noiseState ^= noiseState << 13;
@@ -79,7 +80,9 @@ async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs 
       block++;
     }
     const due = Math.floor((now - start) / frameMs);
-    if (due >= frame) {
+    if (now < stalledUntil) {
+      frame = Math.max(frame, due + 1);
+    } else if (due >= frame) {
       skipped += due - frame;
       frame = due;
       const bytes = paint(firstFrame + frame, performance.timeOrigin + performance.now());
@@ -96,6 +99,6 @@ async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs 
 }
 
 self.onmessage = ({ data }) => {
-  if (data.stop) { running = false; return; }
+  if (data.stallMs) { stalledUntil = performance.now() + data.stallMs; return; }
   run({ ...data, video: data.video.getWriter(), audio: data.audio.getWriter() });
 };
