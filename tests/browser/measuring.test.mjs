@@ -49,7 +49,7 @@ await suite.case('a good stream is found good', async (check, note) => {
 });
 
 await suite.case('late sound is found late', async (check, note) => {
-  const seen = await direct({ audioDelayMs: 200 }, 6);
+  const seen = await direct({ audioDelayMs: 200, width: 640, height: 360, firstFrame: 1_000_000 }, 6);
   const found = complaints((inner) => judgeSync(inner, seen, 6));
   note({ figures: summary(seen), found });
   check(seen.avOffsetMs > 140 && seen.avOffsetMs < 260, `sound that is 200 ms late measures ${seen.avOffsetMs} ms`);
