@@ -1,43 +1,84 @@
-// The measuring itself, without a node: the publisher's page is connected directly to viewers' pages. Two cases must
-// be found good; sound that is late must be found late, and a stalled source must be found frozen.
+// The measuring itself, without a node: the publisher's page is connected directly to a viewer's. A good stream must be
+// found good, late sound late, a stalled source frozen, and packets dropped on the wire lost.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { enter } from './lib/netns.mjs';
+import { enter, startLoss } from './lib/netns.mjs';
 import { Browser, call, servePages, until } from './lib/browsers.mjs';
-import { change, figures } from './lib/judge.mjs';
 import { Suite } from './lib/suite.mjs';
+import { judgePicture, judgeSync, summary, watch } from './lib/watching.mjs';
 
 await enter();
 const suite = new Suite('measuring');
 const site = await servePages();
 const browser = await Browser.start('chromium');
 
+/** Connects a source to a viewer, lets it settle, does `during`, watches. */
 async function direct(options, seconds, during = async () => {}) {
   const source = await browser.open(`${site.base}/source.html`, 'source');
   const viewer = await browser.open(`${site.base}/viewer.html`, 'viewer');
-  await Promise.all([source, viewer].map((page) => page.waitForFunction(() => window.probe?.ready)));
-  await call(source, 'accept', await call(viewer, 'answer', await call(source, 'offer', { ...options, gather: true })));
-  await until('first frame', () => viewer.evaluate(() => window.probe.frames.length > 0));
-  await sleep(4_000);
-  await call(viewer, 'take');
-  const sent = await call(source, 'stats');
-  await during(source);
-  await sleep(seconds * 1_000);
-  const log = await call(viewer, 'take');
-  const stats = await call(viewer, 'stats');
-  const result = { ...figures(log), sent: change(sent, await call(source, 'stats')).framesSent, mbps: (8 * change(sent, await call(source, 'stats')).bytes / seconds) / 1e6, viewer: stats, source: await call(source, 'stats') };
-  await source.close();
-  await viewer.close();
-  return result;
+  try {
+    await Promise.all([source, viewer].map((page) => page.waitForFunction(() => window.probe?.ready)));
+    await call(source, 'accept', await call(viewer, 'answer', await call(source, 'offer', { ...options, gather: true })));
+    await until('first frame', () => viewer.evaluate(() => window.probe.frames.length > 0));
+    const ends = [source, viewer].map((page) => ({ page, stats: () => call(page, 'stats'), take: () => call(page, 'take') }));
+    await sleep(6_000);
+    const undo = await during(ends[0], ends[1]);
+    const [seen] = await watch(ends[0], [ends[1]], seconds);
+    const extra = await undo?.();
+    return { ...seen, ...extra };
+  } finally {
+    await source.close();
+    await viewer.close();
+  }
+}
+
+/** What `body`'s checks found wrong. */
+function complaints(body) {
+  const found = [];
+  body((holds, what) => { if (!holds) found.push(what); });
+  return found.join('; ');
 }
 
 await suite.case('a good stream is found good', async (check, note) => {
   const seen = await direct({}, 8);
-  note(seen);
-  check(seen.frames >= 0.95 * seen.sent, `${seen.frames} of ${seen.sent} frames read`);
-  check(seen.unreadable <= 2 && seen.backwards === 0, 'all frames readable and in order');
-  check(seen.longestGapMs < 500, `gap of ${seen.longestGapMs} ms`);
-  check(seen.avPairs >= 6 && Math.abs(seen.avOffsetMs) <= 80, `sound is off by ${seen.avOffsetMs} ms in ${seen.avPairs} pairs`);
+  note({ figures: summary(seen), mbps: (8 * seen.published.bytes) / seen.published.at / 1_000 });
+  judgePicture(check, seen);
+  judgeSync(check, seen, 8);
+  check(seen.change.lost === 0, `${seen.change.lost} packets lost`);
+  check((8 * seen.published.bytes) / seen.published.at / 1_000 > 1.5, 'the source reaches 1.5 Mbit/s');
+});
+
+await suite.case('late sound is found late', async (check, note) => {
+  const seen = await direct({ audioDelayMs: 200, width: 640, height: 360, firstFrame: 1_000_000 }, 6);
+  const found = complaints((inner) => judgeSync(inner, seen, 6));
+  note({ figures: summary(seen), found });
+  check(seen.avOffsetMs > 140 && seen.avOffsetMs < 260, `sound that is 200 ms late measures ${seen.avOffsetMs} ms`);
+  check(/sound is off/.test(found), `the judge says: ${found || 'nothing'}`);
+});
+
+await suite.case('a stall of the source is found to be a freeze', async (check, note) => {
+  const seen = await direct({}, 5, async (source) => {
+    setTimeout(() => source.page.evaluate(() => window.probe.stall(900)).catch(() => {}), 1_500);
+  });
+  const found = complaints((inner) => judgePicture(inner, seen));
+  note({ figures: summary(seen), found });
+  check(/a freeze of (8|9|10|11)\d\d?/.test(found), `the judge says: ${found || 'nothing'}`);
+});
+
+await suite.case('5 % of packets lost on the wire are found lost, and repaired by retransmission', async (check, note) => {
+  const seen = await direct({}, 10, async (source, viewer) => {
+    const loss = startLoss(5, { to: (await viewer.stats()).localPort });
+    return async () => {
+      const wire = loss.count();
+      loss.stop();
+      return { wire };
+    };
+  });
+  note({ figures: summary(seen), wire: seen.wire });
+  check(seen.wire.dropped > 20, `${seen.wire.dropped} of ${seen.wire.seen} dropped`);
+  check(seen.change.lost > 0.5 * seen.wire.dropped && seen.change.lost <= seen.wire.dropped, `the viewer counts ${seen.change.lost} lost, the wire dropped ${seen.wire.dropped}`);
+  check(seen.change.retransmitted >= 0.95 * seen.change.lost, `${seen.change.retransmitted} retransmitted`);
+  judgePicture(check, seen);
 });
 
 await browser.close();

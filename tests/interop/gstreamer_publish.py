@@ -37,7 +37,7 @@ def main(stream, codec):
         "webrtcbin name=peer bundle-policy=max-bundle "
         "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1 ! videoconvert ! queue ! "
         f"{ENCODERS[codec]} ! peer. "
-        "audiotestsrc is-live=true freq=440 ! audioconvert ! audioresample ! opusenc ! rtpopuspay pt=97 ! "
+        "audiotestsrc is-live=true freq=440 ! audioconvert ! audioresample ! queue ! opusenc ! rtpopuspay pt=97 ! "
         "application/x-rtp,media=audio,encoding-name=OPUS,payload=97 ! peer."
     )
     peer = pipeline.get_by_name("peer")
@@ -57,6 +57,7 @@ def main(stream, codec):
             offer = element.get_property("local-description").sdp.as_text()
             answer, url = post_offer("whip", stream, offer)
             session.append(url)
+            print(offer, answer, sep="\n", file=sys.stderr, flush=True)
             _, message = GstSdp.SDPMessage.new()
             GstSdp.sdp_message_parse_buffer(answer.encode(), message)
             description = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)

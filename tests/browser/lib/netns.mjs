@@ -82,10 +82,16 @@ export function disableOffloads() {
  */
 export function startLoss(percent, { to, from }) {
   const prefix = to ? [] : inNodeNamespace();
-  const match = to ? `ip saddr ${NODE_IP} udp dport ${to}` : `ip saddr ${PEER_IP} udp sport ${from}`;
-  const rules = `table inet loss { counter seen {} counter dropped {}
-    chain input { type filter hook input priority 0; policy accept;
-      ${match} counter name seen ${match} numgen random mod 1000 < ${percent * 10} counter name dropped drop; } }`;
+  const match = to ? `udp dport ${to}` : `udp sport ${from}`;
+  const rules = `table inet loss {
+    counter seen { }
+    counter dropped { }
+    chain input {
+      type filter hook input priority 0; policy accept;
+      ${match} counter name seen
+      ${match} numgen random mod 1000 < ${percent * 10} counter name dropped drop
+    }
+  }`;
   const [command, ...rest] = [...prefix, 'nft', rules];
   run(command, ...rest);
   return {

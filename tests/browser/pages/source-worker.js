@@ -10,6 +10,7 @@ const BEEP_HZ = 1_000;
 const NOISE = 1 << 20;
 
 let running = true;
+let stalledUntil = 0;
 let noiseState = 0x12345678;
 function random() {
   noiseState ^= noiseState << 13;
@@ -64,8 +65,9 @@ async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs 
     const now = performance.now();
     while (block * 10 <= now - start) {
       const samples = new Float32Array(BLOCK);
-      // Frame 0 is not flagged in sound until a delay has passed, so that a delay never wraps into the second before.
-      const inSecond = (block - delayBlocks + 100 * 100 - (Math.round((firstFrame * frameMs) / 10) % 100)) % 100;
+      // The time of frame 0 is a whole second of sound; 100 seconds more keep the remainder positive.
+      const phase = Math.round((firstFrame * frameMs) / 10);
+      const inSecond = (block + phase - delayBlocks + 100 * 100) % 100;
       if (inSecond < BEEP_BLOCKS) {
         for (let i = 0; i < BLOCK; i++) {
           samples[i] = 0.5 * Math.sin((2 * Math.PI * BEEP_HZ * (inSecond * BLOCK + i)) / SAMPLE_RATE);
@@ -79,7 +81,9 @@ async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs 
       block++;
     }
     const due = Math.floor((now - start) / frameMs);
-    if (due >= frame) {
+    if (now < stalledUntil) {
+      frame = Math.max(frame, due + 1);
+    } else if (due >= frame) {
       skipped += due - frame;
       frame = due;
       const bytes = paint(firstFrame + frame, performance.timeOrigin + performance.now());
@@ -96,6 +100,6 @@ async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs 
 }
 
 self.onmessage = ({ data }) => {
-  if (data.stop) { running = false; return; }
+  if (data.stallMs) { stalledUntil = performance.now() + data.stallMs; return; }
   run({ ...data, video: data.video.getWriter(), audio: data.audio.getWriter() });
 };

@@ -26,6 +26,9 @@ probe.offer = async ({ codec = 'video/H264', width = 1280, height = 720, fps = 3
   worker.postMessage({ video: video.writable, audio: audio.writable, width, height, fps, firstFrame, audioDelayMs },
     [video.writable, audio.writable]);
 
+  /** Holds the picture for a time, the sound goes on. */
+  probe.stall = (ms) => worker.postMessage({ stallMs: ms });
+
   const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
   const stream = new MediaStream([video, audio]);
   pc.addTransceiver(audio, { direction: 'sendonly', streams: [stream] });

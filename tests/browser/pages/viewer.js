@@ -12,6 +12,7 @@ const probe = (window.probe = {
   flags: [],
   beeps: [],
   presented: 0,
+  missed: 0,
   /** every state the connection has been in, and how many connections there were */
   states: [],
   connections: 0,
@@ -32,6 +33,11 @@ async function onFrame(now, metadata) {
   let picture;
   try {
     picture = new VideoFrame(video, { timestamp: 0 });
+  } catch {
+    probe.missed++; // the element moved on before it was read: the frame counts as not seen
+    return;
+  }
+  try {
     const code = await readVideoFrame(picture, scratch);
     if (!code) {
       probe.frames.push([-1, shownAt, 0, metadata.width]);
