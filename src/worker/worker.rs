@@ -89,7 +89,7 @@ pub struct Worker {
 
 /// How busy the worker is: the share of time not spent waiting, smoothed.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Load {
+pub(super) struct Load {
     busy_permille: u32,
     window_start: Timestamp,
     waited_ns: u64,
@@ -97,7 +97,7 @@ pub struct Load {
 
 impl Load {
     /// Takes note of a wait from `before` to `after`.
-    pub fn waited(&mut self, before: Timestamp, after: Timestamp) {
+    pub(super) fn waited(&mut self, before: Timestamp, after: Timestamp) {
         self.waited_ns += after.since(before).as_nanos() as u64;
         let window = after.since(self.window_start).as_nanos() as u64;
         if window >= limits::LOAD_WINDOW.as_nanos() as u64 {
@@ -111,7 +111,7 @@ impl Load {
 
     /// Share of time busy, in thousandths.
     #[must_use]
-    pub fn busy_permille(&self) -> u32 {
+    pub(super) fn busy_permille(&self) -> u32 {
         self.busy_permille
     }
 }

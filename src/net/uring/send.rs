@@ -6,7 +6,6 @@ use io_uring::opcode;
 use io_uring::types::Fixed;
 
 use super::Uring;
-use super::receive::SEND;
 use super::receive::{Receiver, SEND};
 use super::ring::Enter;
 use crate::net::batch::{SendResult, TrainBatch};
