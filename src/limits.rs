@@ -393,3 +393,6 @@ pub const SDP_MID_BYTES_MAX: usize = 16;
 /// Bytes of the header extension block of a packet to a viewer, its 4-byte head included (RFC 8285 §4.1), so that a
 /// browser's 1,200-byte payload leaves at no more than 1,222 bytes. What does not fit is not agreed.
 pub const DOWNLINK_EXTENSION_BYTES_MAX: usize = 20;
+
+/// A kernel's time of arrival older than this means that the wall clock was set: the time of reading is taken instead.
+pub const ARRIVAL_AGE_MAX: Duration = Duration::from_millis(500);

@@ -3,7 +3,7 @@
 //! alignment (in a multishot receive they lie in the middle of a buffer).
 //!
 //! Control messages used: `IP_PKTINFO` (`ip(7)`) and `IPV6_PKTINFO` (RFC 3542 §6.2) for the local address,
-//! `UDP_SEGMENT` (`udp(7)`) for the length of a train's segments.
+//! `UDP_SEGMENT` (`udp(7)`) for the length of a train's segments, `SCM_TIMESTAMPNS` (`socket(7)`) for the time of arrival.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -62,6 +62,7 @@ pub(super) fn parse_name(name: &[u8]) -> Option<SocketAddr> {
 const HEADER_BYTES: usize = align(size_of::<libc::cmsghdr>());
 const PKTINFO_V4_BYTES: usize = size_of::<libc::in_pktinfo>();
 const PKTINFO_V6_BYTES: usize = size_of::<libc::in6_pktinfo>();
+const TIMESPEC_BYTES: usize = size_of::<libc::timespec>();
 
 const fn align(len: usize) -> usize {
     len.next_multiple_of(size_of::<usize>())
@@ -72,8 +73,8 @@ const fn space(len: usize) -> usize {
     HEADER_BYTES + align(len)
 }
 
-/// Room for what is received: one local address.
-pub(super) const CONTROL_IN_BYTES: usize = space(PKTINFO_V6_BYTES);
+/// Room for what is received: one local address and one time.
+pub(super) const CONTROL_IN_BYTES: usize = space(PKTINFO_V6_BYTES) + space(TIMESPEC_BYTES);
 /// Room for what is sent: one local address and one segment length.
 const CONTROL_OUT_BYTES: usize = space(PKTINFO_V6_BYTES) + space(size_of::<u16>());
 
@@ -131,23 +132,51 @@ impl Control {
     }
 }
 
-/// The local address a datagram arrived at, from its control messages.
-pub(super) fn parse_local_ip(mut control: &[u8]) -> Option<IpAddr> {
-    let word = size_of::<usize>();
-    loop {
-        let len = usize::from_ne_bytes(*control.first_chunk()?);
-        let level = libc::c_int::from_ne_bytes(*control.get(word..)?.first_chunk()?);
-        let kind = libc::c_int::from_ne_bytes(*control.get(word + 4..)?.first_chunk()?);
-        let data = control.get(HEADER_BYTES..len)?;
+/// What the kernel says beside a received datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ancillary {
+    /// The local address it arrived at; only on wildcard sockets.
+    pub(super) local_ip: Option<IpAddr>,
+    /// When the kernel took it from the device, on the wall clock in nanoseconds.
+    pub(super) realtime_ns: Option<u64>,
+}
+
+/// Reads the control messages of a datagram; what is cut short or unknown is passed over.
+pub(super) fn parse_control(mut control: &[u8]) -> Ancillary {
+    let mut ancillary = Ancillary::default();
+    while let Some((level, kind, data, rest)) = next_message(control) {
         match (level, kind) {
-            // spec_dst, not addr: for a broadcast it is the address to answer from.
+            // in_pktinfo: spec_dst, not addr, since for a broadcast it is the address to answer from.
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                return Some(IpAddr::from(*data.get(4..)?.first_chunk::<4>()?));
+                ancillary.local_ip =
+                    data.get(4..).and_then(|data| data.first_chunk::<4>()).map(|octets| IpAddr::from(*octets));
             }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => return Some(IpAddr::from(*data.first_chunk::<16>()?)),
-            _ => control = control.get(align(len)..)?,
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                ancillary.local_ip = data.first_chunk::<16>().map(|octets| IpAddr::from(*octets));
+            }
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => ancillary.realtime_ns = parse_timespec(data),
+            _ => {}
         }
+        control = rest;
     }
+    ancillary
+}
+
+/// The first of several control messages: level, kind, data, and what follows.
+fn next_message(control: &[u8]) -> Option<(libc::c_int, libc::c_int, &[u8], &[u8])> {
+    let word = size_of::<usize>();
+    let len = usize::from_ne_bytes(*control.first_chunk()?);
+    let level = libc::c_int::from_ne_bytes(*control.get(word..)?.first_chunk()?);
+    let kind = libc::c_int::from_ne_bytes(*control.get(word + 4..)?.first_chunk()?);
+    let data = control.get(HEADER_BYTES..len)?;
+    Some((level, kind, data, control.get(align(len)..).unwrap_or_default()))
+}
+
+/// `struct timespec` as nanoseconds.
+fn parse_timespec(data: &[u8]) -> Option<u64> {
+    let seconds = i64::from_ne_bytes(*data.first_chunk()?);
+    let nanos = i64::from_ne_bytes(*data.get(8..)?.first_chunk()?);
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(u64::try_from(nanos).ok()?)
 }
 
 #[cfg(test)]
@@ -173,10 +202,10 @@ mod tests {
             let mut control = Control::EMPTY;
             control.push_segment_size(1_200);
             control.push_local_ip(ip);
-            assert_eq!(parse_local_ip(control.as_mut_bytes()), Some(ip));
+            assert_eq!(parse_control(control.as_mut_bytes()).local_ip, Some(ip));
             control.clear();
             control.push_segment_size(1_200);
-            assert_eq!(parse_local_ip(control.as_mut_bytes()), None);
+            assert_eq!(parse_control(control.as_mut_bytes()), Ancillary::default());
         }
     }
 
@@ -199,7 +228,7 @@ mod tests {
             bytes[..8].copy_from_slice(&len.to_ne_bytes());
             bytes[8..12].copy_from_slice(&libc::IPPROTO_IP.to_ne_bytes());
             bytes[12..16].copy_from_slice(&libc::IP_PKTINFO.to_ne_bytes());
-            assert_eq!(parse_local_ip(&bytes), None);
+            assert_eq!(parse_control(&bytes), Ancillary::default());
         }
     }
 }

@@ -6,17 +6,18 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::batch::{Datagram, Path, TrainBatch};
-use super::message::{CONTROL_IN_BYTES, NAME_BYTES, Name, parse_local_ip, parse_name};
+use super::message::{CONTROL_IN_BYTES, NAME_BYTES, Name, parse_control, parse_name};
 use super::send::{SendSlots, send_by_sendmmsg};
 use super::socket::MediaSockets;
 use super::start_error::StartError;
 use super::syscall::{check, check_long, errno};
 use super::{Io, IoCounters, Waker, now};
 use crate::limits;
+use crate::net::process::ArrivalClock;
 use crate::time::Timestamp;
 
 /// Marks the wake-up event among the descriptors watched.
@@ -152,7 +153,7 @@ impl Io for Mmsg {
             // A descriptor that broke shows itself in `wait`.
             let _ = self.poll(std::time::Duration::ZERO);
         }
-        let received = now();
+        let clock = ArrivalClock::read();
         let mut seen = 0;
         let sockets = &self.sockets.sockets;
         self.first = (self.first + 1) % sockets.len().max(1);
@@ -166,7 +167,7 @@ impl Io for Mmsg {
                         if got < want {
                             self.readable &= !(1 << index);
                         }
-                        self.receive.visit(got, index, socket.local, received, &mut self.counters, &mut visit);
+                        self.receive.visit(got, index, socket.local, &clock, &mut self.counters, &mut visit);
                     }
                     Err(libc::EINTR) => {}
                     Err(errno) => {
@@ -262,7 +263,7 @@ impl ReceiveSlots {
         got: usize,
         socket: usize,
         local: SocketAddr,
-        received: Timestamp,
+        clock: &ArrivalClock,
         counters: &mut IoCounters,
         visit: &mut F,
     ) {
@@ -278,17 +279,13 @@ impl ReceiveSlots {
             };
             #[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
             let control = (header.msg_hdr.msg_controllen as usize).min(CONTROL_IN_BYTES);
-            let path =
-                Path { remote, local_ip: local_ip(local, &self.controls[slot].0[..control]), socket: socket as u8 };
+            let ancillary = parse_control(&self.controls[slot].0[..control]);
+            let path = Path { remote, local_ip: ancillary.local_ip.unwrap_or(local.ip()), socket: socket as u8 };
+            let received = clock.arrival(ancillary.realtime_ns);
             let bytes = &mut self.buffers[slot][..header.msg_len as usize];
             counters.datagrams_received += 1;
             counters.bytes_received += bytes.len() as u64;
             visit(Datagram { bytes, path, received });
         }
     }
-}
-
-/// The address a datagram arrived at: the socket's own, or on a wildcard socket what the kernel says.
-pub(super) fn local_ip(bound: SocketAddr, control: &[u8]) -> IpAddr {
-    if bound.ip().is_unspecified() { parse_local_ip(control).unwrap_or(bound.ip()) } else { bound.ip() }
 }

@@ -18,8 +18,7 @@
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
 //!
 //! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
-//! coalesces), kernel receive timestamps (a datagram's time is when it was read; the worker reads at least every
-//! few hundred microseconds), `SEND_ZC` and `SQPOLL` (measured slower), `IP_RECVERR` (it turns one viewer's ICMP
+//! coalesces), `SEND_ZC` and `SQPOLL` (measured slower), `IP_RECVERR` (it turns one viewer's ICMP
 //! into errors on the socket all viewers share).
 #![allow(unsafe_code)]
 

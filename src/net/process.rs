@@ -5,12 +5,35 @@ use std::io;
 use std::time::Duration;
 
 use super::syscall::{check, check_long};
+use crate::limits;
 use crate::time::Timestamp;
 
 /// The monotonic clock that all workers share.
 #[must_use]
 pub fn now() -> Timestamp {
     Timestamp::from_nanos(read_clock(libc::CLOCK_MONOTONIC).as_nanos() as u64)
+}
+
+/// Turns the kernel's times of arrival, which are on the wall clock, into the monotonic clock: read once per batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ArrivalClock {
+    now: Timestamp,
+    realtime_ns: u64,
+}
+
+impl ArrivalClock {
+    /// Reads both clocks.
+    pub(super) fn read() -> Self {
+        Self { now: now(), realtime_ns: read_clock(libc::CLOCK_REALTIME).as_nanos() as u64 }
+    }
+
+    /// When a datagram arrived: as long ago as the kernel says, and now where it says nothing, something later, or
+    /// something too long ago to be anything but a wall clock that was set in between.
+    pub(super) fn arrival(&self, realtime_ns: Option<u64>) -> Timestamp {
+        let age = realtime_ns.map_or(0, |then| self.realtime_ns.saturating_sub(then));
+        let age = Duration::from_nanos(age);
+        if age > limits::ARRIVAL_AGE_MAX { self.now } else { self.now - age }
+    }
 }
 
 /// CPU time the calling thread has used.
@@ -21,7 +44,7 @@ pub fn thread_cpu_time() -> Duration {
 
 fn read_clock(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel writes one timespec. It cannot fail for the two clocks used here.
+    // SAFETY: the kernel writes one timespec. It cannot fail for the clocks used here.
     unsafe { libc::clock_gettime(clock, &raw mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

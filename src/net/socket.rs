@@ -4,6 +4,7 @@
 //! | Option | Why |
 //! |---|---|
 //! | `SO_RCVBUF`, `SO_SNDBUF` | the stock buffer holds 92 packets; set, read back, and a warning names the sysctl |
+//! | `SO_TIMESTAMPNS` | a datagram's time is when the kernel took it, not when a busy worker read it: publishers estimate their bandwidth from it |
 //! | `IP_PKTINFO`, `IPV6_RECVPKTINFO` | only on wildcard sockets: replies must leave from the address the peer used (RFC 8445 §7.3); elsewhere the bound address is it, and 65–75 ns a train are saved |
 //! | `IP_MTU_DISCOVER` = `DO` (both families) | a datagram is never fragmented, here or on the way (don't-fragment is set, RFC 1191), and one longer than the path is known to carry is refused with `EMSGSIZE` and counted. The kernel learns the path's size from ICMP; `PROBE` would ignore that and lose such datagrams uncounted. A forged ICMP can lower one destination's path to 552 bytes for ten minutes, which harms that viewer only |
 //! | `IPV6_V6ONLY` | IPv4 has its own socket: native addresses, cheaper route look-ups, no mapped addresses anywhere |
@@ -136,6 +137,7 @@ impl MediaSocket {
                 }
             }
         }
+        need("SO_TIMESTAMPNS", set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1))?;
         let warnings = [BufferKind::Receive, BufferKind::Send]
             .into_iter()
             .filter_map(|kind| kind.enlarge(fd, limits::SOCKET_BUFFER_BYTES).transpose())

@@ -19,7 +19,7 @@ use crate::worker::worker::Worker;
 impl Worker {
     /// Takes one datagram: sorts it (RFC 7983), finds its session, lets the session open it, and acts on what it was.
     pub(super) fn handle_datagram(&mut self, datagram: Datagram<'_>, now: Timestamp) {
-        let Datagram { bytes, path, .. } = datagram;
+        let Datagram { bytes, path, received } = datagram;
         let kind = demux::classify(bytes);
         let key = match kind {
             DatagramKind::Stun => match self.find_by_ufrag(bytes) {
@@ -51,7 +51,7 @@ impl Worker {
             Ok(Inbound::Rtp(opened)) => {
                 let end = opened.header_len + opened.payload_len;
                 if let Some(packet) = bytes.get(..end) {
-                    self.handle_rtp(key, packet, now);
+                    self.handle_rtp(key, packet, received);
                 }
             }
             Ok(Inbound::Rtcp(len)) => {
@@ -139,7 +139,9 @@ impl Worker {
         }
     }
 
-    fn handle_rtp(&mut self, key: PeerKey, packet: &[u8], now: Timestamp) {
+    /// Takes a publisher's packet. Its time is the kernel's, not the round's: bandwidth estimation and jitter measure
+    /// the network, and a worker's own delay must not be taken for the network's.
+    fn handle_rtp(&mut self, key: PeerKey, packet: &[u8], received: Timestamp) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Role::Publisher(publication) = &mut peer.role else {
             self.counters.dropped("media_from_viewer");
@@ -153,7 +155,7 @@ impl Worker {
         let (streams, lanes) = (&mut self.streams, &mut self.lanes);
         let kinds: [Option<crate::session::description::MediaKind>; limits::TRACKS_PER_SESSION_MAX] =
             std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.kind));
-        let result = publication.receive(&packet, now, |track, record| {
+        let result = publication.receive(&packet, received, |track, record| {
             let Some(kind) = kinds.get(track).copied().flatten() else { return };
             let encoding = EncodingKey { stream, encoding: encoding_index(kind) };
             super::publisher::distribute(streams, lanes, encoding, &record);

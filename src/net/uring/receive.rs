@@ -12,13 +12,12 @@ use io_uring::{cqueue, opcode, squeue, types};
 use super::buffers::Buffers;
 use super::ring::{Enter, Ring};
 use crate::limits;
+use crate::net::IoCounters;
 use crate::net::batch::{Datagram, Path};
-use crate::net::message::{CONTROL_IN_BYTES, NAME_BYTES, parse_name};
-use crate::net::mmsg::local_ip;
+use crate::net::message::{CONTROL_IN_BYTES, NAME_BYTES, parse_control, parse_name};
+use crate::net::process::ArrivalClock;
 use crate::net::socket::MediaSockets;
 use crate::net::start_error::StartError;
-use crate::net::{IoCounters, now};
-use crate::time::Timestamp;
 
 /// What a completion belongs to: the upper half of its user data. The lower half is a socket or a send's slot.
 const RECEIVE: u64 = 1 << 32;
@@ -261,7 +260,7 @@ impl Receiver {
         counters: &mut IoCounters,
         mut visit: F,
     ) -> usize {
-        let mut received = None;
+        let mut clock = None;
         let mut seen = 0;
         while seen < limit {
             let Some(arrived) = self.arrived.pop_front() else {
@@ -271,8 +270,8 @@ impl Receiver {
                 break;
             };
             seen += 1;
-            let received = *received.get_or_insert_with(now);
-            self.hand_over(arrived, received, counters, &mut visit);
+            let clock = clock.get_or_insert_with(ArrivalClock::read);
+            self.hand_over(arrived, clock, counters, &mut visit);
             self.buffers.give_back(arrived.buffer);
         }
         self.buffers.publish();
@@ -283,7 +282,7 @@ impl Receiver {
     fn hand_over<F: FnMut(Datagram<'_>)>(
         &mut self,
         arrived: Arrived,
-        received: Timestamp,
+        clock: &ArrivalClock,
         counters: &mut IoCounters,
         visit: &mut F,
     ) {
@@ -296,7 +295,10 @@ impl Receiver {
             return;
         }
         let Some(remote) = parse_name(message.name) else { return };
-        let path = Path { remote, local_ip: local_ip(local, message.control), socket: arrived.socket };
+        let ancillary = parse_control(message.control);
+        let local_ip = ancillary.local_ip.unwrap_or(local.ip());
+        let path = Path { remote, local_ip, socket: arrived.socket };
+        let received = clock.arrival(ancillary.realtime_ns);
         counters.datagrams_received += 1;
         counters.bytes_received += message.payload.len() as u64;
         visit(Datagram { bytes: message.payload, path, received });
