@@ -11,7 +11,7 @@ await enter();
 const suite = new Suite('broadcast');
 const site = await servePages();
 const chromium = await Browser.start('chromium');
-const publishing = await Browser.start('chromium');
+const publishing = await Browser.start('chromium', { first: true });
 const EXTRA_VIEWERS = 10;
 
 /** Which workers hold this stream's publisher and viewers. */

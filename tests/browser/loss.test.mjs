@@ -13,6 +13,7 @@ disableOffloads();
 const suite = new Suite('loss');
 const site = await servePages();
 const chromium = await Browser.start('chromium');
+const publishing = await Browser.start('chromium', { first: true });
 const SECONDS = 20;
 
 /** The stream's video, summed over workers. */
@@ -28,7 +29,7 @@ async function lossy(check, note, percent, direction) {
   const node = await Corecast.start(`loss-${direction}-${percent}`);
   const stream = 'lossy';
   try {
-    const publisher = await Publisher.start(chromium, site.base, node, stream, {});
+    const publisher = await Publisher.start(publishing, site.base, node, stream, {});
     const viewer = await (await Viewer.start(chromium, site.base, node, stream)).playing();
     await reachesBitrate(publisher);
     // Chromium probes for bandwidth with retransmissions in its first seconds: they are none of ours.
@@ -77,6 +78,6 @@ for (const direction of ['downlink', 'uplink']) {
   }
 }
 
-await chromium.close();
+await Promise.all([chromium.close(), publishing.close()]);
 site.close();
 suite.finish();

@@ -12,6 +12,7 @@ await enter();
 const suite = new Suite('publisher_returns');
 const site = await servePages();
 const chromium = await Browser.start('chromium');
+const publishing = await Browser.start('chromium', { first: true });
 const SECOND = 1_000_000;
 
 await suite.case('another publisher takes the name, viewers play on', async (check, note) => {
@@ -19,7 +20,7 @@ await suite.case('another publisher takes the name, viewers play on', async (che
   try {
     const stream = 'again';
     const waiting = await Viewer.start(chromium, site.base, node, stream, { name: 'came first' });
-    const first = await Publisher.start(chromium, site.base, node, stream, {});
+    const first = await Publisher.start(publishing, site.base, node, stream, {});
     await waiting.playing();
     const viewers = [waiting, await (await Viewer.start(chromium, site.base, node, stream, { name: 'came second' })).playing()];
     await sleep(4_000);
@@ -32,7 +33,7 @@ await suite.case('another publisher takes the name, viewers play on', async (che
     await first.leave();
     await sleep(2_500);
     const from = Date.now();
-    const second = await Publisher.start(chromium, site.base, node, stream, { width: 640, height: 360, maxBitrate: 1_200_000, firstFrame: SECOND });
+    const second = await Publisher.start(publishing, site.base, node, stream, { width: 640, height: 360, maxBitrate: 1_200_000, firstFrame: SECOND });
     await Promise.all(viewers.map((viewer) => viewer.page.waitForFunction(
       (number) => window.probe.frames.some(([frame]) => frame >= number), { timeout: 15_000, polling: 50 }, SECOND)));
     note({ resumedMs: Date.now() - from });
@@ -57,10 +58,10 @@ await suite.case('another publisher takes the name, viewers play on', async (che
 await suite.case('a second publisher on a live name is refused, the first goes on', async (check) => {
   const node = await Corecast.start('publisher-refused');
   try {
-    const first = await Publisher.start(chromium, site.base, node, 'taken', { width: 640, height: 360 });
+    const first = await Publisher.start(publishing, site.base, node, 'taken', { width: 640, height: 360 });
     const viewer = await (await Viewer.start(chromium, site.base, node, 'taken', { sound: false })).playing();
     let refused = '';
-    await Publisher.start(chromium, site.base, node, 'taken', {}).catch((error) => { refused = error.message; });
+    await Publisher.start(publishing, site.base, node, 'taken', {}).catch((error) => { refused = error.message; });
     check(/: 409 /.test(refused), `a second publisher: ${refused || 'accepted'}`);
     await sleep(1_000);
     for (const seen of await watch(first, [viewer], 3)) judgePicture(check, seen);
@@ -69,6 +70,6 @@ await suite.case('a second publisher on a live name is refused, the first goes o
   }
 });
 
-await chromium.close();
+await Promise.all([chromium.close(), publishing.close()]);
 site.close();
 suite.finish();

@@ -21,6 +21,7 @@ const puppeteer = (() => {
 })();
 
 const CHROMIUM = process.env.CORECAST_CHROMIUM ?? '/usr/bin/chromium';
+const CHROMIUM_FIRST = fileURLToPath(new URL('chromium-first.sh', import.meta.url));
 const FIREFOX = process.env.CORECAST_FIREFOX ?? '/usr/bin/firefox-esr';
 const CHROMIUM_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -46,8 +47,9 @@ export async function servePages() {
 }
 
 export class Browser {
-  static async start(kind, { name = kind, flags = [] } = {}) {
-    const executablePath = kind === 'firefox' ? FIREFOX : CHROMIUM;
+  /** `first`: ahead of the test's other processes, for publishers. */
+  static async start(kind, { name = kind, flags = [], first = false } = {}) {
+    const executablePath = kind === 'firefox' ? FIREFOX : first ? CHROMIUM_FIRST : CHROMIUM;
     if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: run tests/run --setup`);
     const browser = new Browser();
     Object.assign(browser, { kind, name, profile: mkdtempSync(path.join(tmpdir(), `corecast-${kind}-`)) });
@@ -60,7 +62,7 @@ export class Browser {
           'network.captive-portal-service.enabled': false, 'network.connectivity-service.enabled': false,
           'datareporting.policy.dataSubmissionEnabled': false, 'media.gmp-manager.updateEnabled': false,
         } }
-        : { args: [...CHROMIUM_FLAGS, '--window-size=640,400', ...flags] }),
+        : { args: [...CHROMIUM_FLAGS, '--window-size=320,240', ...flags] }),
     });
     return browser;
   }

@@ -44,7 +44,7 @@ export class Corecast {
     if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build --release, or set CORECAST_BIN`);
     const node = new Corecast();
     node.log = artifact(`node-${name}.log`);
-    const [command, ...rest] = inNodeNamespace(BINARY, 'serve', '--https', `${NODE_IP}:8443`, '--allow-anyone',
+    const [command, ...rest] = inNodeNamespace('nice', '-n', '-15', BINARY, 'serve', '--https', `${NODE_IP}:8443`, '--allow-anyone',
       '--media-ip', NODE_IP, ...flags);
     const log = createWriteStream(node.log);
     log.write(`$ ${[command, ...rest].join(' ')}\n`);

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from './browsers.mjs';
 import { change, figures } from './judge.mjs';
 
+const SETTLE_MS = 5_000;
+
 /** Waits until the publisher sends at `mbps`; says after how many seconds. */
 export async function reachesBitrate(publisher, mbps = 1.5, within = 15_000) {
   const from = Date.now();
@@ -23,6 +25,8 @@ export async function reachesBitrate(publisher, mbps = 1.5, within = 15_000) {
 
 /** Watches for `seconds`. Returns per viewer: its figures, the change of its statistics, and the frames sent meanwhile. */
 export async function watch(publisher, viewers, seconds) {
+  // Starting three decoders on two cores fills jitter buffers; they and the sound's delay settle over some seconds.
+  await sleep(SETTLE_MS);
   const before = await Promise.all(viewers.map(async (viewer) => {
     await viewer.take();
     return { viewer: await viewer.stats(), publisher: await publisher.stats() };
