@@ -1,6 +1,6 @@
 //! The load tester: thousands of honest WebRTC publishers and viewers from few cores, against any WHIP/WHEP server.
 //!
-//! Not here yet: this program only says so. It exits with 2 whatever it is asked, so that no script takes it for a
+//! Not here yet: this program only says so. It exits with 2 whatever it is asked to test, so that no script takes it for a
 //! load test that passed. It comes with its own issue, on the client side of the protocol in `corecast`.
 
 use std::process::ExitCode;
@@ -9,9 +9,10 @@ use clap::Parser;
 
 /// What `--help` says of the program's state and plan.
 const PLAN: &str = "\
-THIS PROGRAM DOES NOTHING YET. It comes with the next issue; until then every call ends with exit code 2.
+THIS PROGRAM DOES NOTHING YET. It comes with the next issue; until then every call but --help
+and --version ends with exit code 2.
 
-What it will do:
+What is planned:
   - publish streams by WHIP from recorded traces (frame sizes and times of real encoders)
   - watch them by WHEP from thousands of viewers: full ICE, DTLS and SRTP, every packet opened and checked
   - join by a chosen curve (all at once, so many a second), stay, leave, come back
