@@ -5,7 +5,7 @@
 //! ```text
 //!  the publisher's worker                                       every worker with viewers, that one included
 //!
-//!  opened packet                                                 one [Encoding] per track
+//!  opened packet                                                 one encoding per track
 //!       │                                                       ┌────────────────────────────────────────────┐
 //!       ▼                                                       │ timeline: the publisher's numbers become   │
 //!  publication ── which track? new? a probe?                    │           the encoding's, without a break  │
@@ -13,9 +13,9 @@
 //!       │  └─▶ reception, arrivals ─▶ NACK, reports,            │     ▼                                      │
 //!       │                             transport-wide feedback   │ packet ring  … │ 41 │ 42 │ 43 │ 44 │ ◀ head │
 //!       ▼                                                       │                  ▲         ▲    ▲          │
-//!  numbering, parameter sets, padding                           │                  A         B    C  cursors │
-//!       │                                                       │ fan-out: A and B are behind and visited in │
-//!       ▼                          the same bytes               │          turn; C is idle and costs nothing │
+//!  numbering, parameter sets, padding                           │                  A         B        C      │
+//!       │                                                       │ fan-out: cursors A and B are behind and    │
+//!       ▼                          the same bytes               │          visited in turn; C costs nothing  │
 //!  record ═══════════════════╤═════ over a lane ═══════════════▶└─────┬──────────────────────────────────────┘
 //!                            └═════ or within the worker ══════▶      │ a bounded run of packets per visit
 //!                                                                     ▼
@@ -50,8 +50,6 @@
 //!
 //! Left out for now: several encodings of one track (rid simulcast) and choosing a layer per viewer (every viewer gets
 //! what the publisher sends), pacing per viewer, data channels.
-//!
-//! [Encoding]: encoding::Encoding
 
 pub mod arrivals;
 pub mod encoding;
