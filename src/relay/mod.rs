@@ -12,7 +12,7 @@
 //!       │  │                                                    │     │                                      │
 //!       │  └─▶ reception, arrivals ─▶ NACK, reports,            │     ▼                                      │
 //!       │                             transport-wide feedback   │ packet ring  … │ 41 │ 42 │ 43 │ 44 │ ◀ head │
-//!       ▼                                                       │                  ▲         ▲    ▲          │
+//!       ▼                                                       │                  ▲         ▲        ▲      │
 //!  numbering, parameter sets, padding                           │                  A         B        C      │
 //!       │                                                       │ fan-out: cursors A and B are behind and    │
 //!       ▼                          the same bytes               │          visited in turn; C costs nothing  │
