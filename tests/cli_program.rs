@@ -61,7 +61,7 @@ fn a_wrong_command_line_or_configuration_is_exit_code_2_and_one_clear_line() {
         (&["fly"], "fly"),
         (&["--https", "0.0.0.0:8443"], "--allow-anyone"),
         (&["--https", "nowhere"], "--https = nowhere: must be an IP address and a port"),
-        (&["--media-port-base", "70000"], "--media-port-base = 70000: must be ≤ 65535 − number of cores"),
+        (&["--media-port-base", "70000"], "--media-port-base = 70000: must be ≤ 65536 − number of cores"),
         (&["--media-port-base", "-1"], "--media-port-base = -1: must be ≥ 1"),
         (&["--cores", "9999"], "--cores = 9999: this process may not run on core 9999"),
         (&["--io", "epoll"], "--io = epoll: must be"),

@@ -2,7 +2,7 @@
 //!
 //! "Parse, don't validate": text of every kind ends here, and what leaves is typed and consistent. A flag beats the
 //! file, the file beats the default. Every refusal names the setting as the operator wrote it, the value, and the
-//! rule it broke: `config.toml: media.port_base = 70000: must be ≤ 65535 − number of cores`.
+//! rule it broke: `config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores`.
 //!
 //! Not here: whether an address can be bound, a certificate read or a kernel feature used. That is found out at
 //! start ([`crate::server`]), because it may change between two starts. Left out: reloading; authorisation, which

@@ -178,7 +178,7 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
             let highest = placed.value.saturating_add(workers as i64 - 1);
             match u16::try_from(placed.value) {
                 Ok(port) if highest <= i64::from(u16::MAX) => port,
-                _ => return Err(placed.refuse(placed.value, "must be ≤ 65535 − number of cores")),
+                _ => return Err(placed.refuse(placed.value, "must be ≤ 65536 − number of cores")),
             }
         }
     };

@@ -32,8 +32,8 @@ fn without_anything_the_node_serves_on_loopback_with_every_core() {
 #[test]
 fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
     for (text, expected) in [
-        ("media.port_base = 70000", "config.toml: media.port_base = 70000: must be ≤ 65535 − number of cores"),
-        ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65535 − number of cores"),
+        ("media.port_base = 70000", "config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores"),
+        ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65536 − number of cores"),
         ("media.port_base = 0", "config.toml: media.port_base = 0: must be ≥ 1"),
         ("media.ips = ['here']", "config.toml: media.ips = here: must be an IP address"),
         ("media.announce = ['0.0.0.0']", "config.toml: media.announce = 0.0.0.0: must be an address peers can send to"),
@@ -92,7 +92,7 @@ fn a_flag_beats_the_file_and_is_named_in_its_own_error() {
     let mut flags = Settings::default();
     flags.media.port_base = Some(70_000);
     let error = load("media.port_base = 20000", &flags).unwrap_err().to_string();
-    assert_eq!(error, "--media-port-base = 70000: must be ≤ 65535 − number of cores");
+    assert_eq!(error, "--media-port-base = 70000: must be ≤ 65536 − number of cores");
     for (flags, name) in [
         (
             Settings {

@@ -394,7 +394,7 @@ impl Track {
         media.sequence = self.numbering.map(sequence);
         // Opus may set the marker at a talk spurt's start (RFC 7587 §4.1); only video frames end with it.
         media.marker = marker;
-        media.key_frame = hints.key_frame_start;
+        media.key_frame = self.kind == MediaKind::Video && hints.key_frame_start;
         media.padding = match self.kind {
             MediaKind::Video => self.padding.pad(timestamp, marker, hints.paddable, payload.len()),
             MediaKind::Audio => 0,

@@ -158,7 +158,7 @@ const KIND_FORMAT: u8 = 3;
 const FLAG_MARKER: u8 = 1;
 const FLAG_KEY_FRAME: u8 = 2;
 
-/// Bytes [`write`] needs for `record`, at most.
+/// Bytes [`write()`] needs for `record`, at most.
 #[must_use]
 pub fn encoded_len(record: &Record<'_>) -> usize {
     match record {

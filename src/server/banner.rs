@@ -30,7 +30,8 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         println!("  watch        WHEP {page}/whep/NAME   or the page's Watch");
         println!("  operator     http://{}/metrics, /healthz, /readyz, /api/v1/node", signalling.admin);
         let cores: Vec<String> = config.cores.iter().map(ToString::to_string).collect();
-        println!("  workers      {workers}, on core {}; UDP {} to {}", cores.join(", "), ports.0, ports.1);
+        let ports = if workers == 1 { ports.0.to_string() } else { format!("{} to {}", ports.0, ports.1) };
+        println!("  workers      {workers}, on core {}; UDP {ports}", cores.join(", "));
         println!("  I/O          {io} ({io_reason})");
         if config.tls == Tls::SelfSigned && config.public_url.is_none() {
             println!("  certificate  self-signed: the browser warns once; use --tls-cert and --tls-key for a real one");

@@ -57,7 +57,8 @@ impl Worker {
         let own = publication.feedback_ssrc;
         let media = publication.tracks.iter().find_map(|track| track.ssrc()).unwrap_or(0);
         while let Some(arrivals) = publication.arrivals.as_mut().and_then(|arrivals| arrivals.poll(now)) {
-            peer.session.send_rtcp(&mut self.out, |slot| feedback::arrivals(slot, own, media, &arrivals));
+            let len = peer.session.send_rtcp(&mut self.out, |slot| feedback::arrivals(slot, own, media, &arrivals));
+            peer.sent.add(len);
         }
         let rtt = publication.rtt;
         for track in &mut publication.tracks {
@@ -66,14 +67,18 @@ impl Worker {
                 let mut wanted = [0u16; limits::NACKS_PER_PACKET_MAX];
                 let count = track.reception.poll_nack(rtt, now, &mut wanted);
                 if let Some(wanted) = wanted.get(..count).filter(|wanted| !wanted.is_empty()) {
-                    peer.session.send_rtcp(&mut self.out, |slot| rtcp::nack::write(slot, own, ssrc, wanted));
+                    let len = peer.session.send_rtcp(&mut self.out, |slot| rtcp::nack::write(slot, own, ssrc, wanted));
+                    peer.sent.add(len);
                 }
             }
             if track.next_report() <= now {
                 track.reported(now);
                 if let Some(block) = track.reception.report(ssrc, now) {
                     let cname = peer.cname.as_str();
-                    peer.session.send_rtcp(&mut self.out, |slot| feedback::receiver_report(slot, own, &block, cname));
+                    let len = peer
+                        .session
+                        .send_rtcp(&mut self.out, |slot| feedback::receiver_report(slot, own, &block, cname));
+                    peer.sent.add(len);
                 }
             }
         }

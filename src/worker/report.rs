@@ -14,6 +14,16 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+impl Traffic {
+    /// Counts one packet of that many bytes; nothing for `None`.
+    pub fn add(&mut self, sent: Option<usize>) {
+        if let Some(len) = sent {
+            self.packets += 1;
+            self.bytes += len as u64;
+        }
+    }
+}
+
 /// One worker's state.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct WorkerReport {
@@ -110,7 +120,7 @@ pub struct SessionReport {
     pub direction: &'static str,
     /// The stream's name.
     pub stream: String,
-    /// `new`, `checking`, `handshaking` or `connected`.
+    /// `new`, `handshaking` or `connected`.
     pub state: &'static str,
     /// DTLS version, as `1.3`; empty before.
     pub dtls_version: &'static str,
