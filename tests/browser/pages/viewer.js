@@ -25,11 +25,33 @@ function watchOver(pc) {
 
 const scratch = { bytes: new Uint8Array(1 << 17) };
 
+/**
+ * Reads frames where the browser hands them to a page for presentation. Chromium gives the track's own frames: three
+ * software compositors beside an encoder and three decoders would be the whole machine, and what they drop says
+ * nothing about the node. Firefox has no such interface, so there a video element presents them.
+ */
+function watchTrack(track) {
+  if (!('MediaStreamTrackProcessor' in window)) {
+    video.requestVideoFrameCallback(onFrame);
+    return;
+  }
+  const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 30 }).readable.getReader();
+  (async () => {
+    for (;;) {
+      const { done, value: picture } = await reader.read();
+      if (done) return;
+      const shownAt = performance.now();
+      probe.presented++;
+      probe.firstFrameAt ??= shownAt;
+      await note(picture, shownAt, picture.codedWidth);
+    }
+  })().catch((error) => { probe.error = String(error); });
+}
+
 async function onFrame(now, metadata) {
   video.requestVideoFrameCallback(onFrame);
   probe.presented = metadata.presentedFrames;
-  if (probe.firstFrameAt === undefined) probe.firstFrameAt = performance.now();
-  const shownAt = metadata.expectedDisplayTime;
+  probe.firstFrameAt ??= performance.now();
   let picture;
   try {
     picture = new VideoFrame(video, { timestamp: 0 });
@@ -37,19 +59,24 @@ async function onFrame(now, metadata) {
     probe.missed++; // the element moved on before it was read: the frame counts as not seen
     return;
   }
+  await note(picture, metadata.expectedDisplayTime, metadata.width);
+}
+
+/** Writes down one frame and closes it. */
+async function note(picture, shownAt, width) {
   try {
     const code = await readVideoFrame(picture, scratch);
     if (!code) {
-      probe.frames.push([-1, shownAt, 0, metadata.width]);
+      probe.frames.push([-1, shownAt, 0, width]);
       return;
     }
     const latency = (Math.floor(performance.timeOrigin + shownAt) % 2 ** 32) - code.timeMs;
-    probe.frames.push([code.frame, shownAt, latency, metadata.width]);
+    probe.frames.push([code.frame, shownAt, latency, width]);
     if (code.frame % 30 === 0) probe.flags.push(shownAt);
   } catch (error) {
     probe.error = String(error);
   } finally {
-    picture?.close();
+    picture.close();
   }
 }
 
@@ -71,6 +98,12 @@ async function listen(stream) {
   }, 7);
 }
 
+function show(stream, track) {
+  // A video element plays the sound everywhere, and the picture only where it is read from the element.
+  if (track.kind === 'audio' || !('MediaStreamTrackProcessor' in window)) stream.addTrack(track);
+  if (track.kind === 'video') watchTrack(track);
+}
+
 /** Returns an SDP offer to receive one video and one audio track. */
 probe.offer = async ({ sound = true } = {}) => {
   const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
@@ -79,11 +112,10 @@ probe.offer = async ({ sound = true } = {}) => {
   pc.addTransceiver('video', { direction: 'recvonly' });
   const stream = new MediaStream();
   pc.ontrack = ({ track }) => {
-    stream.addTrack(track);
+    show(stream, track);
     if (track.kind === 'audio' && sound) listen(new MediaStream([track])).catch((error) => { probe.error = String(error); });
   };
   video.srcObject = stream;
-  video.requestVideoFrameCallback(onFrame);
   await pc.setLocalDescription();
   return pc.localDescription.sdp;
 };
@@ -93,11 +125,10 @@ probe.answer = async (sdp) => {
   const pc = (probe.pc = new RTCPeerConnection());
   const stream = new MediaStream();
   pc.ontrack = ({ track }) => {
-    stream.addTrack(track);
+    show(stream, track);
     if (track.kind === 'audio') listen(new MediaStream([track])).catch((error) => { probe.error = String(error); });
   };
   video.srcObject = stream;
-  video.requestVideoFrameCallback(onFrame);
   probe.acceptedAt = performance.now();
   await pc.setRemoteDescription({ type: 'offer', sdp });
   await pc.setLocalDescription();
