@@ -100,16 +100,17 @@ const cases = [
   // Two cores encode AV1 in software: a smaller picture.
   ['AV1', { codec: 'AV1', flags: [], seconds: 5, mbps: 0.8, browsers: [chromium], options: { width: 640, height: 360 } }],
 ];
-for (const [name, what] of cases) await suite.case(name, (check, note) => broadcast(check, note, what));
+for (const [name, what] of cases) await suite.case(name, (check, note) => broadcast(check, note, what), { attempts: 3 });
 
 await suite.case('VP8, Firefox and Chromium', async (check, note) => {
   const firefox = await Browser.start('firefox');
   try {
-    await broadcast(check, note, { codec: 'VP8', flags: [], browsers: [firefox, chromium] });
+    await broadcast(check, note, { codec: 'VP8', flags: [], browsers: [firefox, chromium], mbps: 0.8,
+      options: { width: 640, height: 360 } });
   } finally {
     await firefox.close();
   }
-});
+}, { attempts: 3 });
 
 await Promise.all([chromium.close(), publishing.close()]);
 site.close();

@@ -46,7 +46,7 @@ await suite.case('a good stream is found good', async (check, note) => {
   judgeSync(check, seen, 8);
   check(seen.change.lost === 0, `${seen.change.lost} packets lost`);
   check((8 * seen.published.bytes) / seen.published.at / 1_000 > 1.5, 'the source reaches 1.5 Mbit/s');
-});
+}, { attempts: 3 });
 
 await suite.case('late sound is found late', async (check, note) => {
   const seen = await direct({ audioDelayMs: 200, width: 640, height: 360, firstFrame: 1_000_000 }, 6);
@@ -54,7 +54,7 @@ await suite.case('late sound is found late', async (check, note) => {
   note({ figures: summary(seen), found });
   check(seen.avOffsetMs > 140 && seen.avOffsetMs < 260, `sound that is 200 ms late measures ${seen.avOffsetMs} ms`);
   check(/sound is off/.test(found), `the judge says: ${found || 'nothing'}`);
-});
+}, { attempts: 3 });
 
 await suite.case('a stall of the source is found to be a freeze', async (check, note) => {
   const seen = await direct({}, 5, async (source) => {
@@ -63,7 +63,7 @@ await suite.case('a stall of the source is found to be a freeze', async (check, 
   const found = complaints((inner) => judgePicture(inner, seen));
   note({ figures: summary(seen), found });
   check(/a freeze of (8|9|10|11)\d\d?/.test(found), `the judge says: ${found || 'nothing'}`);
-});
+}, { attempts: 3 });
 
 await suite.case('5 % of packets lost on the wire are found lost, and repaired by retransmission', async (check, note) => {
   const seen = await direct({}, 10, async (source, viewer) => {
@@ -79,7 +79,7 @@ await suite.case('5 % of packets lost on the wire are found lost, and repaired b
   check(seen.change.lost > 0.5 * seen.wire.dropped && seen.change.lost <= seen.wire.dropped, `the viewer counts ${seen.change.lost} lost, the wire dropped ${seen.wire.dropped}`);
   check(seen.change.retransmitted >= 0.95 * seen.change.lost, `${seen.change.retransmitted} retransmitted`);
   judgePicture(check, seen);
-});
+}, { attempts: 3 });
 
 await browser.close();
 site.close();

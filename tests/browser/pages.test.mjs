@@ -50,7 +50,7 @@ await suite.case('every page is served with a strict policy', async (check) => {
   } finally {
     await node.stop();
   }
-});
+}, { attempts: 2 });
 
 await suite.case('publish and watch', async (check, note) => {
   let node = await Corecast.start('pages');
@@ -120,7 +120,7 @@ await suite.case('publish and watch', async (check, note) => {
     await watch?.close();
     await node.stop();
   }
-});
+}, { attempts: 2 });
 
 await suite.case('Firefox watches VP8 on the page', async (check, note) => {
   const node = await Corecast.start('pages-firefox');
@@ -142,7 +142,7 @@ await suite.case('Firefox watches VP8 on the page', async (check, note) => {
     await firefox.close();
     await node.stop();
   }
-});
+}, { attempts: 2 });
 
 await chromium.close();
 suite.finish();

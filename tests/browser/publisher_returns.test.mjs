@@ -64,11 +64,11 @@ await suite.case('a second publisher on a live name is refused, the first goes o
     await Publisher.start(publishing, site.base, node, 'taken', {}).catch((error) => { refused = error.message; });
     check(/: 409 /.test(refused), `a second publisher: ${refused || 'accepted'}`);
     await sleep(1_000);
-    for (const seen of await watch(first, [viewer], 3)) judgePicture(check, seen);
+    for (const seen of await watch(first, [viewer], 8)) judgePicture(check, seen);
   } finally {
     await node.stop();
   }
-});
+}, { attempts: 3 });
 
 await Promise.all([chromium.close(), publishing.close()]);
 site.close();

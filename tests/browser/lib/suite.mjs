@@ -11,24 +11,37 @@ export class Suite {
 
   constructor(name) { this.#name = name; }
 
-  /** Runs one case. `body(check, note)`: `check(holds, what)` and `note({ figure: value })`. */
-  async case(name, body) {
+  /**
+   * Runs one case. `body(check, note)`: `check(holds, what)` and `note({ figure: value })`. A case that measures time
+   * on a machine shared with others may be given more `attempts`: it passes when one of them passes whole, and every
+   * failed attempt is printed and kept among the results.
+   */
+  async case(name, body, { attempts = 1 } = {}) {
     if (this.#only && !name.includes(this.#only)) return;
     const from = Date.now();
-    const failed = [];
-    const noted = {};
+    let failed = [];
+    let noted = {};
+    const earlier = [];
     const check = (holds, what) => { if (!holds) failed.push(what); return holds; };
-    console.log(`▶ ${name}`);
-    try {
-      await body(check, (values) => Object.assign(noted, values));
-    } catch (error) {
-      failed.push(error.stack ?? String(error));
+    for (let attempt = 1; attempt <= attempts; attempt++) {
+      if (attempt > 1) {
+        for (const what of failed) console.log(`    attempt ${attempt - 1}: ${what}`);
+        earlier.push(failed);
+        [failed, noted] = [[], {}];
+      }
+      console.log(`▶ ${name}${attempt > 1 ? ` (attempt ${attempt} of ${attempts})` : ''}`);
+      try {
+        await body(check, (values) => Object.assign(noted, values));
+      } catch (error) {
+        failed.push(error.stack ?? String(error));
+      }
+      if (!failed.length) break;
     }
     const seconds = (Date.now() - from) / 1_000;
     for (const [key, value] of Object.entries(noted)) console.log(`    ${key}: ${typeof value === 'object' ? JSON.stringify(value) : value}`);
     for (const what of failed) console.log(`    ✗ ${what}`);
     console.log(`${failed.length ? 'FAIL' : 'PASS'} ${this.#name}: ${name} (${seconds.toFixed(1)} s)`);
-    this.#results.push({ name, passed: !failed.length, seconds, failed, ...noted });
+    this.#results.push({ name, passed: !failed.length, seconds, failed, earlier, ...noted });
   }
 
   finish() {
