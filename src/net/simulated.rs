@@ -143,8 +143,7 @@ impl Io for SimulatedIo {
                 SendResult::TooLong => self.counters.sends_too_long += 1,
                 SendResult::Failed(_) => self.counters.sends_failed += 1,
             }
-            let datagrams: Vec<Vec<u8>> =
-                all.chunks(usize::from(train.segment_size)).map(<[u8]>::to_vec).collect();
+            let datagrams: Vec<Vec<u8>> = all.chunks(usize::from(train.segment_size)).map(<[u8]>::to_vec).collect();
             assert_eq!(datagrams.len(), usize::from(train.segments), "a train is cut where its segments end");
             self.sent.push(SentTrain { path: train.path, at: self.now, datagrams, result: train.result });
         }
@@ -195,9 +194,11 @@ mod tests {
             batch.commit(&path(1), len);
         }
         batch.commit(&path(2), 1);
-        io.set_verdict(Some(Box::new(|train, _| {
-            if train.path == path(2) { SendResult::Full } else { SendResult::Sent }
-        })));
+        io.set_verdict(Some(Box::new(
+            |train, _| {
+                if train.path == path(2) { SendResult::Full } else { SendResult::Sent }
+            },
+        )));
         io.send(&mut batch);
         let sent = io.take_sent();
         assert_eq!(sent[0].datagrams, [vec![4; 4], vec![4; 4], vec![2; 2]]);

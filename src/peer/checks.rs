@@ -124,8 +124,8 @@ impl Checks {
             .iter()
             .position(|(transaction, _)| transaction == message.transaction_id())
             .ok_or(NotAnAnswer::UnknownTransaction)?;
-        let authentic = message.fingerprint_valid() != Some(false)
-            && message.verify_integrity(self.remote.password.as_bytes());
+        let authentic =
+            message.fingerprint_valid() != Some(false) && message.verify_integrity(self.remote.password.as_bytes());
         if !authentic {
             return Err(NotAnAnswer::NotAuthentic);
         }
@@ -164,7 +164,10 @@ mod tests {
 
         let answer = StunMessage::parse(&reply[..outcome.reply_len]).unwrap();
         let later = Timestamp::from_millis(3);
-        assert_eq!(checks.handle(&answer, later).unwrap(), Answer { mapped: path.remote, rtt: Duration::from_millis(3) });
+        assert_eq!(
+            checks.handle(&answer, later).unwrap(),
+            Answer { mapped: path.remote, rtt: Duration::from_millis(3) }
+        );
         assert_eq!(checks.handle(&answer, later), Err(NotAnAnswer::UnknownTransaction));
         assert_eq!(checks.next_deadline(), later + limits::PEER_CHECK_INTERVAL);
     }
