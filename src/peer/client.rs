@@ -132,6 +132,12 @@ impl Peer {
         self.sender.is_some() && !self.closed
     }
 
+    /// When the node answered a check last.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Timestamp> {
+        self.checks.last_answer()
+    }
+
     /// The SRTP profile, once connected.
     #[must_use]
     pub fn srtp_profile(&self) -> Option<SrtpProfile> {

@@ -205,6 +205,11 @@ impl Client {
         }
     }
 
+    /// When the node answered its last check.
+    pub(crate) fn peer_answered(&self) -> Timestamp {
+        self.peer.last_answer().expect("it was answered once")
+    }
+
     // --- what it does by itself ---
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
