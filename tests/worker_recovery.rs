@@ -9,7 +9,7 @@ use std::time::Duration;
 use corecast::limits;
 use corecast::net::SendResult;
 use corecast::session::description::MediaKind;
-use corecast::wire::codec::h264;
+use corecast::wire::codec::{Codec, h264, inspect};
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::rtp::RtpHeader;
 use corecast::worker::mailbox::StreamId;
@@ -83,6 +83,8 @@ fn a_viewer_without_rtx_gets_the_identical_datagram() {
     world.clients[viewer].keeps_datagrams = true;
     world.clients[publisher].publisher().fragments = Some(5);
     world.run(500 * MS);
+    world.clients[publisher].publisher().fragments = None;
+    world.run(10 * MS);
     // Padded and unpadded packets, and one with the marker.
     let received = world.clients[viewer].received(MediaKind::Video);
     let newest = received.last().unwrap().index;
@@ -292,8 +294,13 @@ fn a_viewer_that_lags_skips_to_a_key_frame_without_a_hole_in_its_numbers() {
         };
         received.iter().map(find).collect()
     };
+    // Parameter sets are the same each time, so a jump to them may be found one packet later.
+    let begins = |at: usize| {
+        let hints = inspect(Codec::H264, &published[at].payload);
+        hints.key_frame_start || hints.has_parameter_sets
+    };
     let jumps: Vec<usize> = places.windows(2).filter(|pair| pair[1] != pair[0] + 1).map(|pair| pair[1]).collect();
-    assert!(!jumps.is_empty() && jumps.iter().all(|&at| h264::parameter_sets(&published[at].payload).count() == 2));
+    assert!(!jumps.is_empty() && jumps.iter().all(|&at| begins(at)), "{jumps:?}");
     assert!(places.last().unwrap() + 20 > published.len(), "it is at the live edge again");
     assert!(world.dropped(1, "cursor_skips") > 0);
     assert_eq!(world.dropped(0, "cursor_skips"), 0);
@@ -332,7 +339,7 @@ fn a_full_lane_is_counted_and_its_viewers_recover_by_a_key_frame() {
 }
 
 #[test]
-fn a_format_lost_in_a_full_lane_comes_again_with_the_next_key_frame() {
+fn a_format_lost_in_a_full_lane_comes_again_with_the_next_report() {
     let mut world = World::new(2);
     let other = StreamId(2);
     let loud = world.join(&Opening { stream: other, ..Opening::publisher(0) });
@@ -342,16 +349,18 @@ fn a_format_lost_in_a_full_lane_comes_again_with_the_next_key_frame() {
     world.run(500 * MS);
     world.nodes[1].stalled = true;
     world.run(6_000 * MS);
+    // The last free bytes of the lane, to less than a format takes.
+    for _ in 0..40 {
+        let now = world.now;
+        world.clients[loud].send_sender_reports(now);
+        world.run(MS);
+    }
     let publisher = world.open(&Opening::publisher(0));
     world.clients[publisher].publisher().fragments = Some(3);
     world.run(500 * MS);
     assert!(!world.clients[publisher].published(MediaKind::Video).is_empty());
     world.nodes[1].stalled = false;
-    world.run(100 * MS);
-    // A key frame that comes by itself, as from an encoder that ignores requests.
-    let now = world.now;
-    world.clients[publisher].publish_frame(3, true, now);
-    world.run(500 * MS);
+    world.run(1_500 * MS);
     assert!(!world.clients[waiting].received(MediaKind::Video).is_empty(), "video");
     assert!(!world.clients[waiting].received(MediaKind::Audio).is_empty(), "audio");
     assert!(world.now.as_nanos() > Duration::from_secs(1).as_nanos() as u64);

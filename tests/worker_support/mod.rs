@@ -246,10 +246,12 @@ impl World {
         }
     }
 
-    /// Sends a control message; the worker makes a round.
+    /// Sends a control message; the worker makes a round, unless it is stalled.
     pub(crate) fn control(&mut self, worker: usize, message: Control) {
         self.nodes[worker].handle.try_send(message).expect("the mailbox has room");
-        self.round(worker);
+        if !self.nodes[worker].stalled {
+            self.round(worker);
+        }
     }
 
     /// `DELETE`.
