@@ -331,3 +331,24 @@ fn streams_do_not_mix() {
     assert_eq!(world.clients[viewers[0]].stream, STREAM);
     assert!(world.now > Timestamp::ZERO);
 }
+
+#[test]
+fn however_many_start_with_one_key_frame_each_gets_its_first_report_soon() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    let now = world.now;
+    world.clients[publisher].publish_frame(1, true, now);
+    world.clients[publisher].send_sender_reports(now);
+    world.run(1_000 * MS);
+    let viewers: Vec<usize> = (0..300).map(|_| world.open(&Opening::viewer(0))).collect();
+    world.run(1_000 * MS);
+    // They all wait for this one; their reports compete with its packets for room in the batch.
+    let now = world.now;
+    world.clients[publisher].publish_frame(1, true, now);
+    world.run(900 * MS);
+    for viewer in viewers {
+        let first_media = world.clients[viewer].viewer().received[0].at;
+        let first = world.clients[viewer].viewer().reports.first().expect("a report").at;
+        assert!(first.since(first_media) <= corecast::limits::SENDER_REPORT_RETRY, "viewer {viewer}");
+    }
+}
