@@ -61,7 +61,7 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, request: OpenSession, now: Timestamp) -> Result<(), OpenRefused> {
+    pub(super) fn open(&mut self, request: OpenSession, now: Timestamp) -> Result<(), OpenRefused> {
         if self.shutting_down {
             return Err(OpenRefused::ShuttingDown);
         }
