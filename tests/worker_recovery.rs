@@ -367,6 +367,32 @@ fn a_format_lost_in_a_full_lane_comes_again_with_the_next_report() {
 }
 
 #[test]
+fn sequence_numbers_wrap_and_retransmission_goes_on() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening { first: (32_700, 1), ..Opening::publisher(0) });
+    let viewer = world.join(&Opening::viewer(0));
+    world.clients[publisher].publisher().fragments = Some(60);
+    let mut packets = 0;
+    while packets < 70_000 {
+        world.run(500 * MS);
+        let received = world.clients[viewer].received(MediaKind::Video);
+        assert!(received.windows(2).all(|pair| pair[1].index == pair[0].index + 1));
+        packets += received.len();
+        world.clients[viewer].viewer().received.clear();
+        world.clients[publisher].publisher().published.clear();
+    }
+    world.run(100 * MS);
+    let received = world.clients[viewer].received(MediaKind::Video);
+    let asked = received[received.len() - 5].clone();
+    assert!(asked.index > 1 << 16);
+    assert!(world.clients[publisher].publisher().video.next_index() > 1 << 16);
+    world.clients[viewer].nack(&[(asked.index & 0xffff) as u16]);
+    world.run(5 * MS);
+    assert!(world.clients[viewer].viewer().repairs[0].payload[2..] == asked.payload);
+    assert_eq!(world.clients[viewer].refused, 0);
+}
+
+#[test]
 fn the_checker_finds_two_packets_under_one_nonce() {
     let packet = |sequence: u16, ssrc: u32, payload: u8| {
         let [high, low] = sequence.to_be_bytes();

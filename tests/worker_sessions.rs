@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use corecast::limits;
 use corecast::peer::PeerEvent;
-use corecast::session::description::MediaKind;
+use corecast::session::description::{DtlsRole, MediaKind};
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::worker::mailbox::{Control, EndReason};
 use worker_support::{MS, Opening, World};
@@ -86,6 +86,20 @@ fn shutdown_says_goodbye_to_everyone() {
     }
     assert_eq!(world.clients[publisher].publisher().goodbyes, 1);
     assert!(world.now.since(at) <= Duration::from_secs(2));
+}
+
+#[test]
+fn the_node_is_the_dtls_client_of_a_peer_that_is_passive() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening { node_role: DtlsRole::Client, ..Opening::publisher(0) });
+    let viewer = world.join(&Opening { node_role: DtlsRole::Client, ..Opening::viewer(0) });
+    world.clients[publisher].publisher().fragments = Some(2);
+    world.run(500 * MS);
+    assert!(world.clients[viewer].received(MediaKind::Video).len() > 30);
+    let wrong = world.open(&Opening { node_role: DtlsRole::Client, wrong_fingerprint: true, ..Opening::viewer(0) });
+    world.run(1_000 * MS);
+    assert_eq!(world.ended(wrong), Some(EndReason::FingerprintMismatch));
+    assert!(world.clients[wrong].viewer().received.is_empty());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use corecast::net::{Path, SendResult, Waker};
 use corecast::peer::terms::{self, Offer, Sources};
 use corecast::peer::{Peer, PeerConfig};
 use corecast::placement;
-use corecast::session::description::{Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use corecast::session::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::time::{NtpTime, Timestamp};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
@@ -100,6 +100,8 @@ pub(crate) struct Opening {
     pub(crate) rtx: bool,
     pub(crate) wrong_fingerprint: bool,
     pub(crate) versions: DtlsVersions,
+    /// The node's end of the handshake.
+    pub(crate) node_role: DtlsRole,
     /// A publisher's first packet index and timestamp.
     pub(crate) first: (u64, u32),
 }
@@ -113,6 +115,7 @@ impl Opening {
             rtx: true,
             wrong_fingerprint: false,
             versions: DtlsVersions::Any,
+            node_role: DtlsRole::Server,
             first: (1_000, 777_000),
         }
     }
@@ -188,12 +191,13 @@ impl World {
             sources,
         };
         let (reply, answer) = flume::bounded(1);
+        let description = Description { dtls_role: opening.node_role, ..terms::answer(&offer) };
         let request = OpenSession {
             session,
             stream: opening.stream,
             stream_name: format!("stream-{}", opening.stream.0),
             local_ice: node_ice.clone(),
-            description: terms::answer(&offer),
+            description,
             reply,
         };
         self.control(opening.worker, Control::Open(Box::new(request)));
@@ -202,7 +206,10 @@ impl World {
         let config = PeerConfig {
             local_ice: peer_ice,
             remote_ice: node_ice,
-            dtls_role: DtlsRole::Client,
+            dtls_role: match opening.node_role {
+                DtlsRole::Server => DtlsRole::Client,
+                DtlsRole::Client => DtlsRole::Server,
+            },
             versions: opening.versions,
             remote_fingerprints: vec![Fingerprint {
                 hash: FingerprintHash::Sha256,
