@@ -75,6 +75,8 @@ pub mod ice;
 pub mod limits;
 pub mod metrics;
 pub mod net;
+#[cfg(feature = "peer")]
+pub mod peer;
 pub mod placement;
 pub mod relay;
 pub mod server;

@@ -396,3 +396,19 @@ pub const DOWNLINK_EXTENSION_BYTES_MAX: usize = 20;
 
 /// A kernel's time of arrival older than this means that the wall clock was set: the time of reading is taken instead.
 pub const ARRIVAL_AGE_MAX: Duration = Duration::from_millis(500);
+// --- peer: the client side, for tests, benches and the load tester ---
+
+/// Pause between two connectivity checks of a connected peer: what browsers do, well inside the 30 s of consent.
+pub const PEER_CHECK_INTERVAL: Duration = Duration::from_millis(2_500);
+
+/// The first repetition of a check that was not answered; each further one waits twice as long, up to
+/// [`PEER_CHECK_INTERVAL`].
+pub const PEER_CHECK_REPEAT_FIRST: Duration = Duration::from_millis(50);
+
+/// Checks of a peer that an answer may still come to. Full: the oldest is forgotten, its answer ignored.
+pub const PEER_CHECKS_OUTSTANDING_MAX: usize = 8;
+
+/// Packets a peer's source keeps for retransmission: 4 s at 256 packets a second. Full: the oldest goes.
+pub const PEER_HISTORY_PACKETS_MAX: usize = 1_024;
+
+const _: () = assert!(PEER_CHECK_INTERVAL.as_millis() * 4 < SESSION_SILENCE_MAX.as_millis());

@@ -60,4 +60,4 @@ pub use association::{Dtls, DtlsEvent, DtlsState, DtlsVersions};
 pub use error::{DtlsError, IdentityError};
 pub use identity::DtlsIdentity;
 pub use keys::{ExportedKeys, ProtectionProfile};
-pub use record::starts_association;
+pub use record::{is_whole, starts_association};

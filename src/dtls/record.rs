@@ -34,6 +34,20 @@ pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
+/// Whether `datagram` is whole records from its first to its last byte. One that is not was cut short or is not DTLS;
+/// peers never send such, so it is refused as a whole and counted.
+#[must_use]
+pub fn is_whole(datagram: &[u8]) -> bool {
+    let mut rest = datagram;
+    while let Some((_, after)) = next(rest) {
+        if after.is_empty() {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
 fn next(input: &[u8]) -> Option<(Record<'_>, &[u8])> {
     match *input.first()? {
         flags if flags & 0b1110_0000 == 0b0010_0000 => {
@@ -154,7 +168,9 @@ mod tests {
         for end in 0..datagram.len() {
             let count = records(&datagram[..end]).count();
             assert_eq!(count, usize::from(end >= first), "cut at {end}");
+            assert_eq!(is_whole(&datagram[..end]), end == first, "cut at {end}");
         }
+        assert!(is_whole(&datagram));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The seam is [`Io`]: synchronous, plain data on both sides ([`batch`]). Backends: [`uring`] (a ring of the
 //! worker's own: multishot receive into a buffer ring, trains as one message each), [`mmsg`] (`epoll`, `recvmmsg`,
-//! `sendmmsg`: the control every claim is measured against) and the simulated network of the tests.
+//! `sendmmsg`: the control every claim is measured against) and `simulated` (queues in memory, for tests).
 //!
 //! A worker's machine is made in two steps, so that what can fail for the operator's reasons fails in the main
 //! thread before anything runs: [`MediaSockets::open`] there (ports, buffers, the [`Waker`]), then [`open_io`] on
@@ -31,6 +31,8 @@ pub mod open;
 pub mod process;
 pub mod ring_probe;
 mod send;
+#[cfg(any(test, feature = "peer"))]
+pub mod simulated;
 pub mod socket;
 pub mod start_error;
 mod syscall;

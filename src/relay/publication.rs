@@ -313,22 +313,22 @@ impl Publication {
         self.bindings.iter().find(|binding| binding.ssrc == ssrc).map(|binding| binding.track)
     }
 
-    /// Takes a sender report (RFC 3550 §6.4.1); `wall_clock` is this node's at its arrival. Returns the track and
-    /// the record for the viewers' sender reports.
+    /// Takes a sender report (RFC 3550 §6.4.1); `wall_clock` is this node's at its arrival. Returns the track, whose
+    /// [`Track::introduction`] now ends with the clock for the viewers' sender reports.
     pub fn sender_report(
         &mut self,
         ssrc: u32,
         info: &SenderInfo,
         wall_clock: NtpTime,
         now: Timestamp,
-    ) -> Option<(usize, Record<'static>)> {
+    ) -> Option<usize> {
         let index = self.tracks.iter().position(|track| track.ssrc == Some(ssrc))?;
         let track = self.tracks.get_mut(index)?;
         track.reception.sender_report(info.ntp.middle(), now);
         let ntp = self.ntp_offset.to_node(info.ntp, wall_clock);
-        let clock = Record::Clock { incarnation: track.incarnation, ntp, timestamp: info.rtp_timestamp, arrival: now };
-        track.clock = Some(clock);
-        Some((index, clock))
+        let (incarnation, timestamp) = (track.incarnation, info.rtp_timestamp);
+        track.clock = Some(Record::Clock { incarnation, ntp, timestamp, arrival: now });
+        Some(index)
     }
 
     /// The command sequence number of the next full intra request (RFC 5104 §4.3.1.1).

@@ -134,8 +134,9 @@ impl Reception {
     /// When [`Self::poll_nack`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        // The front is the oldest gap; requests repeat at one pace, so its time is near the earliest.
-        self.gaps.front().map(|gap| gap.next_request)
+        // Few are open at a time. The oldest need not be the next: it may wait for its repeat while a new one's grace
+        // ends.
+        self.gaps.iter().map(|gap| gap.next_request).min()
     }
 
     /// Fills `request` with sequence numbers to ask for now, ascending; `rtt` paces the repeats. Returns how many.
@@ -152,11 +153,13 @@ impl Reception {
             if gap.next_request > now {
                 continue;
             }
-            gap.next_request = now + pause;
             if !self.nack {
+                gap.next_request = now + pause;
                 continue;
             }
+            // What finds no room stays due.
             let Some(slot) = request.get_mut(filled) else { break };
+            gap.next_request = now + pause;
             *slot = (gap.sequence & 0xffff) as u16;
             gap.requests = gap.requests.saturating_add(1);
             filled += 1;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity};
+use crate::dtls::{self, Dtls, DtlsError, DtlsEvent, DtlsIdentity};
 use crate::ice::{CheckRefused, IceLite};
 use crate::limits;
 use crate::net::batch::{Path, TrainBatch};
@@ -32,6 +32,8 @@ pub enum Rejected {
     Check(CheckRefused),
     /// It is none of STUN, DTLS, RTP, RTCP.
     Unknown,
+    /// A DTLS datagram that is not whole records.
+    Dtls,
     /// Media before the keys.
     NoKeys,
     /// SRTP or SRTCP refused it.
@@ -51,6 +53,7 @@ impl Rejected {
             Self::Check(CheckRefused::Fingerprint) => "stun_fingerprint",
             Self::Check(_) => "stun_other",
             Self::Unknown => "not_demultiplexed",
+            Self::Dtls => "dtls_malformed",
             Self::NoKeys => "media_before_keys",
             Self::Srtp(error) => error.name(),
             Self::NoRoom => "no_room_to_answer",
@@ -248,6 +251,9 @@ impl Session {
         }
         match kind {
             DatagramKind::Dtls => {
+                if !dtls::is_whole(bytes) {
+                    return Err(Rejected::Dtls);
+                }
                 let dtls = self.dtls.as_mut().ok_or(Rejected::PathNotValidated)?;
                 dtls.handle_datagram(bytes, now);
                 self.drain_dtls(path, out);

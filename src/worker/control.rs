@@ -63,7 +63,7 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, request: OpenSession, now: Timestamp) -> Result<(), OpenRefused> {
+    pub(super) fn open(&mut self, request: OpenSession, now: Timestamp) -> Result<(), OpenRefused> {
         if self.shutting_down {
             return Err(OpenRefused::ShuttingDown);
         }
@@ -147,10 +147,11 @@ impl Worker {
         self.shutting_down = true;
         let keys: Vec<PeerKey> = self.peers.keys().collect();
         for key in keys {
-            self.end_peer(key, EndReason::ShuttingDown, now);
-            if !self.out.has_room(limits::SEND_BUFFER_BYTES / 2) {
+            // A BYE and a close alert, each perhaps a train of its own: neither may find the batch full.
+            if !self.out.has_room_for(4) {
                 self.flush(io);
             }
+            self.end_peer(key, EndReason::ShuttingDown, now);
         }
         self.flush(io);
     }

@@ -23,6 +23,8 @@ mod inbound;
 pub mod lane;
 pub mod mailbox;
 pub mod peer;
+#[cfg(any(test, feature = "peer"))]
+mod preconnected;
 mod publisher;
 pub mod report;
 mod reporting;

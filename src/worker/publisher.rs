@@ -35,10 +35,11 @@ impl Worker {
         match packet {
             RtcpPacket::SenderReport(report) => {
                 let stream = peer.stream;
-                let clock = publication.sender_report(report.ssrc, &report.info, wall_clock, now);
-                if let Some((track, record)) = clock {
-                    let kind = publication.tracks[track].kind;
-                    let encoding = EncodingKey { stream, encoding: encoding_index(kind) };
+                let Some(track) = publication.sender_report(report.ssrc, &report.info, wall_clock, now) else { return };
+                let Some(track) = publication.tracks.get(track) else { return };
+                let encoding = EncodingKey { stream, encoding: encoding_index(track.kind) };
+                // The format again with every clock: a worker whose lane was full may have lost it.
+                for record in track.introduction() {
                     distribute(&mut self.streams, &mut self.lanes, encoding, &record);
                 }
             }

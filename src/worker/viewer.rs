@@ -82,9 +82,13 @@ impl Worker {
         let sent = peer
             .session
             .send_rtcp(&mut self.out, |slot| feedback::sender_reports(slot, reports.iter().flatten(), cname));
-        if let Some(len) = sent {
-            peer.sent.packets += 1;
-            peer.sent.bytes += len as u64;
+        match sent {
+            Some(len) => {
+                peer.sent.packets += 1;
+                peer.sent.bytes += len as u64;
+            }
+            // The batch is full: hundreds of viewers start with the same key frame.
+            None => viewer.next_report = Some(now + limits::SENDER_REPORT_RETRY),
         }
     }
 

@@ -1,0 +1,198 @@
+//! A controlling ICE agent with one candidate pair (RFC 8445): every check nominates, is repeated until it is
+//! answered, and goes on as consent (RFC 7675) afterwards.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::crypto::random::{Random, SeededRandom};
+use crate::limits;
+use crate::session::description::IceCredentials;
+use crate::time::Timestamp;
+use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
+
+/// An answered check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The peer's address as the node sees it.
+    pub mapped: SocketAddr,
+    /// Time from the check to its answer.
+    pub rtt: Duration,
+}
+
+/// Why a STUN message was ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAnAnswer {
+    /// No binding response.
+    OtherMessage,
+    /// To no check of this peer.
+    UnknownTransaction,
+    /// MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong.
+    NotAuthentic,
+    /// An error response with this code.
+    Refused(u16),
+}
+
+/// The controlling agent.
+#[derive(Debug)]
+pub struct Checks {
+    local: IceCredentials,
+    remote: IceCredentials,
+    tie_breaker: u64,
+    random: SeededRandom,
+    outstanding: VecDeque<([u8; 12], Timestamp)>,
+    next_check: Timestamp,
+    repeat: Duration,
+    last_answer: Option<Timestamp>,
+}
+
+impl Checks {
+    /// An agent whose first check is due at once.
+    #[must_use]
+    pub fn new(local: IceCredentials, remote: IceCredentials, seed: u64, now: Timestamp) -> Self {
+        let mut random = SeededRandom::new(seed);
+        Self {
+            local,
+            remote,
+            tie_breaker: random.u64(),
+            random,
+            outstanding: VecDeque::new(),
+            next_check: now,
+            repeat: limits::PEER_CHECK_REPEAT_FIRST,
+            last_answer: None,
+        }
+    }
+
+    /// Checks anew with other credentials (RFC 8445 §9), or because the peer's address changed.
+    pub fn restart(&mut self, credentials: Option<(IceCredentials, IceCredentials)>, now: Timestamp) {
+        if let Some((local, remote)) = credentials {
+            (self.local, self.remote) = (local, remote);
+            self.outstanding.clear();
+        }
+        self.repeat = limits::PEER_CHECK_REPEAT_FIRST;
+        self.next_check = now;
+    }
+
+    /// When [`Self::poll`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Timestamp {
+        self.next_check
+    }
+
+    /// When the node answered last.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Timestamp> {
+        self.last_answer
+    }
+
+    /// Writes the check that is due; `None` when none is.
+    pub fn poll(&mut self, out: &mut [u8], now: Timestamp) -> Option<usize> {
+        if now < self.next_check {
+            return None;
+        }
+        let mut transaction = [0; 12];
+        self.random.fill(&mut transaction);
+        let username = format!("{}:{}", self.remote.ufrag, self.local.ufrag);
+        let len = StunWriter::binding_request(out, &transaction)
+            .username(username.as_bytes())
+            .priority(0x6e7f_1eff)
+            .ice_controlling(self.tie_breaker)
+            .use_candidate()
+            .integrity(self.remote.password.as_bytes())
+            .fingerprint()
+            .finish()?;
+        if self.outstanding.len() == limits::PEER_CHECKS_OUTSTANDING_MAX {
+            self.outstanding.pop_front();
+        }
+        self.outstanding.push_back((transaction, now));
+        self.next_check = now + self.repeat;
+        self.repeat = (self.repeat * 2).min(limits::PEER_CHECK_INTERVAL);
+        Some(len)
+    }
+
+    /// Takes a STUN message.
+    ///
+    /// # Errors
+    /// It answers no check; nothing changed.
+    pub fn handle(&mut self, message: &StunMessage<'_>, now: Timestamp) -> Result<Answer, NotAnAnswer> {
+        let class = message.class();
+        if !matches!(class, StunClass::Success | StunClass::Error) || message.method() != stun::BINDING {
+            return Err(NotAnAnswer::OtherMessage);
+        }
+        let at = self
+            .outstanding
+            .iter()
+            .position(|(transaction, _)| transaction == message.transaction_id())
+            .ok_or(NotAnAnswer::UnknownTransaction)?;
+        let authentic =
+            message.fingerprint_valid() != Some(false) && message.verify_integrity(self.remote.password.as_bytes());
+        if !authentic {
+            return Err(NotAnAnswer::NotAuthentic);
+        }
+        let (_, sent) = self.outstanding.remove(at).ok_or(NotAnAnswer::UnknownTransaction)?;
+        if class == StunClass::Error {
+            return Err(NotAnAnswer::Refused(message.error_code().unwrap_or(0)));
+        }
+        let mapped = message.xor_mapped_address().ok_or(NotAnAnswer::OtherMessage)?;
+        self.last_answer = Some(now);
+        self.repeat = limits::PEER_CHECK_INTERVAL;
+        self.next_check = now + limits::PEER_CHECK_INTERVAL;
+        Ok(Answer { mapped, rtt: now.since(sent) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ice::IceLite;
+    use crate::net::Path;
+
+    fn credentials(name: &str) -> IceCredentials {
+        IceCredentials { ufrag: format!("{name}ufrag"), password: format!("{name}-password-of-24-letters") }
+    }
+
+    #[test]
+    fn a_check_nominates_and_its_answer_tells_the_mapped_address() {
+        let mut checks = Checks::new(credentials("peer"), credentials("node"), 1, Timestamp::ZERO);
+        let mut node = IceLite::new(credentials("node"), credentials("peer"));
+        let path = Path::to(([198, 51, 100, 7], 4_321).into());
+        let (mut request, mut reply) = ([0; 256], [0; 256]);
+        let len = checks.poll(&mut request, Timestamp::ZERO).unwrap();
+        let message = StunMessage::parse(&request[..len]).unwrap();
+        let outcome = node.handle_check(&message, &path, Timestamp::ZERO, &mut reply).unwrap();
+        assert!(outcome.validated && outcome.selected);
+
+        let answer = StunMessage::parse(&reply[..outcome.reply_len]).unwrap();
+        let later = Timestamp::from_millis(3);
+        assert_eq!(
+            checks.handle(&answer, later).unwrap(),
+            Answer { mapped: path.remote, rtt: Duration::from_millis(3) }
+        );
+        assert_eq!(checks.handle(&answer, later), Err(NotAnAnswer::UnknownTransaction));
+        assert_eq!(checks.next_deadline(), later + limits::PEER_CHECK_INTERVAL);
+    }
+
+    #[test]
+    fn a_check_is_repeated_ever_more_slowly_and_answers_of_others_are_ignored() {
+        let mut checks = Checks::new(credentials("peer"), credentials("node"), 1, Timestamp::ZERO);
+        let mut out = [0; 256];
+        let mut times = Vec::new();
+        let mut transaction = [0; 12];
+        for _ in 0..9 {
+            let now = checks.next_deadline();
+            let len = checks.poll(&mut out, now).unwrap();
+            transaction = *StunMessage::parse(&out[..len]).unwrap().transaction_id();
+            times.push(now.as_nanos() / 1_000_000);
+        }
+        assert_eq!(times, [0, 50, 150, 350, 750, 1_550, 3_150, 5_650, 8_150]);
+        let len = StunWriter::binding_success(&mut out, &transaction)
+            .xor_mapped_address(([127, 0, 0, 1], 1).into())
+            .integrity(b"another-password-of-24-chars")
+            .fingerprint()
+            .finish()
+            .unwrap();
+        let forged = StunMessage::parse(&out[..len]).unwrap();
+        assert_eq!(checks.handle(&forged, Timestamp::ZERO), Err(NotAnAnswer::NotAuthentic));
+        assert_eq!(checks.last_answer(), None);
+    }
+}

@@ -1,0 +1,320 @@
+//! [`Peer`]: one client of the node, whether it publishes or plays.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::checks::Checks;
+use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions};
+use crate::limits;
+use crate::net::batch::{Path, TrainBatch};
+use crate::session::Inbound;
+use crate::session::description::{DtlsRole, Fingerprint, IceCredentials};
+use crate::srtp::{SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
+use crate::time::Timestamp;
+use crate::wire::demux::{self, DatagramKind};
+use crate::wire::rtp::{self, HeaderFields};
+use crate::wire::stun::StunMessage;
+
+/// What a peer is made with.
+#[derive(Clone, Debug)]
+pub struct PeerConfig {
+    /// Its own credentials.
+    pub local_ice: IceCredentials,
+    /// The node's.
+    pub remote_ice: IceCredentials,
+    /// Its own end of the DTLS handshake; browsers are clients of a node that answers `setup:passive`.
+    pub dtls_role: DtlsRole,
+    /// What a DTLS client offers.
+    pub versions: DtlsVersions,
+    /// The certificates the node may present.
+    pub remote_fingerprints: Vec<Fingerprint>,
+    /// The node's candidate, and the socket to reach it from.
+    pub path: Path,
+    /// Makes its transactions and tie-breaker; a real client draws it from the system.
+    pub seed: u64,
+}
+
+/// What happened to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// The first check with the present credentials and address was answered; the peer's address as the node sees it.
+    PathValidated(SocketAddr),
+    /// The keys are there: media may flow.
+    Connected,
+    /// The node closed DTLS.
+    Closed,
+    /// DTLS failed.
+    Failed(DtlsError),
+}
+
+/// Why a datagram was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is none of STUN, DTLS, RTP, RTCP.
+    Unknown,
+    /// A STUN message that answers no check.
+    Stun,
+    /// DTLS before the path was validated, or media before the keys.
+    TooEarly,
+    /// SRTP or SRTCP refused it.
+    Srtp(SrtpError),
+}
+
+/// A packet to send.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutgoingRtp<'a> {
+    /// Synchronisation source.
+    pub ssrc: u32,
+    /// Rollover counter and sequence number.
+    pub index: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// 0 to 127.
+    pub payload_type: u8,
+    /// Marker bit.
+    pub marker: bool,
+    /// Header extension elements.
+    pub extensions: &'a [(u8, &'a [u8])],
+    /// The payload; empty for a padding-only probe.
+    pub payload: &'a [u8],
+    /// Bytes of padding behind it, the count byte included.
+    pub padding: u8,
+}
+
+/// One client of the node. After each call that may raise events, drain [`Self::poll_event`].
+pub struct Peer {
+    identity: DtlsIdentity,
+    config: PeerConfig,
+    checks: Checks,
+    path_reported: bool,
+    dtls: Option<Box<Dtls>>,
+    sender: Option<Box<SrtpSender>>,
+    receiver: Option<Box<SrtpReceiver>>,
+    events: VecDeque<PeerEvent>,
+    closed: bool,
+    /// Round-trip time of the last answered check.
+    pub rtt: Option<Duration>,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("connected", &self.is_connected()).finish_non_exhaustive()
+    }
+}
+
+impl Peer {
+    /// A peer whose first check is due at once.
+    #[must_use]
+    pub fn new(identity: &DtlsIdentity, config: PeerConfig, now: Timestamp) -> Self {
+        Self {
+            identity: identity.clone(),
+            checks: Checks::new(config.local_ice.clone(), config.remote_ice.clone(), config.seed, now),
+            path_reported: false,
+            dtls: None,
+            sender: None,
+            receiver: None,
+            events: VecDeque::new(),
+            closed: false,
+            rtt: None,
+            config,
+        }
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<PeerEvent> {
+        self.events.pop_front()
+    }
+
+    /// Whether media may flow.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.sender.is_some() && !self.closed
+    }
+
+    /// When the node answered a check last.
+    #[must_use]
+    pub fn last_answer(&self) -> Option<Timestamp> {
+        self.checks.last_answer()
+    }
+
+    /// The SRTP profile, once connected.
+    #[must_use]
+    pub fn srtp_profile(&self) -> Option<SrtpProfile> {
+        self.sender.as_ref().map(|sender| sender.profile())
+    }
+
+    /// Its ICE credentials.
+    #[must_use]
+    pub fn local_ice(&self) -> &IceCredentials {
+        &self.config.local_ice
+    }
+
+    /// Takes one datagram and opens it in place where it is media; see [`Inbound`].
+    ///
+    /// # Errors
+    /// Why it was dropped.
+    pub fn handle_datagram(
+        &mut self,
+        bytes: &mut [u8],
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<Inbound, Refused> {
+        match demux::classify(bytes) {
+            DatagramKind::Stun => self.handle_stun(bytes, out, now),
+            DatagramKind::Dtls => {
+                self.dtls.as_mut().ok_or(Refused::TooEarly)?.handle_datagram(bytes, now);
+                self.drain_dtls(out);
+                Ok(Inbound::Handled)
+            }
+            DatagramKind::Rtp => {
+                let receiver = self.receiver.as_mut().ok_or(Refused::TooEarly)?;
+                receiver.open_rtp(bytes).map(Inbound::Rtp).map_err(Refused::Srtp)
+            }
+            DatagramKind::Rtcp => {
+                let receiver = self.receiver.as_mut().ok_or(Refused::TooEarly)?;
+                receiver.open_rtcp(bytes).map(Inbound::Rtcp).map_err(Refused::Srtp)
+            }
+            DatagramKind::Unknown => Err(Refused::Unknown),
+        }
+    }
+
+    fn handle_stun(&mut self, bytes: &[u8], out: &mut TrainBatch, now: Timestamp) -> Result<Inbound, Refused> {
+        let message = StunMessage::parse(bytes).map_err(|_| Refused::Stun)?;
+        let answer = self.checks.handle(&message, now).map_err(|_| Refused::Stun)?;
+        self.rtt = Some(answer.rtt);
+        if !std::mem::replace(&mut self.path_reported, true) {
+            self.events.push_back(PeerEvent::PathValidated(answer.mapped));
+        }
+        if self.dtls.is_none() && !self.closed {
+            let fingerprints = self.config.remote_fingerprints.clone();
+            let dtls = match self.config.dtls_role {
+                DtlsRole::Client => Dtls::new_client(&self.identity, self.config.versions, fingerprints, now),
+                DtlsRole::Server => Dtls::new(&self.identity, DtlsRole::Server, fingerprints, now),
+            };
+            self.dtls = Some(Box::new(dtls));
+            self.drain_dtls(out);
+        }
+        Ok(Inbound::Handled)
+    }
+
+    fn drain_dtls(&mut self, out: &mut TrainBatch) {
+        while out.has_room(limits::DATAGRAM_OUT_BYTES_MAX)
+            && let Some(dtls) = self.dtls.as_mut()
+            && let Some(event) = dtls.poll(out.slot())
+        {
+            match event {
+                DtlsEvent::Datagram(len) => out.commit(&self.config.path, len),
+                DtlsEvent::Connected(exported) => {
+                    let keys = SrtpProfile::from_dtls_number(exported.profile().id()).and_then(|profile| {
+                        SrtpKeys::from_exported(profile, exported.material(), exported.is_client())
+                    });
+                    let Some(keys) = keys else { continue };
+                    self.sender = Some(Box::new(SrtpSender::new(keys.profile, &keys.local)));
+                    self.receiver = Some(Box::new(SrtpReceiver::new(keys.profile, &keys.remote)));
+                    self.events.push_back(PeerEvent::Connected);
+                }
+                DtlsEvent::Failed(error) => {
+                    self.closed = true;
+                    self.events.push_back(PeerEvent::Failed(error));
+                }
+                DtlsEvent::Closed => {
+                    self.closed = true;
+                    self.events.push_back(PeerEvent::Closed);
+                }
+            }
+        }
+    }
+
+    /// Does what is due: checks, DTLS retransmissions.
+    pub fn handle_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        if self.closed {
+            return;
+        }
+        if out.has_room(limits::STUN_REPLY_BYTES_MAX)
+            && let Some(len) = self.checks.poll(out.slot(), now)
+        {
+            out.commit(&self.config.path, len);
+        }
+        if let Some(dtls) = self.dtls.as_mut() {
+            dtls.handle_timeout(now);
+            self.drain_dtls(out);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due; `None` once closed.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.closed {
+            return None;
+        }
+        let checks = self.checks.next_deadline();
+        Some(self.dtls.as_ref().and_then(|dtls| dtls.next_deadline()).map_or(checks, |dtls| dtls.min(checks)))
+    }
+
+    /// New credentials on both sides (RFC 8445 §9): the next check uses them.
+    pub fn restart_ice(&mut self, local: IceCredentials, remote: IceCredentials, now: Timestamp) {
+        self.config.local_ice = local.clone();
+        self.config.remote_ice = remote.clone();
+        self.path_reported = false;
+        self.checks.restart(Some((local, remote)), now);
+    }
+
+    /// The peer's address changed, or it shall reach the node elsewhere: a nominating check is due at once.
+    pub fn change_path(&mut self, path: Path, now: Timestamp) {
+        self.config.path = path;
+        self.path_reported = false;
+        self.checks.restart(None, now);
+    }
+
+    /// Seals a packet and queues it; the datagram's length. `None` without keys or room, or for what cannot be
+    /// written.
+    pub fn send_rtp(&self, out: &mut TrainBatch, packet: &OutgoingRtp<'_>) -> Option<usize> {
+        let sender = self.sender.as_deref()?;
+        if !out.has_room(limits::DATAGRAM_IN_BYTES_MAX) {
+            return None;
+        }
+        let fields = HeaderFields {
+            marker: packet.marker,
+            padding: packet.padding > 0,
+            payload_type: packet.payload_type,
+            sequence: (packet.index & 0xffff) as u16,
+            timestamp: packet.timestamp,
+            ssrc: packet.ssrc,
+        };
+        let slot = out.slot().get_mut(..limits::DATAGRAM_IN_BYTES_MAX)?;
+        let header_len = rtp::write_header(slot, &fields, packet.extensions)?;
+        let len = if usize::from(packet.padding) <= limits::RTP_PADDING_BYTES_MAX {
+            sender.seal_rtp(packet.index, header_len, slot, packet.payload, packet.padding)?
+        } else {
+            let mut padded = packet.payload.to_vec();
+            padded.resize(packet.payload.len() + usize::from(packet.padding), 0);
+            rtp::write_padding(padded.get_mut(packet.payload.len()..)?)?;
+            sender.seal_rtp(packet.index, header_len, slot, &padded, 0)?
+        };
+        out.commit(&self.config.path, len);
+        Some(len)
+    }
+
+    /// Seals the compound RTCP packet that `write` puts into the slot and queues it; the datagram's length.
+    pub fn send_rtcp(&mut self, out: &mut TrainBatch, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
+        let sender = self.sender.as_mut()?;
+        if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
+            return None;
+        }
+        let slot = out.slot();
+        let len = write(slot.get_mut(..limits::DATAGRAM_OUT_BYTES_MAX - limits::SRTCP_OVERHEAD_BYTES_MAX)?)?;
+        let len = sender.seal_rtcp(slot, len)?;
+        out.commit(&self.config.path, len);
+        Some(len)
+    }
+
+    /// Leaves: a close alert is queued, nothing is sent afterwards.
+    pub fn close(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        if let Some(dtls) = self.dtls.as_mut() {
+            dtls.close(now);
+            self.drain_dtls(out);
+        }
+        self.closed = true;
+    }
+}

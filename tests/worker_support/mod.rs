@@ -1,0 +1,490 @@
+//! A node of production workers on simulated sockets, real clients, and the network between them, in virtual time.
+//!
+//! Nothing here stands in for a part of the node: workers, lanes, sessions, DTLS and SRTP are the real ones. The test
+//! owns time, the network ([`World::filter`], [`World::latency`]) and signalling ([`World::open`], [`World::route`]).
+//! Every packet a worker seals passes [`SealedOnce`].
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod client;
+pub(crate) mod sealed_once;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use corecast::crypto::random::SeededRandom;
+use corecast::dtls::{DtlsIdentity, DtlsVersions};
+use corecast::net::simulated::{SentTrain, SimulatedIo};
+use corecast::net::{Path, SendResult, Waker};
+use corecast::peer::terms::{self, Offer, Sources};
+use corecast::peer::{Peer, PeerConfig};
+use corecast::placement;
+use corecast::session::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use corecast::time::{NtpTime, Timestamp};
+use corecast::worker::lane::Lanes;
+use corecast::worker::mailbox::{
+    Control, EndReason, Notice, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
+};
+use corecast::worker::report::{SessionReport, WorkerReport};
+use corecast::worker::{WallClock, Worker, WorkerConfig};
+
+pub(crate) use client::{Client, Packet};
+pub(crate) use sealed_once::SealedOnce;
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const STREAM: StreamId = StreamId(1);
+
+/// 2025-01-01 on the node's wall clock when its monotonic clock was zero.
+pub(crate) const WALL_CLOCK_AT_ZERO: NtpTime = NtpTime(3_944_678_400 << 32);
+
+/// A datagram on its way through the network.
+#[derive(Debug)]
+pub(crate) struct Hop<'a> {
+    /// The client at one end.
+    pub(crate) client: usize,
+    /// Whether it goes to the client.
+    pub(crate) to_client: bool,
+    /// Its bytes.
+    pub(crate) bytes: &'a [u8],
+    /// Its number among those of its client and direction.
+    pub(crate) number: u64,
+}
+
+#[derive(Debug)]
+enum Flight {
+    ToNode { worker: usize, path: Path, bytes: Vec<u8> },
+    ToClient { address: SocketAddr, bytes: Vec<u8> },
+}
+
+/// One worker and its sockets.
+pub(crate) struct Node {
+    pub(crate) worker: Worker,
+    pub(crate) io: SimulatedIo,
+    pub(crate) handle: WorkerHandle,
+    pub(crate) address: SocketAddr,
+    /// It makes no rounds while this is set.
+    pub(crate) stalled: bool,
+    /// It believes to be fully loaded.
+    pub(crate) busy: bool,
+    /// Every train since the last [`World::take_trains`].
+    trains: Vec<SentTrain>,
+}
+
+type Filter = Box<dyn FnMut(&Hop<'_>) -> bool>;
+
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) clients: Vec<Client>,
+    /// Decides whether a datagram arrives.
+    pub(crate) filter: Filter,
+    /// One way.
+    pub(crate) latency: Duration,
+    pub(crate) sealed_once: SealedOnce,
+    pub(crate) noticed: Vec<Notice>,
+    pub(crate) identity: DtlsIdentity,
+    client_identity: DtlsIdentity,
+    notices: flume::Receiver<Notice>,
+    flying: BTreeMap<(Timestamp, u64), Flight>,
+    serial: u64,
+    by_address: HashMap<SocketAddr, usize>,
+    hops: HashMap<(usize, bool), u64>,
+}
+
+/// What [`World::open`] may be asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) worker: usize,
+    pub(crate) direction: Direction,
+    pub(crate) stream: StreamId,
+    pub(crate) rtx: bool,
+    pub(crate) wrong_fingerprint: bool,
+    pub(crate) versions: DtlsVersions,
+    /// The node's end of the handshake.
+    pub(crate) node_role: DtlsRole,
+    /// A publisher's first packet index and timestamp.
+    pub(crate) first: (u64, u32),
+}
+
+impl Opening {
+    pub(crate) fn publisher(worker: usize) -> Self {
+        Self {
+            worker,
+            direction: Direction::Publish,
+            stream: STREAM,
+            rtx: true,
+            wrong_fingerprint: false,
+            versions: DtlsVersions::Any,
+            node_role: DtlsRole::Server,
+            first: (1_000, 777_000),
+        }
+    }
+
+    pub(crate) fn viewer(worker: usize) -> Self {
+        Self { direction: Direction::Play, ..Self::publisher(worker) }
+    }
+}
+
+impl World {
+    pub(crate) fn new(workers: usize) -> Self {
+        let now = Timestamp::from_millis(10_000);
+        let identity = DtlsIdentity::generate(SystemTime::now()).expect("an identity");
+        let (notices_in, notices) = flume::bounded(corecast::limits::NOTICES_MAX);
+        let wakers = vec![Waker::noop(); workers];
+        let nodes = Lanes::connect(&wakers)
+            .into_iter()
+            .enumerate()
+            .map(|(index, lanes)| {
+                let address = SocketAddr::from(([203, 0, 113, 1], 20_000 + index as u16));
+                let index = WorkerIndex(index as u16);
+                let (handle, control) = WorkerHandle::new(index, address.port(), Waker::noop());
+                let config = WorkerConfig {
+                    index,
+                    core: index.0,
+                    media_port: address.port(),
+                    io: "simulated",
+                    sessions_max: 10_000,
+                    hold_max: corecast::limits::FRAME_HOLD_MAX,
+                    wall_clock: WallClock { at_zero: WALL_CLOCK_AT_ZERO },
+                };
+                let random = Box::new(SeededRandom::new(77 + u64::from(index.0)));
+                let worker = Worker::new(config, identity.clone(), random, lanes, control, notices_in.clone(), now);
+                let io = SimulatedIo::new(now);
+                Node { worker, io, handle, address, stalled: false, busy: false, trains: Vec::new() }
+            })
+            .collect();
+        Self {
+            now,
+            nodes,
+            clients: Vec::new(),
+            filter: Box::new(|_| true),
+            latency: MS,
+            sealed_once: SealedOnce::default(),
+            noticed: Vec::new(),
+            identity,
+            client_identity: DtlsIdentity::generate(SystemTime::now()).expect("an identity"),
+            notices,
+            flying: BTreeMap::new(),
+            serial: 0,
+            by_address: HashMap::new(),
+            hops: HashMap::new(),
+        }
+    }
+
+    // --- signalling ---
+
+    /// What signalling does for an accepted offer; the client's index. It connects as time goes on.
+    pub(crate) fn open(&mut self, opening: &Opening) -> usize {
+        let client = self.clients.len();
+        let session = SessionId(100 + client as u64);
+        let worker = WorkerIndex(opening.worker as u16);
+        let node_ice = node_credentials(worker, client, 0);
+        let peer_ice = peer_credentials(client, 0);
+        let base = 0x1000_0000 + (client as u32) * 16;
+        let sources = Sources { audio: base, video: base + 1, video_rtx: opening.rtx.then_some(base + 2) };
+        let mut fingerprint = self.client_identity.fingerprint_sha256().to_vec();
+        fingerprint[0] ^= u8::from(opening.wrong_fingerprint);
+        let offer = Offer {
+            direction: opening.direction,
+            ice: peer_ice.clone(),
+            fingerprint: Fingerprint { hash: FingerprintHash::Sha256, value: fingerprint },
+            sources,
+        };
+        let (reply, answer) = flume::bounded(1);
+        let description = Description { dtls_role: opening.node_role, ..terms::answer(&offer) };
+        let request = OpenSession {
+            session,
+            stream: opening.stream,
+            stream_name: format!("stream-{}", opening.stream.0),
+            local_ice: node_ice.clone(),
+            description,
+            reply,
+        };
+        self.control(opening.worker, Control::Open(Box::new(request)));
+        answer.try_recv().expect("the worker answers at once").expect("there is room");
+        let address = SocketAddr::from(([192, 0, 2, 1 + (client / 60_000) as u8], 2_000 + (client % 60_000) as u16));
+        let config = PeerConfig {
+            local_ice: peer_ice,
+            remote_ice: node_ice,
+            dtls_role: match opening.node_role {
+                DtlsRole::Server => DtlsRole::Client,
+                DtlsRole::Client => DtlsRole::Server,
+            },
+            versions: opening.versions,
+            remote_fingerprints: vec![Fingerprint {
+                hash: FingerprintHash::Sha256,
+                value: self.identity.fingerprint_sha256().to_vec(),
+            }],
+            path: Path::to(self.nodes[opening.worker].address),
+            seed: 5_000 + client as u64,
+        };
+        let peer = Peer::new(&self.client_identity, config, self.now);
+        self.clients.push(Client::new(peer, session, opening, sources, address));
+        self.by_address.insert(address, client);
+        self.route(opening.stream);
+        client
+    }
+
+    /// Opens and lets it connect.
+    #[track_caller]
+    pub(crate) fn join(&mut self, opening: &Opening) -> usize {
+        let client = self.open(opening);
+        for _ in 0..100 {
+            self.run(5 * MS);
+            if self.clients[client].peer.is_connected() {
+                return client;
+            }
+        }
+        panic!("client {client} did not connect: {:?}", self.clients[client].events);
+    }
+
+    /// Tells the workers where a stream comes from and goes to, as signalling does on every change.
+    pub(crate) fn route(&mut self, stream: StreamId) {
+        let of = |direction| {
+            let clients = self.clients.iter().filter(move |client| client.is_open && client.stream == stream);
+            clients.filter(move |client| client.direction == direction).map(|client| client.worker as u16)
+        };
+        let origin = of(Direction::Publish).last().map(WorkerIndex);
+        let mut audience: Vec<WorkerIndex> = of(Direction::Play).map(WorkerIndex).collect();
+        audience.sort_unstable();
+        audience.dedup();
+        for worker in 0..self.nodes.len() {
+            self.control(worker, Control::Route { stream, origin, audience: audience.clone() });
+        }
+    }
+
+    /// Sends a control message; the worker makes a round, unless it is stalled.
+    pub(crate) fn control(&mut self, worker: usize, message: Control) {
+        self.nodes[worker].handle.try_send(message).expect("the mailbox has room");
+        if !self.nodes[worker].stalled {
+            self.round(worker);
+        }
+    }
+
+    /// `DELETE`.
+    pub(crate) fn delete(&mut self, client: usize) {
+        let (worker, session) = (self.clients[client].worker, self.clients[client].session);
+        self.control(worker, Control::Close { session, reason: EndReason::Left });
+        self.clients[client].is_open = false;
+        let stream = self.clients[client].stream;
+        self.route(stream);
+    }
+
+    /// An ICE restart on both ends.
+    pub(crate) fn restart_ice(&mut self, client: usize, generation: u32) {
+        let (worker, session) = (self.clients[client].worker, self.clients[client].session);
+        let node_ice = node_credentials(WorkerIndex(worker as u16), client, generation);
+        let peer_ice = peer_credentials(client, generation);
+        let message = Control::RestartIce { session, local_ice: node_ice.clone(), remote_ice: peer_ice.clone() };
+        self.control(worker, message);
+        let now = self.now;
+        self.clients[client].peer.restart_ice(peer_ice, node_ice, now);
+    }
+
+    /// Gives the client another address, as a network change does. It notices and checks anew only with `notice`.
+    pub(crate) fn move_client(&mut self, client: usize, address: SocketAddr, notice: bool) {
+        self.clients[client].address = address;
+        self.by_address.insert(address, client);
+        if notice {
+            let path = Path::to(self.nodes[self.clients[client].worker].address);
+            let now = self.now;
+            self.clients[client].peer.change_path(path, now);
+        }
+    }
+
+    /// A worker's report.
+    pub(crate) fn report(&mut self, worker: usize) -> WorkerReport {
+        let (reply, answer) = flume::bounded(1);
+        self.control(worker, Control::Report(reply));
+        *answer.try_recv().expect("the worker answers at once")
+    }
+
+    /// What a worker dropped or refused for `reason`.
+    pub(crate) fn dropped(&mut self, worker: usize, reason: &str) -> u64 {
+        self.report(worker).dropped.get(reason).copied().unwrap_or(0)
+    }
+
+    /// A session's part of its worker's report; `None` once it is gone.
+    pub(crate) fn session(&mut self, client: usize) -> Option<SessionReport> {
+        let (worker, session) = (self.clients[client].worker, self.clients[client].session);
+        self.report(worker).sessions.into_iter().find(|report| report.session == session.0)
+    }
+
+    /// Why a session ended, once it has.
+    pub(crate) fn ended(&self, client: usize) -> Option<EndReason> {
+        let session = self.clients[client].session;
+        self.noticed.iter().find_map(|notice| match notice {
+            Notice::Ended { session: ended, reason } if *ended == session => Some(*reason),
+            _ => None,
+        })
+    }
+
+    // --- time and the network ---
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        loop {
+            self.settle();
+            match self.next_event() {
+                Some(next) if next <= until => self.now = self.now.max(next),
+                _ => break,
+            }
+        }
+        self.now = until;
+        self.settle();
+    }
+
+    /// Sends bytes to a worker as if from `address`, past the network's filter, and lets it serve them.
+    pub(crate) fn inject(&mut self, worker: usize, address: SocketAddr, bytes: &[u8]) {
+        let path = self.path_from(worker, address);
+        let now = self.now;
+        self.nodes[worker].io.set_now(now);
+        self.nodes[worker].io.deliver(path, bytes.to_vec());
+        self.settle();
+    }
+
+    /// A worker's path to an address.
+    pub(crate) fn path_from(&self, worker: usize, address: SocketAddr) -> Path {
+        Path { remote: address, local_ip: self.nodes[worker].address.ip(), socket: 0 }
+    }
+
+    /// The trains a worker handed over since the last call.
+    pub(crate) fn take_trains(&mut self, worker: usize) -> Vec<SentTrain> {
+        std::mem::take(&mut self.nodes[worker].trains)
+    }
+
+    fn next_event(&self) -> Option<Timestamp> {
+        let flying = self.flying.keys().next().map(|&(at, _)| at);
+        let nodes = self.nodes.iter().filter(|node| !node.stalled).map(|node| node.worker.next_deadline(self.now));
+        let clients = self.clients.iter().filter_map(Client::next_deadline);
+        flying.into_iter().chain(nodes).chain(clients).min()
+    }
+
+    /// Does all that is due now.
+    pub(crate) fn settle(&mut self) {
+        let mut quiet = 0;
+        for pass in 0.. {
+            assert!(pass < 20_000, "something spins at {:?}", self.now);
+            let mut active = self.deliver_due();
+            for client in 0..self.clients.len() {
+                active |= self.clients[client].act(self.now);
+                self.collect_client(client);
+            }
+            for worker in 0..self.nodes.len() {
+                if self.nodes[worker].stalled {
+                    continue;
+                }
+                active |= self.round(worker);
+                active |= self.nodes[worker].worker.next_deadline(self.now) <= self.now;
+            }
+            // A round may have written to the lane of a worker that had its turn already.
+            quiet = if active { 0 } else { quiet + 1 };
+            if quiet == 2 {
+                return;
+            }
+        }
+    }
+
+    fn deliver_due(&mut self) -> bool {
+        let mut any = false;
+        while let Some(flight) = self.flying.first_entry()
+            && flight.key().0 <= self.now
+        {
+            any = true;
+            match flight.remove() {
+                Flight::ToNode { worker, path, bytes } => {
+                    let io = &mut self.nodes[worker].io;
+                    io.deliver_at(self.now, path, bytes);
+                }
+                Flight::ToClient { address, mut bytes } => {
+                    let Some(&client) = self.by_address.get(&address) else { continue };
+                    if self.clients[client].address == address {
+                        self.clients[client].handle_datagram(&mut bytes, self.now);
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    fn collect_client(&mut self, client: usize) {
+        let Client { out, address, worker, .. } = &mut self.clients[client];
+        let (address, worker) = (*address, *worker);
+        let mut sent = Vec::new();
+        for train in out.trains() {
+            let to = train.path.remote;
+            assert_eq!(to, self.nodes[worker].address);
+            sent.extend(out.bytes(train).chunks(usize::from(train.segment_size)).map(<[u8]>::to_vec));
+        }
+        out.clear();
+        let path = self.path_from(worker, address);
+        for bytes in sent {
+            if self.passes(client, false, &bytes) {
+                self.serial += 1;
+                let at = self.now + self.latency;
+                self.flying.insert((at, self.serial), Flight::ToNode { worker, path, bytes });
+            }
+        }
+    }
+
+    fn passes(&mut self, client: usize, to_client: bool, bytes: &[u8]) -> bool {
+        let number = self.hops.entry((client, to_client)).or_default();
+        *number += 1;
+        (self.filter)(&Hop { client, to_client, bytes, number: *number - 1 })
+    }
+
+    /// One round of one worker; whether it sent anything.
+    fn round(&mut self, worker: usize) -> bool {
+        let node = &mut self.nodes[worker];
+        node.io.set_now(self.now);
+        if node.busy {
+            // A wait of no length: no time was spent waiting.
+            node.worker.waited(self.now, self.now);
+        }
+        node.worker.round(&mut node.io);
+        let sent = node.io.take_sent();
+        let any = !sent.is_empty();
+        for train in &sent {
+            let Some(&client) = self.by_address.get(&train.path.remote) else { continue };
+            for bytes in &train.datagrams {
+                assert!(bytes.len() <= corecast::limits::DATAGRAM_OUT_BYTES_MAX);
+                if let Err(violation) = self.sealed_once.observe(client, bytes) {
+                    panic!("{violation}");
+                }
+                if train.result == SendResult::Sent && self.passes(client, true, bytes) {
+                    self.serial += 1;
+                    let flight = Flight::ToClient { address: train.path.remote, bytes: bytes.clone() };
+                    self.flying.insert((self.now + self.latency, self.serial), flight);
+                }
+            }
+        }
+        self.nodes[worker].trains.extend(sent);
+        while let Ok(notice) = self.notices.try_recv() {
+            if let Notice::Ended { session, .. } = &notice
+                && let Some(client) = self.clients.iter_mut().find(|client| client.session == *session)
+            {
+                client.is_open = false;
+            }
+            self.noticed.push(notice);
+        }
+        any
+    }
+}
+
+fn node_credentials(worker: WorkerIndex, client: usize, generation: u32) -> IceCredentials {
+    let ufrag = placement::ufrag(worker, &format!("node{client:05}g{generation}"));
+    IceCredentials { ufrag, password: format!("node-password-{client:05}-{generation}-0123456") }
+}
+
+fn peer_credentials(client: usize, generation: u32) -> IceCredentials {
+    IceCredentials {
+        ufrag: format!("p{client:05}g{generation}"),
+        password: format!("peer-password-{client:05}-{generation}-0123456"),
+    }
+}
+
+/// An address no client has.
+pub(crate) fn stranger() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 99)), 9_999)
+}
