@@ -242,7 +242,7 @@ mod tests {
         encoding.store(&record(4, 3_000, 33, true, true)).unwrap();
         assert_eq!(encoding.ring.key_frame(), Some(parameter_sets));
         assert_eq!(encoding.key_frames, 1);
-        assert_eq!(encoding.fan_out.next(), Some(9));
+        assert_eq!(encoding.fan_out.take_next(), Some(9));
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         encoding.fan_out.add_waiting(1);
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
         encoding.set_codec(codec);
-        assert_eq!(encoding.fan_out.next(), Some(1));
+        assert_eq!(encoding.fan_out.take_next(), Some(1));
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
     }
 }

@@ -73,7 +73,7 @@ impl<K: Copy + PartialEq> FanOut<K> {
     }
 
     /// The next to visit; give the answer to [`Self::visited`].
-    pub fn next(&mut self) -> Option<K> {
+    pub fn take_next(&mut self) -> Option<K> {
         self.ready.pop_front()
     }
 
@@ -125,7 +125,7 @@ mod tests {
         }
         let mut visits = Vec::new();
         for _ in 0..5 {
-            let key = fan_out.next().unwrap();
+            let key = fan_out.take_next().unwrap();
             visits.push(key);
             fan_out.visited(key, if key == 0 { AfterVisit::Behind } else { AfterVisit::CaughtUp });
         }
@@ -139,9 +139,9 @@ mod tests {
         fan_out.visited(2, AfterVisit::NeedsKeyFrame);
         assert!(!fan_out.is_ready() && fan_out.anyone_waits());
         fan_out.head_moved();
-        assert_eq!((fan_out.next(), fan_out.next()), (Some(1), None));
+        assert_eq!((fan_out.take_next(), fan_out.take_next()), (Some(1), None));
         fan_out.key_frame_began();
-        assert_eq!(fan_out.next(), Some(2));
+        assert_eq!(fan_out.take_next(), Some(2));
     }
 
     #[test]

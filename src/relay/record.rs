@@ -180,7 +180,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
     writer.put(&address.stream.to_le_bytes())?;
     match record {
         Record::Media(media) => {
-            let flags = u8::from(media.marker) * FLAG_MARKER | u8::from(media.key_frame) * FLAG_KEY_FRAME;
+            let flags = (u8::from(media.marker) * FLAG_MARKER) | (u8::from(media.key_frame) * FLAG_KEY_FRAME);
             writer.put(&media.incarnation.0.to_le_bytes())?;
             writer.put(&media.sequence.to_le_bytes())?;
             writer.put(&media.arrival.as_nanos().to_le_bytes())?;

@@ -10,9 +10,9 @@ use crate::time::Timestamp;
 use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, OpenSession, StreamId, WorkerIndex};
 use crate::worker::peer::{Peer, PeerKey, Role, Viewer, viewer_tracks};
 use crate::worker::report::Traffic;
+use crate::worker::round::Worker;
 use crate::worker::stream::encoding_index;
 use crate::worker::timers;
-use crate::worker::worker::Worker;
 
 impl Worker {
     /// Takes a bounded number of control messages. Returns whether more wait.

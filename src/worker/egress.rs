@@ -13,8 +13,8 @@ use crate::session::description::MediaKind;
 use crate::time::Timestamp;
 use crate::worker::mailbox::Notice;
 use crate::worker::peer::{Peer, PeerKey, Role, Subscriber, ViewerTrack};
+use crate::worker::round::Worker;
 use crate::worker::stream::EncodingKey;
-use crate::worker::worker::Worker;
 
 /// Why serving an encoding stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Worker {
             if !out.has_room_for(limits::PACKETS_PER_VISIT_MAX) {
                 break Served::BatchFull;
             }
-            let Some(subscriber) = encoding.fan_out.next() else { break Served::AllCaughtUp };
+            let Some(subscriber) = encoding.fan_out.take_next() else { break Served::AllCaughtUp };
             let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
             let mut visit =
                 Visit { encoding, peer, out, now, sent_packets: 0, sent_bytes: 0, too_long: 0, notice: None };

@@ -13,8 +13,8 @@ use crate::worker::counters::not_forwarded_name;
 use crate::worker::feedback;
 use crate::worker::mailbox::{EndReason, Notice};
 use crate::worker::peer::{PeerKey, Role};
+use crate::worker::round::Worker;
 use crate::worker::stream::{EncodingKey, encoding_index};
-use crate::worker::worker::Worker;
 
 impl Worker {
     /// Takes one datagram: sorts it (RFC 7983), finds its session, lets the session open it, and acts on what it was.

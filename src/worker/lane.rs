@@ -153,13 +153,15 @@ fn read_one(
     scratch: &mut [u8],
     visit: &mut impl FnMut(RecordAddress, Record<'_>),
 ) -> Option<Result<(), RecordError>> {
-    let head = consumer.read_chunk(2).ok()?;
     let mut length = [0; 2];
-    let (first, second) = head.as_slices();
-    for (to, from) in length.iter_mut().zip(first.iter().chain(second)) {
-        *to = *from;
+    {
+        // Looked at, not taken: the chunk below begins with it.
+        let head = consumer.read_chunk(2).ok()?;
+        let (first, second) = head.as_slices();
+        for (to, from) in length.iter_mut().zip(first.iter().chain(second)) {
+            *to = *from;
+        }
     }
-    drop(head);
     // A record is committed whole, so what its length announces is there.
     let chunk = consumer.read_chunk(record::announced_len(length)).ok()?;
     let (first, second) = chunk.as_slices();

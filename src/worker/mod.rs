@@ -28,9 +28,9 @@ mod preconnected;
 mod publisher;
 pub mod report;
 mod reporting;
+mod round;
 pub mod stream;
 pub mod timers;
 mod viewer;
-mod worker;
 
-pub use worker::{WallClock, Worker, WorkerConfig};
+pub use round::{WallClock, Worker, WorkerConfig};

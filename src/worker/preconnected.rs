@@ -5,7 +5,7 @@ use crate::session::Session;
 use crate::srtp::SrtpKeys;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{OpenRefused, OpenSession};
-use crate::worker::worker::Worker;
+use crate::worker::round::Worker;
 
 impl Worker {
     /// Opens a session that has its path and its keys already, as if ICE and DTLS had just finished.

@@ -10,8 +10,8 @@ use crate::worker::feedback;
 use crate::worker::lane::{Lanes, Upstream};
 use crate::worker::mailbox::WorkerIndex;
 use crate::worker::peer::{PeerKey, Role};
+use crate::worker::round::Worker;
 use crate::worker::stream::{EncodingKey, Streams, encoding_index};
-use crate::worker::worker::Worker;
 
 /// Gives a record to this worker's own encoding and, once each, to every other worker with viewers of the stream.
 pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: EncodingKey, record: &Record<'_>) {

@@ -7,8 +7,8 @@ use crate::time::Timestamp;
 use crate::worker::mailbox::StreamId;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
+use crate::worker::round::Worker;
 use crate::worker::stream::{Stream, encoding_index};
-use crate::worker::worker::Worker;
 
 impl Worker {
     pub(super) fn report<I: Io>(&self, io: &mut I, now: Timestamp) -> WorkerReport {

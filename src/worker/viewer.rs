@@ -5,8 +5,8 @@ use crate::time::Timestamp;
 use crate::wire::rtcp::{ReportBlock, RtcpPacket};
 use crate::worker::feedback;
 use crate::worker::peer::{PeerKey, Role, Subscriber, Viewer};
+use crate::worker::round::{Retransmission, Worker};
 use crate::worker::stream::{EncodingKey, encoding_index};
-use crate::worker::worker::{Retransmission, Worker};
 
 impl Worker {
     /// Takes one RTCP packet of a viewer.
