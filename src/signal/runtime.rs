@@ -17,6 +17,7 @@ use futures_util::future::{Either, select};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::limits;
+use crate::net::listener;
 
 /// Bytes registered with the kernel for storage I/O, which signalling does none of: the least glommio allows.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
@@ -102,20 +103,20 @@ impl Listener {
     /// takes a ring apart, and closes the listener in it, some time after the process that had it has ended.
     ///
     /// # Errors
-    /// The system's, above all that the address is in use. glommio sets `SO_REUSEPORT`, with which a second node would
-    /// silently take half of the first one's connections; a plain bind before says that someone is there.
+    /// The system's, above all that the address is in use. The socket is made here: glommio's own `bind` sets
+    /// `SO_REUSEPORT`, with which a second node would silently take half of the first one's connections, and not
+    /// `SO_REUSEADDR`, without which a node cannot start again within a minute.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let deadline = Instant::now() + limits::BIND_RETRY_MAX;
-        while address.port() != 0 {
-            match std::net::TcpListener::bind(address) {
-                Ok(_) => break,
+        loop {
+            match listener::listen(address) {
+                Ok(socket) => return Ok(Self(listener::adopt(socket))),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= deadline => {
                     return Err(error);
                 }
                 Err(_) => std::thread::sleep(limits::BIND_RETRY_INTERVAL),
             }
         }
-        glommio::net::TcpListener::bind(address).map(Self).map_err(io::Error::from)
     }
 
     /// The address it listens on.
