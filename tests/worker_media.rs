@@ -168,7 +168,7 @@ fn sender_reports_follow_the_publishers_and_keep_audio_and_video_together() {
             let zero = published[0].timestamp.wrapping_add(offset);
             let map = |report: &&worker_support::client::Report| {
                 let ticks = u128::from(report.timestamp.wrapping_sub(zero));
-                let ntp_us = u128::from(report.ntp.0) * 1_000_000 >> 32;
+                let ntp_us = (u128::from(report.ntp.0) * 1_000_000) >> 32;
                 ntp_us as i128 - (ticks * 1_000_000 / rate) as i128
             };
             reports.iter().map(map).collect()

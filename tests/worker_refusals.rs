@@ -12,10 +12,13 @@ use corecast::wire::stun::{StunMessage, StunWriter};
 use corecast::worker::mailbox::EndReason;
 use worker_support::{Hop, MS, Opening, World, stranger};
 
+/// Who sent it, and what.
+type Seen = Vec<(usize, Vec<u8>)>;
+
 /// Copies of what the clients send, and which of them shall be lost.
 #[derive(Clone, Default)]
 struct Tap {
-    seen: Rc<RefCell<Vec<(usize, Vec<u8>)>>>,
+    seen: Rc<RefCell<Seen>>,
     lose: Rc<RefCell<Option<(usize, DatagramKind)>>>,
 }
 

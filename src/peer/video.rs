@@ -167,8 +167,8 @@ mod tests {
         for unit in [sequence_parameter_set(), picture_parameter_set()] {
             assert!(!unit.windows(3).any(|bytes| bytes[0] == 0 && bytes[1] == 0 && bytes[2] <= 3), "{unit:02x?}");
         }
-        // 80 by 45 macroblocks, read back by hand: 0x42e01f, then 1 1 011 010 0 0000001010000 00000101101 1 1 0 0 1.
-        assert_eq!(sequence_parameter_set()[4..], [0xda, 0x02, 0x80, 0x5b, 0x9]);
+        // 80 by 45 macroblocks, written out: 1 1 011 010 0 0000001010000 00000101101 1 1 0 0, and the stop bit.
+        assert_eq!(sequence_parameter_set()[4..], [0xda, 0x01, 0x40, 0x16, 0xe4]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Nothing here stands in for a part of the node: workers, lanes, sessions, DTLS and SRTP are the real ones. The test
 //! owns time, the network ([`World::filter`], [`World::latency`]) and signalling ([`World::open`], [`World::route`]).
 //! Every packet a worker seals passes [`SealedOnce`].
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 pub(crate) mod client;
 pub(crate) mod sealed_once;
@@ -244,7 +244,7 @@ impl World {
             let clients = self.clients.iter().filter(move |client| client.is_open && client.stream == stream);
             clients.filter(move |client| client.direction == direction).map(|client| client.worker as u16)
         };
-        let origin = of(Direction::Publish).last().map(WorkerIndex);
+        let origin = of(Direction::Publish).next_back().map(WorkerIndex);
         let mut audience: Vec<WorkerIndex> = of(Direction::Play).map(WorkerIndex).collect();
         audience.sort_unstable();
         audience.dedup();
