@@ -12,8 +12,8 @@ const suite = new Suite('measuring');
 const site = await servePages();
 const browser = await Browser.start('chromium');
 
-/** Connects a source to a viewer, lets it settle, does `during`, watches. */
-async function direct(options, seconds, during = async () => {}) {
+/** Connects a source to a viewer, lets it settle, does `during`, watches; `begun` is called as the watching begins. */
+async function direct(options, seconds, during = async () => {}, begun = () => {}) {
   const source = await browser.open(`${site.base}/source.html`, 'source');
   const viewer = await browser.open(`${site.base}/viewer.html`, 'viewer');
   try {
@@ -23,7 +23,7 @@ async function direct(options, seconds, during = async () => {}) {
     const ends = [source, viewer].map((page) => ({ page, stats: () => call(page, 'stats'), take: () => call(page, 'take') }));
     await sleep(6_000);
     const undo = await during(ends[0], ends[1]);
-    const [seen] = await watch(ends[0], [ends[1]], seconds);
+    const [seen] = await watch(ends[0], [ends[1]], seconds, () => begun(ends[0]));
     const extra = await undo?.();
     return { ...seen, ...extra };
   } finally {
@@ -57,7 +57,7 @@ await suite.case('late sound is found late', async (check, note) => {
 }, { attempts: 3 });
 
 await suite.case('a stall of the source is found to be a freeze', async (check, note) => {
-  const seen = await direct({}, 5, async (source) => {
+  const seen = await direct({}, 5, undefined, (source) => {
     setTimeout(() => source.page.evaluate(() => window.probe.stall(900)).catch(() => {}), 1_500);
   });
   const found = complaints((inner) => judgePicture(inner, seen));

@@ -23,14 +23,18 @@ export async function reachesBitrate(publisher, mbps = 1.5, within = 15_000) {
   return { seconds: (Date.now() - from) / 1_000, mbps: Math.round(rate * 100) / 100 };
 }
 
-/** Watches for `seconds`. Returns per viewer: its figures, the change of its statistics, and the frames sent meanwhile. */
-export async function watch(publisher, viewers, seconds) {
+/**
+ * Lets things settle, then watches for `seconds`; `begun` is called as the watching begins. Returns per viewer: its
+ * figures, the change of its statistics, and the frames sent meanwhile.
+ */
+export async function watch(publisher, viewers, seconds, begun = () => {}) {
   // Starting three decoders on two cores fills jitter buffers; they and the sound's delay settle over some seconds.
   await sleep(SETTLE_MS);
   const before = await Promise.all(viewers.map(async (viewer) => {
     await viewer.take();
     return { viewer: await viewer.stats(), publisher: await publisher.stats() };
   }));
+  begun();
   await sleep(seconds * 1_000);
   return Promise.all(viewers.map(async (viewer, index) => {
     const log = await viewer.take();
