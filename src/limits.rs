@@ -259,6 +259,12 @@ pub const LOAD_WINDOW: Duration = Duration::from_millis(200);
 /// Packets sent to one viewer in one visit of a cursor. More come at its next visit.
 pub const PACKETS_PER_VISIT_MAX: usize = 16;
 
+/// Trains in the batch at which a round's fan-out stops: single packets (audio) cost a message each, and 128 of them
+/// are about as much work as the 25 trains of nine fragments that fill the batch's bytes. More come in the next round.
+pub const FAN_OUT_TRAINS_PER_ROUND_MAX: usize = 128;
+
+const _: () = assert!(FAN_OUT_TRAINS_PER_ROUND_MAX + PACKETS_PER_VISIT_MAX <= TRAINS_PER_BATCH_MAX);
+
 /// Bytes sent from one video encoding before the next one's turn. More come at its next turn.
 pub const BYTES_PER_TURN_MAX: usize = 64 * 1024;
 

@@ -193,30 +193,30 @@ fn key_frame_storm(kind: IoKind, viewers: usize, repeats: usize) -> Vec<String> 
         }
     }
     let name = bench.io.io.name();
-    let row = |what: &str, spans: Vec<Span>, judged: bool| {
-        let mut wall: Vec<Duration> = spans.iter().map(|span| span.wall).collect();
-        wall.sort_unstable();
-        let at = |permille: usize| {
-            let index = (wall.len().saturating_sub(1)) * permille / 1000;
-            wall.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+    let row = |what: &str, spans: &[Span], judged: bool| {
+        let sorted = |of: fn(&Span) -> Duration| {
+            let mut times: Vec<Duration> = spans.iter().map(of).collect();
+            times.sort_unstable();
+            move |permille: usize| {
+                times.get(times.len().saturating_sub(1) * permille / 1000).copied().unwrap_or_default()
+            }
         };
-        let cpu = spans.iter().map(|span| span.cpu).max().unwrap_or_default();
+        let (wall, cpu) = (sorted(|span| span.wall), sorted(|span| span.cpu));
         let verdict = match judged {
-            true if cpu <= BUDGET => "yes",
+            true if cpu(999) <= BUDGET => "yes",
             true => "NO",
             false => "",
         };
-        let (count, half, most, longest, cpu) = (wall.len(), at(500), at(990), at(1000), cpu.as_secs_f64() * 1e3);
-        format!(
-            "| {name:5} | {what:43} | {count:6} | {half:7.3} | {most:7.3} | {longest:7.3} | {cpu:11.3} | {verdict:6} |"
-        )
+        let ms = |time: Duration| format!("{:7.3}", time.as_secs_f64() * 1e3);
+        let times = [wall(500), wall(990), wall(1000), cpu(500), cpu(999), cpu(1000)].map(ms).join(" | ");
+        format!("| {name:5} | {what:43} | {:6} | {times} | {verdict:6} |", spans.len())
     };
     vec![
-        row("key frame to all viewers", storms, false),
-        row("between two looks at the network", std::mem::take(&mut bench.io.rounds), true),
-        row("STUN check available -> answer sent", std::mem::take(&mut bench.io.check_waits), true),
-        row("audio available -> sent to the first viewer", firsts, true),
-        row("audio available -> sent to the last viewer", lasts, false),
+        row("key frame to all viewers", &storms, false),
+        row("between two looks at the network", &bench.io.rounds, true),
+        row("STUN check available -> answer sent", &bench.io.check_waits, true),
+        row("audio available -> sent to the first viewer", &firsts, true),
+        row("audio available -> sent to the last viewer", &lasts, false),
     ]
 }
 fn main() {
@@ -245,15 +245,7 @@ fn main() {
     }
     println!("{AFTER_SATURATION}");
 
-    println!(
-        "\n2. 5,000 viewers, a key frame of 40 packets in fan-out; a STUN check in every round, audio in the middle (ms)\n"
-    );
-    println!(
-        "| io    | what                                        |  times |    half |    99 % | longest | longest CPU | <= 2 ? |"
-    );
-    println!(
-        "|-------|---------------------------------------------|--------|---------|---------|---------|-------------|--------|"
-    );
+    println!("{BEFORE_STORM}");
     for &kind in &kinds {
         for line in key_frame_storm(kind, 5_000, 24) {
             println!("{line}");
@@ -267,7 +259,15 @@ CPU is the worker's thread: receiving, opening, sealing, sending, and on loopbac
 socket too. \"floor\" seals and sends as many packets and does nothing else. \"dropped\" is what the worker could not send
 or refused; what the viewers' socket drops is not seen.";
 
+const BEFORE_STORM: &str = "
+2. 5,000 viewers, a key frame of 40 packets in fan-out; a STUN check in every round, audio in the middle. Milliseconds.
+
+|       |                                             |        | wall clock                  | CPU time of the thread      |        |
+| io    | what                                        |  times |    half |    99 % | longest |    half |  99.9 % | longest | <= 2 ? |
+|-------|---------------------------------------------|--------|---------|---------|---------|---------|---------|---------|--------|";
+
 const AFTER_STORM: &str = "
-\"available\" is the worst case: the moment after the worker's previous look at the network. The budget is judged by CPU
-time: what other programs took from this core is in the wall-clock columns. Audio to the last of 5,000 viewers is 5,000
-messages of one packet each, about a microsecond apiece, whatever the order of service: not judged.";
+\"available\" is the worst case: the moment after the worker's previous look at the network. The budget is judged by the
+99.9 % of CPU time: what other programs take from this core shows on the wall clock, what the kernel does for them in
+this thread's name in the longest. Audio to the last of 5,000 viewers is 5,000 messages of one packet each, about a
+microsecond apiece, whatever the order of service: not judged.";

@@ -79,7 +79,8 @@ impl Worker {
             if bytes >= bytes_max {
                 break Served::TurnOver;
             }
-            if !out.has_room_for(limits::PACKETS_PER_VISIT_MAX) {
+            let enough = out.trains().len() >= limits::FAN_OUT_TRAINS_PER_ROUND_MAX;
+            if enough || !out.has_room_for(limits::PACKETS_PER_VISIT_MAX) {
                 break Served::BatchFull;
             }
             let Some(subscriber) = encoding.fan_out.take_next() else { break Served::AllCaughtUp };
