@@ -78,7 +78,7 @@ pub struct Options {
     pub media_ip: Vec<String>,
 
     /// Worker i uses UDP port PORT + i [default: 20000]
-    #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true)]
+    #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true, value_parser = port)]
     pub media_port_base: Option<i64>,
 
     /// Put this public address into ICE candidates; may be repeated [default: the host's own addresses]
@@ -101,7 +101,8 @@ pub struct Options {
     #[arg(long, global = true, value_name = "FILE")]
     pub tls_key: Option<String>,
 
-    /// Keep what the node makes itself here [default: $STATE_DIRECTORY, else ~/.local/state/corecast]
+    /// Keep what the node makes itself here [default: $STATE_DIRECTORY, else
+    /// $XDG_STATE_HOME/corecast, else ~/.local/state/corecast]
     #[arg(long, global = true, value_name = "DIR")]
     pub state_directory: Option<String>,
 
@@ -116,6 +117,11 @@ pub struct Options {
     /// Serve addresses other than loopback although anyone who reaches them may then publish and watch
     #[arg(long, global = true)]
     pub allow_anyone: bool,
+}
+
+/// Any whole number: which are ports is [`crate::config`]'s to say.
+fn port(text: &str) -> Result<i64, &'static str> {
+    text.parse().map_err(|_| "must be a port number, like 20000")
 }
 
 impl Options {
@@ -136,6 +142,7 @@ impl Options {
                 ips: list(&self.media_ip),
                 port_base: self.media_port_base,
                 announce: list(&self.announce),
+                ..MediaSettings::default()
             },
             tls: TlsSettings { cert: self.tls_cert.clone(), key: self.tls_key.clone() },
             log: LogSettings { level: self.log.clone(), format: self.log_format.clone() },

@@ -56,20 +56,21 @@
 //! |---|---|---|
 //! | 0 wire | [`wire`] | bytes ↔ values: no state, no clock, no I/O, no allocation |
 //! | 0 crypto | [`crypto`] | the door to the cryptographic libraries (DTLS's own stay in [`dtls`], TLS's in [`signal`]) |
-//! | 1 protocol | [`ice`], [`dtls`], [`srtp`], [`session`], [`relay`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
+//! | 1 protocol | [`description`], [`ice`], [`srtp`], [`dtls`], [`session`], [`relay`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
 //! | 2 machine | [`net`], [`worker`], [`placement`] | sockets, rings, threads; the only `unsafe` is in [`net`] |
 //! | 3 front | [`signal`], [`web`], [`metrics`], [`config`], [`cli`], [`server`] | people, programs and operators |
 //! | any | [`limits`], [`time`] | every bound of the node with its reason; the clock's values, not the clock |
 //!
-//! Two modules are plain data and may be named from layer 1 although they stand higher: [`net::batch`], so that sessions
-//! write into the send slots themselves, and [`session::description`], which tells the relay what was agreed. Neither
-//! does anything. [`session`] and [`relay`] do not know each other otherwise; [`worker`] joins them.
+//! [`session`] and [`relay`] do not know each other: [`worker`] joins them, and what was agreed with the peer reaches
+//! both as a [`description`]. [`net::batch`] is plain data too and may be named from layer 1 although it stands higher,
+//! so that sessions write into the send slots themselves.
 //!
 //! Below [`net`] and the event loop nothing reads a clock, a socket or a random source: those are arguments, so that one
 //! seed replays everything.
 pub mod cli;
 pub mod config;
 pub mod crypto;
+pub mod description;
 pub mod dtls;
 pub mod ice;
 pub mod limits;

@@ -365,7 +365,10 @@ const _: () = assert!(DTLS_DATAGRAM_OUT_BYTES_MAX <= DATAGRAM_OUT_BYTES_MAX);
 const _: () = assert!(DTLS_HANDSHAKE_MAX.as_secs() <= SESSION_SETUP_MAX.as_secs());
 
 /// How long video waits for its frame's end on a busy worker. The frame's last packet is never delayed.
-pub const FRAME_HOLD_MAX: Duration = Duration::from_millis(5);
+pub const FRAME_HOLD_DEFAULT: Duration = Duration::from_millis(5);
+
+/// The longest an operator may let it wait: one frame of 60 a second.
+pub const FRAME_HOLD_MAX: Duration = Duration::from_millis(16);
 
 // --- signal/sdp: what an offer may hold. All of it is read at once, and only while the request lasts. ---
 

@@ -15,6 +15,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
+use crate::net::host::KernelUdpCounters;
+use crate::net::process;
 use crate::worker::report::WorkerReport;
 
 /// The `Content-Type` of [`SignallingCounters::encode`].
@@ -150,6 +152,7 @@ impl SignallingCounters {
         self.waiting_viewers.set(gauge(audience.waiting_viewers));
         let mut node = Registry::with_prefix("corecast");
         node.register_collector(Box::new(build));
+        node.register_collector(Box::new(Host));
         node.register_collector(Box::new(Workers(reports)));
         let mut text = String::with_capacity(16 * 1024);
         let encoded = encode_registry(&mut text, &self.registry)
@@ -179,6 +182,47 @@ impl Collector for BuildInfo {
         let mut metric = encoder.encode_descriptor("build", "What runs; always 1", None, MetricType::Gauge)?;
         let labels = [("version", self.version), ("commit", self.commit), ("features", self.features)];
         ConstGauge::new(1_i64).encode(metric.encode_family(&labels)?)
+    }
+}
+
+/// What the kernel tells of this process and of its network namespace, read when scraped.
+#[derive(Debug)]
+struct Host;
+
+/// A figure of the kernel's.
+type KernelFigure = fn(&KernelUdpCounters) -> u64;
+
+const KERNEL_UDP: &[(&str, &str, KernelFigure)] = &[
+    ("kernel_udp_in_datagrams", "UDP datagrams delivered, all programs' of this network namespace", |k| k.in_datagrams),
+    ("kernel_udp_out_datagrams", "UDP datagrams sent, all programs' of this network namespace", |k| k.out_datagrams),
+    ("kernel_udp_no_ports", "UDP datagrams to ports nobody listens on", |k| k.no_ports),
+    ("kernel_udp_in_errors", "UDP datagrams not delivered for any other reason", |k| k.in_errors),
+    ("kernel_udp_receive_buffer_errors", "Of those: a socket's receive buffer was full", |k| k.receive_buffer_errors),
+    ("kernel_udp_send_buffer_errors", "UDP datagrams not sent: a send buffer or an interface's queue was full", |k| {
+        k.send_buffer_errors
+    }),
+    ("kernel_udp_checksum_errors", "UDP datagrams with a wrong checksum", |k| k.checksum_errors),
+    ("kernel_udp_memory_errors", "UDP datagrams not delivered for want of UDP memory", |k| k.memory_errors),
+];
+
+impl Collector for Host {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        if let Ok(bytes) = process::resident_bytes() {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            let metric = encoder.encode_descriptor(
+                "resident_memory_bytes",
+                "Memory the process has resident",
+                None,
+                MetricType::Gauge,
+            )?;
+            ConstGauge::new(bytes).encode(metric)?;
+        }
+        let Ok(counters) = KernelUdpCounters::read() else { return Ok(()) };
+        for (name, help, figure) in KERNEL_UDP {
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            ConstCounter::new(figure(&counters)).encode(metric)?;
+        }
+        Ok(())
     }
 }
 
@@ -319,6 +363,8 @@ mod tests {
         let audience = Audience { publishers: 1, viewers: 4, waiting_viewers: 0 };
         let build = BuildInfo { version: "1", commit: "abc", features: "none" };
         let text = counters.encode(audience, build, vec![report(0), report(1)]);
+        assert!(text.contains("\ncorecast_kernel_udp_receive_buffer_errors_total "), "{text}");
+        assert!(text.contains("\ncorecast_resident_memory_bytes "), "{text}");
         for line in [
             "corecast_http_requests_total{route=\"whip\",status=\"201\"} 2",
             "corecast_http_connections 1",

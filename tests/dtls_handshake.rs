@@ -4,8 +4,9 @@ mod dtls_support;
 
 use std::time::Duration;
 
-use corecast::dtls::{DtlsError, DtlsState, DtlsVersions, ProtectionProfile};
+use corecast::dtls::{DtlsError, DtlsState, DtlsVersions};
 use corecast::limits::{DTLS_HANDSHAKE_MAX, DTLS_RETRANSMIT_FIRST};
+use corecast::srtp::SrtpProfile;
 use dtls_support::*;
 
 const VERSIONS: [(DtlsVersions, &str); 3] =
@@ -25,10 +26,10 @@ fn each_version_connects_with_the_same_keys_on_both_ends() {
 
 #[test]
 fn the_server_chooses_each_profile_by_its_own_order() {
-    use ProtectionProfile::*;
+    use SrtpProfile::*;
     // Our client offers GCM-256, GCM-128, CM in this order; the orders below are the server's.
-    let orders: [(&[ProtectionProfile], ProtectionProfile, usize); 5] = [
-        (&ProtectionProfile::ALL, AeadAes128Gcm, 56),
+    let orders: [(&[SrtpProfile], SrtpProfile, usize); 5] = [
+        (&SrtpProfile::PREFERENCE, AeadAes128Gcm, 56),
         (&[AeadAes256Gcm], AeadAes256Gcm, 88),
         (&[AesCm128HmacSha1_80], AesCm128HmacSha1_80, 60),
         (&[AesCm128HmacSha1_80, AeadAes128Gcm], AesCm128HmacSha1_80, 60),

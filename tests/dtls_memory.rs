@@ -7,8 +7,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
+use corecast::description::DtlsRole;
 use corecast::dtls::{Dtls, DtlsVersions};
-use corecast::session::description::DtlsRole;
 use corecast::time::Timestamp;
 use dtls_support::*;
 

@@ -12,8 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use corecast::dtls::{Dtls, DtlsError, DtlsEvent, DtlsState, ExportedKeys, ProtectionProfile};
-use corecast::session::description::{DtlsRole, Fingerprint, FingerprintHash};
+use corecast::description::{DtlsRole, Fingerprint, FingerprintHash};
+use corecast::dtls::{Dtls, DtlsError, DtlsEvent, DtlsState, ExportedKeys};
+use corecast::srtp::SrtpProfile;
 use corecast::time::Timestamp;
 use dtls_support::identity;
 
@@ -168,7 +169,7 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
 }
 
 #[track_caller]
-fn assert_same_keys(outcome: &Outcome, profile: ProtectionProfile, name: &str) {
+fn assert_same_keys(outcome: &Outcome, profile: SrtpProfile, name: &str) {
     let says = &outcome.openssl_says;
     let Some(keys) = &outcome.keys else { panic!("{name}: {:?}\n{says}", outcome.failed) };
     assert_eq!(keys.profile(), profile);
@@ -176,14 +177,14 @@ fn assert_same_keys(outcome: &Outcome, profile: ProtectionProfile, name: &str) {
     let hex = says.split("Keying material: ").nth(1).unwrap().split_whitespace().next().unwrap();
     let ours: String = keys.material().iter().map(|byte| format!("{byte:02X}")).collect();
     assert_eq!(ours, hex, "{name}: exported keying material");
-    assert_eq!(hex.len(), profile.keying_material_len() * 2);
+    assert_eq!(hex.len(), profile.exported_len() * 2);
     assert!(!keys.is_client());
     assert_eq!(outcome.version, Some("1.2"));
 }
 
 #[test]
 fn rsa_and_ecdsa_certificates_and_each_profile_export_the_same_keys() {
-    use ProtectionProfile::*;
+    use SrtpProfile::*;
     let any_order = format!("{CM_SHA1}:{GCM_256}:{GCM_128}");
     let brief = format!("{GCM_128}:{CM_SHA1}");
     let without_128 = format!("{CM_SHA1}:{GCM_256}");
@@ -203,7 +204,7 @@ fn rsa_and_ecdsa_certificates_and_each_profile_export_the_same_keys() {
         make_certificate(kind, directory.path());
         let expected = vec![fingerprint(hash, directory.path())];
         let arguments = ["-use_srtp", offer, "-cert", "cert.pem", "-key", "key.pem"];
-        let len = profile.keying_material_len();
+        let len = profile.exported_len();
         let outcome = run(directory.path(), expected, &arguments, len, Closes::Client);
         assert_same_keys(&outcome, profile, name);
         assert!(outcome.closed, "{kind}: OpenSSL's close alert");
@@ -217,7 +218,7 @@ fn a_flight_in_small_fragments_is_put_together() {
     let expected = vec![fingerprint(FingerprintHash::Sha256, directory.path())];
     let arguments = ["-use_srtp", GCM_128, "-cert", "cert.pem", "-key", "key.pem", "-mtu", "256"];
     let outcome = run(directory.path(), expected, &arguments, 56, Closes::Client);
-    assert_same_keys(&outcome, ProtectionProfile::AeadAes128Gcm, GCM_128);
+    assert_same_keys(&outcome, SrtpProfile::AeadAes128Gcm, GCM_128);
     assert!(outcome.datagrams_in > 6, "{} datagrams: not fragmented", outcome.datagrams_in);
 }
 
@@ -229,7 +230,7 @@ fn openssl_understands_our_close_alert() {
     let arguments = ["-use_srtp", GCM_128, "-cert", "cert.pem", "-key", "key.pem"];
     let started = Instant::now();
     let outcome = run(directory.path(), expected, &arguments, 56, Closes::Server);
-    assert_same_keys(&outcome, ProtectionProfile::AeadAes128Gcm, GCM_128);
+    assert_same_keys(&outcome, SrtpProfile::AeadAes128Gcm, GCM_128);
     assert!(outcome.openssl_says.contains("\nclosed"), "{}", outcome.openssl_says);
     assert!(started.elapsed() < Duration::from_secs(10), "the client ended by itself");
 }

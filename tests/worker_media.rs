@@ -5,7 +5,7 @@ mod worker_support;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use corecast::session::description::MediaKind;
+use corecast::description::MediaKind;
 use corecast::time::Timestamp;
 use corecast::wire::codec::{Codec, h264, inspect};
 use worker_support::{MS, Opening, Packet, STREAM, World};

@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use corecast::description::MediaKind;
 use corecast::limits;
 use corecast::net::SendResult;
-use corecast::session::description::MediaKind;
 use corecast::wire::codec::{Codec, h264, inspect};
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::rtp::RtpHeader;

@@ -5,8 +5,8 @@ mod worker_support;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use corecast::description::MediaKind;
 use corecast::dtls::DtlsVersions;
-use corecast::session::description::MediaKind;
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::stun::{StunMessage, StunWriter};
 use corecast::worker::mailbox::EndReason;

@@ -5,9 +5,9 @@ mod worker_support;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use corecast::description::{DtlsRole, MediaKind};
 use corecast::limits;
 use corecast::peer::PeerEvent;
-use corecast::session::description::{DtlsRole, MediaKind};
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::worker::mailbox::{Control, EndReason};
 use worker_support::{MS, Opening, World};
@@ -123,7 +123,7 @@ fn media_flows_through_an_ice_restart_and_both_credentials_work_until_the_new_no
     for (client, worker) in [(publisher, 0), (viewer, 1)] {
         // The node has its new credentials; the client goes on with the old ones for a while.
         let session = world.clients[client].session;
-        let fresh = |name: &str| corecast::session::description::IceCredentials {
+        let fresh = |name: &str| corecast::description::IceCredentials {
             ufrag: corecast::placement::ufrag(corecast::worker::mailbox::WorkerIndex(worker as u16), name),
             password: format!("{name}-a-password-of-enough-length"),
         };
@@ -160,7 +160,7 @@ fn after_the_new_credentials_nominated_the_old_ones_are_forgotten() {
     world.run(10 * MS);
     assert_eq!(world.dropped(0, "stun_unknown_user"), before);
     let now = world.now;
-    let old = corecast::session::description::IceCredentials {
+    let old = corecast::description::IceCredentials {
         ufrag: corecast::placement::ufrag(corecast::worker::mailbox::WorkerIndex(0), &format!("node{viewer:05}g1")),
         password: "irrelevant-here-and-long-enough".to_owned(),
     };

@@ -16,10 +16,10 @@ mod watched;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
+use corecast::description::Direction;
 use corecast::net::{self, AnyIo, Io, IoKind, MediaSockets, Path, TrainBatch, process};
 use corecast::peer::terms::PLAY;
 use corecast::peer::video;
-use corecast::session::description::Direction;
 use corecast::srtp::{SrtpProfile, SrtpSender};
 use corecast::wire::rtp::{HeaderFields, write_header};
 use corecast::wire::stun::StunWriter;

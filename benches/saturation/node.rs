@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime};
 
 use corecast::crypto::random::SystemRandom;
+use corecast::description::{Direction, Fingerprint, FingerprintHash, IceCredentials, MediaKind};
 use corecast::dtls::DtlsIdentity;
 use corecast::limits;
 use corecast::net::{self, Io, IoKind, MediaSockets, Path};
@@ -11,7 +12,6 @@ use corecast::peer::source::{Source, SourcePacket};
 use corecast::peer::terms::{self, MIDS, Offer, PUBLISH, Sources};
 use corecast::peer::{audio, video};
 use corecast::placement;
-use corecast::session::description::{Direction, Fingerprint, FingerprintHash, IceCredentials, MediaKind};
 use corecast::srtp::{SrtpKeys, SrtpProfile, SrtpSender};
 use corecast::time::{NtpTime, Timestamp};
 use corecast::wire::rtcp::sender_report::{self, SenderInfo};

@@ -56,6 +56,8 @@ pub struct MediaSettings {
     pub port_base: Option<i64>,
     /// `announce = ["203.0.113.7"]`
     pub announce: Option<Vec<String>>,
+    /// `frame_hold_ms = 5`
+    pub frame_hold_ms: Option<i64>,
 }
 
 /// `[tls]`
@@ -132,6 +134,7 @@ impl From<&Config> for Settings {
                 ips: texts(&config.media.ips),
                 port_base: Some(config.media.port_base.into()),
                 announce: texts(&config.media.announce),
+                frame_hold_ms: i64::try_from(config.media.frame_hold.as_millis()).ok(),
             },
             tls: TlsSettings { cert, key },
             log: LogSettings {

@@ -64,6 +64,8 @@ pub struct Media {
     pub port_base: u16,
     /// Addresses put into candidates; empty means the host's own.
     pub announce: Vec<IpAddr>,
+    /// The longest video waits for its frame's last packet on a worker that is more than half busy.
+    pub frame_hold: Duration,
 }
 
 /// Where the HTTPS certificate comes from.

@@ -186,7 +186,20 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
         ips: ips(sources, "media.ips", |s| s.media.ips.clone())?,
         port_base,
         announce: ips(sources, "media.announce", |s| s.media.announce.clone())?,
+        frame_hold: frame_hold(sources)?,
     })
+}
+
+/// 0 switches it off.
+fn frame_hold(sources: &Sources<'_>) -> Result<Duration, ConfigError> {
+    let Some(placed) = sources.pick("media.frame_hold_ms", |s| s.media.frame_hold_ms) else {
+        return Ok(limits::FRAME_HOLD_DEFAULT);
+    };
+    let max = limits::FRAME_HOLD_MAX.as_millis();
+    match u64::try_from(placed.value) {
+        Ok(millis) if u128::from(millis) <= max => Ok(Duration::from_millis(millis)),
+        _ => Err(placed.refuse(placed.value, format!("must be 0 (off) to {max} milliseconds"))),
+    }
 }
 
 fn core_list(sources: &Sources<'_>, environment: &Environment) -> Result<Vec<u16>, ConfigError> {

@@ -34,6 +34,7 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
     for (text, expected) in [
         ("media.port_base = 70000", "config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores"),
         ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65536 − number of cores"),
+        ("media.frame_hold_ms = 17", "config.toml: media.frame_hold_ms = 17: must be 0 (off) to 16 milliseconds"),
         ("media.port_base = 0", "config.toml: media.port_base = 0: must be ≥ 1"),
         ("media.ips = ['here']", "config.toml: media.ips = here: must be an IP address"),
         ("media.announce = ['0.0.0.0']", "config.toml: media.announce = 0.0.0.0: must be an address peers can send to"),
@@ -150,7 +151,7 @@ fn the_state_directory_follows_systemd_then_xdg_then_home() {
 fn the_printed_configuration_reads_back_to_itself() {
     let full = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nadmin = '127.0.0.1:3'\npublic_url = 'https://a.example'\n\
         cores = '0,2-3'\nio = 'mmsg'\nstate_directory = '/s'\nallow_anyone = true\n\
-        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7']\n\
+        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7']\nframe_hold_ms = 2\n\
         [tls]\ncert = 'c'\nkey = 'k'\n[log]\nlevel = 'debug'\nformat = 'json'\n\
         [cors]\norigins = ['https://www.example.org']\n\
         [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\

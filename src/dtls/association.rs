@@ -7,10 +7,10 @@ use super::client_hello::ClientHello;
 use super::error::DtlsError;
 use super::front::{CLIENT_HELLO, Front, Message};
 use super::identity::DtlsIdentity;
-use super::keys::{ExportedKeys, ProtectionProfile};
+use super::keys::{self, ExportedKeys};
 use super::modern::Modern;
 use super::record::{Record, records};
-use crate::session::description::{DtlsRole, Fingerprint};
+use crate::description::{DtlsRole, Fingerprint};
 use crate::time::Timestamp;
 
 /// What [`Dtls::poll`] gives.
@@ -319,7 +319,7 @@ impl Dtls {
             self.failure = Some(DtlsError::PeerMisbehaved);
             return;
         };
-        let Some(profile) = ProtectionProfile::choose(identity.preference(), hello.profile_ids(&message.body)) else {
+        let Some(profile) = keys::choose(identity.preference(), hello.profile_ids(&message.body)) else {
             self.failure = Some(DtlsError::NoCommonProfile);
             return;
         };

@@ -31,11 +31,12 @@ use super::association::DtlsEvent;
 use super::error::{DtlsError, IdentityError};
 use super::front::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Message};
 use super::identity::DtlsIdentity;
-use super::keys::{ExportedKeys, ProtectionProfile};
+use super::keys::ExportedKeys;
 use super::record::{Record, content, write_plain};
 use super::{clock, fingerprint};
+use crate::description::Fingerprint;
 use crate::limits;
-use crate::session::description::Fingerprint;
+use crate::srtp::SrtpProfile;
 use crate::time::Timestamp;
 
 /// The library keys associations by address; each of ours has an endpoint to itself, so any address will do.
@@ -59,7 +60,7 @@ pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<
     let provider = rtc_dtls::crypto_provider::default_provider().map_err(|error| library(&error))?;
     let private_key = CryptoPrivateKey::from_key_pair(key, provider.crypto()).map_err(|error| library(&error))?;
     let certificate = Certificate { certificate: vec![certificate.der().clone()], private_key };
-    let build = |profile: ProtectionProfile| {
+    let build = |profile: SrtpProfile| {
         ConfigBuilder::default()
             .with_crypto_provider(Arc::clone(&provider))
             .with_certificates(vec![certificate.clone()])
@@ -68,9 +69,9 @@ pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<
                 CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
             ])
             .with_srtp_protection_profiles(vec![match profile {
-                ProtectionProfile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-                ProtectionProfile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
-                ProtectionProfile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+                SrtpProfile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+                SrtpProfile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
+                SrtpProfile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
             }])
             // A certificate is demanded and its signature checked; who it belongs to is for the fingerprint to say.
             .with_client_auth(ClientAuthType::RequireAnyClientCert)
@@ -81,17 +82,17 @@ pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<
             .map(Arc::new)
             .map_err(|error| library(&error))
     };
-    let [first, second, third] = ProtectionProfile::ALL;
+    let [first, second, third] = SrtpProfile::PREFERENCE;
     Ok(ClassicConfig([build(first)?, build(second)?, build(third)?]))
 }
 
 impl ClassicConfig {
-    fn of(&self, profile: ProtectionProfile) -> Arc<HandshakeConfig> {
+    fn of(&self, profile: SrtpProfile) -> Arc<HandshakeConfig> {
         let [gcm_128, gcm_256, cm] = &self.0;
         Arc::clone(match profile {
-            ProtectionProfile::AeadAes128Gcm => gcm_128,
-            ProtectionProfile::AeadAes256Gcm => gcm_256,
-            ProtectionProfile::AesCm128HmacSha1_80 => cm,
+            SrtpProfile::AeadAes128Gcm => gcm_128,
+            SrtpProfile::AeadAes256Gcm => gcm_256,
+            SrtpProfile::AesCm128HmacSha1_80 => cm,
         })
     }
 }
@@ -116,7 +117,7 @@ enum Stage {
 /// One association.
 pub(super) struct Classic {
     endpoint: Endpoint,
-    profile: ProtectionProfile,
+    profile: SrtpProfile,
     stage: Stage,
     outgoing: VecDeque<BytesMut>,
     /// Reported when everything outgoing is drained.
@@ -141,7 +142,7 @@ struct Handshake {
 }
 
 impl Classic {
-    pub(super) fn server(identity: &DtlsIdentity, profile: ProtectionProfile, now: Timestamp) -> Self {
+    pub(super) fn server(identity: &DtlsIdentity, profile: SrtpProfile, now: Timestamp) -> Self {
         let config = identity.classic().of(profile);
         Self {
             endpoint: Endpoint::new(PEER, Default::default(), Some(config)),
@@ -313,7 +314,7 @@ impl Classic {
             self.outgoing.clear();
             return self.fail(error, Some(alert::BAD_CERTIFICATE));
         }
-        let len = self.profile.keying_material_len();
+        let len = self.profile.exported_len();
         let keys = state.export_keying_material(EXPORTER_LABEL, &[], len).ok();
         match keys.and_then(|keys| ExportedKeys::new(self.profile, keys.as_ref(), false)) {
             Some(keys) => {

@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 
 use super::error::DtlsError;
-use crate::session::description::{Fingerprint, FingerprintHash};
+use crate::description::{Fingerprint, FingerprintHash};
 
 /// SHA-256 of a certificate's DER encoding.
 pub(super) fn sha256(der: &[u8]) -> [u8; 32] {

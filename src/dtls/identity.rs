@@ -9,8 +9,8 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P2
 use super::classic::{self, ClassicConfig};
 use super::error::IdentityError;
 use super::fingerprint;
-use super::keys::ProtectionProfile;
 use super::modern::{self, ModernConfig};
+use crate::srtp::SrtpProfile;
 
 /// How long before its making a certificate is valid, for peers whose clocks are slow.
 const VALID_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -24,20 +24,20 @@ pub struct DtlsIdentity(Arc<Inner>);
 
 struct Inner {
     fingerprint: [u8; 32],
-    preference: Vec<ProtectionProfile>,
+    preference: Vec<SrtpProfile>,
     modern: ModernConfig,
     classic: ClassicConfig,
 }
 
 impl DtlsIdentity {
     /// Makes a self-signed ECDSA P-256 certificate, valid around `wall_clock`, whose server chooses the first of
-    /// [`ProtectionProfile::ALL`] that a client offers.
+    /// [`SrtpProfile::PREFERENCE`] that a client offers.
     ///
     /// # Errors
     ///
     /// When the system has no random bytes, or a library refuses.
     pub fn generate(wall_clock: SystemTime) -> Result<Self, IdentityError> {
-        Self::with_profiles(wall_clock, &ProtectionProfile::ALL)
+        Self::with_profiles(wall_clock, &SrtpProfile::PREFERENCE)
     }
 
     /// As [`Self::generate`], with the server's profiles in its order of preference; what is not listed is never
@@ -46,7 +46,7 @@ impl DtlsIdentity {
     /// # Errors
     ///
     /// As [`Self::generate`], and when `preference` is empty.
-    pub fn with_profiles(wall_clock: SystemTime, preference: &[ProtectionProfile]) -> Result<Self, IdentityError> {
+    pub fn with_profiles(wall_clock: SystemTime, preference: &[SrtpProfile]) -> Result<Self, IdentityError> {
         if preference.is_empty() {
             return Err(IdentityError::NoProfile);
         }
@@ -81,7 +81,7 @@ impl DtlsIdentity {
         self.0.fingerprint
     }
 
-    pub(super) fn preference(&self) -> &[ProtectionProfile] {
+    pub(super) fn preference(&self) -> &[SrtpProfile] {
         &self.0.preference
     }
 

@@ -20,7 +20,7 @@ use dimpl::HashAlgorithm;
 use dimpl::crypto::{Buf, CryptoProvider, HashContext, HashProvider, aws_lc_rs};
 
 use super::client_hello::ClientHello;
-use super::keys::ProtectionProfile;
+use crate::srtp::SrtpProfile;
 
 /// Flipped in a profile's number to hide it. 0x5a01, 0x5a07 and 0x5a08 are unassigned (IANA, DTLS-SRTP Protection
 /// Profiles).
@@ -32,11 +32,11 @@ const CLIENT_HELLO: u8 = 1;
 const MESSAGE_HASH: u8 = 254;
 
 /// Hides every profile but `keep` in the body of a ClientHello.
-pub(super) fn hide_all_but(keep: ProtectionProfile, body: &mut [u8], hello: &ClientHello) {
+pub(super) fn hide_all_but(keep: SrtpProfile, body: &mut [u8], hello: &ClientHello) {
     let Some(list) = hello.srtp_profiles.clone().and_then(|range| body.get_mut(range)) else { return };
     for id in list.as_chunks_mut::<2>().0 {
         let value = u16::from_be_bytes(*id);
-        if value != keep.id() && ProtectionProfile::ALL.iter().any(|profile| profile.id() == value) {
+        if value != keep.dtls_number() && SrtpProfile::PREFERENCE.iter().any(|profile| profile.dtls_number() == value) {
             *id = (value ^ MASK).to_be_bytes();
         }
     }
@@ -45,7 +45,7 @@ pub(super) fn hide_all_but(keep: ProtectionProfile, body: &mut [u8], hello: &Cli
 /// The true number behind a replaced one; any other number is itself.
 fn reveal(id: u16) -> u16 {
     let true_id = id ^ MASK;
-    if ProtectionProfile::ALL.iter().any(|profile| profile.id() == true_id) { true_id } else { id }
+    if SrtpProfile::PREFERENCE.iter().any(|profile| profile.dtls_number() == true_id) { true_id } else { id }
 }
 
 /// `provider`, hashing transcripts as the client sent them.
@@ -126,7 +126,7 @@ mod tests {
         out.to_vec()
     }
 
-    fn masked(body: &[u8], keep: ProtectionProfile) -> Vec<u8> {
+    fn masked(body: &[u8], keep: SrtpProfile) -> Vec<u8> {
         let mut masked = body.to_vec();
         hide_all_but(keep, &mut masked, &ClientHello::parse(body).unwrap());
         masked
@@ -136,7 +136,7 @@ mod tests {
     fn only_the_chosen_profile_stays_visible() {
         let srtp = use_srtp(&[1, 8, 7, 2]);
         let body = hello_body(&[(14, &srtp), (43, &[2, 0xfe, 0xfc])]);
-        let masked = masked(&body, ProtectionProfile::AeadAes128Gcm);
+        let masked = masked(&body, SrtpProfile::AeadAes128Gcm);
         let hello = ClientHello::parse(&masked).unwrap();
         assert_eq!(hello.profile_ids(&masked).collect::<Vec<_>>(), [0x5a01, 0x5a08, 7, 2]);
         assert_eq!(masked.len(), body.len());
@@ -147,7 +147,7 @@ mod tests {
         let plain = aws_lc_rs::default_provider().hash_provider;
         let srtp = use_srtp(&[1, 8, 7, 2]);
         let body = hello_body(&[(14, &srtp), (43, &[2, 0xfe, 0xfc])]);
-        for keep in ProtectionProfile::ALL {
+        for keep in SrtpProfile::PREFERENCE {
             let masked = message(1, &masked(&body, keep));
             let sent = message(1, &body);
             let server_hello = message(2, &[9; 70]);
@@ -195,7 +195,7 @@ mod tests {
                 front.take(datagram, |record| protected.push(record));
                 while let Some(mut message) = front.next_message() {
                     let hello = ClientHello::parse(&message.body).unwrap();
-                    hide_all_but(ProtectionProfile::AeadAes128Gcm, &mut message.body, &hello);
+                    hide_all_but(SrtpProfile::AeadAes128Gcm, &mut message.body, &hello);
                     let mut record = Vec::new();
                     write_plain(&mut record, content::HANDSHAKE, *hellos as u64, &message.encode());
                     *hellos += 1;

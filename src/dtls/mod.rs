@@ -59,5 +59,5 @@ mod signing;
 pub use association::{Dtls, DtlsEvent, DtlsState, DtlsVersions};
 pub use error::{DtlsError, IdentityError};
 pub use identity::DtlsIdentity;
-pub use keys::{ExportedKeys, ProtectionProfile};
+pub use keys::ExportedKeys;
 pub use record::{is_whole, starts_association};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dimpl::crypto::{CryptoProvider, aws_lc_rs};
-use dimpl::{Config, DtlsCertificate, Output, ProtocolVersion, SrtpProfile, UnexpectedMessageError};
+use dimpl::{Config, DtlsCertificate, Output, ProtocolVersion, UnexpectedMessageError};
 use rcgen::KeyPair;
 
 use super::association::{DtlsEvent, DtlsVersions};
@@ -27,11 +27,12 @@ use super::client_hello::ClientHello;
 use super::error::{DtlsError, IdentityError};
 use super::front::Message;
 use super::identity::DtlsIdentity;
-use super::keys::{ExportedKeys, ProtectionProfile};
+use super::keys::ExportedKeys;
 use super::record::{Record, content, write_plain};
 use super::{clock, fingerprint, mask, signing};
+use crate::description::Fingerprint;
 use crate::limits;
-use crate::session::description::Fingerprint;
+use crate::srtp::SrtpProfile;
 use crate::time::Timestamp;
 
 /// Timers are served no more often than this: a quarter of the first retransmission, when RFC 9147 §7.1 has an
@@ -139,7 +140,7 @@ impl Modern {
         &mut self,
         mut message: Message,
         hello: &ClientHello,
-        profile: ProtectionProfile,
+        profile: SrtpProfile,
         now: Timestamp,
     ) {
         mask::hide_all_but(profile, &mut message.body, hello);
@@ -277,14 +278,14 @@ impl Modern {
         }
     }
 
-    fn export(&self, material: &[u8], profile: SrtpProfile) -> DtlsEvent {
+    fn export(&self, material: &[u8], profile: dimpl::SrtpProfile) -> DtlsEvent {
         if !self.verified {
             return DtlsEvent::Failed(DtlsError::NoCertificate);
         }
         let profile = match profile {
-            SrtpProfile::AEAD_AES_128_GCM => ProtectionProfile::AeadAes128Gcm,
-            SrtpProfile::AEAD_AES_256_GCM => ProtectionProfile::AeadAes256Gcm,
-            SrtpProfile::AES128_CM_SHA1_80 => ProtectionProfile::AesCm128HmacSha1_80,
+            dimpl::SrtpProfile::AEAD_AES_128_GCM => SrtpProfile::AeadAes128Gcm,
+            dimpl::SrtpProfile::AEAD_AES_256_GCM => SrtpProfile::AeadAes256Gcm,
+            dimpl::SrtpProfile::AES128_CM_SHA1_80 => SrtpProfile::AesCm128HmacSha1_80,
             _ => return DtlsEvent::Failed(DtlsError::NoCommonProfile),
         };
         match ExportedKeys::new(profile, material, self.is_client) {

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crate::description::IceCredentials;
 use crate::limits;
 use crate::net::Path;
-use crate::session::description::IceCredentials;
 use crate::time::Timestamp;
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 

@@ -6,6 +6,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::message::parse_name;
 use super::syscall::check;
 
@@ -84,7 +86,7 @@ pub fn mtu(interface: &str) -> Option<u32> {
 
 /// The kernel's UDP counters of this network namespace, both families together, since it was made. They show what no
 /// send or receive does: what a full queue below the socket lost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KernelUdpCounters {
     /// Datagrams delivered.
     pub in_datagrams: u64,

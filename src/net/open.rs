@@ -19,7 +19,8 @@ pub enum IoKind {
     Uring,
     /// Plain system calls.
     Mmsg,
-    /// The ring, or plain system calls where it may not be used.
+    /// The ring, or plain system calls where a worker may not have one. (Signalling needs io_uring in any case: where it
+    /// is forbidden to the whole process the node does not start.)
     #[default]
     Auto,
 }

@@ -50,14 +50,14 @@ impl fmt::Display for StartError {
                     io::ErrorKind::AddrInUse => write!(
                         f,
                         "; another process holds the port (`ss -ulpn sport = :{}` shows it): end it or choose \
-                         another media port base",
+                         another --media-port-base",
                         address.port()
                     ),
                     io::ErrorKind::AddrNotAvailable => {
                         write!(f, "; no interface of this host has that address (`ip address` lists them)")
                     }
                     io::ErrorKind::PermissionDenied => {
-                        write!(f, "; ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher media port base")
+                        write!(f, "; ports below 1024 need CAP_NET_BIND_SERVICE: choose a higher --media-port-base")
                     }
                     _ => Ok(()),
                 }

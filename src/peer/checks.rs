@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::crypto::random::{Random, SeededRandom};
+use crate::description::IceCredentials;
 use crate::limits;
-use crate::session::description::IceCredentials;
 use crate::time::Timestamp;
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 

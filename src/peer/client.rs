@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::checks::Checks;
+use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions};
 use crate::limits;
 use crate::net::batch::{Path, TrainBatch};
 use crate::session::Inbound;
-use crate::session::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::srtp::{SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
 use crate::wire::demux::{self, DatagramKind};
@@ -206,9 +206,7 @@ impl Peer {
             match event {
                 DtlsEvent::Datagram(len) => out.commit(&self.config.path, len),
                 DtlsEvent::Connected(exported) => {
-                    let keys = SrtpProfile::from_dtls_number(exported.profile().id()).and_then(|profile| {
-                        SrtpKeys::from_exported(profile, exported.material(), exported.is_client())
-                    });
+                    let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
                     let Some(keys) = keys else { continue };
                     self.sender = Some(Box::new(SrtpSender::new(keys.profile, &keys.local)));
                     self.receiver = Some(Box::new(SrtpReceiver::new(keys.profile, &keys.remote)));

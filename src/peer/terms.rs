@@ -3,7 +3,7 @@
 //! The numbers of the two directions differ on purpose, as they do with browsers: a relay that forgot to rewrite one
 //! would be found out.
 
-use crate::session::description::{
+use crate::description::{
     CodecFormat, Description, Direction, DtlsRole, ExtensionIds, Fingerprint, IceCredentials, MediaKind,
     NegotiatedCodec, NegotiatedMedia, SsrcPair,
 };

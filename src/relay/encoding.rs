@@ -3,6 +3,7 @@
 //!
 //! The same on the publisher's worker and on every other: there it is fed by the uplink, here by the lane.
 
+use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::fan_out::FanOut;
 use crate::relay::key_frame::KeyFrameRequests;
@@ -10,7 +11,6 @@ use crate::relay::packet_ring::{NotStored, PacketInfo, PacketRing};
 use crate::relay::record::{MediaRecord, PublishedCodec};
 use crate::relay::sender_clock::SenderClock;
 use crate::relay::timeline::{Incarnation, Timeline};
-use crate::session::description::MediaKind;
 use crate::time::{NtpTime, Timestamp};
 
 /// An encoding and its subscribers, named by `K`.
@@ -215,7 +215,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::description::CodecFormat;
+    use crate::description::CodecFormat;
     use crate::wire::codec::Codec;
     use std::time::Duration;
 

@@ -45,7 +45,7 @@
 //! | [`subscription`] | a viewer's cursor and its own numbers, the same again for every retransmission |
 //!
 //! Everything takes `now` and bytes; there is no clock, socket, lock or random source here. It knows neither sessions
-//! nor cryptography: of [`crate::session`] it names [`description`](crate::session::description), which is plain data,
+//! nor cryptography: it names [`description`](crate::description), which is plain data,
 //! and [`crate::worker`] joins the two. Bounds are in [`crate::limits`].
 //!
 //! Left out for now: several encodings of one track (rid simulcast) and choosing a layer per viewer (every viewer gets

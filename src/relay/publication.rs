@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::limits;
 use crate::relay::arrivals::Arrivals;
 use crate::relay::numbering::Numbering;
@@ -16,7 +17,6 @@ use crate::relay::reception::Reception;
 use crate::relay::record::{MediaRecord, PublishedCodec, Record};
 use crate::relay::sender_clock::NtpOffset;
 use crate::relay::timeline::Incarnation;
-use crate::session::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec;
 use crate::wire::rtcp::sender_report::SenderInfo;

@@ -11,8 +11,8 @@
 
 use std::fmt;
 
+use crate::description::CodecFormat;
 use crate::relay::timeline::Incarnation;
-use crate::session::description::CodecFormat;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec::Codec;
 

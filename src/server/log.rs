@@ -13,9 +13,8 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging for the process. A second call (tests) changes nothing.
 pub(super) fn init(log: Log) {
-    // Libraries say only what may need an operator, unless everything is asked for.
-    let others = if log.level == tracing::Level::TRACE { LevelFilter::TRACE } else { LevelFilter::WARN };
-    let filter = Targets::new().with_default(others).with_target("corecast", log.level);
+    // Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials.
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("corecast", log.level);
     let subscriber = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Text => {

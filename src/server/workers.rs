@@ -9,7 +9,6 @@ use super::ServerError;
 use crate::config::Config;
 use crate::crypto::random::SystemRandom;
 use crate::dtls::DtlsIdentity;
-use crate::limits;
 use crate::net::{self, AnyIo, IoKind, MediaSockets, OpenedIo, StartError, process};
 use crate::time::{NtpTime, Timestamp};
 use crate::worker::lane::Lanes;
@@ -77,7 +76,7 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
                 media_port: sockets.port(),
                 io: "",
                 sessions_max: config.limits.sessions_per_worker_max as usize,
-                hold_max: limits::FRAME_HOLD_MAX,
+                hold_max: config.media.frame_hold,
                 wall_clock,
             },
             sockets,

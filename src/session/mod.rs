@@ -11,8 +11,6 @@
 //! It names [`crate::net::batch`] for its plain data (paths and slots to write into), which does no I/O.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
-pub mod codec_match;
-pub mod description;
 mod peer;
 
 pub use peer::{Inbound, Rejected, Session, SessionEvent, SessionState};

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
+use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::{self, Dtls, DtlsError, DtlsEvent, DtlsIdentity};
 use crate::ice::{CheckRefused, IceLite};
 use crate::limits;
 use crate::net::batch::{Path, TrainBatch};
-use crate::session::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
 use crate::wire::demux::DatagramKind;
@@ -320,9 +320,7 @@ impl Session {
                 None => return,
                 Some(DtlsEvent::Datagram(len)) => out.commit(path, len),
                 Some(DtlsEvent::Connected(exported)) => {
-                    let keys = SrtpProfile::from_dtls_number(exported.profile().id()).and_then(|profile| {
-                        SrtpKeys::from_exported(profile, exported.material(), exported.is_client())
-                    });
+                    let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
                     match keys {
                         Some(keys) => {
                             self.use_keys(&keys);

@@ -14,6 +14,8 @@ use super::front::Front;
 use super::http::{Request, Response, Service};
 use super::problem::Problem;
 use crate::metrics::{self, BuildInfo};
+use crate::net::host::KernelUdpCounters;
+use crate::net::process;
 use crate::worker::report::WorkerReport;
 
 /// The operator's port.
@@ -31,6 +33,9 @@ struct Node<'a> {
     waiting_viewers: usize,
     /// Workers that did not answer in time.
     workers_silent: usize,
+    resident_memory_bytes: Option<u64>,
+    /// Of the network namespace, other programs' datagrams among them.
+    kernel_udp: Option<KernelUdpCounters>,
     workers: Vec<WorkerReport>,
 }
 
@@ -102,10 +107,13 @@ impl AdminService {
             viewers: audience.viewers,
             waiting_viewers: audience.waiting_viewers,
             workers_silent: usize::from(self.0.worker_count()) - workers.len(),
+            resident_memory_bytes: process::resident_bytes().ok(),
+            kernel_udp: KernelUdpCounters::read().ok(),
             workers,
         };
-        let json = serde_json::to_vec_pretty(&node)
+        let mut json = serde_json::to_vec_pretty(&node)
             .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "report_unwritable", error.to_string()))?;
+        json.push(b'\n');
         Ok(text("application/json", json))
     }
 }

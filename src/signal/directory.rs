@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use crate::description::Direction;
 use crate::metrics::Audience;
-use crate::session::description::Direction;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Control, SessionId, StreamId, WorkerIndex};
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use super::{random, sdp};
-use crate::session::description::{Description, Direction, IceCredentials};
+use crate::description::{Description, Direction, IceCredentials};
 
 /// What this node says about itself in an answer.
 #[derive(Clone, Debug)]

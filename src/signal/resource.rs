@@ -27,7 +27,7 @@ use super::http::{BodyError, Request, Response, read_text};
 use super::negotiator::{LocalParameters, Refused};
 use super::problem::Problem;
 use super::{random, runtime};
-use crate::session::description::{Description, Direction, IceCredentials};
+use crate::description::{Description, Direction, IceCredentials};
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, WorkerIndex};
 use crate::{limits, placement};
 

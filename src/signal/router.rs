@@ -16,7 +16,7 @@ use super::front::Front;
 use super::http::{Request, Response, Service};
 use super::problem::Problem;
 use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
-use crate::session::description::Direction;
+use crate::description::Direction;
 
 /// The public ports.
 #[derive(Clone)]

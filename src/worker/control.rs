@@ -1,11 +1,11 @@
 //! What signalling asks of a worker, and what a worker tells.
 
+use crate::description::Direction;
 use crate::limits;
 use crate::net::Io;
 use crate::relay::publication::Publication;
 use crate::relay::record::RecordAddress;
 use crate::session::Session;
-use crate::session::description::Direction;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, OpenSession, StreamId, WorkerIndex};
 use crate::worker::peer::{Peer, PeerKey, Role, Viewer, viewer_tracks};

@@ -3,13 +3,13 @@
 //! One call fills at most one batch, so that the network, timers and audio are looked at again every few hundred
 //! packets. Audio goes first; video encodings take turns by bytes.
 
+use crate::description::MediaKind;
+use crate::description::codec_match;
 use crate::limits;
 use crate::net::TrainBatch;
 use crate::relay::encoding::Encoding;
 use crate::relay::fan_out::AfterVisit;
 use crate::relay::subscription::{Cursor, EgressFormat};
-use crate::session::codec_match;
-use crate::session::description::MediaKind;
 use crate::time::Timestamp;
 use crate::worker::mailbox::Notice;
 use crate::worker::peer::{Peer, PeerKey, Role, Subscriber, ViewerTrack};

@@ -153,7 +153,7 @@ impl Worker {
         };
         let stream = peer.stream;
         let (streams, lanes) = (&mut self.streams, &mut self.lanes);
-        let kinds: [Option<crate::session::description::MediaKind>; limits::TRACKS_PER_SESSION_MAX] =
+        let kinds: [Option<crate::description::MediaKind>; limits::TRACKS_PER_SESSION_MAX] =
             std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.kind));
         let result = publication.receive(&packet, received, |track, record| {
             let Some(kind) = kinds.get(track).copied().flatten() else { return };

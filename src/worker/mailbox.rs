@@ -5,9 +5,9 @@
 //! | signalling → worker ([`Control`]) | [`limits::CONTROL_MESSAGES_MAX`] | the request is refused (503, `Retry-After`); `Close`, `Route` and `Shutdown` wait |
 //! | worker → signalling ([`Notice`]) | [`limits::NOTICES_MAX`] | the worker keeps it and tries again next round; it never blocks |
 
+use crate::description::{Description, IceCredentials};
 use crate::limits;
 use crate::net::Waker;
-use crate::session::description::{Description, IceCredentials};
 
 /// Names a session on every core and in the operator's reports (not the secret in its URL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

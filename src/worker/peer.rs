@@ -2,10 +2,10 @@
 
 use slotmap::new_key_type;
 
+use crate::description::{Description, MediaKind, NegotiatedCodec};
 use crate::limits;
 use crate::relay::publication::Publication;
 use crate::relay::subscription::Subscription;
-use crate::session::description::{Description, MediaKind, NegotiatedCodec};
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
 use crate::worker::mailbox::{SessionId, StreamId};

@@ -1,8 +1,8 @@
 //! Fills in a [`WorkerReport`] from the worker's state. Walks everything: at an operator's pace, not a packet's.
 
+use crate::description::MediaKind;
 use crate::net::Io;
 use crate::session::SessionState;
-use crate::session::description::MediaKind;
 use crate::time::Timestamp;
 use crate::worker::mailbox::StreamId;
 use crate::worker::peer::{Peer, Role};

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::description::MediaKind;
 use crate::relay::encoding::Encoding;
 use crate::relay::record::Record;
-use crate::session::description::MediaKind;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{StreamId, WorkerIndex};
 use crate::worker::peer::{PeerKey, Subscriber};

@@ -12,8 +12,11 @@ const suite = new Suite('measuring');
 const site = await servePages();
 const browser = await Browser.start('chromium');
 
-/** Connects a source to a viewer, lets it settle, does `during`, watches; `begun` is called as the watching begins. */
-async function direct(options, seconds, during = async () => {}, begun = () => {}) {
+/**
+ * Connects a source to a viewer, lets them settle, watches. `prepare(source, viewer)` may give a `begin`, called as the
+ * watching begins, and an `end`, called after it, whose values join what was seen.
+ */
+async function direct(options, seconds, prepare = async () => ({})) {
   const source = await browser.open(`${site.base}/source.html`, 'source');
   const viewer = await browser.open(`${site.base}/viewer.html`, 'viewer');
   try {
@@ -21,11 +24,10 @@ async function direct(options, seconds, during = async () => {}, begun = () => {
     await call(source, 'accept', await call(viewer, 'answer', await call(source, 'offer', { ...options, gather: true })));
     await until('first frame', () => viewer.evaluate(() => window.probe.frames.length > 0));
     const ends = [source, viewer].map((page) => ({ page, stats: () => call(page, 'stats'), take: () => call(page, 'take') }));
-    await sleep(6_000);
-    const undo = await during(ends[0], ends[1]);
-    const [seen] = await watch(ends[0], [ends[1]], seconds, () => begun(ends[0]));
-    const extra = await undo?.();
-    return { ...seen, ...extra };
+    await sleep(2_000);
+    const { begin, end } = await prepare(ends[0], ends[1]);
+    const [seen] = await watch(ends[0], [ends[1]], seconds, begin);
+    return { ...seen, ...end?.() };
   } finally {
     await source.close();
     await viewer.close();
@@ -57,23 +59,20 @@ await suite.case('late sound is found late', async (check, note) => {
 }, { attempts: 3 });
 
 await suite.case('a stall of the source is found to be a freeze', async (check, note) => {
-  const seen = await direct({}, 5, undefined, (source) => {
-    setTimeout(() => source.page.evaluate(() => window.probe.stall(900)).catch(() => {}), 1_500);
-  });
+  const seen = await direct({}, 5, async (source) => ({
+    begin: () => setTimeout(() => source.page.evaluate(() => window.probe.stall(900)).catch(() => {}), 1_500),
+  }));
   const found = complaints((inner) => judgePicture(inner, seen));
   note({ figures: summary(seen), found });
   check(/a freeze of (8|9|10|11)\d\d?/.test(found), `the judge says: ${found || 'nothing'}`);
 }, { attempts: 3 });
 
 await suite.case('5 % of packets lost on the wire are found lost, and repaired by retransmission', async (check, note) => {
+  let loss;
   const seen = await direct({}, 10, async (source, viewer) => {
-    const loss = startLoss(5, { to: (await viewer.stats()).localPort });
-    return async () => {
-      const wire = loss.count();
-      loss.stop();
-      return { wire };
-    };
-  });
+    const { localPort } = await viewer.stats();
+    return { begin: () => { loss = startLoss(5, { to: localPort }); }, end: () => ({ wire: loss.count() }) };
+  }).finally(() => loss?.stop());
   note({ figures: summary(seen), wire: seen.wire });
   check(seen.wire.dropped > 20, `${seen.wire.dropped} of ${seen.wire.seen} dropped`);
   check(seen.change.lost > 0.5 * seen.wire.dropped && seen.change.lost <= seen.wire.dropped, `the viewer counts ${seen.change.lost} lost, the wire dropped ${seen.wire.dropped}`);

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use corecast::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions, ExportedKeys, ProtectionProfile};
-use corecast::session::description::{DtlsRole, Fingerprint, FingerprintHash};
+use corecast::description::{DtlsRole, Fingerprint, FingerprintHash};
+use corecast::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions, ExportedKeys};
+use corecast::srtp::SrtpProfile;
 use corecast::time::Timestamp;
 
 /// One way through the network.
@@ -16,7 +17,7 @@ pub(crate) fn identity() -> DtlsIdentity {
     DtlsIdentity::generate(SystemTime::now()).expect("an identity")
 }
 
-pub(crate) fn identity_preferring(profiles: &[ProtectionProfile]) -> DtlsIdentity {
+pub(crate) fn identity_preferring(profiles: &[SrtpProfile]) -> DtlsIdentity {
     DtlsIdentity::with_profiles(SystemTime::now(), profiles).expect("an identity")
 }
 

@@ -10,8 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corecast::config::{IceServer, Tls};
+use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::net::Waker;
-use corecast::session::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
 use corecast::worker::mailbox::{Control, Notice, OpenRefused, SessionId, WorkerHandle, WorkerIndex};

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use corecast::description::{Direction, MediaKind};
 use corecast::net::TrainBatch;
 use corecast::peer::source::Source;
 use corecast::peer::terms::{self, PLAY, PUBLISH, Sources};
 use corecast::peer::{OutgoingRtp, Peer, PeerEvent, audio, video};
 use corecast::session::Inbound;
-use corecast::session::description::{Direction, MediaKind};
 use corecast::time::{NtpTime, Timestamp};
 use corecast::wire::rtcp::sender_report::SenderInfo;
 use corecast::wire::rtcp::{self, RtcpPacket, nack, picture_loss_indication, sender_report};

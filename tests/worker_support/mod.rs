@@ -13,13 +13,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use corecast::crypto::random::SeededRandom;
+use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::net::simulated::{SentTrain, SimulatedIo};
 use corecast::net::{Path, SendResult, Waker};
 use corecast::peer::terms::{self, Offer, Sources};
 use corecast::peer::{Peer, PeerConfig};
 use corecast::placement;
-use corecast::session::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::time::{NtpTime, Timestamp};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use super::offer::Section;
 use super::refused::{Malformed, SdpRefused};
-use crate::session::codec_match::H264Profile;
-use crate::session::description::{CodecFormat, Direction, MediaKind, NegotiatedCodec};
+use crate::description::codec_match::H264Profile;
+use crate::description::{CodecFormat, Direction, MediaKind, NegotiatedCodec};
 use crate::wire::codec::Codec;
 
 /// A codec of the answer.

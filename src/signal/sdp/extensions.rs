@@ -11,8 +11,8 @@
 
 use super::offer::Section;
 use super::refused::{Malformed, SdpRefused};
+use crate::description::{Direction, ExtensionIds};
 use crate::limits;
-use crate::session::description::{Direction, ExtensionIds};
 
 /// What becomes of an extension on one leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

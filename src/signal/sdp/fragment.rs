@@ -9,8 +9,8 @@ use super::offer::{Attributes, lex_fragment};
 use super::refused::{Malformed, SdpRefused};
 use super::transport::{candidate_lines, credentials};
 use super::write::ICE_OPTIONS;
+use crate::description::{Description, IceCredentials, MediaKind};
 use crate::limits;
-use crate::session::description::{Description, IceCredentials, MediaKind};
 
 /// What a peer's fragment says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn restart_answer(description: &Description, ice: &IceCredentials, candidate
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::description::Direction;
+    use crate::description::Direction;
     use crate::signal::sdp::{LocalParameters, Unsupported, answer};
 
     /// RFC 9725 figure 5, as Chromium's candidates look.

@@ -28,7 +28,7 @@
 //! - **Re-offers**: WHIP has none. **Data channels** are refused for now.
 //! - **`a=ssrc` attributes** other than `cname` and `msid`, `a=rtcp`, `a=rtcp-xr`, `b=`: of no effect here.
 //!
-//! [`NegotiatedMedia::rids`]: crate::session::description::NegotiatedMedia::rids
+//! [`NegotiatedMedia::rids`]: crate::description::NegotiatedMedia::rids
 #![cfg_attr(
     not(test),
     deny(
@@ -54,7 +54,7 @@ mod tests;
 
 use std::net::SocketAddr;
 
-use crate::session::description::{Description, Direction, IceCredentials};
+use crate::description::{Description, Direction, IceCredentials};
 pub use fragment::{Fragment, restart_answer};
 pub use refused::{Malformed, SdpRefused, Unsupported};
 

@@ -7,8 +7,8 @@ use super::offer::{Offer, Section};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use super::transport;
 use super::write::token;
+use crate::description::{Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
 use crate::limits;
-use crate::session::description::{Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
 
 /// One accepted section: what the answer says of it beyond its [`NegotiatedMedia`].
 #[derive(Debug)]

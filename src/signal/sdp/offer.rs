@@ -9,8 +9,8 @@ use rtc_sdp::SessionDescription;
 use rtc_sdp::description::common::Attribute;
 
 use super::refused::{Malformed, SdpRefused, Unsupported};
+use crate::description::{Direction, MediaKind};
 use crate::limits;
-use crate::session::description::{Direction, MediaKind};
 
 /// A list of `a=` lines.
 #[derive(Debug, Default)]

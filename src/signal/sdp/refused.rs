@@ -4,8 +4,8 @@
 
 use std::fmt;
 
+use crate::description::{Direction, MediaKind};
 use crate::limits;
-use crate::session::description::{Direction, MediaKind};
 
 /// An offer or fragment that gets no answer. `Display` is one sentence for the peer's developer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

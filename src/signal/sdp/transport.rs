@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use super::offer::{Attributes, Offer, Section};
 use super::refused::{Malformed, SdpRefused, Unsupported};
+use crate::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use crate::limits;
-use crate::session::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 
 /// What an offer says of its one transport.
 #[derive(Debug)]

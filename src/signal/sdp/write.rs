@@ -9,7 +9,7 @@ use super::LocalParameters;
 use super::negotiate::{Accepted, Agreement};
 use super::offer::{Offer, Section, is_token_byte};
 use super::transport::{candidate_lines, fingerprint_text};
-use crate::session::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
+use crate::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
 
 /// The options of RFC 8838 §3 and RFC 8445 §10 that this node has: it takes trickled candidates (by ignoring them).
 pub(super) const ICE_OPTIONS: &str = "trickle ice2";

@@ -1,7 +1,7 @@
 //! What is agreed with real clients.
 
 use super::*;
-use crate::session::description::{CodecFormat, DtlsRole, FingerprintHash, MediaKind, NegotiatedMedia, SsrcPair};
+use crate::description::{CodecFormat, DtlsRole, FingerprintHash, MediaKind, NegotiatedMedia, SsrcPair};
 use crate::wire::codec::Codec;
 
 fn video(answer: &Answer) -> &NegotiatedMedia {

@@ -1,8 +1,8 @@
 //! What is refused, with which status.
 
 use super::*;
+use crate::description::MediaKind;
 use crate::limits;
-use crate::session::description::MediaKind;
 
 fn refused(offer: &str, direction: Direction) -> SdpRefused {
     answered(offer, direction).map(|answer| answer.sdp).expect_err("refused")

@@ -10,7 +10,7 @@
 //!   working pictures into refusals. The same holds for `level-idx` (AV1) and `level-id` (H.265).
 //! - **Stereo, FEC and other Opus parameters**: every Opus decoder decodes every Opus stream (RFC 7587 §7).
 
-use crate::session::description::{CodecFormat, NegotiatedCodec};
+use crate::description::{CodecFormat, NegotiatedCodec};
 use crate::wire::codec::Codec;
 
 /// The profiles of H.264 Annex A that RFC 6184 §8.1 table 5 tells apart, from `profile_idc` and `profile_iop`.

@@ -1,6 +1,8 @@
-//! What two peers agreed on, as values: the bridge from SDP (in `signal`) to a running session.
+//! What two peers agreed on, as values: the bridge from SDP (in `signal`) to a running session and to the relay.
 //!
 //! Everything here was checked when it was made; nothing below parses SDP.
+
+pub mod codec_match;
 
 use std::fmt;
 
