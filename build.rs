@@ -1,4 +1,4 @@
-//! Puts the commit into the binary (`corecast --version`). Falls back to `unknown` outside a git checkout: a source
+//! Puts commit and cargo features into the binary (`corecast --version`). The commit falls back to `unknown` outside a git checkout: a source
 //! archive must build too.
 
 use std::process::Command;
@@ -20,4 +20,15 @@ fn main() {
         .filter(|text| !text.is_empty())
         .unwrap_or_else(|| "unknown".to_owned());
     println!("cargo:rustc-env=CORECAST_COMMIT={commit}");
+    let features: Vec<&str> = [
+        ("CARGO_FEATURE_BENCH", "bench"),
+        ("CARGO_FEATURE_PEER", "peer"),
+        ("CARGO_FEATURE_SRTP_RING", "srtp-ring"),
+        ("CARGO_FEATURE_SRTP_AES_GCM", "srtp-aes-gcm"),
+    ]
+    .into_iter()
+    .filter_map(|(variable, name)| std::env::var_os(variable).map(|_| name))
+    .collect();
+    let features = if features.is_empty() { "none".to_owned() } else { features.join(",") };
+    println!("cargo:rustc-env=CORECAST_FEATURES={features}");
 }

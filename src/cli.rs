@@ -11,16 +11,7 @@ use crate::config::{LogSettings, MediaSettings, Settings, TlsSettings};
 pub const COMMIT: &str = env!("CORECAST_COMMIT");
 
 /// The cargo features this binary was built with, in one word or a list.
-pub const FEATURES: &str = match (cfg!(feature = "peer"), cfg!(feature = "srtp-ring"), cfg!(feature = "srtp-aes-gcm")) {
-    (false, false, false) => "none",
-    (true, false, false) => "peer",
-    (false, true, false) => "srtp-ring",
-    (false, false, true) => "srtp-aes-gcm",
-    (true, true, false) => "peer,srtp-ring",
-    (true, false, true) => "peer,srtp-aes-gcm",
-    (false, true, true) => "srtp-ring,srtp-aes-gcm",
-    (true, true, true) => "peer,srtp-ring,srtp-aes-gcm",
-};
+pub const FEATURES: &str = env!("CORECAST_FEATURES");
 
 /// `0.1.0 (commit 0123456789ab, features: none)`
 static VERSION: LazyLock<String> =
@@ -42,12 +33,27 @@ pub struct Cli {
 }
 
 /// What to do; `serve` when nothing is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve until Ctrl-C or SIGTERM (what happens when no command is given).
     Serve,
     /// Check file and flags, print the effective configuration as TOML, and exit.
     CheckConfig,
+    /// Measure how far this relay is from what this machine could do at all. Takes a core for some minutes; run nothing
+    /// beside it.
+    Bench(BenchOptions),
+}
+
+/// Flags of `bench`. `--io` says which backend; both without it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct BenchOptions {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Fewer shapes and shorter: some ten seconds
+    #[arg(long)]
+    pub quick: bool,
 }
 
 /// Every flag. Each is also a key of the configuration file, but `--config` itself.

@@ -4,12 +4,16 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use corecast::cli::{Cli, Command};
+use corecast::cli::{BenchOptions, Cli, Command, Options};
 use corecast::config::{Config, Environment};
 use corecast::server;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Serve);
+    if let Command::Bench(options) = &command {
+        return bench(options, &cli.options);
+    }
     let cores = match server::allowed_cores() {
         Ok(cores) => cores,
         Err(error) => return fail(1, &error),
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(2, &error),
     };
-    match cli.command.unwrap_or(Command::Serve) {
+    match command {
         Command::CheckConfig => {
             print!("{}", config.to_toml());
             ExitCode::SUCCESS
@@ -28,7 +32,29 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(1, &error),
         },
+        Command::Bench(_) => unreachable!("it has no use for a configuration and was done before one was made"),
     }
+}
+
+#[cfg(feature = "bench")]
+fn bench(options: &BenchOptions, common: &Options) -> ExitCode {
+    let io = match common.io.as_deref().map(str::parse).transpose() {
+        Ok(io) => io,
+        Err(error) => {
+            eprintln!("corecast: error: --io = {}: {error}", common.io.as_deref().unwrap_or_default());
+            return ExitCode::from(2);
+        }
+    };
+    corecast::bench::run(&corecast::bench::Settings { json: options.json, quick: options.quick, io })
+}
+
+#[cfg(not(feature = "bench"))]
+fn bench(_: &BenchOptions, _: &Options) -> ExitCode {
+    eprintln!(
+        "corecast: error: this binary was built without the cargo feature `bench`, which is on by default: build it \
+         with `cargo build --release --features bench`"
+    );
+    ExitCode::from(2)
 }
 
 /// The one line an operator looks for.

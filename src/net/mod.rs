@@ -16,6 +16,7 @@
 //! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`] | ending a wait from another thread |
+//! | `bare`, `namespace` | for `corecast bench` only: sending with nothing else, a NIC-like sink in a network of its own |
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
 //!
 //! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
@@ -23,11 +24,15 @@
 //! into errors on the socket all viewers share).
 #![allow(unsafe_code)]
 
+#[cfg(feature = "bench")]
+pub mod bare;
 pub mod batch;
 pub mod host;
 pub mod listener;
 mod message;
 pub mod mmsg;
+#[cfg(feature = "bench")]
+pub mod namespace;
 mod offload;
 pub mod open;
 pub mod process;

@@ -1,0 +1,223 @@
+//! `corecast bench`: how far the relay is from what this machine could do at all, whether it keeps its budgets, and what
+//! it does at the pace of a real stream. Feature `bench`.
+//!
+//! | File | Holds |
+//! |---|---|
+//! | [`floor`] | sealing and sending the same packets with nothing else, sharing no code with the relay |
+//! | [`rig`], [`publisher`] | one production worker, its sinks, and what its clients send |
+//! | [`compare`] | floor and relay in turns, with the floor against itself as a control |
+//! | [`table`] | the result as a table and in words |
+//!
+//! What is measured is CPU time of one pinned thread; seconds differ from machine to machine, ratios travel. Left out:
+//! the network. What a card and its driver add is the same for relay and floor.
+
+pub mod compare;
+pub mod floor;
+pub mod publisher;
+pub mod rig;
+pub mod table;
+
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::dtls::IdentityError;
+use crate::net::{IoKind, StartError, namespace, process};
+use crate::worker::mailbox::OpenRefused;
+use compare::{Plan, Row};
+use rig::Sink;
+
+/// Why a bench could not run.
+#[derive(Debug)]
+pub enum BenchError {
+    /// A worker's sockets or backend.
+    Net(StartError),
+    /// Another socket.
+    Socket(io::Error),
+    /// The certificate.
+    Dtls(IdentityError),
+    /// A session was refused.
+    Open(OpenRefused),
+    /// A file named on the command line.
+    File(std::path::PathBuf, String),
+}
+
+impl fmt::Display for BenchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Net(error) => error.fmt(f),
+            Self::Socket(error) => write!(f, "a socket of the bench: {error}"),
+            Self::Dtls(error) => write!(f, "the certificate: {error}"),
+            Self::Open(refused) => write!(f, "a session was refused: {refused:?}"),
+            Self::File(path, problem) => write!(f, "{}: {problem}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for BenchError {}
+
+/// `corecast bench`'s flags.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Print JSON instead of a table.
+    pub json: bool,
+    /// Fewer shapes and turns.
+    pub quick: bool,
+    /// One backend only.
+    pub io: Option<IoKind>,
+}
+
+/// A sink that is not to be had here, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotPermitted {
+    /// Which.
+    pub sink: &'static str,
+    /// Why, with the way out.
+    pub reason: String,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Results {
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// The sinks without rows.
+    pub not_permitted: Vec<NotPermitted>,
+}
+
+/// Runs `body` where this sink is.
+///
+/// # Errors
+/// The sink is not permitted here.
+pub fn with_sink<T: Send>(sink: Sink, body: impl FnOnce() -> T + Send) -> Result<T, NotPermitted> {
+    let body = move || {
+        pin();
+        body()
+    };
+    if sink != Sink::Nic {
+        return Ok(body());
+    }
+    namespace::with_nic_like_sink(body)
+        .map_err(|error| NotPermitted { sink: sink.name(), reason: error.to_string() })
+}
+
+/// Keeps the thread on the last core it may use: the first one has the interrupts of most machines.
+fn pin() {
+    if let Some(&core) = process::allowed_cores().unwrap_or_default().last() {
+        // Unpinned the figures only spread more.
+        let _ = process::pin_current_thread(core);
+    }
+}
+
+/// The plans of a run, sink by sink.
+#[must_use]
+pub fn plans(settings: &Settings) -> Vec<Plan> {
+    let ios = settings.io.map_or(vec![IoKind::Uring, IoKind::Mmsg], |io| vec![io]);
+    let (viewers, trains, turns) = match settings.quick {
+        true => (vec![1_000], vec![1, 8], 7),
+        false => (vec![100, 1_000, 5_000], vec![1, 4, 8, 16], 15),
+    };
+    let mut plans = Vec::new();
+    for sink in [Sink::Null, Sink::Loopback, Sink::Nic] {
+        for &viewers in &viewers {
+            for &io in &ios {
+                plans.push(Plan { sink, io, viewers, trains: trains.clone(), turns });
+            }
+        }
+    }
+    plans
+}
+
+/// Compares by every plan; `done` sees each row as it comes.
+///
+/// # Errors
+/// Sockets or backend could not be made.
+pub fn measure(plans: &[Plan], mut done: impl FnMut(&Row) + Send) -> Result<Results, BenchError> {
+    let mut results = Results::default();
+    for sink in [Sink::Null, Sink::Loopback, Sink::Nic] {
+        let of_sink: Vec<&Plan> = plans.iter().filter(|plan| plan.sink == sink).collect();
+        if of_sink.is_empty() {
+            continue;
+        }
+        let rows = &mut results.rows;
+        let done = &mut done;
+        let run = move || {
+            of_sink.into_iter().try_for_each(|plan| {
+                compare::compare(plan, |row| {
+                    done(&row);
+                    rows.push(row);
+                })
+            })
+        };
+        match with_sink(sink, run) {
+            Ok(result) => result?,
+            Err(reason) => results.not_permitted.push(reason),
+        }
+    }
+    Ok(results)
+}
+
+/// Says on standard error how far a run is; on a terminal in one line.
+#[derive(Debug)]
+pub struct Progress {
+    done: usize,
+    of: usize,
+    terminal: bool,
+}
+
+impl Progress {
+    /// Of so many steps.
+    #[must_use]
+    pub fn new(of: usize) -> Self {
+        Self { done: 0, of, terminal: io::stderr().is_terminal() }
+    }
+
+    /// One more is done.
+    pub fn step(&mut self, what: &str) {
+        self.done += 1;
+        let mut out = io::stderr().lock();
+        // Nobody reads it: no reason to stop.
+        let _ = if self.terminal {
+            write!(out, "\r\x1b[K[{}/{}] {what}{}", self.done, self.of, if self.done == self.of { "\n" } else { "" })
+        } else {
+            writeln!(out, "[{}/{}] {what}", self.done, self.of)
+        };
+        let _ = out.flush();
+    }
+}
+
+/// The subcommand.
+#[must_use]
+pub fn run(settings: &Settings) -> ExitCode {
+    match try_run(settings) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("corecast: error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_run(settings: &Settings) -> Result<ExitCode, BenchError> {
+    let plans = plans(settings);
+    let mut progress = Progress::new(plans.iter().map(|plan| plan.trains.len()).sum());
+    let results = measure(&plans, |row| {
+        progress.step(&format!("{} {} {} × {}", row.sink, row.io, row.train, row.viewers));
+    })?;
+    if settings.json {
+        println!("{}", serde_json::to_string(&results).expect("rows are numbers and names"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("Nanoseconds of CPU for each 1,196-byte packet sealed with AES-128-GCM under its viewer's own key.\n");
+    println!("{}", table::HEAD);
+    for row in &results.rows {
+        println!("{}", table::line(row));
+    }
+    print!("{}", table::words(&results.rows));
+    for NotPermitted { sink, reason } in &results.not_permitted {
+        println!("\n{sink}: not permitted here: {reason}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
