@@ -51,6 +51,14 @@ pub struct BenchOptions {
     #[arg(long)]
     pub json: bool,
 
+    /// Print every budget with what was measured and the verdict; exit code 1 when one is missed
+    #[arg(long)]
+    pub budgets: bool,
+
+    /// Serve at the pace of a real stream at 30, 70 and 95 % load: train lengths, residence times, headroom
+    #[arg(long, conflicts_with = "budgets")]
+    pub live: bool,
+
     /// Fewer shapes and shorter: some ten seconds
     #[arg(long)]
     pub quick: bool,

@@ -405,6 +405,14 @@ pub const DOWNLINK_EXTENSION_BYTES_MAX: usize = 20;
 
 /// A kernel's time of arrival older than this means that the wall clock was set: the time of reading is taken instead.
 pub const ARRIVAL_AGE_MAX: Duration = Duration::from_millis(500);
+// --- worker: its live figures ---
+
+/// Residence times told apart, in microseconds. Longer: told as this one.
+pub const RESIDENCE_US_MAX: u64 = 10_000_000;
+
+/// Digits of a residence time that are kept: 1 % steps, 17 KB for each of six histograms of a worker.
+pub const RESIDENCE_DIGITS: u8 = 2;
+
 // --- peer: the client side, for tests, benches and the load tester ---
 
 /// Pause between two connectivity checks of a connected peer: what browsers do, well inside the 30 s of consent.

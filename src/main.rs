@@ -45,7 +45,8 @@ fn bench(options: &BenchOptions, common: &Options) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    corecast::bench::run(&corecast::bench::Settings { json: options.json, quick: options.quick, io })
+    let BenchOptions { json, budgets, live, quick } = *options;
+    corecast::bench::run(&corecast::bench::Settings { json, budgets, live, quick, io })
 }
 
 #[cfg(not(feature = "bench"))]

@@ -279,6 +279,7 @@ impl Collector for Workers {
             }
         }
         self.encode_seconds_and_gauges(&mut encoder)?;
+        self.encode_live(&mut encoder)?;
         self.encode_streams(&mut encoder)
     }
 }
@@ -313,6 +314,35 @@ impl Workers {
         Ok(())
     }
 
+    /// Train lengths in steps of two, since 64 series a worker would say no more; residence as quantiles since the start.
+    fn encode_live(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Messages handed to the kernel, by the packets they carried: at least so many, less than twice";
+        let mut metric = encoder.encode_descriptor("worker_trains", help, None, MetricType::Counter)?;
+        for worker in &self.0 {
+            let mut steps = std::collections::BTreeMap::new();
+            for &(packets, messages) in &worker.trains.by_packets {
+                *steps.entry(1_u64 << packets.max(1).ilog2()).or_insert(0) += messages;
+            }
+            for (packets, messages) in steps {
+                let labels = [("worker", worker.worker.to_string()), ("packets", packets.to_string())];
+                ConstCounter::new(messages).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Time from a packet's arrival until its send to the first or last viewer had returned, since the start";
+        let mut metric = encoder.encode_descriptor("worker_residence_seconds", help, None, MetricType::Gauge)?;
+        for worker in &self.0 {
+            for r in &worker.residence {
+                for (quantile, us) in [("0.5", r.p50_us), ("0.99", r.p99_us), ("0.999", r.p999_us), ("1", r.max_us)] {
+                    let worker = worker.worker.to_string();
+                    let labels =
+                        [("worker", worker.as_str()), ("class", r.class), ("viewer", r.viewer), ("quantile", quantile)];
+                    ConstGauge::new(us as f64 / 1e6).encode(metric.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Streams are named by users, but their number is bounded by the sessions, and these figures are two each.
     fn encode_streams(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut viewers = std::collections::BTreeMap::new();
@@ -343,7 +373,7 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::report::{StreamReport, Traffic};
+    use crate::worker::report::{ResidenceReport, StreamReport, Traffic, TrainsReport};
 
     #[test]
     fn the_text_has_signallings_counters_and_every_workers_figures() {
@@ -357,6 +387,8 @@ mod tests {
             cpu_time_ns: 1_500_000_000,
             sent: Traffic { packets: 7, bytes: 8_400 },
             dropped: [("replayed", 3)].into(),
+            trains: TrainsReport { by_packets: vec![(1, 5), (8, 1), (9, 2)], ..TrainsReport::default() },
+            residence: vec![ResidenceReport { class: "audio", viewer: "last", p99_us: 1_500, ..Default::default() }],
             streams: vec![StreamReport { name: "a".into(), origin: worker == 0, viewers: 2, ..Default::default() }],
             ..WorkerReport::default()
         };
@@ -374,6 +406,9 @@ mod tests {
             "corecast_worker_sent_packets_total{worker=\"1\"} 7",
             "corecast_worker_cpu_seconds_total{worker=\"0\"} 1.5",
             "corecast_worker_dropped_total{worker=\"0\",reason=\"replayed\"} 3",
+            "corecast_worker_trains_total{worker=\"0\",packets=\"1\"} 5",
+            "corecast_worker_trains_total{worker=\"0\",packets=\"8\"} 3",
+            "corecast_worker_residence_seconds{worker=\"1\",class=\"audio\",viewer=\"last\",quantile=\"0.99\"} 0.0015",
             "corecast_stream_viewers{stream=\"a\"} 4",
             "corecast_stream_published{stream=\"a\"} 1",
             "# EOF",

@@ -7,14 +7,22 @@
 //! | [`rig`], [`publisher`] | one production worker, its sinks, and what its clients send |
 //! | [`compare`] | floor and relay in turns, with the floor against itself as a control |
 //! | [`table`] | the result as a table and in words |
+//! | [`storm`], [`idle`], [`scaling`] | what waits during a key frame, what idle sessions cost, one stream on two cores |
+//! | [`live`] | trains, residence and headroom at the pace of a real stream |
+//! | [`budgets`] | each budget with its figure and verdict |
 //!
 //! What is measured is CPU time of one pinned thread; seconds differ from machine to machine, ratios travel. Left out:
 //! the network. What a card and its driver add is the same for relay and floor.
 
+pub mod budgets;
 pub mod compare;
 pub mod floor;
+pub mod idle;
+pub mod live;
 pub mod publisher;
 pub mod rig;
+pub mod scaling;
+pub mod storm;
 pub mod table;
 
 use std::fmt;
@@ -65,6 +73,10 @@ pub struct Settings {
     pub json: bool,
     /// Fewer shapes and turns.
     pub quick: bool,
+    /// The budgets instead of the comparison.
+    pub budgets: bool,
+    /// A paced run instead.
+    pub live: bool,
     /// One backend only.
     pub io: Option<IoKind>,
 }
@@ -188,6 +200,10 @@ impl Progress {
     }
 }
 
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("results are numbers and names")
+}
+
 /// The subcommand.
 #[must_use]
 pub fn run(settings: &Settings) -> ExitCode {
@@ -201,13 +217,21 @@ pub fn run(settings: &Settings) -> ExitCode {
 }
 
 fn try_run(settings: &Settings) -> Result<ExitCode, BenchError> {
+    if settings.budgets {
+        let kept = budgets::run(settings)?;
+        return Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if settings.live {
+        live::run(settings)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let plans = plans(settings);
     let mut progress = Progress::new(plans.iter().map(|plan| plan.trains.len()).sum());
     let results = measure(&plans, |row| {
         progress.step(&format!("{} {} {} × {}", row.sink, row.io, row.train, row.viewers));
     })?;
     if settings.json {
-        println!("{}", serde_json::to_string(&results).expect("rows are numbers and names"));
+        println!("{}", json(&results));
         return Ok(ExitCode::SUCCESS);
     }
     println!("Nanoseconds of CPU for each 1,196-byte packet sealed with AES-128-GCM under its viewer's own key.\n");

@@ -82,20 +82,44 @@ pub enum Clock {
     Virtual(Timestamp),
 }
 
+/// A datagram in an inbox.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    path: Path,
+    start: usize,
+    len: usize,
+    /// When it arrived; `None`: when it is received.
+    arrived: Option<Timestamp>,
+}
+
 /// Datagrams that wait to be received.
 #[derive(Clone, Debug, Default)]
 pub struct Inbox {
     bytes: Vec<u8>,
-    /// Path, first byte and length of each.
-    datagrams: Vec<(Path, usize, usize)>,
+    datagrams: Vec<Waiting>,
     next: usize,
 }
 
 impl Inbox {
-    /// Adds one.
+    /// Adds one that arrives when it is received.
     pub fn push(&mut self, path: Path, bytes: &[u8]) {
-        self.datagrams.push((path, self.bytes.len(), bytes.len()));
+        self.datagrams.push(Waiting { path, start: self.bytes.len(), len: bytes.len(), arrived: None });
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Adds all of another's, which arrive at `at`.
+    pub fn append(&mut self, other: &Self, at: Timestamp) {
+        if self.is_empty() {
+            // Its room is used again.
+            self.bytes.clear();
+            self.datagrams.clear();
+            self.next = 0;
+        }
+        for waiting in &other.datagrams {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&other.bytes[waiting.start..waiting.start + waiting.len]);
+            self.datagrams.push(Waiting { start, arrived: Some(at), ..*waiting });
+        }
     }
 
     /// Whether all were received.
@@ -141,11 +165,11 @@ impl Io for RigIo {
     }
 
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, mut visit: F) -> usize {
-        let received = self.now();
+        let now = self.now();
         let Inbox { bytes, datagrams, next } = &mut self.inbox;
         let taken = limit.min(datagrams.len() - *next);
-        for &(path, start, len) in &datagrams[*next..*next + taken] {
-            visit(Datagram { bytes: &mut bytes[start..start + len], path, received });
+        for &Waiting { path, start, len, arrived } in &datagrams[*next..*next + taken] {
+            visit(Datagram { bytes: &mut bytes[start..start + len], path, received: arrived.unwrap_or(now) });
         }
         *next += taken;
         taken + self.inner.receive(limit - taken, visit)
@@ -354,11 +378,16 @@ impl Rig {
         inbox
     }
 
-    /// One turn of the event loop.
+    /// One turn of the event loop. Waits at most a millisecond, so that a rig which has nothing to do can be given
+    /// something.
     pub fn round(&mut self) {
+        self.round_until(self.io.now() + Duration::from_millis(1));
+    }
+
+    /// One turn of the event loop, waiting at most until `latest`.
+    pub fn round_until(&mut self, latest: Timestamp) {
         let before = self.io.now();
-        // At most a millisecond, so that a rig which has nothing to do can be given something.
-        let deadline = self.worker.next_deadline(before).min(before + Duration::from_millis(1));
+        let deadline = if self.io.inbox.is_empty() { self.worker.next_deadline(before).min(latest) } else { before };
         self.io.wait(deadline).expect("the backend works as long as its ring or poll descriptor does");
         self.worker.waited(before, self.io.now());
         self.worker.round(&mut self.io);

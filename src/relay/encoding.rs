@@ -184,6 +184,12 @@ impl<K: Copy + PartialEq> Encoding<K> {
         None
     }
 
+    /// Whether a packet belongs to the newest key frame.
+    #[must_use]
+    pub fn is_of_key_frame(&self, info: &PacketInfo) -> bool {
+        self.key_frame_timestamp == Some(info.timestamp)
+    }
+
     /// Positions below this one may be sent.
     #[must_use]
     pub fn released(&self) -> u64 {

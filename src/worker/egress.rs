@@ -65,8 +65,10 @@ impl Worker {
     }
 
     fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> Served {
-        let Self { streams, peers, out, counters, reports_due, notices_waiting, .. } = self;
-        let Some(encoding) = streams.get_mut(key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding))
+        let Self { streams, peers, out, counters, live, reports_due, notices_waiting, .. } = self;
+        let Some(stream) = streams.get_mut(key.stream) else { return Served::AllCaughtUp };
+        let (Some(encoding), Some(progress)) =
+            (stream.encodings.get_mut(key.encoding), stream.progress.get_mut(key.encoding))
         else {
             return Served::AllCaughtUp;
         };
@@ -86,8 +88,9 @@ impl Worker {
             let Some(subscriber) = encoding.fan_out.take_next() else { break Served::AllCaughtUp };
             let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
             let mut visit =
-                Visit { encoding, peer, out, now, sent_packets: 0, sent_bytes: 0, too_long: 0, notice: None };
+                Visit { encoding, peer, out, now, sent_packets: 0, sent_bytes: 0, reached: 0, too_long: 0, notice: None };
             let after = visit.run(usize::from(subscriber.track));
+            progress.reached = progress.reached.max(visit.reached);
             let (sent_packets, sent_bytes, notice) = (visit.sent_packets, visit.sent_bytes, visit.notice.take());
             counters.dropped_many("datagram_too_long", visit.too_long);
             bytes += sent_bytes as usize;
@@ -106,6 +109,7 @@ impl Worker {
             key_frame_wanted |= after == AfterVisit::NeedsKeyFrame && wants_key_frame(peer, subscriber);
             encoding.fan_out.visited(subscriber, after);
         };
+        progress.notes(key, served == Served::AllCaughtUp, encoding.released(), |note| live.notes.push(note));
         if key_frame_wanted {
             streams.want_key_frame(key);
         }
@@ -152,6 +156,8 @@ struct Visit<'a> {
     now: Timestamp,
     sent_packets: u64,
     sent_bytes: u64,
+    /// The position after the last packet sent; 0 before one.
+    reached: u64,
     too_long: u64,
     notice: Option<Notice>,
 }
@@ -200,6 +206,11 @@ impl Visit<'_> {
         }
         self.peer.sent.packets += self.sent_packets;
         self.peer.sent.bytes += self.sent_bytes;
+        if let Cursor::At(position) = track.subscription.cursor()
+            && self.sent_packets > 0
+        {
+            self.reached = position;
+        }
         match track.subscription.cursor() {
             Cursor::At(position) if position < encoding.released() => AfterVisit::Behind,
             Cursor::At(_) => AfterVisit::CaughtUp,

@@ -10,6 +10,7 @@
 //! | cursors are visited; headers written, payloads sealed into trains | `egress` |
 //! | a viewer's feedback: retransmissions, key-frame requests; sender reports | `viewer` |
 //! | control messages, routes, reports | `control`, [`report`] |
+//! | residence times, train lengths | `live` |
 //!
 //! Nothing in a worker is shared: what reaches it from outside comes through [`mailbox`] and [`lane`].
 
@@ -21,6 +22,7 @@ mod feedback;
 pub mod flow_table;
 mod inbound;
 pub mod lane;
+mod live;
 pub mod mailbox;
 pub mod peer;
 #[cfg(any(test, feature = "peer"))]

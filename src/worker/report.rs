@@ -57,6 +57,10 @@ pub struct WorkerReport {
     pub segments_sent: u64,
     /// `segments_sent / messages_sent`.
     pub segments_per_message: f64,
+    /// Messages by their packets, since the start.
+    pub trains: TrainsReport,
+    /// Times from a packet's arrival until it was sent, since the start; those that were seen.
+    pub residence: Vec<ResidenceReport>,
     /// Lane records sent to other workers.
     pub lane_packets_sent: u64,
     /// Lane records received from other workers.
@@ -73,6 +77,38 @@ pub struct WorkerReport {
     pub streams: Vec<StreamReport>,
     /// Its sessions.
     pub sessions: Vec<SessionReport>,
+}
+
+/// How many packets a message carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TrainsReport {
+    /// 1 % of messages have no more.
+    pub p1: u64,
+    /// Half of them have no more.
+    pub p50: u64,
+    /// 99 % of them have no more.
+    pub p99: u64,
+    /// Packets, and messages that carried so many; ascending, those that were seen.
+    pub by_packets: Vec<(u64, u64)>,
+}
+
+/// How long packets of one class stayed in the worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ResidenceReport {
+    /// `audio`, `delta` or `key` (all packets of a key frame).
+    pub class: &'static str,
+    /// `first` or `last`: until the send to which viewer of this worker had returned.
+    pub viewer: &'static str,
+    /// Packets seen.
+    pub packets: u64,
+    /// Half took no longer, in microseconds.
+    pub p50_us: u64,
+    /// 99 %.
+    pub p99_us: u64,
+    /// 99.9 %.
+    pub p999_us: u64,
+    /// The longest.
+    pub max_us: u64,
 }
 
 /// One stream on one worker.

@@ -41,6 +41,8 @@ impl Worker {
             messages_sent: messages,
             segments_sent: io_counters.segments_sent,
             segments_per_message: if messages == 0 { 0.0 } else { io_counters.segments_sent as f64 / messages as f64 },
+            trains: self.live.trains(),
+            residence: self.live.residence(),
             lane_packets_sent: self.lanes.sent,
             lane_packets_received: self.lanes.received,
             joins: self.counters.joins,

@@ -12,6 +12,7 @@ use crate::time::{NtpTime, Timestamp};
 use crate::worker::counters::Counters;
 use crate::worker::flow_table::FlowTable;
 use crate::worker::lane::Lanes;
+use crate::worker::live::Live;
 use crate::worker::mailbox::{Control, EndReason, Notice, SessionId, WorkerIndex};
 use crate::worker::peer::{Peer, PeerKey, Subscriber};
 use crate::worker::stream::Streams;
@@ -78,6 +79,7 @@ pub struct Worker {
     pub(super) out: TrainBatch,
     pub(super) scratch: Vec<u8>,
     pub(super) counters: Counters,
+    pub(super) live: Live,
     pub(super) binding_credit: u32,
     pub(super) binding_credit_at: Timestamp,
     pub(super) started: Timestamp,
@@ -147,6 +149,7 @@ impl Worker {
             out: TrainBatch::new(),
             scratch: vec![0; limits::DATAGRAM_IN_BYTES_MAX],
             counters: Counters::default(),
+            live: Live::default(),
             binding_credit: limits::PLAIN_BINDINGS_PER_SECOND_MAX,
             binding_credit_at: now,
             started: now,
@@ -209,6 +212,7 @@ impl Worker {
         }
         io.send(&mut self.out);
         for train in self.out.trains() {
+            self.live.train(train);
             match train.result {
                 SendResult::Sent | SendResult::Pending => {}
                 SendResult::Full => self.counters.dropped_many("socket_buffer_full", u64::from(train.segments)),
@@ -217,6 +221,23 @@ impl Worker {
             }
         }
         self.out.clear();
+        if !self.live.notes.is_empty() {
+            self.note_residence(io.now());
+        }
+    }
+
+    /// What was in the batch has left now.
+    fn note_residence(&mut self, now: Timestamp) {
+        let mut notes = std::mem::take(&mut self.live.notes);
+        for note in notes.drain(..) {
+            if let Some(stream) = self.streams.get(note.key.stream)
+                && let Some(encoding) = stream.encodings.get(note.key.encoding)
+            {
+                self.live.sent(note, encoding, now);
+            }
+        }
+        // Its room is used again.
+        self.live.notes = notes;
     }
 
     fn flush_if_half_full<I: Io>(&mut self, io: &mut I) {

@@ -6,6 +6,7 @@ use crate::description::MediaKind;
 use crate::relay::encoding::Encoding;
 use crate::relay::record::Record;
 use crate::time::Timestamp;
+use crate::worker::live::SendProgress;
 use crate::worker::mailbox::{StreamId, WorkerIndex};
 use crate::worker::peer::{PeerKey, Subscriber};
 
@@ -36,6 +37,8 @@ pub struct Stream {
     pub audience: Vec<WorkerIndex>,
     /// Viewers on this worker.
     pub viewers: usize,
+    /// How far each encoding's packets have come.
+    pub(super) progress: [SendProgress; ENCODINGS.len()],
     /// Whether an encoding is in one of the work queues.
     queued: [bool; ENCODINGS.len()],
 }
@@ -49,6 +52,7 @@ impl Stream {
             origin: None,
             audience: Vec::new(),
             viewers: 0,
+            progress: Default::default(),
             queued: [false; ENCODINGS.len()],
         }
     }

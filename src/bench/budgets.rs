@@ -1,0 +1,332 @@
+//! The budgets the relay was built to keep, and whether it keeps them here: `corecast bench --budgets`. Exit code 1 when
+//! one is missed.
+//!
+//! Rows that need thousands of real joins (HTTP, DTLS, a fleet of clients) are given by [`fleet_rows`].
+
+use serde::Serialize;
+
+use super::compare::{self, Plan, Row, round};
+use super::rig::Sink;
+use super::{BenchError, Progress, Settings, idle, scaling, storm, with_sink};
+use crate::net::IoKind;
+
+/// How a measured figure relates to its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Better than what was hoped for.
+    Stretch,
+    /// Within the budget.
+    Pass,
+    /// Not within it.
+    Miss,
+    /// Not measured: as bad as a miss.
+    NotMeasured,
+}
+
+impl Verdict {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Stretch => "PASS, stretch",
+            Self::Pass => "PASS",
+            Self::Miss => "MISS",
+            Self::NotMeasured => "NOT MEASURED",
+        }
+    }
+
+    /// Whether the budget is kept.
+    #[must_use]
+    pub const fn is_kept(self) -> bool {
+        matches!(self, Self::Stretch | Self::Pass)
+    }
+}
+
+/// Which side of a budget is the good one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// No more than this.
+    AtMost,
+    /// No less than this.
+    AtLeast,
+}
+
+/// One budget.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Budget {
+    /// What is measured, and how.
+    pub name: &'static str,
+    /// The figure; `None` when it was not measured.
+    pub measured: Option<f64>,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Which side is good.
+    pub wanted: Wanted,
+    /// The budget.
+    pub budget: f64,
+    /// What was hoped for beyond it.
+    pub stretch: Option<f64>,
+    /// What else was seen, or why there is no figure.
+    pub note: String,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+impl Budget {
+    /// A budget with what was measured for it.
+    #[must_use]
+    pub fn judge(
+        name: &'static str,
+        measured: Option<f64>,
+        unit: &'static str,
+        wanted: Wanted,
+        (budget, stretch): (f64, Option<f64>),
+        note: String,
+    ) -> Self {
+        let within = |limit: f64, value: f64| match wanted {
+            Wanted::AtMost => value <= limit,
+            Wanted::AtLeast => value >= limit,
+        };
+        let verdict = match measured {
+            None => Verdict::NotMeasured,
+            Some(value) if stretch.is_some_and(|stretch| within(stretch, value)) => Verdict::Stretch,
+            Some(value) if within(budget, value) => Verdict::Pass,
+            Some(_) => Verdict::Miss,
+        };
+        Self { name, measured, unit, wanted, budget, stretch, note, verdict }
+    }
+
+    fn line(&self) -> String {
+        let sign = if self.wanted == Wanted::AtMost { "≤" } else { "≥" };
+        let number = |value: f64| format!("{} {}", round(value, if value.abs() < 10.0 { 3 } else { 1 }), self.unit);
+        let measured = self.measured.map_or("-".to_owned(), number);
+        let stretch = self.stretch.map_or("-".to_owned(), |stretch| format!("{sign} {}", number(stretch)));
+        let budget = format!("{sign} {}", number(self.budget));
+        format!(
+            "| {:67} | {measured:>12} | {budget:>14} | {stretch:>14} | {:13} | {}",
+            self.name,
+            self.verdict.name(),
+            self.note
+        )
+    }
+}
+
+const HEAD: &str = "\
+| budget                                                              |     measured |         budget |        stretch | verdict       | note
+|---------------------------------------------------------------------|--------------|----------------|----------------|---------------|-----";
+
+/// Measures every row.
+///
+/// # Errors
+/// Sockets or backend could not be made.
+pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result<Vec<Budget>, BenchError> {
+    let io = settings.io.unwrap_or_default();
+    let turns = if settings.quick { 7 } else { 31 };
+    let mut budgets = Vec::new();
+    for sink in [Sink::Null, Sink::Nic] {
+        step(&format!("relay and floor, {}", sink.name()));
+        let plan = Plan { sink, io, viewers: 1_000, trains: vec![8], turns };
+        let mut row = None;
+        let run = || compare::compare(&plan, |found| row = Some(found));
+        let missing = match with_sink(sink, run) {
+            Ok(result) => {
+                result?;
+                String::new()
+            }
+            Err(reason) => format!("not permitted here: {}", reason.reason),
+        };
+        budgets.push(against_floor(sink, row.as_ref(), missing));
+    }
+
+    step("key frame to 5,000 viewers");
+    let storm = with_sink(Sink::Loopback, || storm::measure(io, 5_000, if settings.quick { 6 } else { 24 }));
+    let storm = storm.unwrap_or_else(|reason| unreachable!("loopback is always permitted, not {reason:?}"))?;
+    for (name, waits) in [
+        ("5,000 viewers, 40-packet key frame: STUN served, 99.9 %", &storm.check),
+        ("5,000 viewers, 40-packet key frame: audio served, 99.9 %", &storm.audio_first),
+    ] {
+        let note = format!(
+            "CPU time; by the wall clock half {:.2}, 99 % {:.2} ms; {} times; the key frame took {:.0} ms",
+            waits.wall_ms[0], waits.wall_ms[1], waits.times, storm.key_frame.cpu_ms[0]
+        );
+        let measured = (waits.times > 0).then(|| waits.judged_ms());
+        budgets.push(Budget::judge(name, measured, "ms", Wanted::AtMost, (2.0, Some(0.5)), note));
+    }
+
+    step("10,000 idle sessions");
+    let idle = with_sink(Sink::Null, || idle::measure(io, [100, 10_000], turns));
+    let idle = idle.unwrap_or_else(|reason| unreachable!("the null sink is always permitted, not {reason:?}"))?;
+    budgets.push(Budget::judge(
+        "10,000 idle sessions: CPU of the same work ÷ beside 100",
+        Some(round(idle.ratio, 3)),
+        "",
+        Wanted::AtMost,
+        // "Flat", with what a hundred times the memory may cost in cache misses.
+        (1.15, None),
+        format!(
+            "{:.1} and {:.1} µs a frame to one viewer; control {:.3}",
+            idle.frame_ns[0] / 1e3,
+            idle.frame_ns[1] / 1e3,
+            idle.control
+        ),
+    ));
+
+    step("one stream on two cores");
+    budgets.push(two_cores(io, settings.quick)?);
+    budgets.extend(fleet_rows());
+    Ok(budgets)
+}
+
+fn against_floor(sink: Sink, row: Option<&Row>, missing: String) -> Budget {
+    let note = row.map_or(missing, |row| {
+        format!(
+            "{}: relay {:.0}, floor {:.0} ns; control {:.3} ± {:.3}",
+            row.io, row.relay_ns, row.floor_ns, row.control, row.control_spread
+        )
+    });
+    // What sends less than it should is not faster.
+    let row = row.filter(|row| row.missing == 0);
+    match sink {
+        Sink::Null => Budget::judge(
+            "relay − floor, null sink, 8 × 1,000, per packet",
+            row.map(|row| row.difference_ns),
+            "ns",
+            Wanted::AtMost,
+            (100.0, Some(50.0)),
+            note,
+        ),
+        _ => Budget::judge(
+            "relay ÷ floor, NIC-like sink, 8 × 1,000",
+            row.map(|row| row.ratio),
+            "",
+            Wanted::AtMost,
+            (1.3, Some(1.1)),
+            note,
+        ),
+    }
+}
+
+fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
+    let (frames, turns) = if quick { (100, 3) } else { (300, 5) };
+    let name = "one stream: relay (2 cores ÷ 1) ÷ floor (2 cores ÷ 1)";
+    let run = |sink| with_sink(sink, move || scaling::measure(sink, io, 1_000, frames, turns));
+    let (found, sink) = match run(Sink::Nic) {
+        Ok(found) => (found?, "nic"),
+        Err(_) => match run(Sink::Null) {
+            Ok(found) => (found?, "null"),
+            Err(reason) => unreachable!("the null sink is always permitted, not {reason:?}"),
+        },
+    };
+    let note = found.as_ref().map_or("there is one core only".to_owned(), |found| {
+        format!(
+            "{sink} sink, CPU time; relay {:.2} ÷ floor {:.2}",
+            found.relay[1] / found.relay[0],
+            found.floor[1] / found.floor[0]
+        )
+    });
+    let measured = found.map(|found| round(found.ratio, 3));
+    Ok(Budget::judge(name, measured, "", Wanted::AtLeast, (0.9, Some(0.98)), note))
+}
+
+/// The rows that need a fleet of real clients: memory per playing viewer, CPU per complete join, residence during a join
+/// storm.
+fn fleet_rows() -> [Budget; 3] {
+    let none = || "needs a fleet of real clients, which this build does not have".to_owned();
+    [
+        Budget::judge(
+            "memory per playing viewer, 30 s after the last joined",
+            None,
+            "KiB",
+            Wanted::AtMost,
+            (16.0, Some(8.0)),
+            none(),
+        ),
+        Budget::judge(
+            "CPU per complete join, signalling and worker together",
+            None,
+            "µs",
+            Wanted::AtMost,
+            (660.0, Some(330.0)),
+            none(),
+        ),
+        Budget::judge(
+            "residence p99.9 in a join storm ÷ max(2 × quiet, quiet + 2 ms)",
+            None,
+            "",
+            Wanted::AtMost,
+            (1.0, None),
+            none(),
+        ),
+    ]
+}
+
+/// Prints them; whether all were kept.
+///
+/// # Errors
+/// Sockets or backend could not be made.
+pub fn run(settings: &Settings) -> Result<bool, BenchError> {
+    let mut progress = Progress::new(5);
+    let budgets = measure(settings, |what| progress.step(what))?;
+    let missed = budgets.iter().filter(|budget| !budget.verdict.is_kept()).count();
+    if settings.json {
+        #[derive(Serialize)]
+        struct Output<'a> {
+            budgets: &'a [Budget],
+            missed: usize,
+        }
+        println!("{}", super::json(&Output { budgets: &budgets, missed }));
+        return Ok(missed == 0);
+    }
+    println!("{HEAD}");
+    for budget in &budgets {
+        println!("{}", budget.line());
+    }
+    match missed {
+        0 => println!("\nEvery budget is kept on this machine."),
+        _ => println!("\n{missed} of {} budgets are not kept on this machine.", budgets.len()),
+    }
+    Ok(missed == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_not_kept() {
+        let judge = |measured, wanted| {
+            Budget::judge("x", measured, "ms", wanted, (2.0, Some(1.0)), String::new()).verdict
+        };
+        assert_eq!(judge(None, Wanted::AtMost), Verdict::NotMeasured);
+        assert!(!Verdict::NotMeasured.is_kept() && !Verdict::Miss.is_kept());
+        let at_most = [0.5, 1.5, 2.5].map(|value| judge(Some(value), Wanted::AtMost));
+        assert_eq!(at_most, [Verdict::Stretch, Verdict::Pass, Verdict::Miss]);
+        let judge = |value| Budget::judge("x", Some(value), "", Wanted::AtLeast, (0.9, Some(0.98)), String::new()).verdict;
+        assert_eq!([0.99, 0.95, 0.8].map(judge), [Verdict::Stretch, Verdict::Pass, Verdict::Miss]);
+    }
+
+    #[test]
+    fn a_relay_that_sent_less_than_it_should_has_no_figure() {
+        let row = Row {
+            sink: "null",
+            train: 8,
+            viewers: 1_000,
+            io: "uring",
+            floor_ns: 200.0,
+            relay_ns: 210.0,
+            ratio: 1.05,
+            difference_ns: 10.0,
+            control: 1.0,
+            control_spread: 0.0,
+            seal_ns: 200.0,
+            send_ns: 0.0,
+            floor_batch: 8,
+            floor_send: "sendmmsg",
+            packets_per_message: 8.0,
+            missing: 1,
+        };
+        assert_eq!(against_floor(Sink::Null, Some(&row), String::new()).verdict, Verdict::NotMeasured);
+        let whole = Row { missing: 0, ..row };
+        assert_eq!(against_floor(Sink::Null, Some(&whole), String::new()).verdict, Verdict::Stretch);
+    }
+}
