@@ -59,6 +59,19 @@ pub struct BenchOptions {
     #[arg(long, conflicts_with = "budgets")]
     pub live: bool,
 
+    /// Say how the comparison stands to the recorded one in FILE, in ratios; exit code 1 when a shape became worse than
+    /// noise explains
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["budgets", "live", "json"])]
+    pub baseline: Option<PathBuf>,
+
+    /// Record the comparison in FILE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["budgets", "live"])]
+    pub save_baseline: Option<PathBuf>,
+
+    /// Compare on this sink only: null, loopback or nic
+    #[arg(long, value_name = "SINK", value_parser = ["null", "loopback", "nic"])]
+    pub sink: Option<String>,
+
     /// Fewer shapes and shorter: some ten seconds
     #[arg(long)]
     pub quick: bool,

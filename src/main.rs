@@ -4,6 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+#[cfg(feature = "bench")]
+use corecast::bench::rig::Sink;
 use corecast::cli::{BenchOptions, Cli, Command, Options};
 use corecast::config::{Config, Environment};
 use corecast::server;
@@ -45,8 +47,9 @@ fn bench(options: &BenchOptions, common: &Options) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let BenchOptions { json, budgets, live, quick } = *options;
-    corecast::bench::run(&corecast::bench::Settings { json, budgets, live, quick, io })
+    let BenchOptions { json, budgets, live, quick, baseline, save_baseline, .. } = options.clone();
+    let sink = Sink::ALL.into_iter().find(|sink| Some(sink.name()) == options.sink.as_deref());
+    corecast::bench::run(&corecast::bench::Settings { json, budgets, live, quick, baseline, save_baseline, sink, io })
 }
 
 #[cfg(not(feature = "bench"))]

@@ -328,7 +328,8 @@ impl Workers {
                 ConstCounter::new(messages).encode(metric.encode_family(&labels)?)?;
             }
         }
-        let help = "Time from a packet's arrival until its send to the first or last viewer had returned, since the start";
+        let help =
+            "Time from a packet's arrival until its send to the first or last viewer had returned, since the start";
         let mut metric = encoder.encode_descriptor("worker_residence_seconds", help, None, MetricType::Gauge)?;
         for worker in &self.0 {
             for r in &worker.residence {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::compare::{self, Plan, Row, round};
 use super::rig::Sink;
-use super::{BenchError, Progress, Settings, idle, scaling, storm, with_sink};
+use super::{BenchError, Progress, Settings, idle, scaling, storm, with_sink, with_sink_on_all_cores};
 use crate::net::IoKind;
 
 /// How a measured figure relates to its budget.
@@ -209,7 +209,7 @@ fn against_floor(sink: Sink, row: Option<&Row>, missing: String) -> Budget {
 fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
     let (frames, turns) = if quick { (100, 3) } else { (300, 5) };
     let name = "one stream: relay (2 cores ÷ 1) ÷ floor (2 cores ÷ 1)";
-    let run = |sink| with_sink(sink, move || scaling::measure(sink, io, 1_000, frames, turns));
+    let run = |sink| with_sink_on_all_cores(sink, move || scaling::measure(sink, io, 1_000, frames, turns));
     let (found, sink) = match run(Sink::Nic) {
         Ok(found) => (found?, "nic"),
         Err(_) => match run(Sink::Null) {
@@ -294,14 +294,14 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_not_kept() {
-        let judge = |measured, wanted| {
-            Budget::judge("x", measured, "ms", wanted, (2.0, Some(1.0)), String::new()).verdict
-        };
+        let judge =
+            |measured, wanted| Budget::judge("x", measured, "ms", wanted, (2.0, Some(1.0)), String::new()).verdict;
         assert_eq!(judge(None, Wanted::AtMost), Verdict::NotMeasured);
         assert!(!Verdict::NotMeasured.is_kept() && !Verdict::Miss.is_kept());
         let at_most = [0.5, 1.5, 2.5].map(|value| judge(Some(value), Wanted::AtMost));
         assert_eq!(at_most, [Verdict::Stretch, Verdict::Pass, Verdict::Miss]);
-        let judge = |value| Budget::judge("x", Some(value), "", Wanted::AtLeast, (0.9, Some(0.98)), String::new()).verdict;
+        let judge =
+            |value| Budget::judge("x", Some(value), "", Wanted::AtLeast, (0.9, Some(0.98)), String::new()).verdict;
         assert_eq!([0.99, 0.95, 0.8].map(judge), [Verdict::Stretch, Verdict::Pass, Verdict::Miss]);
     }
 

@@ -87,7 +87,8 @@ impl Pair {
     /// Sockets or backend could not be made.
     pub fn new(sink: Sink, io: IoKind, viewers: usize) -> Result<Self, BenchError> {
         let mut rig = Rig::new(RigConfig { sink, io, virtual_time: true, viewers, idle: 0, part: None })?;
-        let unread = (sink == Sink::Loopback).then(super::rig::unread_socket).transpose().map_err(BenchError::Socket)?;
+        let unread =
+            (sink == Sink::Loopback).then(super::rig::unread_socket).transpose().map_err(BenchError::Socket)?;
         let port = match &unread {
             Some(socket) => socket.local_addr().map_err(BenchError::Socket)?.port(),
             None => 9,
@@ -139,10 +140,7 @@ impl Pair {
             let again = self.floor(train, frames, tuning, Work::SealAndSend);
             let (seal, send) = match sink {
                 Sink::Null => (floor, 0.0),
-                _ => (
-                    self.floor(train, frames, tuning, Work::Seal),
-                    self.floor(train, frames, tuning, Work::Send),
-                ),
+                _ => (self.floor(train, frames, tuning, Work::Seal), self.floor(train, frames, tuning, Work::Send)),
             };
             turn.push([floor, relay, again, seal, send]);
         }

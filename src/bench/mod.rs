@@ -9,11 +9,13 @@
 //! | [`table`] | the result as a table and in words |
 //! | [`storm`], [`idle`], [`scaling`] | what waits during a key frame, what idle sessions cost, one stream on two cores |
 //! | [`live`] | trains, residence and headroom at the pace of a real stream |
+//! | [`baseline`] | a recorded comparison and how a new one stands to it |
 //! | [`budgets`] | each budget with its figure and verdict |
 //!
 //! What is measured is CPU time of one pinned thread; seconds differ from machine to machine, ratios travel. Left out:
 //! the network. What a card and its driver add is the same for relay and floor.
 
+pub mod baseline;
 pub mod budgets;
 pub mod compare;
 pub mod floor;
@@ -27,13 +29,16 @@ pub mod table;
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 
 use serde::Serialize;
 
 use crate::dtls::IdentityError;
 use crate::net::{IoKind, StartError, namespace, process};
 use crate::worker::mailbox::OpenRefused;
+use baseline::Baseline;
 use compare::{Plan, Row};
 use rig::Sink;
 
@@ -49,7 +54,7 @@ pub enum BenchError {
     /// A session was refused.
     Open(OpenRefused),
     /// A file named on the command line.
-    File(std::path::PathBuf, String),
+    File(PathBuf, String),
 }
 
 impl fmt::Display for BenchError {
@@ -77,6 +82,12 @@ pub struct Settings {
     pub budgets: bool,
     /// A paced run instead.
     pub live: bool,
+    /// Say how the comparison stands to the one in this file.
+    pub baseline: Option<PathBuf>,
+    /// Record the comparison in this file.
+    pub save_baseline: Option<PathBuf>,
+    /// One sink only; all without it.
+    pub sink: Option<Sink>,
     /// One backend only.
     pub io: Option<IoKind>,
 }
@@ -99,20 +110,30 @@ pub struct Results {
     pub not_permitted: Vec<NotPermitted>,
 }
 
-/// Runs `body` where this sink is.
+/// Runs `body` where this sink is, on a thread of its own that keeps to one core.
 ///
 /// # Errors
 /// The sink is not permitted here.
 pub fn with_sink<T: Send>(sink: Sink, body: impl FnOnce() -> T + Send) -> Result<T, NotPermitted> {
-    let body = move || {
+    with_sink_on_all_cores(sink, move || {
         pin();
         body()
-    };
-    if sink != Sink::Nic {
-        return Ok(body());
+    })
+}
+
+/// Runs `body` where this sink is, on a thread of its own.
+///
+/// # Errors
+/// The sink is not permitted here.
+pub fn with_sink_on_all_cores<T: Send>(sink: Sink, body: impl FnOnce() -> T + Send) -> Result<T, NotPermitted> {
+    if sink == Sink::Nic {
+        return namespace::with_nic_like_sink(body)
+            .map_err(|error| NotPermitted { sink: sink.name(), reason: error.to_string() });
     }
-    namespace::with_nic_like_sink(body)
-        .map_err(|error| NotPermitted { sink: sink.name(), reason: error.to_string() })
+    thread::scope(|scope| match scope.spawn(body).join() {
+        Ok(result) => Ok(result),
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
 }
 
 /// Keeps the thread on the last core it may use: the first one has the interrupts of most machines.
@@ -132,7 +153,7 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
         false => (vec![100, 1_000, 5_000], vec![1, 4, 8, 16], 15),
     };
     let mut plans = Vec::new();
-    for sink in [Sink::Null, Sink::Loopback, Sink::Nic] {
+    for sink in Sink::ALL.into_iter().filter(|&sink| settings.sink.is_none_or(|only| only == sink)) {
         for &viewers in &viewers {
             for &io in &ios {
                 plans.push(Plan { sink, io, viewers, trains: trains.clone(), turns });
@@ -148,7 +169,7 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
 /// Sockets or backend could not be made.
 pub fn measure(plans: &[Plan], mut done: impl FnMut(&Row) + Send) -> Result<Results, BenchError> {
     let mut results = Results::default();
-    for sink in [Sink::Null, Sink::Loopback, Sink::Nic] {
+    for sink in Sink::ALL {
         let of_sink: Vec<&Plan> = plans.iter().filter(|plan| plan.sink == sink).collect();
         if of_sink.is_empty() {
             continue;
@@ -225,11 +246,16 @@ fn try_run(settings: &Settings) -> Result<ExitCode, BenchError> {
         live::run(settings)?;
         return Ok(ExitCode::SUCCESS);
     }
+    // Read first: a wrong file shall not be found out about after minutes.
+    let baseline = settings.baseline.as_deref().map(Baseline::read).transpose()?;
     let plans = plans(settings);
     let mut progress = Progress::new(plans.iter().map(|plan| plan.trains.len()).sum());
     let results = measure(&plans, |row| {
         progress.step(&format!("{} {} {} × {}", row.sink, row.io, row.train, row.viewers));
     })?;
+    if let Some(path) = &settings.save_baseline {
+        Baseline::of(&results.rows, baseline::this_machine()).write(path)?;
+    }
     if settings.json {
         println!("{}", json(&results));
         return Ok(ExitCode::SUCCESS);
@@ -243,5 +269,6 @@ fn try_run(settings: &Settings) -> Result<ExitCode, BenchError> {
     for NotPermitted { sink, reason } in &results.not_permitted {
         println!("\n{sink}: not permitted here: {reason}");
     }
-    Ok(ExitCode::SUCCESS)
+    let kept = baseline.is_none_or(|baseline| baseline::report(&baseline, &baseline.compare(&results.rows)));
+    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -23,7 +23,8 @@ pub fn keys(seed: u64, is_client: bool) -> SrtpKeys {
     for (at, byte) in material.iter_mut().enumerate() {
         *byte = (seed >> (at % 8 * 8)) as u8 ^ (at as u8).wrapping_mul(37);
     }
-    SrtpKeys::from_exported(SrtpProfile::AeadAes128Gcm, &material, is_client).expect("56 bytes are enough for both ends")
+    SrtpKeys::from_exported(SrtpProfile::AeadAes128Gcm, &material, is_client)
+        .expect("56 bytes are enough for both ends")
 }
 
 /// The SSRCs of session `number`.

@@ -45,6 +45,9 @@ pub enum Sink {
 }
 
 impl Sink {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Null, Self::Loopback, Self::Nic];
+
     /// The name in tables and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -48,7 +48,13 @@ pub struct Scaling {
 ///
 /// # Errors
 /// Sockets or backend could not be made.
-pub fn measure(sink: Sink, io: IoKind, viewers: usize, frames: u64, turns: usize) -> Result<Option<Scaling>, BenchError> {
+pub fn measure(
+    sink: Sink,
+    io: IoKind,
+    viewers: usize,
+    frames: u64,
+    turns: usize,
+) -> Result<Option<Scaling>, BenchError> {
     let cores = allowed_cores().map_err(BenchError::Socket)?;
     let &[.., first, second] = cores.as_slice() else { return Ok(None) };
     let cores = [first, second];

@@ -12,7 +12,8 @@ pub const HEAD: &str = "\
 /// A line of the table.
 #[must_use]
 pub fn line(row: &Row) -> String {
-    let missing = if row.missing > 0 { format!("  ({} packets missing: not comparable)", row.missing) } else { String::new() };
+    let missing =
+        if row.missing > 0 { format!("  ({} packets missing: not comparable)", row.missing) } else { String::new() };
     format!(
         "| {:8} | {:5} | {:7} | {:5} | {:8.0} | {:8.0} | {:10.0} | {:5.2} | {:.3} ± {:5.3} | {:4.0} + {:4.0} | {:5.2} a train |{missing}",
         row.sink,
@@ -43,7 +44,8 @@ pub fn words(rows: &[Row]) -> String {
         let noise = row.floor_ns * row.control_spread.max((row.control - 1.0).abs());
         let (seal, send) = (row.seal_ns / row.relay_ns * 100.0, row.send_ns / row.relay_ns * 100.0);
         let own = row.difference_ns / row.relay_ns * 100.0;
-        let _ = write!(text, "\n{}, {} packets to each of {} viewers ({}): ", title(sink), row.train, row.viewers, row.io);
+        let _ =
+            write!(text, "\n{}, {} packets to each of {} viewers ({}): ", title(sink), row.train, row.viewers, row.io);
         if sink == "null" {
             let _ = write!(
                 text,
@@ -68,7 +70,10 @@ pub fn words(rows: &[Row]) -> String {
                 row.control_spread * 100.0
             );
         }
-        let (first, last) = (of_sink().min_by_key(|r| (r.train, r.viewers.abs_diff(row.viewers))), of_sink().max_by_key(|r| (r.train, usize::MAX - r.viewers.abs_diff(row.viewers))));
+        let (first, last) = (
+            of_sink().min_by_key(|r| (r.train, r.viewers.abs_diff(row.viewers))),
+            of_sink().max_by_key(|r| (r.train, usize::MAX - r.viewers.abs_diff(row.viewers))),
+        );
         if let (Some(first), Some(last)) = (first, last)
             && first.train < last.train
         {

@@ -152,8 +152,7 @@ fn by_calls(sockets: &MediaSockets, mut headers: &mut [libc::mmsghdr]) -> u64 {
 fn by_entries(ring: &mut IoUring, headers: &[libc::mmsghdr]) -> u64 {
     let mut submission = ring.submission();
     for header in headers {
-        let entry =
-            opcode::SendMsg::new(types::Fixed(0), &raw const header.msg_hdr).flags(SEND_FLAGS as u32).build();
+        let entry = opcode::SendMsg::new(types::Fixed(0), &raw const header.msg_hdr).flags(SEND_FLAGS as u32).build();
         // SAFETY: what the entry points to outlives `send`, which waits for every completion below.
         unsafe { submission.push(&entry) }.expect("the ring has an entry for each message of a batch");
     }
@@ -181,7 +180,9 @@ mod tests {
         let receivers: Vec<UdpSocket> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         let addresses: Vec<SocketAddr> = receivers.iter().map(|socket| socket.local_addr().unwrap()).collect();
         let mut sender = BareSender::open(IpAddr::V4(Ipv4Addr::LOCALHOST), &addresses, 4).unwrap();
-        for (mode, segments) in [(BareMode::Calls, 3), (BareMode::Entries, 3), (BareMode::Calls, 1), (BareMode::Entries, 1)] {
+        for (mode, segments) in
+            [(BareMode::Calls, 3), (BareMode::Entries, 3), (BareMode::Calls, 1), (BareMode::Entries, 1)]
+        {
             let bytes: Vec<u8> = (0..2 * segments).flat_map(|packet| vec![packet as u8; 100]).collect();
             sender.send(mode, &bytes, 1, 2, segments * 100, 100);
             for (train, receiver) in receivers[1..].iter().enumerate() {

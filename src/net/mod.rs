@@ -17,6 +17,7 @@
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`] | ending a wait from another thread |
 //! | `bare`, `namespace` | for `corecast bench` only: sending with nothing else, a NIC-like sink in a network of its own |
+//! | [`prefetch`] | a hint to the processor |
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
 //!
 //! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
@@ -35,6 +36,7 @@ pub mod mmsg;
 pub mod namespace;
 mod offload;
 pub mod open;
+pub mod prefetch;
 pub mod process;
 pub mod ring_probe;
 mod send;

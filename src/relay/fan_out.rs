@@ -77,6 +77,12 @@ impl<K: Copy + PartialEq> FanOut<K> {
         self.ready.pop_front()
     }
 
+    /// Who will be visited, `ahead` places after the next one.
+    #[must_use]
+    pub fn upcoming(&self, ahead: usize) -> Option<&K> {
+        self.ready.get(ahead)
+    }
+
     /// Files a visited subscriber.
     pub fn visited(&mut self, key: K, outcome: AfterVisit) {
         match outcome {

@@ -7,6 +7,7 @@ use crate::description::MediaKind;
 use crate::description::codec_match;
 use crate::limits;
 use crate::net::TrainBatch;
+use crate::net::prefetch::prefetch;
 use crate::relay::encoding::Encoding;
 use crate::relay::fan_out::AfterVisit;
 use crate::relay::subscription::{Cursor, EgressFormat};
@@ -86,9 +87,19 @@ impl Worker {
                 break Served::BatchFull;
             }
             let Some(subscriber) = encoding.fan_out.take_next() else { break Served::AllCaughtUp };
+            look_ahead(encoding, peers);
             let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
-            let mut visit =
-                Visit { encoding, peer, out, now, sent_packets: 0, sent_bytes: 0, reached: 0, too_long: 0, notice: None };
+            let mut visit = Visit {
+                encoding,
+                peer,
+                out,
+                now,
+                sent_packets: 0,
+                sent_bytes: 0,
+                reached: 0,
+                too_long: 0,
+                notice: None,
+            };
             let after = visit.run(usize::from(subscriber.track));
             progress.reached = progress.reached.max(visit.reached);
             let (sent_packets, sent_bytes, notice) = (visit.sent_packets, visit.sent_bytes, visit.notice.take());
@@ -135,6 +146,28 @@ impl Worker {
         while let Some(key) = self.reports_due.pop() {
             self.send_sender_report(key, now);
             self.arm(key);
+        }
+    }
+}
+
+/// Brings what the coming visits will read into the cache while this one seals: with a thousand viewers each is cold, and
+/// one thing leads to the next (peer, then track and keys). Worth about a quarter of what the relay adds to sealing.
+#[inline]
+fn look_ahead(encoding: &Encoding<Subscriber>, peers: &slotmap::SlotMap<PeerKey, Peer>) {
+    if let Some(peer) = encoding.fan_out.upcoming(2).and_then(|later| peers.get(later.peer)) {
+        prefetch(peer);
+    }
+    if let Some(next) = encoding.fan_out.upcoming(0)
+        && let Some(peer) = peers.get(next.peer)
+    {
+        if let Role::Viewer(viewer) = &peer.role
+            && let Some(track) = viewer.tracks.get(usize::from(next.track))
+        {
+            prefetch(track);
+        }
+        if let Some((sender, path)) = peer.session.egress() {
+            prefetch(sender);
+            prefetch(path);
         }
     }
 }

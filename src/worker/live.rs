@@ -64,13 +64,7 @@ pub(super) struct Note {
 impl SendProgress {
     /// What is to be noted after a turn that brought the furthest cursor to `reached`. `caught_up` says that nobody is
     /// behind `released`.
-    pub(super) fn notes(
-        &mut self,
-        key: EncodingKey,
-        caught_up: bool,
-        released: u64,
-        mut note: impl FnMut(Note),
-    ) {
+    pub(super) fn notes(&mut self, key: EncodingKey, caught_up: bool, released: u64, mut note: impl FnMut(Note)) {
         if self.reached > self.first_noted {
             note(Note { key, viewer: Viewer::First, from: self.first_noted, to: self.reached });
             self.first_noted = self.reached;

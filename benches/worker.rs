@@ -1,0 +1,126 @@
+//! What a worker has between its sockets and its streams: demultiplexing and the flow table, lanes between cores, timers,
+//! and idle sessions. `cargo bench --bench worker`. The two rows of idle sessions must be equal.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use corecast::bench::rig::{Rig, RigConfig, Sink};
+use corecast::net::{Io as _, IoKind, Path, Waker};
+use corecast::relay::record::{MediaRecord, Record, RecordAddress};
+use corecast::relay::timeline::Incarnation;
+use corecast::time::Timestamp;
+use corecast::wire::demux;
+use corecast::worker::flow_table::FlowTable;
+use corecast::worker::lane::Lanes;
+use corecast::worker::mailbox::WorkerIndex;
+use corecast::worker::timers::{NEVER, Timers};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+fn flows(c: &mut Criterion) {
+    let datagram = [0x80_u8; 100];
+    for count in [100_u32, 10_000] {
+        let path = |number: u32| {
+            let [_, a, b, c] = number.to_be_bytes();
+            Path::to(([10, a, b, c], 4_000).into())
+        };
+        let mut table = FlowTable::default();
+        (0..count).for_each(|number| table.insert(path(number), number));
+        let mut next = 0;
+        c.bench_function(&format!("worker/demux and find one of {count} flows"), |b| {
+            b.iter(|| {
+                next = (next + 7_919) % count;
+                (demux::classify(black_box(&datagram)), table.find(&path(next)))
+            });
+        });
+    }
+}
+
+fn lanes(c: &mut Criterion) {
+    let mut pair = Lanes::connect(&[Waker::noop(), Waker::noop()]);
+    let (mut to, mut from) = (pair.pop().expect("two"), pair.pop().expect("two"));
+    let payload = vec![7; 1_160];
+    let mut sequence = 0;
+    let mut group = c.benchmark_group("worker");
+    group.throughput(Throughput::Elements(8));
+    group.bench_function("lane, a frame of 8 written and read", |b| {
+        b.iter(|| {
+            for _ in 0..8 {
+                sequence += 1;
+                let record = Record::Media(MediaRecord {
+                    incarnation: Incarnation(1),
+                    sequence,
+                    timestamp: 0,
+                    arrival: Timestamp::ZERO,
+                    marker: false,
+                    key_frame: false,
+                    padding: 0,
+                    payload: &payload,
+                });
+                from.send(WorkerIndex(1), RecordAddress { stream: 1, encoding: 1 }, &record);
+            }
+            let mut bytes = 0;
+            to.receive(8, |_, record| {
+                if let Record::Media(media) = record {
+                    bytes += media.payload.len();
+                }
+            });
+            bytes
+        });
+    });
+    group.finish();
+}
+
+fn timers(c: &mut Criterion) {
+    for count in [100_usize, 10_000] {
+        let mut timers = Timers::default();
+        let mut armed = vec![NEVER; count];
+        let mut now = Timestamp::ZERO;
+        for (key, armed) in armed.iter_mut().enumerate() {
+            timers.arm(key, armed, now + Duration::from_micros(1 + key as u64 * 7));
+        }
+        c.bench_function(&format!("worker/timer, one of {count} comes up and is armed again"), |b| {
+            b.iter(|| {
+                now = timers.next_deadline();
+                if let Some((_, key)) = timers.pop_due(now) {
+                    armed[key] = NEVER;
+                    timers.arm(key, &mut armed[key], now + Duration::from_secs(1));
+                }
+            });
+        });
+    }
+}
+
+fn idle_sessions(c: &mut Criterion) {
+    let mut group = c.benchmark_group("worker/a frame to one viewer beside idle sessions");
+    for idle in [100, 10_000] {
+        let config = RigConfig { sink: Sink::Null, io: IoKind::Mmsg, virtual_time: true, viewers: 1, idle, part: None };
+        let mut rig = Rig::new(config).expect("a worker");
+        let now = rig.io.now();
+        rig.io.inbox = rig.arrivals(8, true, now);
+        rig.run_idle();
+        group.bench_function(BenchmarkId::from_parameter(idle), |b| {
+            b.iter_custom(|count| {
+                // Making what arrives is not the worker's time.
+                (0..count).map(|_| frame(&mut rig, 8)).sum()
+            });
+        });
+    }
+}
+
+/// The time to receive a frame and send it to everyone.
+fn frame(rig: &mut Rig, packets: usize) -> Duration {
+    let now = rig.io.now();
+    rig.io.inbox = rig.arrivals(packets, false, now);
+    let started = std::time::Instant::now();
+    rig.run_idle();
+    let took = started.elapsed();
+    rig.io.advance(Duration::from_micros(33_333));
+    took
+}
+
+criterion_group! {
+    name = worker;
+    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+    targets = flows, lanes, timers, idle_sessions
+}
+criterion_main!(worker);

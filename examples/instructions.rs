@@ -1,0 +1,108 @@
+//! Does one small thing a given number of times, for `benches/instructions.sh` to count its instructions. Without
+//! arguments it names the things.
+
+use std::hint::black_box;
+
+use corecast::srtp::{MasterKey, SrtpProfile, SrtpReceiver, SrtpSender};
+use corecast::wire::codec::{self, Codec};
+use corecast::wire::rtcp::{self, ReportBlock, receiver_report};
+use corecast::wire::rtp::{HeaderFields, RtpPacket, write_header};
+use corecast::wire::stun::{StunMessage, StunWriter};
+
+const KEY: &[u8] = b"a-password-that-is-long-enough";
+
+/// A thing and how to do it so many times.
+type Work = (&'static str, fn(usize));
+
+const WORK: [Work; 8] = [
+    ("rtp-parse", rtp_parse),
+    ("rtp-write", rtp_write),
+    ("h264-inspect", h264_inspect),
+    ("stun-parse-verify", stun_verify),
+    ("rtcp-parse", rtcp_parse),
+    ("srtp-seal-gcm128-1200", |times| seal(SrtpProfile::AeadAes128Gcm, times)),
+    ("srtp-seal-cm80-1200", |times| seal(SrtpProfile::AesCm128HmacSha1_80, times)),
+    ("srtp-seal-open-gcm128-1200", seal_and_open),
+];
+
+fn header(slot: &mut [u8], sequence: u16) -> usize {
+    let fields = HeaderFields { payload_type: 96, sequence, timestamp: 2, ssrc: 3, ..HeaderFields::default() };
+    write_header(slot, &fields, &[(1, b"1")]).expect("a header fits")
+}
+
+fn rtp_parse(times: usize) {
+    let mut packet = vec![7; 1_200];
+    header(&mut packet, 1);
+    for _ in 0..times {
+        let packet = RtpPacket::parse(black_box(&packet)).expect("it is RTP");
+        black_box(packet.extensions().count());
+    }
+}
+
+fn rtp_write(times: usize) {
+    let mut slot = [0; 64];
+    for _ in 0..times {
+        black_box(header(black_box(&mut slot), 1));
+    }
+}
+
+fn h264_inspect(times: usize) {
+    let payload = [&[0x7c, 0x85][..], &[7; 1_160]].concat();
+    for _ in 0..times {
+        black_box(codec::inspect(Codec::H264, black_box(&payload)));
+    }
+}
+
+fn stun_verify(times: usize) {
+    let mut out = [0; 256];
+    let writer = StunWriter::binding_request(&mut out, &[9; 12]).username(b"node:peer").priority(1);
+    let len = writer.integrity(KEY).fingerprint().finish().expect("a check fits");
+    for _ in 0..times {
+        let message = StunMessage::parse(black_box(&out[..len])).expect("it is STUN");
+        assert!(message.verify_integrity(KEY));
+    }
+}
+
+fn rtcp_parse(times: usize) {
+    let mut out = [0; 256];
+    let len = receiver_report::write(&mut out, 1, &[ReportBlock::default(); 2]).expect("a report fits");
+    for _ in 0..times {
+        black_box(rtcp::packets(black_box(&out[..len])).filter(Result::is_ok).count());
+    }
+}
+
+fn master(profile: SrtpProfile) -> MasterKey {
+    MasterKey::new(profile, &vec![1; profile.key_len()], &vec![2; profile.salt_len()]).expect("their lengths")
+}
+
+fn seal(profile: SrtpProfile, times: usize) {
+    let sender: SrtpSender = SrtpSender::new(profile, &master(profile));
+    let (payload, mut slot) = (vec![7; 1_200], vec![0; 1_500]);
+    for index in 1..=times as u64 {
+        let len = header(&mut slot, index as u16);
+        black_box(sender.seal_rtp(index, len, &mut slot, black_box(&payload), 0)).expect("it fits");
+    }
+}
+
+fn seal_and_open(times: usize) {
+    let profile = SrtpProfile::AeadAes128Gcm;
+    let sender: SrtpSender = SrtpSender::new(profile, &master(profile));
+    let mut receiver: SrtpReceiver = SrtpReceiver::new(profile, &master(profile));
+    let (payload, mut slot) = (vec![7; 1_200], vec![0; 1_500]);
+    for index in 1..=times as u64 {
+        let len = header(&mut slot, index as u16);
+        let len = sender.seal_rtp(index, len, &mut slot, &payload, 0).expect("it fits");
+        receiver.open_rtp(&mut slot[..len]).expect("it is new and whole");
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let Some(name) = arguments.next() else {
+        WORK.iter().for_each(|(name, _)| println!("{name}"));
+        return;
+    };
+    let times = arguments.next().and_then(|times| times.parse().ok()).expect("a number of times");
+    let (_, work) = WORK.iter().find(|(known, _)| *known == name).expect("one of the names printed without arguments");
+    work(times);
+}
