@@ -36,6 +36,17 @@ pub const NOTICES_MAX: usize = 4_096;
 /// A session from which nothing authenticated has come for this long is ended (RFC 7675 §5.1).
 pub const SESSION_SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// Silence after a DTLS record that cannot be read any more (see [`DTLS_ENGINE_KEPT`]) after which a session ends. A peer
+/// that lives sends a consent check every 4 to 6 s (RFC 7675 §5.1) and reports besides.
+pub const SESSION_DOUBT_MAX: Duration = Duration::from_secs(8);
+
+/// How long a connected session keeps its DTLS engine, 11 to 15 kB: longer than a peer repeats its last flight when
+/// our answer to it was lost, twice over (RFC 9147 §5.8.2: after 1, 2 and 4 s). Tried again as much later where the
+/// peer has not sent any SRTCP yet.
+pub const DTLS_ENGINE_KEPT: Duration = Duration::from_secs(10);
+
+const _: () = assert!(SESSION_DOUBT_MAX.as_secs() > 6 && SESSION_DOUBT_MAX.as_secs() < SESSION_SILENCE_MAX.as_secs());
+
 /// A session that is not connected this long after its answer is ended.
 pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 
