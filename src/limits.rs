@@ -27,6 +27,10 @@ pub const WORKERS_MAX: usize = 256;
 const _: () = assert!(TRAIN_BYTES_MAX < SEND_BUFFER_BYTES);
 const _: () = assert!(DATAGRAM_OUT_BYTES_MAX * 16 < TRAIN_BYTES_MAX);
 
+/// Nice value of the signalling thread: a tenth of a worker's weight where both want one core, all of it where the worker
+/// sleeps.
+pub const SIGNALLING_NICE_DEFAULT: u8 = 10;
+
 /// Messages waiting for one worker. Full: see [`crate::worker::mailbox`].
 pub const CONTROL_MESSAGES_MAX: usize = 1_024;
 

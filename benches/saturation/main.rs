@@ -228,7 +228,7 @@ fn main() {
     };
     let seconds: u64 = value("--seconds").map_or(5, |text| text.parse().expect("--seconds N"));
     let core = value("--core").map_or(0, |text| text.parse().expect("--core N"));
-    if let Err(error) = process::pin_current_thread(core) {
+    if let Err(error) = process::pin_current_thread(&[core]) {
         eprintln!("note: not pinned to core {core}: {error}");
     }
 

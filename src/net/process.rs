@@ -129,23 +129,27 @@ const CORE_MASK_WORDS: usize = 128;
 ///
 /// # Errors
 /// What the kernel says.
-pub fn allowed_cores() -> io::Result<Vec<usize>> {
+pub fn allowed_cores() -> io::Result<Vec<u16>> {
     let mut mask = [0_u64; CORE_MASK_WORDS];
     // SAFETY: the kernel writes at most the mask's bytes.
     let written =
         check_long(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr()) })?;
     let cores = written as usize * 8;
-    Ok((0..cores.min(CORE_MASK_WORDS * 64)).filter(|core| mask[core / 64] >> (core % 64) & 1 == 1).collect())
+    let cores = cores.min(CORE_MASK_WORDS * 64) as u16;
+    Ok((0..cores).filter(|core| mask[usize::from(core / 64)] >> (core % 64) & 1 == 1).collect())
 }
 
-/// Runs the calling thread on this core only.
+/// Runs the calling thread, and those it starts, on these cores only.
 ///
 /// # Errors
-/// `EINVAL`: the core does not exist or is not allowed.
-pub fn pin_current_thread(core: usize) -> io::Result<()> {
+/// `EINVAL`: one of the cores does not exist, or none is allowed.
+pub fn pin_current_thread(cores: &[u16]) -> io::Result<()> {
     let mut mask = [0_u64; CORE_MASK_WORDS];
-    let word = mask.get_mut(core / 64).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-    *word = 1 << (core % 64);
+    for &core in cores {
+        let core = usize::from(core);
+        let word = mask.get_mut(core / 64).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        *word |= 1 << (core % 64);
+    }
     // SAFETY: the kernel reads the mask's bytes; 0 is the calling thread.
     check_long(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&mask), mask.as_ptr()) }).map(drop)
 }
@@ -171,6 +175,7 @@ pub fn resident_bytes() -> io::Result<u64> {
     Ok(pages * u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0))
 }
 
+const _: () = assert!(CORE_MASK_WORDS * 64 <= u16::MAX as usize);
 const _: () = assert!(size_of::<usize>() == 8, "the affinity mask is written in 64-bit words");
 
 #[cfg(test)]
@@ -178,10 +183,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pinned_thread_may_run_on_that_core_only() {
+    fn a_pinned_thread_may_run_on_those_cores_only() {
         std::thread::spawn(|| {
-            let core = *allowed_cores().unwrap().last().unwrap();
-            pin_current_thread(core).unwrap();
+            let all = allowed_cores().unwrap();
+            pin_current_thread(&all).unwrap();
+            assert_eq!(allowed_cores().unwrap().len(), all.len());
+            let core = *all.last().unwrap();
+            pin_current_thread(&[core]).unwrap();
             assert_eq!(allowed_cores().unwrap(), [core]);
         })
         .join()
@@ -190,8 +198,8 @@ mod tests {
 
     #[test]
     fn a_core_that_does_not_exist_is_refused() {
-        for core in [8_191, 1_000_000] {
-            assert_eq!(pin_current_thread(core).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        for core in [8_191, u16::MAX] {
+            assert_eq!(pin_current_thread(&[core]).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         }
     }
 

@@ -91,8 +91,7 @@ enum Event {
 /// # Errors
 /// When the kernel does not say.
 pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
-    let cores = process::allowed_cores().map_err(ServerError::Cores)?;
-    Ok(cores.into_iter().filter_map(|core| u16::try_from(core).ok()).collect())
+    process::allowed_cores().map_err(ServerError::Cores)
 }
 
 /// Serves until told to end.
@@ -123,6 +122,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     }
 
     let setup = Setup {
+        thread: config.signalling.clone(),
         https: config.https,
         tls,
         http: config.http,

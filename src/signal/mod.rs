@@ -28,9 +28,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::IceServer;
+use crate::config::{IceServer, SignallingThread};
 use crate::limits;
 use crate::metrics::SignallingCounters;
+use crate::net::process;
 use crate::worker::mailbox::{Notice, WorkerHandle};
 
 use admin::AdminService;
@@ -41,6 +42,8 @@ use runtime::{Listener, RuntimeError};
 
 /// Everything signalling is started with.
 pub struct Setup {
+    /// Where and with which weight its thread runs.
+    pub thread: SignallingThread,
     /// Where HTTPS is served.
     pub https: SocketAddr,
     /// Its certificate and protocols ([`tls::server_config`]).
@@ -159,6 +162,7 @@ pub fn start(setup: Setup) -> Result<Signalling, StartError> {
     let thread = thread::Builder::new()
         .name("signal".to_owned())
         .spawn(move || {
+            place_thread(&setup.thread);
             let failed = bound_sender.clone();
             if let Err(error) = runtime::run(|| serve(setup, stopped, bound_sender)) {
                 let _ = failed.send(Err(StartError::Runtime(error)));
@@ -169,6 +173,16 @@ pub fn start(setup: Setup) -> Result<Signalling, StartError> {
         Ok(Ok((https, http, admin))) => Ok(Signalling { https, http, admin, stop, thread: Some(thread) }),
         Ok(Err(error)) => Err(error),
         Err(flume::RecvError::Disconnected) => Err(StartError::Thread(io::Error::other("it ended at once"))),
+    }
+}
+
+/// Leaves the workers their cores, or most of them. A node that may not do that serves all the same.
+fn place_thread(thread: &SignallingThread) {
+    if let Err(error) = process::pin_current_thread(&thread.cores) {
+        tracing::warn!(cores = ?thread.cores, %error, "signalling could not be put on its cores");
+    }
+    if let Err(error) = process::set_thread_nice(thread.nice.into()) {
+        tracing::warn!(nice = thread.nice, %error, "signalling could not be given its lower weight");
     }
 }
 
