@@ -9,6 +9,8 @@
 mod announce;
 mod banner;
 mod log;
+mod notify;
+mod watchdog;
 mod workers;
 
 use std::fmt;
@@ -24,6 +26,9 @@ use crate::dtls::IdentityError;
 use crate::net::{process, ring_probe};
 use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
+use notify::Notifier;
+use watchdog::Watched;
+
 use crate::{cli, limits, net};
 
 /// Why the node did not start, or had to end.
@@ -101,6 +106,7 @@ pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
 /// When it cannot start, or a thread died.
 pub fn run(config: &Config) -> Result<(), ServerError> {
     log::init(config.log);
+    let notifier = Notifier::from_environment();
     let (events, next_event) = flume::bounded(limits::WORKERS_MAX + 4);
     catch_signals(events.clone())?;
     prepare_process();
@@ -163,6 +169,10 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     }
     banner::print(config, &signalling, started.io, &started.io_reason);
 
+    // Before the first worker can be asked there is nothing to watch; after the end began there is nothing to keep up.
+    let watchdog = feed_watchdog(&handles, &signalling)?;
+    notifier.ready(&format!("serving {} with {} workers ({})", signalling.https, handles.len(), started.io));
+
     let event = next_event.recv().unwrap_or(Event::Stop);
     running.note(&event);
     let cause = match event {
@@ -171,8 +181,21 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         Event::Stop => None,
     };
     tracing::info!("ending");
+    notifier.stopping(&cause.as_ref().map_or_else(|| "ending as asked".to_owned(), ToString::to_string));
+    drop(watchdog);
     running.stop(Some(&signalling));
     cause.map_or(Ok(()), Err)
+}
+
+/// Starts what feeds the service manager's watchdog, where it wants to be fed; it ends with what is returned.
+fn feed_watchdog(
+    workers: &[WorkerHandle],
+    signalling: &Signalling,
+) -> Result<Option<flume::Sender<()>>, ServerError> {
+    let Some(interval) = notify::watchdog_interval() else { return Ok(None) };
+    let mut watched: Vec<Watched> = workers.iter().cloned().map(Watched::worker).collect();
+    watched.push(Watched::signalling(signalling.heartbeats()));
+    watchdog::start(watched, Notifier::from_environment(), interval).map(Some).map_err(ServerError::Thread)
 }
 
 /// Limits of the process. None of them is fatal by itself; what is too small is said.
