@@ -128,11 +128,7 @@ impl Ethtool {
 fn feature(name: &[u32], index: usize, states: &[u32]) -> Feature {
     let bytes: Vec<u8> = name.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
     let bit = |word: usize| states.get(index / 32 * 4 + word).is_some_and(|word| word >> (index % 32) & 1 == 1);
-    Feature {
-        name: String::from_utf8_lossy(&bytes).into_owned(),
-        active: bit(2),
-        changeable: bit(0) && !bit(3),
-    }
+    Feature { name: String::from_utf8_lossy(&bytes).into_owned(), active: bit(2), changeable: bit(0) && !bit(3) }
 }
 
 #[cfg(test)]

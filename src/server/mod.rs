@@ -188,10 +188,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
 }
 
 /// Starts what feeds the service manager's watchdog, where it wants to be fed; it ends with what is returned.
-fn feed_watchdog(
-    workers: &[WorkerHandle],
-    signalling: &Signalling,
-) -> Result<Option<flume::Sender<()>>, ServerError> {
+fn feed_watchdog(workers: &[WorkerHandle], signalling: &Signalling) -> Result<Option<flume::Sender<()>>, ServerError> {
     let Some(interval) = notify::watchdog_interval() else { return Ok(None) };
     let mut watched: Vec<Watched> = workers.iter().cloned().map(Watched::worker).collect();
     watched.push(Watched::signalling(signalling.heartbeats()));
@@ -206,13 +203,10 @@ fn prepare_process() {
     if let Err(error) = process::raise_open_files() {
         tracing::warn!(%error, "the open-file limit could not be raised (ulimit -n, LimitNOFILE=)");
     }
-    if let Err(error) = process::raise_locked_memory(LOCKED_MEMORY_BYTES) {
+    if let Err(error) = process::raise_locked_memory(limits::LOCKED_MEMORY_BYTES_WANTED) {
         tracing::debug!(%error, "the locked-memory limit could not be raised");
     }
 }
-
-/// Locked memory asked for: 8 MiB is what glommio warns below; the probe says what is really too small.
-const LOCKED_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Turns SIGINT and SIGTERM into an event, and the second of them into an exit.
 fn catch_signals(events: flume::Sender<Event>) -> Result<(), ServerError> {
