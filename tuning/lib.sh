@@ -103,31 +103,39 @@ say() {
 
 not_here() { [[ $verb == revert ]] || say 'not here:' "$1" "$2"; }
 
+# shown VALUE: for a line of output.
+shown() {
+  local text=${1:-nothing}
+  if ((${#text} > 48)); then text="${text:0:45}..."; fi
+  echo "$text"
+}
+
 # setting KIND KEY NAME NOW WANTED WHY: does what the verb asks. KIND has functions set_KIND and, for revert, the same.
 # The five answers: ok, differs (check), would (dry run), applied, refused.
 setting() {
-  local kind=$1 key=$2 name=$3 now=$4 wanted=$5 why=$6 error shown=${4:-nothing}
+  local kind=$1 key=$2 name=$3 now=$4 wanted=$5 why=$6 error before after
+  before=$(shown "$now") after=$(shown "$wanted")
   if [[ $now == "$wanted" ]]; then
-    say ok "$name" "$now" "$([[ $verb == check ]] && echo "$why")"
+    say ok "$name" "$before" "$([[ $verb == check ]] && echo "$why")"
     return
   fi
   case $verb in
     check)
       differing=$((differing + 1))
-      say differs "$name" "$shown, should be $wanted" "$why"
+      say differs "$name" "$before, should be $after" "$why"
       ;;
     apply)
       if $dry_run; then
-        say would "$name" "$shown -> $wanted"
+        say would "$name" "$before -> $after"
         return
       fi
       remember "$kind" "$key" "$now" || { failed=$((failed + 1)); say failed "$name" "$(state_file) cannot be written"; return; }
       if error=$("set_$kind" "$key" "$wanted" 2>&1); then
-        say applied "$name" "$shown -> $wanted"
+        say applied "$name" "$before -> $after"
       else
         # Read-only here, or fixed by driver or hypervisor: the machine's business, not a failure.
         forget "$kind" "$key"
-        say 'not here:' "$name" "refused (${error##*: }); it stays $shown"
+        say 'not here:' "$name" "refused (${error##*: }); it stays $before"
       fi
       ;;
   esac
@@ -149,13 +157,13 @@ revert_all() {
   [[ -f $file ]] || { say ok "$theme" 'nothing was applied'; return; }
   while IFS=$'\t' read -r kind key value; do
     if $dry_run; then
-      say would "$key" "-> ${value:-nothing}"
+      say would "$key" "-> $(shown "$value")"
     elif error=$("set_$kind" "$key" "$value" 2>&1); then
-      say reverted "$key" "${value:-nothing}"
+      say reverted "$key" "$(shown "$value")"
     else
       failed=$((failed + 1))
       kept=("$kind"$'\t'"$key"$'\t'"$value" ${kept[@]+"${kept[@]}"})
-      say failed "$key" "could not be put back to ${value:-nothing} (${error##*: })"
+      say failed "$key" "could not be put back to $(shown "$value") (${error##*: })"
     fi
   done < <(tac "$file")
   $dry_run && return

@@ -74,7 +74,7 @@ settings() {
   numbers ring -g "$interface receive ring" RX 4096 \
     'holds a burst while its core is busy with a key frame; a full one loses packets that no socket counts. Not measured here' rx
   numbers ring -g "$interface transmit ring" TX 4096 \
-    'a full one stops the queue, and a full queue drops silently: 1,966 of 2,000 sends "succeeded" so' tx
+    'a full one makes packets wait above it, where a full queue drops them without an error to the sender (1,966 of 2,000 once)' tx
 }
 
 main "$@"
