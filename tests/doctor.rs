@@ -1,7 +1,8 @@
 //! `corecast doctor` on the host that runs the tests: what it prints, its exit code, and that a node beside it goes on.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::UdpSocket;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_corecast");
 
@@ -46,4 +47,28 @@ fn a_port_held_by_another_program_is_an_error_in_json_and_in_the_exit_code() {
     assert!(finding["found"].as_str().unwrap().contains(&format!("process {}", std::process::id())), "{finding}");
     assert_eq!(report["errors"], findings().filter(|finding| finding["level"] == "error").count());
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_node_that_serves_is_recognised_and_goes_on() {
+    let state = tempfile::tempdir().unwrap();
+    let mut node = Command::new(BINARY)
+        .args(["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cores", "0", "--media-port-base", "27160"])
+        .env("STATE_DIRECTORY", state.path().join("state"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The first line comes when everything listens.
+    let mut line = String::new();
+    BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let text = String::from_utf8(doctor(state.path(), &["--media-port-base", "27160"]).stdout).unwrap();
+    let alive = node.try_wait().unwrap().is_none();
+    node.kill().unwrap();
+    node.wait().unwrap();
+    // Only root may see whose socket it is: the node cannot be looked into.
+    let found = ["held by a running node (process", "held by a process this user may not look at"];
+    let port = text.lines().find(|line| line.contains("UDP 27160 to 27160")).unwrap();
+    assert!(found.iter().any(|found| port.contains(found)) && !port.contains("error"), "{text}");
+    assert!(alive && line.starts_with("Corecast serves "), "{line}");
 }
