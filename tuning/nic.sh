@@ -3,6 +3,9 @@
 #
 # Left out: interrupt coalescing (drivers adapt it, and a fixed value trades latency for nothing measured here), jumbo
 # frames (the internet carries 1,500 bytes), and everything about TCP.
+#
+# Mind: changing queues or rings takes the link down for a moment with many drivers, and queues bring back the driver's own
+# table of hash targets (`ethtool -x`): one that you made by hand is not remembered here.
 # shellcheck source=tuning/lib.sh
 . "$(dirname "$0")/lib.sh"
 

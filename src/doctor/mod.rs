@@ -23,7 +23,7 @@ mod ports;
 mod processor;
 mod system;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -35,13 +35,16 @@ use system::System;
 /// Looks, prints, and tells whether there were errors: exit code 0 or 1.
 pub fn run(config: &Config, json: bool) -> ExitCode {
     let report = examine(config);
-    if json {
-        println!("{}", report.to_json());
+    let mut stdout = std::io::stdout();
+    let text = if json {
+        report.to_json() + "\n"
     } else {
         // https://no-color.org: any value but the empty one.
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        print!("{}", report.to_text(!refused && std::io::stdout().is_terminal()));
-    }
+        report.to_text(!refused && stdout.is_terminal())
+    };
+    // A reader that has seen enough (`| head`) is no reason to fail.
+    let _ = stdout.write_all(text.as_bytes());
     ExitCode::from(u8::from(report.errors > 0))
 }
 

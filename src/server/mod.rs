@@ -5,6 +5,8 @@
 //!
 //! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, `Shutdown` to the workers, at most
 //! [`limits::SHUTDOWN_TIME_MAX`] for them to say goodbye to their peers, exit. A second signal exits at once.
+//!
+//! A service manager is told of both, and in between that all threads are alive (`notify`, `watchdog`).
 
 mod announce;
 mod banner;
