@@ -48,6 +48,12 @@ pub enum Command {
     Serve,
     /// Check file and flags, print the effective configuration as TOML, and exit.
     CheckConfig,
+    /// Look at this host and say what would cost viewers; changes nothing, disturbs no running node.
+    Doctor {
+        /// Print JSON instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Every flag. Each is also a key of the configuration file, but `--config` itself.

@@ -148,6 +148,9 @@ pub const RECEIVE_ERRORS_IN_A_ROW_MAX: u32 = 16;
 /// Bytes of locked memory below which glommio, the signalling executor, cannot start its rings.
 pub const LOCKED_MEMORY_BYTES_MIN: u64 = 512 * 1024;
 
+/// Bytes of locked memory asked for: 8 MiB is what glommio warns below.
+pub const LOCKED_MEMORY_BYTES_WANTED: u64 = 8 * 1024 * 1024;
+
 const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
 const _: () = assert!(SOCKETS_PER_WORKER_MAX <= 1 << u8::BITS);
 const _: () = assert!(RECEIVE_BUFFER_BYTES.is_multiple_of(64));

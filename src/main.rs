@@ -1,12 +1,12 @@
 //! The `corecast` program: command line to configuration to server. Exit codes: 0 ended as asked, 1 could not start or
-//! had to end, 2 the command line or the configuration is wrong.
+//! had to end (`doctor`: found an error), 2 the command line or the configuration is wrong.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use corecast::cli::{Cli, Command};
 use corecast::config::{Config, Environment};
-use corecast::server;
+use corecast::{doctor, server};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             print!("{}", config.to_toml());
             ExitCode::SUCCESS
         }
+        Command::Doctor { json } => doctor::run(&config, json),
         Command::Serve => match server::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(1, &error),

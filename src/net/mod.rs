@@ -17,6 +17,7 @@
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`] | ending a wait from another thread |
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
+//! | [`ethtool`] | offloads, queues and rings of an interface |
 //!
 //! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
 //! coalesces), `SEND_ZC` and `SQPOLL` (measured slower), `IP_RECVERR` (it turns one viewer's ICMP
@@ -24,6 +25,7 @@
 #![allow(unsafe_code)]
 
 pub mod batch;
+pub mod ethtool;
 pub mod host;
 pub mod listener;
 mod message;

@@ -49,6 +49,30 @@ fn read_clock(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// How well the kernel believes the wall clock to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSync {
+    /// Some program (chrony, ntpd, systemd-timesyncd) keeps it.
+    pub synchronized: bool,
+    /// The largest error the kernel knows of, where somebody keeps it.
+    pub error_max: Duration,
+}
+
+/// Asks the kernel, and changes nothing.
+///
+/// # Errors
+/// What the kernel says.
+pub fn clock_sync() -> io::Result<ClockSync> {
+    // SAFETY: a timex is plain numbers, for which zero is a value.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one timex; `modes` = 0 makes it read nothing.
+    check(unsafe { libc::adjtimex(&raw mut state) })?;
+    Ok(ClockSync {
+        synchronized: state.status & libc::STA_UNSYNC == 0,
+        error_max: Duration::from_micros(state.maxerror.try_into().unwrap_or(0)),
+    })
+}
+
 type Resource = libc::__rlimit_resource_t;
 
 fn limit(resource: Resource) -> io::Result<libc::rlimit> {
@@ -92,6 +116,22 @@ pub fn raise_locked_memory(wanted_bytes: u64) -> io::Result<u64> {
         }
     }
     raise_to_hard(libc::RLIMIT_MEMLOCK)
+}
+
+/// Descriptors this process may open at most, after raising the limit itself.
+#[must_use]
+pub fn open_files_limit() -> u64 {
+    limit(libc::RLIMIT_NOFILE).map_or(0, |limit| limit.rlim_max)
+}
+
+/// The locked-memory limit in bytes that this process can raise its own to; none with `CAP_IPC_LOCK` or
+/// `CAP_SYS_RESOURCE`.
+#[must_use]
+pub fn locked_memory_limit_hard() -> Option<u64> {
+    /// `CAP_IPC_LOCK` and `CAP_SYS_RESOURCE`.
+    const UNLIMITED: [u32; 2] = [14, 24];
+    let hard = limit(libc::RLIMIT_MEMLOCK).map_or(0, |limit| limit.rlim_max);
+    (hard != libc::RLIM_INFINITY && !UNLIMITED.into_iter().any(has_capability)).then_some(hard)
 }
 
 /// The locked-memory limit in bytes.

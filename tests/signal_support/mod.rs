@@ -240,6 +240,10 @@ impl Recorder {
                     let _ = reply.send(Box::new(WorkerReport { worker: self.index, ..WorkerReport::default() }));
                     continue;
                 }
+                Control::Heartbeat(reply) => {
+                    let _ = reply.send(());
+                    continue;
+                }
                 Control::Shutdown => return,
             };
             self.told.lock().unwrap().push(format!("{} {line}", self.index));
