@@ -24,7 +24,7 @@ fn main() {
         None => sink.local_addr().expect("its address"),
     };
     if let Some(core) = allowed_cores().ok().and_then(|cores| cores.last().copied()) {
-        pin_current_thread(core).expect("an allowed core");
+        pin_current_thread(&[core]).expect("an allowed core");
     }
     println!("send to {destination}, 1,200 bytes a packet, ns per packet");
     println!("{:<34}{:>8}{:>10}{:>8}", "", "uring", "(entries)", "mmsg");

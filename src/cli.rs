@@ -39,6 +39,12 @@ pub enum Command {
     Serve,
     /// Check file and flags, print the effective configuration as TOML, and exit.
     CheckConfig,
+    /// Look at this host and say what would cost viewers; changes nothing, disturbs no running node.
+    Doctor {
+        /// Print JSON instead of lines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure how far this relay is from what this machine could do at all. Takes a core for some minutes; run nothing
     /// beside it.
     Bench(BenchOptions),

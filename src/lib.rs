@@ -58,7 +58,7 @@
 //! | 0 crypto | [`crypto`] | the door to the cryptographic libraries (DTLS's own stay in [`dtls`], TLS's in [`signal`]) |
 //! | 1 protocol | [`description`], [`ice`], [`srtp`], [`dtls`], [`session`], [`relay`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
 //! | 2 machine | [`net`], [`worker`], [`placement`] | sockets, rings, threads; the only `unsafe` is in [`net`] |
-//! | 3 front | [`signal`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], `bench` (feature) | people, programs and operators |
+//! | 3 front | [`signal`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`], `bench` (feature) | people, programs and operators |
 //! | any | [`limits`], [`time`] | every bound of the node with its reason; the clock's values, not the clock |
 //!
 //! [`session`] and [`relay`] do not know each other: [`worker`] joins them, and what was agreed with the peer reaches
@@ -73,6 +73,7 @@ pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod description;
+pub mod doctor;
 pub mod dtls;
 pub mod ice;
 pub mod limits;

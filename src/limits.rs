@@ -27,6 +27,10 @@ pub const WORKERS_MAX: usize = 256;
 const _: () = assert!(TRAIN_BYTES_MAX < SEND_BUFFER_BYTES);
 const _: () = assert!(DATAGRAM_OUT_BYTES_MAX * 16 < TRAIN_BYTES_MAX);
 
+/// Nice value of the signalling thread: a tenth of a worker's weight where both want one core, all of it where the worker
+/// sleeps.
+pub const SIGNALLING_NICE_DEFAULT: u8 = 10;
+
 /// Messages waiting for one worker. Full: see [`crate::worker::mailbox`].
 pub const CONTROL_MESSAGES_MAX: usize = 1_024;
 
@@ -35,6 +39,17 @@ pub const NOTICES_MAX: usize = 4_096;
 
 /// A session from which nothing authenticated has come for this long is ended (RFC 7675 §5.1).
 pub const SESSION_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Silence after a DTLS record that cannot be read any more (see [`DTLS_ENGINE_KEPT`]) after which a session ends. A peer
+/// that lives sends a consent check every 4 to 6 s (RFC 7675 §5.1) and reports besides.
+pub const SESSION_DOUBT_MAX: Duration = Duration::from_secs(8);
+
+/// How long a connected session keeps its DTLS engine, 11 to 15 kB: longer than a peer repeats its last flight when
+/// our answer to it was lost, twice over (RFC 9147 §5.8.2: after 1, 2 and 4 s). Tried again as much later where the
+/// peer has not sent any SRTCP yet.
+pub const DTLS_ENGINE_KEPT: Duration = Duration::from_secs(10);
+
+const _: () = assert!(SESSION_DOUBT_MAX.as_secs() > 6 && SESSION_DOUBT_MAX.as_secs() < SESSION_SILENCE_MAX.as_secs());
 
 /// A session that is not connected this long after its answer is ended.
 pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
@@ -132,6 +147,9 @@ pub const RECEIVE_ERRORS_IN_A_ROW_MAX: u32 = 16;
 
 /// Bytes of locked memory below which glommio, the signalling executor, cannot start its rings.
 pub const LOCKED_MEMORY_BYTES_MIN: u64 = 512 * 1024;
+
+/// Bytes of locked memory asked for: 8 MiB is what glommio warns below.
+pub const LOCKED_MEMORY_BYTES_WANTED: u64 = 8 * 1024 * 1024;
 
 const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
 const _: () = assert!(SOCKETS_PER_WORKER_MAX <= 1 << u8::BITS);

@@ -1,5 +1,5 @@
 //! The `corecast` program: command line to configuration to server. Exit codes: 0 ended as asked, 1 could not start or
-//! had to end, 2 the command line or the configuration is wrong.
+//! had to end (`doctor`: found an error), 2 the command line or the configuration is wrong.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::Parser as _;
 use corecast::bench::rig::Sink;
 use corecast::cli::{BenchOptions, Cli, Command, Options};
 use corecast::config::{Config, Environment};
-use corecast::server;
+use corecast::{doctor, server};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             print!("{}", config.to_toml());
             ExitCode::SUCCESS
         }
+        Command::Doctor { json } => doctor::run(&config, json),
         Command::Serve => match server::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(1, &error),

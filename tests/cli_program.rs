@@ -23,6 +23,7 @@ fn help_names_every_flag_and_command() {
     for word in [
         "serve",
         "check-config",
+        "doctor",
         "--config",
         "--https",
         "127.0.0.1:8443",

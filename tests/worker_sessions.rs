@@ -113,6 +113,50 @@ fn a_peer_that_closes_is_gone_at_once() {
     assert_eq!(world.ended(viewer), Some(EndReason::PeerClosed));
 }
 
+/// Long enough that the node has given up its end of the DTLS association.
+const SHRUNK: Duration = Duration::from_secs(2 * limits::DTLS_ENGINE_KEPT.as_secs() + 1);
+
+#[test]
+fn a_viewer_that_closes_long_after_it_joined_is_gone_sooner_than_a_silent_one() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    let viewer = world.join(&Opening::viewer(0));
+    world.clients[publisher].publisher().fragments = Some(2);
+    // What proves that the viewer has its keys.
+    world.clients[viewer].request_key_frame();
+    world.run(SHRUNK);
+    let now = world.now;
+    let client = &mut world.clients[viewer];
+    client.peer.close(&mut client.out, now);
+    world.run(limits::SESSION_DOUBT_MAX - 100 * MS);
+    assert_eq!(world.ended(viewer), None, "nobody can read its close alert any more");
+    world.run(200 * MS);
+    assert_eq!(world.ended(viewer), Some(EndReason::TimedOut));
+    assert_eq!(world.ended(publisher), None);
+}
+
+#[test]
+fn dtls_records_from_a_living_peers_address_do_not_end_its_session() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    let viewer = world.join(&Opening::viewer(0));
+    world.clients[publisher].publisher().fragments = Some(2);
+    // What proves that the viewer has its keys.
+    world.clients[viewer].request_key_frame();
+    world.run(SHRUNK);
+    // A protected alert of DTLS 1.2 (RFC 6347 §4.1), of which nothing is authentic.
+    let mut alert = vec![21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 26];
+    alert.resize(13 + 26, 0x5a);
+    for _ in 0..40 {
+        let address = world.clients[viewer].address;
+        world.inject(0, address, &alert);
+        world.run(500 * MS);
+    }
+    assert_eq!(world.ended(viewer), None);
+    let (first, last) = (world.clients[viewer].received(MediaKind::Video), world.now);
+    assert!(last.since(first.last().unwrap().at) < 100 * MS, "media flows");
+}
+
 #[test]
 fn media_flows_through_an_ice_restart_and_both_credentials_work_until_the_new_nominate() {
     let mut world = World::new(2);

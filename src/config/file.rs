@@ -26,6 +26,9 @@ pub struct Settings {
     pub state_directory: Option<String>,
     /// `allow_anyone = false`
     pub allow_anyone: Option<bool>,
+    /// `[signalling]`
+    #[serde(default)]
+    pub signalling: SignallingSettings,
     /// `[media]`
     #[serde(default)]
     pub media: MediaSettings,
@@ -58,6 +61,16 @@ pub struct MediaSettings {
     pub announce: Option<Vec<String>>,
     /// `frame_hold_ms = 5`
     pub frame_hold_ms: Option<i64>,
+}
+
+/// `[signalling]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignallingSettings {
+    /// `cores = "0"`
+    pub cores: Option<String>,
+    /// `nice = 10`
+    pub nice: Option<i64>,
 }
 
 /// `[tls]`
@@ -130,6 +143,10 @@ impl From<&Config> for Settings {
             io: Some(config.io.to_string()),
             state_directory: Some(config.state_directory.display().to_string()),
             allow_anyone: Some(config.allow_anyone),
+            signalling: SignallingSettings {
+                cores: Some(cores::format_cores(&config.signalling.cores)),
+                nice: Some(config.signalling.nice.into()),
+            },
             media: MediaSettings {
                 ips: texts(&config.media.ips),
                 port_base: Some(config.media.port_base.into()),

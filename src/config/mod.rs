@@ -20,7 +20,9 @@ use std::time::Duration;
 use crate::net::IoKind;
 
 pub use cores::parse_cores;
-pub use file::{CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings, TlsSettings};
+pub use file::{
+    CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings, SignallingSettings, TlsSettings,
+};
 
 /// Everything the node was told, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub media: Media,
     /// The cores that get a worker, ascending, at least one.
     pub cores: Vec<u16>,
+    /// Where and with which weight signalling runs.
+    pub signalling: SignallingThread,
     /// Which I/O backend the workers use.
     pub io: IoKind,
     /// Where the HTTPS certificate comes from.
@@ -66,6 +70,15 @@ pub struct Media {
     pub announce: Vec<IpAddr>,
     /// The longest video waits for its frame's last packet on a worker that is more than half busy.
     pub frame_hold: Duration,
+}
+
+/// Where and with which weight the signalling thread runs. Joins come in storms; media must not wait for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignallingThread {
+    /// The cores it may use, ascending, at least one: those without a worker, or all where each has one.
+    pub cores: Vec<u16>,
+    /// Its nice value, 0 to 19: what it leaves to a worker that wants the same core.
+    pub nice: u8,
 }
 
 /// Where the HTTPS certificate comes from.

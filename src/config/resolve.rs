@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, Tls, cores};
+use super::{
+    Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread, Tls, cores,
+};
 use crate::limits;
 use crate::net::IoKind;
 use crate::net::open::UnknownIoKind;
@@ -80,6 +82,7 @@ pub(super) fn resolve(
         ));
     }
     let cores = core_list(&sources, environment)?;
+    let signalling = signalling(&sources, environment, &cores)?;
     Ok(Config {
         https: https.map_or(SocketAddr::from(([127, 0, 0, 1], 8443)), |placed| placed.value),
         http: http.map(|placed| placed.value),
@@ -87,6 +90,7 @@ pub(super) fn resolve(
         public_url: public_url(&sources)?,
         media: media(&sources, cores.len())?,
         cores,
+        signalling,
         io: io(&sources)?,
         tls: tls(&sources)?,
         log: log(&sources)?,
@@ -203,10 +207,20 @@ fn frame_hold(sources: &Sources<'_>) -> Result<Duration, ConfigError> {
 }
 
 fn core_list(sources: &Sources<'_>, environment: &Environment) -> Result<Vec<u16>, ConfigError> {
+    let placed = sources.pick("cores", |s| s.cores.clone()).unwrap_or_else(|| Placed {
+        value: cores::format_cores(&environment.allowed_cores),
+        place: "cores (default: all)".to_owned(),
+    });
+    let list = allowed_cores(&placed, environment)?;
+    if list.len() > limits::WORKERS_MAX {
+        return Err(placed.refuse(&placed.value, format!("must be at most {} cores", limits::WORKERS_MAX)));
+    }
+    Ok(list)
+}
+
+/// A list of cores, all of which this process may run on.
+fn allowed_cores(placed: &Placed<String>, environment: &Environment) -> Result<Vec<u16>, ConfigError> {
     let allowed = &environment.allowed_cores;
-    let placed = sources
-        .pick("cores", |s| s.cores.clone())
-        .unwrap_or_else(|| Placed { value: cores::format_cores(allowed), place: "cores (default: all)".to_owned() });
     let list = cores::parse_cores(&placed.value).map_err(|rule| placed.refuse(&placed.value, rule))?;
     if let Some(core) = list.iter().find(|core| !allowed.contains(core)) {
         let allowed = cores::format_cores(allowed);
@@ -215,10 +229,30 @@ fn core_list(sources: &Sources<'_>, environment: &Environment) -> Result<Vec<u16
             format!("this process may not run on core {core}: choose among {allowed} (see taskset, cpuset)"),
         ));
     }
-    if list.len() > limits::WORKERS_MAX {
-        return Err(placed.refuse(&placed.value, format!("must be at most {} cores", limits::WORKERS_MAX)));
-    }
     Ok(list)
+}
+
+fn signalling(
+    sources: &Sources<'_>,
+    environment: &Environment,
+    workers: &[u16],
+) -> Result<SignallingThread, ConfigError> {
+    let cores = match sources.pick("signalling.cores", |s| s.signalling.cores.clone()) {
+        Some(placed) => allowed_cores(&placed, environment)?,
+        None => {
+            let allowed = environment.allowed_cores.iter().copied();
+            let free: Vec<u16> = allowed.filter(|core| !workers.contains(core)).collect();
+            if free.is_empty() { environment.allowed_cores.clone() } else { free }
+        }
+    };
+    let nice = match sources.pick("signalling.nice", |s| s.signalling.nice) {
+        None => limits::SIGNALLING_NICE_DEFAULT,
+        Some(placed) => match u8::try_from(placed.value) {
+            Ok(nice @ 0..=19) => nice,
+            _ => return Err(placed.refuse(placed.value, "must be 0 (as media) to 19 (yields to everything)")),
+        },
+    };
+    Ok(SignallingThread { cores, nice })
 }
 
 fn io(sources: &Sources<'_>) -> Result<IoKind, ConfigError> {

@@ -35,6 +35,8 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ("media.port_base = 70000", "config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores"),
         ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65536 − number of cores"),
         ("media.frame_hold_ms = 17", "config.toml: media.frame_hold_ms = 17: must be 0 (off) to 16 milliseconds"),
+        ("signalling.nice = -5", "config.toml: signalling.nice = -5: must be 0 (as media) to 19"),
+        ("signalling.cores = '7'", "config.toml: signalling.cores = 7: this process may not run on core 7"),
         ("media.port_base = 0", "config.toml: media.port_base = 0: must be ≥ 1"),
         ("media.ips = ['here']", "config.toml: media.ips = here: must be an IP address"),
         ("media.announce = ['0.0.0.0']", "config.toml: media.announce = 0.0.0.0: must be an address peers can send to"),
@@ -159,5 +161,17 @@ fn the_printed_configuration_reads_back_to_itself() {
     for text in ["", full] {
         let config = load(text, &Settings::default()).unwrap();
         assert_eq!(load(&config.to_toml(), &Settings::default()).unwrap(), config);
+    }
+}
+
+#[test]
+fn signalling_gets_the_cores_without_a_worker_or_shares_all_of_them() {
+    for (text, expected) in [
+        ("cores = '0-2'", vec![3]),
+        ("cores = '1'", vec![0, 2, 3]),
+        ("cores = '0-3'", vec![0, 1, 2, 3]),
+        ("cores = '0-3'\n[signalling]\ncores = '2'", vec![2]),
+    ] {
+        assert_eq!(load(text, &Settings::default()).unwrap().signalling.cores, expected, "{text}");
     }
 }

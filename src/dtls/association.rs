@@ -227,6 +227,12 @@ impl Dtls {
         true
     }
 
+    /// Whether [`Self::shrink`] has done its work: nothing that arrives is heard any more.
+    #[must_use]
+    pub fn is_shrunk(&self) -> bool {
+        self.goodbye.is_some()
+    }
+
     /// `"1.2"` or `"1.3"`, once connected.
     #[must_use]
     pub fn version(&self) -> Option<&'static str> {

@@ -19,6 +19,7 @@
 //! | `bare`, `namespace` | for `corecast bench` only: sending with nothing else, a NIC-like sink in a network of its own |
 //! | [`prefetch`] | a hint to the processor |
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
+//! | [`ethtool`] | offloads, queues and rings of an interface |
 //!
 //! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
 //! coalesces), `SEND_ZC` and `SQPOLL` (measured slower), `IP_RECVERR` (it turns one viewer's ICMP
@@ -28,6 +29,7 @@
 #[cfg(feature = "bench")]
 pub mod bare;
 pub mod batch;
+pub mod ethtool;
 pub mod host;
 pub mod listener;
 mod message;

@@ -49,6 +49,30 @@ fn read_clock(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// How well the kernel believes the wall clock to be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockSync {
+    /// Some program (chrony, ntpd, systemd-timesyncd) keeps it.
+    pub synchronized: bool,
+    /// The largest error the kernel knows of, where somebody keeps it.
+    pub error_max: Duration,
+}
+
+/// Asks the kernel, and changes nothing.
+///
+/// # Errors
+/// What the kernel says.
+pub fn clock_sync() -> io::Result<ClockSync> {
+    // SAFETY: a timex is plain numbers, for which zero is a value.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one timex; `modes` = 0 makes it read nothing.
+    check(unsafe { libc::adjtimex(&raw mut state) })?;
+    Ok(ClockSync {
+        synchronized: state.status & libc::STA_UNSYNC == 0,
+        error_max: Duration::from_micros(state.maxerror.try_into().unwrap_or(0)),
+    })
+}
+
 type Resource = libc::__rlimit_resource_t;
 
 fn limit(resource: Resource) -> io::Result<libc::rlimit> {
@@ -94,6 +118,22 @@ pub fn raise_locked_memory(wanted_bytes: u64) -> io::Result<u64> {
     raise_to_hard(libc::RLIMIT_MEMLOCK)
 }
 
+/// Descriptors this process may open at most, after raising the limit itself.
+#[must_use]
+pub fn open_files_limit() -> u64 {
+    limit(libc::RLIMIT_NOFILE).map_or(0, |limit| limit.rlim_max)
+}
+
+/// The locked-memory limit in bytes that this process can raise its own to; none with `CAP_IPC_LOCK` or
+/// `CAP_SYS_RESOURCE`.
+#[must_use]
+pub fn locked_memory_limit_hard() -> Option<u64> {
+    /// `CAP_IPC_LOCK` and `CAP_SYS_RESOURCE`.
+    const UNLIMITED: [u32; 2] = [14, 24];
+    let hard = limit(libc::RLIMIT_MEMLOCK).map_or(0, |limit| limit.rlim_max);
+    (hard != libc::RLIM_INFINITY && !UNLIMITED.into_iter().any(has_capability)).then_some(hard)
+}
+
 /// The locked-memory limit in bytes.
 #[must_use]
 pub fn locked_memory_limit() -> u64 {
@@ -129,23 +169,27 @@ const CORE_MASK_WORDS: usize = 128;
 ///
 /// # Errors
 /// What the kernel says.
-pub fn allowed_cores() -> io::Result<Vec<usize>> {
+pub fn allowed_cores() -> io::Result<Vec<u16>> {
     let mut mask = [0_u64; CORE_MASK_WORDS];
     // SAFETY: the kernel writes at most the mask's bytes.
     let written =
         check_long(unsafe { libc::syscall(libc::SYS_sched_getaffinity, 0, size_of_val(&mask), mask.as_mut_ptr()) })?;
     let cores = written as usize * 8;
-    Ok((0..cores.min(CORE_MASK_WORDS * 64)).filter(|core| mask[core / 64] >> (core % 64) & 1 == 1).collect())
+    let cores = cores.min(CORE_MASK_WORDS * 64) as u16;
+    Ok((0..cores).filter(|core| mask[usize::from(core / 64)] >> (core % 64) & 1 == 1).collect())
 }
 
-/// Runs the calling thread on this core only.
+/// Runs the calling thread, and those it starts, on these cores only.
 ///
 /// # Errors
-/// `EINVAL`: the core does not exist or is not allowed.
-pub fn pin_current_thread(core: usize) -> io::Result<()> {
+/// `EINVAL`: one of the cores does not exist, or none is allowed.
+pub fn pin_current_thread(cores: &[u16]) -> io::Result<()> {
     let mut mask = [0_u64; CORE_MASK_WORDS];
-    let word = mask.get_mut(core / 64).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-    *word = 1 << (core % 64);
+    for &core in cores {
+        let core = usize::from(core);
+        let word = mask.get_mut(core / 64).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        *word |= 1 << (core % 64);
+    }
     // SAFETY: the kernel reads the mask's bytes; 0 is the calling thread.
     check_long(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(&mask), mask.as_ptr()) }).map(drop)
 }
@@ -171,6 +215,7 @@ pub fn resident_bytes() -> io::Result<u64> {
     Ok(pages * u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0))
 }
 
+const _: () = assert!(CORE_MASK_WORDS * 64 <= u16::MAX as usize);
 const _: () = assert!(size_of::<usize>() == 8, "the affinity mask is written in 64-bit words");
 
 #[cfg(test)]
@@ -178,10 +223,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pinned_thread_may_run_on_that_core_only() {
+    fn a_pinned_thread_may_run_on_those_cores_only() {
         std::thread::spawn(|| {
-            let core = *allowed_cores().unwrap().last().unwrap();
-            pin_current_thread(core).unwrap();
+            let all = allowed_cores().unwrap();
+            pin_current_thread(&all).unwrap();
+            assert_eq!(allowed_cores().unwrap().len(), all.len());
+            let core = *all.last().unwrap();
+            pin_current_thread(&[core]).unwrap();
             assert_eq!(allowed_cores().unwrap(), [core]);
         })
         .join()
@@ -190,8 +238,8 @@ mod tests {
 
     #[test]
     fn a_core_that_does_not_exist_is_refused() {
-        for core in [8_191, 1_000_000] {
-            assert_eq!(pin_current_thread(core).unwrap_err().raw_os_error(), Some(libc::EINVAL));
+        for core in [8_191, u16::MAX] {
+            assert_eq!(pin_current_thread(&[core]).unwrap_err().raw_os_error(), Some(libc::EINVAL));
         }
     }
 

@@ -123,6 +123,15 @@ pub fn probe() -> Result<(), RingUnavailable> {
     check_locked_memory(locked_memory_limit(), has_capability(CAP_IPC_LOCK))
 }
 
+/// As [`probe`], and says what kind of ring this kernel makes: `single issuer, deferred task work`.
+///
+/// # Errors
+/// As [`probe`].
+pub fn describe() -> Result<&'static str, RingUnavailable> {
+    probe()?;
+    Ok(Ring::new(8, 16)?.flavour())
+}
+
 fn check_locked_memory(limit_bytes: u64, unlimited: bool) -> Result<(), RingUnavailable> {
     if limit_bytes < limits::LOCKED_MEMORY_BYTES_MIN && !unlimited {
         return Err(RingUnavailable::LockedMemory { limit_bytes });

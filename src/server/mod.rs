@@ -5,10 +5,14 @@
 //!
 //! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, `Shutdown` to the workers, at most
 //! [`limits::SHUTDOWN_TIME_MAX`] for them to say goodbye to their peers, exit. A second signal exits at once.
+//!
+//! A service manager is told of both, and in between that all threads are alive (`notify`, `watchdog`).
 
 mod announce;
 mod banner;
 mod log;
+mod notify;
+mod watchdog;
 mod workers;
 
 use std::fmt;
@@ -24,6 +28,9 @@ use crate::dtls::IdentityError;
 use crate::net::{process, ring_probe};
 use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
+use notify::Notifier;
+use watchdog::Watched;
+
 use crate::{cli, limits, net};
 
 /// Why the node did not start, or had to end.
@@ -91,8 +98,7 @@ enum Event {
 /// # Errors
 /// When the kernel does not say.
 pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
-    let cores = process::allowed_cores().map_err(ServerError::Cores)?;
-    Ok(cores.into_iter().filter_map(|core| u16::try_from(core).ok()).collect())
+    process::allowed_cores().map_err(ServerError::Cores)
 }
 
 /// Serves until told to end.
@@ -101,6 +107,7 @@ pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
 /// When it cannot start, or a thread died.
 pub fn run(config: &Config) -> Result<(), ServerError> {
     log::init(config.log);
+    let notifier = Notifier::from_environment();
     let (events, next_event) = flume::bounded(limits::WORKERS_MAX + 4);
     catch_signals(events.clone())?;
     prepare_process();
@@ -123,6 +130,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     }
 
     let setup = Setup {
+        thread: config.signalling.clone(),
         https: config.https,
         tls,
         http: config.http,
@@ -163,6 +171,10 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     }
     banner::print(config, &signalling, started.io, &started.io_reason);
 
+    // Before the first worker can be asked there is nothing to watch; after the end began there is nothing to keep up.
+    let watchdog = feed_watchdog(&handles, &signalling)?;
+    notifier.ready(&format!("serving {} with {} workers ({})", signalling.https, handles.len(), started.io));
+
     let event = next_event.recv().unwrap_or(Event::Stop);
     running.note(&event);
     let cause = match event {
@@ -171,8 +183,18 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         Event::Stop => None,
     };
     tracing::info!("ending");
+    notifier.stopping(&cause.as_ref().map_or_else(|| "ending as asked".to_owned(), ToString::to_string));
+    drop(watchdog);
     running.stop(Some(&signalling));
     cause.map_or(Ok(()), Err)
+}
+
+/// Starts what feeds the service manager's watchdog, where it wants to be fed; it ends with what is returned.
+fn feed_watchdog(workers: &[WorkerHandle], signalling: &Signalling) -> Result<Option<flume::Sender<()>>, ServerError> {
+    let Some(interval) = notify::watchdog_interval() else { return Ok(None) };
+    let mut watched: Vec<Watched> = workers.iter().cloned().map(Watched::worker).collect();
+    watched.push(Watched::signalling(signalling.heartbeats()));
+    watchdog::start(watched, Notifier::from_environment(), interval).map(Some).map_err(ServerError::Thread)
 }
 
 /// Limits of the process. None of them is fatal by itself; what is too small is said.
@@ -183,13 +205,10 @@ fn prepare_process() {
     if let Err(error) = process::raise_open_files() {
         tracing::warn!(%error, "the open-file limit could not be raised (ulimit -n, LimitNOFILE=)");
     }
-    if let Err(error) = process::raise_locked_memory(LOCKED_MEMORY_BYTES) {
+    if let Err(error) = process::raise_locked_memory(limits::LOCKED_MEMORY_BYTES_WANTED) {
         tracing::debug!(%error, "the locked-memory limit could not be raised");
     }
 }
-
-/// Locked memory asked for: 8 MiB is what glommio warns below; the probe says what is really too small.
-const LOCKED_MEMORY_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Turns SIGINT and SIGTERM into an event, and the second of them into an exit.
 fn catch_signals(events: flume::Sender<Event>) -> Result<(), ServerError> {

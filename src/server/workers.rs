@@ -104,7 +104,7 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
 /// A worker's thread, from its birth to its end.
 fn run(seed: Seed, opened: &flume::Sender<Opened>) {
     let Seed { mut config, sockets, io, identity, lanes, control, notices } = seed;
-    if let Err(error) = process::pin_current_thread(usize::from(config.core)) {
+    if let Err(error) = process::pin_current_thread(&[config.core]) {
         tracing::warn!(core = config.core, %error, "a worker could not be pinned to its core");
     }
     let mut io: AnyIo = match net::open_io(io, sockets) {

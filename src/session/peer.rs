@@ -99,6 +99,10 @@ pub struct Session {
     receiver: Option<Box<SrtpReceiver>>,
     state: SessionState,
     last_heard: Timestamp,
+    /// When the DTLS engine may be given up; `None` before the handshake is complete and once it is gone.
+    shrink_due: Option<Timestamp>,
+    /// When a DTLS record came that nobody can read any more: perhaps a close alert.
+    unread_since: Option<Timestamp>,
     events: VecDeque<SessionEvent>,
     /// Authenticated packets and bytes received.
     pub received_packets: u64,
@@ -133,6 +137,8 @@ impl Session {
             receiver: None,
             state: SessionState::New,
             last_heard: now,
+            shrink_due: None,
+            unread_since: None,
             events: VecDeque::new(),
             received_packets: 0,
             received_bytes: 0,
@@ -162,10 +168,17 @@ impl Session {
         self.state
     }
 
-    /// When something authenticated came last.
+    /// When the session is over unless something authenticated comes before: [`limits::SESSION_SILENCE_MAX`] after the
+    /// last time; or [`limits::SESSION_DOUBT_MAX`] after a DTLS record that can no longer be read and may have been the
+    /// peer's close alert. Anyone who can send from the peer's address can raise that doubt; a peer that lives dispels
+    /// it by its next consent check or report.
     #[must_use]
-    pub fn last_heard(&self) -> Timestamp {
-        self.last_heard
+    pub fn silent_at(&self) -> Timestamp {
+        let silent = self.last_heard + limits::SESSION_SILENCE_MAX;
+        match self.unread_since {
+            Some(since) if since >= self.last_heard => silent.min(since + limits::SESSION_DOUBT_MAX),
+            _ => silent,
+        }
     }
 
     /// The ICE agent.
@@ -255,8 +268,18 @@ impl Session {
                     return Err(Rejected::Dtls);
                 }
                 let dtls = self.dtls.as_mut().ok_or(Rejected::PathNotValidated)?;
+                if dtls.is_shrunk() {
+                    // Only the first since the peer was last heard, or a stream of them would put the end off.
+                    if self.unread_since.is_none_or(|since| since < self.last_heard) {
+                        self.unread_since = Some(now);
+                    }
+                    return Ok(Inbound::Handled);
+                }
                 dtls.handle_datagram(bytes, now);
                 self.drain_dtls(path, out);
+                if self.state == SessionState::Connected && self.shrink_due.is_none() {
+                    self.shrink_due = Some(now + limits::DTLS_ENGINE_KEPT);
+                }
                 Ok(Inbound::Handled)
             }
             DatagramKind::Rtp => {
@@ -356,12 +379,28 @@ impl Session {
             dtls.handle_timeout(now);
             self.drain_dtls(&path, out);
         }
+        self.shrink_dtls(now);
+    }
+
+    /// Gives up the DTLS engine, most of what a viewer costs in memory, once it has done its work: the peer has proved
+    /// by SRTP or SRTCP that it has its keys, and had time to repeat its last flight in case our answer was lost.
+    fn shrink_dtls(&mut self, now: Timestamp) {
+        if self.shrink_due.is_none_or(|due| due > now) {
+            return;
+        }
+        let shrunk = self.received_packets > 0 && self.dtls.as_mut().is_some_and(|dtls| dtls.shrink(now));
+        self.shrink_due = if shrunk { None } else { Some(now + limits::DTLS_ENGINE_KEPT) };
+        if shrunk {
+            self.remote_fingerprints = Vec::new();
+            self.events.shrink_to_fit();
+        }
     }
 
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.dtls.as_ref().and_then(|dtls| dtls.next_deadline())
+        let dtls = self.dtls.as_ref().and_then(|dtls| dtls.next_deadline());
+        [dtls, self.shrink_due].into_iter().flatten().min()
     }
 
     /// Seals the compound RTCP packet that `write` puts into the slot and queues it; false when there are no keys or

@@ -28,10 +28,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::IceServer;
+use crate::config::{IceServer, SignallingThread};
 use crate::limits;
 use crate::metrics::SignallingCounters;
-use crate::worker::mailbox::{Notice, WorkerHandle};
+use crate::net::process;
+use crate::worker::mailbox::{Heartbeat, Notice, WorkerHandle};
 
 use admin::AdminService;
 use front::Front;
@@ -41,6 +42,8 @@ use runtime::{Listener, RuntimeError};
 
 /// Everything signalling is started with.
 pub struct Setup {
+    /// Where and with which weight its thread runs.
+    pub thread: SignallingThread,
     /// Where HTTPS is served.
     pub https: SocketAddr,
     /// Its certificate and protocols ([`tls::server_config`]).
@@ -143,6 +146,7 @@ pub struct Signalling {
     /// Where the operator's endpoints are served.
     pub admin: SocketAddr,
     stop: flume::Sender<()>,
+    heartbeats: flume::Sender<Heartbeat>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -155,20 +159,32 @@ type Bound = Result<(SocketAddr, Option<SocketAddr>, SocketAddr), StartError>;
 /// When there is no executor or an address cannot be listened on.
 pub fn start(setup: Setup) -> Result<Signalling, StartError> {
     let (stop, stopped) = flume::bounded(1);
+    let (heartbeats, heartbeats_receiver) = flume::bounded(1);
     let (bound_sender, bound) = flume::bounded::<Bound>(1);
     let thread = thread::Builder::new()
         .name("signal".to_owned())
         .spawn(move || {
+            place_thread(&setup.thread);
             let failed = bound_sender.clone();
-            if let Err(error) = runtime::run(|| serve(setup, stopped, bound_sender)) {
+            if let Err(error) = runtime::run(|| serve(setup, stopped, heartbeats_receiver, bound_sender)) {
                 let _ = failed.send(Err(StartError::Runtime(error)));
             }
         })
         .map_err(StartError::Thread)?;
     match bound.recv() {
-        Ok(Ok((https, http, admin))) => Ok(Signalling { https, http, admin, stop, thread: Some(thread) }),
+        Ok(Ok((https, http, admin))) => Ok(Signalling { https, http, admin, stop, heartbeats, thread: Some(thread) }),
         Ok(Err(error)) => Err(error),
         Err(flume::RecvError::Disconnected) => Err(StartError::Thread(io::Error::other("it ended at once"))),
+    }
+}
+
+/// Leaves the workers their cores, or most of them. A node that may not do that serves all the same.
+fn place_thread(thread: &SignallingThread) {
+    if let Err(error) = process::pin_current_thread(&thread.cores) {
+        tracing::warn!(cores = ?thread.cores, %error, "signalling could not be put on its cores");
+    }
+    if let Err(error) = process::set_thread_nice(thread.nice.into()) {
+        tracing::warn!(nice = thread.nice, %error, "signalling could not be given its lower weight");
     }
 }
 
@@ -187,6 +203,12 @@ impl Signalling {
         self.thread.take()
     }
 
+    /// Where heartbeats are put that the executor answers: for the service manager's watchdog.
+    #[must_use]
+    pub fn heartbeats(&self) -> flume::Sender<Heartbeat> {
+        self.heartbeats.clone()
+    }
+
     /// Asks the thread to end, without waiting for it.
     pub fn request_stop(&self) {
         let _ = self.stop.try_send(());
@@ -194,7 +216,12 @@ impl Signalling {
 }
 
 /// The executor's main task.
-async fn serve(setup: Setup, stopped: flume::Receiver<()>, bound: flume::Sender<Bound>) {
+async fn serve(
+    setup: Setup,
+    stopped: flume::Receiver<()>,
+    heartbeats: flume::Receiver<Heartbeat>,
+    bound: flume::Sender<Bound>,
+) {
     let listen = |setting, address| {
         Listener::bind(address)
             .and_then(|listener| listener.local_addr().map(|local| (listener, local)))
@@ -226,6 +253,11 @@ async fn serve(setup: Setup, stopped: flume::Receiver<()>, bound: flume::Sender<
     if let Some((http, _)) = http {
         accepting.push(runtime::spawn(http::accept_loop(http, plain, public)));
     }
+    accepting.push(runtime::spawn(async move {
+        while let Ok(reply) = heartbeats.recv_async().await {
+            let _ = reply.try_send(());
+        }
+    }));
     let _ = bound.send(Ok((https_address, http_address, admin_address)));
 
     // An error means that the handle is gone: the same as being asked.

@@ -15,8 +15,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::Tls;
 
-/// File names in the state directory.
-const CERT_FILE: &str = "https-certificate.pem";
+/// File name of the self-signed certificate in the state directory.
+pub const CERT_FILE: &str = "https-certificate.pem";
+/// File name of its key.
 const KEY_FILE: &str = "https-key.pem";
 
 /// Why HTTPS cannot be served. Its `Display` names the file and the fix.

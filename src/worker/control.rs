@@ -59,6 +59,9 @@ impl Worker {
                 let report = self.report(io, now);
                 let _ = reply.try_send(Box::new(report));
             }
+            Control::Heartbeat(reply) => {
+                let _ = reply.try_send(());
+            }
             Control::Shutdown => self.end_all(io, now),
         }
     }

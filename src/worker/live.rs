@@ -153,18 +153,18 @@ impl Live {
 
     /// The train lengths.
     pub(super) fn trains(&self) -> TrainsReport {
-        let messages: u64 = self.trains.iter().sum();
+        let packets: u64 = (0..).zip(self.trains).map(|(length, count)| length * count).sum();
         let at = |share: f64| {
-            let rank = (messages as f64 * share).ceil() as u64;
+            let rank = ((packets as f64 * share).ceil() as u64).max(1);
             let mut below = 0;
-            let mut lengths = self.trains.iter().enumerate();
-            lengths.find(|&(_, &count)| (below += count, below >= rank).1).map_or(0, |(length, _)| length as u64)
+            let mut lengths = (0..).zip(self.trains);
+            lengths.find(|&(length, count)| (below += length * count, below >= rank).1).map_or(0, |(length, _)| length)
         };
         let histogram = self.trains.iter().enumerate().filter(|&(_, &count)| count > 0);
         TrainsReport {
-            p1: if messages == 0 { 0 } else { at(0.01) },
-            p50: if messages == 0 { 0 } else { at(0.5) },
-            p99: if messages == 0 { 0 } else { at(0.99) },
+            p1: at(0.01),
+            p50: at(0.5),
+            p99: at(0.99),
             by_packets: histogram.map(|(length, &count)| (length as u64, count)).collect(),
         }
     }
@@ -230,17 +230,17 @@ mod tests {
     }
 
     #[test]
-    fn train_lengths_are_counted_by_message() {
+    fn train_lengths_are_told_by_the_share_of_packets_that_travel_so() {
         let mut live = Live::default();
         assert_eq!(live.trains(), TrainsReport::default());
         let mut batch = crate::net::TrainBatch::new();
-        for (port, packets) in [(1, 8), (2, 8), (3, 1)] {
+        for (port, packets) in [(1, 8), (2, 8), (3, 1), (4, 1)] {
             let path = crate::net::Path::to(([127, 0, 0, 1], port).into());
             (0..packets).for_each(|_| batch.commit(&path, 100));
         }
         batch.trains().iter().for_each(|train| live.train(train));
         let report = live.trains();
         assert_eq!((report.p1, report.p50, report.p99), (1, 8, 8));
-        assert_eq!(report.by_packets, [(1, 1), (8, 2)]);
+        assert_eq!(report.by_packets, [(1, 2), (8, 2)]);
     }
 }

@@ -21,6 +21,9 @@ pub struct StreamId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerIndex(pub u16);
 
+/// Where a heartbeat is answered to; bounded to one.
+pub type Heartbeat = flume::Sender<()>;
+
 /// From signalling to a worker.
 #[derive(Debug)]
 pub enum Control {
@@ -53,6 +56,8 @@ pub enum Control {
     },
     /// Tell the present state; the reply channel is bounded to one.
     Report(flume::Sender<Box<crate::worker::report::WorkerReport>>),
+    /// Say that rounds go on: for the service manager's watchdog. Costs nothing but the answer.
+    Heartbeat(Heartbeat),
     /// End all sessions properly, then the thread.
     Shutdown,
 }

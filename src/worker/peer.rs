@@ -93,7 +93,7 @@ impl Peer {
     /// When [`super::Worker`] must look at it again.
     #[must_use]
     pub fn next_deadline(&self) -> Timestamp {
-        let silence = self.session.last_heard() + limits::SESSION_SILENCE_MAX;
+        let silence = self.session.silent_at();
         let expiry = match self.session.state() {
             SessionState::Connected => silence,
             _ => silence.min(self.opened + limits::SESSION_SETUP_MAX),

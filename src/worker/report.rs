@@ -82,11 +82,11 @@ pub struct WorkerReport {
 /// How many packets a message carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TrainsReport {
-    /// 1 % of messages have no more.
+    /// 1 % of all packets travel with no more in their message, themselves counted.
     pub p1: u64,
-    /// Half of them have no more.
+    /// Half of them.
     pub p50: u64,
-    /// 99 % of them have no more.
+    /// 99 % of them.
     pub p99: u64,
     /// Packets, and messages that carried so many; ascending, those that were seen.
     pub by_packets: Vec<(u64, u64)>,

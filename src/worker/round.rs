@@ -313,7 +313,7 @@ impl Worker {
 
 fn expired(peer: &Peer, now: Timestamp) -> Option<EndReason> {
     use crate::session::SessionState;
-    let silent = now.since(peer.session.last_heard()) >= limits::SESSION_SILENCE_MAX;
+    let silent = peer.session.silent_at() <= now;
     match peer.session.state() {
         SessionState::Connected => silent.then_some(EndReason::TimedOut),
         _ => (now.since(peer.opened) >= limits::SESSION_SETUP_MAX).then_some(EndReason::NeverConnected),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast::config::{IceServer, Tls};
+use corecast::config::{IceServer, SignallingThread, Tls};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::net::Waker;
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
@@ -91,6 +91,7 @@ pub fn start(plan: Plan) -> Node {
     });
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let setup = Setup {
+        thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
         tls: server_tls,
         http: Some(any),
@@ -237,6 +238,10 @@ impl Recorder {
                 Control::Route { origin, audience, .. } => format!("route {origin:?} {audience:?}"),
                 Control::Report(reply) => {
                     let _ = reply.send(Box::new(WorkerReport { worker: self.index, ..WorkerReport::default() }));
+                    continue;
+                }
+                Control::Heartbeat(reply) => {
+                    let _ = reply.send(());
                     continue;
                 }
                 Control::Shutdown => return,

@@ -1,0 +1,65 @@
+//! `corecast doctor`: what of this host would cost viewers, packets or latency, each line with its fix.
+//!
+//! It reads and changes nothing, and takes nothing a running node may want: whether a port is free is read from the
+//! kernel's tables, not tried. So it may be run beside a node that serves, as often as one likes. It takes the flags
+//! and the file of `serve`, because what is right depends on cores and ports.
+//!
+//! | File | Looks at |
+//! |---|---|
+//! | `kernel` | version, io_uring, limits of the process, clock |
+//! | `processor` | cores, isolation, siblings, governor, interrupts on the workers' cores |
+//! | `network` | interfaces with offloads, MTU, rings and queues; socket buffers; kernel counters |
+//! | `ports` | ports: free or held by whom, the ephemeral range |
+//! | `certificate` | from when to when the HTTPS certificate is valid |
+//!
+//! Left out: everything that needs measuring (`benches/` does that) and everything about the network beyond this host
+//! (firewalls, NAT, the path's MTU). What changes the settings is `tuning/`.
+
+mod certificate;
+pub mod finding;
+mod kernel;
+mod network;
+mod ports;
+mod processor;
+mod system;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use crate::config::Config;
+use crate::net::host::KernelUdpCounters;
+use finding::{Report, Section};
+use system::System;
+
+/// Looks, prints, and tells whether there were errors: exit code 0 or 1.
+pub fn run(config: &Config, json: bool) -> ExitCode {
+    let report = examine(config);
+    let mut stdout = std::io::stdout();
+    let text = if json {
+        report.to_json() + "\n"
+    } else {
+        // https://no-color.org: any value but the empty one.
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        report.to_text(!refused && stdout.is_terminal())
+    };
+    // A reader that has seen enough (`| head`) is no reason to fail.
+    let _ = stdout.write_all(text.as_bytes());
+    ExitCode::from(u8::from(report.errors > 0))
+}
+
+/// Looks at this host.
+#[must_use]
+pub fn examine(config: &Config) -> Report {
+    let system = System::default();
+    let mut net = network::sockets(&system, config.cores.len());
+    net.extend(network::interfaces(&system, config));
+    net.extend(KernelUdpCounters::read().map(|counters| network::counters(&counters)).unwrap_or_default());
+    Report::new(vec![
+        Section { subject: "Kernel", findings: kernel::examine(&system) },
+        Section { subject: "Processor", findings: processor::examine(&system, &config.cores) },
+        Section { subject: "Network", findings: net },
+        Section { subject: "Ports", findings: ports::examine(&system, config) },
+        Section { subject: "Certificate", findings: certificate::examine(config, SystemTime::now()) },
+    ])
+}

@@ -1,0 +1,171 @@
+//! Feeds the service manager's watchdog, and only while the whole node is alive: `WATCHDOG=1` is sent when every worker
+//! *and* signalling have answered a heartbeat within half of the manager's interval. One of them that is stuck is
+//! enough for the line to stay away, and the manager then starts the node again.
+//!
+//! A heartbeat goes the way of all control: through the mailbox, answered from a worker's round and from signalling's
+//! executor. It costs a worker one message per half interval and walks nothing. Whoever has not answered is not asked
+//! again before it has, so that a stuck worker's mailbox does not fill up with heartbeats.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::notify::Notifier;
+use crate::worker::mailbox::{Control, Heartbeat, WorkerHandle};
+
+/// Whoever must answer.
+pub(super) struct Watched {
+    /// As in the log: `worker 3`.
+    name: String,
+    ask: Box<dyn Fn(Heartbeat) -> bool + Send>,
+    /// Asked and not answered yet.
+    outstanding: Option<flume::Receiver<()>>,
+}
+
+impl Watched {
+    /// A worker, asked through its mailbox.
+    pub(super) fn worker(handle: WorkerHandle) -> Self {
+        let name = format!("worker {}", handle.index.0);
+        Self::new(name, move |heartbeat| handle.try_send(Control::Heartbeat(heartbeat)).is_ok())
+    }
+
+    /// Signalling, asked through its own channel.
+    pub(super) fn signalling(heartbeats: flume::Sender<Heartbeat>) -> Self {
+        Self::new("signalling".to_owned(), move |heartbeat| heartbeats.try_send(heartbeat).is_ok())
+    }
+
+    fn new(name: String, ask: impl Fn(Heartbeat) -> bool + Send + 'static) -> Self {
+        Self { name, ask: Box::new(ask), outstanding: None }
+    }
+
+    /// Asks, unless the last question is still open.
+    fn ask(&mut self) {
+        if self.outstanding.is_none() {
+            let (reply, answer) = flume::bounded(1);
+            // A full mailbox: not asked, so not answered, and tried again next time.
+            self.outstanding = (self.ask)(reply).then_some(answer);
+        }
+    }
+
+    /// Whether it answers before `deadline`.
+    fn answers(&mut self, deadline: Instant) -> bool {
+        let answered = self.outstanding.as_ref().is_some_and(|answer| answer.recv_deadline(deadline).is_ok());
+        if answered {
+            self.outstanding = None;
+        }
+        answered
+    }
+}
+
+/// Runs until `stop`'s other end is dropped. `interval` is the manager's.
+pub(super) fn run(mut watched: Vec<Watched>, notifier: &Notifier, interval: Duration, stop: &flume::Receiver<()>) {
+    let mut silent_before = false;
+    loop {
+        let deadline = Instant::now() + interval / 2;
+        watched.iter_mut().for_each(Watched::ask);
+        let silent: Vec<&str> =
+            watched.iter_mut().filter_map(|one| (!one.answers(deadline)).then_some(one.name.as_str())).collect();
+        if silent.is_empty() {
+            if silent_before {
+                notifier.status("serving");
+            }
+            notifier.alive();
+        } else {
+            let names = silent.join(", ");
+            tracing::error!(silent = names, "no answer: the watchdog is not fed");
+            notifier.status(&format!("no answer from {names}"));
+        }
+        silent_before = !silent.is_empty();
+        if matches!(stop.recv_deadline(deadline), Err(flume::RecvTimeoutError::Disconnected)) {
+            return;
+        }
+    }
+}
+
+/// Starts [`run`] on a thread of its own; it ends after what is returned is dropped.
+///
+/// # Errors
+/// There is no thread.
+pub(super) fn start(
+    watched: Vec<Watched>,
+    notifier: Notifier,
+    interval: Duration,
+) -> std::io::Result<flume::Sender<()>> {
+    let (stop, stopped) = flume::bounded(0);
+    thread::Builder::new()
+        .name("watchdog".to_owned())
+        .stack_size(128 * 1024)
+        .spawn(move || run(watched, &notifier, interval, &stopped))?;
+    Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::net::MediaSockets;
+    use crate::worker::mailbox::WorkerIndex;
+
+    /// A mailbox whose reader answers heartbeats while `alive`.
+    fn worker(index: u16, alive: &Arc<AtomicBool>) -> Watched {
+        let sockets = MediaSockets::open(&["127.0.0.1".parse().unwrap()], 0).unwrap();
+        let (handle, control) = WorkerHandle::new(WorkerIndex(index), sockets.port(), sockets.waker());
+        let alive = alive.clone();
+        thread::spawn(move || {
+            let _kept = sockets;
+            while let Ok(message) = control.recv() {
+                while !alive.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                if let Control::Heartbeat(heartbeat) = message {
+                    heartbeat.send(()).unwrap();
+                }
+            }
+        });
+        Watched::worker(handle)
+    }
+
+    fn next(socket: &std::os::unix::net::UnixDatagram) -> String {
+        let mut datagram = [0; 256];
+        let len = socket.recv(&mut datagram).unwrap();
+        String::from_utf8_lossy(&datagram[..len]).into_owned()
+    }
+
+    #[test]
+    fn one_stuck_worker_of_three_keeps_the_line_away_until_it_answers_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let (well, stuck) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+        let watched = vec![worker(0, &well), worker(1, &stuck), worker(2, &well)];
+        let stop = start(watched, Notifier::to(&path), Duration::from_millis(60)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(next(&manager), "WATCHDOG=1");
+        }
+        stuck.store(false, Ordering::Relaxed);
+        // One line more may have been on its way.
+        let lines: Vec<String> = (0..5).map(|_| next(&manager)).collect();
+        assert!(lines.iter().skip(1).all(|line| line == "STATUS=no answer from worker 1"), "{lines:?}");
+        stuck.store(true, Ordering::Relaxed);
+        let recovered = (0..50).map(|_| next(&manager)).find(|line| !line.starts_with("STATUS=no answer"));
+        assert_eq!(recovered.as_deref(), Some("STATUS=serving"));
+        assert_eq!(next(&manager), "WATCHDOG=1");
+        drop(stop);
+    }
+
+    #[test]
+    fn a_full_mailbox_is_no_answer_and_signalling_counts_as_the_workers_do() {
+        let (heartbeats, signalling) = flume::bounded(1);
+        let mut watched = Watched::signalling(heartbeats.clone());
+        let (blocking, _unread) = flume::bounded(1);
+        heartbeats.send(blocking).unwrap();
+        watched.ask();
+        assert!(!watched.answers(Instant::now() + Duration::from_millis(10)));
+        signalling.recv().unwrap();
+        watched.ask();
+        signalling.recv().unwrap().send(()).unwrap();
+        assert!(watched.answers(Instant::now() + Duration::from_secs(10)));
+    }
+}
