@@ -140,7 +140,7 @@ pub fn with_sink_on_all_cores<T: Send>(sink: Sink, body: impl FnOnce() -> T + Se
 fn pin() {
     if let Some(&core) = process::allowed_cores().unwrap_or_default().last() {
         // Unpinned the figures only spread more.
-        let _ = process::pin_current_thread(core);
+        let _ = process::pin_current_thread(&[core]);
     }
 }
 

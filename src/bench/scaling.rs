@@ -77,12 +77,12 @@ pub fn measure(
 }
 
 /// Packets per CPU second, all cores together.
-fn floor(sink: Sink, viewers: usize, frames: u64, cores: &[usize]) -> Result<f64, BenchError> {
+fn floor(sink: Sink, viewers: usize, frames: u64, cores: &[u16]) -> Result<f64, BenchError> {
     let start = Barrier::new(cores.len());
     let running = AtomicU64::new(cores.len() as u64);
-    let one = |core: usize| {
+    let one = |core: u16| {
         // Unpinned the figure is only less steady.
-        let _ = pin_current_thread(core);
+        let _ = pin_current_thread(&[core]);
         let unread = (sink == Sink::Loopback).then(super::rig::unread_socket).transpose();
         let floor = unread.map_err(BenchError::Socket).and_then(|unread| {
             let port = unread.as_ref().and_then(|socket| socket.local_addr().ok()).map_or(9, |address| address.port());
@@ -109,7 +109,7 @@ fn floor(sink: Sink, viewers: usize, frames: u64, cores: &[usize]) -> Result<f64
 }
 
 /// Packets per CPU second, all cores together.
-fn relay(sink: Sink, io: IoKind, viewers: usize, frames: u64, cores: &[usize]) -> Result<f64, BenchError> {
+fn relay(sink: Sink, io: IoKind, viewers: usize, frames: u64, cores: &[u16]) -> Result<f64, BenchError> {
     let open = |_| MediaSockets::open(&[sink.local()], 0).map_err(BenchError::Net);
     let sockets = cores.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let wakers: Vec<_> = sockets.iter().map(MediaSockets::waker).collect();
@@ -119,8 +119,8 @@ fn relay(sink: Sink, io: IoKind, viewers: usize, frames: u64, cores: &[usize]) -
     let ended = AtomicBool::new(false);
     let ready = Barrier::new(cores.len());
     let audience: Vec<WorkerIndex> = (0..cores.len() as u16).map(WorkerIndex).collect();
-    let run = |index: u16, core: usize, sockets: MediaSockets, lanes: Lanes| {
-        let _ = pin_current_thread(core);
+    let run = |index: u16, core: u16, sockets: MediaSockets, lanes: Lanes| {
+        let _ = pin_current_thread(&[core]);
         let part = Some((WorkerIndex(index), sockets, lanes));
         let rig = Rig::new(RigConfig { sink, io, virtual_time: false, viewers, idle: 0, part });
         if rig.is_err() {
