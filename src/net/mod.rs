@@ -14,6 +14,7 @@
 //! | [`socket`] | opening and configuring the worker's UDP sockets |
 //! | [`mmsg`], [`uring`], [`open`] | the two backends and the choice between them |
 //! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
+//! | `fleet_sockets` | thousands of client sockets on one ring (feature `peer`) |
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`] | ending a wait from another thread |
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
@@ -24,6 +25,8 @@
 #![allow(unsafe_code)]
 
 pub mod batch;
+#[cfg(feature = "peer")]
+pub mod fleet_sockets;
 pub mod host;
 pub mod listener;
 mod message;

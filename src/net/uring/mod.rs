@@ -33,8 +33,12 @@ mod tests;
 
 use std::io;
 
+#[cfg(feature = "peer")]
+pub(super) use buffers::Buffers;
 pub(super) use receive::Receiver;
 pub(super) use ring::Ring;
+#[cfg(feature = "peer")]
+pub(super) use ring::Enter;
 
 use super::batch::{Datagram, TrainBatch};
 use super::send::{SendSlots, send_by_sendmmsg};
