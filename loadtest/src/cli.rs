@@ -53,6 +53,7 @@ pub(crate) enum Command {
 
 /// Viewers.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub(crate) struct Watch {
     /// WHEP address; `{n}` stands for the stream's number, from 0
     #[arg(long, value_name = "URL")]
@@ -95,6 +96,7 @@ pub(crate) struct Watch {
 
 /// Publishers.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub(crate) struct Publish {
     /// WHIP address; `{n}` stands for the stream's number, from 0
     #[arg(long, value_name = "URL")]
@@ -121,6 +123,7 @@ pub(crate) struct Publish {
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub(crate) struct Common {
     /// Bearer token of every request
     #[arg(long, value_name = "TOKEN")]
@@ -153,7 +156,8 @@ fn cores(text: &str) -> Result<Cores, String> {
     let mut list = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{part} is no core or range of cores"));
+        let number =
+            |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{part} is no core or range of cores"));
         let (first, last) = (number(first)?, number(last)?);
         if first > last || last >= 8_192 {
             return Err(format!("{part} is no range of cores"));
@@ -197,7 +201,8 @@ fn fraction(text: &str) -> Result<f64, String> {
 /// The address of stream `number`.
 pub(crate) fn address(template: &str, number: u32) -> Result<Url, String> {
     let text = template.replace("{n}", &number.to_string());
-    let url = Url::parse(&text).map_err(|error| format!("{text}: {error}; it looks like https://HOST:PORT/whep/NAME"))?;
+    let url =
+        Url::parse(&text).map_err(|error| format!("{text}: {error}; it looks like https://HOST:PORT/whep/NAME"))?;
     match url.scheme() {
         "http" | "https" if url.has_host() => Ok(url),
         other => Err(format!("{text}: {other} is not http or https")),
@@ -245,9 +250,10 @@ mod tests {
 
     #[test]
     fn units_are_read() {
-        assert_eq!((bitrate("2.5M"), bitrate("800k"), rate("50"), seconds("2s")), (
-            Ok(2.5e6), Ok(8e5), Ok(50.0), Ok(Duration::from_secs(2))
-        ));
+        assert_eq!(
+            (bitrate("2.5M"), bitrate("800k"), rate("50"), seconds("2s")),
+            (Ok(2.5e6), Ok(8e5), Ok(50.0), Ok(Duration::from_secs(2)))
+        );
         assert_eq!(cores("1,3-5").unwrap().0, [1, 3, 4, 5]);
     }
 }

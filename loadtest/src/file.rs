@@ -205,7 +205,9 @@ mod tests {
         let mut stream = Vec::new();
         // A delta frame without its key frame, then parameter sets, a key frame in two slices, a delta frame.
         let second_slice = [0x65, 0x40, 1, 2, 3].to_vec();
-        for unit in [slice(0x41, 9), vec![0x67, 0x42, 1], vec![0x68, 2], slice(0x65, 3_000), second_slice, slice(0x41, 50)] {
+        for unit in
+            [slice(0x41, 9), vec![0x67, 0x42, 1], vec![0x68, 2], slice(0x65, 3_000), second_slice, slice(0x41, 50)]
+        {
             stream.extend([0, 0, 0, 1]);
             stream.extend(unit);
         }

@@ -82,9 +82,13 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(insecure: bool, token: Option<String>) -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
         let mut config = if insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))).with_no_client_auth()
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+                .with_no_client_auth()
         } else {
             let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
             builder.with_root_certificates(roots).with_no_client_auth()
@@ -127,13 +131,7 @@ impl Client {
         if answer.status.is_success() { Ok(()) } else { Err(HttpError::Status(answer.status.as_u16(), String::new())) }
     }
 
-    async fn request(
-        &self,
-        method: Method,
-        url: &Url,
-        server: SocketAddr,
-        body: String,
-    ) -> Result<Answer, HttpError> {
+    async fn request(&self, method: Method, url: &Url, server: SocketAddr, body: String) -> Result<Answer, HttpError> {
         let stream = TcpStream::connect(server).await.map_err(|error| HttpError::Connect(error.to_string()))?;
         let _ = stream.set_nodelay(true);
         let request = self.build(method, url, body)?;
@@ -145,8 +143,7 @@ impl Client {
                 None => None,
             };
             let name = name.ok_or_else(|| HttpError::Tls("the address has no usable name".to_owned()))?;
-            let stream =
-                self.tls.connect(name, stream).await.map_err(|error| HttpError::Tls(error.to_string()))?;
+            let stream = self.tls.connect(name, stream).await.map_err(|error| HttpError::Tls(error.to_string()))?;
             exchange(stream, request).await
         } else {
             exchange(stream, request).await
@@ -176,8 +173,7 @@ impl Client {
 pub(crate) async fn resolve(url: &Url) -> Result<SocketAddr, HttpError> {
     let port = url.port_or_known_default().unwrap_or(443);
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let mut found =
-        tokio::net::lookup_host((host, port)).await.map_err(|error| HttpError::Name(error.to_string()))?;
+    let mut found = tokio::net::lookup_host((host, port)).await.map_err(|error| HttpError::Name(error.to_string()))?;
     found.next().ok_or_else(|| HttpError::Name("none".to_owned()))
 }
 
@@ -272,7 +268,9 @@ mod tests {
     fn a_refusal_is_told_in_one_line() {
         assert_eq!(detail("{\"code\":\"full\",\"detail\":\"the node is full\"}"), "the node is full");
         assert_eq!(detail("<html>\nmore"), "<html>");
-        assert!(HttpError::Tls("invalid peer certificate: UnknownIssuer".to_owned()).to_string().contains("--insecure"));
+        assert!(
+            HttpError::Tls("invalid peer certificate: UnknownIssuer".to_owned()).to_string().contains("--insecure")
+        );
     }
 
     #[test]

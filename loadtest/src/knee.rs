@@ -92,6 +92,9 @@ fn crossed(step: &Step, watch: &Watch, common: &Common) -> Option<String> {
     let busy = server.busiest_thread_cores * 100.0;
     let line = watch.knee_cpu_percent;
     (busy > line).then(|| {
-        format!("at {viewers} viewers the server's thread {} was {busy:.0} % busy (the line is {line:.0} %)", server.busiest_thread)
+        format!(
+            "at {viewers} viewers the server's thread {} was {busy:.0} % busy (the line is {line:.0} %)",
+            server.busiest_thread
+        )
     })
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use corecast::crypto::random::SystemRandom;
 use corecast::crypto::random::Random as _;
+use corecast::crypto::random::SystemRandom;
 use corecast::dtls::DtlsIdentity;
+use corecast::net::TrainBatch;
 use corecast::net::fleet_sockets::{FleetCounters, FleetSocket};
 use corecast::net::{self, StartError, Waker, process};
 use corecast::peer::fleet::{Agent, Fleet};
@@ -12,7 +13,6 @@ use corecast::peer::publisher::{Publisher, PublisherConfig};
 use corecast::peer::record::Record;
 use corecast::peer::viewer::{Viewer, ViewerConfig};
 use corecast::peer::{Peer, PeerConfig};
-use corecast::net::TrainBatch;
 use corecast::time::Timestamp;
 
 /// From one account of a load thread to the next.
@@ -43,7 +43,6 @@ pub(crate) enum Command {
 /// What a load thread tells.
 pub(crate) struct Account {
     pub(crate) thread: usize,
-    pub(crate) at: Timestamp,
     /// Measured since the last account.
     pub(crate) record: Box<Record>,
     /// CPU time since the last account, and how long that was.
@@ -119,8 +118,16 @@ impl LoadThread {
             match opened {
                 Ok(fleet) => {
                     let _ = started.send(Ok(fleet.waker()));
-                    Loop { index, fleet, identity, inbox, accounts, taken: net::now(), cpu: process::thread_cpu_time() }
-                        .run();
+                    Loop {
+                        index,
+                        fleet,
+                        identity,
+                        inbox,
+                        accounts,
+                        taken: net::now(),
+                        cpu: process::thread_cpu_time(),
+                    }
+                    .run();
                 }
                 Err(error) => drop(started.send(Err(error))),
             }
@@ -219,7 +226,6 @@ impl Loop {
         }
         let account = Account {
             thread: self.index,
-            at,
             record: Box::new(self.fleet.take_record()),
             cpu: cpu.saturating_sub(self.cpu),
             wall: at.since(self.taken),

@@ -64,9 +64,10 @@ fn legend(lines: &[Line<'_>]) -> String {
     if lines.len() < 2 {
         return String::new();
     }
-    let names = lines.iter().zip(SERIES).map(|((name, _), (_, variable))| {
-        format!("<span><b style=\"background:{variable}\"></b>{name}</span>")
-    });
+    let names = lines
+        .iter()
+        .zip(SERIES)
+        .map(|((name, _), (_, variable))| format!("<span><b style=\"background:{variable}\"></b>{name}</span>"));
     format!("<p class=\"legend\">{}</p>", names.collect::<String>())
 }
 

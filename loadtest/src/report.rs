@@ -63,10 +63,10 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
         facts.push((
             "received",
             format!(
-                "{} packets, {:.1} MB, {:.0} packets/s; {} opened, {} not authentic",
+                "{} packets, {:.1} MB, {:.0} packets/s at the end; {} opened, {} not authentic",
                 accounts.received,
                 count("received_bytes") as f64 / 1e6,
-                accounts.received as f64 / results.seconds.max(1e-3),
+                results.packets_per_second,
                 count("opened"),
                 count("unauthentic")
             ),
@@ -167,7 +167,11 @@ fn text(results: &Results) -> String {
         let _ = writeln!(out, "{name:<36}{count:>10}{p50:>10}{p90:>10}{p99:>10}{p999:>10}{max:>10}");
     }
     if let Some(knee) = &results.knee {
-        let _ = writeln!(out, "\n{:>8}{:>12}{:>10}{:>12}{:>14}{:>12}", "viewers", "packets/s", "loss %", "p99 ms", "server ns/p", "machine %");
+        let _ = writeln!(
+            out,
+            "\n{:>8}{:>12}{:>10}{:>12}{:>14}{:>12}",
+            "viewers", "packets/s", "loss %", "p99 ms", "server ns/p", "machine %"
+        );
         for step in &knee.steps {
             let server = step.server.as_ref().map_or("-".to_owned(), |server| format!("{:.0}", server.ns_per_packet));
             let _ = writeln!(

@@ -172,6 +172,8 @@ pub(crate) struct Results {
     pub(crate) threads: Vec<OwnThread>,
     pub(crate) server: Option<ServerCpu>,
     pub(crate) machine_busy: f64,
+    /// Received, while all viewers were there.
+    pub(crate) packets_per_second: f64,
     /// Of this network namespace, during the test.
     pub(crate) kernel: KernelUdpCounters,
     /// Why the tester, and not the server, may be what was measured; empty when it was not.
@@ -264,7 +266,11 @@ pub(crate) fn verdict(results: &Results, max_loss: f64) -> Verdict {
     let all = results.accounts.received + lost;
     let loss = if all == 0 { 0.0 } else { lost as f64 / all as f64 };
     if loss > max_loss {
-        failed.push(format!("{lost} of {all} packets were lost ({:.3} %, the line is {:.3} %)", loss * 100.0, max_loss * 100.0));
+        failed.push(format!(
+            "{lost} of {all} packets were lost ({:.3} %, the line is {:.3} %)",
+            loss * 100.0,
+            max_loss * 100.0
+        ));
     }
     for (name, what) in [("unauthentic", "were not authentic"), ("duplicates", "came twice")] {
         if count(name) > 0 {

@@ -75,9 +75,10 @@ pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
         }
         (None, _) => None,
     };
-    let mut results = load.finish(common)?;
+    let mut results = load.finish()?;
     results.knee = knee;
-    results.verdict = if results.knee.is_some() { Verdict::default() } else { results::verdict(&results, common.max_loss) };
+    results.verdict =
+        if results.knee.is_some() { Verdict::default() } else { results::verdict(&results, common.max_loss) };
     report::print(&results);
     if let Some(directory) = &common.report {
         report::write(&results, directory).map_err(|error| format!("--report {}: {error}", directory.display()))?;
@@ -113,7 +114,6 @@ pub(crate) struct Load {
     /// Intended starts of viewers, ascending.
     planned: Vec<Timestamp>,
     publishers: u64,
-    connected_last: Option<Timestamp>,
     timeline: Vec<Second>,
     latency: Histogram<u64>,
     begun: Timestamp,
@@ -132,14 +132,17 @@ impl Load {
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // The second one ends at once.
             let end = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
-            end.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop))).map_err(|error| error.to_string())?;
+            end.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+                .map_err(|error| error.to_string())?;
         }
         let viewers = watch.map_or(0, |watch| watch.viewers);
         let streams = publish.map_or(0, |publish| publish.streams);
         let files = process::raise_open_files().map_err(|error| error.to_string())?;
         let needed = u64::from(viewers) * 2 + u64::from(streams) * 2 + 64;
         if files < needed {
-            return Err(format!("{needed} open files are needed and {files} allowed: run `ulimit -Hn {needed}` as root"));
+            return Err(format!(
+                "{needed} open files are needed and {files} allowed: run `ulimit -Hn {needed}` as root"
+            ));
         }
         // Fails only where memory is not locked at all, and then a ring says so better.
         let _ = process::raise_locked_memory(u64::from(limits::FLEET_CLIENTS_MAX) << 12);
@@ -196,7 +199,6 @@ impl Load {
             window_begun: begun,
             planned: Vec::new(),
             publishers: 0,
-            connected_last: None,
             timeline: Vec::new(),
             latency: Record::default().video_latency_us,
             begun,
@@ -290,7 +292,7 @@ impl Load {
     }
 
     fn take(&mut self, account: Account) {
-        let Account { thread, at, record, cpu, wall, counters, viewers_connected, viewers_with_picture, ended } = account;
+        let Account { thread, record, cpu, wall, counters, viewers_connected, viewers_with_picture, ended } = account;
         let state = &mut self.states[thread];
         (state.connected, state.with_picture) = (viewers_connected.into(), viewers_with_picture.into());
         state.cpu += cpu;
@@ -305,9 +307,6 @@ impl Load {
         if let Some(error) = ended {
             state.ended = true;
             self.broken = self.broken.take().or(error);
-        }
-        if record.counts.connected > 0 {
-            self.connected_last = Some(at);
         }
         self.note_second(&record);
         self.total.merge(&record);
@@ -405,9 +404,10 @@ impl Load {
         }
     }
 
-    fn finish(mut self, common: &Common) -> Result<Results, String> {
+    fn finish(mut self) -> Result<Results, String> {
         let interrupted = self.stop.swap(false, Ordering::Relaxed);
         let (server, machine_busy) = self.window_cpu();
+        let packets_per_second = self.window.counts.received() as f64 / self.window_seconds();
         if self.publishers > 0 && !self.planned.is_empty() {
             self.threads[0].tell(Command::StopPublishing);
             self.run_while(DRAIN, |_| true);
@@ -423,7 +423,7 @@ impl Load {
             return Err(error);
         }
         self.progress.finish_and_clear();
-        let threads = self.own_threads();
+        let mut threads = self.own_threads();
         let mut signal = None;
         if let Some(signalling) = self.signalling.take() {
             signal = Some(signalling.record());
@@ -431,7 +431,6 @@ impl Load {
         }
         let signal = signal.ok_or("signalling ended before its time")?;
         let seconds = ended_at.since(self.begun).as_secs_f64();
-        let mut threads = threads;
         threads.push(OwnThread {
             name: "signalling".to_owned(),
             busy_mean: signal.cpu.as_secs_f64() / seconds.max(1e-3),
@@ -439,7 +438,8 @@ impl Load {
         });
         let counts = self.total.counts;
         let distributions = results::distributions(&self.total, &signal);
-        let joining = self.planned.first().zip(self.connected_last).map(|(first, last)| last.since(*first).as_secs_f64());
+        let joining =
+            self.planned.first().zip(self.total.last_connected).map(|(first, last)| last.since(*first).as_secs_f64());
         let due = (self.viewers_first && self.publishers > 0)
             .then(|| (counts.sent_video + counts.sent_audio) * self.planned.len() as u64 / self.publishers);
         let accounts = Accounts {
@@ -452,7 +452,6 @@ impl Load {
         };
         let whole_busy = CpuTimes::read(None).machine_busy_since(&self.cpu);
         let bottleneck = results::bottleneck(&counts, &distributions, &threads, machine_busy.max(whole_busy));
-        let _ = common;
         Ok(Results {
             version: env!("CARGO_PKG_VERSION"),
             command: command_line(),
@@ -473,6 +472,7 @@ impl Load {
             threads,
             server,
             machine_busy,
+            packets_per_second,
             kernel: since(&KernelUdpCounters::read().unwrap_or_default(), &self.kernel),
             bottleneck,
             knee: None,

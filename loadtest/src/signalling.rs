@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast::description::IceCredentials;
-use corecast::dtls::{DtlsIdentity};
+use corecast::dtls::DtlsIdentity;
 use corecast::net::fleet_sockets::FleetSocket;
 use corecast::net::{self, Path, process};
 use corecast::peer::PeerConfig;
@@ -291,12 +291,8 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
     let candidate = socket.local_address().map_err(|error| error.to_string())?;
     // Chromium's lengths.
     let local_ice = IceCredentials { ufrag: ice_text(4), password: ice_text(24) };
-    let local = LocalOffer {
-        ice: &local_ice,
-        fingerprint_sha256: shared.fingerprint_sha256,
-        candidate,
-        session_id: random(),
-    };
+    let local =
+        LocalOffer { ice: &local_ice, fingerprint_sha256: shared.fingerprint_sha256, candidate, session_id: random() };
     let base = random() as u32 & !3;
     let sources = Sources { audio: base | 1, video: base | 2, video_rtx: Some(base | 3) };
     let cname = ice_text(16);

@@ -26,12 +26,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::SendResult;
 use super::message::{CONTROL_COALESCED_BYTES, parse_control};
+use super::now;
 use super::process::ArrivalClock;
 use super::start_error::StartError;
 use super::syscall::{check, set_option};
 use super::uring::{Buffers, Enter, Ring};
 use super::waker::{Sleeper, Waker};
-use super::now;
 use crate::limits;
 use crate::time::Timestamp;
 

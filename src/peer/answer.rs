@@ -12,9 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use rtc_sdp::SessionDescription;
 use rtc_sdp::description::common::Attribute;
 
-use crate::description::{
-    DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind, SsrcPair,
-};
+use crate::description::{DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind, SsrcPair};
 use crate::wire::codec::Codec;
 
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";

@@ -172,10 +172,7 @@ fn own_line(
         Ok(())
     } else if line.starts_with("a=rtcp:") && bundle_first {
         // Chromium writes its candidates behind this line.
-        write!(
-            out,
-            "{line}\r\na=candidate:1195935679 1 udp 2122194687 {ip} {port} typ host generation 0 network-id 1"
-        )
+        write!(out, "{line}\r\na=candidate:1195935679 1 udp 2122194687 {ip} {port} typ host generation 0 network-id 1")
     } else if line.starts_with("a=ice-ufrag:") {
         write!(out, "a=ice-ufrag:{}", local.ice.ufrag)
     } else if line.starts_with("a=ice-pwd:") {
@@ -254,7 +251,13 @@ mod tests {
             assert_eq!(ours.split_once(['=', ':']).unwrap().0, theirs.split_once(['=', ':']).unwrap().0);
         }
         assert_eq!(offer.lines().count(), PLAY.lines().count() - 3);
-        for line in ["m=audio 4444 UDP", "c=IN IP4 192.0.2.9\r\n", "a=ice-ufrag:abcd\r\n", "sha-256 AB:AB:", " 192.0.2.9 4444 typ host"] {
+        for line in [
+            "m=audio 4444 UDP",
+            "c=IN IP4 192.0.2.9\r\n",
+            "a=ice-ufrag:abcd\r\n",
+            "sha-256 AB:AB:",
+            " 192.0.2.9 4444 typ host",
+        ] {
             assert!(offer.contains(line), "{line} is not in\n{offer}");
         }
         let description = node_answers(&offer, Direction::Play).description;

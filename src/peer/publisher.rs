@@ -160,9 +160,8 @@ impl Publisher {
     pub fn new(peer: Peer, config: PublisherConfig, now: Timestamp) -> Self {
         let mut random = SeededRandom::new(config.seed);
         let Sources { audio, video, video_rtx } = config.sources;
-        let mut stream = |kind, ssrc, rtx| {
-            config.answer.section(kind).and_then(|media| Stream::new(media, ssrc, rtx, &mut random))
-        };
+        let mut stream =
+            |kind, ssrc, rtx| config.answer.section(kind).and_then(|media| Stream::new(media, ssrc, rtx, &mut random));
         let video = stream(MediaKind::Video, video, video_rtx);
         let audio = if config.audio { stream(MediaKind::Audio, audio, None) } else { None };
         Self {
@@ -238,7 +237,11 @@ impl Publisher {
             let Queued { due, timestamp, marker, packet } = queued;
             note(&mut record.send_late_us, now.since(due));
             let len = send(
-                &self.peer, stream, &mut self.transport_sequence, out, now,
+                &self.peer,
+                stream,
+                &mut self.transport_sequence,
+                out,
+                now,
                 (timestamp, marker, packet.payload, packet.stampable),
             );
             record.counts.sent_video += u64::from(len.is_some());
@@ -255,10 +258,8 @@ impl Publisher {
             let timestamp = stream.timestamp(due.since(self.started.unwrap_or(due)));
             let payload = audio::opus_payload(self.audio_packets, AUDIO_PAYLOAD_BYTES);
             self.audio_packets += 1;
-            let len = send(
-                &self.peer, stream, &mut self.transport_sequence, out, now,
-                (timestamp, false, payload, true),
-            );
+            let len =
+                send(&self.peer, stream, &mut self.transport_sequence, out, now, (timestamp, false, payload, true));
             record.counts.sent_audio += u64::from(len.is_some());
             record.counts.sent_bytes += len.unwrap_or(0) as u64;
         }

@@ -156,10 +156,7 @@ impl Reception {
     /// When the next packet must be asked for.
     #[must_use]
     pub fn next_request(&self, repeat: Duration) -> Option<Timestamp> {
-        self.missing
-            .iter()
-            .map(|missing| if missing.times == 0 { missing.since } else { missing.asked + repeat })
-            .min()
+        self.missing.iter().map(|missing| if missing.times == 0 { missing.since } else { missing.asked + repeat }).min()
     }
 
     /// Sequence numbers to ask for now. Second: packets given up since the last call, which nobody will send any more.

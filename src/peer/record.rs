@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::time::Timestamp;
+
 /// Microseconds from 1 to 120 s, to three digits.
 fn histogram() -> Histogram<u64> {
     // The bounds are constants that the library takes.
@@ -111,9 +113,32 @@ macro_rules! fields {
 }
 
 fields!(
-    connected, ended_early, publishing, sent_video, sent_audio, sent_bytes, sent_again, key_frames_asked,
-    received_video, received_audio, received_bytes, recovered, reordered, duplicates, too_old, gaps, missing, filled,
-    opened, unauthentic, unknown, nacks, plis, sender_reports, sends_failed, socket_drops,
+    connected,
+    ended_early,
+    publishing,
+    sent_video,
+    sent_audio,
+    sent_bytes,
+    sent_again,
+    key_frames_asked,
+    received_video,
+    received_audio,
+    received_bytes,
+    recovered,
+    reordered,
+    duplicates,
+    too_old,
+    gaps,
+    missing,
+    filled,
+    opened,
+    unauthentic,
+    unknown,
+    nacks,
+    plis,
+    sender_reports,
+    sends_failed,
+    socket_drops,
 );
 
 /// Counters and histograms.
@@ -121,6 +146,8 @@ fields!(
 pub struct Record {
     /// Sums.
     pub counts: Counts,
+    /// When a viewer connected last.
+    pub last_connected: Option<Timestamp>,
     /// From a viewer's intended start to its SRTP keys, µs.
     pub connect_us: Histogram<u64>,
     /// From a viewer's intended start to its first RTP packet, µs.
@@ -141,6 +168,7 @@ impl Default for Record {
     fn default() -> Self {
         Self {
             counts: Counts::default(),
+            last_connected: None,
             connect_us: histogram(),
             first_packet_us: histogram(),
             key_frame_us: histogram(),
@@ -156,6 +184,7 @@ impl Record {
     /// Adds another's.
     pub fn merge(&mut self, other: &Self) {
         self.counts.add(&other.counts);
+        self.last_connected = self.last_connected.max(other.last_connected);
         for (sum, other) in [
             (&mut self.connect_us, &other.connect_us),
             (&mut self.first_packet_us, &other.first_packet_us),

@@ -41,6 +41,8 @@ const PLI_INTERVAL: Duration = Duration::from_millis(1_000);
 const PLI_PATIENCE: Duration = Duration::from_millis(200);
 /// Without an answered check for this long consent has expired (RFC 7675 §5.1).
 const CONSENT: Duration = Duration::from_secs(30);
+/// From a viewer's first packet until its latency counts.
+const SETTLING: Duration = Duration::from_secs(2);
 const NACK_REPEAT_MIN: Duration = Duration::from_millis(20);
 
 /// One SSRC.
@@ -83,6 +85,8 @@ pub struct Viewer {
     connected: Option<Timestamp>,
     key_frame: Option<KeyFrame>,
     key_frame_complete: bool,
+    /// From then on its packets tell the latency: what a server replays to a newcomer is old when it is sent.
+    settled: Option<Timestamp>,
     /// A key frame is needed since then.
     needs_key_frame: Option<Timestamp>,
     pli_sent: Option<Timestamp>,
@@ -124,6 +128,7 @@ impl Viewer {
             connected: None,
             key_frame: None,
             key_frame_complete: false,
+            settled: None,
             needs_key_frame: None,
             pli_sent: None,
             next_report: now + REPORT_INTERVAL,
@@ -219,6 +224,7 @@ impl Viewer {
         if self.first_packet.is_none() {
             self.first_packet = Some(received);
             self.needs_key_frame = Some(received);
+            self.settled = Some(received + SETTLING);
             note(&mut record.first_packet_us, received.since(self.intended));
         }
         let looking = kind == MediaKind::Video && self.needs_key_frame.is_some();
@@ -259,11 +265,7 @@ impl Viewer {
     }
 
     /// Opens a packet in place: its header and its payload without padding.
-    fn decrypt<'a>(
-        &mut self,
-        bytes: &'a mut [u8],
-        record: &mut Record,
-    ) -> Option<(RtpHeader, &'a [u8])> {
+    fn decrypt<'a>(&mut self, bytes: &'a mut [u8], record: &mut Record) -> Option<(RtpHeader, &'a [u8])> {
         match self.peer.open_rtp(bytes) {
             Ok(opened) => {
                 record.counts.opened += 1;
@@ -297,7 +299,7 @@ impl Viewer {
         let kind = self.tracks[at].kind;
         let opened = &mut self.tracks[at].opened;
         *opened = (*opened).max(Some(index));
-        if let Some(stamp) = stamp {
+        if let Some(stamp) = stamp.filter(|_| self.settled.is_some_and(|settled| settled <= received)) {
             let histogram = match kind {
                 MediaKind::Audio => &mut record.audio_latency_us,
                 MediaKind::Video => &mut record.video_latency_us,
@@ -365,6 +367,7 @@ impl Viewer {
                 PeerEvent::Connected => {
                     self.connected = Some(now);
                     record.counts.connected += 1;
+                    record.last_connected = Some(now);
                     note(&mut record.connect_us, now.since(self.intended));
                     // Spread over the interval, as viewers who came at different times are.
                     self.next_report = now + REPORT_INTERVAL.mul_f64(0.5 + self.random.u64() as f64 / u64::MAX as f64);

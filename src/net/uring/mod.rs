@@ -36,9 +36,9 @@ use std::io;
 #[cfg(feature = "peer")]
 pub(super) use buffers::Buffers;
 pub(super) use receive::Receiver;
-pub(super) use ring::Ring;
 #[cfg(feature = "peer")]
 pub(super) use ring::Enter;
+pub(super) use ring::Ring;
 
 use super::batch::{Datagram, TrainBatch};
 use super::send::{SendSlots, send_by_sendmmsg};
