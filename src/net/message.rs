@@ -75,6 +75,9 @@ const fn space(len: usize) -> usize {
 
 /// Room for what is received: one local address and one time.
 pub(super) const CONTROL_IN_BYTES: usize = space(PKTINFO_V6_BYTES) + space(TIMESPEC_BYTES);
+/// Room for what is received on a socket that coalesces: one segment length and one time.
+#[cfg(feature = "peer")]
+pub(super) const CONTROL_COALESCED_BYTES: usize = space(size_of::<libc::c_int>()) + space(TIMESPEC_BYTES);
 /// Room for what is sent: one local address and one segment length.
 const CONTROL_OUT_BYTES: usize = space(PKTINFO_V6_BYTES) + space(size_of::<u16>());
 
@@ -139,6 +142,8 @@ pub(super) struct Ancillary {
     pub(super) local_ip: Option<IpAddr>,
     /// When the kernel took it from the device, on the wall clock in nanoseconds.
     pub(super) realtime_ns: Option<u64>,
+    /// The length of each datagram but the last of a coalesced train; only with `UDP_GRO`.
+    pub(super) segment_bytes: Option<u16>,
 }
 
 /// Reads the control messages of a datagram; what is cut short or unknown is passed over.
@@ -153,6 +158,10 @@ pub(super) fn parse_control(mut control: &[u8]) -> Ancillary {
             }
             (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                 ancillary.local_ip = data.first_chunk::<16>().map(|octets| IpAddr::from(*octets));
+            }
+            (libc::SOL_UDP, libc::UDP_GRO) => {
+                let bytes = data.first_chunk().map(|bytes| libc::c_int::from_ne_bytes(*bytes));
+                ancillary.segment_bytes = bytes.and_then(|bytes| u16::try_from(bytes).ok());
             }
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => ancillary.realtime_ns = parse_timespec(data),
             _ => {}

@@ -14,6 +14,7 @@
 //! | [`socket`] | opening and configuring the worker's UDP sockets |
 //! | [`mmsg`], [`uring`], [`open`] | the two backends and the choice between them |
 //! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
+//! | `fleet_sockets` | thousands of client sockets on one ring (feature `peer`) |
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`] | ending a wait from another thread |
 //! | `bare`, `namespace` | for `corecast bench` only: sending with nothing else, a NIC-like sink in a network of its own |
@@ -30,6 +31,8 @@
 pub mod bare;
 pub mod batch;
 pub mod ethtool;
+#[cfg(feature = "peer")]
+pub mod fleet_sockets;
 pub mod host;
 pub mod listener;
 mod message;

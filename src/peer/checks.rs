@@ -110,6 +110,23 @@ impl Checks {
         Some(len)
     }
 
+    /// Answers a check of the other end, which a full agent makes and an ICE-lite one does not; the reply's length.
+    /// `None` for what is no authentic check of this session (RFC 8445 §7.3).
+    #[must_use]
+    pub fn answer(&self, message: &StunMessage<'_>, from: SocketAddr, out: &mut [u8]) -> Option<usize> {
+        let is_check = message.class() == StunClass::Request && message.method() == stun::BINDING;
+        let username = message.username()?.split(|byte| *byte == b':').next()?;
+        let password = self.local.password.as_bytes();
+        if !is_check || username != self.local.ufrag.as_bytes() || !message.verify_integrity(password) {
+            return None;
+        }
+        StunWriter::binding_success(out, message.transaction_id())
+            .xor_mapped_address(from)
+            .integrity(password)
+            .fingerprint()
+            .finish()
+    }
+
     /// Takes a STUN message.
     ///
     /// # Errors
@@ -170,6 +187,28 @@ mod tests {
         );
         assert_eq!(checks.handle(&answer, later), Err(NotAnAnswer::UnknownTransaction));
         assert_eq!(checks.next_deadline(), later + limits::PEER_CHECK_INTERVAL);
+    }
+
+    #[test]
+    fn a_check_of_a_full_agent_is_answered_and_a_forged_one_is_not() {
+        let checks = Checks::new(credentials("peer"), credentials("node"), 1, Timestamp::ZERO);
+        let node = ([198, 51, 100, 7], 4_321).into();
+        let check = |password: &[u8], request: &mut [u8]| {
+            StunWriter::binding_request(request, &[7; 12])
+                .username(b"peerufrag:nodeufrag")
+                .integrity(password)
+                .fingerprint()
+                .finish()
+                .unwrap()
+        };
+        let (mut request, mut reply) = ([0; 256], [0; 256]);
+        let len = check(b"peer-password-of-24-letters", &mut request);
+        let len = checks.answer(&StunMessage::parse(&request[..len]).unwrap(), node, &mut reply).unwrap();
+        let answer = StunMessage::parse(&reply[..len]).unwrap();
+        assert!(answer.verify_integrity(b"peer-password-of-24-letters"));
+        assert_eq!((answer.class(), answer.xor_mapped_address()), (StunClass::Success, Some(node)));
+        let len = check(b"another-password-of-24-chars", &mut request);
+        assert_eq!(checks.answer(&StunMessage::parse(&request[..len]).unwrap(), node, &mut reply), None);
     }
 
     #[test]

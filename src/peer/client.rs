@@ -10,11 +10,11 @@ use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions};
 use crate::limits;
 use crate::net::batch::{Path, TrainBatch};
 use crate::session::Inbound;
-use crate::srtp::{SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
+use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
 use crate::wire::demux::{self, DatagramKind};
 use crate::wire::rtp::{self, HeaderFields};
-use crate::wire::stun::StunMessage;
+use crate::wire::stun::{StunClass, StunMessage};
 
 /// What a peer is made with.
 #[derive(Clone, Debug)]
@@ -167,20 +167,36 @@ impl Peer {
                 self.drain_dtls(out);
                 Ok(Inbound::Handled)
             }
-            DatagramKind::Rtp => {
-                let receiver = self.receiver.as_mut().ok_or(Refused::TooEarly)?;
-                receiver.open_rtp(bytes).map(Inbound::Rtp).map_err(Refused::Srtp)
-            }
-            DatagramKind::Rtcp => {
-                let receiver = self.receiver.as_mut().ok_or(Refused::TooEarly)?;
-                receiver.open_rtcp(bytes).map(Inbound::Rtcp).map_err(Refused::Srtp)
-            }
+            DatagramKind::Rtp => self.open_rtp(bytes).map(Inbound::Rtp),
+            DatagramKind::Rtcp => self.open_rtcp(bytes).map(Inbound::Rtcp),
             DatagramKind::Unknown => Err(Refused::Unknown),
         }
     }
 
+    /// Opens an RTP packet in place.
+    ///
+    /// # Errors
+    /// Why it was dropped.
+    pub fn open_rtp(&mut self, bytes: &mut [u8]) -> Result<OpenedRtp, Refused> {
+        self.receiver.as_mut().ok_or(Refused::TooEarly)?.open_rtp(bytes).map_err(Refused::Srtp)
+    }
+
+    /// Opens a compound RTCP packet in place; the length of its plaintext.
+    ///
+    /// # Errors
+    /// Why it was dropped.
+    pub fn open_rtcp(&mut self, bytes: &mut [u8]) -> Result<usize, Refused> {
+        self.receiver.as_mut().ok_or(Refused::TooEarly)?.open_rtcp(bytes).map_err(Refused::Srtp)
+    }
+
     fn handle_stun(&mut self, bytes: &[u8], out: &mut TrainBatch, now: Timestamp) -> Result<Inbound, Refused> {
         let message = StunMessage::parse(bytes).map_err(|_| Refused::Stun)?;
+        if message.class() == StunClass::Request {
+            let room = out.has_room(limits::STUN_REPLY_BYTES_MAX);
+            let reply = room.then(|| self.checks.answer(&message, self.config.path.remote, out.slot())).flatten();
+            out.commit(&self.config.path, reply.ok_or(Refused::Stun)?);
+            return Ok(Inbound::Handled);
+        }
         let answer = self.checks.handle(&message, now).map_err(|_| Refused::Stun)?;
         self.rtt = Some(answer.rtt);
         if !std::mem::replace(&mut self.path_reported, true) {

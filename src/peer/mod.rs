@@ -9,14 +9,33 @@
 //! | [`source`] | a publisher's RTP stream: numbers, history, retransmission |
 //! | [`video`], [`audio`] | H.264 frames and Opus packets as a browser sends them |
 //!
+//!
+//! And what makes thousands of them, for the load tester:
+//!
+//! | File | Holds |
+//! |---|---|
+//! | [`offer`], [`answer`] | SDP as Chromium offers it; any server's answer as values |
+//! | [`fleet`] | the loop of a load thread: one ring, a socket per client, timers |
+//! | [`viewer`] | a viewer: counts every packet, opens a fraction, reports and asks as a browser does |
+//! | [`publisher`] | a publisher: plays a script of frames, answers requests |
+//! | [`reception`], [`stamp`], [`record`] | sequence bookkeeping; the send time in the payload; what is measured |
+//!
 //! Left out: candidates and their pairing (a peer is told one address of the node and checks it), aggressive
 //! consent expiry, bandwidth estimation, jitter buffers, decoding. A peer is honest; attacks are the tests' to make.
 
+pub mod answer;
 pub mod audio;
 pub mod checks;
 pub mod client;
+pub mod fleet;
+pub mod offer;
+pub mod publisher;
+pub mod reception;
+pub mod record;
 pub mod source;
+pub mod stamp;
 pub mod terms;
 pub mod video;
+pub mod viewer;
 
 pub use client::{OutgoingRtp, Peer, PeerConfig, PeerEvent, Refused};

@@ -9,31 +9,27 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
-use crate::limits;
-
-const COUNT: usize = limits::RECEIVE_BUFFERS as usize;
-const STRIDE: usize = limits::RECEIVE_BUFFER_BYTES;
-/// Descriptors first (the kernel wants them page-aligned), then the buffers.
-const RING_BYTES: usize = COUNT * size_of::<BufRingEntry>();
-const MAPPING_BYTES: usize = RING_BYTES + COUNT * STRIDE;
-
-/// The buffers and their descriptors.
+/// `COUNT` buffers (a power of two) of `STRIDE` bytes each, and their descriptors.
 #[derive(Debug)]
-pub(super) struct Buffers {
+pub(in crate::net) struct Buffers<const COUNT: u16, const STRIDE: usize> {
     mapping: NonNull<u8>,
     /// Descriptors written so far, wrapping; what the kernel may use once published.
     tail: u16,
     published: u16,
 }
 
-impl Buffers {
+impl<const COUNT: u16, const STRIDE: usize> Buffers<COUNT, STRIDE> {
+    /// Descriptors first (the kernel wants them page-aligned), then the buffers.
+    const RING_BYTES: usize = COUNT as usize * size_of::<BufRingEntry>();
+    const MAPPING_BYTES: usize = Self::RING_BYTES + COUNT as usize * STRIDE;
+
     /// Maps the memory and writes a descriptor for every buffer.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::net) fn new() -> io::Result<Self> {
         // SAFETY: a fresh private mapping at an address of the kernel's choice touches nothing of ours.
         let address = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                MAPPING_BYTES,
+                Self::MAPPING_BYTES,
                 libc::PROT_READ | libc::PROT_WRITE,
                 // Populated: no page faults while packets arrive.
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE,
@@ -46,9 +42,9 @@ impl Buffers {
         }
         let mapping = NonNull::new(address.cast()).ok_or_else(io::Error::last_os_error)?;
         // SAFETY: the pages belong to this mapping. A forked child must not inherit what the kernel writes into.
-        unsafe { libc::madvise(address, MAPPING_BYTES, libc::MADV_DONTFORK) };
+        unsafe { libc::madvise(address, Self::MAPPING_BYTES, libc::MADV_DONTFORK) };
         let mut buffers = Self { mapping, tail: 0, published: 0 };
-        for id in 0..limits::RECEIVE_BUFFERS {
+        for id in 0..COUNT {
             buffers.give_back(id);
         }
         buffers.publish();
@@ -56,7 +52,7 @@ impl Buffers {
     }
 
     /// Where the descriptors lie, for the registration.
-    pub(super) fn ring_address(&self) -> u64 {
+    pub(in crate::net) fn ring_address(&self) -> u64 {
         self.mapping.as_ptr() as u64
     }
 
@@ -64,18 +60,18 @@ impl Buffers {
     ///
     /// # Safety
     /// The kernel has handed this buffer over and it was not given back since.
-    pub(super) unsafe fn bytes_mut(&mut self, id: u16, len: usize) -> &mut [u8] {
-        let offset = RING_BYTES + usize::from(id) % COUNT * STRIDE;
+    pub(in crate::net) unsafe fn bytes_mut(&mut self, id: u16, len: usize) -> &mut [u8] {
+        let offset = Self::RING_BYTES + usize::from(id) % usize::from(COUNT) * STRIDE;
         // SAFETY: offset and length lie inside the mapping, which is initialised (zeroed by the kernel, then written
         // by it); by the caller's promise the kernel does not touch these bytes, and `&mut self` keeps others out.
         unsafe { std::slice::from_raw_parts_mut(self.mapping.as_ptr().add(offset), len.min(STRIDE)) }
     }
 
     /// Lends a buffer to the kernel again, from the next [`Self::publish`] on.
-    pub(super) fn give_back(&mut self, id: u16) {
-        let slot = usize::from(self.tail) % COUNT;
-        let id = id % limits::RECEIVE_BUFFERS;
-        let address = self.mapping.as_ptr() as u64 + (RING_BYTES + usize::from(id) * STRIDE) as u64;
+    pub(in crate::net) fn give_back(&mut self, id: u16) {
+        let slot = usize::from(self.tail) % usize::from(COUNT);
+        let id = id % COUNT;
+        let address = self.mapping.as_ptr() as u64 + (Self::RING_BYTES + usize::from(id) * STRIDE) as u64;
         // SAFETY: the slot lies in the descriptor part of the mapping, and the kernel does not read slots at and
         // behind the published tail. The fields are set one by one because the first descriptor's last two bytes are
         // the tail itself.
@@ -89,7 +85,7 @@ impl Buffers {
     }
 
     /// Shows the kernel what was given back.
-    pub(super) fn publish(&mut self) {
+    pub(in crate::net) fn publish(&mut self) {
         if self.published == self.tail {
             return;
         }
@@ -105,17 +101,17 @@ impl Buffers {
     }
 
     /// Keeps the memory mapped for good: the kernel could not be made to let go of it.
-    pub(super) fn leak(&mut self) {
+    pub(in crate::net) fn leak(&mut self) {
         self.mapping = NonNull::dangling();
     }
 }
 
-impl Drop for Buffers {
+impl<const COUNT: u16, const STRIDE: usize> Drop for Buffers<COUNT, STRIDE> {
     fn drop(&mut self) {
         if self.mapping != NonNull::dangling() {
             // SAFETY: the mapping was made by `new` with this length; nothing borrows from it, and whoever registered
             // it with a ring has unregistered it or called `leak`.
-            unsafe { libc::munmap(self.mapping.as_ptr().cast(), MAPPING_BYTES) };
+            unsafe { libc::munmap(self.mapping.as_ptr().cast(), Self::MAPPING_BYTES) };
         }
     }
 }

@@ -33,7 +33,11 @@ mod tests;
 
 use std::io;
 
+#[cfg(feature = "peer")]
+pub(super) use buffers::Buffers;
 pub(super) use receive::Receiver;
+#[cfg(feature = "peer")]
+pub(super) use ring::Enter;
 pub(super) use ring::Ring;
 
 use super::batch::{Datagram, TrainBatch};

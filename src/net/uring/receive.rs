@@ -9,7 +9,7 @@ use std::time::Duration;
 use io_uring::types::Fixed;
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::buffers::Buffers;
+use super::buffers;
 use super::ring::{Enter, Ring};
 use crate::limits;
 use crate::net::IoCounters;
@@ -40,6 +40,8 @@ const HEADER_BYTES: usize = 16;
 const CONTROL_AT: usize = HEADER_BYTES + NAME_BYTES;
 const PAYLOAD_AT: usize = CONTROL_AT + CONTROL_IN_BYTES;
 const _: () = assert!(PAYLOAD_AT + limits::DATAGRAM_IN_BYTES_MAX <= limits::RECEIVE_BUFFER_BYTES);
+
+type Buffers = buffers::Buffers<{ limits::RECEIVE_BUFFERS }, { limits::RECEIVE_BUFFER_BYTES }>;
 
 /// A datagram in a buffer that is ours until it is given back.
 #[derive(Clone, Copy, Debug)]

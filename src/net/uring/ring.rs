@@ -147,17 +147,17 @@ impl Ring {
     }
 
     /// The crate's registration calls.
-    pub(super) fn submitter(&self) -> io_uring::Submitter<'_> {
+    pub(in crate::net) fn submitter(&self) -> io_uring::Submitter<'_> {
         self.ring.submitter()
     }
 
     /// The completions made so far.
-    pub(super) fn completions(&mut self) -> CompletionQueue<'_> {
+    pub(in crate::net) fn completions(&mut self) -> CompletionQueue<'_> {
         self.ring.completion()
     }
 
     /// Whether entering would make completions that are due.
-    pub(super) fn has_work(&mut self) -> bool {
+    pub(in crate::net) fn has_work(&mut self) -> bool {
         let queue = self.ring.submission();
         queue.taskrun() || queue.cq_overflow() || !queue.is_empty()
     }
@@ -171,7 +171,7 @@ impl Ring {
     ///
     /// # Safety
     /// What the entry points at stays valid until its last completion was seen, or the ring is never entered again.
-    pub(super) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+    pub(in crate::net) unsafe fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
         // SAFETY: as promised by the caller.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             self.enter(Enter::Submit)?;
@@ -180,7 +180,7 @@ impl Ring {
     }
 
     /// Enters the kernel. An interruption, a deadline that passed and a momentary lack of memory are no errors.
-    pub(super) fn enter(&mut self, why: Enter) -> io::Result<()> {
+    pub(in crate::net) fn enter(&mut self, why: Enter) -> io::Result<()> {
         let to_submit = self.unsubmitted() as libc::c_uint;
         let mut timespec = KernelTimespec { seconds: 0, nanoseconds: 0 };
         let mut arguments = WaitArguments { signal_mask: 0, signal_mask_bytes: 0, min_wait_us: 0, timeout: 0 };

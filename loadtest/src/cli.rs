@@ -1,0 +1,259 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use url::Url;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 the check passed; 1 it failed (a viewer was not connected, packets were lost or not authentic, beyond
+the stated lines); 2 bad usage, or nothing could be tested. Ctrl-C ends early, with the report of what was measured.
+
+One-way latency needs publisher and viewers in one process or on one host: the clock is the machine's own.";
+
+/// Load tester for any WHIP/WHEP server
+#[derive(Debug, Parser)]
+#[command(name = "corecast-loadtest", version, after_help = AFTER_HELP, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch a stream that somebody publishes
+    Watch {
+        #[command(flatten)]
+        watch: Watch,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Publish streams and nothing else
+    Publish {
+        #[command(flatten)]
+        publish: Publish,
+        /// How long to publish
+        #[arg(long, default_value = "30", value_parser = seconds, value_name = "SECONDS")]
+        seconds: Duration,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Publish streams and watch them
+    Run {
+        #[command(flatten)]
+        publish: Publish,
+        #[command(flatten)]
+        watch: Watch,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Viewers.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Watch {
+    /// WHEP address; `{n}` stands for the stream's number, from 0
+    #[arg(long, value_name = "URL")]
+    pub(crate) whep: String,
+    /// Viewers in all; with --find-knee, the most to try
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) viewers: u32,
+    /// Streams that viewers are dealt to in turn, where the address holds `{n}`
+    #[arg(long, default_value_t = 1, value_name = "N", id = "watched_streams")]
+    pub(crate) watched_streams: u32,
+    /// Viewers that begin per second
+    #[arg(long, default_value = "50/s", value_parser = rate, value_name = "N/s")]
+    pub(crate) ramp: f64,
+    /// Publish only when all viewers are connected, so that each must get every packet: sent × viewers = received + lost.
+    /// The server must take viewers of a stream that is not there yet
+    #[arg(long)]
+    pub(crate) viewers_first: bool,
+    /// How long to go on after the last viewer's start
+    #[arg(long = "seconds", default_value = "30", value_parser = seconds, value_name = "SECONDS", id = "watch_seconds")]
+    pub(crate) seconds: Duration,
+    /// The part of packets that are decrypted and authenticated; all others are counted by their headers
+    #[arg(long, default_value_t = 0.01, value_parser = fraction, value_name = "0..1")]
+    pub(crate) verify_fraction: f64,
+    /// Raise the viewers in steps until loss, latency or the server's CPU crosses its line
+    #[arg(long)]
+    pub(crate) find_knee: bool,
+    /// With --find-knee: viewers added per step; a tenth of --viewers unless said
+    #[arg(long, value_name = "N", requires = "find_knee")]
+    pub(crate) knee_step: Option<u32>,
+    /// With --find-knee: how long each step is measured
+    #[arg(long, default_value = "5", value_parser = seconds, value_name = "SECONDS", requires = "find_knee")]
+    pub(crate) knee_seconds: Duration,
+    /// With --find-knee: the line for the 99th percentile of one-way video latency
+    #[arg(long, default_value_t = 100, value_name = "MS", requires = "find_knee")]
+    pub(crate) knee_latency_ms: u64,
+    /// With --find-knee and --server-pid: the line for the server's busiest thread, per cent of a core
+    #[arg(long, default_value_t = 95.0, value_name = "PERCENT", requires = "find_knee")]
+    pub(crate) knee_cpu_percent: f64,
+}
+
+/// Publishers.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Publish {
+    /// WHIP address; `{n}` stands for the stream's number, from 0
+    #[arg(long, value_name = "URL")]
+    pub(crate) whip: String,
+    /// Streams to publish
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) streams: u32,
+    /// Video bitrate of each, bits per second
+    #[arg(long, default_value = "2.5M", value_parser = bitrate, value_name = "BITRATE")]
+    pub(crate) bitrate: f64,
+    /// Frames per second
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120), value_name = "N")]
+    pub(crate) fps: u32,
+    /// From one key frame to the next, unless one is asked for sooner
+    #[arg(long, default_value = "2s", value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) gop: Duration,
+    /// Opus audio beside the video, 50 packets a second
+    #[arg(long)]
+    pub(crate) audio: bool,
+    /// Send these pictures instead of the model, over and over: Annex B H.264 (.h264, .264) or VP8 (.ivf)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct Common {
+    /// Bearer token of every request
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// Take any certificate of an HTTPS server
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Cores to pin a load thread of viewers to each, as in 1,3-5; half of the machine's, not pinned, unless said
+    #[arg(long, value_parser = cores, value_name = "LIST")]
+    pub(crate) cores: Option<Cores>,
+    /// Write report.json and report.html into this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) report: Option<PathBuf>,
+    /// The server's process, where it runs on this host: its CPU time is reported
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+    /// The check fails when more than this part of the packets is lost for good
+    #[arg(long, default_value_t = 0.001, value_parser = fraction, value_name = "0..1")]
+    pub(crate) max_loss: f64,
+    /// Bytes of each client's kernel receive buffer
+    #[arg(long, default_value_t = corecast::limits::FLEET_SOCKET_BUFFER_BYTES, value_name = "BYTES")]
+    pub(crate) socket_buffer: usize,
+}
+
+/// A list of cores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cores(pub(crate) Vec<usize>);
+
+fn cores(text: &str) -> Result<Cores, String> {
+    let mut list = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number =
+            |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{part} is no core or range of cores"));
+        let (first, last) = (number(first)?, number(last)?);
+        if first > last || last >= 8_192 {
+            return Err(format!("{part} is no range of cores"));
+        }
+        list.extend(first..=last);
+    }
+    Ok(Cores(list))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text);
+    let seconds: f64 = number.parse().map_err(|_| "must be a number of seconds, as in 2 or 0.5s".to_owned())?;
+    if (0.001..=1e6).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("must be between 0.001 and 1000000 seconds".to_owned())
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let rate: f64 = number.parse().map_err(|_| "must be a rate, as in 50/s".to_owned())?;
+    if (0.01..=1e5).contains(&rate) { Ok(rate) } else { Err("must be between 0.01/s and 100000/s".to_owned()) }
+}
+
+fn bitrate(text: &str) -> Result<f64, String> {
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1e3),
+        Some((at, 'M')) => (&text[..at], 1e6),
+        _ => (text, 1.0),
+    };
+    let bitrate = number.parse::<f64>().map_err(|_| "must be a bitrate, as in 2.5M or 800k".to_owned())? * unit;
+    if (50e3..=100e6).contains(&bitrate) { Ok(bitrate) } else { Err("must be between 50k and 100M".to_owned()) }
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let fraction: f64 = text.parse().map_err(|_| "must be a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&fraction) { Ok(fraction) } else { Err("must be from 0 to 1".to_owned()) }
+}
+
+/// The address of stream `number`.
+pub(crate) fn address(template: &str, number: u32) -> Result<Url, String> {
+    let text = template.replace("{n}", &number.to_string());
+    let url =
+        Url::parse(&text).map_err(|error| format!("{text}: {error}; it looks like https://HOST:PORT/whep/NAME"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        other => Err(format!("{text}: {other} is not http or https")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_understood() {
+        Cli::command().debug_assert();
+        for line in [
+            "watch --whep http://h/whep/a --viewers 5000 --ramp 500/s --seconds 30",
+            "publish --whip https://h/whip/{n} --streams 3 --bitrate 2.5M --fps 30 --gop 2s --audio --insecure",
+            "run --whip http://h/a --whep http://h/b --find-knee --server-pid 1 --cores 1,3-4 --report out --token t",
+        ] {
+            Cli::try_parse_from(std::iter::once("x").chain(line.split(' '))).unwrap();
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_with_what_is_right() {
+        for (line, expected) in [
+            ("watch --whep http://h --ramp fast", "as in 50/s"),
+            ("watch --whep http://h --verify-fraction 2", "from 0 to 1"),
+            ("publish --whip http://h --bitrate 1", "between 50k and 100M"),
+            ("publish --whip http://h --gop 0", "between 0.001"),
+            ("watch --whep http://h --cores 3-1", "no range of cores"),
+        ] {
+            let error = Cli::try_parse_from(std::iter::once("x").chain(line.split(' '))).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_streams_number_takes_its_place_in_the_address() {
+        assert_eq!(address("http://h:1/whep/{n}", 3).unwrap().path(), "/whep/3");
+        assert!(address("ftp://h/x", 0).unwrap_err().contains("not http"));
+        assert!(address("h/x", 0).is_err());
+    }
+
+    #[test]
+    fn units_are_read() {
+        assert_eq!(
+            (bitrate("2.5M"), bitrate("800k"), rate("50"), seconds("2s")),
+            (Ok(2.5e6), Ok(8e5), Ok(50.0), Ok(Duration::from_secs(2)))
+        );
+        assert_eq!(cores("1,3-5").unwrap().0, [1, 3, 4, 5]);
+    }
+}

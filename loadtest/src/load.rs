@@ -1,0 +1,245 @@
+//! Load threads: each drives a fleet of clients and tells twice a second what it measured.
+
+use std::time::Duration;
+
+use corecast::crypto::random::Random as _;
+use corecast::crypto::random::SystemRandom;
+use corecast::dtls::DtlsIdentity;
+use corecast::net::TrainBatch;
+use corecast::net::fleet_sockets::{FleetCounters, FleetSocket};
+use corecast::net::{self, StartError, Waker, process};
+use corecast::peer::fleet::{Agent, Fleet};
+use corecast::peer::publisher::{Publisher, PublisherConfig};
+use corecast::peer::record::Record;
+use corecast::peer::viewer::{Viewer, ViewerConfig};
+use corecast::peer::{Peer, PeerConfig};
+use corecast::time::Timestamp;
+
+/// From one account of a load thread to the next.
+pub(crate) const ACCOUNT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A client about to begin.
+pub(crate) struct NewClient {
+    pub(crate) socket: FleetSocket,
+    pub(crate) peer: PeerConfig,
+    pub(crate) kind: NewKind,
+}
+
+/// What it will do.
+pub(crate) enum NewKind {
+    Viewer(ViewerConfig),
+    Publisher(Box<PublisherConfig>),
+}
+
+/// What a load thread is told.
+pub(crate) enum Command {
+    Add(Box<NewClient>),
+    /// Publishers send nothing new; repairs and reports go on.
+    StopPublishing,
+    /// Everybody says goodbye, and the thread ends with a last account.
+    End,
+}
+
+/// What a load thread tells.
+pub(crate) struct Account {
+    pub(crate) thread: usize,
+    /// Measured since the last account.
+    pub(crate) record: Box<Record>,
+    /// CPU time since the last account, and how long that was.
+    pub(crate) cpu: Duration,
+    pub(crate) wall: Duration,
+    pub(crate) counters: FleetCounters,
+    /// Of the clients present: connected viewers, and those that have a picture.
+    pub(crate) viewers_connected: u32,
+    pub(crate) viewers_with_picture: u32,
+    /// The thread has ended, for this reason where it is an error.
+    pub(crate) ended: Option<Option<String>>,
+}
+
+enum Client {
+    Viewer(Box<Viewer>),
+    Publisher(Box<Publisher>),
+}
+
+impl Agent for Client {
+    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        match self {
+            Self::Viewer(viewer) => viewer.handle_datagram(bytes, received, out, record),
+            Self::Publisher(publisher) => publisher.handle_datagram(bytes, received, out, record),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        match self {
+            Self::Viewer(viewer) => viewer.handle_timeout(now, out, record),
+            Self::Publisher(publisher) => publisher.handle_timeout(now, out, record),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::Viewer(viewer) => viewer.next_deadline(),
+            Self::Publisher(publisher) => publisher.next_deadline(),
+        }
+    }
+
+    fn leave(&mut self, now: Timestamp, out: &mut TrainBatch) {
+        match self {
+            Self::Viewer(viewer) => viewer.leave(now, out),
+            Self::Publisher(publisher) => publisher.leave(now, out),
+        }
+    }
+}
+
+/// A load thread's mailbox.
+#[derive(Clone)]
+pub(crate) struct LoadThread {
+    commands: flume::Sender<Command>,
+    waker: Waker,
+}
+
+impl LoadThread {
+    /// Starts a thread for at most `clients` clients, on a core of its own where one is named.
+    pub(crate) fn start(
+        index: usize,
+        name: &str,
+        clients: u32,
+        core: Option<usize>,
+        identity: DtlsIdentity,
+        accounts: flume::Sender<Account>,
+    ) -> Result<Self, String> {
+        let (commands, inbox) = flume::unbounded();
+        let (started, begun) = flume::bounded(1);
+        let run = move || {
+            let opened = core
+                .map_or(Ok(()), process::pin_current_thread)
+                .map_err(|error| format!("--cores: core {}: {error}", core.unwrap_or(0)))
+                .and_then(|()| Fleet::new(clients).map_err(|error: StartError| error.to_string()));
+            match opened {
+                Ok(fleet) => {
+                    let _ = started.send(Ok(fleet.waker()));
+                    Loop {
+                        index,
+                        fleet,
+                        identity,
+                        inbox,
+                        accounts,
+                        taken: net::now(),
+                        cpu: process::thread_cpu_time(),
+                    }
+                    .run();
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|error| error.to_string())?;
+        let waker = begun.recv().unwrap_or_else(|_| Err("a load thread did not start".to_owned()))?;
+        Ok(Self { commands, waker })
+    }
+
+    pub(crate) fn tell(&self, command: Command) {
+        // Fails only when the thread has ended, which its last account has told.
+        let _ = self.commands.send(command);
+        self.waker.wake();
+    }
+}
+
+struct Loop {
+    index: usize,
+    fleet: Fleet<Client>,
+    identity: DtlsIdentity,
+    inbox: flume::Receiver<Command>,
+    accounts: flume::Sender<Account>,
+    /// When the last account was made, and the thread's CPU time then.
+    taken: Timestamp,
+    cpu: Duration,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let ended = loop {
+            match self.commands() {
+                Some(()) => {}
+                None => break None,
+            }
+            let due = self.taken + ACCOUNT_INTERVAL;
+            if let Err(error) = self.fleet.round(due) {
+                break Some(format!("a load thread's ring broke: {error}"));
+            }
+            if net::now() >= due {
+                self.account(None);
+            }
+        };
+        let clients: Vec<u32> = self.fleet.agents().map(|(client, _)| client).collect();
+        let (mut viewers, mut pictures) = (0, 0);
+        for client in clients {
+            if let Some(Client::Viewer(viewer)) = self.fleet.remove(client) {
+                viewers += u32::from(viewer.is_connected());
+                pictures += u32::from(viewer.has_picture());
+            }
+        }
+        self.account(Some((ended, viewers, pictures)));
+    }
+
+    /// `None` when it is to end.
+    fn commands(&mut self) -> Option<()> {
+        while let Ok(command) = self.inbox.try_recv() {
+            match command {
+                Command::Add(client) => self.add(*client),
+                Command::StopPublishing => {
+                    let clients: Vec<u32> = self.fleet.agents().map(|(client, _)| client).collect();
+                    for client in clients {
+                        if let Some(Client::Publisher(publisher)) = self.fleet.agent_mut(client) {
+                            publisher.stop();
+                        }
+                    }
+                }
+                Command::End => return None,
+            }
+        }
+        Some(())
+    }
+
+    fn add(&mut self, new: NewClient) {
+        let now = net::now();
+        let peer = Peer::new(&self.identity, new.peer, now);
+        let client = match new.kind {
+            NewKind::Viewer(config) => Client::Viewer(Box::new(Viewer::new(peer, config, now))),
+            NewKind::Publisher(config) => Client::Publisher(Box::new(Publisher::new(peer, *config, now))),
+        };
+        if self.fleet.add(new.socket, client).is_err() {
+            self.fleet.record.counts.ended_early += 1;
+        }
+    }
+
+    fn account(&mut self, ended: Option<(Option<String>, u32, u32)>) {
+        let (at, cpu) = (net::now(), process::thread_cpu_time());
+        let (mut viewers_connected, mut viewers_with_picture) = (0, 0);
+        for (_, client) in self.fleet.agents() {
+            if let Client::Viewer(viewer) = client {
+                viewers_connected += u32::from(viewer.is_connected());
+                viewers_with_picture += u32::from(viewer.has_picture());
+            }
+        }
+        if let Some((_, connected, pictures)) = ended {
+            (viewers_connected, viewers_with_picture) = (connected, pictures);
+        }
+        let account = Account {
+            thread: self.index,
+            record: Box::new(self.fleet.take_record()),
+            cpu: cpu.saturating_sub(self.cpu),
+            wall: at.since(self.taken),
+            counters: self.fleet.counters(),
+            viewers_connected,
+            viewers_with_picture,
+            ended: ended.map(|(error, ..)| error),
+        };
+        (self.taken, self.cpu) = (at, cpu);
+        let _ = self.accounts.send(account);
+    }
+}
+
+/// A random number from the system.
+pub(crate) fn random() -> u64 {
+    SystemRandom.u64()
+}

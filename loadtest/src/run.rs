@@ -1,0 +1,508 @@
+//! A test from its start to its report.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use corecast::dtls::DtlsIdentity;
+use corecast::limits;
+use corecast::net::host::KernelUdpCounters;
+use corecast::net::{self, process};
+use corecast::peer::record::Record;
+use corecast::time::Timestamp;
+use hdrhistogram::Histogram;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::{self, Common, Publish, Watch};
+use crate::http;
+use crate::knee;
+use crate::load::{Account, Command, LoadThread};
+use crate::machine::CpuTimes;
+use crate::report;
+use crate::results::{self, Accounts, OwnThread, Results, Second, ServerCpu, Verdict};
+use crate::signalling::{Join, Publishing, Signalling, What, pictures};
+
+/// How long publishers have to connect before viewers begin.
+const PUBLISHERS_CONNECT_MAX: Duration = Duration::from_secs(15);
+/// How long viewers have to connect before a publisher that comes last begins.
+const VIEWERS_CONNECT_MAX: Duration = Duration::from_secs(15);
+/// After the last frame: for what is on its way, and for what is asked for again.
+const DRAIN: Duration = Duration::from_millis(1_500);
+/// From the command to the first intended start, so that the first is not late already.
+const HEAD_START: Duration = Duration::from_millis(100);
+
+/// Runs a command and reports.
+pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
+    let (publish, watch, common) = match command {
+        cli::Command::Watch { watch, common } => (None, Some(watch), common),
+        cli::Command::Publish { publish, common, .. } => (Some(publish), None, common),
+        cli::Command::Run { publish, watch, common } => (Some(publish), Some(watch), common),
+    };
+    let mut load = Load::start(publish, watch, common)?;
+    let viewers_first = watch.is_some_and(|watch| watch.viewers_first && !watch.find_knee);
+    if let Some(publish) = publish
+        && !viewers_first
+    {
+        load.publish(publish)?;
+        load.run_while(PUBLISHERS_CONNECT_MAX, |load| load.publishers_pending(publish));
+    }
+    let knee = match (watch, command) {
+        (Some(watch), _) if watch.find_knee => Some(knee::find(&mut load, watch, common)?),
+        (Some(watch), _) => {
+            let last = load.watch(watch, watch.viewers)?;
+            load.expect(last + watch.seconds);
+            load.run_until(last);
+            if let Some(publish) = publish
+                && viewers_first
+            {
+                load.run_while(VIEWERS_CONNECT_MAX, |load| load.viewers_pending());
+                load.publish(publish)?;
+                load.run_while(PUBLISHERS_CONNECT_MAX, |load| load.publishers_pending(publish));
+                load.expect(net::now() + watch.seconds);
+                load.begin_window();
+                load.run_until(net::now() + watch.seconds);
+            } else {
+                load.run_while(VIEWERS_CONNECT_MAX.min(watch.seconds), |load| load.viewers_pending());
+                load.begin_window();
+                load.run_until(last + watch.seconds);
+            }
+            None
+        }
+        (None, cli::Command::Publish { seconds, .. }) => {
+            load.expect(net::now() + *seconds);
+            load.run_until(net::now() + *seconds);
+            None
+        }
+        (None, _) => None,
+    };
+    let mut results = load.finish()?;
+    results.knee = knee;
+    results.verdict =
+        if results.knee.is_some() { Verdict::default() } else { results::verdict(&results, common.max_loss) };
+    report::print(&results);
+    if let Some(directory) = &common.report {
+        report::write(&results, directory).map_err(|error| format!("--report {}: {error}", directory.display()))?;
+        println!("report       {}", directory.join("report.html").display());
+    }
+    Ok(results)
+}
+
+/// The state of one load thread, as told last.
+#[derive(Clone, Debug, Default)]
+struct ThreadState {
+    own: OwnThread,
+    cpu: Duration,
+    wall: Duration,
+    connected: u64,
+    with_picture: u64,
+    ended: bool,
+}
+
+/// A running test.
+pub(crate) struct Load {
+    threads: Vec<LoadThread>,
+    states: Vec<ThreadState>,
+    accounts: flume::Receiver<Account>,
+    signalling: Option<Signalling>,
+    /// Threads below this number are the publishers'.
+    viewers_from: usize,
+    pub(crate) total: Record,
+    /// Measured since [`Self::begin_window`].
+    pub(crate) window: Record,
+    window_cpu: CpuTimes,
+    window_begun: Timestamp,
+    /// Intended starts of viewers, ascending.
+    planned: Vec<Timestamp>,
+    publishers: u64,
+    timeline: Vec<Second>,
+    latency: Histogram<u64>,
+    begun: Timestamp,
+    kernel: KernelUdpCounters,
+    cpu: CpuTimes,
+    server_pid: Option<u32>,
+    stop: Arc<AtomicBool>,
+    progress: ProgressBar,
+    broken: Option<String>,
+    viewers_first: bool,
+}
+
+impl Load {
+    fn start(publish: Option<&Publish>, watch: Option<&Watch>, common: &Common) -> Result<Self, String> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // The second one ends at once.
+            let end = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
+            end.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
+                .map_err(|error| error.to_string())?;
+        }
+        let viewers = watch.map_or(0, |watch| watch.viewers);
+        let streams = publish.map_or(0, |publish| publish.streams);
+        let files = process::raise_open_files().map_err(|error| error.to_string())?;
+        let needed = u64::from(viewers) * 2 + u64::from(streams) * 2 + 64;
+        if files < needed {
+            return Err(format!(
+                "{needed} open files are needed and {files} allowed: run `ulimit -Hn {needed}` as root"
+            ));
+        }
+        // Fails only where memory is not locked at all, and then a ring says so better.
+        let _ = process::raise_locked_memory(u64::from(limits::FLEET_CLIENTS_MAX) << 12);
+        let identity = DtlsIdentity::generate(SystemTime::now()).map_err(|error| error.to_string())?;
+        let (sender, accounts) = flume::unbounded();
+        let mut cores: Vec<Option<usize>> = Vec::new();
+        let viewers_from = usize::from(streams > 0);
+        if streams > 0 {
+            cores.push(None);
+        }
+        if viewers > 0 {
+            let allowed = process::allowed_cores().map_err(|error| error.to_string())?.len();
+            match &common.cores {
+                Some(list) => cores.extend(list.0.iter().copied().map(Some)),
+                None => cores.extend(std::iter::repeat_n(None, (allowed / 2).max(1))),
+            }
+        }
+        let mut threads = Vec::new();
+        let mut states = Vec::new();
+        let viewer_threads = (cores.len() - viewers_from).max(1) as u32;
+        for (index, core) in cores.into_iter().enumerate() {
+            let (name, clients) = if index < viewers_from {
+                ("publishers".to_owned(), streams)
+            } else {
+                (format!("load-{}", index - viewers_from), viewers.div_ceil(viewer_threads))
+            };
+            let thread = LoadThread::start(index, &name, clients, core, identity.clone(), sender.clone())?;
+            threads.push(thread);
+            let own = OwnThread { name, ..OwnThread::default() };
+            states.push(ThreadState { own, ..ThreadState::default() });
+        }
+        let client = http::Client::new(common.insecure, common.token.clone()).map_err(|error| error.to_string())?;
+        let signalling = Signalling::start(client, threads.clone(), &identity, common.socket_buffer)?;
+        let progress = ProgressBar::new(0);
+        if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {msg}") {
+            progress.set_style(style.progress_chars("=> "));
+        }
+        let cpu = CpuTimes::read(common.server_pid);
+        if let Some(pid) = common.server_pid
+            && cpu.server_threads.is_empty()
+        {
+            return Err(format!("--server-pid {pid}: there is no such process on this host"));
+        }
+        let begun = net::now();
+        Ok(Self {
+            threads,
+            states,
+            accounts,
+            signalling: Some(signalling),
+            viewers_from,
+            total: Record::default(),
+            window: Record::default(),
+            window_cpu: cpu.clone(),
+            window_begun: begun,
+            planned: Vec::new(),
+            publishers: 0,
+            timeline: Vec::new(),
+            latency: Record::default().video_latency_us,
+            begun,
+            kernel: KernelUdpCounters::read().unwrap_or_default(),
+            cpu,
+            server_pid: common.server_pid,
+            stop,
+            progress,
+            broken: None,
+            viewers_first: watch.is_some_and(|watch| watch.viewers_first),
+        })
+    }
+
+    fn join(&self, join: Join) {
+        if let Some(signalling) = &self.signalling {
+            signalling.join(join);
+        }
+    }
+
+    fn publish(&mut self, publish: &Publish) -> Result<(), String> {
+        let pictures = pictures(publish.file.as_ref())?;
+        let at = net::now() + HEAD_START;
+        for stream in 0..publish.streams {
+            let publishing = Publishing {
+                stream,
+                bitrate: publish.bitrate,
+                fps: publish.fps,
+                gop: publish.gop,
+                audio: publish.audio,
+                pictures: pictures.clone(),
+            };
+            let url = cli::address(&publish.whip, stream)?;
+            self.join(Join { url, at, thread: 0, what: What::Publish(publishing) });
+        }
+        self.publishers = publish.streams.into();
+        Ok(())
+    }
+
+    /// Has viewers begin until there are `viewers` in all; the last one's intended start.
+    pub(crate) fn watch(&mut self, watch: &Watch, viewers: u32) -> Result<Timestamp, String> {
+        let begin = net::now() + HEAD_START;
+        let present = self.planned.len() as u32;
+        let streams = if watch.whep.contains("{n}") { watch.watched_streams.max(1) } else { 1 };
+        let threads = self.threads.len() - self.viewers_from;
+        let mut last = begin;
+        for (place, viewer) in (present..viewers).enumerate() {
+            last = begin + Duration::from_secs_f64(place as f64 / watch.ramp);
+            let thread = self.viewers_from + viewer as usize % threads;
+            let what = What::View { verify_fraction: watch.verify_fraction };
+            self.join(Join { url: cli::address(&watch.whep, viewer % streams)?, at: last, thread, what });
+            self.planned.push(last);
+        }
+        Ok(last)
+    }
+
+    fn publishers_pending(&self, publish: &Publish) -> bool {
+        let failed = self.signalling.as_ref().map_or(0, |signalling| signalling.record().failed());
+        self.total.counts.publishing + failed < u64::from(publish.streams)
+    }
+
+    /// Whether a viewer that should have begun is neither connected nor refused.
+    pub(crate) fn viewers_pending(&self) -> bool {
+        let failed = self.signalling.as_ref().map_or(0, |signalling| signalling.record().failed());
+        self.total.counts.connected + failed < self.planned.len() as u64
+    }
+
+    /// When the test will end, for the progress bar.
+    fn expect(&self, end: Timestamp) {
+        self.progress.set_length(end.since(self.begun).as_secs());
+    }
+
+    /// Whether it was interrupted, or cannot go on.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.broken.is_some()
+    }
+
+    /// Takes accounts until `end`.
+    pub(crate) fn run_until(&mut self, end: Timestamp) {
+        self.run_while(end.since(net::now()), |_| true);
+    }
+
+    /// Takes accounts while a condition holds, at most so long.
+    pub(crate) fn run_while(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) {
+        let end = net::now() + limit;
+        while !self.is_over() && net::now() < end && condition(self) {
+            let wait = end.since(net::now()).min(Duration::from_millis(100));
+            if let Ok(account) = self.accounts.recv_timeout(wait) {
+                self.take(account);
+            }
+        }
+    }
+
+    fn take(&mut self, account: Account) {
+        let Account { thread, record, cpu, wall, counters, viewers_connected, viewers_with_picture, ended } = account;
+        let state = &mut self.states[thread];
+        (state.connected, state.with_picture) = (viewers_connected.into(), viewers_with_picture.into());
+        state.cpu += cpu;
+        state.wall += wall;
+        // Short ones, as the last, say little.
+        if wall > Duration::from_millis(250) {
+            state.own.busy_max = state.own.busy_max.max(cpu.as_secs_f64() / wall.as_secs_f64());
+        }
+        state.own.messages_received = counters.messages_received;
+        state.own.datagrams_received = counters.datagrams_received;
+        state.own.receives_rearmed = counters.rearmed;
+        if let Some(error) = ended {
+            state.ended = true;
+            self.broken = self.broken.take().or(error);
+        }
+        self.note_second(&record);
+        self.total.merge(&record);
+        self.window.merge(&record);
+        self.show();
+    }
+
+    fn note_second(&mut self, record: &Record) {
+        let now = net::now();
+        let second = now.since(self.begun).as_secs();
+        if self.timeline.last().is_none_or(|last| last.second != second) {
+            self.latency.reset();
+            self.timeline.push(Second { second, ..Second::default() });
+        }
+        // Same bounds.
+        let _ = self.latency.add(&record.video_latency_us);
+        let intended = self.planned.partition_point(|at| *at <= now) as u64;
+        let (connected, with_picture) =
+            self.states.iter().fold((0, 0), |sum, state| (sum.0 + state.connected, sum.1 + state.with_picture));
+        if let Some(last) = self.timeline.last_mut() {
+            last.packets += record.counts.received();
+            last.bytes += record.counts.received_bytes;
+            last.lost += record.counts.missing.saturating_sub(record.counts.filled);
+            (last.intended, last.connected, last.with_picture) = (intended, connected, with_picture);
+            if !self.latency.is_empty() {
+                last.latency_p50_us = self.latency.value_at_quantile(0.5);
+                last.latency_p99_us = self.latency.value_at_quantile(0.99);
+            }
+        }
+    }
+
+    fn show(&self) {
+        let Some(second) = self.timeline.last() else { return };
+        self.progress.set_position(net::now().since(self.begun).as_secs());
+        let before = self.timeline.len().checked_sub(2).and_then(|at| self.timeline.get(at)).unwrap_or(second);
+        self.progress.set_message(format!(
+            "{}/{} viewers, {:.0} packets/s, {:.1} Mbit/s, {} lost, p99 {:.1} ms",
+            second.connected,
+            self.planned.len(),
+            before.packets as f64,
+            before.bytes as f64 * 8e-6,
+            self.total.counts.lost(),
+            before.latency_p99_us as f64 / 1e3,
+        ));
+    }
+
+    /// Figures of [`Self::window`] are counted from now on.
+    pub(crate) fn begin_window(&mut self) {
+        self.window = Record::default();
+        self.window_cpu = CpuTimes::read(self.server_pid);
+        self.window_begun = net::now();
+    }
+
+    /// How long the window is open.
+    pub(crate) fn window_seconds(&self) -> f64 {
+        net::now().since(self.window_begun).as_secs_f64().max(1e-3)
+    }
+
+    /// The server's CPU and the machine's in the window.
+    pub(crate) fn window_cpu(&self) -> (Option<ServerCpu>, f64) {
+        let cpu = CpuTimes::read(self.server_pid);
+        let wall_ns = self.window_seconds() * 1e9;
+        let server = self.server_pid.map(|pid| {
+            let ns = cpu.server_ns_since(&self.window_cpu) as f64;
+            let (name, busiest) = cpu.busiest_since(&self.window_cpu).unwrap_or(("none", 0));
+            ServerCpu {
+                pid,
+                cores: ns / wall_ns,
+                busiest_thread: name.to_owned(),
+                busiest_thread_cores: busiest as f64 / wall_ns,
+                ns_per_packet: ns / (self.window.counts.received().max(1) as f64),
+            }
+        });
+        (server, cpu.machine_busy_since(&self.window_cpu))
+    }
+
+    /// Connected viewers, as the load threads told last.
+    pub(crate) fn connected(&self) -> u64 {
+        self.states.iter().map(|state| state.connected).sum()
+    }
+
+    /// The tester's own threads.
+    pub(crate) fn own_threads(&self) -> Vec<OwnThread> {
+        let busy = |state: &ThreadState| OwnThread {
+            busy_mean: state.cpu.as_secs_f64() / state.wall.as_secs_f64().max(1e-3),
+            ..state.own.clone()
+        };
+        self.states.iter().map(busy).collect()
+    }
+
+    /// Forgets the busiest seconds so far.
+    pub(crate) fn forget_busy(&mut self) {
+        for state in &mut self.states {
+            state.own.busy_max = 0.0;
+        }
+    }
+
+    fn finish(mut self) -> Result<Results, String> {
+        let interrupted = self.stop.swap(false, Ordering::Relaxed);
+        let (server, machine_busy) = self.window_cpu();
+        let packets_per_second = self.window.counts.received() as f64 / self.window_seconds();
+        if self.publishers > 0 && !self.planned.is_empty() {
+            self.threads[0].tell(Command::StopPublishing);
+            self.run_while(DRAIN, |_| true);
+        }
+        let ended_at = net::now();
+        let intended = self.planned.iter().filter(|at| **at <= ended_at).count() as u64;
+        for thread in &self.threads {
+            thread.tell(Command::End);
+        }
+        let broken = self.broken.take();
+        self.run_while(Duration::from_secs(10), |load| load.states.iter().any(|state| !state.ended));
+        if let Some(error) = broken.or(self.broken.take()) {
+            return Err(error);
+        }
+        self.progress.finish_and_clear();
+        let mut threads = self.own_threads();
+        let mut signal = None;
+        if let Some(signalling) = self.signalling.take() {
+            signal = Some(signalling.record());
+            signalling.end();
+        }
+        let signal = signal.ok_or("signalling ended before its time")?;
+        let seconds = ended_at.since(self.begun).as_secs_f64();
+        threads.push(OwnThread {
+            name: "signalling".to_owned(),
+            busy_mean: signal.cpu.as_secs_f64() / seconds.max(1e-3),
+            ..OwnThread::default()
+        });
+        let counts = self.total.counts;
+        let distributions = results::distributions(&self.total, &signal);
+        let joining =
+            self.planned.first().zip(self.total.last_connected).map(|(first, last)| last.since(*first).as_secs_f64());
+        let due = (self.viewers_first && self.publishers > 0)
+            .then(|| (counts.sent_video + counts.sent_audio) * self.planned.len() as u64 / self.publishers);
+        let accounts = Accounts {
+            sent: counts.sent_video + counts.sent_audio,
+            due,
+            received: counts.received(),
+            lost: counts.lost(),
+            unseen: due.map(|due| due as i64 - (counts.received() + counts.lost()) as i64),
+            socket_drops: counts.socket_drops,
+        };
+        let whole_busy = CpuTimes::read(None).machine_busy_since(&self.cpu);
+        let bottleneck = results::bottleneck(&counts, &distributions, &threads, machine_busy.max(whole_busy));
+        Ok(Results {
+            version: env!("CARGO_PKG_VERSION"),
+            command: command_line(),
+            unix_time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            interrupted,
+            seconds,
+            viewers_intended: intended,
+            viewers_connected: counts.connected,
+            viewers_with_picture: self.states.iter().map(|state| state.with_picture).sum(),
+            joins_per_second: joining.map_or(0.0, |joining| counts.connected as f64 / joining.max(1e-3)),
+            publishers_intended: self.publishers,
+            requests_answered: signal.answered,
+            requests_failed: signal.failures,
+            accounts,
+            counts: counts.named().into_iter().collect(),
+            distributions,
+            timeline: self.timeline,
+            threads,
+            server,
+            machine_busy,
+            packets_per_second,
+            kernel: since(&KernelUdpCounters::read().unwrap_or_default(), &self.kernel),
+            bottleneck,
+            knee: None,
+            verdict: Verdict::default(),
+        })
+    }
+}
+
+fn since(now: &KernelUdpCounters, before: &KernelUdpCounters) -> KernelUdpCounters {
+    KernelUdpCounters {
+        in_datagrams: now.in_datagrams.saturating_sub(before.in_datagrams),
+        out_datagrams: now.out_datagrams.saturating_sub(before.out_datagrams),
+        no_ports: now.no_ports.saturating_sub(before.no_ports),
+        in_errors: now.in_errors.saturating_sub(before.in_errors),
+        receive_buffer_errors: now.receive_buffer_errors.saturating_sub(before.receive_buffer_errors),
+        send_buffer_errors: now.send_buffer_errors.saturating_sub(before.send_buffer_errors),
+        checksum_errors: now.checksum_errors.saturating_sub(before.checksum_errors),
+        memory_errors: now.memory_errors.saturating_sub(before.memory_errors),
+    }
+}
+
+/// The command line without the token.
+fn command_line() -> String {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    for at in 0..words.len() {
+        if words[at] == "--token" && at + 1 < words.len() {
+            words[at + 1] = "…".to_owned();
+        } else if words[at].starts_with("--token=") {
+            words[at] = "--token=…".to_owned();
+        }
+    }
+    words.join(" ")
+}

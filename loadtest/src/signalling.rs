@@ -1,0 +1,346 @@
+//! The signalling thread: makes offers, posts them when they are due, hands the answers to the load threads, and ends
+//! the sessions again.
+//!
+//! Open loop: a client's start is fixed by its number and the ramp. Requests are as many in flight as the server's
+//! slowness makes them; how late the thread itself is in starting one is recorded, because that is the tester's fault.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use corecast::description::IceCredentials;
+use corecast::dtls::DtlsIdentity;
+use corecast::net::fleet_sockets::FleetSocket;
+use corecast::net::{self, Path, process};
+use corecast::peer::PeerConfig;
+use corecast::peer::answer::RemoteAnswer;
+use corecast::peer::offer::{self, LocalOffer, Published};
+use corecast::peer::publisher::{PublisherConfig, Script};
+use corecast::peer::record::{self, Record};
+use corecast::peer::terms::Sources;
+use corecast::peer::viewer::ViewerConfig;
+use corecast::time::{NtpTime, Timestamp};
+use corecast::wire::codec::Codec;
+use hdrhistogram::Histogram;
+use url::Url;
+
+use crate::file::Pictures;
+use crate::http::{Client, HttpError, resolve};
+use crate::load::{Command, LoadThread, NewClient, NewKind, random};
+use crate::script::TraceScript;
+
+/// Goodbyes in flight at a time.
+const GOODBYES_AT_ONCE: usize = 64;
+/// For all goodbyes together.
+const GOODBYES_MAX: Duration = Duration::from_secs(5);
+/// Different reasons of failure that are told apart.
+const REASONS_MAX: usize = 32;
+
+/// One client to begin.
+pub(crate) struct Join {
+    pub(crate) url: Url,
+    pub(crate) at: Timestamp,
+    pub(crate) thread: usize,
+    pub(crate) what: What,
+}
+
+/// What kind of client.
+pub(crate) enum What {
+    View { verify_fraction: f64 },
+    Publish(Publishing),
+}
+
+/// A publisher's video and audio.
+#[derive(Clone)]
+pub(crate) struct Publishing {
+    pub(crate) stream: u32,
+    pub(crate) bitrate: f64,
+    pub(crate) fps: u32,
+    pub(crate) gop: Duration,
+    pub(crate) audio: bool,
+    pub(crate) pictures: Option<Arc<Pictures>>,
+}
+
+impl Publishing {
+    fn codec(&self) -> Codec {
+        self.pictures.as_ref().map_or(Codec::H264, |pictures| pictures.codec)
+    }
+
+    fn script(&self) -> Box<dyn Script> {
+        match &self.pictures {
+            Some(pictures) => Box::new(pictures.script(self.fps)),
+            None => Box::new(TraceScript::new(self.bitrate, self.fps, self.gop, self.stream.into())),
+        }
+    }
+}
+
+/// What signalling measured.
+#[derive(Clone)]
+pub(crate) struct SignalRecord {
+    /// Clients whose request was started, answered, refused.
+    pub(crate) started: u64,
+    pub(crate) answered: u64,
+    pub(crate) failures: BTreeMap<String, u64>,
+    /// From intended start to the whole answer, µs.
+    pub(crate) answer_us: Histogram<u64>,
+    /// From intended start to when this thread began with it, µs.
+    pub(crate) late_us: Histogram<u64>,
+    /// CPU time of the thread.
+    pub(crate) cpu: Duration,
+}
+
+impl SignalRecord {
+    fn new() -> Self {
+        let Record { connect_us, first_packet_us, .. } = Record::default();
+        Self {
+            started: 0,
+            answered: 0,
+            failures: BTreeMap::new(),
+            answer_us: connect_us,
+            late_us: first_packet_us,
+            cpu: Duration::ZERO,
+        }
+    }
+
+    fn fail(&mut self, reason: String) {
+        let known = self.failures.len() < REASONS_MAX || self.failures.contains_key(&reason);
+        let reason = if known { reason } else { "other reasons".to_owned() };
+        *self.failures.entry(reason).or_default() += 1;
+    }
+
+    pub(crate) fn failed(&self) -> u64 {
+        self.failures.values().sum()
+    }
+}
+
+enum Order {
+    Join(Box<Join>),
+    End,
+}
+
+/// The signalling thread.
+pub(crate) struct Signalling {
+    orders: tokio::sync::mpsc::UnboundedSender<Order>,
+    shared: Arc<Shared>,
+    ended: flume::Receiver<()>,
+}
+
+struct Shared {
+    client: Client,
+    threads: Vec<LoadThread>,
+    fingerprint_sha256: [u8; 32],
+    socket_buffer: usize,
+    ntp_at_zero: NtpTime,
+    record: Mutex<SignalRecord>,
+    sessions: Mutex<Vec<(Url, SocketAddr)>>,
+    servers: Mutex<BTreeMap<String, SocketAddr>>,
+}
+
+impl Signalling {
+    /// Starts the thread.
+    pub(crate) fn start(
+        client: Client,
+        threads: Vec<LoadThread>,
+        identity: &DtlsIdentity,
+        socket_buffer: usize,
+    ) -> Result<Self, String> {
+        let (orders, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let (end, ended) = flume::bounded(1);
+        let shared = Arc::new(Shared {
+            client,
+            threads,
+            fingerprint_sha256: identity.fingerprint_sha256(),
+            socket_buffer,
+            ntp_at_zero: ntp_at_zero(),
+            record: Mutex::new(SignalRecord::new()),
+            sessions: Mutex::default(),
+            servers: Mutex::default(),
+        });
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let of_thread = Arc::clone(&shared);
+        std::thread::Builder::new()
+            .name("signalling".to_owned())
+            .spawn(move || {
+                runtime.block_on(serve(of_thread, inbox));
+                let _ = end.send(());
+            })
+            .map_err(|error| error.to_string())?;
+        Ok(Self { orders, shared, ended })
+    }
+
+    /// Has a client begin when it is due.
+    pub(crate) fn join(&self, join: Join) {
+        let _ = self.orders.send(Order::Join(Box::new(join)));
+    }
+
+    /// What was measured so far.
+    pub(crate) fn record(&self) -> SignalRecord {
+        lock(&self.shared.record).clone()
+    }
+
+    /// Ends all sessions, and the thread.
+    pub(crate) fn end(self) {
+        let _ = self.orders.send(Order::End);
+        let _ = self.ended.recv_timeout(GOODBYES_MAX + Duration::from_secs(1));
+    }
+}
+
+/// The value, also after a panic of another thread: it is figures only.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// NTP time of the monotonic clock's zero.
+fn ntp_at_zero() -> NtpTime {
+    /// Seconds from 1900 to 1970 (RFC 5905 §6).
+    const UNIX_TO_NTP: u64 = 2_208_988_800;
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at_zero = since_1970.saturating_sub(net::now().since(Timestamp::ZERO));
+    NtpTime(UNIX_TO_NTP << 32) + at_zero
+}
+
+async fn serve(shared: Arc<Shared>, mut inbox: tokio::sync::mpsc::UnboundedReceiver<Order>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tokio::select! {
+            order = inbox.recv() => match order {
+                Some(Order::Join(join)) => {
+                    let shared = Arc::clone(&shared);
+                    tokio::spawn(async move { begin(&shared, *join).await });
+                }
+                Some(Order::End) | None => break,
+            },
+            _ = tick.tick() => lock(&shared.record).cpu = process::thread_cpu_time(),
+        }
+    }
+    let sessions = std::mem::take(&mut *lock(&shared.sessions));
+    let limit = Arc::new(tokio::sync::Semaphore::new(GOODBYES_AT_ONCE));
+    let goodbyes: Vec<_> = sessions
+        .into_iter()
+        .map(|(session, server)| {
+            let (shared, limit) = (Arc::clone(&shared), Arc::clone(&limit));
+            tokio::spawn(async move {
+                let _turn = limit.acquire().await;
+                let _ = shared.client.delete(&session, server).await;
+            })
+        })
+        .collect();
+    let all = async {
+        for goodbye in goodbyes {
+            let _ = goodbye.await;
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYES_MAX, all).await;
+}
+
+async fn begin(shared: &Shared, join: Join) {
+    tokio::time::sleep(join.at.since(net::now())).await;
+    let late = net::now().since(join.at);
+    {
+        let mut record = lock(&shared.record);
+        record.started += 1;
+        record::note(&mut record.late_us, late);
+    }
+    let (at, thread) = (join.at, join.thread);
+    match connect(shared, join).await {
+        Ok(client) => {
+            let took = net::now().since(at);
+            let mut record = lock(&shared.record);
+            record.answered += 1;
+            record::note(&mut record.answer_us, took);
+            drop(record);
+            if let Some(thread) = shared.threads.get(thread) {
+                thread.tell(Command::Add(Box::new(client)));
+            }
+        }
+        Err(reason) => lock(&shared.record).fail(reason),
+    }
+}
+
+/// The server's address, asked for once.
+async fn server_of(shared: &Shared, url: &Url) -> Result<SocketAddr, HttpError> {
+    let key = url.authority().to_owned() + url.scheme();
+    if let Some(known) = lock(&shared.servers).get(&key) {
+        return Ok(*known);
+    }
+    let server = resolve(url).await?;
+    lock(&shared.servers).insert(key, server);
+    Ok(server)
+}
+
+/// Letters of `ice-char`.
+fn ice_text(len: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let letter = |_| {
+        let at = (random() & 63) as usize;
+        char::from(LETTERS[at])
+    };
+    (0..len).map(letter).collect()
+}
+
+async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
+    let server = server_of(shared, &join.url).await.map_err(|error| error.to_string())?;
+    let open = |remote| {
+        FleetSocket::towards(remote, shared.socket_buffer)
+            .map_err(|error| format!("no socket for a client: {error} (see ulimit -n)"))
+    };
+    let mut socket = open(server)?;
+    let candidate = socket.local_address().map_err(|error| error.to_string())?;
+    // Chromium's lengths.
+    let local_ice = IceCredentials { ufrag: ice_text(4), password: ice_text(24) };
+    let local =
+        LocalOffer { ice: &local_ice, fingerprint_sha256: shared.fingerprint_sha256, candidate, session_id: random() };
+    let base = random() as u32 & !3;
+    let sources = Sources { audio: base | 1, video: base | 2, video_rtx: Some(base | 3) };
+    let cname = ice_text(16);
+    let offer = match &join.what {
+        What::View { .. } => offer::play(&local),
+        What::Publish(publishing) => {
+            let (codec, audio) = (publishing.codec(), publishing.audio);
+            offer::publish(&local, &Published { codec, audio, sources, cname: &cname })
+        }
+    };
+    let created = shared.client.post(&join.url, server, offer).await.map_err(|error| error.to_string())?;
+    if let Some(session) = created.session {
+        lock(&shared.sessions).push((session, created.server));
+    }
+    let answer = RemoteAnswer::parse(&created.sdp).map_err(|error| error.to_string())?;
+    let remote = answer.candidate_near(created.server.ip()).map_err(|error| error.to_string())?;
+    if socket.connect(remote).is_err() {
+        // Not reachable from the address that reached the server's HTTP: the server learns the new one from the checks.
+        socket = open(remote)?;
+        socket.connect(remote).map_err(|error| format!("the server's candidate cannot be reached: {error}"))?;
+    }
+    let peer = PeerConfig {
+        local_ice,
+        remote_ice: answer.ice.clone(),
+        dtls_role: answer.dtls_role,
+        versions: corecast::dtls::DtlsVersions::Any,
+        remote_fingerprints: answer.fingerprints.clone(),
+        path: Path::to(remote),
+        seed: random(),
+    };
+    let kind = match join.what {
+        What::View { verify_fraction } => {
+            NewKind::Viewer(ViewerConfig { answer, intended: join.at, verify_fraction, seed: random() })
+        }
+        What::Publish(publishing) => NewKind::Publisher(Box::new(PublisherConfig {
+            answer,
+            sources,
+            cname,
+            script: publishing.script(),
+            audio: publishing.audio,
+            ntp_at_zero: shared.ntp_at_zero,
+            seed: random(),
+        })),
+    };
+    Ok(NewClient { socket, peer, kind })
+}
+
+/// A file of pictures, where one is named.
+pub(crate) fn pictures(file: Option<&PathBuf>) -> Result<Option<Arc<Pictures>>, String> {
+    file.map(|path| Pictures::open(path).map(Arc::new).map_err(|error| error.to_string())).transpose()
+}

@@ -1,0 +1,354 @@
+//! The program against the real node, over loopback and in network namespaces: what is sent is received, what is lost
+//! is found in the counter of the place that lost it, and the report says so.
+//!
+//! Cases that need a namespace need root, and say that they were left out without it.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const LOADTEST: &str = env!("CARGO_BIN_EXE_corecast-loadtest");
+
+/// The node's program, built from this tree: it belongs to another package, so cargo has not built it for this test.
+fn node_program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        // With the feature that this package uses the library with: nothing is compiled twice.
+        build.args(["build", "--quiet", "--package", "corecast", "--features", "peer", "--bin", "corecast"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "the node does not build");
+        Path::new(LOADTEST).with_file_name("corecast")
+    })
+}
+
+/// A node on ports of its own, in this network or in one of its own; killed when the test ends.
+struct Node {
+    child: Child,
+    http: String,
+    admin: String,
+    _state: tempfile::TempDir,
+    in_namespace: bool,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Node {
+    fn start(media_port: u16, in_namespace: bool) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let port = media_port.to_string();
+        let arguments = [
+            "--https",
+            "127.0.0.1:0",
+            "--http",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--media-ip",
+            "127.0.0.1",
+            "--media-port-base",
+            &port,
+            "--cores",
+            "0",
+            "--log",
+            "error",
+        ];
+        let mut command = if in_namespace {
+            let mut command = Command::new("unshare");
+            command.args(["--net", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh"]).arg(node_program());
+            command
+        } else {
+            Command::new(node_program())
+        };
+        let mut child =
+            command.args(arguments).env("STATE_DIRECTORY", state.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut banner = String::new();
+        while !banner.contains("Ctrl-C ends it.") {
+            assert!(lines.read_line(&mut banner).unwrap() > 0, "the node ended: {banner}");
+        }
+        let address = |before: &str| {
+            let (_, rest) = banner.split_once(before).unwrap_or_else(|| panic!("{before} is not in {banner}"));
+            let (_, rest) = rest.split_once("http://").unwrap();
+            rest.split(['/', ' ']).next().unwrap().to_owned()
+        };
+        let (http, admin) = (address("plain HTTP"), address("operator"));
+        // Whatever it says later has a reader.
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        Self { child, http, admin, _state: state, in_namespace }
+    }
+
+    /// A program in the node's network.
+    fn beside(&self, program: &str) -> Command {
+        if !self.in_namespace {
+            return Command::new(program);
+        }
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.child.id().to_string(), "--net", program]);
+        command
+    }
+
+    fn urls(&self) -> [String; 4] {
+        let Self { http, .. } = self;
+        [
+            "--whip".to_owned(),
+            format!("http://{http}/whip/test"),
+            "--whep".to_owned(),
+            format!("http://{http}/whep/test"),
+        ]
+    }
+
+    fn report(&self) -> Value {
+        let mut stream = TcpStream::connect(&self.admin).unwrap();
+        write!(stream, "GET /api/v1/node HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (start, end) = (answer.find("\r\n\r\n").unwrap(), answer.rfind('}').unwrap());
+        serde_json::from_str(&answer[start..=end]).unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a test; its exit code, its last words and `report.json`.
+fn run(node: &Node, arguments: &[&str]) -> (Option<i32>, String, Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let output: Output = node
+        .beside(LOADTEST)
+        .arg("run")
+        .args(node.urls())
+        .args(arguments)
+        .arg("--report")
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let words = text(&output.stdout) + &text(&output.stderr);
+    let json = std::fs::read(directory.path().join("report.json")).unwrap_or_else(|_| panic!("no report: {words}"));
+    let html = std::fs::read_to_string(directory.path().join("report.html")).unwrap();
+    assert!(html.matches("<svg").count() >= 4 && !html.contains("src="), "the page shows plots and refers to nothing");
+    (output.status.code(), words, serde_json::from_slice(&json).unwrap())
+}
+
+fn number(report: &Value, path: &str) -> i64 {
+    report.pointer(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("{path} is not in the report"))
+}
+
+fn may_make_namespaces() -> bool {
+    let made = Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success());
+    if !made {
+        eprintln!("left out: a network namespace needs root and util-linux");
+    }
+    made
+}
+
+const EXACT: [&str; 7] = ["--viewers-first", "--audio", "--ramp", "100/s", "--seconds", "3", "--bitrate"];
+
+#[test]
+fn everything_that_is_sent_is_received_and_the_report_says_so() {
+    let node = Node::start(27_300, false);
+    let (code, words, report) =
+        run(&node, &[&EXACT[..], &["1M", "--viewers", "50", "--verify-fraction", "0.2"]].concat());
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.trim_end().lines().any(|line| line == "PASS"), "{words}");
+    let sent = number(&report, "/accounts/sent");
+    assert!(sent > 300, "{sent}");
+    // Exactly: nothing lost at a viewer's begin or end, nothing twice, nothing forged.
+    assert_eq!(number(&report, "/accounts/due"), sent * 50);
+    assert_eq!(number(&report, "/accounts/received"), sent * 50, "{words}");
+    for path in ["/accounts/lost", "/accounts/unseen", "/counts/duplicates", "/counts/unauthentic", "/counts/unknown"] {
+        assert_eq!(number(&report, path), 0, "{path}");
+    }
+    assert_eq!(number(&report, "/viewers_with_picture"), 50);
+    for name in ["start_to_key_frame", "start_to_first_packet", "start_to_connected"] {
+        assert_eq!(number(&report, &format!("/distributions/{name}/count")), 50, "{name}");
+    }
+    for name in ["video_latency", "audio_latency"] {
+        assert!(number(&report, &format!("/distributions/{name}/count")) > 20, "{name}");
+        assert!(number(&report, &format!("/distributions/{name}/max")) < 2_000_000, "{name}");
+    }
+    assert!(number(&report, "/counts/sender_reports") >= 50);
+    // The node agrees.
+    assert_eq!(number(&node.report(), "/workers/0/forwarded/packets"), sent * 50);
+}
+
+#[test]
+fn what_the_clients_sockets_drop_is_found_in_their_counter_and_blamed_on_the_tester() {
+    let node = Node::start(27_310, false);
+    let (_, words, report) = run(&node, &[&EXACT[..], &["8M", "--viewers", "20", "--socket-buffer", "1"]].concat());
+    let dropped = number(&report, "/accounts/socket_drops");
+    assert!(dropped > 0, "{words}");
+    assert!(number(&report, "/kernel/receive_buffer_errors") >= dropped, "{words}");
+    assert!(words.contains("--socket-buffer"), "{words}");
+    // A message is one packet or a train of them; most came by retransmission afterwards.
+    assert!(number(&report, "/counts/missing") + number(&report, "/accounts/unseen") >= dropped, "{words}");
+    assert!(number(&report, "/counts/recovered") > 0, "{words}");
+    accounts_balance(&report);
+}
+
+#[test]
+fn what_a_queue_drops_is_found_in_its_counter() {
+    if !may_make_namespaces() {
+        return;
+    }
+    let node = Node::start(27_320, true);
+    // The publisher's and the viewers' share of 20 × 1 Mbit/s does not fit.
+    let limit = ["qdisc", "add", "dev", "lo", "root", "tbf", "rate", "12mbit", "burst", "70kb", "limit", "90kb"];
+    assert!(node.beside("tc").args(limit).status().unwrap().success());
+    let (code, words, report) = run(&node, &[&EXACT[..], &["1M", "--viewers", "20"]].concat());
+    let queue = text(&node.beside("tc").args(["-s", "qdisc", "show", "dev", "lo"]).output().unwrap().stdout);
+    let (_, after) = queue.split_once("dropped ").unwrap();
+    let dropped: u64 = after.split(',').next().unwrap().parse().unwrap();
+    assert!(dropped > 0, "{queue}");
+    assert!(number(&report, "/kernel/send_buffer_errors") > 0, "{words}");
+    assert_eq!(number(&report, "/accounts/socket_drops"), 0, "{words}");
+    assert_eq!(code, Some(1), "{words}");
+    assert!(number(&report, "/accounts/lost") + number(&report, "/accounts/unseen") > 0, "{words}");
+    accounts_balance(&report);
+}
+
+#[test]
+fn what_the_node_refuses_is_found_in_its_counter_by_reason() {
+    let node = Node::start(27_330, false);
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for _ in 0..40 {
+        stranger.send_to(&[0x80; 100], "127.0.0.1:27330").unwrap();
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let report = node.report();
+        let dropped = report.pointer("/workers/0/dropped").unwrap();
+        if dropped["unknown_address"] == 40 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{dropped}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What was due was received, or lost, or never seen; nothing is counted in two places.
+fn accounts_balance(report: &Value) {
+    let [due, received, lost, unseen] =
+        ["due", "received", "lost", "unseen"].map(|name| number(report, &format!("/accounts/{name}")));
+    assert_eq!(due, received + lost + unseen);
+    assert!(received > 0);
+    let [missing, filled] = ["missing", "filled"].map(|name| number(report, &format!("/counts/{name}")));
+    assert_eq!(lost, missing - filled);
+}
+
+#[test]
+fn nothing_to_watch_is_exit_code_1_and_bad_usage_2() {
+    let node = Node::start(27_340, false);
+    let whep = format!("http://{}/whep/nobody", node.http);
+    let output =
+        node.beside(LOADTEST).args(["watch", "--whep", &whep, "--viewers", "2", "--seconds", "0.5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("is somebody publishing"), "{}", text(&output.stdout));
+    for (arguments, expected) in [
+        (&["watch", "--whep", "nonsense"][..], "nonsense"),
+        (&["watch"], "--whep"),
+        (&["watch", "--whep", "http://x/y", "--server-pid", "4194305"], "no such process"),
+    ] {
+        let output = Command::new(LOADTEST).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn ctrl_c_ends_with_the_report_of_what_was_measured() {
+    let node = Node::start(27_350, false);
+    let child = node
+        .beside(LOADTEST)
+        .arg("run")
+        .args(node.urls())
+        .args(["--viewers", "5", "--seconds", "60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let started = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(20));
+    let words = text(&output.stdout);
+    assert!(words.contains("5 of 5 connected") && words.contains("(interrupted)"), "{words}");
+    assert_eq!(output.status.code(), Some(0), "{words}");
+}
+
+#[test]
+fn the_knee_is_the_last_step_that_kept_every_line() {
+    let node = Node::start(27_360, false);
+    let pid = node.child.id().to_string();
+    let (code, words, report) = run(
+        &node,
+        &[
+            "--viewers",
+            "30",
+            "--find-knee",
+            "--knee-step",
+            "10",
+            "--knee-seconds",
+            "1",
+            "--ramp",
+            "100/s",
+            "--server-pid",
+            &pid,
+            "--bitrate",
+            "500k",
+        ],
+    );
+    assert_eq!(code, Some(0), "{words}");
+    let steps = report.pointer("/knee/steps").unwrap().as_array().unwrap();
+    assert!(!steps.is_empty() && steps.len() <= 3, "{words}");
+    let kept =
+        steps.iter().filter(|step| step["crossed"].is_null()).map(|step| step["viewers"].as_i64().unwrap()).max();
+    assert_eq!(number(&report, "/knee/viewers"), kept.unwrap_or(0));
+    assert!(steps[0]["server"]["ns_per_packet"].as_f64().unwrap() > 0.0);
+    assert!(words.contains("KNEE "), "{words}");
+}
+
+#[test]
+fn a_server_that_nobody_here_wrote_can_be_watched() {
+    // The interop group's Python environment, where it is installed.
+    let python = std::env::var_os("CORECAST_TEST_PYTHON").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache/corecast-tests/venv/bin/python"),
+        PathBuf::from,
+    );
+    if !python.exists() {
+        eprintln!("left out: aiortc is not installed (tests/run --only interop installs it)");
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aiortc_whep.py");
+    let mut server = Command::new(python).arg(script).arg("0").stdout(Stdio::piped()).spawn().unwrap();
+    let mut whep = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut whep).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(LOADTEST)
+        .args(["watch", "--whep", whep.trim(), "--viewers", "3", "--ramp", "5/s", "--seconds", "4"])
+        .args(["--verify-fraction", "1", "--report"])
+        .arg(directory.path())
+        .output();
+    let _ = server.kill();
+    let _ = server.wait();
+    let output = output.unwrap();
+    let words = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    let report: Value = serde_json::from_slice(&std::fs::read(directory.path().join("report.json")).unwrap()).unwrap();
+    assert_eq!(number(&report, "/viewers_with_picture"), 3, "{words}");
+    assert_eq!(number(&report, "/counts/opened"), number(&report, "/accounts/received"), "{words}");
+}

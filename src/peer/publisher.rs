@@ -1,0 +1,409 @@
+//! A publisher of a load test: plays a script of frames at their times, adds Opus, sends sender reports, answers
+//! requests for key frames and retransmissions.
+//!
+//! Open loop: frame *n* is due at start + *n* intervals, whatever the server does. A packet is stamped with its send
+//! time ([`super::stamp`]) when it leaves, not when it was due; how late it leaves is recorded, since a late publisher
+//! is the tester's fault.
+//!
+//! Left out: bandwidth estimation (the bitrate is the asked one, whatever the server's feedback says), padding probes,
+//! simulcast.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::answer::{AnsweredMedia, RemoteAnswer};
+use super::audio;
+use super::client::{Peer, PeerEvent};
+use super::fleet::Agent;
+use super::record::{Record, note};
+use super::source::Source;
+use super::stamp::{BYTES, Stamp};
+use super::terms::Sources;
+use crate::crypto::random::{Random, SeededRandom};
+use crate::description::MediaKind;
+use crate::limits;
+use crate::net::batch::TrainBatch;
+use crate::session::Inbound;
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::rtcp::sender_report::{self, SenderInfo};
+use crate::wire::rtcp::{RtcpPacket, packets, source_description};
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
+/// Chromium's Opus at 32–48 kbit/s.
+const AUDIO_PAYLOAD_BYTES: usize = 110;
+const _: () = assert!(AUDIO_PAYLOAD_BYTES > BYTES + 4);
+/// A frame of a request comes no sooner after the previous key frame than this, as encoders do.
+const KEY_FRAME_DISTANCE_MIN: Duration = Duration::from_millis(100);
+const CONSENT: Duration = Duration::from_secs(30);
+
+/// One packet of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptPacket {
+    /// Time after the frame's first packet.
+    pub after: Duration,
+    /// RTP payload.
+    pub payload: Vec<u8>,
+    /// The payload's end may be overwritten by a stamp.
+    pub stampable: bool,
+}
+
+/// One frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScriptFrame {
+    /// In order of sending; the last has the marker.
+    pub packets: Vec<ScriptPacket>,
+    /// It is a key frame.
+    pub key: bool,
+}
+
+/// Where frames come from.
+pub trait Script: Send {
+    /// Frame `number`, a key frame where `key` asks for one and the script can make one.
+    fn frame(&mut self, number: u64, key: bool) -> ScriptFrame;
+
+    /// From one frame to the next.
+    fn interval(&self) -> Duration;
+}
+
+/// What a publisher is made with beside its [`Peer`].
+pub struct PublisherConfig {
+    /// What the server agreed to.
+    pub answer: RemoteAnswer,
+    /// The SSRCs it offered.
+    pub sources: Sources,
+    /// The canonical name it offered.
+    pub cname: String,
+    /// Its video.
+    pub script: Box<dyn Script>,
+    /// Whether it has audio.
+    pub audio: bool,
+    /// NTP time of the monotonic clock's zero, for sender reports.
+    pub ntp_at_zero: NtpTime,
+    /// Of its first sequence numbers.
+    pub seed: u64,
+}
+
+struct Stream {
+    source: Source,
+    mid: String,
+    mid_id: Option<u8>,
+    transport_cc_id: Option<u8>,
+    clock_rate_hz: u64,
+    timestamp_base: u32,
+    /// Packets stamped so far.
+    number: u32,
+}
+
+impl Stream {
+    fn new(media: &AnsweredMedia, ssrc: u32, rtx_ssrc: Option<u32>, random: &mut SeededRandom) -> Option<Self> {
+        let codec = media.codecs.first()?;
+        // RFC 3711 §3.3.1: below 2¹⁵, so that the first packet lost is no rollover lost.
+        let first = random.u64() % 0x4000 + 1;
+        Some(Self {
+            source: Source::new(ssrc, codec.payload_type, rtx_ssrc.zip(codec.rtx_payload_type), first),
+            mid: media.mid.clone(),
+            mid_id: media.extensions.mid,
+            transport_cc_id: media.extensions.transport_cc,
+            clock_rate_hz: codec.codec.clock_rate_hz().into(),
+            timestamp_base: random.u64() as u32,
+            number: 0,
+        })
+    }
+
+    fn timestamp(&self, since_start: Duration) -> u32 {
+        let ticks = since_start.as_micros() as u64 * self.clock_rate_hz / 1_000_000;
+        self.timestamp_base.wrapping_add(ticks as u32)
+    }
+}
+
+struct Queued {
+    due: Timestamp,
+    timestamp: u32,
+    marker: bool,
+    packet: ScriptPacket,
+}
+
+/// A publisher.
+pub struct Publisher {
+    peer: Peer,
+    video: Option<Stream>,
+    audio: Option<Stream>,
+    script: Box<dyn Script>,
+    cname: String,
+    ntp_at_zero: NtpTime,
+    begun: Timestamp,
+    /// When the first frame was due.
+    started: Option<Timestamp>,
+    frames: u64,
+    audio_packets: u64,
+    queue: VecDeque<Queued>,
+    key_frame_asked: bool,
+    last_key_frame: Timestamp,
+    next_report: Timestamp,
+    transport_sequence: u16,
+    repairs: VecDeque<u16>,
+    /// No new frames: it waits for what is still asked for.
+    stopped: bool,
+    ended: bool,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("peer", &self.peer).field("frames", &self.frames).finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// A publisher whose first check is due at once and whose first frame is sent when it is connected.
+    #[must_use]
+    pub fn new(peer: Peer, config: PublisherConfig, now: Timestamp) -> Self {
+        let mut random = SeededRandom::new(config.seed);
+        let Sources { audio, video, video_rtx } = config.sources;
+        let mut stream =
+            |kind, ssrc, rtx| config.answer.section(kind).and_then(|media| Stream::new(media, ssrc, rtx, &mut random));
+        let video = stream(MediaKind::Video, video, video_rtx);
+        let audio = if config.audio { stream(MediaKind::Audio, audio, None) } else { None };
+        Self {
+            peer,
+            video,
+            audio,
+            script: config.script,
+            cname: config.cname,
+            ntp_at_zero: config.ntp_at_zero,
+            begun: now,
+            started: None,
+            frames: 0,
+            audio_packets: 0,
+            queue: VecDeque::new(),
+            key_frame_asked: false,
+            last_key_frame: Timestamp::ZERO,
+            next_report: now,
+            transport_sequence: 0,
+            repairs: VecDeque::new(),
+            stopped: false,
+            ended: false,
+        }
+    }
+
+    /// Whether it sends.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.started.is_some()
+    }
+
+    /// Sends no further frame and no further sound; reports and repairs go on.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    fn next_frame(&self) -> Option<Timestamp> {
+        let frames = u32::try_from(self.frames).ok()?;
+        Some(self.started? + self.script.interval() * frames).filter(|_| self.video.is_some() && !self.stopped)
+    }
+
+    fn next_audio(&self) -> Option<Timestamp> {
+        let packets = u32::try_from(self.audio_packets).ok()?;
+        Some(self.started? + AUDIO_INTERVAL * packets).filter(|_| self.audio.is_some() && !self.stopped)
+    }
+
+    fn queue_frames(&mut self, now: Timestamp, record: &mut Record) {
+        while let Some(due) = self.next_frame().filter(|due| *due <= now) {
+            let Some(video) = self.video.as_ref() else { return };
+            let since_start = due.since(self.started.unwrap_or(due));
+            let timestamp = video.timestamp(since_start);
+            let asked = self.key_frame_asked && due.since(self.last_key_frame) >= KEY_FRAME_DISTANCE_MIN;
+            let frame = self.script.frame(self.frames, asked);
+            self.frames += 1;
+            if frame.key {
+                record.counts.key_frames_asked += u64::from(self.key_frame_asked);
+                (self.key_frame_asked, self.last_key_frame) = (false, due);
+            }
+            let last = frame.packets.len().saturating_sub(1);
+            for (at, packet) in frame.packets.into_iter().enumerate() {
+                // A frame never overtakes the one before.
+                let earliest = self.queue.back().map_or(due, |queued| queued.due);
+                let due = (due + packet.after).max(earliest);
+                self.queue.push_back(Queued { due, timestamp, marker: at == last, packet });
+            }
+        }
+    }
+
+    fn send_video(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+        while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
+            && let Some(queued) = self.queue.pop_front_if(|queued| queued.due <= now)
+            && let Some(stream) = self.video.as_mut()
+        {
+            let Queued { due, timestamp, marker, packet } = queued;
+            note(&mut record.send_late_us, now.since(due));
+            let len = send(
+                &self.peer,
+                stream,
+                &mut self.transport_sequence,
+                out,
+                now,
+                (timestamp, marker, packet.payload, packet.stampable),
+            );
+            record.counts.sent_video += u64::from(len.is_some());
+            record.counts.sent_bytes += len.unwrap_or(0) as u64;
+        }
+    }
+
+    fn send_audio(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+        while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
+            && let Some(due) = self.next_audio().filter(|due| *due <= now)
+            && let Some(stream) = self.audio.as_mut()
+        {
+            note(&mut record.send_late_us, now.since(due));
+            let timestamp = stream.timestamp(due.since(self.started.unwrap_or(due)));
+            let payload = audio::opus_payload(self.audio_packets, AUDIO_PAYLOAD_BYTES);
+            self.audio_packets += 1;
+            let len =
+                send(&self.peer, stream, &mut self.transport_sequence, out, now, (timestamp, false, payload, true));
+            record.counts.sent_audio += u64::from(len.is_some());
+            record.counts.sent_bytes += len.unwrap_or(0) as u64;
+        }
+    }
+
+    fn send_repairs(&mut self, out: &mut TrainBatch, record: &mut Record) {
+        let Some(stream) = self.video.as_mut() else { return };
+        while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
+            && let Some(sequence) = self.repairs.pop_front()
+        {
+            let Some((packet, (ssrc, payload_type))) = stream.source.repair(sequence) else { continue };
+            let mid = stream.mid_id.map(|id| (id, stream.mid.as_bytes()));
+            let extensions: Vec<_> = mid.into_iter().collect();
+            let mut outgoing = stream.source.outgoing(&packet, &extensions);
+            (outgoing.ssrc, outgoing.payload_type) = (ssrc, payload_type);
+            record.counts.sent_again += u64::from(self.peer.send_rtp(out, &outgoing).is_some());
+        }
+    }
+
+    fn send_reports(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        let since_start = now.since(self.started.unwrap_or(now));
+        let cname = &self.cname;
+        for stream in [&self.video, &self.audio].into_iter().flatten() {
+            let info = SenderInfo {
+                ntp: self.ntp_at_zero + now.since(Timestamp::ZERO),
+                rtp_timestamp: stream.timestamp(since_start),
+                packet_count: stream.source.sent.0,
+                octet_count: stream.source.sent.1,
+            };
+            let ssrc = stream.source.ssrc;
+            self.peer.send_rtcp(out, |slot| {
+                let report = sender_report::write(slot, ssrc, &info, &[])?;
+                Some(report + source_description::write(slot.get_mut(report..)?, ssrc, cname)?)
+            });
+        }
+    }
+
+    fn handle_rtcp(&mut self, compound: &[u8]) {
+        let own = self.video.as_ref().map(|stream| stream.source.ssrc);
+        for packet in packets(compound).flatten() {
+            match packet {
+                RtcpPacket::PictureLossIndication(_) | RtcpPacket::FullIntraRequest(_) => self.key_frame_asked = true,
+                RtcpPacket::Nack(request) if Some(request.media_ssrc) == own => {
+                    self.repairs.extend(request.sequences());
+                    self.repairs.truncate(limits::PEER_HISTORY_PACKETS_MAX);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn drain_events(&mut self, now: Timestamp, record: &mut Record) {
+        while let Some(event) = self.peer.poll_event() {
+            match event {
+                PeerEvent::Connected => {
+                    self.started = Some(now);
+                    self.next_report = now + REPORT_INTERVAL / 2;
+                    record.counts.publishing += 1;
+                }
+                PeerEvent::Closed | PeerEvent::Failed(_) => self.end_early(record),
+                PeerEvent::PathValidated(_) => {}
+            }
+        }
+    }
+
+    fn end_early(&mut self, record: &mut Record) {
+        if !std::mem::replace(&mut self.ended, true) {
+            record.counts.ended_early += 1;
+        }
+    }
+
+    fn consent_expires(&self) -> Timestamp {
+        self.peer.last_answer().unwrap_or(self.begun) + CONSENT
+    }
+}
+
+/// Numbers, stamps, seals and queues one packet; the datagram's length.
+fn send(
+    peer: &Peer,
+    stream: &mut Stream,
+    transport_sequence: &mut u16,
+    out: &mut TrainBatch,
+    now: Timestamp,
+    (timestamp, marker, mut payload, stampable): (u32, bool, Vec<u8>, bool),
+) -> Option<usize> {
+    let stamp = Stamp { sent: now, number: stream.number };
+    stream.number = stream.number.wrapping_add(1);
+    if stampable {
+        match payload.split_last_mut() {
+            // An SEI's trailing bits stay behind the stamp.
+            Some((0x80, body)) => stamp.write(body),
+            _ => stamp.write(&mut payload),
+        };
+    }
+    let packet = stream.source.packet(timestamp, marker, payload).clone();
+    *transport_sequence = transport_sequence.wrapping_add(1);
+    let counter = transport_sequence.to_be_bytes();
+    let mid = stream.mid_id.filter(|_| !stream.mid.is_empty()).map(|id| (id, stream.mid.as_bytes()));
+    let transport_cc = stream.transport_cc_id.map(|id| (id, &counter[..]));
+    let extensions: Vec<_> = [transport_cc, mid].into_iter().flatten().collect();
+    peer.send_rtp(out, &stream.source.outgoing(&packet, &extensions))
+}
+
+impl Agent for Publisher {
+    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        match self.peer.handle_datagram(bytes, out, received) {
+            Ok(Inbound::Rtcp(len)) => self.handle_rtcp(bytes.get(..len).unwrap_or_default()),
+            Ok(Inbound::Rtp(_)) => record.counts.unknown += 1,
+            Ok(Inbound::Handled) | Err(_) => self.drain_events(received, record),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        if self.peer.next_deadline().is_some_and(|due| due <= now) {
+            self.peer.handle_timeout(out, now);
+            self.drain_events(now, record);
+        }
+        if self.started.is_some() && !self.ended {
+            self.send_audio(out, now, record);
+            self.send_repairs(out, record);
+            self.queue_frames(now, record);
+            self.send_video(out, now, record);
+            if self.next_report <= now {
+                self.next_report = now + REPORT_INTERVAL;
+                self.send_reports(out, now);
+            }
+        }
+        if self.consent_expires() <= now {
+            self.end_early(record);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        if self.ended {
+            return None;
+        }
+        let repairs = (!self.repairs.is_empty()).then_some(Timestamp::ZERO);
+        let media = [self.queue.front().map(|queued| queued.due), self.next_frame(), self.next_audio(), repairs];
+        let media = media.into_iter().chain([Some(self.next_report)]).filter(|_| self.started.is_some());
+        [self.peer.next_deadline(), Some(self.consent_expires())].into_iter().chain(media).flatten().min()
+    }
+
+    fn leave(&mut self, now: Timestamp, out: &mut TrainBatch) {
+        self.ended = true;
+        self.peer.close(out, now);
+    }
+}

@@ -1,0 +1,224 @@
+//! What a load thread measured since it was asked last: counters and histograms, to be merged with those of others.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::time::Timestamp;
+
+/// Microseconds from 1 to 120 s, to three digits.
+fn histogram() -> Histogram<u64> {
+    // The bounds are constants that the library takes.
+    Histogram::new_with_bounds(1, 120_000_000, 3).unwrap_or_else(|_| unreachable!())
+}
+
+/// Sums since the last time it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Viewers whose DTLS handshake completed.
+    pub connected: u64,
+    /// Viewers and publishers that ended before they were asked to: DTLS failed, closed by the server, no answer to a
+    /// check for 30 s.
+    pub ended_early: u64,
+    /// Publishers connected.
+    pub publishing: u64,
+    /// RTP packets that a publisher sent for the first time, and their datagrams' bytes.
+    pub sent_video: u64,
+    /// As above, audio.
+    pub sent_audio: u64,
+    /// Bytes of both.
+    pub sent_bytes: u64,
+    /// Packets a publisher sent again.
+    pub sent_again: u64,
+    /// Key frames a publisher sent because it was asked.
+    pub key_frames_asked: u64,
+    /// RTP packets received by viewers, without duplicates and retransmission streams.
+    pub received_video: u64,
+    /// As above, audio.
+    pub received_audio: u64,
+    /// Bytes of all RTP datagrams received.
+    pub received_bytes: u64,
+    /// Packets that came by retransmission (RFC 4588), each of which is also received.
+    pub recovered: u64,
+    /// Packets that came late and not by a retransmission stream.
+    pub reordered: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Packets too old to know.
+    pub too_old: u64,
+    /// Runs of missing packets.
+    pub gaps: u64,
+    /// Packets skipped.
+    pub missing: u64,
+    /// Of those: came later.
+    pub filled: u64,
+    /// Packets opened: decrypted and authenticated.
+    pub opened: u64,
+    /// Packets that could not be opened.
+    pub unauthentic: u64,
+    /// Datagrams of no known stream or kind.
+    pub unknown: u64,
+    /// NACKs sent.
+    pub nacks: u64,
+    /// Key-frame requests sent.
+    pub plis: u64,
+    /// Sender reports received.
+    pub sender_reports: u64,
+    /// Datagrams the kernel took no more of.
+    pub sends_failed: u64,
+    /// Messages that sockets dropped because their receive buffer was full. A coalesced train is one message.
+    pub socket_drops: u64,
+}
+
+impl Counts {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, value) in self.fields_mut().into_iter().zip(other.fields()) {
+            *sum += value;
+        }
+    }
+
+    /// Every counter with its name, for reports.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        NAMES.into_iter().zip(self.fields()).collect()
+    }
+
+    /// Received packets of both kinds.
+    #[must_use]
+    pub const fn received(&self) -> u64 {
+        self.received_video + self.received_audio
+    }
+
+    /// Skipped and never filled.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.missing.saturating_sub(self.filled)
+    }
+}
+
+macro_rules! fields {
+    ($($name:ident),* $(,)?) => {
+        const NAMES: [&str; [$(stringify!($name)),*].len()] = [$(stringify!($name)),*];
+        impl Counts {
+            fn fields(&self) -> [u64; NAMES.len()] {
+                [$(self.$name),*]
+            }
+
+            fn fields_mut(&mut self) -> [&mut u64; NAMES.len()] {
+                [$(&mut self.$name),*]
+            }
+        }
+    };
+}
+
+fields!(
+    connected,
+    ended_early,
+    publishing,
+    sent_video,
+    sent_audio,
+    sent_bytes,
+    sent_again,
+    key_frames_asked,
+    received_video,
+    received_audio,
+    received_bytes,
+    recovered,
+    reordered,
+    duplicates,
+    too_old,
+    gaps,
+    missing,
+    filled,
+    opened,
+    unauthentic,
+    unknown,
+    nacks,
+    plis,
+    sender_reports,
+    sends_failed,
+    socket_drops,
+);
+
+/// Counters and histograms.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Sums.
+    pub counts: Counts,
+    /// When a viewer connected last.
+    pub last_connected: Option<Timestamp>,
+    /// From a viewer's intended start to its SRTP keys, µs.
+    pub connect_us: Histogram<u64>,
+    /// From a viewer's intended start to its first RTP packet, µs.
+    pub first_packet_us: Histogram<u64>,
+    /// From a viewer's intended start to the last packet of its first complete key frame, µs.
+    pub key_frame_us: Histogram<u64>,
+    /// One way, from the publisher's send to the kernel's receive, video, µs.
+    pub video_latency_us: Histogram<u64>,
+    /// As above, audio.
+    pub audio_latency_us: Histogram<u64>,
+    /// How late a publisher's packets left, by its own clock, µs.
+    pub send_late_us: Histogram<u64>,
+    /// How long what had arrived waited in the kernel for this thread, µs.
+    pub read_late_us: Histogram<u64>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            counts: Counts::default(),
+            last_connected: None,
+            connect_us: histogram(),
+            first_packet_us: histogram(),
+            key_frame_us: histogram(),
+            video_latency_us: histogram(),
+            audio_latency_us: histogram(),
+            send_late_us: histogram(),
+            read_late_us: histogram(),
+        }
+    }
+}
+
+impl Record {
+    /// Adds another's.
+    pub fn merge(&mut self, other: &Self) {
+        self.counts.add(&other.counts);
+        self.last_connected = self.last_connected.max(other.last_connected);
+        for (sum, other) in [
+            (&mut self.connect_us, &other.connect_us),
+            (&mut self.first_packet_us, &other.first_packet_us),
+            (&mut self.key_frame_us, &other.key_frame_us),
+            (&mut self.video_latency_us, &other.video_latency_us),
+            (&mut self.audio_latency_us, &other.audio_latency_us),
+            (&mut self.send_late_us, &other.send_late_us),
+            (&mut self.read_late_us, &other.read_late_us),
+        ] {
+            // Both have the same bounds.
+            let _ = sum.add(other);
+        }
+    }
+}
+
+/// Records a duration; what lies outside the bounds is recorded as the bound.
+pub fn note(histogram: &mut Histogram<u64>, duration: Duration) {
+    histogram.saturating_record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_of_two_threads_add_up() {
+        let (mut one, mut two) = (Record::default(), Record::default());
+        note(&mut one.connect_us, Duration::from_millis(3));
+        note(&mut two.connect_us, Duration::from_secs(1_000));
+        note(&mut two.connect_us, Duration::ZERO);
+        (one.counts.missing, two.counts.missing, two.counts.filled) = (3, 4, 5);
+        one.merge(&two);
+        assert_eq!((one.counts.missing, one.counts.lost(), one.connect_us.len()), (7, 2, 3));
+        assert!(one.counts.named().contains(&("filled", 5)));
+        assert!((119_000_000..121_000_000).contains(&one.connect_us.max()));
+    }
+}

@@ -1,0 +1,519 @@
+//! A viewer of a load test: connects as a browser does, counts every packet, opens some, reports and asks.
+//!
+//! Per packet that is not opened: the header is read and the sequence number noted. Opened (decrypted and authenticated)
+//! are all packets until the first complete key frame, every first packet of an SSRC, every retransmission (its original
+//! number is encrypted), all RTCP, and of the rest a fraction chosen at random, but no two further apart than
+//! [`OPEN_AT_LEAST_EVERY`], so that the rollover counter is always known (RFC 3711 §3.3.1).
+//!
+//! RTCP as Chromium sends it: a receiver report with SDES about once a second; a NACK as soon as a gap shows, repeated
+//! until it is filled or given up; PLI while a key frame is needed.
+//!
+//! Left out: a jitter buffer and decoding; transport-wide feedback and bandwidth estimation: a server that paces by them
+//! sees a viewer that never complains.
+
+use std::time::Duration;
+
+use super::answer::{AnsweredMedia, RemoteAnswer};
+use super::client::{Peer, PeerEvent, Refused};
+use super::fleet::Agent;
+use super::reception::{Arrival, Reception};
+use super::record::{Record, note};
+use super::stamp::Stamp;
+use crate::crypto::random::{Random, SeededRandom};
+use crate::description::MediaKind;
+use crate::limits;
+use crate::net::batch::TrainBatch;
+use crate::srtp::SrtpError;
+use crate::time::Timestamp;
+use crate::wire::codec::{Codec, inspect};
+use crate::wire::demux::{self, DatagramKind};
+use crate::wire::rtcp::{
+    ReportBlock, RtcpPacket, nack, packets, picture_loss_indication, receiver_report, source_description,
+};
+use crate::wire::rtp::{RtpHeader, RtpPacket};
+
+/// Packets of a stream of which at least one is opened.
+pub const OPEN_AT_LEAST_EVERY: u64 = 4_096;
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const PLI_INTERVAL: Duration = Duration::from_millis(1_000);
+/// How long a viewer waits for the key frame that a server sends of its own accord.
+const PLI_PATIENCE: Duration = Duration::from_millis(200);
+/// Without an answered check for this long consent has expired (RFC 7675 §5.1).
+const CONSENT: Duration = Duration::from_secs(30);
+/// From a viewer's first packet until its latency counts.
+const SETTLING: Duration = Duration::from_secs(2);
+const NACK_REPEAT_MIN: Duration = Duration::from_millis(20);
+
+/// One SSRC.
+#[derive(Debug)]
+struct Track {
+    ssrc: u32,
+    kind: MediaKind,
+    /// The SSRC's sequence numbers are those of retransmissions.
+    is_rtx: bool,
+    nack: bool,
+    reception: Reception,
+    opened: Option<u64>,
+    /// Middle 32 bits of the last sender report's time, and when it came.
+    sender_report: Option<(u32, Timestamp)>,
+}
+
+/// A key frame on its way.
+#[derive(Clone, Copy, Debug)]
+struct KeyFrame {
+    timestamp: u32,
+    first: u64,
+    last: Option<u64>,
+}
+
+/// A viewer.
+#[derive(Debug)]
+pub struct Viewer {
+    peer: Peer,
+    media: Vec<AnsweredMedia>,
+    tracks: Vec<Track>,
+    random: SeededRandom,
+    /// A packet is opened where a random number lies below.
+    open_below: u64,
+    ssrc: u32,
+    cname: String,
+    /// When it was meant to begin: what delays it since then counts.
+    intended: Timestamp,
+    begun: Timestamp,
+    first_packet: Option<Timestamp>,
+    connected: Option<Timestamp>,
+    key_frame: Option<KeyFrame>,
+    key_frame_complete: bool,
+    /// From then on its packets tell the latency: what a server replays to a newcomer is old when it is sent.
+    settled: Option<Timestamp>,
+    /// A key frame is needed since then.
+    needs_key_frame: Option<Timestamp>,
+    pli_sent: Option<Timestamp>,
+    next_report: Timestamp,
+    next_request: Option<Timestamp>,
+    ended: bool,
+}
+
+/// What a viewer is made with beside its [`Peer`].
+#[derive(Clone, Debug)]
+pub struct ViewerConfig {
+    /// What the server agreed to.
+    pub answer: RemoteAnswer,
+    /// When it was meant to begin.
+    pub intended: Timestamp,
+    /// The part of packets to open, 0 to 1.
+    pub verify_fraction: f64,
+    /// Of its random numbers.
+    pub seed: u64,
+}
+
+impl Viewer {
+    /// A viewer whose first check is due at once.
+    #[must_use]
+    pub fn new(peer: Peer, config: ViewerConfig, now: Timestamp) -> Self {
+        let mut random = SeededRandom::new(config.seed);
+        let ssrc = random.u64() as u32;
+        Self {
+            peer,
+            media: config.answer.media,
+            tracks: Vec::new(),
+            open_below: (config.verify_fraction.clamp(0.0, 1.0) * u64::MAX as f64) as u64,
+            ssrc,
+            cname: format!("viewer-{ssrc:08x}"),
+            random,
+            intended: config.intended,
+            begun: now,
+            first_packet: None,
+            connected: None,
+            key_frame: None,
+            key_frame_complete: false,
+            settled: None,
+            needs_key_frame: None,
+            pli_sent: None,
+            next_report: now + REPORT_INTERVAL,
+            next_request: None,
+            ended: false,
+        }
+    }
+
+    /// Whether its DTLS handshake completed.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.connected.is_some()
+    }
+
+    /// Whether a whole key frame has come.
+    #[must_use]
+    pub fn has_picture(&self) -> bool {
+        self.key_frame_complete
+    }
+
+    fn codec(&self, kind: MediaKind, payload_type: u8) -> Option<Codec> {
+        let media = self.media.iter().find(|media| media.kind == kind)?;
+        media.codecs.iter().find(|codec| codec.payload_type == payload_type).map(|codec| codec.codec)
+    }
+
+    /// The track of an SSRC; a new one by the SSRCs or the payload types of the answer.
+    fn track(&mut self, header: &RtpHeader) -> Option<usize> {
+        if let Some(at) = self.tracks.iter().position(|track| track.ssrc == header.ssrc) {
+            return Some(at);
+        }
+        if self.tracks.len() >= limits::VIEWER_TRACKS_MAX {
+            return None;
+        }
+        let (media, is_rtx, nack) = self.media.iter().find_map(|media| {
+            media.codecs.iter().find_map(|codec| {
+                let is_rtx = codec.rtx_payload_type == Some(header.payload_type);
+                (is_rtx || codec.payload_type == header.payload_type).then_some((media, is_rtx, codec.nack))
+            })
+        })?;
+        self.tracks.push(Track {
+            ssrc: header.ssrc,
+            kind: media.kind,
+            is_rtx,
+            nack,
+            reception: Reception::starting_at(header.sequence),
+            opened: None,
+            sender_report: None,
+        });
+        Some(self.tracks.len() - 1)
+    }
+
+    fn handle_rtp(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut Record) {
+        let Ok(header) = RtpHeader::parse(bytes) else {
+            record.counts.unknown += 1;
+            return;
+        };
+        let tracks = self.tracks.len();
+        let Some(at) = self.track(&header) else {
+            record.counts.unknown += 1;
+            return;
+        };
+        record.counts.received_bytes += bytes.len() as u64;
+        let is_new = self.tracks.len() > tracks;
+        let Some(track) = self.tracks.get_mut(at) else { return };
+        if track.is_rtx {
+            self.handle_rtx(bytes, received, record);
+            return;
+        }
+        let index = track.reception.extend(header.sequence);
+        // The first packet was noted when its track was made.
+        if !is_new {
+            let arrival = track.reception.note(index, track.nack, received);
+            let missing = track.nack && matches!(arrival, Arrival::New { skipped: 1.. });
+            if !count(arrival, false, record) {
+                return;
+            }
+            if missing {
+                self.next_request = Some(received);
+            }
+        }
+        let track = &mut self.tracks[at];
+        track.reception.bytes += bytes.len() as u64;
+        let kind = track.kind;
+        let clock_rate_hz = match kind {
+            MediaKind::Audio => 48_000,
+            MediaKind::Video => 90_000,
+        };
+        track.reception.note_time(header.timestamp, clock_rate_hz, received);
+        match kind {
+            MediaKind::Audio => record.counts.received_audio += 1,
+            MediaKind::Video => record.counts.received_video += 1,
+        }
+        if self.first_packet.is_none() {
+            self.first_packet = Some(received);
+            self.needs_key_frame = Some(received);
+            self.settled = Some(received + SETTLING);
+            note(&mut record.first_packet_us, received.since(self.intended));
+        }
+        let looking = kind == MediaKind::Video && self.needs_key_frame.is_some();
+        let unknown_since = track.opened.map_or(u64::MAX, |opened| index.saturating_sub(opened));
+        if looking || unknown_since >= OPEN_AT_LEAST_EVERY || self.random.u64() < self.open_below {
+            self.open(at, index, &header, bytes, received, record);
+        }
+        if looking {
+            self.look_for_key_frame(at, index, &header, received, record);
+        }
+    }
+
+    fn handle_rtx(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut Record) {
+        let Some((header, payload)) = self.decrypt(bytes, record) else { return };
+        // RFC 4588 §4: the original sequence number comes first. Nothing: a probe.
+        let Some((original, rest)) = payload.split_first_chunk::<2>().filter(|(_, rest)| !rest.is_empty()) else {
+            return;
+        };
+        let original = u16::from_be_bytes(*original);
+        let of_rtx = |media: &AnsweredMedia| {
+            let codec = media.codecs.iter().find(|codec| codec.rtx_payload_type == Some(header.payload_type))?;
+            Some((media.kind, codec.codec))
+        };
+        let Some((kind, codec)) = self.media.iter().find_map(of_rtx) else { return };
+        let Some(at) = self.tracks.iter().position(|track| track.kind == kind && !track.is_rtx) else { return };
+        let index = self.tracks[at].reception.extend(original);
+        let arrival = self.tracks[at].reception.note(index, true, received);
+        if !count(arrival, true, record) {
+            return;
+        }
+        match kind {
+            MediaKind::Audio => record.counts.received_audio += 1,
+            MediaKind::Video => record.counts.received_video += 1,
+        }
+        let hints = inspect(codec, rest);
+        self.note_key_frame_start(hints.key_frame_start, index, header.timestamp);
+        self.look_for_key_frame(at, index, &header, received, record);
+    }
+
+    /// Opens a packet in place: its header and its payload without padding.
+    fn decrypt<'a>(&mut self, bytes: &'a mut [u8], record: &mut Record) -> Option<(RtpHeader, &'a [u8])> {
+        match self.peer.open_rtp(bytes) {
+            Ok(opened) => {
+                record.counts.opened += 1;
+                let plain = bytes.get(..opened.header_len + opened.payload_len)?;
+                let packet = RtpPacket::parse(plain).ok()?;
+                Some((*packet.header(), packet.payload()))
+            }
+            Err(Refused::Srtp(SrtpError::Replayed | SrtpError::TooOld)) => {
+                record.counts.too_old += 1;
+                None
+            }
+            Err(Refused::TooEarly) => None,
+            Err(_) => {
+                record.counts.unauthentic += 1;
+                None
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        at: usize,
+        index: u64,
+        header: &RtpHeader,
+        bytes: &mut [u8],
+        received: Timestamp,
+        record: &mut Record,
+    ) {
+        let Some((_, payload)) = self.decrypt(bytes, record) else { return };
+        let stamp = Stamp::read(payload);
+        let kind = self.tracks[at].kind;
+        let opened = &mut self.tracks[at].opened;
+        *opened = (*opened).max(Some(index));
+        if let Some(stamp) = stamp.filter(|_| self.settled.is_some_and(|settled| settled <= received)) {
+            let histogram = match kind {
+                MediaKind::Audio => &mut record.audio_latency_us,
+                MediaKind::Video => &mut record.video_latency_us,
+            };
+            note(histogram, received.since(stamp.sent));
+        }
+        if kind == MediaKind::Video
+            && let Some(codec) = self.codec(kind, header.payload_type)
+        {
+            let start = inspect(codec, payload).key_frame_start;
+            self.note_key_frame_start(start, index, header.timestamp);
+        }
+    }
+
+    fn note_key_frame_start(&mut self, starts: bool, index: u64, timestamp: u32) {
+        if starts && self.needs_key_frame.is_some() && self.key_frame.is_none_or(|frame| frame.timestamp != timestamp) {
+            self.key_frame = Some(KeyFrame { timestamp, first: index, last: None });
+        }
+    }
+
+    /// Whether the key frame is complete now.
+    fn look_for_key_frame(
+        &mut self,
+        at: usize,
+        index: u64,
+        header: &RtpHeader,
+        received: Timestamp,
+        record: &mut Record,
+    ) {
+        let Some(frame) = self.key_frame.as_mut() else { return };
+        if header.marker && header.timestamp == frame.timestamp {
+            frame.last = Some(index);
+        }
+        let KeyFrame { first, last: Some(last), .. } = *frame else { return };
+        let reception = &self.tracks[at].reception;
+        if !(first..=last).all(|index| reception.has(index)) {
+            return;
+        }
+        (self.key_frame, self.needs_key_frame, self.pli_sent) = (None, None, None);
+        if !std::mem::replace(&mut self.key_frame_complete, true) {
+            note(&mut record.key_frame_us, received.since(self.intended));
+        }
+    }
+
+    fn handle_rtcp(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut Record) {
+        match self.peer.open_rtcp(bytes) {
+            Ok(len) => {
+                for packet in packets(bytes.get(..len).unwrap_or_default()).flatten() {
+                    if let RtcpPacket::SenderReport(report) = packet {
+                        record.counts.sender_reports += 1;
+                        if let Some(track) = self.tracks.iter_mut().find(|track| track.ssrc == report.ssrc) {
+                            track.sender_report = Some((report.info.ntp.middle(), received));
+                        }
+                    }
+                }
+            }
+            Err(Refused::TooEarly) => {}
+            Err(_) => record.counts.unauthentic += 1,
+        }
+    }
+
+    fn drain_events(&mut self, now: Timestamp, record: &mut Record) {
+        while let Some(event) = self.peer.poll_event() {
+            match event {
+                PeerEvent::Connected => {
+                    self.connected = Some(now);
+                    record.counts.connected += 1;
+                    record.last_connected = Some(now);
+                    note(&mut record.connect_us, now.since(self.intended));
+                    // Spread over the interval, as viewers who came at different times are.
+                    self.next_report = now + REPORT_INTERVAL.mul_f64(0.5 + self.random.u64() as f64 / u64::MAX as f64);
+                }
+                PeerEvent::Closed | PeerEvent::Failed(_) => self.end_early(record),
+                PeerEvent::PathValidated(_) => {}
+            }
+        }
+    }
+
+    fn end_early(&mut self, record: &mut Record) {
+        if !std::mem::replace(&mut self.ended, true) {
+            record.counts.ended_early += 1;
+        }
+    }
+
+    fn send_reports(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        let mut blocks = Vec::with_capacity(self.tracks.len());
+        for track in self.tracks.iter_mut().filter(|track| !track.is_rtx) {
+            let (fraction_lost, cumulative_lost, highest_sequence, jitter) = track.reception.report();
+            let (last_sender_report, since) = track.sender_report.unwrap_or((0, now));
+            blocks.push(ReportBlock {
+                ssrc: track.ssrc,
+                fraction_lost,
+                cumulative_lost,
+                highest_sequence,
+                jitter,
+                last_sender_report,
+                delay_since_last_sender_report: (now.since(since).as_nanos() * 65_536 / 1_000_000_000) as u32,
+            });
+        }
+        let (ssrc, cname) = (self.ssrc, &self.cname);
+        self.peer.send_rtcp(out, |slot| {
+            let report = receiver_report::write(slot, ssrc, &blocks)?;
+            Some(report + source_description::write(slot.get_mut(report..)?, ssrc, cname)?)
+        });
+    }
+
+    fn nack_repeat(&self) -> Duration {
+        self.peer.rtt.unwrap_or_default().max(NACK_REPEAT_MIN)
+    }
+
+    fn ask_again(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+        let (repeat, own) = (self.nack_repeat(), self.ssrc);
+        self.next_request = None;
+        for track in self.tracks.iter_mut().filter(|track| track.nack && !track.is_rtx) {
+            let (sequences, given_up) = track.reception.requests(repeat, now);
+            if given_up > 0 && track.kind == MediaKind::Video {
+                // Chromium asks for a key frame when it stops waiting.
+                self.needs_key_frame.get_or_insert(now);
+            }
+            if !sequences.is_empty() {
+                let ssrc = track.ssrc;
+                self.peer.send_rtcp(out, |slot| nack::write(slot, own, ssrc, &sequences));
+                record.counts.nacks += 1;
+            }
+            let next = track.reception.next_request(repeat);
+            self.next_request = [self.next_request, next].into_iter().flatten().min();
+        }
+    }
+
+    /// When a key frame must be asked for.
+    fn next_pli(&self) -> Option<Timestamp> {
+        let since = self.needs_key_frame?;
+        Some(self.pli_sent.map_or(since + PLI_PATIENCE, |sent| sent + PLI_INTERVAL))
+    }
+
+    fn ask_for_key_frame(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+        self.pli_sent = Some(now);
+        let own = self.ssrc;
+        let video = self.tracks.iter().find(|track| track.kind == MediaKind::Video && !track.is_rtx);
+        if let Some(ssrc) = video.map(|track| track.ssrc) {
+            self.peer.send_rtcp(out, |slot| picture_loss_indication::write(slot, own, ssrc));
+            record.counts.plis += 1;
+        }
+    }
+
+    fn consent_expires(&self) -> Timestamp {
+        self.peer.last_answer().unwrap_or(self.begun) + CONSENT
+    }
+}
+
+/// Counts an arrival; whether the packet is new to the viewer.
+fn count(arrival: Arrival, by_rtx: bool, record: &mut Record) -> bool {
+    let counts = &mut record.counts;
+    match arrival {
+        Arrival::New { skipped } => {
+            counts.gaps += u64::from(skipped > 0);
+            counts.missing += u64::from(skipped);
+        }
+        Arrival::Filled => {
+            counts.filled += 1;
+            if by_rtx { counts.recovered += 1 } else { counts.reordered += 1 }
+        }
+        Arrival::Duplicate => counts.duplicates += 1,
+        Arrival::TooOld => counts.too_old += 1,
+    }
+    matches!(arrival, Arrival::New { .. } | Arrival::Filled)
+}
+
+impl Agent for Viewer {
+    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        match demux::classify(bytes) {
+            DatagramKind::Rtp => self.handle_rtp(bytes, received, record),
+            DatagramKind::Rtcp => self.handle_rtcp(bytes, received, record),
+            DatagramKind::Unknown => record.counts.unknown += 1,
+            DatagramKind::Stun | DatagramKind::Dtls => {
+                let _ = self.peer.handle_datagram(bytes, out, received);
+                self.drain_events(received, record);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        if self.peer.next_deadline().is_some_and(|due| due <= now) {
+            self.peer.handle_timeout(out, now);
+            self.drain_events(now, record);
+        }
+        if self.connected.is_some() && !self.ended {
+            if self.next_report <= now {
+                self.next_report = now + REPORT_INTERVAL;
+                self.send_reports(out, now);
+            }
+            if self.next_request.is_some_and(|due| due <= now) {
+                self.ask_again(out, now, record);
+            }
+            if self.next_pli().is_some_and(|due| due <= now) {
+                self.ask_for_key_frame(out, now, record);
+            }
+        }
+        if self.consent_expires() <= now {
+            self.end_early(record);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        if self.ended {
+            return None;
+        }
+        let media = self.connected.map(|_| self.next_report);
+        let media = [media, self.connected.and(self.next_request), self.connected.and(self.next_pli())];
+        [self.peer.next_deadline(), Some(self.consent_expires())].into_iter().chain(media).flatten().min()
+    }
+
+    fn leave(&mut self, now: Timestamp, out: &mut TrainBatch) {
+        self.ended = true;
+        self.peer.close(out, now);
+    }
+}
