@@ -150,21 +150,10 @@ pub(crate) struct Common {
 
 /// A list of cores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cores(pub(crate) Vec<usize>);
+pub(crate) struct Cores(pub(crate) Vec<u16>);
 
 fn cores(text: &str) -> Result<Cores, String> {
-    let mut list = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number =
-            |text: &str| text.trim().parse::<usize>().map_err(|_| format!("{part} is no core or range of cores"));
-        let (first, last) = (number(first)?, number(last)?);
-        if first > last || last >= 8_192 {
-            return Err(format!("{part} is no range of cores"));
-        }
-        list.extend(first..=last);
-    }
-    Ok(Cores(list))
+    corecast::config::parse_cores(text).map(Cores)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -234,7 +223,7 @@ mod tests {
             ("watch --whep http://h --verify-fraction 2", "from 0 to 1"),
             ("publish --whip http://h --bitrate 1", "between 50k and 100M"),
             ("publish --whip http://h --gop 0", "between 0.001"),
-            ("watch --whep http://h --cores 3-1", "no range of cores"),
+            ("watch --whep http://h --cores 3-1", "write 1-3"),
         ] {
             let error = Cli::try_parse_from(std::iter::once("x").chain(line.split(' '))).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -104,7 +104,7 @@ impl LoadThread {
         index: usize,
         name: &str,
         clients: u32,
-        core: Option<usize>,
+        core: Option<u16>,
         identity: DtlsIdentity,
         accounts: flume::Sender<Account>,
     ) -> Result<Self, String> {
@@ -112,7 +112,7 @@ impl LoadThread {
         let (started, begun) = flume::bounded(1);
         let run = move || {
             let opened = core
-                .map_or(Ok(()), process::pin_current_thread)
+                .map_or(Ok(()), |core| process::pin_current_thread(&[core]))
                 .map_err(|error| format!("--cores: core {}: {error}", core.unwrap_or(0)))
                 .and_then(|()| Fleet::new(clients).map_err(|error: StartError| error.to_string()));
             match opened {

@@ -148,7 +148,7 @@ impl Load {
         let _ = process::raise_locked_memory(u64::from(limits::FLEET_CLIENTS_MAX) << 12);
         let identity = DtlsIdentity::generate(SystemTime::now()).map_err(|error| error.to_string())?;
         let (sender, accounts) = flume::unbounded();
-        let mut cores: Vec<Option<usize>> = Vec::new();
+        let mut cores: Vec<Option<u16>> = Vec::new();
         let viewers_from = usize::from(streams > 0);
         if streams > 0 {
             cores.push(None);
