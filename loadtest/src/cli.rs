@@ -55,13 +55,13 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Watch {
-    /// WHEP address; `{n}` stands for the stream's number, from 0
+    /// WHEP address; `{i}` stands for the stream's number, from 0
     #[arg(long, value_name = "URL")]
     pub(crate) whep: String,
     /// Viewers in all; with --find-knee, the most to try
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) viewers: u32,
-    /// Streams that viewers are dealt to in turn, where the address holds `{n}`
+    /// Streams that viewers are dealt to in turn, where the address holds `{i}`
     #[arg(long, default_value_t = 1, value_name = "N", id = "watched_streams")]
     pub(crate) watched_streams: u32,
     /// Viewers that begin per second
@@ -98,7 +98,7 @@ pub(crate) struct Watch {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Publish {
-    /// WHIP address; `{n}` stands for the stream's number, from 0
+    /// WHIP address; `{i}` stands for the stream's number, from 0
     #[arg(long, value_name = "URL")]
     pub(crate) whip: String,
     /// Streams to publish
@@ -189,7 +189,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 
 /// The address of stream `number`.
 pub(crate) fn address(template: &str, number: u32) -> Result<Url, String> {
-    let text = template.replace("{n}", &number.to_string());
+    let text = template.replace("{i}", &number.to_string());
     let url =
         Url::parse(&text).map_err(|error| format!("{text}: {error}; it looks like https://HOST:PORT/whep/NAME"))?;
     match url.scheme() {
@@ -209,7 +209,7 @@ mod tests {
         Cli::command().debug_assert();
         for line in [
             "watch --whep http://h/whep/a --viewers 5000 --ramp 500/s --seconds 30",
-            "publish --whip https://h/whip/{n} --streams 3 --bitrate 2.5M --fps 30 --gop 2s --audio --insecure",
+            "publish --whip https://h/whip/{i} --streams 3 --bitrate 2.5M --fps 30 --gop 2s --audio --insecure",
             "run --whip http://h/a --whep http://h/b --find-knee --server-pid 1 --cores 1,3-4 --report out --token t",
         ] {
             Cli::try_parse_from(std::iter::once("x").chain(line.split(' '))).unwrap();
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_streams_number_takes_its_place_in_the_address() {
-        assert_eq!(address("http://h:1/whep/{n}", 3).unwrap().path(), "/whep/3");
+        assert_eq!(address("http://h:1/whep/{i}", 3).unwrap().path(), "/whep/3");
         assert!(address("ftp://h/x", 0).unwrap_err().contains("not http"));
         assert!(address("h/x", 0).is_err());
     }

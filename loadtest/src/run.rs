@@ -241,7 +241,7 @@ impl Load {
     pub(crate) fn watch(&mut self, watch: &Watch, viewers: u32) -> Result<Timestamp, String> {
         let begin = net::now() + HEAD_START;
         let present = self.planned.len() as u32;
-        let streams = if watch.whep.contains("{n}") { watch.watched_streams.max(1) } else { 1 };
+        let streams = if watch.whep.contains("{i}") { watch.watched_streams.max(1) } else { 1 };
         let threads = self.threads.len() - self.viewers_from;
         let mut last = begin;
         for (place, viewer) in (present..viewers).enumerate() {
