@@ -195,7 +195,7 @@ mod tests {
         let baseline = Baseline::of(&[row(8, 1.2, 0)], "here".to_owned());
         baseline.write(&path).unwrap();
         assert_eq!(Baseline::read(&path).unwrap(), baseline);
-        std::fs::write(&path, "{}").unwrap();
+        fs::write(&path, "{}").unwrap();
         assert!(Baseline::read(&path).unwrap_err().to_string().contains("baseline.json: is not a baseline"));
     }
 }
