@@ -23,6 +23,7 @@ fn help_names_every_flag_and_command() {
     for word in [
         "serve",
         "check-config",
+        "bench",
         "doctor",
         "--config",
         "--https",
@@ -46,6 +47,31 @@ fn help_names_every_flag_and_command() {
     ] {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
+}
+
+#[test]
+fn a_bench_tells_floor_and_relay_of_every_shape_as_json() {
+    let output = run(&["bench", "--json", "--quick", "--sink", "null", "--io", "mmsg"]);
+    assert!(output.status.success(), "{output:?}");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = result["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{result}");
+    for row in rows {
+        assert_eq!((&row["sink"], &row["io"], &row["viewers"]), (&"null".into(), &"mmsg".into(), &1_000.into()));
+        assert_eq!(row["missing"], 0, "{row}");
+        for figure in ["floor_ns", "relay_ns", "ratio"] {
+            assert!(row[figure].as_f64().unwrap() > 0.0, "{row}");
+        }
+    }
+    assert!(text(&output.stderr).contains("[2/2]"), "progress is told");
+}
+
+#[test]
+fn a_bench_with_a_baseline_that_is_not_there_measures_nothing_and_names_the_file() {
+    let output = run(&["bench", "--baseline", "no-such-file.json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no-such-file.json"), "{output:?}");
+    assert_eq!(run(&["bench", "--io", "carrier-pigeon"]).status.code(), Some(2));
 }
 
 #[test]

@@ -286,8 +286,9 @@ mod tests {
         let model = Model { a_ns: 400.0, b_ns: 600.0 };
         let level = level(IoKind::Mmsg, 0.1, 20, model, Duration::from_millis(500)).unwrap();
         let told: Vec<_> = level.residence.iter().map(|r| (r.class, r.viewer, r.packets)).collect();
-        // 15 frames, the first of them a key frame of 40 and its parameter sets; audio at 7, 27, … 467 ms.
-        let (audio, delta, key) = (24, 14 * 8, 41);
+        // 16 frames (the last one falls just short of 500 ms), the first of them a key frame of 40 and its parameter
+        // sets; audio at 7, 27, … 487 ms.
+        let (audio, delta, key) = (25, 15 * 8, 41);
         let expected = [
             ("audio", "first", audio),
             ("audio", "last", audio),

@@ -151,7 +151,8 @@ impl Worker {
 }
 
 /// Brings what the coming visits will read into the cache while this one seals: with a thousand viewers each is cold, and
-/// one thing leads to the next (peer, then track and keys). Worth about a quarter of what the relay adds to sealing.
+/// one thing leads to the next (peer, then track and keys). With it relay ÷ floor is 1.31 instead of 1.39 (null sink, trains of
+/// eight to 1,000 viewers, `corecast bench --sink null`).
 #[inline]
 fn look_ahead(encoding: &Encoding<Subscriber>, peers: &slotmap::SlotMap<PeerKey, Peer>) {
     if let Some(peer) = encoding.fan_out.upcoming(2).and_then(|later| peers.get(later.peer)) {
