@@ -62,8 +62,11 @@ pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
                 load.begin_window();
                 load.run_until(net::now() + watch.seconds);
             } else {
-                load.run_while(VIEWERS_CONNECT_MAX.min(watch.seconds), |load| load.viewers_pending());
                 load.begin_window();
+                load.run_while(watch.seconds, |load| load.viewers_pending());
+                if net::now() < last + watch.seconds / 2 {
+                    load.begin_window();
+                }
                 load.run_until(last + watch.seconds);
             }
             None

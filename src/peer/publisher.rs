@@ -231,7 +231,8 @@ impl Publisher {
 
     fn send_video(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
         while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
-            && let Some(queued) = self.queue.pop_front_if(|queued| queued.due <= now)
+            && self.queue.front().is_some_and(|queued| queued.due <= now)
+            && let Some(queued) = self.queue.pop_front()
             && let Some(stream) = self.video.as_mut()
         {
             let Queued { due, timestamp, marker, packet } = queued;
