@@ -14,10 +14,15 @@ use serde_json::Value;
 
 const LOADTEST: &str = env!("CARGO_BIN_EXE_corecast-loadtest");
 
-/// The node's program, built from this tree: it belongs to another package, so cargo has not built it for this test.
+/// The node's program: `$CORECAST_BIN`, else built from this tree, since it belongs to another package and cargo may not
+/// have built it for this test. (`tests/run` names it: building it alone chooses other features of its dependencies than
+/// building all tests does, and takes minutes.)
 fn node_program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
+        if let Some(program) = std::env::var_os("CORECAST_BIN") {
+            return program.into();
+        }
         let mut build = Command::new(env!("CARGO"));
         build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
         // With the feature that this package uses the library with: nothing is compiled twice.
