@@ -113,18 +113,21 @@ fn a_peer_that_closes_is_gone_at_once() {
     assert_eq!(world.ended(viewer), Some(EndReason::PeerClosed));
 }
 
-/// Long enough that the node has given up its end of the DTLS association.
-const SHRUNK: Duration = Duration::from_secs(2 * limits::DTLS_ENGINE_KEPT.as_secs() + 1);
-
-#[test]
-fn a_viewer_that_closes_long_after_it_joined_is_gone_sooner_than_a_silent_one() {
+/// A publisher and a viewer, so long after they joined that the node has given up its end of their DTLS associations.
+fn long_after_joining() -> (World, usize, usize) {
     let mut world = World::new(1);
     let publisher = world.join(&Opening::publisher(0));
     let viewer = world.join(&Opening::viewer(0));
     world.clients[publisher].publisher().fragments = Some(2);
     // What proves that the viewer has its keys.
     world.clients[viewer].request_key_frame();
-    world.run(SHRUNK);
+    world.run(2 * limits::DTLS_ENGINE_KEPT + 1_000 * MS);
+    (world, publisher, viewer)
+}
+
+#[test]
+fn a_viewer_that_closes_long_after_it_joined_is_gone_sooner_than_a_silent_one() {
+    let (mut world, publisher, viewer) = long_after_joining();
     let now = world.now;
     let client = &mut world.clients[viewer];
     client.peer.close(&mut client.out, now);
@@ -137,13 +140,7 @@ fn a_viewer_that_closes_long_after_it_joined_is_gone_sooner_than_a_silent_one() 
 
 #[test]
 fn dtls_records_from_a_living_peers_address_do_not_end_its_session() {
-    let mut world = World::new(1);
-    let publisher = world.join(&Opening::publisher(0));
-    let viewer = world.join(&Opening::viewer(0));
-    world.clients[publisher].publisher().fragments = Some(2);
-    // What proves that the viewer has its keys.
-    world.clients[viewer].request_key_frame();
-    world.run(SHRUNK);
+    let (mut world, _, viewer) = long_after_joining();
     // A protected alert of DTLS 1.2 (RFC 6347 §4.1), of which nothing is authentic.
     let mut alert = vec![21, 0xfe, 0xfd, 0, 1, 0, 0, 0, 0, 0, 9, 0, 26];
     alert.resize(13 + 26, 0x5a);
