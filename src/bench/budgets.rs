@@ -1,13 +1,13 @@
 //! The budgets the relay was built to keep, and whether it keeps them here: `corecast bench --budgets`. Exit code 1 when
 //! one is missed.
 //!
-//! Rows that need thousands of real joins (HTTP, DTLS, a fleet of clients) are given by [`fleet_rows`].
+//! Rows that need thousands of real joins (HTTP, DTLS, a fleet of clients) are [`fleet`]'s.
 
 use serde::Serialize;
 
 use super::compare::{self, Plan, Row, round};
 use super::rig::Sink;
-use super::{BenchError, Progress, Settings, idle, scaling, storm, with_sink, with_sink_on_all_cores};
+use super::{BenchError, Progress, Settings, fleet, idle, scaling, storm, with_sink, with_sink_on_all_cores};
 use crate::net::IoKind;
 
 /// How a measured figure relates to its budget.
@@ -173,7 +173,8 @@ pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result
 
     step("one stream on two cores");
     budgets.push(two_cores(io, settings.quick)?);
-    budgets.extend(fleet_rows());
+    step("a fleet of real clients");
+    budgets.extend(fleet::rows(settings.quick));
     Ok(budgets)
 }
 
@@ -228,44 +229,12 @@ fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
     Ok(Budget::judge(name, measured, "", Wanted::AtLeast, (0.9, Some(0.98)), note))
 }
 
-/// The rows that need a fleet of real clients: memory per playing viewer, CPU per complete join, residence during a join
-/// storm.
-fn fleet_rows() -> [Budget; 3] {
-    let none = || "needs a fleet of real clients, which this build does not have".to_owned();
-    [
-        Budget::judge(
-            "memory per playing viewer, 30 s after the last joined",
-            None,
-            "KiB",
-            Wanted::AtMost,
-            (16.0, Some(8.0)),
-            none(),
-        ),
-        Budget::judge(
-            "CPU per complete join, signalling and worker together",
-            None,
-            "µs",
-            Wanted::AtMost,
-            (660.0, Some(330.0)),
-            none(),
-        ),
-        Budget::judge(
-            "residence p99.9 in a join storm ÷ max(2 × quiet, quiet + 2 ms)",
-            None,
-            "",
-            Wanted::AtMost,
-            (1.0, None),
-            none(),
-        ),
-    ]
-}
-
 /// Prints them; whether all were kept.
 ///
 /// # Errors
 /// Sockets or backend could not be made.
 pub fn run(settings: &Settings) -> Result<bool, BenchError> {
-    let mut progress = Progress::new(5);
+    let mut progress = Progress::new(6);
     let budgets = measure(settings, |what| progress.step(what))?;
     let missed = budgets.iter().filter(|budget| !budget.verdict.is_kept()).count();
     if settings.json {

@@ -10,6 +10,7 @@
 //! | [`storm`], [`idle`], [`scaling`] | what waits during a key frame, what idle sessions cost, one stream on two cores |
 //! | [`live`] | trains, residence and headroom at the pace of a real stream |
 //! | [`baseline`] | a recorded comparison and how a new one stands to it |
+//! | `fleet` | what joins cost and hold: a node and the load tester in processes of their own |
 //! | [`budgets`] | each budget with its figure and verdict |
 //!
 //! What is measured is CPU time of one pinned thread; seconds differ from machine to machine, ratios travel. Left out:
@@ -18,6 +19,7 @@
 pub mod baseline;
 pub mod budgets;
 pub mod compare;
+mod fleet;
 pub mod floor;
 pub mod idle;
 pub mod live;
