@@ -21,6 +21,8 @@ use crate::net::process;
 
 /// Viewers and their rate, whole and quick.
 const VIEWERS: [usize; 2] = [1_000, 200];
+/// How many of them begin in a second.
+const RAMP: u32 = 100;
 /// How long they play before memory is read.
 const PLAYED: Duration = Duration::from_secs(30);
 /// What plays while others join, and those who join.
@@ -79,7 +81,9 @@ fn joins(viewers: usize) -> Result<Joins, String> {
     let rest = node.report()?;
     let cpu = node.cpu()?;
     let seconds = PLAYED.as_secs() + 8;
-    let mut tester = node.load(&["run", "--viewers-first"], "bench", viewers, 100, seconds)?;
+    let mut tester = node.load(&["run", "--viewers-first"], "bench", viewers, RAMP, seconds)?;
+    // A report of thousands of sessions costs more than a join: the first one is asked for when all should be there.
+    thread::sleep(Duration::from_secs(viewers as u64 / u64::from(RAMP) + 2));
     let full = node.wait_for(&mut tester, viewers)?;
     let (cpu, worker) = (node.cpu()? - cpu, worker_ns(&full) - worker_ns(&rest));
     thread::sleep(PLAYED);
@@ -208,11 +212,11 @@ impl Node {
         let directory =
             Directory(std::env::temp_dir().join(format!("corecast-bench-{}-{}", std::process::id(), https.port())));
         fs::create_dir(&directory.0).map_err(failed)?;
-        let media = UdpSocket::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr()).map_err(failed)?;
+        let media = free_media_port().map_err(failed)?;
         let process = Command::new(program)
             .args(["serve", "--media-ip", "127.0.0.1", "--log", "warn"])
             .args(["--https", &https.to_string(), "--admin", &admin.to_string()])
-            .args(["--media-port-base", &media.port().to_string(), "--cores", &worker_core.to_string()])
+            .args(["--media-port-base", &media.to_string(), "--cores", &worker_core.to_string()])
             .args([Path::new("--state-directory"), &directory.0])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -269,7 +273,7 @@ impl Node {
             if Instant::now() > deadline || !matches!(tester.0.try_wait(), Ok(None)) {
                 return Err(format!("only {connected} of {viewers} viewers connected"));
             }
-            thread::sleep(Duration::from_millis(100));
+            thread::sleep(Duration::from_millis(500));
         }
     }
 
@@ -304,6 +308,13 @@ impl Node {
         }
         Ok(Duration::from_nanos(total))
     }
+}
+
+/// A port nobody uses, below those that the system gives to any program.
+fn free_media_port() -> io::Result<u16> {
+    let first = 10_000 + (std::process::id() % 10_000) as u16;
+    let free = (first..first + 1_000).find(|&port| UdpSocket::bind(("127.0.0.1", port)).is_ok());
+    free.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))
 }
 
 /// Two addresses nobody listens on.
