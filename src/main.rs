@@ -10,6 +10,11 @@ use corecast::cli::{BenchOptions, Cli, Command, Options};
 use corecast::config::{Config, Environment};
 use corecast::{doctor, server};
 
+/// The program's choice, not the library's. Where `jemalloc` is not wanted: `--no-default-features --features bench`.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let command = cli.command.unwrap_or(Command::Serve);

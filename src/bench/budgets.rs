@@ -180,10 +180,14 @@ pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result
 
 fn against_floor(sink: Sink, row: Option<&Row>, missing: String) -> Budget {
     let note = row.map_or(missing, |row| {
-        format!(
+        let measured = format!(
             "{}: relay {:.0}, floor {:.0} ns; control {:.3} ± {:.3}",
             row.io, row.relay_ns, row.floor_ns, row.control, row.control_spread
-        )
+        );
+        match sink {
+            Sink::Null => format!("{measured}; {}", at_reference_speed(row)),
+            _ => measured,
+        }
     });
     // What sends less than it should is not faster.
     let row = row.filter(|row| row.missing == 0);
@@ -205,6 +209,18 @@ fn against_floor(sink: Sink, row: Option<&Row>, missing: String) -> Budget {
             note,
         ),
     }
+}
+
+/// What the null sink's floor took on the machine that the budgets were written for, in nanoseconds.
+const REFERENCE_FLOOR_NS: f64 = 187.0;
+
+/// The difference in that machine's nanoseconds. A hint to the reader only: the verdict is about this machine.
+fn at_reference_speed(row: &Row) -> String {
+    let speed = row.floor_ns / REFERENCE_FLOOR_NS;
+    format!(
+        "sealing takes {speed:.1} × the {REFERENCE_FLOOR_NS} ns of the machine the budget was set on, where the difference would be {:.0} ns",
+        row.difference_ns / speed
+    )
 }
 
 fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
