@@ -389,3 +389,20 @@ pub(super) async fn read_text(body: Incoming, all: &BodyBytes) -> Result<String,
     let bytes = runtime::timeout(limits::REQUEST_BODY_TIME_MAX, collect).await.ok_or(BodyError::TooSlow)??;
     String::from_utf8(bytes).map_err(|_| BodyError::NotText)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_bounded_together_and_one_that_ends_makes_room() {
+        let all = BodyBytes::default();
+        let (mut one, mut other) = (Held { all: &all, bytes: 0 }, Held { all: &all, bytes: 0 });
+        assert!(one.grow(limits::REQUEST_BODIES_BYTES_TOTAL - 10) && other.grow(10));
+        assert!(!other.grow(1) && !one.grow(1));
+        drop(one);
+        assert!(other.grow(1_000));
+        drop(other);
+        assert_eq!(all.0.get(), 0);
+    }
+}
