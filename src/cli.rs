@@ -37,7 +37,7 @@ pub struct Cli {
 pub enum Command {
     /// Serve until Ctrl-C or SIGTERM (what happens when no command is given).
     Serve,
-    /// Check file and flags, print the effective configuration as TOML, and exit.
+    /// Check file and flags, print the effective configuration as TOML and the memory it may come to need, and exit.
     CheckConfig,
     /// Look at this host and say what would cost viewers; changes nothing, disturbs no running node.
     Doctor {

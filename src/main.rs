@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     };
     match command {
         Command::CheckConfig => {
-            print!("{}", config.to_toml());
+            print!("{}\n# Memory: {}\n", config.to_toml(), doctor::memory::Plan::of(&config));
             ExitCode::SUCCESS
         }
         Command::Doctor { json } => doctor::run(&config, json),

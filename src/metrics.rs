@@ -250,6 +250,7 @@ const COUNTERS: &[(&str, &str, Figure)] = &[
     ("worker_lane_packets_received", "Lane records received from other workers", |w| w.lane_packets_received),
     ("worker_joins", "Sessions opened", |w| w.joins),
     ("worker_connected", "Sessions that finished DTLS", |w| w.connected),
+    ("worker_handshakes_deferred", "Datagrams of handshakes that waited for a later round", |w| w.handshakes_deferred),
 ];
 
 /// A worker's figures that are broken down by reason.
@@ -310,6 +311,11 @@ impl Workers {
             encoder.encode_descriptor("worker_sessions", "Sessions on the worker now", None, MetricType::Gauge)?;
         for worker in &self.0 {
             ConstGauge::new(worker.sessions.len() as i64).encode(metric.encode_family(&label(worker))?)?;
+        }
+        let help = "Sessions that are open and not connected now";
+        let mut metric = encoder.encode_descriptor("worker_handshakes", help, None, MetricType::Gauge)?;
+        for worker in &self.0 {
+            ConstGauge::new(worker.handshakes as i64).encode(metric.encode_family(&label(worker))?)?;
         }
         Ok(())
     }

@@ -111,9 +111,17 @@ fn check_config_prints_what_would_be_served_with() {
     let output = run(&["check-config", "--config", file.to_str().unwrap(), "--https", "127.0.0.1:2", "--cores", "0"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
-    for line in ["https = \"127.0.0.1:2\"", "port_base = 30000", "cores = \"0\"", "allow_anyone = false"] {
+    for line in
+        ["https = \"127.0.0.1:2\"", "port_base = 30000", "cores = \"0\"", "allow_anyone = false", "streams_max = 256"]
+    {
         assert!(printed.lines().any(|have| have == line), "{line} is not in\n{printed}");
     }
+    assert!(printed.contains("\n# Memory: ") && printed.contains(" packet rings 256 × "), "{printed}");
+    // What is printed is a file that says the same.
+    let again = state.path().join("printed.toml");
+    std::fs::write(&again, &printed).unwrap();
+    let output = run(&["check-config", "--config", again.to_str().unwrap()]);
+    assert_eq!(text(&output.stdout), printed);
     std::fs::write(&file, "htps = 'x'\n").unwrap();
     let output = run(&["check-config", "--config", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));

@@ -21,9 +21,17 @@ fn every_subject_is_looked_at_and_text_to_a_pipe_has_no_colour() {
     let state = tempfile::tempdir().unwrap();
     let output = doctor(state.path(), &["--media-port-base", "27150"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in
-        ["Kernel\n", "io_uring", "Processor\n", "Network\n", " MTU ", "UDP receive drops", "Ports\n", "UDP 27150"]
-    {
+    for part in [
+        "Kernel\n",
+        "io_uring",
+        "Processor\n",
+        "Network\n",
+        " MTU ",
+        "UDP receive drops",
+        "Ports\n",
+        "UDP 27150",
+        "planned memory",
+    ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     assert!(text.contains("self-signed, to be made at the first start"), "{text}");

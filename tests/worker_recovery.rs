@@ -312,6 +312,33 @@ fn a_viewer_that_lags_skips_to_a_key_frame_without_a_hole_in_its_numbers() {
 }
 
 #[test]
+fn what_was_sent_before_a_skip_is_still_repeated_by_the_numbers_it_had() {
+    let mut world = World::new(2);
+    let publisher = world.join(&Opening::publisher(0));
+    let [near, far] = [0, 1].map(|worker| world.join(&Opening::viewer(worker)));
+    world.clients[publisher].publisher().fragments = Some(2);
+    world.run(1_000 * MS);
+    let before = world.clients[far].received(MediaKind::Video).last().unwrap().clone();
+    world.nodes[1].stalled = true;
+    world.run(1_300 * MS);
+    world.clients[near].request_key_frame();
+    world.run(100 * MS);
+    world.nodes[1].stalled = false;
+    world.run(200 * MS);
+    assert!(world.dropped(1, "cursor_skips") > 0);
+    let after = world.clients[far].received(MediaKind::Video).last().unwrap().clone();
+    assert!(after.index > before.index + 2);
+    for asked in [before, after] {
+        world.clients[far].viewer().repairs.clear();
+        world.clients[far].nack(&[asked.index as u16]);
+        world.run(5 * MS);
+        let repairs = &world.clients[far].viewer().repairs;
+        assert_eq!(repairs.len(), 1, "{}", asked.index);
+        assert!(repairs[0].payload[2..] == asked.payload && repairs[0].timestamp == asked.timestamp);
+    }
+}
+
+#[test]
 fn a_full_lane_is_counted_and_its_viewers_recover_by_a_key_frame() {
     let mut world = World::new(2);
     let publisher = world.join(&Opening::publisher(0));

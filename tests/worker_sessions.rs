@@ -9,7 +9,7 @@ use corecast::description::{DtlsRole, MediaKind};
 use corecast::limits;
 use corecast::peer::PeerEvent;
 use corecast::wire::demux::{self, DatagramKind};
-use corecast::worker::mailbox::{Control, EndReason};
+use corecast::worker::mailbox::{Control, EndReason, OpenRefused};
 use worker_support::{MS, Opening, World};
 
 #[test]
@@ -56,6 +56,63 @@ fn a_session_that_never_connects_is_ended() {
     world.run(limits::SESSION_SETUP_MAX + 100 * MS);
     assert_eq!(world.ended(client), Some(EndReason::NeverConnected));
     assert!(world.report(0).sessions.is_empty());
+}
+
+#[test]
+fn a_join_storm_waits_for_its_turn_and_everybody_connects() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    world.clients[publisher].publisher().fragments = Some(8);
+    let stays = world.join(&Opening::viewer(0));
+    world.run(500 * MS);
+    let viewers: Vec<usize> = (0..60).map(|_| world.open(&Opening::viewer(0))).collect();
+    assert_eq!(world.report(0).handshakes, 60);
+    world.run(1_000 * MS);
+    assert!(viewers.iter().all(|&viewer| world.clients[viewer].peer.is_connected()));
+    let report = world.report(0);
+    assert!(report.handshakes_deferred > 0, "more than a round's share came at once");
+    assert_eq!(report.handshakes, 0);
+    assert!(world.clients[stays].received(MediaKind::Video).windows(2).all(|p| p[1].index == p[0].index + 1));
+    for viewer in viewers {
+        world.delete(viewer);
+    }
+    assert_eq!(world.report(0).handshakes, 0, "a place is given back once");
+}
+
+#[test]
+fn one_session_cannot_take_the_places_of_all_that_wait() {
+    let mut world = World::new(1);
+    world.filter = Box::new(|_| true);
+    let client = world.join(&Opening::viewer(0));
+    let other = world.open(&Opening::viewer(0));
+    world.run(2 * MS);
+    let from = world.clients[other].address;
+    assert_ne!(from, world.clients[client].address);
+    // A piece of a message that lies ahead and never ends (RFC 6347 §4.2.2): one of 100 bytes, 4 of which are here.
+    let head = [22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 9, 0, 16];
+    let record = [&head[..], &[16, 0, 0, 100, 0, 5, 0, 0, 0, 0, 0, 4, 1, 2, 3, 4]].concat();
+    world.nodes[0].stalled = true;
+    for _ in 0..100 {
+        world.inject(0, from, &record);
+    }
+    world.nodes[0].stalled = false;
+    world.run(200 * MS);
+    assert!(world.dropped(0, "handshake_session_over_share") > 0, "{:?}", world.report(0).dropped);
+    world.run(3_000 * MS);
+    assert!(world.clients[other].peer.is_connected(), "and it repairs what it lost");
+}
+
+#[test]
+fn as_many_handshakes_as_may_be_are_refused_by_name_until_one_is_over() {
+    let mut world = World::new(1);
+    let max = limits::HANDSHAKES_PER_WORKER_MAX as u64;
+    for number in 0..max {
+        assert_eq!(world.open_for_nobody(number), Ok(()));
+    }
+    assert_eq!(world.open_for_nobody(max), Err(OpenRefused::TooManyHandshakes));
+    world.run(limits::SESSION_SETUP_MAX + 1_000 * MS);
+    assert_eq!(world.report(0).handshakes, 0);
+    assert_eq!(world.open_for_nobody(max), Ok(()));
 }
 
 #[test]

@@ -113,6 +113,18 @@ pub struct LimitSettings {
     pub waiting_time_s: Option<i64>,
     /// `connections_max = 4096`
     pub connections_max: Option<i64>,
+    /// `sessions_per_address_max = 1024`
+    pub sessions_per_address_max: Option<i64>,
+    /// `connections_per_address_max = 1024`
+    pub connections_per_address_max: Option<i64>,
+    /// `exempt_addresses = ["127.0.0.1", "::1"]`
+    pub exempt_addresses: Option<Vec<String>>,
+    /// `joins_per_second_max = 2000`
+    pub joins_per_second_max: Option<i64>,
+    /// `streams_max = 256`
+    pub streams_max: Option<i64>,
+    /// `viewers_per_stream_max = 4194304`
+    pub viewers_per_stream_max: Option<i64>,
 }
 
 /// `[[ice_servers]]`: one STUN or TURN server told to clients.
@@ -167,6 +179,12 @@ impl From<&Config> for Settings {
                 waiting_viewers_max: Some(config.limits.waiting_viewers_max.into()),
                 waiting_time_s: i64::try_from(config.limits.waiting_time.as_secs()).ok(),
                 connections_max: Some(config.limits.connections_max.into()),
+                sessions_per_address_max: Some(config.limits.admission.sessions_per_address_max.into()),
+                connections_per_address_max: Some(config.limits.admission.connections_per_address_max.into()),
+                exempt_addresses: texts(&config.limits.admission.exempt_addresses),
+                joins_per_second_max: Some(config.limits.admission.joins_per_second_max.into()),
+                streams_max: Some(config.limits.admission.streams_max.into()),
+                viewers_per_stream_max: Some(config.limits.admission.viewers_per_stream_max.into()),
             },
             ice_servers: config.ice_servers.clone(),
         }

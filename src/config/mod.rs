@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::limits;
 use crate::net::IoKind;
 
 pub use cores::parse_cores;
@@ -114,7 +115,7 @@ pub enum LogFormat {
 }
 
 /// Bounds an operator may move; the fixed ones are in [`crate::limits`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions one worker serves.
     pub sessions_per_worker_max: u32,
@@ -124,6 +125,41 @@ pub struct Limits {
     pub waiting_time: Duration,
     /// HTTP connections of one listener.
     pub connections_max: u32,
+    /// Bounds by address, rate and stream.
+    pub admission: Admission,
+}
+
+/// Bounds by client address, by rate and by stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Sessions of one client address (IPv6: of one /64).
+    pub sessions_per_address_max: u32,
+    /// HTTP connections of one client address.
+    pub connections_per_address_max: u32,
+    /// Addresses the two above do not hold for.
+    pub exempt_addresses: Vec<IpAddr>,
+    /// Sessions opened in a second.
+    pub joins_per_second_max: u32,
+    /// Streams published at once.
+    pub streams_max: u32,
+    /// Viewers of one stream.
+    pub viewers_per_stream_max: u32,
+}
+
+impl Admission {
+    /// What holds for a node with so many workers when nothing is configured.
+    #[must_use]
+    pub fn for_workers(workers: usize) -> Self {
+        Self {
+            sessions_per_address_max: limits::SESSIONS_PER_ADDRESS_DEFAULT,
+            connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_DEFAULT,
+            exempt_addresses: limits::EXEMPT_ADDRESSES_DEFAULT.to_vec(),
+            // The number of workers is bounded by `WORKERS_MAX`.
+            joins_per_second_max: limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32,
+            streams_max: limits::STREAMS_DEFAULT,
+            viewers_per_stream_max: limits::VIEWERS_PER_STREAM_DEFAULT,
+        }
+    }
 }
 
 /// What the configuration needs to know about the machine and the process.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread, Tls, cores,
+    Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
+    Tls, cores,
 };
 use crate::limits;
 use crate::net::IoKind;
@@ -83,6 +84,7 @@ pub(super) fn resolve(
     }
     let cores = core_list(&sources, environment)?;
     let signalling = signalling(&sources, environment, &cores)?;
+    let workers = cores.len();
     Ok(Config {
         https: https.map_or(SocketAddr::from(([127, 0, 0, 1], 8443)), |placed| placed.value),
         http: http.map(|placed| placed.value),
@@ -97,39 +99,7 @@ pub(super) fn resolve(
         state_directory: state_directory(&sources, environment)?,
         allow_anyone,
         ice_servers: ice_servers(&sources)?,
-        limits: Limits {
-            sessions_per_worker_max: number(
-                &sources,
-                "limits.sessions_per_worker_max",
-                |s| s.limits.sessions_per_worker_max,
-                limits::SESSIONS_PER_WORKER_DEFAULT,
-                1_000_000,
-            )?,
-            waiting_viewers_max: number(
-                &sources,
-                "limits.waiting_viewers_max",
-                |s| s.limits.waiting_viewers_max,
-                limits::WAITING_VIEWERS_DEFAULT,
-                1_000_000,
-            )?,
-            waiting_time: Duration::from_secs(
-                number(
-                    &sources,
-                    "limits.waiting_time_s",
-                    |s| s.limits.waiting_time_s,
-                    limits::WAITING_TIME_DEFAULT.as_secs() as u32,
-                    86_400,
-                )?
-                .into(),
-            ),
-            connections_max: number(
-                &sources,
-                "limits.connections_max",
-                |s| s.limits.connections_max,
-                limits::CONNECTIONS_MAX as u32,
-                1_000_000,
-            )?,
-        },
+        limits: bounds(&sources, workers)?,
         cors_origins: origins(&sources)?,
     })
 }
@@ -317,6 +287,74 @@ fn state_directory(sources: &Sources<'_>, environment: &Environment) -> Result<P
             rule: "$STATE_DIRECTORY, $XDG_STATE_HOME and $HOME are all unset: say --state-directory DIR".to_owned(),
         }),
     }
+}
+
+/// The `[limits]` table.
+fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> {
+    const MANY: u32 = 1_000_000;
+    let bound = |key, get: fn(&super::LimitSettings) -> Option<i64>, default, max| {
+        number(sources, key, |settings| get(&settings.limits), default, max)
+    };
+    let default = Admission::for_workers(workers);
+    let waiting_time_s = limits::WAITING_TIME_DEFAULT.as_secs() as u32;
+    Ok(Limits {
+        sessions_per_worker_max: bound(
+            "limits.sessions_per_worker_max",
+            |l| l.sessions_per_worker_max,
+            limits::SESSIONS_PER_WORKER_DEFAULT,
+            MANY,
+        )?,
+        waiting_viewers_max: bound(
+            "limits.waiting_viewers_max",
+            |l| l.waiting_viewers_max,
+            limits::WAITING_VIEWERS_DEFAULT,
+            MANY,
+        )?,
+        waiting_time: Duration::from_secs(
+            bound("limits.waiting_time_s", |l| l.waiting_time_s, waiting_time_s, 86_400)?.into(),
+        ),
+        connections_max: bound("limits.connections_max", |l| l.connections_max, limits::CONNECTIONS_MAX as u32, MANY)?,
+        admission: Admission {
+            sessions_per_address_max: bound(
+                "limits.sessions_per_address_max",
+                |l| l.sessions_per_address_max,
+                default.sessions_per_address_max,
+                MANY,
+            )?,
+            connections_per_address_max: bound(
+                "limits.connections_per_address_max",
+                |l| l.connections_per_address_max,
+                default.connections_per_address_max,
+                MANY,
+            )?,
+            exempt_addresses: exempt_addresses(sources)?.unwrap_or(default.exempt_addresses),
+            joins_per_second_max: bound(
+                "limits.joins_per_second_max",
+                |l| l.joins_per_second_max,
+                default.joins_per_second_max,
+                MANY,
+            )?,
+            streams_max: bound("limits.streams_max", |l| l.streams_max, default.streams_max, MANY)?,
+            viewers_per_stream_max: bound(
+                "limits.viewers_per_stream_max",
+                |l| l.viewers_per_stream_max,
+                default.viewers_per_stream_max,
+                limits::VIEWERS_PER_STREAM_DEFAULT,
+            )?,
+        },
+    })
+}
+
+/// An empty list exempts nobody; no list, this host.
+fn exempt_addresses(sources: &Sources<'_>) -> Result<Option<Vec<IpAddr>>, ConfigError> {
+    let get = |s: &Settings| s.limits.exempt_addresses.clone();
+    let Some(placed) = sources.pick("limits.exempt_addresses", get) else { return Ok(None) };
+    let addresses = ips(sources, "limits.exempt_addresses", get)?;
+    if addresses.len() > limits::EXEMPT_ADDRESSES_MAX {
+        let rule = format!("must be at most {} addresses", limits::EXEMPT_ADDRESSES_MAX);
+        return Err(placed.refuse(format!("({} addresses)", addresses.len()), rule));
+    }
+    Ok(Some(addresses))
 }
 
 /// A whole number between 1 and `max`.

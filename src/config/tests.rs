@@ -59,6 +59,9 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ("limits.waiting_viewers_max = -1", "config.toml: limits.waiting_viewers_max = -1: must be 1 to 1000000"),
         ("limits.waiting_time_s = 90000", "config.toml: limits.waiting_time_s = 90000: must be 1 to 86400"),
         ("limits.sessions_per_worker_max = 0", "limits.sessions_per_worker_max = 0: must be 1 to"),
+        ("limits.sessions_per_address_max = 0", "limits.sessions_per_address_max = 0: must be 1 to 1000000"),
+        ("limits.joins_per_second_max = -1", "limits.joins_per_second_max = -1: must be 1 to 1000000"),
+        ("limits.exempt_addresses = ['10.0.0.0/8']", "limits.exempt_addresses = 10.0.0.0/8: must be an IP address"),
         ("[[ice_servers]]\nurls = ['http://a']", "config.toml: ice_servers = http://a: must be a stun:"),
         ("[[ice_servers]]\nurls = ['turn:a:3478']", "a TURN server needs username and credential"),
         ("[[ice_servers]]\nurls = []", "must name at least one url"),
@@ -157,6 +160,8 @@ fn the_printed_configuration_reads_back_to_itself() {
         [tls]\ncert = 'c'\nkey = 'k'\n[log]\nlevel = 'debug'\nformat = 'json'\n\
         [cors]\norigins = ['https://www.example.org']\n\
         [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\
+        sessions_per_address_max = 11\nconnections_per_address_max = 12\nexempt_addresses = []\n\
+        joins_per_second_max = 13\nstreams_max = 14\nviewers_per_stream_max = 15\n\
         [[ice_servers]]\nurls = ['stun:a:3478']\n[[ice_servers]]\nurls = ['turn:b']\nusername = 'u'\ncredential = 'p'\n";
     for text in ["", full] {
         let config = load(text, &Settings::default()).unwrap();

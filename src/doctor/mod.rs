@@ -10,6 +10,7 @@
 //! | `processor` | cores, isolation, siblings, governor, interrupts on the workers' cores |
 //! | `network` | interfaces with offloads, MTU, rings and queues; socket buffers; kernel counters |
 //! | `ports` | ports: free or held by whom, the ephemeral range |
+//! | [`memory`] | what the limits may come to need, against what there is |
 //! | `certificate` | from when to when the HTTPS certificate is valid |
 //!
 //! Left out: everything that needs measuring (`benches/` does that) and everything about the network beyond this host
@@ -18,6 +19,7 @@
 mod certificate;
 pub mod finding;
 mod kernel;
+pub mod memory;
 mod network;
 mod ports;
 mod processor;
@@ -60,6 +62,7 @@ pub fn examine(config: &Config) -> Report {
         Section { subject: "Processor", findings: processor::examine(&system, &config.cores) },
         Section { subject: "Network", findings: net },
         Section { subject: "Ports", findings: ports::examine(&system, config) },
+        Section { subject: "Memory", findings: memory::examine(&system, config) },
         Section { subject: "Certificate", findings: certificate::examine(config, SystemTime::now()) },
     ])
 }

@@ -30,6 +30,8 @@ pub enum CheckRefused {
     Integrity,
     /// FINGERPRINT is wrong.
     Fingerprint,
+    /// A check that was accepted before, sent again from somewhere else: not answered.
+    Replayed,
     /// It is no binding request.
     NotARequest,
     /// The peer says it is controlled as well: answered with 487 (RFC 8445 §7.3.1.1). Holds the reply's length.
@@ -63,13 +65,51 @@ pub struct IceLite {
     validated: Vec<Validated>,
     selected: Option<Path>,
     nominated: bool,
+    recent: Recent,
+}
+
+/// The transactions of the checks accepted last.
+///
+/// A STUN message carries no time and no counter, so that whoever can read a client's check may send it again, from
+/// another address, and have the client's media sent there. Only the first to arrive counts. Left out: checks older than
+/// this memory, and whoever can hold the original back; both take the path until the client's next check.
+#[derive(Debug, Default)]
+struct Recent {
+    /// The first half of each transaction's identifier, which is random.
+    transactions: [u64; limits::CHECKS_REMEMBERED],
+    next: usize,
+}
+
+impl Recent {
+    /// Whether `transaction` is new; it is not any more from now on.
+    fn is_new(&mut self, transaction: &[u8; 12]) -> bool {
+        // Never zero, which is what the memory starts with.
+        let (half, _) = transaction.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        let half = u64::from_be_bytes(*half) | 1;
+        if self.transactions.contains(&half) {
+            return false;
+        }
+        if let Some(place) = self.transactions.get_mut(self.next) {
+            *place = half;
+        }
+        self.next = (self.next + 1) % limits::CHECKS_REMEMBERED;
+        true
+    }
 }
 
 impl IceLite {
     /// An agent that has seen no check yet.
     #[must_use]
     pub fn new(local: IceCredentials, remote: IceCredentials) -> Self {
-        Self { local, remote, previous: None, validated: Vec::new(), selected: None, nominated: false }
+        Self {
+            local,
+            remote,
+            previous: None,
+            validated: Vec::new(),
+            selected: None,
+            nominated: false,
+            recent: Recent::default(),
+        }
     }
 
     /// Takes a path as validated and selected without a check, for benches and simulated viewers.
@@ -160,6 +200,10 @@ impl IceLite {
                 .finish();
             return Err(len.map_or(CheckRefused::NoRoom, CheckRefused::RoleConflict));
         }
+        let is_new = self.recent.is_new(message.transaction_id());
+        if !is_new && !self.is_validated(path) {
+            return Err(CheckRefused::Replayed);
+        }
         let reply_len = StunWriter::binding_success(out, message.transaction_id())
             .xor_mapped_address(unmapped(path.remote))
             .integrity(password)
@@ -167,7 +211,8 @@ impl IceLite {
             .finish()
             .ok_or(CheckRefused::NoRoom)?;
         let (validated, evicted) = self.validate(path, now);
-        let selected = self.select(path, generation, message.use_candidate());
+        // A repetition is answered, since the answer may have been lost. What it says has been done.
+        let selected = is_new && self.select(path, generation, message.use_candidate());
         Ok(CheckOutcome { reply_len, validated, evicted, selected })
     }
 
@@ -246,9 +291,13 @@ mod tests {
         Path::to(SocketAddr::from(([192, 0, 2, 1], port)))
     }
 
+    static TRANSACTION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(2);
+
     fn request(username: &str, password: &str, use_candidate: bool) -> Vec<u8> {
         let mut out = [0; 256];
-        let mut writer = StunWriter::binding_request(&mut out, &[7; 12])
+        let mut transaction = [7; 12];
+        transaction[..8].copy_from_slice(&TRANSACTION.fetch_add(2, std::sync::atomic::Ordering::Relaxed).to_be_bytes());
+        let mut writer = StunWriter::binding_request(&mut out, &transaction)
             .username(username.as_bytes())
             .priority(1)
             .ice_controlling(9);
@@ -323,6 +372,25 @@ mod tests {
             .finish()
             .unwrap();
         assert!(matches!(check(&mut agent, &out[..len], &path(1)), Err(CheckRefused::RoleConflict(_))));
+    }
+
+    #[test]
+    fn a_check_that_is_sent_again_from_elsewhere_opens_no_path_and_moves_no_media() {
+        let mut agent = agent();
+        let (first, second) = (request(USERNAME, PASSWORD, true), request(USERNAME, PASSWORD, true));
+        assert!(check(&mut agent, &first, &path(1)).unwrap().selected);
+        assert_eq!(check(&mut agent, &first, &path(666)), Err(CheckRefused::Replayed));
+        assert!(!agent.is_validated(&path(666)));
+        // The client moves. Its old check, forged to come from the old address, does not move media back.
+        assert!(check(&mut agent, &second, &path(2)).unwrap().selected);
+        let outcome = check(&mut agent, &first, &path(1)).unwrap();
+        assert!(outcome.reply_len > 0 && !outcome.selected);
+        assert_eq!(agent.selected(), Some(&path(2)));
+        // As many checks later it is taken for new: the bound that the memory has.
+        for _ in 0..limits::CHECKS_REMEMBERED {
+            check(&mut agent, &request(USERNAME, PASSWORD, true), &path(2)).unwrap();
+        }
+        assert!(check(&mut agent, &first, &path(666)).unwrap().validated);
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         println!("Ctrl-C ends it.");
     }
     warn(config, ports);
+    crate::doctor::memory::log(config);
 }
 
 /// An address a browser can be pointed at: "all addresses" becomes loopback, which is one of them.

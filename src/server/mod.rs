@@ -143,6 +143,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         waiting_viewers_max: config.limits.waiting_viewers_max,
         waiting_time: config.limits.waiting_time,
         connections_max: config.limits.connections_max as usize,
+        admission: config.limits.admission.clone(),
         workers: handles.clone(),
         notices: notices_receiver,
         negotiator: Box::new(negotiator::SdpNegotiator),

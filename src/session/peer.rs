@@ -51,6 +51,7 @@ impl Rejected {
             Self::Check(CheckRefused::Username) => "stun_username",
             Self::Check(CheckRefused::Integrity) => "stun_integrity",
             Self::Check(CheckRefused::Fingerprint) => "stun_fingerprint",
+            Self::Check(CheckRefused::Replayed) => "stun_replayed",
             Self::Check(_) => "stun_other",
             Self::Unknown => "not_demultiplexed",
             Self::Dtls => "dtls_malformed",

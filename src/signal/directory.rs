@@ -21,6 +21,21 @@ pub(super) enum NotAdmitted {
     NameTaken,
     /// As many viewers wait for publishers as may.
     TooManyWaiting,
+    /// As many streams are published as may.
+    TooManyStreams,
+    /// The stream has as many viewers as it may.
+    TooManyViewers,
+}
+
+/// The book's bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Viewers admitted to names nobody publishes, and how long they wait.
+    pub(super) waiting_viewers_max: usize,
+    pub(super) waiting_time: Duration,
+    /// Published streams.
+    pub(super) streams_max: usize,
+    pub(super) viewers_per_stream_max: usize,
 }
 
 /// What the book knows of a session.
@@ -48,8 +63,7 @@ struct Stream {
 /// The book.
 #[derive(Debug)]
 pub(super) struct Directory {
-    waiting_viewers_max: usize,
-    waiting_time: Duration,
+    bounds: Bounds,
     next_stream: u64,
     names: HashMap<String, StreamId>,
     streams: HashMap<StreamId, Stream>,
@@ -63,10 +77,9 @@ pub(super) struct Directory {
 
 impl Directory {
     /// An empty book.
-    pub(super) fn new(waiting_viewers_max: u32, waiting_time: Duration) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Self {
-            waiting_viewers_max: waiting_viewers_max as usize,
-            waiting_time,
+            bounds,
             next_stream: 0,
             names: HashMap::new(),
             streams: HashMap::new(),
@@ -89,8 +102,14 @@ impl Directory {
         let published = self.is_published(name);
         match direction {
             Direction::Publish if published => return Err(NotAdmitted::NameTaken),
-            Direction::Play if !published && self.waiting.len() >= self.waiting_viewers_max => {
+            Direction::Publish if self.publishers >= self.bounds.streams_max => {
+                return Err(NotAdmitted::TooManyStreams);
+            }
+            Direction::Play if !published && self.waiting.len() >= self.bounds.waiting_viewers_max => {
                 return Err(NotAdmitted::TooManyWaiting);
+            }
+            Direction::Play if self.viewers_of(name) >= self.bounds.viewers_per_stream_max => {
+                return Err(NotAdmitted::TooManyViewers);
             }
             Direction::Publish | Direction::Play => {}
         }
@@ -119,7 +138,7 @@ impl Directory {
                 Direction::Play => {
                     stream.viewers.insert(session);
                     if !published {
-                        let until = now + self.waiting_time;
+                        let until = now + self.bounds.waiting_time;
                         entry.waits_until = Some(until);
                         self.waiting.insert((until, session));
                     }
@@ -164,7 +183,7 @@ impl Directory {
                 self.publishers -= 1;
                 changed = entry.worker.is_some();
                 // Its viewers stay and wait for the next one.
-                let until = now + self.waiting_time;
+                let until = now + self.bounds.waiting_time;
                 for viewer in &stream.viewers {
                     if let Some(entry) = self.sessions.get_mut(viewer) {
                         entry.waits_until = Some(until);
@@ -206,7 +225,7 @@ impl Directory {
             }
         }
         for session in opening {
-            let until = now + self.waiting_time;
+            let until = now + self.bounds.waiting_time;
             if let Some(entry) = self.sessions.get_mut(&session) {
                 entry.waits_until = Some(until);
                 self.waiting.insert((until, session));
@@ -240,6 +259,10 @@ impl Directory {
             viewers: self.sessions.len() - self.publishers,
             waiting_viewers: self.waiting.len(),
         }
+    }
+
+    fn viewers_of(&self, name: &str) -> usize {
+        self.names.get(name).and_then(|id| self.streams.get(id)).map_or(0, |stream| stream.viewers.len())
     }
 
     fn is_published(&self, name: &str) -> bool {
@@ -282,7 +305,12 @@ mod tests {
     const W2: WorkerIndex = WorkerIndex(2);
 
     fn directory() -> Directory {
-        Directory::new(2, Duration::from_secs(10))
+        Directory::new(Bounds {
+            waiting_viewers_max: 2,
+            waiting_time: Duration::from_secs(10),
+            streams_max: 3,
+            viewers_per_stream_max: 500,
+        })
     }
 
     fn join(book: &mut Directory, session: u64, name: &str, direction: Direction, worker: WorkerIndex) {
@@ -355,6 +383,24 @@ mod tests {
         assert_eq!(book.audience(), Audience { publishers: 1, viewers: 2, waiting_viewers: 1 });
         join(&mut book, 5, "a", Direction::Play, W0);
         join(&mut book, 6, "b", Direction::Play, W0);
+    }
+
+    #[test]
+    fn streams_and_the_viewers_of_each_are_bounded() {
+        let mut book = directory();
+        book.bounds.viewers_per_stream_max = 2;
+        for (session, name) in [(1, "a"), (2, "b"), (3, "c")] {
+            join(&mut book, session, name, Direction::Publish, W0);
+        }
+        assert_eq!(book.admit(SessionId(4), "d", Direction::Publish, T0), Err(NotAdmitted::TooManyStreams));
+        join(&mut book, 5, "a", Direction::Play, W0);
+        join(&mut book, 6, "a", Direction::Play, W1);
+        assert_eq!(book.admit(SessionId(7), "a", Direction::Play, T0), Err(NotAdmitted::TooManyViewers));
+        join(&mut book, 8, "b", Direction::Play, W0);
+        book.ended(SessionId(5), T0);
+        book.ended(SessionId(3), T0);
+        join(&mut book, 7, "a", Direction::Play, W0);
+        join(&mut book, 4, "d", Direction::Publish, W0);
     }
 
     #[test]

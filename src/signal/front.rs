@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::{Either, join_all, select};
 use hyper::header::HeaderValue;
 
-use super::directory::Directory;
+use super::admission::{PerAddress, Rate};
+use super::directory::{Bounds, Directory};
+use super::http::BodyBytes;
 use super::negotiator::Negotiator;
 use super::resource::Resources;
 use super::runtime::{self, Task};
@@ -36,6 +38,12 @@ pub(super) struct Front {
     pub(super) announce: Vec<IpAddr>,
     pub(super) fingerprint_sha256: [u8; 32],
     pub(super) stopping: Cell<bool>,
+    /// Sessions by client address.
+    pub(super) sessions: Rc<PerAddress>,
+    /// Sessions by time.
+    pub(super) joins: Rate,
+    /// Bytes of bodies being read.
+    pub(super) bodies: BodyBytes,
     workers: Vec<Peer>,
     started: Instant,
     under_way: Cell<usize>,
@@ -56,6 +64,7 @@ struct Peer {
 impl Front {
     /// The state, and the tasks that serve it for as long as they are kept.
     pub(super) fn new(setup: Setup, counters: SignallingCounters) -> (Rc<Self>, Vec<Task>) {
+        let admission = &setup.admission;
         let (waits, waits_receiver) = flume::bounded(1);
         let mut receivers = Vec::new();
         let workers = setup.workers.into_iter().map(|handle| {
@@ -64,7 +73,12 @@ impl Front {
             Peer { handle, closes: RefCell::default(), told }
         });
         let front = Rc::new(Self {
-            directory: RefCell::new(Directory::new(setup.waiting_viewers_max, setup.waiting_time)),
+            directory: RefCell::new(Directory::new(Bounds {
+                waiting_viewers_max: setup.waiting_viewers_max as usize,
+                waiting_time: setup.waiting_time,
+                streams_max: admission.streams_max as usize,
+                viewers_per_stream_max: admission.viewers_per_stream_max as usize,
+            })),
             resources: RefCell::default(),
             negotiator: setup.negotiator,
             counters,
@@ -75,6 +89,9 @@ impl Front {
             announce: setup.announce,
             fingerprint_sha256: setup.fingerprint_sha256,
             stopping: Cell::new(false),
+            sessions: PerAddress::new(admission.sessions_per_address_max as usize, &admission.exempt_addresses),
+            joins: Rate::per_second(admission.joins_per_second_max),
+            bodies: BodyBytes::default(),
             workers: workers.collect(),
             started: Instant::now(),
             under_way: Cell::new(0),

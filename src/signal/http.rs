@@ -26,6 +26,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 
+use super::admission::{ClientAddress, PerAddress, PlaceOfAddress};
 use super::runtime::{self, HyperTimer, Listener, TcpStream};
 use crate::limits;
 use crate::metrics::SignallingCounters;
@@ -48,6 +49,8 @@ pub(super) struct Options {
     pub(super) tls: Option<futures_rustls::TlsAcceptor>,
     /// Connections at once.
     pub(super) connections_max: usize,
+    /// Of those, from one address; all listeners' together.
+    pub(super) per_address: Rc<PerAddress>,
     /// Where connections are counted.
     pub(super) counters: SignallingCounters,
 }
@@ -70,11 +73,21 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
             options.counters.connection_refused("too_many");
             continue;
         }
+        // Gone already: there is nobody to serve.
+        let Ok(address) = stream.peer_addr() else {
+            options.counters.connection_refused("accept_failed");
+            continue;
+        };
+        let Some(of_address) = options.per_address.take(address.ip()) else {
+            options.counters.connection_refused("too_many_from_address");
+            continue;
+        };
         options.counters.connection_opened();
-        let place = Place::take(&open, &options.counters);
+        let place = Place::take(&open, &options.counters, of_address);
+        let address = ClientAddress(address.ip());
         let (options, service) = (options.clone(), service.clone());
         runtime::spawn(async move {
-            if AssertUnwindSafe(connection(stream, &options, service)).catch_unwind().await.is_err() {
+            if AssertUnwindSafe(connection(stream, address, &options, service)).catch_unwind().await.is_err() {
                 options.counters.connection_refused("panicked");
                 tracing::error!("a connection's task panicked; the connection is closed, the node serves on");
             }
@@ -88,12 +101,13 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
 struct Place {
     open: Rc<Cell<usize>>,
     counters: SignallingCounters,
+    _of_address: PlaceOfAddress,
 }
 
 impl Place {
-    fn take(open: &Rc<Cell<usize>>, counters: &SignallingCounters) -> Self {
+    fn take(open: &Rc<Cell<usize>>, counters: &SignallingCounters, of_address: PlaceOfAddress) -> Self {
         open.set(open.get() + 1);
-        Self { open: open.clone(), counters: counters.clone() }
+        Self { open: open.clone(), counters: counters.clone(), _of_address: of_address }
     }
 }
 
@@ -105,16 +119,16 @@ impl Drop for Place {
 }
 
 /// TLS where asked for, then the HTTP version that ALPN chose.
-async fn connection<S: Service>(stream: TcpStream, options: &Options, service: S) {
+async fn connection<S: Service>(stream: TcpStream, address: ClientAddress, options: &Options, service: S) {
     let Some(tls) = &options.tls else {
-        return serve_http1(stream, service).await;
+        return serve_http1(stream, address, service).await;
     };
     match runtime::timeout(limits::TLS_HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
         Some(Ok(stream)) => {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice()) {
-                serve_http2(stream, service).await;
+                serve_http2(stream, address, service).await;
             } else {
-                serve_http1(stream, service).await;
+                serve_http1(stream, address, service).await;
             }
         }
         Some(Err(error)) => {
@@ -166,9 +180,10 @@ impl Drop for UnderWay {
     }
 }
 
-/// The service as hyper wants it, with its requests watched.
+/// The service as hyper wants it, with its requests watched and their sender named.
 fn watched<S: Service>(
     service: S,
+    address: ClientAddress,
     activity: &Rc<Activity>,
 ) -> impl hyper::service::Service<
     Request,
@@ -177,7 +192,8 @@ fn watched<S: Service>(
     Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
 > + use<S> {
     let activity = activity.clone();
-    service_fn(move |request| {
+    service_fn(move |mut request: Request| {
+        request.extensions_mut().insert(address);
         let (service, under_way) = (service.clone(), UnderWay::begin(&activity));
         async move {
             let response = service.call(request).await;
@@ -188,28 +204,34 @@ fn watched<S: Service>(
     })
 }
 
-async fn serve_http1<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin, service: S) {
+async fn serve_http1<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin, address: ClientAddress, service: S) {
     let activity = Activity::new();
     let connection = http1::Builder::new()
         .timer(HyperTimer)
         .header_read_timeout(limits::REQUEST_HEAD_TIME_MAX)
         .max_buf_size(limits::REQUEST_HEAD_BYTES_MAX)
-        .serve_connection(HyperIo(stream), watched(service, &activity));
+        .serve_connection(HyperIo(stream), watched(service, address, &activity));
     // Errors are the peer's: cut connections, bad requests (answered 400 by hyper), slow heads.
     if let Either::Left((Err(error), _)) = select(pin!(connection), pin!(activity.idle())).await {
         tracing::debug!(%error, "HTTP/1.1 connection ended");
     }
 }
 
-async fn serve_http2<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, service: S) {
+async fn serve_http2<S: Service>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    address: ClientAddress,
+    service: S,
+) {
     let activity = Activity::new();
     let streams = Streams::default();
     let connection = http2::Builder::new(streams.clone())
         .timer(HyperTimer)
         .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
         .max_header_list_size(limits::REQUEST_HEAD_BYTES_MAX as u32)
+        .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(limits::CONNECTION_IDLE_MAX / 2)
-        .serve_connection(HyperIo(stream), watched(service, &activity));
+        .serve_connection(HyperIo(stream), watched(service, address, &activity));
     let mut connection = pin!(connection);
     let mut running = FuturesUnordered::new();
     // The streams run inside the connection's task: answers that become ready together leave in one write.
@@ -302,25 +324,85 @@ pub(super) enum BodyError {
     TooLong,
     /// Not there within [`limits::REQUEST_BODY_TIME_MAX`].
     TooSlow,
+    /// So much is being read already that there is no room for more ([`limits::REQUEST_BODIES_BYTES_TOTAL`]).
+    NoRoom,
     /// Not UTF-8.
     NotText,
     /// The connection broke.
     Broken,
 }
 
+/// Bytes of all bodies that are being read: thousands of connections with dozens of streams each may send one.
+#[derive(Debug, Default)]
+pub(super) struct BodyBytes(Cell<usize>);
+
+/// What one body has taken of them, given back on drop.
+struct Held<'a> {
+    all: &'a BodyBytes,
+    bytes: usize,
+}
+
+impl Held<'_> {
+    /// Takes room for more; `false` when there is none.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let total = self.all.0.get() + bytes;
+        let fits = total <= limits::REQUEST_BODIES_BYTES_TOTAL;
+        if fits {
+            self.all.0.set(total);
+            self.bytes += bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.all.0.set(self.all.0.get() - self.bytes);
+    }
+}
+
 /// The whole body as text.
-pub(super) async fn read_text(body: Incoming) -> Result<String, BodyError> {
+pub(super) async fn read_text(body: Incoming, all: &BodyBytes) -> Result<String, BodyError> {
     use hyper::body::Body as _;
     // Said to be too long: not even begun.
     if body.size_hint().lower() > limits::REQUEST_BODY_BYTES_MAX as u64 {
         return Err(BodyError::TooLong);
     }
-    let limited = Limited::new(body, limits::REQUEST_BODY_BYTES_MAX);
-    let collected = runtime::timeout(limits::REQUEST_BODY_TIME_MAX, limited.collect()).await;
-    let bytes = match collected.ok_or(BodyError::TooSlow)? {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(BodyError::TooLong),
-        Err(_) => return Err(BodyError::Broken),
+    let mut limited = Limited::new(body, limits::REQUEST_BODY_BYTES_MAX);
+    let mut held = Held { all, bytes: 0 };
+    let collect = async {
+        let mut bytes = Vec::new();
+        while let Some(frame) = limited.frame().await {
+            let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+                true => BodyError::TooLong,
+                false => BodyError::Broken,
+            })?;
+            // Trailers are none of ours.
+            let Ok(data) = frame.into_data() else { continue };
+            if !held.grow(data.len()) {
+                return Err(BodyError::NoRoom);
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(bytes)
     };
-    String::from_utf8(bytes.into()).map_err(|_| BodyError::NotText)
+    let bytes = runtime::timeout(limits::REQUEST_BODY_TIME_MAX, collect).await.ok_or(BodyError::TooSlow)??;
+    String::from_utf8(bytes).map_err(|_| BodyError::NotText)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_bounded_together_and_one_that_ends_makes_room() {
+        let all = BodyBytes::default();
+        let (mut one, mut other) = (Held { all: &all, bytes: 0 }, Held { all: &all, bytes: 0 });
+        assert!(one.grow(limits::REQUEST_BODIES_BYTES_TOTAL - 10) && other.grow(10));
+        assert!(!other.grow(1) && !one.grow(1));
+        drop(one);
+        assert!(other.grow(1_000));
+        drop(other);
+        assert_eq!(all.0.get(), 0);
+    }
 }

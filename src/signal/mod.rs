@@ -7,6 +7,7 @@
 //! Left out for now: WebSocket signalling with trickle in both directions, authorisation.
 
 mod admin;
+mod admission;
 mod cors;
 mod directory;
 mod front;
@@ -28,13 +29,14 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::{IceServer, SignallingThread};
+use crate::config::{Admission, IceServer, SignallingThread};
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::process;
 use crate::worker::mailbox::{Heartbeat, Notice, WorkerHandle};
 
 use admin::AdminService;
+use admission::PerAddress;
 use front::Front;
 use negotiator::Negotiator;
 use router::PublicService;
@@ -68,6 +70,8 @@ pub struct Setup {
     pub waiting_time: Duration,
     /// HTTP connections of one listener.
     pub connections_max: usize,
+    /// Bounds by address, rate and stream.
+    pub admission: Admission,
     /// The workers, by index.
     pub workers: Vec<WorkerHandle>,
     /// What they tell.
@@ -242,7 +246,10 @@ async fn serve(
 
     let counters = SignallingCounters::new();
     let tls = futures_rustls::TlsAcceptor::from(setup.tls.clone());
-    let plain = http::Options { tls: None, connections_max: setup.connections_max, counters: counters.clone() };
+    let admission = &setup.admission;
+    let per_address = PerAddress::new(admission.connections_per_address_max as usize, &admission.exempt_addresses);
+    let connections_max = setup.connections_max;
+    let plain = http::Options { tls: None, connections_max, per_address, counters: counters.clone() };
     let secure = http::Options { tls: Some(tls), ..plain.clone() };
     let (front, background) = Front::new(setup, counters);
     let public = PublicService(front.clone());

@@ -19,8 +19,11 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION, RETRY_AFTER,
+};
 
+use super::admission::{ClientAddress, PlaceOfAddress};
 use super::directory::NotAdmitted;
 use super::front::Front;
 use super::http::{BodyError, Request, Response, read_text};
@@ -64,6 +67,8 @@ struct Resource {
     description: Description,
     /// Told when the session has ended.
     ended: Vec<flume::Sender<()>>,
+    /// The client's.
+    _place: PlaceOfAddress,
 }
 
 impl Resources {
@@ -100,7 +105,7 @@ pub(super) fn check_name(name: &str) -> Result<(), Problem> {
 }
 
 /// The body as text, where its type is `expected`.
-async fn body_of(request: Request, expected: &'static str) -> Result<String, Problem> {
+async fn body_of(front: &Front, request: Request, expected: &'static str) -> Result<String, Problem> {
     let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(expected) {
@@ -108,7 +113,7 @@ async fn body_of(request: Request, expected: &'static str) -> Result<String, Pro
         let detail = format!("send the body as Content-Type: {expected}");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail).with(name, value));
     }
-    read_text(request.into_body()).await.map_err(|error| match error {
+    read_text(request.into_body(), &front.bodies).await.map_err(|error| match error {
         BodyError::TooLong => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_long",
@@ -119,6 +124,9 @@ async fn body_of(request: Request, expected: &'static str) -> Result<String, Pro
             "body_too_slow",
             format!("send the whole body within {} s", limits::REQUEST_BODY_TIME_MAX.as_secs()),
         ),
+        BodyError::NoRoom => {
+            Problem::unavailable("too_many_bodies", "the node reads as many requests as it may: try again later")
+        }
         BodyError::NotText => Problem::new(StatusCode::BAD_REQUEST, "body_not_text", "send the body as UTF-8"),
         BodyError::Broken => Problem::new(StatusCode::BAD_REQUEST, "body_broken", "send the body to its end"),
     })
@@ -154,8 +162,9 @@ pub(super) async fn open(
     stream_name: &str,
     request: Request,
 ) -> Result<Response, Problem> {
-    let offer = body_of(request, SDP).await?;
-    let opened = open_offer(front, direction, stream_name, &offer).await;
+    let client = request.extensions().get::<ClientAddress>().copied();
+    let offer = body_of(front, request, SDP).await?;
+    let opened = open_offer(front, direction, stream_name, &offer, client).await;
     if let Err(problem) = &opened {
         front.counters.session_refused(problem.code());
     }
@@ -167,9 +176,20 @@ async fn open_offer(
     direction: Direction,
     stream_name: &str,
     offer: &str,
+    client: Option<ClientAddress>,
 ) -> Result<Response, Problem> {
     if front.stopping.get() {
         return Err(stopping());
+    }
+    // The listener puts it into every request.
+    let Some(ClientAddress(client)) = client else { return Err(stopping()) };
+    // First what costs nothing to refuse. A place that is not used in the end is given back when it is dropped.
+    let Some(place) = front.sessions.take(client) else { return Err(too_many_from_address(front.sessions.max())) };
+    if !front.joins.take(front.now()) {
+        return Err(Problem::unavailable(
+            "too_many_joins",
+            "the node is asked for more sessions a second than it may open: try again later",
+        ));
     }
     // 53 bits, so that the number survives JSON readers that know only doubles.
     let session = SessionId(random::number() >> 11);
@@ -181,6 +201,7 @@ async fn open_offer(
     let mut opening = Opening { front, session, asked: None, served: false };
     let (first, second) = placement::choose(session, front.worker_count());
     let cname = random::token();
+    let mut handshakes = false;
     for worker in [Some(first), second].into_iter().flatten() {
         let local = local_parameters(front, worker, cname.clone(), stream_name);
         let answer = front.negotiator.answer(offer, direction, &local).map_err(sdp_refused)?;
@@ -200,8 +221,9 @@ async fn open_offer(
         opening.asked = Some(worker);
         match runtime::timeout(limits::WORKER_REPLY_TIME_MAX, replied.recv_async()).await {
             Some(Ok(Ok(()))) => {}
-            Some(Ok(Err(OpenRefused::Full))) => {
+            Some(Ok(Err(refused @ (OpenRefused::Full | OpenRefused::TooManyHandshakes)))) => {
                 opening.asked = None;
+                handshakes |= refused == OpenRefused::TooManyHandshakes;
                 continue;
             }
             Some(Ok(Err(OpenRefused::ShuttingDown)) | Err(_)) => {
@@ -224,6 +246,7 @@ async fn open_offer(
             entity_tag: random::entity_tag(),
             description: answer.description,
             ended: Vec::new(),
+            _place: place,
         };
         let response = created(front, &resource, answer.sdp);
         let mut resources = front.resources.borrow_mut();
@@ -237,6 +260,12 @@ async fn open_offer(
             "session opened"
         );
         return Ok(response);
+    }
+    if handshakes {
+        return Err(Problem::unavailable(
+            "too_many_handshakes",
+            "as many sessions as may be are open and not connected yet: try again later",
+        ));
     }
     Err(Problem::unavailable("node_full", "the node serves as many sessions as it may: try again later or elsewhere"))
 }
@@ -300,7 +329,7 @@ pub(super) async fn patch(
             "send If-Match with the session's ETag to trickle candidates, or If-Match: \"*\" to restart ICE",
         ));
     }
-    let body = body_of(request, FRAGMENT).await?;
+    let body = body_of(front, request, FRAGMENT).await?;
     let fragment = front.negotiator.fragment(&body).map_err(sdp_refused)?;
 
     // No await from here on: what is checked is what is changed.
@@ -415,6 +444,17 @@ fn no_session() -> Problem {
     )
 }
 
+/// 429 (RFC 6585 §4).
+fn too_many_from_address(max: usize) -> Problem {
+    let detail = format!(
+        "your address has {max} sessions, as many as it may (limits.sessions_per_address_max): DELETE those that are no \
+         longer needed; one that was abandoned ends {} s after its last packet. Behind a shared address, try again later",
+        limits::SESSION_SILENCE_MAX.as_secs()
+    );
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_from_address", detail)
+        .with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into())
+}
+
 fn stopping() -> Problem {
     Problem::unavailable("shutting_down", "the node is ending: try again later or elsewhere")
 }
@@ -429,6 +469,14 @@ fn not_admitted(refused: NotAdmitted, stream_name: &str) -> Problem {
                  last packet), or choose another name",
                 limits::SESSION_SILENCE_MAX.as_secs()
             ),
+        ),
+        NotAdmitted::TooManyStreams => Problem::unavailable(
+            "too_many_streams",
+            "as many streams are published as may: end one, or raise limits.streams_max",
+        ),
+        NotAdmitted::TooManyViewers => Problem::unavailable(
+            "too_many_viewers",
+            format!("{stream_name} has as many viewers as it may: try again later or elsewhere"),
         ),
         NotAdmitted::TooManyWaiting => Problem::unavailable(
             "too_many_waiting",

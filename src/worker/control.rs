@@ -73,6 +73,9 @@ impl Worker {
         if self.peers.len() >= self.config.sessions_max {
             return Err(OpenRefused::Full);
         }
+        if !self.handshakes.has_place() {
+            return Err(OpenRefused::TooManyHandshakes);
+        }
         let OpenSession { session: id, stream: stream_id, stream_name, local_ice, description, .. } = request;
         let ufrag = local_ice.ufrag.clone();
         let role = match description.direction {
@@ -104,8 +107,11 @@ impl Worker {
             cname: description.cname,
             opened: now,
             armed: timers::NEVER,
+            handshaking: true,
+            handshake_datagrams: 0,
             sent: Traffic::default(),
         });
+        self.handshakes.under_way += 1;
         self.by_session.insert(id, key);
         self.by_ufrag.insert(ufrag, key);
         let stream = self.streams.get_or_create(stream_id, &stream_name);

@@ -15,6 +15,8 @@ pub(super) struct Counters {
     pub(super) joins: u64,
     pub(super) connected: u64,
     pub(super) cursor_skips: u64,
+    /// Datagrams of handshakes that waited for a later round.
+    pub(super) handshakes_deferred: u64,
     ended: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<&'static str, u64>,
 }

@@ -42,6 +42,9 @@ impl Worker {
                 }
             },
         };
+        if kind == DatagramKind::Dtls && self.defer_handshake(key, &path, bytes) {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(key) else { return };
         match peer.session.handle_datagram(&self.identity, kind, &path, bytes, &mut self.out, now) {
             Ok(Inbound::Handled) => {
@@ -118,6 +121,7 @@ impl Worker {
                 SessionEvent::PathRemoved(path) => self.flows.remove(&path, key),
                 SessionEvent::Connected => {
                     let session = peer.id;
+                    self.handshake_over(key);
                     self.counters.connected += 1;
                     self.notify(Notice::Connected { session });
                     self.start_viewer(key, now);
@@ -190,6 +194,7 @@ impl Worker {
     /// Ends a session: BYE and a close alert are queued, everything it held is released, signalling is told.
     pub(super) fn end_peer(&mut self, key: PeerKey, reason: EndReason, now: Timestamp) {
         self.send_goodbye(key);
+        self.handshake_over(key);
         let Some(mut peer) = self.peers.remove(key) else { return };
         peer.session.close(&mut self.out, now);
         for path in peer.session.ice().paths() {

@@ -84,6 +84,8 @@ pub struct OpenSession {
 pub enum OpenRefused {
     /// It has as many sessions as it may.
     Full,
+    /// As many of its sessions are not connected yet as may.
+    TooManyHandshakes,
     /// It is ending.
     ShuttingDown,
 }

@@ -9,6 +9,7 @@
 //! | the publisher's packet is stored once and goes to the other workers | `publisher`, [`lane`] |
 //! | cursors are visited; headers written, payloads sealed into trains | `egress` |
 //! | a viewer's feedback: retransmissions, key-frame requests; sender reports | `viewer` |
+//! | handshakes wait for media | `handshakes` |
 //! | control messages, routes, reports | `control`, [`report`] |
 //! | residence times, train lengths | `live` |
 //!
@@ -20,6 +21,7 @@ mod egress;
 pub mod event_loop;
 mod feedback;
 pub mod flow_table;
+mod handshakes;
 mod inbound;
 pub mod lane;
 mod live;

@@ -85,6 +85,10 @@ pub struct Peer {
     pub opened: Timestamp,
     /// The deadline its live timer entry has.
     pub armed: Timestamp,
+    /// It has a place among the handshakes under way.
+    pub handshaking: bool,
+    /// Datagrams of its handshake that wait for their round.
+    pub handshake_datagrams: u8,
     /// What was sent to it.
     pub sent: Traffic,
 }

@@ -26,6 +26,7 @@ impl Worker {
         let key = self.by_session.get(&id).copied();
         let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get_mut(key)?))) else { return Ok(()) };
         peer.session = session;
+        self.handshake_over(key);
         self.flows.insert(path, key);
         self.counters.connected += 1;
         self.start_viewer(key, now);

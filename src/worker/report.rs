@@ -69,6 +69,10 @@ pub struct WorkerReport {
     pub joins: u64,
     /// Sessions that finished DTLS since the start.
     pub connected: u64,
+    /// Sessions that are open and not connected now.
+    pub handshakes: u64,
+    /// Datagrams of handshakes that had to wait for a later round, behind media.
+    pub handshakes_deferred: u64,
     /// Sessions ended since the start, by reason.
     pub ended: BTreeMap<&'static str, u64>,
     /// What was dropped or refused, by reason.

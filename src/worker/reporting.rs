@@ -47,6 +47,8 @@ impl Worker {
             lane_packets_received: self.lanes.received,
             joins: self.counters.joins,
             connected: self.counters.connected,
+            handshakes: self.handshakes.under_way as u64,
+            handshakes_deferred: self.counters.handshakes_deferred,
             ended: self.counters.ended_by_reason().clone(),
             dropped,
             streams: self.streams.iter().map(|(id, stream)| self.stream_report(*id, stream)).collect(),

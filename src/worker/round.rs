@@ -11,6 +11,7 @@ use crate::net::{Io, SendResult, TrainBatch};
 use crate::time::{NtpTime, Timestamp};
 use crate::worker::counters::Counters;
 use crate::worker::flow_table::FlowTable;
+use crate::worker::handshakes::Handshakes;
 use crate::worker::lane::Lanes;
 use crate::worker::live::Live;
 use crate::worker::mailbox::{Control, EndReason, Notice, SessionId, WorkerIndex};
@@ -80,6 +81,7 @@ pub struct Worker {
     pub(super) scratch: Vec<u8>,
     pub(super) counters: Counters,
     pub(super) live: Live,
+    pub(super) handshakes: Handshakes,
     pub(super) binding_credit: u32,
     pub(super) binding_credit_at: Timestamp,
     pub(super) started: Timestamp,
@@ -150,6 +152,7 @@ impl Worker {
             scratch: vec![0; limits::DATAGRAM_IN_BYTES_MAX],
             counters: Counters::default(),
             live: Live::default(),
+            handshakes: Handshakes::default(),
             binding_credit: limits::PLAIN_BINDINGS_PER_SECOND_MAX,
             binding_credit_at: now,
             started: now,
@@ -164,6 +167,7 @@ impl Worker {
     pub fn round<I: Io>(&mut self, io: &mut I) {
         let now = io.now();
         self.counters.rounds += 1;
+        self.handshakes.begin_round(self.streams.has_work());
         // 1. Datagrams: opened in place, stored, answered.
         io.receive(limits::DATAGRAMS_PER_ROUND_MAX, |datagram| self.handle_datagram(datagram, now));
         self.flush_if_half_full(io);
@@ -176,7 +180,8 @@ impl Worker {
         self.retransmit(now);
         self.fan_out(now);
         self.send_due_reports(now);
-        // 5. One batch to the kernel; the readers of our lanes are woken once.
+        // 5. One batch to the kernel; the readers of our lanes are woken once. Handshakes that had to wait come last.
+        self.serve_handshakes(io, now);
         self.flush(io);
         self.lanes.wake();
         self.deliver_notices();
@@ -185,7 +190,8 @@ impl Worker {
     /// When the next round is due: at once while there is work.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Timestamp {
-        if self.streams.has_work() || self.more_mail || !self.retransmissions.is_empty() {
+        let mail = self.more_mail || self.handshakes.is_waiting();
+        if self.streams.has_work() || mail || !self.retransmissions.is_empty() {
             return now;
         }
         let deadline =

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast::config::{IceServer, SignallingThread, Tls};
+use corecast::config::{Admission, IceServer, SignallingThread, Tls};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::net::Waker;
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
@@ -33,6 +33,7 @@ pub struct Plan {
     pub waiting_viewers_max: u32,
     pub waiting_time: Duration,
     pub connections_max: usize,
+    pub admission: Admission,
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
     pub ice_servers: Vec<IceServer>,
@@ -45,6 +46,7 @@ impl Default for Plan {
             waiting_viewers_max: 1_000,
             waiting_time: Duration::from_secs(60),
             connections_max: 1_000,
+            admission: Admission::for_workers(2),
             public_url: None,
             cors_origins: Vec::new(),
             ice_servers: Vec::new(),
@@ -104,6 +106,7 @@ pub fn start(plan: Plan) -> Node {
         waiting_viewers_max: plan.waiting_viewers_max,
         waiting_time: plan.waiting_time,
         connections_max: plan.connections_max,
+        admission: plan.admission,
         workers: workers.collect(),
         notices: receiver,
         negotiator: Box::new(Words),

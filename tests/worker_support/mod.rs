@@ -23,7 +23,7 @@ use corecast::placement;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
-    Control, EndReason, Notice, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
+    Control, EndReason, Notice, OpenRefused, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
 };
 use corecast::worker::report::{SessionReport, WorkerReport};
 use corecast::worker::{WallClock, Worker, WorkerConfig};
@@ -223,6 +223,28 @@ impl World {
         self.by_address.insert(address, client);
         self.route(opening.stream);
         client
+    }
+
+    /// An accepted offer of somebody who never comes; what the worker says.
+    pub(crate) fn open_for_nobody(&mut self, number: u64) -> Result<(), OpenRefused> {
+        let ice = |name: &str| IceCredentials { ufrag: format!("{name}{number}"), password: "x".repeat(24) };
+        let offer = Offer {
+            direction: Direction::Play,
+            ice: ice("peer"),
+            fingerprint: Fingerprint { hash: FingerprintHash::Sha256, value: vec![0; 32] },
+            sources: Sources { audio: 1, video: 2, video_rtx: None },
+        };
+        let (reply, answer) = flume::bounded(1);
+        let request = OpenSession {
+            session: SessionId(1 << 40 | number),
+            stream: STREAM,
+            stream_name: "stream".to_owned(),
+            local_ice: ice("node"),
+            description: terms::answer(&offer),
+            reply,
+        };
+        self.control(0, Control::Open(Box::new(request)));
+        answer.try_recv().expect("the worker answers at once")
     }
 
     /// Opens and lets it connect.

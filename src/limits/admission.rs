@@ -1,0 +1,127 @@
+//! Who is let in, and how much of a worker's time those who come may take. Kept apart so that an operator's questions
+//! ("how many from one address?") have one page.
+//!
+//! Three rings of defence, from outside in: connections and bodies (bytes before anything is known of the client),
+//! sessions by address, stream and rate (a status that says so), handshakes on the worker (CPU that media needs).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::*;
+
+/// Sessions of one client address, unless configured: a carrier's NAT puts some hundreds of viewers of one broadcast
+/// behind an address, and a sixteenth of a worker's sessions is all that one of them can take from the others. An IPv6
+/// client is its /64, which it has for itself. More: 429.
+pub const SESSIONS_PER_ADDRESS_DEFAULT: u32 = 1_024;
+
+/// HTTP connections of one client address and listener, unless configured: a quarter of [`CONNECTIONS_MAX`]. More:
+/// closed at once, counted.
+pub const CONNECTIONS_PER_ADDRESS_DEFAULT: u32 = 1_024;
+
+/// Addresses the two limits above do not hold for, unless configured: a proxy on this host, behind which every client
+/// has its address, and tools of the operator's. They can be named one by one, not by network.
+pub const EXEMPT_ADDRESSES_DEFAULT: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// Addresses that may be exempt. More: a start-up error.
+pub const EXEMPT_ADDRESSES_MAX: usize = 64;
+
+/// Bits of an IPv6 address that tell clients apart (RFC 6177 §2: a site gets at least a /64).
+pub const IPV6_CLIENT_PREFIX_BITS: u32 = 64;
+
+/// Sessions opened per second by the whole node and worker, unless configured. A handshake is 200 to 400 µs of a
+/// worker's core, so that these are less than half of one; a tenth of a second's worth may come at once. More: 503.
+pub const JOINS_PER_SECOND_AND_WORKER_DEFAULT: u32 = 1_000;
+
+/// Part of a second's joins that may come at the same moment.
+pub const JOINS_BURST_DIVISOR: u64 = 4;
+
+/// Streams published at once, unless configured. Each may take 4 MiB of packet ring on every worker. More: 503.
+pub const STREAMS_DEFAULT: u32 = 256;
+
+/// Viewers of one stream, unless configured: no fewer than a node of 256 workers can have. More: 503.
+pub const VIEWERS_PER_STREAM_DEFAULT: u32 = SESSIONS_PER_WORKER_DEFAULT * WORKERS_MAX as u32;
+
+/// Sessions of one worker that are open and not yet connected, each for at most [`SESSION_SETUP_MAX`]: so many joins per
+/// second of clients that never come, or a hundred times as many of clients that do. More: the second choice is asked,
+/// then 503.
+pub const HANDSHAKES_PER_WORKER_MAX: usize = 4_096;
+
+/// DTLS datagrams of handshakes that are worked on in one round: a ClientHello or a client's last flight is 100 to
+/// 200 µs, so that media waits for less than a millisecond. More: they wait for the next rounds, behind media.
+pub const HANDSHAKE_DATAGRAMS_PER_ROUND_MAX: usize = 4;
+
+/// While media is behind, one such datagram in so many rounds: a round is then 100 to 200 µs of sealing and sending, so
+/// that handshakes take a fifth of the core and still complete at hundreds a second.
+pub const BUSY_ROUNDS_PER_HANDSHAKE_DATAGRAM: usize = 4;
+
+/// DTLS datagrams of handshakes that wait for their round, at most 2 MiB. Full: dropped, counted; DTLS sends them again.
+pub const HANDSHAKE_DATAGRAMS_WAITING_MAX: usize = 1_024;
+
+/// Those of one session: a ClientHello with a post-quantum share is two datagrams, a client's last flight with a long
+/// certificate four. More: dropped, counted; DTLS sends them again.
+pub const HANDSHAKE_DATAGRAMS_PER_SESSION_MAX: u8 = 8;
+
+/// Connectivity checks of one session that are remembered by their transaction, so that a captured one opens no path and
+/// moves no media: 40 s of a browser's checks, 128 bytes. Older ones that are sent again are taken for new.
+pub const CHECKS_REMEMBERED: usize = 16;
+
+/// Bytes of all request bodies that are being read. One body is at most [`REQUEST_BODY_BYTES_MAX`], but there may be
+/// [`CONNECTIONS_MAX`] × [`HTTP2_STREAMS_MAX`] of them. More: 503.
+pub const REQUEST_BODIES_BYTES_TOTAL: usize = 64 * 1024 * 1024;
+
+/// Bytes an HTTP/2 client may send before they are read: on one stream, a whole body, and on its connection.
+pub const HTTP2_STREAM_WINDOW_BYTES: u32 = REQUEST_BODY_BYTES_MAX as u32;
+
+/// As above, on one connection.
+pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * HTTP2_STREAM_WINDOW_BYTES;
+
+const _: () = assert!(CONNECTIONS_PER_ADDRESS_DEFAULT as usize * 4 <= CONNECTIONS_MAX);
+const _: () = assert!(SESSIONS_PER_ADDRESS_DEFAULT * 4 <= SESSIONS_PER_WORKER_DEFAULT);
+// One address that opens sessions and abandons them cannot take all places of those who come honestly.
+const _: () = assert!(SESSIONS_PER_ADDRESS_DEFAULT as usize * 4 <= HANDSHAKES_PER_WORKER_MAX);
+const _: () = assert!(HANDSHAKES_PER_WORKER_MAX <= SESSIONS_PER_WORKER_DEFAULT as usize);
+const _: () = assert!(WAITING_VIEWERS_DEFAULT <= SESSIONS_PER_WORKER_DEFAULT);
+const _: () = assert!(HANDSHAKE_DATAGRAMS_PER_ROUND_MAX < DATAGRAMS_PER_ROUND_MAX);
+const _: () = assert!(HANDSHAKE_DATAGRAMS_PER_SESSION_MAX as usize * 100 <= HANDSHAKE_DATAGRAMS_WAITING_MAX);
+// Whatever waits longest for its round is dealt with before it is sent again: 1,024 datagrams of 200 µs at a fifth of
+// the core are a second, and every handshake repeats ever more slowly up to its 20 s.
+const _: () = assert!(DTLS_HANDSHAKE_MAX.as_secs() >= 10);
+const _: () =
+    assert!(SDP_BYTES_MAX <= REQUEST_BODY_BYTES_MAX && REQUEST_BODY_BYTES_MAX * 100 < REQUEST_BODIES_BYTES_TOTAL);
+const _: () = assert!(HTTP2_CONNECTION_WINDOW_BYTES >= HTTP2_STREAM_WINDOW_BYTES);
+// A session is heard of long before it is given up, and its worker's answer before its client gives up.
+const _: () = assert!(SESSION_SETUP_MAX.as_secs() < SESSION_SILENCE_MAX.as_secs());
+const _: () = assert!(WORKER_REPLY_TIME_MAX.as_secs() < REQUEST_BODY_TIME_MAX.as_secs());
+const _: () = assert!(REQUEST_HEAD_TIME_MAX.as_secs() < CONNECTION_IDLE_MAX.as_secs());
+// What a viewer may still ask for is still there: the ring's history is longer than its lag may be.
+const _: () = assert!(RING_HISTORY.as_millis() >= 2 * CURSOR_LAG_MAX.as_millis());
+const _: () = assert!(AUDIO_RING_PACKETS_MAX * 20 >= 2 * CURSOR_LAG_MAX.as_millis() as usize);
+const _: () = assert!(
+    RETRANSMISSIONS_WAITING_MAX >= RETRANSMISSIONS_PER_ROUND_MAX
+        && NACKS_PER_PACKET_MAX * 16 <= RETRANSMISSIONS_WAITING_MAX
+);
+const _: () = assert!(RING_BYTES_INITIAL <= AUDIO_RING_BYTES_MAX && AUDIO_RING_BYTES_MAX <= VIDEO_RING_BYTES_MAX);
+const _: () = assert!(LANE_BYTES_MAX <= LANES_BYTES_TOTAL && LANE_BYTES_MIN <= LANE_BYTES_MAX);
+
+// --- memory, planned: what a configuration may come to need ---
+
+/// Bytes of a session that plays, all of the process counted: measured 23.6 KB (`corecast bench --budgets`), rounded up.
+pub const PLANNED_SESSION_BYTES: u64 = 24 * 1024;
+
+/// Bytes of a session whose handshake is under way beside that: the engine, 11 to 15 KB measured, and as many bytes of
+/// messages out of order as [`DTLS_MESSAGES_AHEAD_MAX`] lets a peer send.
+pub const PLANNED_HANDSHAKE_BYTES: u64 =
+    16 * 1024 + (DTLS_MESSAGES_AHEAD_MAX * DTLS_HANDSHAKE_MESSAGE_BYTES_MAX) as u64;
+
+/// Bytes of one stream on one worker: the packets of both encodings, and 24 bytes for the bookkeeping of each.
+pub const PLANNED_STREAM_BYTES: u64 = (VIDEO_RING_BYTES_MAX + AUDIO_RING_BYTES_MAX) as u64
+    + 64 * (VIDEO_RING_PACKETS_MAX + AUDIO_RING_PACKETS_MAX) as u64;
+
+/// Bytes of one stream that is waited for: the index of its rings, no packet.
+pub const PLANNED_WAITING_STREAM_BYTES: u64 = 48 * 1024;
+
+/// Bytes of an HTTP connection: 35 KB of TLS state measured, the buffers of a request's head, HTTP/2's window.
+pub const PLANNED_CONNECTION_BYTES: u64 =
+    (40 * 1024 + REQUEST_HEAD_BYTES_MAX) as u64 + HTTP2_CONNECTION_WINDOW_BYTES as u64;
+
+/// Bytes of the process before the first client: 8 MiB measured, doubled.
+pub const PLANNED_PROCESS_BYTES: u64 = 16 * 1024 * 1024;

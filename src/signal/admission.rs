@@ -1,0 +1,165 @@
+//! Who is let in at the door: connections and sessions by client address, sessions by rate.
+//!
+//! The address is that of the TCP connection. Behind a proxy on this host all clients have its address, which is exempt;
+//! what a proxy says about its clients (`Forwarded`) is not believed, since anybody can say it: there, let the proxy
+//! count. Many viewers share an address behind a carrier's NAT, so that the limits are generous, and say so when they
+//! refuse. Streams, their viewers and the waiting are counted in [`super::directory`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::limits;
+use crate::time::Timestamp;
+
+/// The address a request came from, among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientAddress(pub(super) IpAddr);
+
+/// What one client can be told apart by: an IPv4 address, or an IPv6 network.
+fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let prefix = u128::MAX << (128 - limits::IPV6_CLIENT_PREFIX_BITS);
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & prefix))
+        }
+        address => address,
+    }
+}
+
+/// Counts what each client has. An address is in here for as long as it has something.
+#[derive(Debug)]
+pub(super) struct PerAddress {
+    max: usize,
+    exempt: Vec<IpAddr>,
+    taken: RefCell<HashMap<IpAddr, usize>>,
+}
+
+impl PerAddress {
+    /// At most `max` for every address that is not `exempt`.
+    pub(super) fn new(max: usize, exempt: &[IpAddr]) -> Rc<Self> {
+        let exempt = exempt.iter().map(IpAddr::to_canonical).collect();
+        Rc::new(Self { max, exempt, taken: RefCell::default() })
+    }
+
+    /// Takes one of the address's places until what is returned is dropped. `None` when it has none left.
+    pub(super) fn take(self: &Rc<Self>, address: IpAddr) -> Option<PlaceOfAddress> {
+        if self.exempt.contains(&address.to_canonical()) {
+            return Some(PlaceOfAddress { book: Rc::clone(self), client: None });
+        }
+        let client = client_of(address);
+        let mut taken = self.taken.borrow_mut();
+        let count = taken.get(&client).copied().unwrap_or(0);
+        if count >= self.max {
+            return None;
+        }
+        taken.insert(client, count + 1);
+        Some(PlaceOfAddress { book: Rc::clone(self), client: Some(client) })
+    }
+
+    /// How many one address may have.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+}
+
+/// One of an address's places, given back on drop.
+#[derive(Debug)]
+pub(super) struct PlaceOfAddress {
+    book: Rc<PerAddress>,
+    client: Option<IpAddr>,
+}
+
+impl Drop for PlaceOfAddress {
+    fn drop(&mut self) {
+        let Some(client) = self.client else { return };
+        let mut taken = self.book.taken.borrow_mut();
+        if let Some(count) = taken.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&client);
+            }
+        }
+    }
+}
+
+/// A rate with a burst (the generic cell rate algorithm, ITU-T I.371): the time at which all that was let in would have
+/// come at an even pace may lie ahead of now by a bounded part of a second.
+#[derive(Debug)]
+pub(super) struct Rate {
+    interval: Duration,
+    burst: Duration,
+    paced: Cell<Timestamp>,
+}
+
+impl Rate {
+    /// So many a second.
+    pub(super) fn per_second(rate: u32) -> Self {
+        let interval = Duration::from_secs(1) / rate.max(1);
+        let burst = (Duration::from_secs(1) / limits::JOINS_BURST_DIVISOR as u32).max(interval);
+        Self { interval, burst, paced: Cell::new(Timestamp::ZERO) }
+    }
+
+    /// Whether one more may come now.
+    pub(super) fn take(&self, now: Timestamp) -> bool {
+        let paced = self.paced.get().max(now);
+        if paced.since(now) + self.interval > self.burst {
+            return false;
+        }
+        self.paced.set(paced + self.interval);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_has_its_places_and_gets_them_back() {
+        let book = PerAddress::new(2, &[ip("127.0.0.1")]);
+        let (one, two) = (book.take(ip("192.0.2.1")), book.take(ip("::ffff:192.0.2.1")));
+        assert!(one.is_some() && two.is_some() && book.take(ip("192.0.2.1")).is_none());
+        let other = book.take(ip("192.0.2.2"));
+        assert!(other.is_some(), "another address is not concerned");
+        drop(one);
+        let again = book.take(ip("192.0.2.1"));
+        assert!(again.is_some());
+        drop((two, other, again));
+        assert!(book.taken.borrow().is_empty(), "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network_and_the_exempt_are_not_counted() {
+        let book = PerAddress::new(1, &[ip("127.0.0.1"), ip("2001:db8:9::1")]);
+        let first = book.take(ip("2001:db8:0:1::1"));
+        assert!(first.is_some() && book.take(ip("2001:db8:0:1:ffff::2")).is_none());
+        let next = book.take(ip("2001:db8:0:2::1"));
+        assert!(next.is_some());
+        let exempt: Vec<_> = ["127.0.0.1", "2001:db8:9::1", "::ffff:127.0.0.1"]
+            .iter()
+            .cycle()
+            .take(30)
+            .map(|text| book.take(ip(text)))
+            .collect();
+        assert!(exempt.iter().all(Option::is_some));
+        assert!(book.take(ip("127.0.0.2")).is_some(), "exempt is one address, not its network");
+    }
+
+    #[test]
+    fn a_rate_lets_a_burst_in_and_then_its_pace() {
+        let rate = Rate::per_second(100);
+        let start = Timestamp::from_millis(5_000);
+        let burst = (0..1_000).filter(|_| rate.take(start)).count();
+        assert_eq!(burst, 100 / limits::JOINS_BURST_DIVISOR as usize);
+        let later = (1..=200).filter(|ms| (0..50).any(|_| rate.take(start + Duration::from_millis(ms * 5)))).count();
+        assert!((95..=105).contains(&later), "{later} in a second");
+        assert!(Rate::per_second(1).take(start) && !rate.take(start));
+    }
+}

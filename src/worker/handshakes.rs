@@ -1,0 +1,168 @@
+//! How much of a worker's time handshakes may take, and how many there may be: a join storm is work that can wait, the
+//! frame that is on its way cannot.
+//!
+//! A DTLS flight that makes the node sign or verify costs as much as sealing five hundred packets. So only a few are
+//! worked on in a round ([`limits::HANDSHAKE_DATAGRAMS_PER_ROUND_MAX`]), fewer while media is behind; what comes beyond
+//! that is kept, bounded in all and for each session, and served in order after the round's media has left. What finds
+//! no room is dropped and counted: to its sender that is loss, which DTLS repairs.
+//!
+//! Not here: connectivity checks, which cost a microsecond, and DTLS records of sessions that are connected.
+
+use std::collections::VecDeque;
+
+use crate::limits;
+use crate::net::{Io, Path};
+use crate::time::Timestamp;
+use crate::wire::demux::DatagramKind;
+use crate::worker::peer::PeerKey;
+use crate::worker::round::Worker;
+
+/// A datagram that waits for its round.
+#[derive(Debug)]
+struct Waiting {
+    key: PeerKey,
+    path: Path,
+    bytes: Box<[u8]>,
+}
+
+/// The handshakes of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes {
+    /// Sessions that are open and not connected yet.
+    pub(super) under_way: usize,
+    /// Datagrams that may still be worked on in this round.
+    left: usize,
+    /// Rounds with media behind since one was worked on.
+    busy_rounds: usize,
+    waiting: VecDeque<Waiting>,
+}
+
+impl Handshakes {
+    /// Whether a further session may be opened.
+    pub(super) fn has_place(&self) -> bool {
+        self.under_way < limits::HANDSHAKES_PER_WORKER_MAX
+    }
+
+    /// Whether a round is due for what waits.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// A round begins; `busy` when media is behind.
+    pub(super) fn begin_round(&mut self, busy: bool) {
+        if !busy {
+            self.left = limits::HANDSHAKE_DATAGRAMS_PER_ROUND_MAX;
+            self.busy_rounds = 0;
+            return;
+        }
+        self.busy_rounds = (self.busy_rounds + 1) % limits::BUSY_ROUNDS_PER_HANDSHAKE_DATAGRAM;
+        self.left = usize::from(self.busy_rounds == 0);
+    }
+
+    /// Whether a datagram that arrives may be worked on at once: there is work left in this round, and nobody who came
+    /// before waits.
+    fn take_turn(&mut self) -> bool {
+        let may = self.left > 0 && self.waiting.is_empty();
+        self.left -= usize::from(may);
+        may
+    }
+
+    fn next(&mut self) -> Option<Waiting> {
+        let left = self.left.checked_sub(1)?;
+        let next = self.waiting.pop_front()?;
+        self.left = left;
+        Some(next)
+    }
+}
+
+impl Worker {
+    /// Puts a handshake's datagram off when this round has done its share. `false` when it is to be worked on now.
+    pub(super) fn defer_handshake(&mut self, key: PeerKey, path: &Path, bytes: &[u8]) -> bool {
+        let Some(peer) = self.peers.get_mut(key) else { return true };
+        if !peer.handshaking || self.handshakes.take_turn() {
+            return false;
+        }
+        if peer.handshake_datagrams >= limits::HANDSHAKE_DATAGRAMS_PER_SESSION_MAX {
+            self.counters.dropped("handshake_session_over_share");
+        } else if self.handshakes.waiting.len() >= limits::HANDSHAKE_DATAGRAMS_WAITING_MAX {
+            self.counters.dropped("handshake_queue_full");
+        } else {
+            peer.handshake_datagrams += 1;
+            self.handshakes.waiting.push_back(Waiting { key, path: *path, bytes: bytes.into() });
+            self.counters.handshakes_deferred += 1;
+        }
+        true
+    }
+
+    /// Works on what waits, after the round's media has left.
+    pub(super) fn serve_handshakes<I: Io>(&mut self, io: &mut I, now: Timestamp) {
+        while self.handshakes.is_waiting() && self.handshakes.left > 0 {
+            // A flight must not find the batch full: it would be lost and wait for its repetition.
+            self.flush(io);
+            let Some(Waiting { key, path, mut bytes }) = self.handshakes.next() else { return };
+            // Gone meanwhile: no work was done, and none is charged.
+            let Some(peer) = self.peers.get_mut(key) else {
+                self.handshakes.left += 1;
+                continue;
+            };
+            peer.handshake_datagrams = peer.handshake_datagrams.saturating_sub(1);
+            let (kind, out) = (DatagramKind::Dtls, &mut self.out);
+            match peer.session.handle_datagram(&self.identity, kind, &path, &mut bytes, out, now) {
+                Ok(_) => {
+                    self.handle_session_events(key, now);
+                    self.arm(key);
+                }
+                Err(rejected) => self.counters.dropped(rejected.name()),
+            }
+        }
+    }
+
+    /// The session is connected or gone: its place is another's.
+    pub(super) fn handshake_over(&mut self, key: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(key)
+            && std::mem::replace(&mut peer.handshaking, false)
+        {
+            self.handshakes.under_way -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting() -> Waiting {
+        Waiting { key: PeerKey::default(), path: Path::to(([192, 0, 2, 1], 1).into()), bytes: Box::default() }
+    }
+
+    /// Datagrams worked on in each of `rounds` rounds while more wait than can be served.
+    fn served(busy: bool, rounds: usize) -> Vec<usize> {
+        let mut handshakes = Handshakes::default();
+        handshakes.waiting.extend(std::iter::repeat_with(waiting).take(1_000));
+        let round = |_| {
+            handshakes.begin_round(busy);
+            std::iter::from_fn(|| handshakes.next()).count()
+        };
+        (0..rounds).map(round).collect()
+    }
+
+    #[test]
+    fn a_round_works_on_a_bounded_number_and_on_fewer_while_media_is_behind() {
+        assert_eq!(served(false, 3), [limits::HANDSHAKE_DATAGRAMS_PER_ROUND_MAX; 3]);
+        let busy = served(true, 4 * limits::BUSY_ROUNDS_PER_HANDSHAKE_DATAGRAM);
+        assert_eq!(busy.iter().sum::<usize>(), 4);
+        assert!(busy.iter().all(|served| *served <= 1));
+    }
+
+    #[test]
+    fn who_comes_later_does_not_overtake_who_waits() {
+        let mut handshakes = Handshakes::default();
+        handshakes.begin_round(false);
+        assert!(handshakes.take_turn());
+        handshakes.waiting.push_back(waiting());
+        assert!(!handshakes.take_turn());
+        assert!(handshakes.next().is_some());
+        assert!(handshakes.take_turn());
+        assert_eq!(handshakes.left, limits::HANDSHAKE_DATAGRAMS_PER_ROUND_MAX - 3);
+    }
+}

@@ -1,0 +1,121 @@
+//! A peer with a real session whose intentions are not honest: it connects as it should, then says what it is told to.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant, SystemTime};
+
+use corecast::description::Direction;
+use corecast::dtls::DtlsIdentity;
+use corecast::net::{self, TrainBatch};
+use corecast::peer::{OutgoingRtp, Peer};
+use corecast::session::Inbound;
+use corecast::wire::rtp::RtpPacket;
+
+use crate::client::{self, Http, Opened};
+use crate::node::Node;
+
+/// The name hostile peers use.
+pub(crate) const STREAM: &str = "hostile";
+
+/// See the module.
+pub(crate) struct Hostile {
+    pub(crate) socket: UdpSocket,
+    pub(crate) peer: Peer,
+    pub(crate) opened: Opened,
+    out: TrainBatch,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+/// A socket that does not wait, towards `to`.
+pub(crate) fn socket(from: SocketAddr, to: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind(from).unwrap();
+    socket.connect(to).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+impl Hostile {
+    /// Opens a session and does no more.
+    pub(crate) fn open(
+        node: &Node,
+        http: &mut Http,
+        identity: &DtlsIdentity,
+        direction: Direction,
+        stream: &str,
+    ) -> Result<Self, u16> {
+        let socket = socket(SocketAddr::from(([127, 0, 0, 1], 0)), node.media);
+        let opened = client::open(http, identity, direction, stream, socket.local_addr().unwrap())?;
+        let peer = Peer::new(identity, opened.peer.clone(), net::now());
+        Ok(Self { socket, peer, opened, out: TrainBatch::new(), bytes_in: 0, bytes_out: 0 })
+    }
+
+    /// Opens a session and connects.
+    pub(crate) fn connect(node: &Node, direction: Direction, stream: &str) -> Self {
+        let identity = DtlsIdentity::generate(SystemTime::now()).unwrap();
+        let mut hostile = Self::open(node, &mut Http::to(node.http), &identity, direction, stream).expect("201");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !hostile.peer.is_connected() {
+            assert!(Instant::now() < deadline, "a hostile peer did not even connect");
+            hostile.step(|_| {});
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        hostile
+    }
+
+    /// Does what a peer does: timers, and what has arrived. `media` is shown every RTP packet.
+    pub(crate) fn step(&mut self, mut media: impl FnMut(&RtpPacket<'_>)) {
+        let now = net::now();
+        if self.peer.next_deadline().is_some_and(|due| due <= now) {
+            self.peer.handle_timeout(&mut self.out, now);
+        }
+        self.flush();
+        let mut buffer = [0; 2_048];
+        while let Ok(len) = self.socket.recv(&mut buffer) {
+            self.bytes_in += len as u64;
+            let bytes = &mut buffer[..len];
+            if let Ok(Inbound::Rtp(opened)) = self.peer.handle_datagram(bytes, &mut self.out, now)
+                && let Some(plain) = bytes.get(..opened.header_len + opened.payload_len)
+                && let Ok(packet) = RtpPacket::parse(plain)
+            {
+                media(&packet);
+            }
+            self.flush();
+        }
+    }
+
+    /// Sends what the peer has queued.
+    fn flush(&mut self) {
+        for train in self.out.trains() {
+            for datagram in self.out.bytes(train).chunks(usize::from(train.segment_size).max(1)) {
+                self.bytes_out += datagram.len() as u64;
+                let _ = self.socket.send(datagram);
+            }
+        }
+        self.out.clear();
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.bytes_out += bytes.len() as u64;
+        let _: io::Result<usize> = self.socket.send(bytes);
+    }
+
+    /// Seals and sends a compound RTCP packet.
+    pub(crate) fn send_rtcp(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+        let _ = self.peer.send_rtcp(&mut self.out, write);
+        self.flush();
+    }
+
+    /// Seals and sends an RTP packet.
+    pub(crate) fn send_rtp(&mut self, packet: &OutgoingRtp<'_>) {
+        let _ = self.peer.send_rtp(&mut self.out, packet);
+        self.flush();
+    }
+
+    /// `DELETE`.
+    pub(crate) fn leave(self, node: &Node) {
+        let answer = Http::to(node.http).ask("DELETE", &self.opened.location, &[], "").unwrap();
+        assert!(answer.status == 200 || answer.status == 404, "{answer:?}");
+    }
+}

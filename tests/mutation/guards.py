@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Breaks one guard of the node at a time, in a copy of the tree, and shows that the test named for it fails.
+
+    tests/mutation/guards.py               every guard (some minutes: the library is compiled once per guard)
+    tests/mutation/guards.py --only NAME   those whose name contains NAME
+    tests/mutation/guards.py --list        guards and their tests
+
+A guard is broken by replacing exact text, so that one whose code has moved says so instead of testing nothing. First every
+named test is run on the unchanged copy and must pass. The exit code is 0 when every mutant was caught; 1 when one
+survived, did not compile, or its text is not there any more (exactly once).
+
+The copy and its build are in target/mutation/; the build begins with what target/debug holds already.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = ROOT / "target" / "mutation"
+TREE, BUILD = SCRATCH / "tree", SCRATCH / "build"
+TEST_TIME_MAX_S = 120
+
+
+class Guard(NamedTuple):
+    name: str
+    file: str
+    text: str
+    broken: str
+    test: str  # file under tests/, and the test in it
+
+
+GUARDS = [
+    Guard(
+        "replay window",
+        "src/srtp/replay.rs",
+        "if self.seen.get(word).is_some_and(|bits| bits & mask != 0) { Err(SrtpError::Replayed) } else { Ok(()) }",
+        "if self.seen.get(word).is_some_and(|bits| bits & mask != 0) { Ok(()) } else { Ok(()) }",
+        "worker_refusals a_replayed_packet_is_counted_and_not_forwarded",
+    ),
+    Guard(
+        "liveness expiry",
+        "src/session/peer.rs",
+        "let silent = self.last_heard + limits::SESSION_SILENCE_MAX;",
+        "let silent = self.last_heard + limits::SESSION_SILENCE_MAX * 1_000;",
+        "worker_sessions thirty_seconds_of_silence_end_a_session_and_release_what_it_held",
+    ),
+    Guard(
+        "fingerprint check",
+        "src/dtls/fingerprint.rs",
+        "if matches { Ok(()) }",
+        "if matches || !der.is_empty() { Ok(()) }",
+        "worker_refusals a_wrong_fingerprint_ends_the_session_before_any_media",
+    ),
+    Guard(
+        "ICE gate before DTLS: the worker's",
+        "src/worker/inbound.rs",
+        """                None => {
+                    self.counters.dropped("unknown_address");
+                    return;
+                }""",
+        """                None => match self.peers.keys().next() {
+                    Some(key) => key,
+                    None => return,
+                },""",
+        "worker_refusals dtls_is_not_answered_before_a_valid_check",
+    ),
+    Guard(
+        "ICE gate before DTLS: the session's",
+        "src/session/peer.rs",
+        "if !self.ice.is_validated(path) {",
+        "if !self.ice.is_validated(path) && kind == DatagramKind::Unknown {",
+        "session_gate dtls_and_media_are_taken_from_validated_paths_only",
+    ),
+    Guard(
+        "MESSAGE-INTEGRITY",
+        "src/ice/lite.rs",
+        "if !message.verify_integrity(password) {",
+        "if !message.verify_integrity(password) && password.is_empty() {",
+        "worker_refusals a_forged_check_opens_no_path",
+    ),
+    Guard(
+        "a check is believed once",
+        "src/ice/lite.rs",
+        "if !is_new && !self.is_validated(path) {",
+        "if !is_new && !self.is_validated(path) && password.is_empty() {",
+        "hostile_peers replays::media_and_checks_that_are_sent_again_move_nothing_and_reach_nobody",
+    ),
+    Guard(
+        "lane bound",
+        "src/worker/lane.rs",
+        "let (producer, consumer) = RingBuffer::new(bytes);",
+        "let (producer, consumer) = RingBuffer::new(bytes * 64);",
+        "worker_recovery a_full_lane_is_counted_and_its_viewers_recover_by_a_key_frame",
+    ),
+    Guard(
+        "cursor lag skip",
+        "src/relay/subscription.rs",
+        "now.since(info.arrival) > limits::CURSOR_LAG_MAX);",
+        "now.since(info.arrival) > limits::CURSOR_LAG_MAX * 1_000);",
+        "worker_recovery a_viewer_that_lags_skips_to_a_key_frame_without_a_hole_in_its_numbers",
+    ),
+    Guard(
+        "RTX rewriting segment",
+        "src/relay/subscription.rs",
+        "segments.iter().rev().find(|s| index >= s.from.wrapping_add(s.index_offset))?;",
+        "segments.last()?;",
+        "worker_recovery what_was_sent_before_a_skip_is_still_repeated_by_the_numbers_it_had",
+    ),
+    Guard(
+        "seal once: retransmissions",
+        "src/relay/subscription.rs",
+        "        self.rtx_index += 1;\n",
+        "",
+        "worker_recovery a_nack_is_answered_with_rtx_of_the_same_payload",
+    ),
+    Guard(
+        "seal once: after a skip",
+        "src/relay/subscription.rs",
+        "self.next_index = self.next_index.max(index + 1);",
+        "self.next_index = self.next_index.max(index);",
+        "worker_recovery a_viewer_that_lags_skips_to_a_key_frame_without_a_hole_in_its_numbers",
+    ),
+    Guard(
+        "per-address limit",
+        "src/signal/admission.rs",
+        "if count >= self.max {",
+        "if count >= self.max * 1_000 {",
+        "signal_admission an_address_with_as_many_sessions_as_it_may_is_429_until_one_has_ended",
+    ),
+    Guard(
+        "handshake work per round",
+        "src/worker/handshakes.rs",
+        "let may = self.left > 0 && self.waiting.is_empty();\n        self.left -= usize::from(may);",
+        "let may = true;",
+        "worker_sessions a_join_storm_waits_for_its_turn_and_everybody_connects",
+    ),
+    Guard(
+        "handshakes under way",
+        "src/worker/handshakes.rs",
+        "self.under_way < limits::HANDSHAKES_PER_WORKER_MAX",
+        "self.under_way < limits::HANDSHAKES_PER_WORKER_MAX * 1_000",
+        "worker_sessions as_many_handshakes_as_may_be_are_refused_by_name_until_one_is_over",
+    ),
+]
+
+
+def copy_tree():
+    """The files git knows or would know, in a tree of their own; unchanged ones keep their time."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True
+    ).stdout
+    wanted = {name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()}
+    for name in sorted(wanted):
+        source, target = ROOT / name, TREE / name
+        if target.exists() and target.read_bytes() == source.read_bytes():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    for path in sorted(TREE.rglob("*"), reverse=True):
+        if path.is_file() and str(path.relative_to(TREE)) not in wanted:
+            path.unlink()
+    seed = ROOT / "target" / "debug"
+    if not BUILD.exists() and seed.exists():
+        # Dependencies only: what this crate compiled to there is of no use here, and large.
+        for directory in ("build", "deps", ".fingerprint"):
+            shutil.copytree(seed / directory, BUILD / "debug" / directory, symlinks=True, ignore=of_this_crate)
+
+
+def of_this_crate(directory, names):
+    """What to leave out of the copied build: this crate's own results, and test programs, which have no suffix."""
+    in_deps = Path(directory).name == "deps"
+    programs = {name for name in names if in_deps and "." not in name}
+    return programs | {name for name in names if "corecast" in name}
+
+
+def run(test, jobs):
+    """Runs one test: "passed", "failed" or what went wrong, and how long it took."""
+    binary, name = test.split(" ")
+    started = time.monotonic()
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(BUILD), "RUSTFLAGS": os.environ.get("RUSTFLAGS", "") + " -Awarnings"}
+    environment.pop("CORECAST_BIN", None)
+    base = ["cargo", "test", "--quiet", "--offline", "-p", "corecast", "--test", binary, "-j", str(jobs)]
+    built = subprocess.run([*base, "--no-run"], cwd=TREE, env=environment, capture_output=True, text=True)
+    if built.returncode:
+        return "does not compile:\n" + built.stderr[-3000:], time.monotonic() - started
+    try:
+        done = subprocess.run([*base, "--", "--exact", name], cwd=TREE, env=environment, capture_output=True, text=True, timeout=TEST_TIME_MAX_S)
+    except subprocess.TimeoutExpired:
+        return "failed", time.monotonic() - started
+    if "running 1 test" not in done.stdout:
+        return f"there is no test {name} in tests/{binary}\n" + done.stdout[-500:], time.monotonic() - started
+    return ("failed" if done.returncode else "passed"), time.monotonic() - started
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="NAME")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    guards = [guard for guard in GUARDS if arguments.only in guard.name]
+    if arguments.list:
+        for guard in guards:
+            print(f"{guard.name:<36} {guard.file:<28} {guard.test}")
+        return 0
+    if not guards:
+        parser.error(f"--only {arguments.only}: no such guard")
+    gone = [guard for guard in guards if (ROOT / guard.file).read_text().count(guard.text) != 1]
+    for guard in gone:
+        print(f"{guard.name}: its text is not in {guard.file} exactly once: the guard has moved, follow it", file=sys.stderr)
+    if gone:
+        return 1
+    copy_tree()
+    bad = 0
+    for test in dict.fromkeys(guard.test for guard in guards):
+        result, seconds = run(test, arguments.jobs)
+        if result != "passed":
+            bad += 1
+            print(f"unchanged, {test}: {result} ({seconds:.0f} s)", file=sys.stderr)
+    if bad:
+        return 1
+    print(f"{'guard':<36} {'test that must fail':<96} caught   s", flush=True)
+    for guard in guards:
+        file = TREE / guard.file
+        whole = file.read_text()
+        try:
+            file.write_text(whole.replace(guard.text, guard.broken))
+            result, seconds = run(guard.test, arguments.jobs)
+        finally:
+            file.write_text(whole)
+        caught = result == "failed"
+        bad += not caught
+        print(f"{guard.name:<36} {guard.test:<96} {'yes' if caught else 'NO':<6} {seconds:>3.0f}", flush=True)
+        if result not in ("failed", "passed"):
+            print(result, file=sys.stderr)
+    print(f"{len(guards) - bad} of {len(guards)} caught")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
