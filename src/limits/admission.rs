@@ -60,6 +60,14 @@ pub const HANDSHAKE_DATAGRAMS_WAITING_MAX: usize = 1_024;
 /// certificate four. More: dropped, counted; DTLS sends them again.
 pub const HANDSHAKE_DATAGRAMS_PER_SESSION_MAX: u8 = 8;
 
+/// Requests of one viewer for packets to be sent again that wait: eight full NACKs, more than a key frame. More: dropped,
+/// counted; the viewer asks again. So that one who asks for everything cannot fill the queue that all share.
+pub const RETRANSMISSIONS_WAITING_PER_VIEWER_MAX: u16 = 1_024;
+
+/// Viewers that have left a stream, beside as many as are still there, before its fan-out is swept of them. They are
+/// dropped when they are met, which takes a packet; a stream that nobody publishes has none.
+pub const DEPARTED_VIEWERS_MIN: usize = 64;
+
 /// Connectivity checks of one session that are remembered by their transaction, so that a captured one opens no path and
 /// moves no media: 40 s of a browser's checks, 128 bytes. Older ones that are sent again are taken for new.
 pub const CHECKS_REMEMBERED: usize = 16;
@@ -99,6 +107,7 @@ const _: () = assert!(
     RETRANSMISSIONS_WAITING_MAX >= RETRANSMISSIONS_PER_ROUND_MAX
         && NACKS_PER_PACKET_MAX * 16 <= RETRANSMISSIONS_WAITING_MAX
 );
+const _: () = assert!(RETRANSMISSIONS_WAITING_PER_VIEWER_MAX as usize * 8 <= RETRANSMISSIONS_WAITING_MAX);
 const _: () = assert!(RING_BYTES_INITIAL <= AUDIO_RING_BYTES_MAX && AUDIO_RING_BYTES_MAX <= VIDEO_RING_BYTES_MAX);
 const _: () = assert!(LANE_BYTES_MAX <= LANES_BYTES_TOTAL && LANE_BYTES_MIN <= LANE_BYTES_MAX);
 
