@@ -189,13 +189,15 @@ impl Soak {
         let (mut next_arrival, mut next_sample) = (begun, begun + interval);
         let mut samples = Vec::new();
         while begun.elapsed() < time {
-            if next_arrival <= Instant::now() {
-                next_arrival += ARRIVAL_INTERVAL;
+            // Never more than one at a time: a machine that stood still must not make a crowd afterwards.
+            let now = Instant::now();
+            if next_arrival <= now {
+                next_arrival = (next_arrival + ARRIVAL_INTERVAL).max(now);
                 self.arrive();
             }
             self.step();
-            if next_sample <= Instant::now() {
-                next_sample += interval;
+            if next_sample <= now {
+                next_sample = (next_sample + interval).max(now);
                 samples.push(self.sample(begun));
             }
             std::thread::sleep(Duration::from_millis(4));
