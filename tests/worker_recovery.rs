@@ -106,6 +106,27 @@ fn a_viewer_without_rtx_gets_the_identical_datagram() {
 }
 
 #[test]
+fn one_viewer_that_asks_for_everything_does_not_take_the_others_place() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    let [greedy, honest] = [0, 0].map(|worker| world.join(&Opening::viewer(worker)));
+    world.clients[publisher].publisher().fragments = Some(5);
+    world.run(1_000 * MS);
+    let asked = world.clients[honest].received(MediaKind::Video);
+    let asked = asked[asked.len() - 10].clone();
+    let newest = world.clients[greedy].received(MediaKind::Video).last().unwrap().index as u16;
+    let everything: Vec<u16> = (0..100).map(|back| newest.wrapping_sub(back)).rev().collect();
+    for _ in 0..250 {
+        world.clients[greedy].nack(&everything);
+    }
+    world.clients[honest].nack(&[asked.index as u16]);
+    world.run(20 * MS);
+    assert!(world.dropped(0, "retransmission_viewer_over_share") > 10_000, "{:?}", world.report(0).dropped);
+    assert_eq!(world.dropped(0, "retransmission_queue_full"), 0);
+    assert!(world.clients[honest].viewer().repairs.iter().any(|repair| repair.payload[2..] == asked.payload));
+}
+
+#[test]
 fn a_nack_for_what_was_never_sent_is_not_answered() {
     let mut world = World::new(1);
     let publisher = world.join(&Opening::publisher(0));

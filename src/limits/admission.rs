@@ -27,11 +27,11 @@ pub const EXEMPT_ADDRESSES_MAX: usize = 64;
 /// Bits of an IPv6 address that tell clients apart (RFC 6177 §2: a site gets at least a /64).
 pub const IPV6_CLIENT_PREFIX_BITS: u32 = 64;
 
-/// Sessions opened per second by the whole node and worker, unless configured. A handshake is 200 to 400 µs of a
-/// worker's core, so that these are less than half of one; a tenth of a second's worth may come at once. More: 503.
+/// Sessions opened per second for each worker of the node, unless configured. A handshake is 200 to 400 µs of a worker's
+/// core, so that these are less than half of one. More: 503.
 pub const JOINS_PER_SECOND_AND_WORKER_DEFAULT: u32 = 1_000;
 
-/// Part of a second's joins that may come at the same moment.
+/// The part of a second's joins that may come at the same moment: a quarter.
 pub const JOINS_BURST_DIVISOR: u64 = 4;
 
 /// Streams published at once, unless configured. Each may take 4 MiB of packet ring on every worker. More: 503.
@@ -60,6 +60,14 @@ pub const HANDSHAKE_DATAGRAMS_WAITING_MAX: usize = 1_024;
 /// certificate four. More: dropped, counted; DTLS sends them again.
 pub const HANDSHAKE_DATAGRAMS_PER_SESSION_MAX: u8 = 8;
 
+/// Requests of one viewer for packets to be sent again that wait: eight full NACKs, more than a key frame. More: dropped,
+/// counted; the viewer asks again. So that one who asks for everything cannot fill the queue that all share.
+pub const RETRANSMISSIONS_WAITING_PER_VIEWER_MAX: u16 = 1_024;
+
+/// Viewers that have left a stream, beside as many as are still there, before its fan-out is swept of them. They are
+/// dropped when they are met, which takes a packet; a stream that nobody publishes has none.
+pub const DEPARTED_VIEWERS_MIN: usize = 64;
+
 /// Connectivity checks of one session that are remembered by their transaction, so that a captured one opens no path and
 /// moves no media: 40 s of a browser's checks, 128 bytes. Older ones that are sent again are taken for new.
 pub const CHECKS_REMEMBERED: usize = 16;
@@ -82,9 +90,9 @@ const _: () = assert!(HANDSHAKES_PER_WORKER_MAX <= SESSIONS_PER_WORKER_DEFAULT a
 const _: () = assert!(WAITING_VIEWERS_DEFAULT <= SESSIONS_PER_WORKER_DEFAULT);
 const _: () = assert!(HANDSHAKE_DATAGRAMS_PER_ROUND_MAX < DATAGRAMS_PER_ROUND_MAX);
 const _: () = assert!(HANDSHAKE_DATAGRAMS_PER_SESSION_MAX as usize * 100 <= HANDSHAKE_DATAGRAMS_WAITING_MAX);
-// Whatever waits longest for its round is dealt with before it is sent again: 1,024 datagrams of 200 µs at a fifth of
-// the core are a second, and every handshake repeats ever more slowly up to its 20 s.
-const _: () = assert!(DTLS_HANDSHAKE_MAX.as_secs() >= 10);
+// Whatever waits longest for its round is dealt with long before its handshake is given up: 1,024 datagrams of 200 µs at
+// a fifth of the core are a second.
+const _: () = assert!(HANDSHAKE_DATAGRAMS_WAITING_MAX as u128 * 200 * 5 < DTLS_HANDSHAKE_MAX.as_micros() / 4);
 const _: () =
     assert!(SDP_BYTES_MAX <= REQUEST_BODY_BYTES_MAX && REQUEST_BODY_BYTES_MAX * 100 < REQUEST_BODIES_BYTES_TOTAL);
 const _: () = assert!(HTTP2_CONNECTION_WINDOW_BYTES >= HTTP2_STREAM_WINDOW_BYTES);
@@ -99,6 +107,7 @@ const _: () = assert!(
     RETRANSMISSIONS_WAITING_MAX >= RETRANSMISSIONS_PER_ROUND_MAX
         && NACKS_PER_PACKET_MAX * 16 <= RETRANSMISSIONS_WAITING_MAX
 );
+const _: () = assert!(RETRANSMISSIONS_WAITING_PER_VIEWER_MAX as usize * 8 <= RETRANSMISSIONS_WAITING_MAX);
 const _: () = assert!(RING_BYTES_INITIAL <= AUDIO_RING_BYTES_MAX && AUDIO_RING_BYTES_MAX <= VIDEO_RING_BYTES_MAX);
 const _: () = assert!(LANE_BYTES_MAX <= LANES_BYTES_TOTAL && LANE_BYTES_MIN <= LANE_BYTES_MAX);
 
@@ -112,7 +121,7 @@ pub const PLANNED_SESSION_BYTES: u64 = 24 * 1024;
 pub const PLANNED_HANDSHAKE_BYTES: u64 =
     16 * 1024 + (DTLS_MESSAGES_AHEAD_MAX * DTLS_HANDSHAKE_MESSAGE_BYTES_MAX) as u64;
 
-/// Bytes of one stream on one worker: the packets of both encodings, and 24 bytes for the bookkeeping of each.
+/// Bytes of one stream on one worker: the packets of both encodings, and 64 bytes for the bookkeeping of each.
 pub const PLANNED_STREAM_BYTES: u64 = (VIDEO_RING_BYTES_MAX + AUDIO_RING_BYTES_MAX) as u64
     + 64 * (VIDEO_RING_PACKETS_MAX + AUDIO_RING_PACKETS_MAX) as u64;
 

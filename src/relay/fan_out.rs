@@ -72,6 +72,13 @@ impl<K: Copy + PartialEq> FanOut<K> {
         self.ready.extend(self.waiting.drain(..));
     }
 
+    /// Forgets those that are not here any more.
+    pub fn retain(&mut self, mut is_here: impl FnMut(&K) -> bool) {
+        self.waiting.retain(&mut is_here);
+        self.idle.retain(&mut is_here);
+        self.ready.retain(is_here);
+    }
+
     /// The next to visit; give the answer to [`Self::visited`].
     pub fn take_next(&mut self) -> Option<K> {
         self.ready.pop_front()

@@ -87,6 +87,7 @@ impl Worker {
                 tracks: viewer_tracks(&description, || self.random.u64()),
                 next_report: None,
                 rtt_us: 0,
+                retransmissions_waiting: 0,
                 retransmission_credit: limits::RETRANSMISSION_BYTES_PER_SECOND_MAX,
                 credit_at: now,
                 retransmitted: Traffic::default(),
@@ -119,6 +120,7 @@ impl Worker {
             Direction::Publish => {
                 stream.publisher = Some(key);
                 stream.origin = Some(self.config.index);
+                self.streams.publisher_came(stream_id);
             }
             Direction::Play => stream.viewers += 1,
         }
@@ -135,8 +137,11 @@ impl Worker {
         let joined: Vec<WorkerIndex> =
             others.iter().copied().filter(|worker| !stream.audience.contains(worker)).collect();
         stream.audience = if origin == Some(own) { others } else { Vec::new() };
-        let Some(Role::Publisher(publication)) =
-            stream.publisher.and_then(|key| self.peers.get(key)).map(|peer| &peer.role)
+        let publisher = stream.publisher;
+        if origin.is_some() {
+            self.streams.publisher_came(id);
+        }
+        let Some(Role::Publisher(publication)) = publisher.and_then(|key| self.peers.get(key)).map(|peer| &peer.role)
         else {
             return;
         };

@@ -205,12 +205,12 @@ impl Worker {
         if let Some(previous) = peer.session.ice().previous_ufrag() {
             self.by_ufrag.remove(previous);
         }
+        let peers = &self.peers;
         if let Some(stream) = self.streams.get_mut(peer.stream) {
             match &peer.role {
                 Role::Publisher(_) if stream.publisher == Some(key) => stream.publisher = None,
                 Role::Publisher(_) => {}
-                // Its entries in the fan-out sets are dropped when they are met.
-                Role::Viewer(_) => stream.viewers = stream.viewers.saturating_sub(1),
+                Role::Viewer(_) => stream.viewer_left(|key| peers.contains_key(key)),
             }
         }
         self.streams.drop_if_unused(peer.stream);

@@ -53,6 +53,8 @@ pub struct Viewer {
     pub rtt_us: u64,
     /// Bytes of retransmission it may still ask for.
     pub retransmission_credit: i64,
+    /// Packets it asked for again that wait for their round.
+    pub retransmissions_waiting: u16,
     /// When the credit was last filled.
     pub credit_at: Timestamp,
     /// What was sent again.

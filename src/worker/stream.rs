@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::description::MediaKind;
+use crate::limits;
 use crate::relay::encoding::Encoding;
 use crate::relay::record::Record;
 use crate::time::Timestamp;
@@ -37,6 +38,8 @@ pub struct Stream {
     pub audience: Vec<WorkerIndex>,
     /// Viewers on this worker.
     pub viewers: usize,
+    /// Viewers that have left since the fan-out was last swept.
+    departed: usize,
     /// How far each encoding's packets have come.
     pub(super) progress: [SendProgress; ENCODINGS.len()],
     /// Whether an encoding is in one of the work queues.
@@ -52,8 +55,27 @@ impl Stream {
             origin: None,
             audience: Vec::new(),
             viewers: 0,
+            departed: 0,
             progress: Default::default(),
             queued: [false; ENCODINGS.len()],
+        }
+    }
+
+    /// Whether somebody publishes it, here or on another worker.
+    fn is_published(&self) -> bool {
+        self.publisher.is_some() || self.origin.is_some()
+    }
+
+    /// A viewer has left. The fan-out drops it when it is met; where nothing is published that may be never, so that it is
+    /// swept when more have left than are here, which costs each of them one step.
+    pub(super) fn viewer_left(&mut self, is_here: impl Fn(PeerKey) -> bool) {
+        self.viewers = self.viewers.saturating_sub(1);
+        self.departed += 1;
+        if self.departed > self.viewers + limits::DEPARTED_VIEWERS_MIN {
+            self.departed = 0;
+            for encoding in &mut self.encodings {
+                encoding.fan_out.retain(|subscriber| is_here(subscriber.peer));
+            }
         }
     }
 }
@@ -224,7 +246,23 @@ impl Streams {
             return;
         }
         encoding.requests.want();
-        if !self.wanting.contains(&key) {
+        self.list_wanting(key);
+    }
+
+    /// A stream has a publisher, here or elsewhere: what its viewers want meanwhile can be asked for.
+    pub fn publisher_came(&mut self, id: StreamId) {
+        for encoding in 0..ENCODINGS.len() {
+            self.list_wanting(EncodingKey { stream: id, encoding });
+        }
+    }
+
+    /// Lists an encoding whose wish can be told to somebody. Those of streams without a publisher are not listed: there may
+    /// be thousands of them, and the list is looked at in every round.
+    fn list_wanting(&mut self, key: EncodingKey) {
+        let Some(stream) = self.streams.get(&key.stream) else { return };
+        let wants =
+            stream.encodings.get(key.encoding).is_some_and(|encoding| encoding.requests.next_deadline().is_some());
+        if wants && stream.is_published() && !self.wanting.contains(&key) {
             self.wanting.push(key);
         }
     }
@@ -234,9 +272,9 @@ impl Streams {
         let streams = &mut self.streams;
         self.wanting.retain(|key| {
             let Some(stream) = streams.get_mut(&key.stream) else { return false };
-            // Without a publisher there is nobody to ask: ask when one comes.
-            if stream.publisher.is_none() && stream.origin.is_none() {
-                return true;
+            // Without a publisher there is nobody to ask: see `publisher_came`.
+            if !stream.is_published() {
+                return false;
             }
             let Some(encoding) = stream.encodings.get_mut(key.encoding) else { return false };
             if encoding.requests.poll(now) {
@@ -256,12 +294,63 @@ impl Streams {
             .iter()
             .filter_map(|key| {
                 let stream = self.streams.get(&key.stream)?;
-                if stream.publisher.is_none() && stream.origin.is_none() {
+                if !stream.is_published() {
                     return None;
                 }
                 stream.encodings.get(key.encoding)?.requests.next_deadline()
             })
             .min();
         [held, wanting].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIDEO: usize = encoding_index(MediaKind::Video);
+
+    fn streams(count: u64) -> Streams {
+        let mut streams = Streams::default();
+        for id in 0..count {
+            streams.get_or_create(StreamId(id), "name");
+        }
+        streams
+    }
+
+    #[test]
+    fn a_thousand_streams_that_wait_for_a_publisher_are_not_looked_at_and_none_is_forgotten() {
+        let mut streams = streams(1_000);
+        for id in 0..1_000 {
+            streams.want_key_frame(EncodingKey { stream: StreamId(id), encoding: VIDEO });
+        }
+        assert!(streams.wanting.is_empty() && streams.next_deadline().is_none());
+        streams.get_mut(StreamId(7)).unwrap().origin = Some(WorkerIndex(3));
+        streams.publisher_came(StreamId(7));
+        let mut asked = Vec::new();
+        streams.poll_key_frame_requests(Timestamp::from_millis(1), |key, _| asked.push(key.stream));
+        assert_eq!(asked, [StreamId(7)]);
+        // The publisher leaves before it has answered; the next one is asked again.
+        streams.get_mut(StreamId(7)).unwrap().origin = None;
+        streams.poll_key_frame_requests(Timestamp::from_millis(2), |_, _| panic!("there is nobody to ask"));
+        assert!(streams.wanting.is_empty());
+        streams.get_mut(StreamId(7)).unwrap().origin = Some(WorkerIndex(1));
+        streams.publisher_came(StreamId(7));
+        assert_eq!(streams.wanting.len(), 1);
+    }
+
+    #[test]
+    fn viewers_that_came_and_went_where_nothing_is_published_leave_nothing_behind() {
+        let mut keys: slotmap::SlotMap<PeerKey, ()> = slotmap::SlotMap::with_key();
+        let mut streams = streams(1);
+        let stream = streams.get_mut(StreamId(0)).unwrap();
+        for _ in 0..10_000 {
+            let peer = keys.insert(());
+            stream.viewers += 1;
+            stream.encodings[VIDEO].fan_out.add_waiting(Subscriber { peer, track: 1 });
+            keys.remove(peer);
+            stream.viewer_left(|key| keys.contains_key(key));
+        }
+        assert!(stream.encodings[VIDEO].fan_out.len() <= limits::DEPARTED_VIEWERS_MIN + 1);
     }
 }

@@ -30,10 +30,15 @@ impl Worker {
                 let mut asked = 0;
                 for sequence_number in nack.sequences().take(limits::NACKS_PER_PACKET_MAX) {
                     asked += 1;
+                    if viewer.retransmissions_waiting >= limits::RETRANSMISSIONS_WAITING_PER_VIEWER_MAX {
+                        self.counters.dropped("retransmission_viewer_over_share");
+                        continue;
+                    }
                     if self.retransmissions.len() >= limits::RETRANSMISSIONS_WAITING_MAX {
                         self.counters.dropped("retransmission_queue_full");
                         break;
                     }
+                    viewer.retransmissions_waiting += 1;
                     let subscriber = Subscriber { peer: key, track: index as u8 };
                     self.retransmissions.push_back(Retransmission { subscriber, sequence_number });
                 }
@@ -106,6 +111,7 @@ impl Worker {
     fn retransmit_one(&mut self, request: Retransmission, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(request.subscriber.peer) else { return };
         let Role::Viewer(viewer) = &mut peer.role else { return };
+        viewer.retransmissions_waiting = viewer.retransmissions_waiting.saturating_sub(1);
         refill(viewer, now);
         if viewer.retransmission_credit <= 0 {
             self.counters.dropped("retransmission_over_rate");

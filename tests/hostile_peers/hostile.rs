@@ -113,6 +113,13 @@ impl Hostile {
         self.flush();
     }
 
+    /// Closes DTLS.
+    #[allow(dead_code)] // The soak does.
+    pub(crate) fn close(&mut self) {
+        self.peer.close(&mut self.out, net::now());
+        self.flush();
+    }
+
     /// `DELETE`.
     pub(crate) fn leave(self, node: &Node) {
         let answer = Http::to(node.http).ask("DELETE", &self.opened.location, &[], "").unwrap();

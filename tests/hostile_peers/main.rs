@@ -41,8 +41,11 @@ use scene::Scene;
 /// How long each attack goes on.
 const ATTACK: Duration = Duration::from_secs(2);
 
+/// What an attack is: something done on a scene for so long.
+type Attack = fn(&Scene, Duration);
+
 /// Every attack, run for a while; what it asserts about itself is in its file.
-const ATTACKS: &[(&str, fn(&Scene, Duration))] = &[
+const ATTACKS: &[(&str, Attack)] = &[
     ("STUN flood without credentials", stun::flood_without_credentials),
     ("STUN flood with credentials", stun::flood_with_credentials),
     ("strangers' DTLS, media and garbage", stun::strangers),
