@@ -139,7 +139,9 @@ fn replay_and_mutate(name: &str) {
         try_input(target, file, input);
     }
     let mut dice = Dice(hash(name.as_bytes()));
-    for number in 0..target.mutations {
+    // More of the same for whoever has the time: CORECAST_FUZZ_TIMES=100.
+    let times = std::env::var("CORECAST_FUZZ_TIMES").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    for number in 0..target.mutations.saturating_mul(times) {
         let (file, input) = &corpus[dice.below(corpus.len())];
         let mut input = input.clone();
         mutate(&mut input, &corpus, &mut dice);
