@@ -16,7 +16,7 @@
 //! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
 //! | `fleet_sockets` | thousands of client sockets on one ring (feature `peer`) |
 //! | [`listener`] | listening TCP sockets for signalling |
-//! | [`waker`] | ending a wait from another thread |
+//! | [`waker`], `sleep_word` | ending a wait from another thread |
 //! | `bare`, `namespace` | for `corecast bench` only: sending with nothing else, a NIC-like sink in a network of its own |
 //! | [`prefetch`] | a hint to the processor |
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
@@ -47,6 +47,7 @@ pub mod ring_probe;
 mod send;
 #[cfg(any(test, feature = "peer"))]
 pub mod simulated;
+mod sleep_word;
 pub mod socket;
 pub mod start_error;
 mod syscall;
@@ -55,6 +56,11 @@ pub mod waker;
 
 #[cfg(test)]
 mod namespace_tests;
+
+/// What [`sleep_word`] is made of; in `tests/waker_loom.rs` it is made of loom's.
+mod atomic {
+    pub(super) use std::sync::atomic::{AtomicU32, Ordering, fence};
+}
 
 use std::io;
 

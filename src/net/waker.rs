@@ -1,16 +1,7 @@
 //! Ending a worker's wait from another thread: an atomic word that says whether the worker sleeps, and an eventfd
 //! that is written only when it does.
 //!
-//! ## Why no wake is lost
-//! A caller first publishes its message, then calls [`Waker::wake`]; the worker returns from the wait, then reads
-//! its mailboxes. The word is *awake*, *sleeping* or *notified*.
-//!
-//! - `wake` moves it to *notified*; whoever finds *sleeping* there writes the eventfd.
-//! - The worker sleeps only by moving *awake* to *sleeping* in one step; finding *notified* it moves to *awake* and
-//!   does not sleep. So a wake before the wait ends the wait, and one during it finds *sleeping* and writes.
-//! - A caller that finds *notified* does nothing: the worker has yet to move it to *awake*, and reads its mailboxes
-//!   after that. This needs the message to be visible to that later read, which is what the two sequentially
-//!   consistent fences are for (caller: message, fence, look; worker: move, fence, read).
+//! Why no wake is lost is said, and checked, where the word is ([`super::sleep_word`]).
 //!
 //! The eventfd is never read: both backends watch it for *edges*, and every write is one. A write that arrives
 //! after the worker woke for another reason ends the next wait early, which [`crate::net::Io::wait`] allows.
@@ -19,17 +10,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
 
+use super::sleep_word::SleepWord;
 use super::syscall::check;
-
-const AWAKE: u32 = 0;
-const SLEEPING: u32 = 1;
-const NOTIFIED: u32 = 2;
 
 #[derive(Debug)]
 struct Shared {
-    state: AtomicU32,
+    word: SleepWord,
     event: File,
 }
 
@@ -50,12 +37,7 @@ impl Waker {
     /// Ends the present or the next wait. Call it *after* publishing what the worker shall find.
     pub fn wake(&self) {
         let Some(shared) = &self.shared else { return };
-        fence(Ordering::SeqCst);
-        // A load first: many callers, one worker, and a line that stays shared while nothing changes.
-        if shared.state.load(Ordering::Relaxed) == NOTIFIED {
-            return;
-        }
-        if shared.state.swap(NOTIFIED, Ordering::SeqCst) == SLEEPING {
+        if shared.word.notify() {
             // It fails only when the counter is at its 64-bit maximum, and then an edge is pending anyway.
             let _ = (&shared.event).write(&1_u64.to_ne_bytes());
         }
@@ -74,7 +56,7 @@ impl Sleeper {
         let raw = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the descriptor was just made and nothing else owns it.
         let event = unsafe { File::from_raw_fd(raw) };
-        Ok(Self { shared: Arc::new(Shared { state: AtomicU32::new(AWAKE), event }) })
+        Ok(Self { shared: Arc::new(Shared { word: SleepWord::new(), event }) })
     }
 
     pub(super) fn waker(&self) -> Waker {
@@ -84,17 +66,12 @@ impl Sleeper {
     /// Announces sleep. `false`: a wake came before; do not sleep. `true`: watch the eventfd, then [`Self::end`].
     #[must_use]
     pub(super) fn begin(&self) -> bool {
-        let slept = self.shared.state.compare_exchange(AWAKE, SLEEPING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        if !slept {
-            self.end();
-        }
-        slept
+        self.shared.word.begin()
     }
 
     /// Back from the wait: wakes until now are answered by it.
     pub(super) fn end(&self) {
-        self.shared.state.swap(AWAKE, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        self.shared.word.end();
     }
 }
 

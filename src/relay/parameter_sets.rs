@@ -102,7 +102,9 @@ fn leading_number(bits: Option<&[u8]>) -> u32 {
     let Some(head) = bits.map(|bits| bits.iter().take(4).fold(0u32, |head, &byte| head << 8 | u32::from(byte))) else {
         return 0;
     };
-    let head = head << (8 * 4usize.saturating_sub(bits.map_or(0, <[u8]>::len)));
+    let missing_bits = 32u32.saturating_sub(bits.map_or(0, |bits| bits.len().min(4) as u32 * 8));
+    // None at all are 32 missing ones, which is no shift.
+    let head = head.checked_shl(missing_bits).unwrap_or(0);
     let zeros = head.leading_zeros();
     if zeros > 15 { 0 } else { (head >> (31 - 2 * zeros)) - 1 }
 }
@@ -124,6 +126,19 @@ mod tests {
         let len = sets.missing_before(Codec::H264, 9, &mut out).unwrap();
         // STAP-A (RFC 6184 §5.7.1): SPS first.
         assert_eq!(out[..len], [&[0x78, 0, 5], SPS, &[0, 4], PPS].concat());
+    }
+
+    #[test]
+    fn a_set_that_ends_before_its_number_is_number_zero() {
+        // Found by fuzzing (codec): a PPS that is only its header shifted by all 32 bits.
+        let mut sets = ParameterSets::default();
+        sets.observe(Codec::H264, 1, &PPS[..1]);
+        sets.observe(Codec::H264, 1, &SPS[..4]);
+        assert_eq!(
+            sets.sets.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            [SetName::Sequence(0), SetName::Picture(0)]
+        );
+        assert_eq!(leading_number(Some(&[0x40])), 1);
     }
 
     #[test]
