@@ -64,10 +64,6 @@ pub const HANDSHAKE_DATAGRAMS_PER_SESSION_MAX: u8 = 8;
 /// counted; the viewer asks again. So that one who asks for everything cannot fill the queue that all share.
 pub const RETRANSMISSIONS_WAITING_PER_VIEWER_MAX: u16 = 1_024;
 
-/// Viewers that have left a stream, beside as many as are still there, before its fan-out is swept of them. They are
-/// dropped when they are met, which takes a packet; a stream that nobody publishes has none.
-pub const DEPARTED_VIEWERS_MIN: usize = 64;
-
 /// Connectivity checks of one session that are remembered by their transaction, so that a captured one opens no path and
 /// moves no media: 40 s of a browser's checks, 128 bytes. Older ones that are sent again are taken for new.
 pub const CHECKS_REMEMBERED: usize = 16;

@@ -210,7 +210,12 @@ impl Worker {
             match &peer.role {
                 Role::Publisher(_) if stream.publisher == Some(key) => stream.publisher = None,
                 Role::Publisher(_) => {}
-                Role::Viewer(_) => stream.viewer_left(|key| peers.contains_key(key)),
+                Role::Viewer(viewer) => {
+                    stream.viewer_left(|key| peers.contains_key(key));
+                    // The counter outlives whom it counted.
+                    self.counters.cursor_skips +=
+                        viewer.tracks.iter().map(|track| track.subscription.skips).sum::<u64>();
+                }
             }
         }
         self.streams.drop_if_unused(peer.stream);

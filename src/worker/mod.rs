@@ -22,6 +22,8 @@ pub mod event_loop;
 mod feedback;
 pub mod flow_table;
 mod handshakes;
+#[cfg(any(test, feature = "peer"))]
+pub mod holdings;
 mod inbound;
 pub mod lane;
 mod live;

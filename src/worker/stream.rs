@@ -38,8 +38,6 @@ pub struct Stream {
     pub audience: Vec<WorkerIndex>,
     /// Viewers on this worker.
     pub viewers: usize,
-    /// Viewers that have left since the fan-out was last swept.
-    departed: usize,
     /// How far each encoding's packets have come.
     pub(super) progress: [SendProgress; ENCODINGS.len()],
     /// Whether an encoding is in one of the work queues.
@@ -55,7 +53,6 @@ impl Stream {
             origin: None,
             audience: Vec::new(),
             viewers: 0,
-            departed: 0,
             progress: Default::default(),
             queued: [false; ENCODINGS.len()],
         }
@@ -66,14 +63,13 @@ impl Stream {
         self.publisher.is_some() || self.origin.is_some()
     }
 
-    /// A viewer has left. The fan-out drops it when it is met; where nothing is published that may be never, so that it is
-    /// swept when more have left than are here, which costs each of them one step.
+    /// A viewer has left. The fan-out drops it when it is met; where nothing is published that may be never, so that the
+    /// sets are swept when they hold more of the departed than of those who are here: a walk per as many leaves as it takes
+    /// entries out.
     pub(super) fn viewer_left(&mut self, is_here: impl Fn(PeerKey) -> bool) {
         self.viewers = self.viewers.saturating_sub(1);
-        self.departed += 1;
-        if self.departed > self.viewers + limits::DEPARTED_VIEWERS_MIN {
-            self.departed = 0;
-            for encoding in &mut self.encodings {
+        for encoding in &mut self.encodings {
+            if encoding.fan_out.len() > 2 * self.viewers + limits::DEPARTED_SUBSCRIBERS_MAX {
                 encoding.fan_out.retain(|subscriber| is_here(subscriber.peer));
             }
         }
@@ -238,6 +234,12 @@ impl Streams {
         !self.audio.is_empty() || !self.video.is_empty()
     }
 
+    /// Entries of all queues.
+    #[cfg(any(test, feature = "peer"))]
+    pub(super) fn queued_len(&self) -> usize {
+        self.audio.len() + self.video.len() + self.held.len() + self.wanting.len()
+    }
+
     /// A key frame of this encoding is wanted.
     pub fn want_key_frame(&mut self, key: EncodingKey) {
         let encoding = self.streams.get_mut(&key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding));
@@ -351,6 +353,6 @@ mod tests {
             keys.remove(peer);
             stream.viewer_left(|key| keys.contains_key(key));
         }
-        assert!(stream.encodings[VIDEO].fan_out.len() <= limits::DEPARTED_VIEWERS_MIN + 1);
+        assert!(stream.encodings[VIDEO].fan_out.len() <= limits::DEPARTED_SUBSCRIBERS_MAX + 1);
     }
 }
