@@ -47,6 +47,21 @@ impl DtlsIdentity {
     ///
     /// As [`Self::generate`], and when `preference` is empty.
     pub fn with_profiles(wall_clock: SystemTime, preference: &[SrtpProfile]) -> Result<Self, IdentityError> {
+        Self::make(wall_clock, preference, None)
+    }
+
+    /// As [`Self::generate`], and the pauses between retransmissions of a handshake come from `seed`, so that a simulated
+    /// run can be repeated. Keys are as random as ever, handshakes' other random values are not.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::generate`].
+    #[cfg(any(test, feature = "peer"))]
+    pub fn generate_for_simulation(wall_clock: SystemTime, seed: u64) -> Result<Self, IdentityError> {
+        Self::make(wall_clock, &SrtpProfile::PREFERENCE, Some(seed))
+    }
+
+    fn make(wall_clock: SystemTime, preference: &[SrtpProfile], seed: Option<u64>) -> Result<Self, IdentityError> {
         if preference.is_empty() {
             return Err(IdentityError::NoProfile);
         }
@@ -70,7 +85,7 @@ impl DtlsIdentity {
         Ok(Self(Arc::new(Inner {
             fingerprint: fingerprint::sha256(der),
             preference: preference.to_vec(),
-            modern: modern::config(der, &key)?,
+            modern: modern::config(der, &key, seed)?,
             classic: classic::config(&certificate, &key)?,
         })))
     }

@@ -49,10 +49,15 @@ pub(super) struct ModernConfig {
     client: Arc<Config>,
 }
 
-/// Builds the shared configuration.
-pub(super) fn config(certificate_der: &[u8], key: &KeyPair) -> Result<ModernConfig, IdentityError> {
+/// Builds the shared configuration; a `seed` decides what is random beside keys, for the simulation.
+pub(super) fn config(certificate_der: &[u8], key: &KeyPair, seed: Option<u64>) -> Result<ModernConfig, IdentityError> {
     let builder = || {
-        Config::builder()
+        let builder = Config::builder();
+        let builder = match seed {
+            Some(seed) => builder.dangerously_set_rng_seed(seed),
+            None => builder,
+        };
+        builder
             .mtu(limits::DTLS_DATAGRAM_OUT_BYTES_MAX)
             .use_server_cookie(false)
             .require_client_certificate(true)

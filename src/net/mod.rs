@@ -64,6 +64,8 @@ pub use open::{AnyIo, IoKind, OpenedIo, open_io};
 pub use process::now;
 pub use socket::MediaSockets;
 pub use start_error::StartError;
+#[cfg(any(test, feature = "peer"))]
+pub use waker::SimulatedSleeper;
 pub use waker::Waker;
 
 /// What a worker does to its sockets. One value per worker; never shared.

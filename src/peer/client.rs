@@ -89,6 +89,8 @@ pub struct Peer {
     checks: Checks,
     path_reported: bool,
     dtls: Option<Box<Dtls>>,
+    /// It has keys without a handshake.
+    dtls_done: bool,
     sender: Option<Box<SrtpSender>>,
     receiver: Option<Box<SrtpReceiver>>,
     events: VecDeque<PeerEvent>,
@@ -112,6 +114,7 @@ impl Peer {
             checks: Checks::new(config.local_ice.clone(), config.remote_ice.clone(), config.seed, now),
             path_reported: false,
             dtls: None,
+            dtls_done: false,
             sender: None,
             receiver: None,
             events: VecDeque::new(),
@@ -119,6 +122,23 @@ impl Peer {
             rtt: None,
             config,
         }
+    }
+
+    /// A peer that has its keys already, for the simulation: the node's end is opened by
+    /// [`crate::worker::Worker::open_connected`]. Checks go on as usual.
+    #[must_use]
+    pub fn connected(identity: &DtlsIdentity, config: PeerConfig, keys: &SrtpKeys, now: Timestamp) -> Self {
+        let mut peer = Self::new(identity, config, now);
+        peer.use_keys(keys);
+        // No handshake will be begun.
+        peer.dtls_done = true;
+        peer
+    }
+
+    fn use_keys(&mut self, keys: &SrtpKeys) {
+        self.sender = Some(Box::new(SrtpSender::new(keys.profile, &keys.local)));
+        self.receiver = Some(Box::new(SrtpReceiver::new(keys.profile, &keys.remote)));
+        self.events.push_back(PeerEvent::Connected);
     }
 
     /// The next thing that happened.
@@ -202,7 +222,7 @@ impl Peer {
         if !std::mem::replace(&mut self.path_reported, true) {
             self.events.push_back(PeerEvent::PathValidated(answer.mapped));
         }
-        if self.dtls.is_none() && !self.closed {
+        if self.dtls.is_none() && !self.dtls_done && !self.closed {
             let fingerprints = self.config.remote_fingerprints.clone();
             let dtls = match self.config.dtls_role {
                 DtlsRole::Client => Dtls::new_client(&self.identity, self.config.versions, fingerprints, now),
@@ -224,9 +244,7 @@ impl Peer {
                 DtlsEvent::Connected(exported) => {
                     let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
                     let Some(keys) = keys else { continue };
-                    self.sender = Some(Box::new(SrtpSender::new(keys.profile, &keys.local)));
-                    self.receiver = Some(Box::new(SrtpReceiver::new(keys.profile, &keys.remote)));
-                    self.events.push_back(PeerEvent::Connected);
+                    self.use_keys(&keys);
                 }
                 DtlsEvent::Failed(error) => {
                     self.closed = true;

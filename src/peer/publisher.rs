@@ -137,6 +137,7 @@ pub struct Publisher {
     started: Option<Timestamp>,
     frames: u64,
     audio_packets: u64,
+    audio_base: u64,
     queue: VecDeque<Queued>,
     key_frame_asked: bool,
     last_key_frame: Timestamp,
@@ -175,6 +176,8 @@ impl Publisher {
             started: None,
             frames: 0,
             audio_packets: 0,
+            // Drawn last. Two publishers' sounds differ.
+            audio_base: random.u64() >> 1,
             queue: VecDeque::new(),
             key_frame_asked: false,
             last_key_frame: Timestamp::ZERO,
@@ -190,6 +193,23 @@ impl Publisher {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.started.is_some()
+    }
+
+    /// What tells its sounds from another publisher's; see [`audio_payload`].
+    #[must_use]
+    pub fn audio_base(&self) -> u64 {
+        self.audio_base
+    }
+
+    /// Its connection.
+    pub fn peer_mut(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+
+    /// Whether it left or lost its connection.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Sends no further frame and no further sound; reports and repairs go on.
@@ -257,7 +277,7 @@ impl Publisher {
         {
             note(&mut record.send_late_us, now.since(due));
             let timestamp = stream.timestamp(due.since(self.started.unwrap_or(due)));
-            let payload = audio::opus_payload(self.audio_packets, AUDIO_PAYLOAD_BYTES);
+            let payload = audio_payload(self.audio_base, self.audio_packets);
             self.audio_packets += 1;
             let len =
                 send(&self.peer, stream, &mut self.transport_sequence, out, now, (timestamp, false, payload, true));
@@ -335,6 +355,12 @@ impl Publisher {
     fn consent_expires(&self) -> Timestamp {
         self.peer.last_answer().unwrap_or(self.begun) + CONSENT
     }
+}
+
+/// The sound number `number` of the publisher with this [`Publisher::audio_base`], before it is stamped.
+#[must_use]
+pub fn audio_payload(base: u64, number: u64) -> Vec<u8> {
+    audio::opus_payload(base + number, AUDIO_PAYLOAD_BYTES)
 }
 
 /// Numbers, stamps, seals and queues one packet; the datagram's length.

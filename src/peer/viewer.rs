@@ -23,7 +23,7 @@ use crate::crypto::random::{Random, SeededRandom};
 use crate::description::MediaKind;
 use crate::limits;
 use crate::net::batch::TrainBatch;
-use crate::srtp::SrtpError;
+use crate::srtp::{OpenedRtp, SrtpError};
 use crate::time::Timestamp;
 use crate::wire::codec::{Codec, inspect};
 use crate::wire::demux::{self, DatagramKind};
@@ -92,6 +92,7 @@ pub struct Viewer {
     pli_sent: Option<Timestamp>,
     next_report: Timestamp,
     next_request: Option<Timestamp>,
+    opened: Option<OpenedRtp>,
     ended: bool,
 }
 
@@ -133,8 +134,26 @@ impl Viewer {
             pli_sent: None,
             next_report: now + REPORT_INTERVAL,
             next_request: None,
+            opened: None,
             ended: false,
         }
+    }
+
+    /// Where header and payload lie in the datagram that was handled last, when it was an RTP packet and was opened.
+    #[must_use]
+    pub fn opened(&self) -> Option<OpenedRtp> {
+        self.opened
+    }
+
+    /// Its connection.
+    pub fn peer_mut(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
+
+    /// Whether it left or lost its connection.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Whether its DTLS handshake completed.
@@ -269,6 +288,7 @@ impl Viewer {
         match self.peer.open_rtp(bytes) {
             Ok(opened) => {
                 record.counts.opened += 1;
+                self.opened = Some(opened);
                 let plain = bytes.get(..opened.header_len + opened.payload_len)?;
                 let packet = RtpPacket::parse(plain).ok()?;
                 Some((*packet.header(), packet.payload()))
@@ -357,6 +377,8 @@ impl Viewer {
                 }
             }
             Err(Refused::TooEarly) => {}
+            // The network duplicates RTCP as it does media.
+            Err(Refused::Srtp(SrtpError::Replayed | SrtpError::TooOld)) => record.counts.too_old += 1,
             Err(_) => record.counts.unauthentic += 1,
         }
     }
@@ -470,6 +492,7 @@ fn count(arrival: Arrival, by_rtx: bool, record: &mut Record) -> bool {
 
 impl Agent for Viewer {
     fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        self.opened = None;
         match demux::classify(bytes) {
             DatagramKind::Rtp => self.handle_rtp(bytes, received, record),
             DatagramKind::Rtcp => self.handle_rtcp(bytes, received, record),

@@ -116,6 +116,17 @@ impl PacketRing {
         self.newest_sequence
     }
 
+    /// Whether each packet's bytes are its own and inside the buffer.
+    #[cfg(any(test, feature = "peer"))]
+    #[must_use]
+    pub fn is_disjoint(&self) -> bool {
+        let extent = |stored: &Stored| (stored.offset as usize, stored.offset as usize + usize::from(stored.len));
+        let mut extents: Vec<_> = self.packets.iter().map(extent).collect();
+        extents.sort_unstable();
+        extents.is_sorted_by(|before, after| before.1 <= after.0)
+            && extents.last().is_none_or(|&(_, end)| end <= self.buffer.len())
+    }
+
     /// Bytes allocated for payloads.
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {

@@ -54,7 +54,14 @@ impl Lanes {
     pub fn connect(wakers: &[Waker]) -> Vec<Self> {
         let count = wakers.len();
         let bytes = (limits::LANES_BYTES_TOTAL / count.max(1)).clamp(limits::LANE_BYTES_MIN, limits::LANE_BYTES_MAX);
-        let mailboxes: Vec<_> = (0..count).map(|_| flume::bounded(limits::UPSTREAM_MESSAGES_MAX)).collect();
+        Self::connect_sized(wakers, bytes, limits::UPSTREAM_MESSAGES_MAX)
+    }
+
+    /// The same with lanes of another size, so that the simulation can fill them.
+    #[must_use]
+    pub fn connect_sized(wakers: &[Waker], bytes: usize, upstream_messages: usize) -> Vec<Self> {
+        let count = wakers.len();
+        let mailboxes: Vec<_> = (0..count).map(|_| flume::bounded(upstream_messages)).collect();
         let mut all: Vec<Self> = mailboxes
             .iter()
             .map(|(_, receiver)| Self {

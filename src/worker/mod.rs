@@ -20,6 +20,8 @@ mod egress;
 pub mod event_loop;
 mod feedback;
 pub mod flow_table;
+#[cfg(any(test, feature = "peer"))]
+pub mod holdings;
 mod inbound;
 pub mod lane;
 mod live;

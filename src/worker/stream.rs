@@ -216,6 +216,12 @@ impl Streams {
         !self.audio.is_empty() || !self.video.is_empty()
     }
 
+    /// Entries of all queues.
+    #[cfg(any(test, feature = "peer"))]
+    pub(super) fn queued_len(&self) -> usize {
+        self.audio.len() + self.video.len() + self.held.len() + self.wanting.len()
+    }
+
     /// A key frame of this encoding is wanted.
     pub fn want_key_frame(&mut self, key: EncodingKey) {
         let encoding = self.streams.get_mut(&key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding));
