@@ -489,3 +489,9 @@ pub const RECEPTION_WAIT_MAX: Duration = Duration::from_secs(1);
 /// SSRCs of one viewer: audio, video and their retransmissions, and room for a server that changes them. More: ignored
 /// and counted.
 pub const VIEWER_TRACKS_MAX: usize = 8;
+
+// --- simulation found ---
+
+/// Viewers that left may stand in a stream's fan-out sets beside as many again as it has viewers: then the sets are
+/// cleared of them. 64 × 16 bytes; without the bound a stream that nobody publishes kept every viewer that ever waited.
+pub const DEPARTED_SUBSCRIBERS_MAX: usize = 64;

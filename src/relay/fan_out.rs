@@ -99,11 +99,11 @@ impl<K: Copy + PartialEq> FanOut<K> {
         self.key_frame_began();
     }
 
-    /// Takes a subscriber out. Walks the sets: for leaving, not for the packet path.
-    pub fn remove(&mut self, key: K) {
-        self.waiting.retain(|&k| k != key);
-        self.idle.retain(|&k| k != key);
-        self.ready.retain(|&k| k != key);
+    /// Keeps those for whom `keep` says so. Walks the sets: for leaving, not for the packet path.
+    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.waiting.retain(&keep);
+        self.idle.retain(&keep);
+        self.ready.retain(&keep);
     }
 
     /// Subscribers in all three sets.
@@ -157,7 +157,7 @@ mod tests {
         fan_out.add_waiting(2);
         fan_out.visited(3, AfterVisit::CaughtUp);
         for key in 1..=3 {
-            fan_out.remove(key);
+            fan_out.retain(|&kept| kept != key);
         }
         assert!(fan_out.is_empty());
     }

@@ -204,8 +204,11 @@ impl Worker {
             match &peer.role {
                 Role::Publisher(_) if stream.publisher == Some(key) => stream.publisher = None,
                 Role::Publisher(_) => {}
-                // Its entries in the fan-out sets are dropped when they are met.
-                Role::Viewer(_) => stream.viewers = stream.viewers.saturating_sub(1),
+                Role::Viewer(_) => {
+                    stream.viewers = stream.viewers.saturating_sub(1);
+                    // Its entries in the fan-out sets are dropped when they are met, or here when they are many.
+                    stream.forget_departed(|departed| self.peers.contains_key(departed));
+                }
             }
         }
         self.streams.drop_if_unused(peer.stream);
