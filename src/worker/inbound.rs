@@ -204,10 +204,13 @@ impl Worker {
             match &peer.role {
                 Role::Publisher(_) if stream.publisher == Some(key) => stream.publisher = None,
                 Role::Publisher(_) => {}
-                Role::Viewer(_) => {
+                Role::Viewer(viewer) => {
                     stream.viewers = stream.viewers.saturating_sub(1);
                     // Its entries in the fan-out sets are dropped when they are met, or here when they are many.
                     stream.forget_departed(|departed| self.peers.contains_key(departed));
+                    // The counter outlives whom it counted.
+                    self.counters.cursor_skips +=
+                        viewer.tracks.iter().map(|track| track.subscription.skips).sum::<u64>();
                 }
             }
         }
