@@ -1,0 +1,301 @@
+//! What a viewer opens is what its own stream's publisher published: the payload byte for byte, the marker, the order.
+//!
+//! **Named rewritten fields**, which are the viewer's own: SSRC, sequence number, payload type and header extension (each
+//! checked to be the agreed one), timestamp (checked to advance as the publisher's), padding (taken off before), and in a
+//! retransmission the original sequence number before the payload. Parameter sets may be put in before a key frame; they
+//! must be the publisher's.
+//!
+//! **No invented gap**: between two packets of one publication a viewer's numbers advance by no more than the
+//! publisher's, one more for each key frame between them (its parameter sets may have been put in), and in the same
+//! order.
+
+use corecast::description::MediaKind;
+use corecast::peer::publisher::audio_payload;
+use corecast::peer::stamp::Stamp;
+use corecast::peer::terms::{MIDS, PLAY};
+use corecast::peer::video;
+use corecast::time::Timestamp;
+use corecast::wire::rtp::RtpPacket;
+
+use super::Violation;
+use crate::script::{SharedLog, TAG_BYTES, Tag};
+
+const RULE: &str = "content";
+const GAP_RULE: &str = "no invented gap";
+
+/// Ticks from one video frame to the next, in thousandths: 33,333 µs at 90 kHz.
+const FRAME_MILLITICKS: u64 = 2_999_970;
+const AUDIO_TICKS: u64 = 960;
+
+/// One publisher's time on the air.
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    pub(crate) stream: u32,
+    pub(crate) log: SharedLog,
+    pub(crate) audio_base: u64,
+}
+
+/// The newest packet a viewer opened of one kind.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    publication: usize,
+    index: u64,
+    number: u64,
+    keys: u64,
+    timestamp: u32,
+    /// Of the publication, in thousandths of a tick.
+    media_time: u64,
+}
+
+/// A packet a viewer opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received<'a> {
+    pub(crate) kind: MediaKind,
+    pub(crate) is_repair: bool,
+    pub(crate) index: u64,
+    pub(crate) packet: RtpPacket<'a>,
+    pub(crate) now: Timestamp,
+}
+
+/// What it turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The packet with this number of that publication.
+    Media {
+        publication: usize,
+        number: u64,
+    },
+    ParameterSets,
+    /// Nothing, or one so old that the log has forgotten it.
+    Unknown,
+}
+
+/// Follows one viewer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    last: [Option<Last>; 2],
+}
+
+fn broken(what: impl Into<String>) -> Violation {
+    Violation::new(RULE, what)
+}
+
+impl Content {
+    /// Judges a packet of a viewer of `stream`.
+    pub(crate) fn observe(
+        &mut self,
+        received: &Received<'_>,
+        stream: u32,
+        publications: &[Publication],
+    ) -> Result<Told, Violation> {
+        let Received { kind, is_repair, packet, .. } = *received;
+        let header = packet.header();
+        let (payload_type, mid) = match (kind, is_repair) {
+            (MediaKind::Audio, _) => (PLAY.audio, MIDS[0]),
+            (MediaKind::Video, false) => (PLAY.video, MIDS[1]),
+            (MediaKind::Video, true) => (PLAY.video_rtx, MIDS[1]),
+        };
+        if header.payload_type != payload_type {
+            return Err(broken(format!("payload type {} for {kind:?}", header.payload_type)));
+        }
+        if packet.extensions().find(|&(id, _)| id == PLAY.mid).is_none_or(|(_, value)| value != mid.as_bytes()) {
+            return Err(broken(format!("no MID {mid}")));
+        }
+        let payload = if is_repair { packet.payload().get(2..).unwrap_or_default() } else { packet.payload() };
+        let told = match kind {
+            MediaKind::Audio => self.audio(received, payload, stream, publications)?,
+            MediaKind::Video => self.video(received, payload, stream, publications)?,
+        };
+        Ok(told)
+    }
+
+    fn video(
+        &mut self,
+        received: &Received<'_>,
+        payload: &[u8],
+        stream: u32,
+        publications: &[Publication],
+    ) -> Result<Told, Violation> {
+        if payload.is_empty() {
+            return Ok(Told::Unknown);
+        }
+        if payload[0] & 31 == 24 {
+            return if is_parameter_sets(payload) {
+                Ok(Told::ParameterSets)
+            } else {
+                Err(broken(format!("parameter sets that nobody published: {payload:02x?}")))
+            };
+        }
+        let Some(tag) = Tag::read(payload) else {
+            return Err(broken(format!("{} bytes without a tag", payload.len())));
+        };
+        if tag.stream != stream {
+            return Err(broken(format!("a packet of stream {} to a viewer of stream {stream}", tag.stream)));
+        }
+        let publication = tag.publication as usize;
+        let Some(published) = publications.get(publication).filter(|published| published.stream == stream) else {
+            return Err(broken(format!("{tag:?} was never on the air")));
+        };
+        {
+            let log = published.log.lock();
+            if log.is_forgotten(tag.number) {
+                return Ok(Told::Unknown);
+            }
+            let Some(logged) = log.get(tag.number) else {
+                return Err(broken(format!("{tag:?} was never published")));
+            };
+            if logged.payload != payload {
+                let differs = logged.payload.iter().zip(payload).position(|(a, b)| a != b);
+                return Err(broken(format!("{tag:?} differs from what was published at byte {differs:?}")));
+            }
+            if logged.marker != received.packet.header().marker {
+                return Err(broken(format!("{tag:?} has another marker")));
+            }
+        }
+        let told = Told::Media { publication, number: tag.number.into() };
+        if received.is_repair {
+            return Ok(told);
+        }
+        let (keys, media_time) = (tag.keys.into(), u64::from(tag.frame) * FRAME_MILLITICKS);
+        let timestamp = received.packet.header().timestamp;
+        let (index, number) = (received.index, tag.number.into());
+        self.follow(1, Last { publication, index, number, keys, timestamp, media_time })?;
+        Ok(told)
+    }
+
+    fn audio(
+        &mut self,
+        received: &Received<'_>,
+        payload: &[u8],
+        stream: u32,
+        publications: &[Publication],
+    ) -> Result<Told, Violation> {
+        let Some(stamp) = Stamp::read(payload) else {
+            return Err(broken("sound without a stamp"));
+        };
+        if stamp.sent > received.now {
+            return Err(broken("sound from the future"));
+        }
+        let is_it = |base| {
+            let mut expected = audio_payload(base, stamp.number.into());
+            // Where the publisher puts it: before what looks like an SEI's trailing bits.
+            match expected.split_last_mut() {
+                Some((0x80, body)) => stamp.write(body),
+                _ => stamp.write(&mut expected),
+            };
+            expected == payload
+        };
+        let mut publications = publications.iter().enumerate().rev();
+        let found = publications.find(|(_, published)| published.stream == stream && is_it(published.audio_base));
+        let Some((publication, _)) = found else {
+            return Err(broken(format!("sound {} is none of stream {stream}", stamp.number)));
+        };
+        let number = u64::from(stamp.number);
+        let timestamp = received.packet.header().timestamp;
+        let media_time = number * AUDIO_TICKS * 1_000;
+        self.follow(0, Last { publication, index: received.index, number, keys: 0, timestamp, media_time })?;
+        Ok(Told::Media { publication, number })
+    }
+
+    fn follow(&mut self, kind: usize, now: Last) -> Result<(), Violation> {
+        let Some(before) = self.last[kind].filter(|last| last.publication == now.publication) else {
+            // Numbers begin anew with a publication, the viewer's go on.
+            if self.last[kind].is_none_or(|last| last.index < now.index) {
+                self.last[kind] = Some(now);
+            }
+            return Ok(());
+        };
+        if before.index == now.index {
+            return if before.number == now.number {
+                Ok(())
+            } else {
+                Err(Violation::new(GAP_RULE, format!("{now:?} has the index of {before:?}")))
+            };
+        }
+        let (first, second) = if before.index < now.index { (&before, &now) } else { (&now, &before) };
+        if second.number <= first.number {
+            return Err(Violation::new(GAP_RULE, format!("{second:?} behind {first:?}")));
+        }
+        let (numbers, indexes) = (second.number - first.number, second.index - first.index);
+        if indexes > numbers + (second.keys - first.keys) {
+            return Err(Violation::new(GAP_RULE, format!("{first:?} to {second:?}")));
+        }
+        let ticks = u64::from(second.timestamp.wrapping_sub(first.timestamp)) * 1_000;
+        let expected = second.media_time - first.media_time;
+        if ticks.abs_diff(expected) > 3_000 {
+            return Err(broken(format!(
+                "timestamps advance by {ticks}/1000, not {expected}/1000: {first:?}, {second:?}"
+            )));
+        }
+        if now.index > before.index {
+            self.last[kind] = Some(now);
+        }
+        Ok(())
+    }
+}
+
+/// One aggregate (RFC 6184 §5.7.1) of the only sets that are ever published, in any order.
+fn is_parameter_sets(payload: &[u8]) -> bool {
+    let sets = [video::sequence_parameter_set(), video::picture_parameter_set()];
+    let mut rest = &payload[1..];
+    let mut count = 0;
+    while let Some((len, after)) = rest.split_first_chunk::<2>() {
+        let len = usize::from(u16::from_be_bytes(*len));
+        let Some((unit, after)) = after.split_at_checked(len) else { return false };
+        if !sets.iter().any(|set| set == unit) {
+            return false;
+        }
+        (rest, count) = (after, count + 1);
+    }
+    rest.is_empty() && count > 0 && payload.len() < 256 - TAG_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(index: u64, number: u64) -> Last {
+        let timestamp = (number * 3_000) as u32;
+        Last { publication: 0, index, number, keys: 1, timestamp, media_time: number * 3_000_000 }
+    }
+
+    fn follows(packets: &[Last]) -> bool {
+        let mut content = Content::default();
+        packets.iter().all(|&packet| content.follow(1, packet).is_ok())
+    }
+
+    #[test]
+    fn a_viewers_numbers_advance_with_the_publishers() {
+        assert!(follows(&[last(100, 1), last(101, 2), last(105, 6), last(103, 4)]));
+        assert!(follows(&[last(100, 1), last(101, 60)]), "it skipped");
+        assert!(!follows(&[last(100, 1), last(102, 2)]), "a gap nobody made");
+        assert!(!follows(&[last(100, 2), last(101, 1)]), "in another order");
+        assert!(!follows(&[last(100, 1), last(100, 2)]), "two packets under one number");
+    }
+
+    #[test]
+    fn parameter_sets_put_in_before_a_key_frame_are_no_gap() {
+        let after_key = |index, number| Last { keys: 2, ..last(index, number) };
+        assert!(follows(&[last(100, 1), after_key(102, 2)]));
+        assert!(!follows(&[last(100, 1), after_key(103, 2)]));
+    }
+
+    #[test]
+    fn timestamps_advance_with_the_publishers() {
+        let late = Last { timestamp: 9_000 + 4, ..last(102, 3) };
+        assert!(!follows(&[last(100, 1), late]));
+        let other = Last { publication: 1, ..late };
+        assert!(follows(&[last(100, 1), other]), "another publisher has times of its own");
+    }
+
+    #[test]
+    fn only_the_published_parameter_sets_are_parameter_sets() {
+        let sps = video::sequence_parameter_set();
+        let aggregate = |set: &[u8]| [&[0x78][..], &(set.len() as u16).to_be_bytes(), set].concat();
+        assert!(is_parameter_sets(&aggregate(&sps)));
+        let mut other = sps.clone();
+        other[4] ^= 1;
+        assert!(!is_parameter_sets(&aggregate(&other)));
+        assert!(!is_parameter_sets(&[0x78]));
+    }
+}

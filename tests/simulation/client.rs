@@ -1,0 +1,264 @@
+//! A client of the simulation: the load tester's publisher or viewer ([`corecast::peer`]), its two links, and what the
+//! checkers remember of it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use corecast::bench::publisher::keys;
+use corecast::description::{
+    Description, Direction, DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind, SsrcPair,
+};
+use corecast::dtls::{DtlsIdentity, DtlsVersions};
+use corecast::net::Path;
+use corecast::peer::answer::{AnsweredCodec, AnsweredMedia, RemoteAnswer};
+use corecast::peer::fleet::Agent as _;
+use corecast::peer::publisher::{Publisher, PublisherConfig};
+use corecast::peer::terms::{self, Numbers, Offer, Sources};
+use corecast::peer::viewer::{Viewer, ViewerConfig};
+use corecast::peer::{Peer, PeerConfig};
+use corecast::placement;
+use corecast::srtp::SrtpKeys;
+use corecast::time::{NtpTime, Timestamp};
+use corecast::wire::codec::Codec;
+use corecast::worker::mailbox::{OpenSession, SessionId, StreamId, WorkerIndex};
+use corecast::worker::timers::NEVER;
+
+use crate::check::content::Content;
+use crate::check::sealed_once::SealedOnce;
+use crate::check::silence::Heard;
+use crate::link::Link;
+use crate::script::SimScript;
+
+/// A client's number; never given twice.
+pub(crate) type ClientId = usize;
+
+/// How a client gets its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// ICE, DTLS, SRTP.
+    Handshake,
+    /// Both ends begin with their keys.
+    Preconnected,
+}
+
+/// What a session is opened for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    pub(crate) direction: Direction,
+    pub(crate) stream: usize,
+    pub(crate) joining: Joining,
+    pub(crate) rtx: bool,
+    /// Part of its packets a viewer opens.
+    pub(crate) verify: f64,
+    /// It is opened and nobody ever comes.
+    pub(crate) phantom: bool,
+}
+
+pub(crate) enum Agent {
+    Viewer(Box<Viewer>),
+    Publisher(Box<Publisher>),
+}
+
+pub(crate) struct Client {
+    pub(crate) session: SessionId,
+    pub(crate) stream: usize,
+    pub(crate) worker: usize,
+    pub(crate) direction: Direction,
+    pub(crate) sources: Sources,
+    /// `None` once it is gone; its session may outlive it.
+    pub(crate) agent: Option<Agent>,
+    /// Whether the node was not seen to have ended the session.
+    pub(crate) is_open: bool,
+    pub(crate) is_connected: bool,
+    /// Whether the node has told so.
+    pub(crate) node_connected: bool,
+    pub(crate) address: SocketAddr,
+    pub(crate) up: Link,
+    pub(crate) down: Link,
+    pub(crate) armed: Timestamp,
+    pub(crate) ice_generation: u32,
+    /// Its silence counts from here on.
+    pub(crate) excused: Timestamp,
+    pub(crate) heard: Heard,
+    pub(crate) sealed: SealedOnce,
+    pub(crate) content: Content,
+}
+
+impl Client {
+    /// When its agent has something to do.
+    pub(crate) fn next_deadline(&self) -> Timestamp {
+        let next = match &self.agent {
+            Some(Agent::Viewer(viewer)) => viewer.next_deadline(),
+            Some(Agent::Publisher(publisher)) => publisher.next_deadline(),
+            None => None,
+        };
+        next.unwrap_or(NEVER)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.agent {
+            Some(Agent::Viewer(viewer)) => viewer.has_ended(),
+            Some(Agent::Publisher(publisher)) => publisher.has_ended(),
+            None => true,
+        }
+    }
+}
+
+pub(crate) fn sources(client: ClientId, rtx: bool) -> Sources {
+    let base = 0x1000_0000 + client as u32 * 16;
+    Sources { audio: base, video: base + 1, video_rtx: rtx.then_some(base + 2) }
+}
+
+/// An address nobody had before: `number` counts addresses.
+pub(crate) fn address(number: u32) -> SocketAddr {
+    let [_, a, b, c] = number.to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(10, a, b, c), 40_000 + (number % 1_000) as u16))
+}
+
+pub(crate) fn node_address(worker: usize) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 1], 20_000 + worker as u16))
+}
+
+pub(crate) fn node_ice(worker: usize, client: ClientId, generation: u32) -> IceCredentials {
+    let ufrag = placement::ufrag(WorkerIndex(worker as u16), &format!("node{client:08}g{generation}"));
+    IceCredentials { ufrag, password: format!("node-password-{client:08}-{generation}-0123456") }
+}
+
+pub(crate) fn peer_ice(client: ClientId, generation: u32) -> IceCredentials {
+    IceCredentials {
+        ufrag: format!("p{client:08}g{generation}"),
+        password: format!("peer-password-{client:08}-{generation}-0123456"),
+    }
+}
+
+/// Keys of a client that joins without a handshake.
+pub(crate) fn preset_keys(client: ClientId, is_client: bool) -> SrtpKeys {
+    keys(1 + client as u64, is_client)
+}
+
+/// What signalling asks a worker for.
+pub(crate) fn open_session(
+    client: ClientId,
+    worker: usize,
+    wish: &Wish,
+    identity: &DtlsIdentity,
+) -> (OpenSession, flume::Receiver<Result<(), corecast::worker::mailbox::OpenRefused>>) {
+    let (reply, answer) = flume::bounded(1);
+    let offer = Offer {
+        direction: wish.direction,
+        ice: peer_ice(client, 0),
+        fingerprint: fingerprint(identity),
+        sources: sources(client, wish.rtx),
+    };
+    let description = Description { dtls_role: DtlsRole::Server, ..terms::answer(&offer) };
+    let stream = StreamId(1 + wish.stream as u64);
+    let request = OpenSession {
+        session: SessionId(client as u64),
+        stream,
+        stream_name: format!("stream-{}", stream.0),
+        local_ice: node_ice(worker, client, 0),
+        description,
+        reply,
+    };
+    (request, answer)
+}
+
+fn fingerprint(identity: &DtlsIdentity) -> Fingerprint {
+    Fingerprint { hash: FingerprintHash::Sha256, value: identity.fingerprint_sha256().to_vec() }
+}
+
+/// The answer a client would have read from SDP.
+fn remote_answer(client: ClientId, worker: usize, wish: &Wish, node: &DtlsIdentity) -> RemoteAnswer {
+    let numbers: Numbers = match wish.direction {
+        Direction::Publish => terms::PUBLISH,
+        Direction::Play => terms::PLAY,
+    };
+    let Sources { audio, video, video_rtx } = sources(client, wish.rtx);
+    let extensions =
+        ExtensionIds { mid: Some(numbers.mid), transport_cc: numbers.transport_cc, ..ExtensionIds::default() };
+    let section = |kind, mid: &str, codec, ssrcs| AnsweredMedia {
+        kind,
+        mid: mid.to_owned(),
+        codecs: vec![codec],
+        extensions,
+        ssrcs: vec![ssrcs],
+    };
+    let codec = |codec, payload_type, rtx_payload_type, feedback| AnsweredCodec {
+        codec,
+        payload_type,
+        rtx_payload_type,
+        nack: feedback,
+        pli: feedback,
+    };
+    let rtx = wish.rtx.then_some(numbers.video_rtx);
+    RemoteAnswer {
+        ice: node_ice(worker, client, 0),
+        fingerprints: vec![fingerprint(node)],
+        dtls_role: DtlsRole::Client,
+        candidates: vec![node_address(worker)],
+        media: vec![
+            section(
+                MediaKind::Audio,
+                terms::MIDS[0],
+                codec(Codec::Opus, numbers.audio, None, false),
+                SsrcPair { media: audio, rtx: None },
+            ),
+            section(
+                MediaKind::Video,
+                terms::MIDS[1],
+                codec(Codec::H264, numbers.video, rtx, true),
+                SsrcPair { media: video, rtx: video_rtx },
+            ),
+        ],
+    }
+}
+
+/// Both certificates of the simulation.
+pub(crate) struct Identities {
+    pub(crate) node: DtlsIdentity,
+    pub(crate) client: DtlsIdentity,
+}
+
+/// The client's side of an opened session; `script` makes it a publisher.
+pub(crate) fn make_agent(
+    client: ClientId,
+    worker: usize,
+    wish: &Wish,
+    identities: &Identities,
+    script: Option<SimScript>,
+    seed: u64,
+    now: Timestamp,
+) -> Agent {
+    let answer = remote_answer(client, worker, wish, &identities.node);
+    let config = PeerConfig {
+        local_ice: peer_ice(client, 0),
+        remote_ice: answer.ice.clone(),
+        dtls_role: DtlsRole::Client,
+        versions: DtlsVersions::Any,
+        remote_fingerprints: answer.fingerprints.clone(),
+        path: Path::to(node_address(worker)),
+        seed,
+    };
+    let peer = match wish.joining {
+        Joining::Handshake => Peer::new(&identities.client, config, now),
+        Joining::Preconnected => Peer::connected(&identities.client, config, &preset_keys(client, true), now),
+    };
+    match script {
+        None => {
+            let config = ViewerConfig { answer, intended: now, verify_fraction: wish.verify, seed };
+            Agent::Viewer(Box::new(Viewer::new(peer, config, now)))
+        }
+        Some(script) => {
+            let config = PublisherConfig {
+                answer,
+                sources: sources(client, wish.rtx),
+                cname: format!("publisher-{client}"),
+                script: Box::new(script),
+                audio: true,
+                // The publisher's own clock, far from the node's.
+                ntp_at_zero: NtpTime(1_000_000 << 32),
+                seed,
+            };
+            Agent::Publisher(Box::new(Publisher::new(peer, config, now)))
+        }
+    }
+}

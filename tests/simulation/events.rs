@@ -1,0 +1,274 @@
+//! What happens to the world beside the network's own faults: people come and go, addresses change, workers stall, the
+//! clock jumps, signalling is flooded or deaf.
+
+use std::time::Duration;
+
+use corecast::crypto::random::Random;
+use corecast::description::Direction;
+use corecast::time::Timestamp;
+use corecast::worker::mailbox::Control;
+
+use crate::check::Violation;
+use crate::client::{self, Agent, ClientId, Joining, Wish};
+use crate::faults::Fault;
+use crate::scenario::{Scenario, between, fraction};
+use crate::world::{TICK, World};
+
+/// Silence is judged so often.
+const SILENCE_CHECK: Duration = Duration::from_millis(250);
+
+/// From the end of a disturbance until a session counts as undisturbed: a consent check has been answered since.
+const SETTLED: Duration = Duration::from_secs(6);
+
+/// A path that does not carry this carries no video.
+const VIDEO_MTU: u64 = 1_400;
+
+const MS: Duration = Duration::from_millis(1);
+
+impl World {
+    /// Runs the whole scenario.
+    pub(crate) fn run(scenario: Scenario) -> (Self, Result<(), Violation>) {
+        let mut world = Self::new(scenario);
+        let result = world.finish();
+        (world, result)
+    }
+
+    /// Runs to the end.
+    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
+        let until = Timestamp::from_millis(10_000) + self.scenario.duration;
+        self.run_until(until)?;
+        self.end()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.now >= Timestamp::from_millis(10_000) + self.scenario.duration
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.signal();
+        if self.is_over() {
+            return;
+        }
+        self.keep_publishing();
+        self.come_and_go();
+        self.disturb();
+        let since_start = self.now.since(Timestamp::from_millis(10_000));
+        if since_start.as_nanos().is_multiple_of(SILENCE_CHECK.as_nanos()) {
+            self.check_silence();
+        }
+    }
+
+    /// Whether something that happens `rate` times a second happens in this tick.
+    fn happens(&mut self, rate: f64) -> bool {
+        rate > 0.0 && fraction(&mut self.random) < rate * TICK.as_secs_f64()
+    }
+
+    fn joining(&mut self) -> Joining {
+        if fraction(&mut self.random) < self.scenario.handshakes { Joining::Handshake } else { Joining::Preconnected }
+    }
+
+    fn keep_publishing(&mut self) {
+        for stream in 0..self.streams.len() {
+            let state = &self.streams[stream];
+            if state.publisher.is_none() && state.return_at <= self.now {
+                self.open(Wish {
+                    direction: Direction::Publish,
+                    stream,
+                    joining: Joining::Handshake,
+                    rtx: true,
+                    verify: 0.0,
+                    phantom: false,
+                });
+            }
+        }
+    }
+
+    fn join(&mut self, phantom: bool) {
+        let joining = if phantom { Joining::Handshake } else { self.joining() };
+        let stream = self.random.u64() as usize % self.streams.len();
+        // One in four has no RTX: repeats are the same packets again.
+        let rtx = !self.random.u64().is_multiple_of(4);
+        let verify = self.scenario.verify;
+        self.open(Wish { direction: Direction::Play, stream, joining, rtx, verify, phantom });
+    }
+
+    /// A client that is there, of a direction.
+    fn anyone(&mut self, direction: Direction) -> Option<ClientId> {
+        let there = |client: &client::Client| client.direction == direction && client.is_connected && client.is_open;
+        let count = self.clients.iter().filter(|client| there(client)).count();
+        let chosen = self.random.u64() as usize % count.max(1);
+        self.clients.iter().enumerate().filter(|(_, client)| there(client)).nth(chosen).map(|(id, _)| id)
+    }
+
+    fn come_and_go(&mut self) {
+        let rates = self.scenario.rates;
+        let here = self.clients.iter().filter(|client| client.agent.is_some()).count();
+        // The first come at once, as an audience does when a stream begins.
+        if here < self.scenario.viewers && self.clients.len() < self.scenario.viewers * 2 || self.happens(rates.joins) {
+            self.join(false);
+        }
+        if self.happens(rates.phantoms) {
+            self.join(true);
+        }
+        if here > self.scenario.viewers / 2
+            && self.happens(rates.leaves)
+            && let Some(id) = self.anyone(Direction::Play)
+        {
+            match self.random.u64() % 3 {
+                0 => {
+                    self.faults.count(Fault::ViewerVanished);
+                    self.drop_agent(id, false);
+                }
+                1 => {
+                    self.faults.count(Fault::ViewerClosed);
+                    self.drop_agent(id, true);
+                }
+                _ => {
+                    self.faults.count(Fault::ViewerDeleted);
+                    self.drop_agent(id, false);
+                    self.close(id);
+                }
+            }
+        }
+        if self.happens(rates.publisher_losses)
+            && let Some(id) = self.anyone(Direction::Publish)
+        {
+            let stream = self.clients[id].stream;
+            self.streams[stream].return_at = self.now + MS * between(&mut self.random, 0, 4_000) as u32;
+            let vanishes = self.random.u64().is_multiple_of(2);
+            self.faults.count(if vanishes { Fault::PublisherVanished } else { Fault::PublisherLeft });
+            self.drop_agent(id, !vanishes);
+            // One that vanished and is not deleted is missed after 30 s.
+            if vanishes && !self.random.u64().is_multiple_of(4) {
+                self.close(id);
+            }
+        }
+    }
+
+    fn disturb(&mut self) {
+        let rates = self.scenario.rates;
+        if self.happens(rates.rebindings) {
+            let direction = if self.random.u64().is_multiple_of(8) { Direction::Publish } else { Direction::Play };
+            if let Some(id) = self.anyone(direction) {
+                self.rebind(id);
+            }
+        }
+        if self.happens(rates.outages)
+            && let Some(id) = self.anyone(Direction::Play)
+        {
+            let until = self.now + MS * between(&mut self.random, 100, 4_000) as u32;
+            let client = &mut self.clients[id];
+            client.excused = client.excused.max(until);
+            if self.random.u64().is_multiple_of(2) {
+                client.down.out_until = until
+            } else {
+                client.up.out_until = until
+            }
+        }
+        if self.happens(rates.stalls) {
+            let worker = self.random.u64() as usize % self.nodes.len();
+            let longest = if self.random.u64().is_multiple_of(4) { 4_000 } else { 400 };
+            let time = MS * between(&mut self.random, 5, longest) as u32;
+            self.stall(worker, time);
+        }
+        if self.happens(rates.clock_jumps) {
+            self.faults.count(Fault::ClockJump);
+            self.ahead += MS * between(&mut self.random, 50, 15_000) as u32;
+            self.excused = self.now;
+            for node in &mut self.nodes {
+                node.wake(self.now);
+            }
+        }
+        if self.happens(rates.ice_restarts)
+            && let Some(id) = self.anyone(Direction::Play)
+        {
+            self.restart_ice(id);
+        }
+        if self.happens(rates.floods) {
+            let worker = self.random.u64() as usize % self.nodes.len();
+            self.stall(worker, 300 * MS);
+            self.nodes[worker].flood(&mut self.faults);
+        }
+        if self.happens(rates.deaf_signalling) {
+            self.notices_from = self.now + 2_000 * MS;
+        }
+    }
+
+    fn stall(&mut self, worker: usize, time: Duration) {
+        self.faults.count(Fault::Stalled);
+        let until = self.now + time;
+        let node = &mut self.nodes[worker];
+        node.stalled_until = node.stalled_until.max(until);
+        node.excused = node.excused.max(until);
+    }
+
+    /// A NAT gives the client another address; neither it nor the node is told.
+    fn rebind(&mut self, id: ClientId) {
+        self.faults.count(Fault::Rebinding);
+        self.addresses += 1;
+        let address = client::address(self.addresses);
+        self.by_address.insert(address, id);
+        // The next consent check tells the node, 2.5 s later at most; the one after it if that is lost.
+        let until = self.now + 5_000 * MS;
+        let client = &mut self.clients[id];
+        client.address = address;
+        client.excused = client.excused.max(until);
+        if client.direction == Direction::Publish {
+            let stream = &mut self.streams[client.stream];
+            stream.excused = stream.excused.max(until);
+        }
+    }
+
+    fn restart_ice(&mut self, id: ClientId) {
+        self.faults.count(Fault::IceRestart);
+        let now = self.now;
+        let client = &mut self.clients[id];
+        client.ice_generation += 1;
+        let (worker, session, generation) = (client.worker, client.session, client.ice_generation);
+        let local_ice = client::node_ice(worker, id, generation);
+        let remote_ice = client::peer_ice(id, generation);
+        if let Some(Agent::Viewer(viewer)) = &mut client.agent {
+            viewer.peer_mut().restart_ice(remote_ice.clone(), local_ice.clone(), now);
+        }
+        let message = Control::RestartIce { session, local_ice, remote_ice };
+        self.nodes[worker].control(message, &mut self.faults);
+        self.act(id);
+    }
+
+    // --- checks that walk ---
+
+    /// Since when nothing has disturbed a viewer.
+    fn calm_since(&self, id: ClientId) -> Timestamp {
+        let client = &self.clients[id];
+        let stream = &self.streams[client.stream];
+        let origin = stream.publisher.map_or(Timestamp::ZERO, |publisher| {
+            let publisher = &self.clients[publisher];
+            publisher.excused.max(self.nodes[publisher.worker].excused)
+        });
+        let own = client.excused.max(self.nodes[client.worker].excused);
+        own.max(origin).max(stream.excused).max(self.excused)
+    }
+
+    pub(crate) fn is_calm(&self, id: ClientId) -> bool {
+        self.now.since(self.calm_since(id)) > SETTLED
+    }
+
+    fn check_silence(&mut self) {
+        for id in 0..self.clients.len() {
+            let calm_since = self.calm_since(id);
+            let now = self.now;
+            let client = &mut self.clients[id];
+            let is_viewer = matches!(client.agent, Some(Agent::Viewer(_)));
+            if !is_viewer || !client.is_connected || !client.node_connected || !self.streams[client.stream].is_live {
+                continue;
+            }
+            let video = client.down.profile.mtu >= VIDEO_MTU;
+            if let Err(violation) = client.heard.check(now, calm_since, video) {
+                let what = format!("viewer {id} of stream {}: {}", client.stream, violation.what);
+                self.violation.get_or_insert(Violation { what, ..violation });
+                return;
+            }
+            self.totals.longest_silence = self.totals.longest_silence.max(client.heard.longest);
+        }
+    }
+}

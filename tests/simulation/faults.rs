@@ -1,0 +1,99 @@
+//! Every kind of fault the simulation makes, and how often it was made.
+
+use std::fmt;
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// A kind of fault.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Fault { $($(#[$doc])* $name,)* }
+
+        impl Fault {
+            pub(crate) const ALL: &[(Self, &'static str)] = &[$((Self::$name, $text),)*];
+        }
+    };
+}
+
+faults! {
+    /// A single datagram lost.
+    Loss => "network: lost",
+    BurstLoss => "network: lost in a burst",
+    Reordered => "network: reordered",
+    Duplicated => "network: duplicated",
+    Jitter => "network: delayed by jitter",
+    TooLongForPath => "network: longer than the path's MTU",
+    Queued => "network: waited for the rate limit",
+    QueueFull => "network: dropped by the rate limit's queue",
+    OutageUp => "network: lost in an outage towards the node",
+    OutageDown => "network: lost in an outage from the node",
+    ToOldAddress => "network: sent to an address before rebinding",
+    TrainSplit => "network: a train's segments spread in time",
+    Coalesced => "network: arrived together with the one before",
+    Rebinding => "client: its address changed",
+    SendFull => "node: send refused, EAGAIN",
+    SendNoBuffers => "node: send refused, ENOBUFS",
+    SendTooLong => "node: send refused, EMSGSIZE",
+    SendError => "node: send refused, EIO",
+    SendPartial => "node: only a batch's first trains taken",
+    ReceiveBufferFull => "node: receive buffer full",
+    ControlFull => "node: control mailbox full",
+    NoticesFull => "node: notice mailbox full",
+    UpstreamFull => "node: upstream mailbox full",
+    LaneFull => "node: lane full",
+    SessionsFull => "node: session refused, full",
+    Stalled => "node: a worker stalled",
+    ClockJump => "node: the clock jumped",
+    CursorSkip => "node: a viewer that lagged skipped",
+    PublisherVanished => "client: publisher vanished",
+    PublisherLeft => "client: publisher left",
+    PublisherReturned => "client: publisher returned",
+    ViewerVanished => "client: viewer vanished",
+    ViewerClosed => "client: viewer closed DTLS",
+    ViewerDeleted => "client: viewer's session deleted",
+    IceRestart => "client: ICE restart",
+    NeverConnected => "client: opened and never seen",
+}
+
+/// How often each was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults([u64; Fault::ALL.len()]);
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self([0; Fault::ALL.len()])
+    }
+}
+
+impl Faults {
+    pub(crate) fn count(&mut self, fault: Fault) {
+        self.add(fault, 1);
+    }
+
+    pub(crate) fn add(&mut self, fault: Fault, times: u64) {
+        self.0[fault as usize] += times;
+    }
+
+    pub(crate) fn of(&self, fault: Fault) -> u64 {
+        self.0[fault as usize]
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+
+    /// Kinds that were never made.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        Fault::ALL.iter().filter(|(fault, _)| self.of(*fault) == 0).map(|(_, name)| *name).collect()
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (fault, name) in Fault::ALL {
+            writeln!(f, "  {name:<48} {:>12}", self.of(*fault))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! One worker's sockets in the simulation: what [`corecast::net::simulated`] is to the worker tests, made for a hundred
+//! million packets and with a price.
+//!
+//! It differs from that one in four things: time passes inside a round ([`Cost`]), buffers are used again instead of
+//! allocated per datagram, the receive buffer is bounded, and sends fail by chance. Clock and arrivals are the node's
+//! time, which may jump ahead of the world's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use corecast::crypto::random::{Random, SeededRandom};
+use corecast::limits;
+use corecast::net::{Datagram, Io, IoCounters, Path, SendResult, TrainBatch, Waker};
+use corecast::time::Timestamp;
+use corecast::wire::demux::{self, DatagramKind};
+
+use crate::cost::Cost;
+use crate::faults::{Fault, Faults};
+use crate::link::Chance;
+
+/// Room for the longest datagram that is carried.
+pub(crate) const BUFFER_BYTES: usize = limits::DATAGRAM_IN_BYTES_MAX;
+
+/// The bytes of one datagram, used again and again.
+pub(crate) type Buffer = Box<[u8; BUFFER_BYTES]>;
+
+/// Bytes the kernel counts for a waiting datagram beside its own.
+const KERNEL_BYTES: usize = 768;
+
+const EIO: i32 = 5;
+
+/// Record type of a DTLS handshake message (RFC 6347 §4.1); of DTLS 1.3's, which are encrypted, the first bits (RFC 9147 §4).
+fn is_dtls_handshake(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| *first == 22 || *first & 0xe0 == 0x20)
+}
+
+struct Arrived {
+    path: Path,
+    at: Timestamp,
+    len: usize,
+    buffer: Buffer,
+}
+
+/// A train that was handed over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    pub(crate) path: Path,
+    /// In the node's time.
+    pub(crate) at: Timestamp,
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+    pub(crate) segment_size: usize,
+    pub(crate) result: SendResult,
+}
+
+/// Chances of a send's failing, per train; of the last, per batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SendFaults {
+    pub(crate) full: Chance,
+    pub(crate) no_buffers: Chance,
+    pub(crate) too_long: Chance,
+    pub(crate) error: Chance,
+    pub(crate) partial: Chance,
+}
+
+/// One worker's sockets.
+pub(crate) struct SimIo {
+    now: Timestamp,
+    cost: Cost,
+    inbox: VecDeque<Arrived>,
+    inbox_bytes: usize,
+    pub(crate) receive_buffer_bytes: usize,
+    /// Handed over since the last [`Self::clear_sent`], and the bytes.
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) bytes: Vec<u8>,
+    /// Buffers that were read.
+    pub(crate) spent: Vec<Buffer>,
+    pub(crate) send_faults: SendFaults,
+    pub(crate) faults: Faults,
+    /// Batches in which a byte belonged to two trains or to none.
+    pub(crate) torn_batches: u64,
+    random: SeededRandom,
+    counters: IoCounters,
+    waker: Waker,
+}
+
+impl SimIo {
+    pub(crate) fn new(now: Timestamp, cost: Cost, seed: u64, waker: Waker) -> Self {
+        Self {
+            now,
+            cost,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            receive_buffer_bytes: limits::SOCKET_BUFFER_BYTES,
+            sent: Vec::new(),
+            bytes: Vec::new(),
+            spent: Vec::new(),
+            send_faults: SendFaults::default(),
+            faults: Faults::default(),
+            torn_batches: 0,
+            random: SeededRandom::new(seed),
+            counters: IoCounters::default(),
+            waker,
+        }
+    }
+
+    /// A round begins: time moves, and an empty round has a price.
+    pub(crate) fn begin_round(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.spend(Duration::from_nanos(self.cost.round));
+    }
+
+    fn spend(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// A datagram arrives; false, and its buffer is spent, when the receive buffer is full.
+    pub(crate) fn deliver(&mut self, path: Path, at: Timestamp, len: usize, buffer: Buffer) -> bool {
+        if self.inbox_bytes + len + KERNEL_BYTES > self.receive_buffer_bytes {
+            self.faults.count(Fault::ReceiveBufferFull);
+            self.spent.push(buffer);
+            return false;
+        }
+        self.inbox_bytes += len + KERNEL_BYTES;
+        self.inbox.push_back(Arrived { path, at, len, buffer });
+        true
+    }
+
+    /// Whether a wait would end at once.
+    pub(crate) fn has_arrivals(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    pub(crate) fn clear_sent(&mut self) {
+        self.sent.clear();
+        self.bytes.clear();
+    }
+
+    fn price_of(&self, bytes: &[u8]) -> Duration {
+        let more = match demux::classify(bytes) {
+            DatagramKind::Rtp | DatagramKind::Rtcp => self.cost.packet_opened,
+            DatagramKind::Stun => self.cost.check_answered,
+            DatagramKind::Dtls if is_dtls_handshake(bytes) => self.cost.handshake_datagram,
+            DatagramKind::Dtls | DatagramKind::Unknown => 0,
+        };
+        Duration::from_nanos(self.cost.datagram_received + more)
+    }
+
+    fn judge(&mut self, segments: u64, segment_size: u16) -> SendResult {
+        let SendFaults { full, no_buffers, too_long, error, .. } = self.send_faults;
+        let draw = self.random.u64();
+        let chance = |which: u32, of: Chance| ((draw >> (16 * which)) as u16) < of;
+        let (result, fault) = if chance(0, full) {
+            (SendResult::Full, Fault::SendFull)
+        } else if chance(1, no_buffers) {
+            // Both backends tell it as a full buffer.
+            (SendResult::Full, Fault::SendNoBuffers)
+        } else if chance(2, too_long) && (segments > 1 || segment_size > 576) {
+            (SendResult::TooLong, Fault::SendTooLong)
+        } else if chance(3, error) {
+            (SendResult::Failed(EIO), Fault::SendError)
+        } else {
+            return SendResult::Sent;
+        };
+        self.faults.count(fault);
+        result
+    }
+}
+
+impl Io for SimIo {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Never called: the world decides when a wait would end.
+    fn wait(&mut self, _deadline: Timestamp) -> io::Result<()> {
+        unreachable!("the world runs rounds, not the event loop")
+    }
+
+    fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, mut visit: F) -> usize {
+        let mut taken = 0;
+        while taken < limit
+            && let Some(mut arrived) = self.inbox.pop_front()
+        {
+            taken += 1;
+            self.inbox_bytes -= arrived.len + KERNEL_BYTES;
+            self.counters.datagrams_received += 1;
+            self.counters.bytes_received += arrived.len as u64;
+            let price = self.price_of(&arrived.buffer[..arrived.len]);
+            self.spend(price);
+            visit(Datagram { bytes: &mut arrived.buffer[..arrived.len], path: arrived.path, received: arrived.at });
+            self.spent.push(arrived.buffer);
+        }
+        taken
+    }
+
+    fn send(&mut self, batch: &mut TrainBatch) {
+        let partial = self.send_faults.partial > 0 && (self.random.u64() as u16) < self.send_faults.partial;
+        let taken = if partial { self.random.u64() as usize % batch.trains().len().max(1) } else { usize::MAX };
+        if partial {
+            self.faults.count(Fault::SendPartial);
+        }
+        let base = self.bytes.len();
+        let mut end = 0;
+        for number in 0..batch.trains().len() {
+            let train = batch.trains()[number];
+            let (start, len) = (train.start as usize, train.len as usize);
+            // A slot of the batch has one owner.
+            if start != end || len.div_ceil(usize::from(train.segment_size)) != usize::from(train.segments) {
+                self.torn_batches += 1;
+            }
+            end = start + len;
+            let segments = u64::from(train.segments);
+            self.spend(self.cost.train(segments));
+            let result = if number < taken { self.judge(segments, train.segment_size) } else { SendResult::Full };
+            match result {
+                SendResult::Sent | SendResult::Pending => {
+                    self.counters.messages_sent += 1;
+                    self.counters.segments_sent += segments;
+                    self.counters.bytes_sent += len as u64;
+                }
+                SendResult::Full => self.counters.sends_full += 1,
+                SendResult::TooLong => self.counters.sends_too_long += 1,
+                SendResult::Failed(_) => self.counters.sends_failed += 1,
+            }
+            batch.trains_mut()[number].result = result;
+            let segment_size = usize::from(train.segment_size);
+            let start = base + start;
+            self.sent.push(Sent { path: train.path, at: self.now, start, len, segment_size, result });
+        }
+        let (bytes, _) = batch.parts_mut();
+        self.torn_batches += u64::from(end != bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn counters(&self) -> IoCounters {
+        self.counters
+    }
+
+    fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+}

@@ -1,0 +1,335 @@
+//! What signalling does for the simulated node: opens and closes sessions, tells workers where streams come from and go
+//! to, reads notices; through the same bounded mailboxes, with the same answers to their being full as
+//! `src/signal` has (an `Open` is refused, `Close` and `Route` wait; a route is told in its newest state only).
+//!
+//! Left out: HTTP, SDP, admission of waiting viewers: they never reach a worker.
+
+use std::time::Duration;
+
+use corecast::description::Direction;
+use corecast::limits;
+use corecast::peer::fleet::Agent as _;
+use corecast::time::Timestamp;
+use corecast::worker::mailbox::{Control, EndReason, Notice, OpenRefused, SessionId, StreamId, WorkerIndex};
+use corecast::worker::timers::NEVER;
+use corecast::{net::Path, placement};
+
+use crate::check::Violation;
+use crate::check::content::{Content, Publication};
+use crate::check::sealed_once::SealedOnce;
+use crate::check::silence::Heard;
+use crate::client::{self, Agent, Client, ClientId, Joining, Wish};
+use crate::faults::Fault;
+use crate::link::Link;
+use crate::scenario::Sabotage;
+use crate::script::{SharedLog, SimScript};
+use crate::world::World;
+
+/// A stream as signalling knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    /// Who publishes it: the name is taken until that session has ended.
+    pub(crate) publisher: Option<ClientId>,
+    /// Whether its publisher is meant to be sending.
+    pub(crate) is_live: bool,
+    /// Open viewers on each worker.
+    pub(crate) viewers: Vec<usize>,
+    /// Which workers ever had any; and whether one lost its last and got another: what was published between never
+    /// reached it, and cannot be told from loss.
+    had_viewers: Vec<bool>,
+    pub(crate) was_rerouted: bool,
+    /// Its viewers' silence counts from here on.
+    pub(crate) excused: Timestamp,
+    /// Media datagrams of its publishers that never reached a worker.
+    pub(crate) uplink_lost: u64,
+    /// When somebody publishes it again.
+    pub(crate) return_at: Timestamp,
+    pub(crate) publications: u64,
+}
+
+impl Stream {
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            publisher: None,
+            is_live: false,
+            viewers: vec![0; workers],
+            had_viewers: vec![false; workers],
+            was_rerouted: false,
+            excused: Timestamp::ZERO,
+            uplink_lost: 0,
+            return_at: Timestamp::ZERO,
+            publications: 0,
+        }
+    }
+
+    fn add_viewer(&mut self, worker: usize) {
+        self.was_rerouted |= self.viewers[worker] == 0 && self.had_viewers[worker];
+        self.had_viewers[worker] = true;
+        self.viewers[worker] += 1;
+    }
+}
+
+/// A session that was asked for.
+pub(crate) struct Opening {
+    client: ClientId,
+    wish: Wish,
+    answer: flume::Receiver<Result<(), OpenRefused>>,
+    asked: Timestamp,
+}
+
+impl World {
+    /// Asks for a session. Its agent begins once the worker has answered.
+    pub(crate) fn open(&mut self, wish: Wish) -> ClientId {
+        let id = self.clients.len();
+        let session = SessionId(id as u64);
+        let worker = usize::from(placement::choose(session, self.nodes.len() as u16).0.0);
+        // What reaches past the mailbox cannot reach a worker that makes no rounds.
+        let wish = match wish.joining {
+            Joining::Preconnected if self.nodes[worker].is_stalled(self.now) => {
+                Wish { joining: Joining::Handshake, ..wish }
+            }
+            _ => wish,
+        };
+        self.addresses += 1;
+        let address = client::address(self.addresses);
+        let (up, down) = self.scenario.links(wish.direction, &mut self.random);
+        let seed = self.scenario.seed ^ (id as u64) << 24;
+        self.clients.push(Client {
+            session,
+            stream: wish.stream,
+            worker,
+            direction: wish.direction,
+            sources: client::sources(id, wish.rtx),
+            agent: None,
+            is_open: false,
+            is_connected: false,
+            node_connected: wish.joining == Joining::Preconnected,
+            address,
+            up: Link::new(up, true, seed ^ 0x11),
+            down: Link::new(down, false, seed ^ 0x22),
+            armed: NEVER,
+            ice_generation: 0,
+            excused: self.now,
+            heard: Heard::default(),
+            sealed: SealedOnce::default(),
+            content: Content::default(),
+        });
+        let (request, answer) = client::open_session(id, worker, &wish, &self.identities.client);
+        if wish.direction == Direction::Publish {
+            self.streams[wish.stream].publisher = Some(id);
+        }
+        let opened = match wish.joining {
+            Joining::Handshake => {
+                let sent = self.nodes[worker].try_control(Control::Open(Box::new(request)), &mut self.faults);
+                if sent {
+                    self.openings.push(Opening { client: id, wish, answer, asked: self.now });
+                }
+                sent
+            }
+            Joining::Preconnected => {
+                let path = Path { remote: address, local_ip: client::node_address(worker).ip(), socket: 0 };
+                let keys = client::preset_keys(id, false);
+                let now = self.now + self.ahead;
+                let answer = self.nodes[worker].worker.open_connected(request, &keys, path, now);
+                self.nodes[worker].wake(self.now);
+                self.opened(id, &wish, answer);
+                answer.is_ok()
+            }
+        };
+        if !opened {
+            self.not_opened(id);
+        }
+        id
+    }
+
+    fn not_opened(&mut self, id: ClientId) {
+        let stream = &mut self.streams[self.clients[id].stream];
+        if stream.publisher == Some(id) {
+            stream.publisher = None;
+            stream.return_at = self.now + Duration::from_millis(500);
+        }
+    }
+
+    fn opened(&mut self, id: ClientId, wish: &Wish, answer: Result<(), OpenRefused>) {
+        self.note(4, id as u64, u64::from(answer.is_ok()));
+        if answer.is_err() {
+            self.faults.count(Fault::SessionsFull);
+            self.not_opened(id);
+            return;
+        }
+        self.totals.joins += 1;
+        let worker = self.clients[id].worker;
+        let client = &mut self.clients[id];
+        client.is_open = true;
+        self.by_address.insert(client.address, id);
+        if wish.direction == Direction::Play {
+            self.streams[wish.stream].add_viewer(worker);
+        }
+        self.route(wish.stream);
+        if wish.phantom {
+            self.faults.count(Fault::NeverConnected);
+            return;
+        }
+        let seed = self.scenario.seed ^ 0xc11e_0000 ^ (id as u64) << 20;
+        let script = (wish.direction == Direction::Publish).then(|| {
+            let log = SharedLog::default();
+            let mut number = wish.stream as u32;
+            if self.scenario.sabotage == Some(Sabotage::ForeignTag) {
+                number += 1;
+            }
+            let publication = self.publications.len() as u32;
+            self.publications.push(Publication { stream: wish.stream as u32, log: log.clone(), audio_base: 0 });
+            SimScript::new(number, publication, self.scenario.shape, seed, log)
+        });
+        let agent = client::make_agent(id, worker, wish, &self.identities, script, seed, self.now);
+        if let Agent::Publisher(publisher) = &agent
+            && let Some(publication) = self.publications.last_mut()
+        {
+            publication.audio_base = publisher.audio_base();
+        }
+        self.clients[id].agent = Some(agent);
+        self.act(id);
+    }
+
+    /// A client's keys are there.
+    pub(crate) fn connected(&mut self, id: ClientId) {
+        self.note(5, id as u64, 0);
+        let client = &self.clients[id];
+        if matches!(client.agent, Some(Agent::Publisher(_))) {
+            let stream = &mut self.streams[client.stream];
+            stream.is_live = true;
+            stream.excused = self.now;
+            stream.publications += 1;
+            if stream.publications > 1 {
+                self.faults.count(Fault::PublisherReturned);
+            }
+        }
+    }
+
+    /// The stream's route is to be told to every worker.
+    fn route(&mut self, stream: usize) {
+        for worker in 0..self.nodes.len() {
+            self.routes.insert((worker, stream));
+        }
+    }
+
+    /// `DELETE`.
+    pub(crate) fn close(&mut self, id: ClientId) {
+        let worker = self.clients[id].worker;
+        let message = Control::Close { session: self.clients[id].session, reason: EndReason::Left };
+        self.nodes[worker].control(message, &mut self.faults);
+    }
+
+    /// The client is no more; with a `goodbye` it closes DTLS first.
+    pub(crate) fn drop_agent(&mut self, id: ClientId, goodbye: bool) {
+        let now = self.now;
+        if goodbye {
+            match &mut self.clients[id].agent {
+                Some(Agent::Viewer(viewer)) => viewer.leave(now, &mut self.out),
+                Some(Agent::Publisher(publisher)) => publisher.leave(now, &mut self.out),
+                None => {}
+            }
+            self.flush(id);
+        }
+        let client = &mut self.clients[id];
+        client.agent = None;
+        client.is_connected = false;
+        let stream = client.stream;
+        if self.streams[stream].publisher == Some(id) {
+            self.streams[stream].is_live = false;
+        }
+    }
+
+    /// Signalling's turn.
+    pub(crate) fn signal(&mut self) {
+        self.read_answers();
+        if self.notices_from <= self.now {
+            while let Ok(notice) = self.notices.try_recv() {
+                self.take_notice(&notice);
+                if self.scenario.sabotage == Some(Sabotage::EndTwice) {
+                    self.take_notice(&notice);
+                }
+            }
+        }
+        for node in &mut self.nodes {
+            node.send_waiting(&mut self.faults);
+        }
+        let routes = std::mem::take(&mut self.routes);
+        for (worker, stream) in routes {
+            let message = self.route_of(stream);
+            if !self.nodes[worker].try_control(message, &mut self.faults) {
+                self.routes.insert((worker, stream));
+            }
+        }
+        for node in &mut self.nodes {
+            node.look_for_wakes(self.now);
+        }
+    }
+
+    fn route_of(&self, stream: usize) -> Control {
+        let state = &self.streams[stream];
+        let origin = state.publisher.filter(|&id| self.clients[id].is_open);
+        let origin = origin.map(|id| WorkerIndex(self.clients[id].worker as u16));
+        let has_viewers = |&worker: &usize| state.viewers[worker] > 0;
+        let audience = (0..self.nodes.len()).filter(has_viewers).map(|worker| WorkerIndex(worker as u16)).collect();
+        Control::Route { stream: StreamId(1 + stream as u64), origin, audience }
+    }
+
+    fn read_answers(&mut self) {
+        let openings = std::mem::take(&mut self.openings);
+        for opening in openings {
+            match opening.answer.try_recv() {
+                Ok(answer) => self.opened(opening.client, &opening.wish, answer),
+                Err(_) if self.now.since(opening.asked) < limits::WORKER_REPLY_TIME_MAX => self.openings.push(opening),
+                Err(_) => {
+                    // As signalling does: a session that did open after all must not linger.
+                    self.close(opening.client);
+                    self.not_opened(opening.client);
+                }
+            }
+        }
+    }
+
+    fn take_notice(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Connected { session } => {
+                self.note(6, session.0, 0);
+                self.totals.handshakes += 1;
+                // The client may have had its keys long before: its last flight was lost.
+                let client = &mut self.clients[session.0 as usize];
+                client.node_connected = true;
+                client.excused = client.excused.max(self.now);
+            }
+            Notice::Ended { session, reason } => {
+                let id = session.0 as usize;
+                self.note(7, session.0, *reason as u64);
+                let client = &mut self.clients[id];
+                if !std::mem::replace(&mut client.is_open, false) {
+                    // The answer to a close of something that had ended, or never opened.
+                    if *reason != EndReason::Left {
+                        let what = format!("session {id} ended twice, the second time for {reason:?}");
+                        self.break_rule(Violation::new("ended once", what));
+                    }
+                    return;
+                }
+                let (stream, worker, direction) = (client.stream, client.worker, client.direction);
+                let is_watched = client.agent.is_some() && client.excused <= self.now;
+                if *reason == EndReason::TimedOut && is_watched && self.is_calm(id) {
+                    let what = format!("session {id} timed out while its client was there");
+                    self.break_rule(Violation::new("liveness", what));
+                }
+                match direction {
+                    Direction::Play => self.streams[stream].viewers[worker] -= 1,
+                    Direction::Publish if self.streams[stream].publisher == Some(id) => {
+                        self.streams[stream].publisher = None;
+                        self.streams[stream].is_live = false;
+                    }
+                    Direction::Publish => {}
+                }
+                self.drop_agent(id, false);
+                self.route(stream);
+            }
+            Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! The simulated world: production workers, clients and the network between them on one virtual clock, in one thread.
+//!
+//! Whatever is due next happens next: a datagram arrives, a client's timer fires, signalling's tick, a worker's round.
+//! What happens at the same instant happens in that order and then by number, so a seed decides everything. What real
+//! cryptography draws by itself (DTLS keys, certificates) is never looked at: the length of a DTLS datagram neither
+//! reaches the network's model nor the trace.
+//!
+//! The node's clock may be ahead of the world's, by the jumps it made.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use corecast::crypto::random::SeededRandom;
+use corecast::description::MediaKind;
+use corecast::dtls::DtlsIdentity;
+use corecast::net::{Path, SendResult, TrainBatch};
+use corecast::peer::fleet::Agent as _;
+use corecast::peer::record::Record;
+use corecast::time::Timestamp;
+use corecast::wire::demux::{self, DatagramKind};
+use corecast::wire::rtp::RtpPacket;
+use corecast::worker::mailbox::Notice;
+use corecast::worker::timers::{NEVER, Timers};
+
+use crate::check::content::{Publication, Received, Told};
+use crate::check::{Violation, queues};
+use crate::client::{Agent, Client, ClientId, Identities, node_address};
+use crate::faults::{Fault, Faults};
+use crate::io::{BUFFER_BYTES, Buffer};
+use crate::node::Node;
+use crate::scenario::{Sabotage, Scenario};
+use crate::signalling::{Opening, Stream};
+
+/// Signalling and the scenario act so often.
+pub(crate) const TICK: Duration = Duration::from_millis(5);
+
+/// What the network takes the length of a DTLS datagram for: signatures differ by a byte from run to run.
+const DTLS_BYTES: usize = 600;
+
+/// Packet rings are looked at for overlaps once in so many rounds.
+const RING_CHECK_ROUNDS: u64 = 4_096;
+
+pub(crate) enum Flight {
+    ToNode { worker: usize, path: Path, len: usize, buffer: Buffer },
+    ToClient { client: ClientId, len: usize, buffer: Buffer },
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// RTP packets that reached a viewer.
+    pub(crate) delivered: u64,
+    /// Of those: decrypted, authenticated and compared with what was published.
+    pub(crate) opened: u64,
+    /// Packets sealed, whether they reached anyone or not.
+    pub(crate) sealed: u64,
+    /// Identical packets sealed again.
+    pub(crate) repeats: u64,
+    /// Sessions opened, and of those by a DTLS handshake that completed.
+    pub(crate) joins: u64,
+    pub(crate) handshakes: u64,
+    pub(crate) rounds: u64,
+    pub(crate) longest_silence: Duration,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.delivered += other.delivered;
+        self.opened += other.opened;
+        self.sealed += other.sealed;
+        self.repeats += other.repeats;
+        self.joins += other.joins;
+        self.handshakes += other.handshakes;
+        self.rounds += other.rounds;
+        self.longest_silence = self.longest_silence.max(other.longest_silence);
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) scenario: Scenario,
+    pub(crate) random: SeededRandom,
+    pub(crate) now: Timestamp,
+    /// How far the node's clock is ahead.
+    pub(crate) ahead: Duration,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) streams: Vec<Stream>,
+    pub(crate) publications: Vec<Publication>,
+    pub(crate) identities: Identities,
+    pub(crate) openings: Vec<Opening>,
+    /// (worker, stream) whose route is to be told.
+    pub(crate) routes: BTreeSet<(usize, usize)>,
+    pub(crate) notices: flume::Receiver<Notice>,
+    /// Signalling reads no notices before.
+    pub(crate) notices_from: Timestamp,
+    pub(crate) by_address: HashMap<SocketAddr, ClientId>,
+    pub(crate) addresses: u32,
+    pub(crate) faults: Faults,
+    pub(crate) totals: Totals,
+    pub(crate) trace: u64,
+    /// Every decision, where a test wants to see the first that differs.
+    pub(crate) trace_log: Option<Vec<(Timestamp, u64, u64, u64)>>,
+    /// Everyone's silence counts from here on.
+    pub(crate) excused: Timestamp,
+    /// Every packet a viewer opened, where a test compares them: client, kind, publication, number.
+    pub(crate) received: Option<BTreeSet<(ClientId, bool, usize, u64)>>,
+    pub(crate) next_tick: Timestamp,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) timers: Timers<ClientId>,
+    pub(crate) out: TrainBatch,
+    pub(crate) record: Record,
+    flights: BinaryHeap<Reverse<(Timestamp, u64, u32)>>,
+    slots: Vec<Option<Flight>>,
+    free_slots: Vec<u32>,
+    serial: u64,
+    buffers: Vec<Buffer>,
+}
+
+impl World {
+    pub(crate) fn new(scenario: Scenario) -> Self {
+        let now = Timestamp::from_millis(10_000);
+        let make = || DtlsIdentity::generate_for_simulation(SystemTime::now(), scenario.seed).expect("an identity");
+        let identities = Identities { node: make(), client: make() };
+        let (mut nodes, notices) = Node::make(&scenario.node, &identities.node, scenario.seed, now);
+        for node in &mut nodes {
+            node.io.send_faults = scenario.send_faults;
+            node.io.receive_buffer_bytes = scenario.receive_buffer_bytes;
+        }
+        Self {
+            random: SeededRandom::new(scenario.seed ^ 0x5ce2_a210),
+            streams: (0..scenario.streams).map(|_| Stream::new(scenario.node.workers)).collect(),
+            scenario,
+            now,
+            ahead: Duration::ZERO,
+            nodes,
+            clients: Vec::new(),
+            publications: Vec::new(),
+            identities,
+            openings: Vec::new(),
+            routes: BTreeSet::new(),
+            notices,
+            notices_from: Timestamp::ZERO,
+            by_address: HashMap::new(),
+            addresses: 0,
+            faults: Faults::default(),
+            totals: Totals::default(),
+            trace: 0,
+            trace_log: None,
+            excused: Timestamp::ZERO,
+            received: None,
+            next_tick: now,
+            violation: None,
+            timers: Timers::default(),
+            out: TrainBatch::new(),
+            record: Record::default(),
+            flights: BinaryHeap::new(),
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            serial: 0,
+            buffers: Vec::new(),
+        }
+    }
+
+    /// Takes note of a decision, so that two runs of a seed can be compared.
+    pub(crate) fn note(&mut self, what: u64, client: u64, more: u64) {
+        if let Some(log) = &mut self.trace_log {
+            log.push((self.now, what, client, more));
+        }
+        let word = self.now.as_nanos() ^ what << 56 ^ client << 40 ^ more.rotate_left(20);
+        self.trace = (self.trace ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(27);
+    }
+
+    pub(crate) fn break_rule(&mut self, violation: Violation) {
+        self.violation.get_or_insert(violation);
+    }
+
+    /// Lets time pass until `until`, or until a rule is broken.
+    pub(crate) fn run_until(&mut self, until: Timestamp) -> Result<(), Violation> {
+        loop {
+            if let Some(violation) = self.violation.take() {
+                return Err(violation);
+            }
+            let flight = self.flights.peek().map_or(NEVER, |Reverse((at, ..))| *at);
+            let timer = self.timers.next_deadline();
+            let rounds = self.nodes.iter().map(|node| node.next_round(self.now, self.ahead)).zip(0..);
+            let (round, worker) = rounds.min().unwrap_or((NEVER, 0));
+            let next = flight.min(timer).min(self.next_tick).min(round);
+            if next > until {
+                self.now = until;
+                return Ok(());
+            }
+            self.now = self.now.max(next);
+            if flight == next {
+                self.land();
+            } else if timer == next {
+                self.fire_timer();
+            } else if self.next_tick == next {
+                self.next_tick = self.next_tick + TICK;
+                self.tick();
+            } else {
+                self.round(worker);
+            }
+        }
+    }
+
+    // --- the network ---
+
+    pub(crate) fn fly(&mut self, at: Timestamp, flight: Flight) {
+        let slot = self.free_slots.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() as u32 - 1
+        });
+        self.slots[slot as usize] = Some(flight);
+        self.serial += 1;
+        self.flights.push(Reverse((at.max(self.now), self.serial, slot)));
+    }
+
+    pub(crate) fn buffer(&mut self, bytes: &[u8]) -> Buffer {
+        let mut buffer = self.buffers.pop().unwrap_or_else(|| Box::new([0; BUFFER_BYTES]));
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        buffer
+    }
+
+    fn land(&mut self) {
+        let Some(Reverse((_, _, slot))) = self.flights.pop() else { return };
+        let Some(flight) = self.slots[slot as usize].take() else { return };
+        self.free_slots.push(slot);
+        match flight {
+            Flight::ToNode { worker, path, len, buffer } => {
+                let at = self.now + self.ahead;
+                if !self.nodes[worker].io.deliver(path, at, len, buffer) {
+                    self.lose_uplink(path.remote);
+                }
+            }
+            Flight::ToClient { client, len, mut buffer } => {
+                self.deliver(client, &mut buffer[..len]);
+                self.buffers.push(buffer);
+            }
+        }
+    }
+
+    fn lose_uplink(&mut self, remote: SocketAddr) {
+        if let Some(&client) = self.by_address.get(&remote) {
+            let stream = self.clients[client].stream;
+            self.streams[stream].uplink_lost += 1;
+        }
+    }
+
+    /// Sends what a client has put into the batch.
+    pub(crate) fn flush(&mut self, id: ClientId) {
+        if self.out.is_empty() {
+            return;
+        }
+        let worker = self.clients[id].worker;
+        let path = Path { remote: self.clients[id].address, local_ip: node_address(worker).ip(), socket: 0 };
+        for number in 0..self.out.trains().len() {
+            let train = self.out.trains()[number];
+            let (size, all) = (usize::from(train.segment_size), train.len as usize);
+            for from in (0..all).step_by(size) {
+                let bytes = &self.out.bytes(&train)[from..all.min(from + size)];
+                let (len, kind) = (bytes.len(), demux::classify(bytes));
+                let carried = if kind == DatagramKind::Dtls { DTLS_BYTES } else { len };
+                let arrivals = self.clients[id].up.carry(self.now, carried, 0, &mut self.faults);
+                if arrivals[0].is_none() && kind == DatagramKind::Rtp {
+                    self.lose_uplink(path.remote);
+                }
+                for at in arrivals.into_iter().flatten() {
+                    let mut buffer = self.buffers.pop().unwrap_or_else(|| Box::new([0; BUFFER_BYTES]));
+                    buffer[..len].copy_from_slice(&self.out.bytes(&train)[from..from + len]);
+                    self.fly(at, Flight::ToNode { worker, path, len, buffer });
+                }
+            }
+        }
+        self.out.clear();
+    }
+
+    // --- clients ---
+
+    fn fire_timer(&mut self) {
+        let Some((deadline, id)) = self.timers.pop_due(self.now) else { return };
+        if self.clients[id].armed == deadline {
+            self.clients[id].armed = NEVER;
+            self.act(id);
+        }
+    }
+
+    /// Lets a client do what is due, and arms its timer.
+    pub(crate) fn act(&mut self, id: ClientId) {
+        let now = self.now;
+        let client = &mut self.clients[id];
+        if client.next_deadline() <= now {
+            match &mut client.agent {
+                Some(Agent::Viewer(viewer)) => viewer.handle_timeout(now, &mut self.out, &mut self.record),
+                Some(Agent::Publisher(publisher)) => publisher.handle_timeout(now, &mut self.out, &mut self.record),
+                None => {}
+            }
+            self.note(1, id as u64, 0);
+            self.flush(id);
+        }
+        self.after_client(id);
+    }
+
+    fn after_client(&mut self, id: ClientId) {
+        let client = &mut self.clients[id];
+        let connected = match &client.agent {
+            Some(Agent::Viewer(viewer)) => viewer.is_connected(),
+            Some(Agent::Publisher(publisher)) => publisher.is_connected(),
+            None => false,
+        };
+        if connected && !client.is_connected {
+            client.is_connected = true;
+            client.excused = client.excused.max(self.now);
+            self.connected(id);
+        }
+        if self.clients[id].agent.is_some() && self.clients[id].has_ended() {
+            self.note(9, id as u64, 0);
+            self.drop_agent(id, false);
+        }
+        let client = &mut self.clients[id];
+        // What stays due is done a little later, not for ever now.
+        let due = client.next_deadline().max(self.now + Duration::from_nanos(1));
+        if due < NEVER {
+            self.timers.arm(id, &mut client.armed, due);
+        }
+    }
+
+    fn deliver(&mut self, id: ClientId, bytes: &mut [u8]) {
+        let now = self.now;
+        let kind = demux::classify(bytes);
+        let traced = if kind == DatagramKind::Dtls { DTLS_BYTES } else { bytes.len() };
+        self.note(2, id as u64, traced as u64);
+        let client = &mut self.clients[id];
+        match &mut client.agent {
+            None => return,
+            Some(Agent::Publisher(publisher)) => {
+                publisher.handle_datagram(bytes, now, &mut self.out, &mut self.record);
+            }
+            Some(Agent::Viewer(viewer)) => {
+                let unauthentic = self.record.counts.unauthentic;
+                viewer.handle_datagram(bytes, now, &mut self.out, &mut self.record);
+                if self.record.counts.unauthentic > unauthentic {
+                    let what = format!("viewer {id} got a packet that is not sealed with its key");
+                    self.violation.get_or_insert(Violation::new("own key", what));
+                } else if kind == DatagramKind::Rtp && viewer.is_connected() {
+                    self.totals.delivered += 1;
+                    let opened = viewer.opened();
+                    self.check_packet(id, bytes, opened);
+                }
+            }
+        }
+        self.flush(id);
+        self.after_client(id);
+    }
+
+    fn check_packet(&mut self, id: ClientId, bytes: &[u8], opened: Option<corecast::srtp::OpenedRtp>) {
+        let client = &mut self.clients[id];
+        let ssrc = bytes.get(8..12).map_or(0, |ssrc| u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]]));
+        let (kind, is_repair) = if ssrc == client.sources.audio {
+            client.heard.audio = self.now;
+            (MediaKind::Audio, false)
+        } else if ssrc == client.sources.video {
+            client.heard.video = self.now;
+            (MediaKind::Video, false)
+        } else if Some(ssrc) == client.sources.video_rtx {
+            (MediaKind::Video, true)
+        } else {
+            let what = format!("viewer {id} got SSRC {ssrc:#x}, which is not its own");
+            self.break_rule(Violation::new("own key", what));
+            return;
+        };
+        let Some(opened) = opened else { return };
+        self.totals.opened += 1;
+        let plain = bytes.get(..opened.header_len + opened.payload_len).unwrap_or_default();
+        let Ok(packet) = RtpPacket::parse(plain) else {
+            self.break_rule(Violation::new("content", "a packet that is not whole"));
+            return;
+        };
+        let received = Received { kind, is_repair, index: opened.packet_index, packet, now: self.now };
+        match client.content.observe(&received, client.stream as u32, &self.publications) {
+            Ok(Told::Media { publication, number }) => {
+                if let Some(all) = &mut self.received {
+                    all.insert((id, kind == MediaKind::Video, publication, number));
+                }
+            }
+            Ok(Told::ParameterSets | Told::Unknown) => {}
+            Err(violation) => {
+                self.break_rule(Violation { what: format!("viewer {id}: {}", violation.what), ..violation })
+            }
+        }
+    }
+
+    // --- workers ---
+
+    fn round(&mut self, worker: usize) {
+        let node = &mut self.nodes[worker];
+        node.round(self.now, self.ahead);
+        self.totals.rounds += 1;
+        let holdings = node.worker.holdings();
+        if holdings.notices > 0 {
+            self.faults.count(Fault::NoticesFull);
+        }
+        let mut sessions_max = self.scenario.node.sessions_max;
+        if self.scenario.sabotage == Some(Sabotage::SmallLimit) {
+            sessions_max = 0;
+        }
+        if let Err(violation) = queues::within_limits(&holdings, sessions_max) {
+            self.violation.get_or_insert(violation);
+        }
+        if node.io.torn_batches > 0
+            || self.totals.rounds.is_multiple_of(RING_CHECK_ROUNDS) && !node.worker.rings_are_disjoint()
+        {
+            self.violation
+                .get_or_insert(Violation::new("one owner", format!("worker {worker}: a byte with two owners")));
+        }
+        for node in &mut self.nodes {
+            node.look_for_wakes(self.now);
+        }
+        self.collect(worker);
+    }
+
+    /// Takes what a worker handed over to the checkers and the network.
+    fn collect(&mut self, worker: usize) {
+        let io = &mut self.nodes[worker].io;
+        self.buffers.append(&mut io.spent);
+        let (sent, bytes) = (std::mem::take(&mut io.sent), std::mem::take(&mut io.bytes));
+        self.note(3, worker as u64, sent.len() as u64);
+        for train in &sent {
+            let Some(&id) = self.by_address.get(&train.path.remote) else { continue };
+            let at = train.at - self.ahead;
+            let is_current = self.clients[id].address == train.path.remote;
+            for (segment, datagram) in
+                bytes[train.start..train.start + train.len].chunks(train.segment_size).enumerate()
+            {
+                let observed = self.clients[id].sealed.observe(datagram);
+                match observed {
+                    Ok(crate::check::sealed_once::Sealed::Rtp { .. }) => {
+                        self.totals.sealed += 1;
+                        self.sabotage(id, datagram);
+                    }
+                    Ok(_) => {}
+                    Err(violation) => {
+                        self.break_rule(Violation { what: format!("client {id}: {}", violation.what), ..violation });
+                    }
+                }
+                if train.result != SendResult::Sent {
+                    continue;
+                }
+                if !is_current {
+                    self.faults.count(Fault::ToOldAddress);
+                    continue;
+                }
+                let is_dtls = demux::classify(datagram) == DatagramKind::Dtls;
+                let len = if is_dtls { DTLS_BYTES } else { datagram.len() };
+                let arrivals = self.clients[id].down.carry(at, len, segment, &mut self.faults);
+                for at in arrivals.into_iter().flatten() {
+                    let buffer = self.buffer(datagram);
+                    self.fly(at, Flight::ToClient { client: id, len: datagram.len(), buffer });
+                }
+            }
+        }
+        let io = &mut self.nodes[worker].io;
+        (io.sent, io.bytes) = (sent, bytes);
+        io.clear_sent();
+    }
+}
