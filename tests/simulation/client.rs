@@ -69,6 +69,8 @@ pub(crate) struct Client {
     /// Whether the node was not seen to have ended the session.
     pub(crate) is_open: bool,
     pub(crate) is_connected: bool,
+    /// Whether the node has told so.
+    pub(crate) node_connected: bool,
     pub(crate) address: SocketAddr,
     pub(crate) up: Link,
     pub(crate) down: Link,

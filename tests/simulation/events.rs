@@ -1,5 +1,5 @@
 //! What happens to the world beside the network's own faults: people come and go, addresses change, workers stall, the
-//! clock jumps, signalling is flooded or deaf. And the end: everyone leaves, and nothing may be left.
+//! clock jumps, signalling is flooded or deaf.
 
 use std::time::Duration;
 
@@ -7,12 +7,11 @@ use corecast::crypto::random::Random;
 use corecast::description::Direction;
 use corecast::time::Timestamp;
 use corecast::worker::mailbox::Control;
-use corecast::worker::timers::NEVER;
 
-use crate::check::{Violation, queues};
+use crate::check::Violation;
 use crate::client::{self, Agent, ClientId, Joining, Wish};
 use crate::faults::Fault;
-use crate::scenario::{Sabotage, Scenario, between, fraction};
+use crate::scenario::{Scenario, between, fraction};
 use crate::world::{TICK, World};
 
 /// Silence is judged so often.
@@ -260,7 +259,7 @@ impl World {
             let now = self.now;
             let client = &mut self.clients[id];
             let is_viewer = matches!(client.agent, Some(Agent::Viewer(_)));
-            if !is_viewer || !client.is_connected || !self.streams[client.stream].is_live {
+            if !is_viewer || !client.is_connected || !client.node_connected || !self.streams[client.stream].is_live {
                 continue;
             }
             let video = client.down.profile.mtu >= VIDEO_MTU;
@@ -271,86 +270,5 @@ impl World {
             }
             self.totals.longest_silence = self.totals.longest_silence.max(client.heard.longest);
         }
-    }
-
-    // --- the end ---
-
-    /// Everyone leaves; then nothing may be left.
-    fn end(&mut self) -> Result<(), Violation> {
-        for worker in &mut self.nodes {
-            worker.stalled_until = Timestamp::ZERO;
-        }
-        self.notices_from = Timestamp::ZERO;
-        let mut spared = self.scenario.sabotage == Some(Sabotage::LeaveOne);
-        for id in 0..self.clients.len() {
-            if self.clients[id].agent.is_some() {
-                let goodbye = id.is_multiple_of(2);
-                self.drop_agent(id, goodbye);
-            }
-        }
-        let until = self.now + 3_000 * MS;
-        self.run_until(until)?;
-        for id in 0..self.clients.len() {
-            if self.clients[id].is_open && !std::mem::take(&mut spared) {
-                self.close(id);
-            }
-        }
-        // A session that was opened late, and every timer that was superseded.
-        let until = self.now + 45_000 * MS;
-        let until = if self.scenario.sabotage == Some(Sabotage::LeaveOne) { self.now + 3_000 * MS } else { until };
-        self.run_until(until)?;
-        if let Some(open) = self.clients.iter().position(|client| client.is_open) {
-            return Err(Violation::new("nothing is left", format!("session {open} was closed and has not ended")));
-        }
-        for (number, node) in self.nodes.iter().enumerate() {
-            queues::nothing_left(number, &node.worker.holdings())?;
-        }
-        self.count_up()
-    }
-
-    /// Counters of the workers, and what can be judged only by the whole.
-    fn count_up(&mut self) -> Result<(), Violation> {
-        let mut lost_inside = 0;
-        for node in &mut self.nodes {
-            let report = node.report();
-            let dropped = |name: &str| report.dropped.get(name).copied().unwrap_or(0);
-            self.faults.add(Fault::LaneFull, dropped("lane_full"));
-            self.faults.add(Fault::UpstreamFull, dropped("upstream_mailbox_full"));
-            self.faults.add(Fault::CursorSkip, dropped("cursor_skips"));
-            self.faults.merge(&node.io.faults);
-            for name in ["lane_full", "unknown_address", "path_not_validated", "lane_unknown_stream"] {
-                lost_inside += dropped(name);
-            }
-        }
-        for client in &self.clients {
-            self.totals.repeats += client.sealed.repeats;
-            let stream = &self.streams[client.stream];
-            let explained = stream.uplink_lost + lost_inside;
-            let rtx = client.sources.video_rtx.map_or(0, |ssrc| client.sealed.missing(ssrc));
-            let missing = client.sealed.missing(client.sources.video).max(client.sealed.missing(client.sources.audio));
-            if missing > explained || rtx > 0 {
-                let what = format!(
-                    "session {}: {missing} indexes and {rtx} of retransmissions were passed over, {explained} explained",
-                    client.session.0
-                );
-                return Err(Violation::new("no invented gap", what));
-            }
-        }
-        self.note(8, 0, NEVER.as_nanos());
-        Ok(())
-    }
-}
-
-/// For `due`: an agent with nothing more to do.
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_world_ends_as_it_began() {
-        let scenario = Scenario { viewers: 0, duration: 100 * MS, ..Scenario::calm(1) };
-        let (world, result) = World::run(scenario);
-        assert_eq!(result, Ok(()));
-        assert_eq!(world.totals.delivered, 0);
     }
 }

@@ -202,6 +202,16 @@ mod tests {
     }
 
     #[test]
+    fn duplicates_and_late_ones_come_at_their_rate() {
+        let profile = LinkProfile { duplicate: permille(20), reorder: permille(20), ..LinkProfile::CLEAN };
+        let (arrivals, faults) = carry_all(profile, 3, 20_000);
+        assert!((300..500).contains(&faults.of(Fault::Duplicated)), "{faults}");
+        assert!((300..500).contains(&faults.of(Fault::Reordered)), "{faults}");
+        assert_eq!(arrivals.len() as u64, 20_000 + faults.of(Fault::Duplicated));
+        assert!(!arrivals.is_sorted());
+    }
+
+    #[test]
     fn a_rate_limit_queues_and_then_drops() {
         // 1,028 bytes a millisecond are 8.2 Mbit/s.
         let narrow = LinkProfile { rate: 4_000_000, queue_bytes: 20_000, ..LinkProfile::CLEAN };

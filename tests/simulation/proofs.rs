@@ -2,8 +2,64 @@
 
 use std::time::Duration;
 
+use corecast::description::Direction;
+use corecast::worker::timers::NEVER;
+
+use crate::client::{Agent, ClientId};
 use crate::runner::broken_rule;
 use crate::scenario::{Sabotage, Scenario};
+use crate::world::{Flight, World};
+
+/// A defect comes with this sealed packet: everyone has joined by then.
+const DEFECT_AT_PACKET: u64 = 2_000;
+
+impl World {
+    /// The deliberate faults that act on a sealed packet.
+    pub(crate) fn sabotage(&mut self, id: ClientId, datagram: &[u8]) {
+        let Some(sabotage) = self.scenario.sabotage.filter(|_| self.totals.sealed == DEFECT_AT_PACKET) else { return };
+        match sabotage {
+            Sabotage::SealTwice => {
+                let mut other = datagram.to_vec();
+                let last = other.len() - 1;
+                other[last] ^= 1;
+                if let Err(violation) = self.clients[id].sealed.observe(&other) {
+                    self.break_rule(violation);
+                }
+            }
+            Sabotage::OtherViewer => {
+                let other = self.clients.iter().position(|client| {
+                    let agent = matches!(&client.agent, Some(Agent::Viewer(viewer)) if viewer.is_connected());
+                    agent && client.session != self.clients[id].session
+                });
+                // With an SSRC of its own, as only the key is to be wrong.
+                let Some(other) = other else { return };
+                let mut copy = datagram.to_vec();
+                copy[8..12].copy_from_slice(&self.clients[other].sources.audio.to_be_bytes());
+                copy[1] = corecast::peer::terms::PLAY.audio;
+                // Wherever its numbers are, some are ahead of them; what is behind is not looked at.
+                for number in (0..128_u16).map(|step| step * 509) {
+                    copy[2..4].copy_from_slice(&number.to_be_bytes());
+                    let buffer = self.buffer(&copy);
+                    self.fly(self.now, Flight::ToClient { client: other, len: copy.len(), buffer });
+                }
+            }
+            Sabotage::InventGap => self.clients[id].sealed.invented = 100_000,
+            Sabotage::TornBatch => self.nodes[0].io.torn_batches += 1,
+            Sabotage::Falsify => self.publications.iter().for_each(|published| published.log.lock().falsify()),
+            Sabotage::Blackhole => {
+                for client in self.clients.iter_mut().filter(|client| client.is_connected) {
+                    client.down.out_until = NEVER;
+                }
+            }
+            Sabotage::Mute => {
+                for client in self.clients.iter_mut().filter(|client| client.direction == Direction::Play) {
+                    client.up.out_until = NEVER;
+                }
+            }
+            Sabotage::SmallLimit | Sabotage::ForeignTag | Sabotage::EndTwice | Sabotage::LeaveOne => {}
+        }
+    }
+}
 
 fn found_by(sabotage: Sabotage, scenario: Scenario) -> Option<&'static str> {
     broken_rule(Scenario { sabotage: Some(sabotage), ..scenario }).map(|violation| violation.rule)

@@ -166,7 +166,7 @@ impl Scenario {
         let workers = between(random, 1, 4) as usize;
         let (seconds, viewers, joins) = match size {
             Size::Short => (between(random, 5, 9), between(random, 6, 16), 2.0),
-            Size::Long => (between(random, 40, 60), between(random, 24, 56), 2.5),
+            Size::Long => (between(random, 40, 60), between(random, 32, 96), 2.5),
         };
         // A quarter of the machines is too slow for what is asked of it.
         let slower = pick(random, &[1, 1, 2, 4, 8, 16, 32, 64]);
@@ -247,7 +247,7 @@ fn profile(random: &mut SeededRandom) -> LinkProfile {
     let delay = Duration::from_micros(between(random, 200, 120_000));
     let jitter = Duration::from_micros(pick(random, &[0, 2_000, 30_000]));
     let base = LinkProfile { delay, jitter, ..LinkProfile::CLEAN };
-    match between(random, 0, 7) {
+    match between(random, 0, 14) / 2 {
         0 => LinkProfile { jitter: Duration::ZERO, ..base },
         1 => LinkProfile { loss: permille(between(random, 1, 80) as u32), ..base },
         2 => {
@@ -263,14 +263,14 @@ fn profile(random: &mut SeededRandom) -> LinkProfile {
             queue_bytes: between(random, 20_000, 200_000),
             ..base
         },
-        // No video packet of a full frame passes.
-        5 => LinkProfile { mtu: 1_200, loss: permille(1), ..base },
-        6 => LinkProfile { coalesce: Duration::from_micros(between(random, 100, 4_000)), ..base },
-        _ => LinkProfile {
+        5 => LinkProfile { coalesce: Duration::from_micros(between(random, 100, 4_000)), ..base },
+        6 => LinkProfile {
             spread: Duration::from_micros(between(random, 10, 120)),
             loss: permille(5),
             reorder: permille(5),
             ..base
         },
+        // No video packet of a full frame passes, and each is asked for again and again.
+        _ => LinkProfile { mtu: 1_200, loss: permille(1), ..base },
     }
 }

@@ -34,6 +34,10 @@ pub(crate) struct Stream {
     pub(crate) is_live: bool,
     /// Open viewers on each worker.
     pub(crate) viewers: Vec<usize>,
+    /// Which workers ever had any; and whether one lost its last and got another: what was published between never
+    /// reached it, and cannot be told from loss.
+    had_viewers: Vec<bool>,
+    pub(crate) was_rerouted: bool,
     /// Its viewers' silence counts from here on.
     pub(crate) excused: Timestamp,
     /// Media datagrams of its publishers that never reached a worker.
@@ -49,11 +53,19 @@ impl Stream {
             publisher: None,
             is_live: false,
             viewers: vec![0; workers],
+            had_viewers: vec![false; workers],
+            was_rerouted: false,
             excused: Timestamp::ZERO,
             uplink_lost: 0,
             return_at: Timestamp::ZERO,
             publications: 0,
         }
+    }
+
+    fn add_viewer(&mut self, worker: usize) {
+        self.was_rerouted |= self.viewers[worker] == 0 && self.had_viewers[worker];
+        self.had_viewers[worker] = true;
+        self.viewers[worker] += 1;
     }
 }
 
@@ -71,6 +83,13 @@ impl World {
         let id = self.clients.len();
         let session = SessionId(id as u64);
         let worker = usize::from(placement::choose(session, self.nodes.len() as u16).0.0);
+        // What reaches past the mailbox cannot reach a worker that makes no rounds.
+        let wish = match wish.joining {
+            Joining::Preconnected if self.nodes[worker].is_stalled(self.now) => {
+                Wish { joining: Joining::Handshake, ..wish }
+            }
+            _ => wish,
+        };
         self.addresses += 1;
         let address = client::address(self.addresses);
         let (up, down) = self.scenario.links(wish.direction, &mut self.random);
@@ -84,6 +103,7 @@ impl World {
             agent: None,
             is_open: false,
             is_connected: false,
+            node_connected: wish.joining == Joining::Preconnected,
             address,
             up: Link::new(up, true, seed ^ 0x11),
             down: Link::new(down, false, seed ^ 0x22),
@@ -98,13 +118,6 @@ impl World {
         if wish.direction == Direction::Publish {
             self.streams[wish.stream].publisher = Some(id);
         }
-        // What reaches past the mailbox cannot reach a worker that makes no rounds.
-        let wish = match wish.joining {
-            Joining::Preconnected if self.nodes[worker].is_stalled(self.now) => {
-                Wish { joining: Joining::Handshake, ..wish }
-            }
-            _ => wish,
-        };
         let opened = match wish.joining {
             Joining::Handshake => {
                 let sent = self.nodes[worker].try_control(Control::Open(Box::new(request)), &mut self.faults);
@@ -150,7 +163,7 @@ impl World {
         client.is_open = true;
         self.by_address.insert(client.address, id);
         if wish.direction == Direction::Play {
-            self.streams[wish.stream].viewers[worker] += 1;
+            self.streams[wish.stream].add_viewer(worker);
         }
         self.route(wish.stream);
         if wish.phantom {
@@ -282,6 +295,10 @@ impl World {
             Notice::Connected { session } => {
                 self.note(6, session.0, 0);
                 self.totals.handshakes += 1;
+                // The client may have had its keys long before: its last flight was lost.
+                let client = &mut self.clients[session.0 as usize];
+                client.node_connected = true;
+                client.excused = client.excused.max(self.now);
             }
             Notice::Ended { session, reason } => {
                 let id = session.0 as usize;

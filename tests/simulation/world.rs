@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use corecast::crypto::random::SeededRandom;
-use corecast::description::{Direction, MediaKind};
+use corecast::description::MediaKind;
 use corecast::dtls::DtlsIdentity;
 use corecast::net::{Path, SendResult, TrainBatch};
 use corecast::peer::fleet::Agent as _;
@@ -207,7 +207,7 @@ impl World {
 
     // --- the network ---
 
-    fn fly(&mut self, at: Timestamp, flight: Flight) {
+    pub(crate) fn fly(&mut self, at: Timestamp, flight: Flight) {
         let slot = self.free_slots.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
@@ -217,7 +217,7 @@ impl World {
         self.flights.push(Reverse((at.max(self.now), self.serial, slot)));
     }
 
-    fn buffer(&mut self, bytes: &[u8]) -> Buffer {
+    pub(crate) fn buffer(&mut self, bytes: &[u8]) -> Buffer {
         let mut buffer = self.buffers.pop().unwrap_or_else(|| Box::new([0; BUFFER_BYTES]));
         buffer[..bytes.len()].copy_from_slice(bytes);
         buffer
@@ -398,6 +398,9 @@ impl World {
         node.round(self.now, self.ahead);
         self.totals.rounds += 1;
         let holdings = node.worker.holdings();
+        if holdings.notices > 0 {
+            self.faults.count(Fault::NoticesFull);
+        }
         let mut sessions_max = self.scenario.node.sessions_max;
         if self.scenario.sabotage == Some(Sabotage::SmallLimit) {
             sessions_max = 0;
@@ -460,51 +463,5 @@ impl World {
         let io = &mut self.nodes[worker].io;
         (io.sent, io.bytes) = (sent, bytes);
         io.clear_sent();
-    }
-
-    /// The deliberate faults that act on a sealed packet.
-    fn sabotage(&mut self, id: ClientId, datagram: &[u8]) {
-        let Some(sabotage) = self.scenario.sabotage.filter(|_| self.totals.sealed == 2_000) else { return };
-        match sabotage {
-            Sabotage::SealTwice => {
-                let mut other = datagram.to_vec();
-                let last = other.len() - 1;
-                other[last] ^= 1;
-                if let Err(violation) = self.clients[id].sealed.observe(&other) {
-                    self.break_rule(violation);
-                }
-            }
-            Sabotage::OtherViewer => {
-                let other = self.clients.iter().position(|client| {
-                    let agent = matches!(&client.agent, Some(Agent::Viewer(viewer)) if viewer.is_connected());
-                    agent && client.session != self.clients[id].session
-                });
-                // With an SSRC of its own, as only the key is to be wrong.
-                let Some(other) = other else { return };
-                let mut copy = datagram.to_vec();
-                copy[8..12].copy_from_slice(&self.clients[other].sources.audio.to_be_bytes());
-                copy[1] = corecast::peer::terms::PLAY.audio;
-                // Wherever its numbers are, some are ahead of them; what is behind is not looked at.
-                for number in (0..128_u16).map(|step| step * 509) {
-                    copy[2..4].copy_from_slice(&number.to_be_bytes());
-                    let buffer = self.buffer(&copy);
-                    self.fly(self.now, Flight::ToClient { client: other, len: copy.len(), buffer });
-                }
-            }
-            Sabotage::InventGap => self.clients[id].sealed.invented = 100_000,
-            Sabotage::TornBatch => self.nodes[0].io.torn_batches += 1,
-            Sabotage::Falsify => self.publications.iter().for_each(|published| published.log.lock().falsify()),
-            Sabotage::Blackhole => {
-                for client in self.clients.iter_mut().filter(|client| client.is_connected) {
-                    client.down.out_until = NEVER;
-                }
-            }
-            Sabotage::Mute => {
-                for client in self.clients.iter_mut().filter(|client| client.direction == Direction::Play) {
-                    client.up.out_until = NEVER;
-                }
-            }
-            Sabotage::SmallLimit | Sabotage::ForeignTag | Sabotage::EndTwice | Sabotage::LeaveOne => {}
-        }
     }
 }

@@ -249,3 +249,53 @@ fn is_parameter_sets(payload: &[u8]) -> bool {
     }
     rest.is_empty() && count > 0 && payload.len() < 256 - TAG_BYTES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(index: u64, number: u64) -> Last {
+        let timestamp = (number * 3_000) as u32;
+        Last { publication: 0, index, number, keys: 1, timestamp, media_time: number * 3_000_000 }
+    }
+
+    fn follows(packets: &[Last]) -> bool {
+        let mut content = Content::default();
+        packets.iter().all(|&packet| content.follow(1, packet).is_ok())
+    }
+
+    #[test]
+    fn a_viewers_numbers_advance_with_the_publishers() {
+        assert!(follows(&[last(100, 1), last(101, 2), last(105, 6), last(103, 4)]));
+        assert!(follows(&[last(100, 1), last(101, 60)]), "it skipped");
+        assert!(!follows(&[last(100, 1), last(102, 2)]), "a gap nobody made");
+        assert!(!follows(&[last(100, 2), last(101, 1)]), "in another order");
+        assert!(!follows(&[last(100, 1), last(100, 2)]), "two packets under one number");
+    }
+
+    #[test]
+    fn parameter_sets_put_in_before_a_key_frame_are_no_gap() {
+        let after_key = |index, number| Last { keys: 2, ..last(index, number) };
+        assert!(follows(&[last(100, 1), after_key(102, 2)]));
+        assert!(!follows(&[last(100, 1), after_key(103, 2)]));
+    }
+
+    #[test]
+    fn timestamps_advance_with_the_publishers() {
+        let late = Last { timestamp: 9_000 + 4, ..last(102, 3) };
+        assert!(!follows(&[last(100, 1), late]));
+        let other = Last { publication: 1, ..late };
+        assert!(follows(&[last(100, 1), other]), "another publisher has times of its own");
+    }
+
+    #[test]
+    fn only_the_published_parameter_sets_are_parameter_sets() {
+        let sps = video::sequence_parameter_set();
+        let aggregate = |set: &[u8]| [&[0x78][..], &(set.len() as u16).to_be_bytes(), set].concat();
+        assert!(is_parameter_sets(&aggregate(&sps)));
+        let mut other = sps.clone();
+        other[4] ^= 1;
+        assert!(!is_parameter_sets(&aggregate(&other)));
+        assert!(!is_parameter_sets(&[0x78]));
+    }
+}
