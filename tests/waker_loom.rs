@@ -6,6 +6,7 @@
 //! is an edge that is never lost, as epoll and io_uring give it. A wake is lost where the worker sleeps, every caller is
 //! done and messages are unread. Protocols with one part taken out must lose one: so the check can fail.
 
+#[allow(dead_code, reason = "one of its functions is for the simulation")]
 #[path = "../src/net/sleep_word.rs"]
 mod sleep_word;
 

@@ -51,4 +51,10 @@ impl SleepWord {
         self.0.swap(AWAKE, Ordering::SeqCst);
         fence(Ordering::SeqCst);
     }
+
+    /// Whether it was notified since the last call: a wait that takes no time, for the simulation.
+    #[cfg(any(test, feature = "peer"))]
+    pub(super) fn take(&self) -> bool {
+        self.0.swap(AWAKE, Ordering::SeqCst) == NOTIFIED
+    }
 }

@@ -100,36 +100,7 @@ impl SimulatedSleeper {
     /// Whether it was woken since the last call.
     #[must_use]
     pub fn take(&self) -> bool {
-        self.0.shared.state.swap(AWAKE, Ordering::SeqCst) == NOTIFIED
-    }
-}
-
-/// A simulated worker's end: whoever drives the worker asks it whether a wait would have ended. Wakes are then those
-/// of the node itself, so that one the node forgets to make shows.
-#[cfg(any(test, feature = "peer"))]
-#[derive(Debug)]
-pub struct SimulatedSleeper(Sleeper);
-
-#[cfg(any(test, feature = "peer"))]
-impl SimulatedSleeper {
-    /// The worker's end; see [`Self::waker`] for the other.
-    ///
-    /// # Errors
-    /// The system has no descriptor left.
-    pub fn new() -> io::Result<Self> {
-        Sleeper::new().map(Self)
-    }
-
-    /// For everyone who may wake it.
-    #[must_use]
-    pub fn waker(&self) -> Waker {
-        self.0.waker()
-    }
-
-    /// Whether it was woken since the last call.
-    #[must_use]
-    pub fn take(&self) -> bool {
-        self.0.shared.state.swap(AWAKE, Ordering::SeqCst) == NOTIFIED
+        self.0.shared.word.take()
     }
 }
 

@@ -76,18 +76,6 @@ impl Stream {
     }
 }
 
-impl Stream {
-    /// Clears the fan-out sets of viewers who left, once these are more than the viewers who are here: a walk per as many
-    /// leaves as it takes entries out. Where nothing is sent nobody meets them otherwise.
-    pub(super) fn forget_departed(&mut self, is_here: impl Fn(PeerKey) -> bool) {
-        for encoding in &mut self.encodings {
-            if encoding.fan_out.len() > 2 * self.viewers + limits::DEPARTED_SUBSCRIBERS_MAX {
-                encoding.fan_out.retain(|subscriber| is_here(subscriber.peer));
-            }
-        }
-    }
-}
-
 /// One encoding of one stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodingKey {
