@@ -23,9 +23,12 @@ use super::{Seed, sdp};
 const STATUSES: [u16; 20] =
     [200, 201, 204, 304, 400, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 431, 503, 505];
 
-/// How long a request that may be incomplete is waited for before its connection is ended: on loopback an answer takes
-/// less than a tenth of it.
+/// How long a request that may be incomplete is waited for before the sending half is closed: on loopback an answer takes
+/// less than a tenth of it. Closed too early, the request is cancelled, which is an input like any other.
 const PATIENCE: Duration = Duration::from_millis(8);
+
+/// How long the target's own requests are waited for, which are whole: as good as for ever.
+const PATIENCE_WITH_OWN: Duration = Duration::from_secs(60);
 
 struct Session {
     path: String,
@@ -94,7 +97,7 @@ fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<N
 
 /// Opens the session that byte 1 stands for.
 fn open(http: SocketAddr) -> Session {
-    let answer = exchange(http, &post("/whep/live", sdp::offers()[2].2));
+    let answer = exchange(http, &post("/whep/live", sdp::offers()[2].2), PATIENCE_WITH_OWN);
     assert_eq!(status(&answer), Some(201), "{answer}");
     opened(&answer).expect("a session has a path and a tag")
 }
@@ -118,7 +121,7 @@ pub fn run(data: &[u8]) {
             _ => bytes.push(byte),
         }
     }
-    let answer = exchange(server.http, &bytes);
+    let answer = exchange(server.http, &bytes, PATIENCE);
     if answer.starts_with("HTTP/1.") {
         let status = status(&answer);
         assert!(status.is_some_and(|status| STATUSES.contains(&status)), "{answer}");
@@ -129,20 +132,20 @@ pub fn run(data: &[u8]) {
     // Whatever was opened is closed again; every answer of a pipeline is looked at.
     for part in answer.split("HTTP/1.").filter(|part| part.contains(" 201 ")) {
         if let Some(opened) = opened(part) {
-            exchange(server.http, &request("DELETE", &opened.path, &[], ""));
+            exchange(server.http, &request("DELETE", &opened.path, &[], ""), PATIENCE_WITH_OWN);
         }
     }
     let deleted = bytes.windows(6).any(|window| window == b"DELETE");
     if deleted || bytes.windows(5).any(|window| window == b"PATCH") {
-        exchange(server.http, &request("DELETE", &session.path, &[], ""));
+        exchange(server.http, &request("DELETE", &session.path, &[], ""), PATIENCE_WITH_OWN);
         *session = open(server.http);
     }
 }
 
-/// Sends bytes and reads what comes; without a whole answer within [`PATIENCE`], the sending half is closed.
-fn exchange(http: SocketAddr, bytes: &[u8]) -> String {
+/// Sends bytes and reads what comes, to its end; after `patience` without anything, the sending half is closed.
+fn exchange(http: SocketAddr, bytes: &[u8], patience: Duration) -> String {
     let mut stream = TcpStream::connect(http).expect("the front end listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time above zero");
+    stream.set_read_timeout(Some(patience)).expect("a time above zero");
     stream.set_nodelay(true).expect("a TCP socket");
     // The server may answer and close before all is sent.
     let _ = stream.write_all(bytes);
