@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::client::ClientId;
 use crate::node::NodeParams;
 use crate::scenario::Scenario;
+use crate::script::Shape;
 use crate::world::World;
 
 /// What each viewer got: by viewer, whether video, and publication.
@@ -14,7 +15,9 @@ type Got = BTreeMap<(ClientId, bool, usize), BTreeSet<u64>>;
 fn received(workers: usize, seed: u64) -> Got {
     let calm = Scenario::calm(seed);
     let node = NodeParams { workers, ..calm.node };
-    let mut world = World::new(Scenario { node, viewers: 16, duration: Duration::from_secs(8), ..calm });
+    // The same is published whoever asks for what, and when.
+    let shape = Shape { key_every: 30, follows_requests: false, ..calm.shape };
+    let mut world = World::new(Scenario { node, shape, viewers: 16, duration: Duration::from_secs(8), ..calm });
     world.received = Some(BTreeSet::new());
     assert_eq!(world.finish(), Ok(()));
     let mut got = Got::new();

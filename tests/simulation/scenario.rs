@@ -148,7 +148,7 @@ impl Scenario {
             streams: 2,
             viewers: 12,
             duration: Duration::from_secs(6),
-            shape: Shape { fragments: 8, key_every: 300, pace: Duration::from_micros(100) },
+            shape: Shape { fragments: 8, key_every: 300, follows_requests: true, pace: Duration::from_micros(100) },
             profiles: vec![LinkProfile::CLEAN],
             send_faults: SendFaults::default(),
             receive_buffer_bytes: limits::SOCKET_BUFFER_BYTES,
@@ -213,6 +213,7 @@ impl Scenario {
             shape: Shape {
                 fragments: between(random, 2, 12) as usize,
                 key_every: pick(random, &[0, 60, 300]),
+                follows_requests: true,
                 pace: Duration::from_micros(pick(random, &[0, 50, 400])),
             },
             profiles,

@@ -108,6 +108,8 @@ pub(crate) struct Shape {
     pub(crate) fragments: usize,
     /// Frames from one key frame to the next that nobody asked for; zero: none comes unasked.
     pub(crate) key_every: u32,
+    /// Whether requests for key frames are followed.
+    pub(crate) follows_requests: bool,
     /// From packet to packet of a frame.
     pub(crate) pace: Duration,
 }
@@ -129,9 +131,9 @@ impl SimScript {
 
 impl Script for SimScript {
     fn frame(&mut self, number: u64, key: bool) -> ScriptFrame {
-        let Shape { fragments, key_every, pace } = self.shape;
+        let Shape { fragments, key_every, follows_requests, pace } = self.shape;
         let frame = number as u32;
-        let key = key || frame == 0 || (key_every > 0 && frame.is_multiple_of(key_every));
+        let key = key && follows_requests || frame == 0 || (key_every > 0 && frame.is_multiple_of(key_every));
         self.tag.frame = frame;
         self.tag.keys += u32::from(key);
         let fragments = if key { fragments * 3 } else { 1 + self.random.u64() as usize % fragments };
