@@ -81,13 +81,19 @@ fn check(message: &StunMessage<'_>) {
     let credentials =
         |ufrag: &str, password: &str| IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() };
     let mut agent = IceLite::new(credentials("LOCAL", AGENT_PASSWORD), credentials("REMOTE", "unused"));
-    let mut request = vec![0; message.bytes().len() + 96];
-    let mut writer = StunWriter::binding_request(&mut request, message.transaction_id()).username(b"LOCAL:REMOTE");
-    for attribute in message.attributes().filter(|a| !is_trailer(a.kind) && a.kind != attribute::USERNAME) {
-        writer = writer.attribute(attribute.kind, attribute.value);
-    }
-    let Some(len) = writer.integrity(AGENT_PASSWORD.as_bytes()).fingerprint().finish() else { return };
-    let request = StunMessage::parse(&request[..len]).expect("what is written is a message");
+    // A check of its own from each address: one that was believed is not believed again from elsewhere.
+    let request_from = |number: u16| {
+        let mut request = vec![0; message.bytes().len() + 96];
+        let mut transaction_id = *message.transaction_id();
+        transaction_id[0] ^= number as u8;
+        let mut writer = StunWriter::binding_request(&mut request, &transaction_id).username(b"LOCAL:REMOTE");
+        for attribute in message.attributes().filter(|a| !is_trailer(a.kind) && a.kind != attribute::USERNAME) {
+            writer = writer.attribute(attribute.kind, attribute.value);
+        }
+        let len = writer.integrity(AGENT_PASSWORD.as_bytes()).fingerprint().finish()?;
+        request.truncate(len);
+        Some(request)
+    };
     let mut reply = [0; limits::STUN_REPLY_BYTES_MAX];
     let path = |port: u16| Path::to(SocketAddr::from(([192, 0, 2, 1], port)));
     let stranger = agent.handle_check(message, &path(1), Timestamp::ZERO, &mut reply);
@@ -95,9 +101,13 @@ fn check(message: &StunMessage<'_>) {
     assert_eq!(agent.paths().count(), 0);
     for number in 0..12 {
         let now = Timestamp::from_millis(u64::from(number));
+        let Some(request) = request_from(number) else { return };
+        let request = StunMessage::parse(&request).expect("what is written is a message");
         let reply_len = match agent.handle_check(&request, &path(1_000 + number), now, &mut reply) {
             Ok(outcome) => {
                 assert!(outcome.validated);
+                let again = agent.handle_check(&request, &path(1), now, &mut [0; limits::STUN_REPLY_BYTES_MAX]);
+                assert_eq!(again, Err(CheckRefused::Replayed));
                 outcome.reply_len
             }
             Err(CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len)) => len,
