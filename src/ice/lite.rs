@@ -75,22 +75,20 @@ pub struct IceLite {
 /// this memory, and whoever can hold the original back; both take the path until the client's next check.
 #[derive(Debug, Default)]
 struct Recent {
-    /// The first half of each transaction's identifier, which is random.
-    transactions: [u64; limits::CHECKS_REMEMBERED],
+    /// Whole identifiers: they ought to be random (RFC 8489 §5), and a client that only counts them up in their last bytes
+    /// is still told apart from itself.
+    transactions: [Option<[u8; 12]>; limits::CHECKS_REMEMBERED],
     next: usize,
 }
 
 impl Recent {
     /// Whether `transaction` is new; it is not any more from now on.
     fn is_new(&mut self, transaction: &[u8; 12]) -> bool {
-        // Never zero, which is what the memory starts with.
-        let (half, _) = transaction.split_first_chunk().unwrap_or((&[0; 8], &[]));
-        let half = u64::from_be_bytes(*half) | 1;
-        if self.transactions.contains(&half) {
+        if self.transactions.contains(&Some(*transaction)) {
             return false;
         }
         if let Some(place) = self.transactions.get_mut(self.next) {
-            *place = half;
+            *place = Some(*transaction);
         }
         self.next = (self.next + 1) % limits::CHECKS_REMEMBERED;
         true
@@ -296,7 +294,8 @@ mod tests {
     fn request(username: &str, password: &str, use_candidate: bool) -> Vec<u8> {
         let mut out = [0; 256];
         let mut transaction = [7; 12];
-        transaction[..8].copy_from_slice(&TRANSACTION.fetch_add(2, std::sync::atomic::Ordering::Relaxed).to_be_bytes());
+        // Counted up in the last bytes, as a poor client does: the first are always the same.
+        transaction[4..].copy_from_slice(&TRANSACTION.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes());
         let mut writer = StunWriter::binding_request(&mut out, &transaction)
             .username(username.as_bytes())
             .priority(1)

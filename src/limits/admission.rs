@@ -65,7 +65,7 @@ pub const HANDSHAKE_DATAGRAMS_PER_SESSION_MAX: u8 = 8;
 pub const RETRANSMISSIONS_WAITING_PER_VIEWER_MAX: u16 = 1_024;
 
 /// Connectivity checks of one session that are remembered by their transaction, so that a captured one opens no path and
-/// moves no media: 40 s of a browser's checks, 128 bytes. Older ones that are sent again are taken for new.
+/// moves no media: 40 s of a browser's checks, 208 bytes. Older ones that are sent again are taken for new.
 pub const CHECKS_REMEMBERED: usize = 16;
 
 /// Bytes of all request bodies that are being read. One body is at most [`REQUEST_BODY_BYTES_MAX`], but there may be

@@ -6,11 +6,10 @@
 //! |---|---|
 //! | wait for datagrams, mail or a deadline; one round after the other | [`event_loop`] |
 //! | a datagram finds its session and is opened in place | `inbound` |
-//! | DTLS of joins: a few datagrams a round, the rest after media | `handshakes` |
 //! | the publisher's packet is stored once and goes to the other workers | `publisher`, [`lane`] |
 //! | cursors are visited; headers written, payloads sealed into trains | `egress` |
 //! | a viewer's feedback: retransmissions, key-frame requests; sender reports | `viewer` |
-//! | handshakes wait for media | `handshakes` |
+//! | DTLS of joins: a few datagrams a round, the rest after media | `handshakes` |
 //! | control messages, routes, reports | `control`, [`report`] |
 //! | residence times, train lengths | `live` |
 //!
