@@ -21,7 +21,7 @@ use crate::net::process::{allowed_cores, pin_current_thread, thread_cpu_time};
 use crate::net::{self, Io as _, IoKind, MediaSockets};
 use crate::peer::video;
 use crate::worker::lane::Lanes;
-use crate::worker::mailbox::{Control, WorkerIndex};
+use crate::worker::mailbox::{Control, Listener, WorkerIndex};
 
 const TRAIN: usize = 8;
 
@@ -118,7 +118,8 @@ fn relay(sink: Sink, io: IoKind, viewers: usize, frames: u64, cores: &[u16]) -> 
     let behind = AtomicU64::new(0);
     let ended = AtomicBool::new(false);
     let ready = Barrier::new(cores.len());
-    let audience: Vec<WorkerIndex> = (0..cores.len() as u16).map(WorkerIndex).collect();
+    let listener = |index| Listener { worker: WorkerIndex(index), membership: 1 };
+    let audience: Vec<Listener> = (0..cores.len() as u16).map(listener).collect();
     let run = |index: u16, core: u16, sockets: MediaSockets, lanes: Lanes| {
         let _ = pin_current_thread(&[core]);
         let part = Some((WorkerIndex(index), sockets, lanes));

@@ -20,8 +20,10 @@ pub struct Encoding<K> {
     codec: Option<PublishedCodec>,
     /// Counts changes of `codec`; a subscription that saw another number looks again.
     codec_generation: u32,
-    /// Packets before this position are of the codec before.
-    codec_from: u64,
+    /// Nobody starts at a packet before this position: it is of the codec before, or packets are missing after it.
+    starts_from: u64,
+    /// Packets are missing before `starts_from`: who has sent all before it must not simply go on.
+    gap: bool,
     timeline: Timeline,
     /// The packets.
     pub ring: PacketRing,
@@ -62,7 +64,8 @@ impl<K: Copy + PartialEq> Encoding<K> {
             kind,
             codec: None,
             codec_generation: 0,
-            codec_from: 0,
+            starts_from: 0,
+            gap: false,
             timeline: Timeline::new(clock_rate_hz),
             ring: PacketRing::new(packets, bytes),
             fan_out: FanOut::default(),
@@ -99,10 +102,17 @@ impl<K: Copy + PartialEq> Encoding<K> {
         self.codec_generation
     }
 
-    /// The first position encoded as [`Self::codec`] says.
+    /// Whether one whose next packet is at `position` can go on from there to the head: all of it is encoded as
+    /// [`Self::codec`] says, and nothing is missing that cannot come any more.
     #[must_use]
-    pub fn codec_from(&self) -> u64 {
-        self.codec_from
+    pub fn continues_at(&self, position: u64) -> bool {
+        position > self.starts_from || position == self.starts_from && !self.gap
+    }
+
+    /// Whether a packet is of the codec of today and of after the last gap.
+    #[must_use]
+    pub fn may_start_at(&self, position: u64) -> bool {
+        position >= self.starts_from
     }
 
     /// What follows is encoded so. Subscribers find out at their next visit.
@@ -112,7 +122,16 @@ impl<K: Copy + PartialEq> Encoding<K> {
         }
         self.codec = Some(codec);
         self.codec_generation += 1;
-        self.codec_from = self.ring.head();
+        self.gap &= self.starts_from == self.ring.head();
+        self.starts_from = self.ring.head();
+        self.fan_out.wake_all();
+    }
+
+    /// Packets are missing between what is here and what comes ([`Record::Begin`](crate::relay::record::Record)): everyone
+    /// goes on behind the gap, video from a key frame. Nobody would answer a NACK for what is in it.
+    pub fn begin(&mut self) {
+        self.starts_from = self.ring.head();
+        self.gap = self.starts_from > 0;
         self.fan_out.wake_all();
     }
 
@@ -212,7 +231,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
     /// Where a viewer that comes now starts: a key frame fresh enough to start with, else `None`.
     #[must_use]
     pub fn fresh_key_frame(&self, now: Timestamp) -> Option<(u64, u64)> {
-        let position = self.ring.key_frame().filter(|&position| position >= self.codec_from)?;
+        let position = self.ring.key_frame().filter(|&position| self.may_start_at(position))?;
         let (info, _) = self.ring.get(position)?;
         (now.since(info.arrival) <= limits::KEY_FRAME_AGE_MAX).then_some((position, info.sequence))
     }
@@ -283,5 +302,27 @@ mod tests {
         encoding.set_codec(codec);
         assert_eq!(encoding.fan_out.take_next(), Some(1));
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
+    }
+
+    #[test]
+    fn nobody_starts_before_a_gap_or_goes_on_over_it() {
+        let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.begin();
+        assert!(encoding.continues_at(0), "there was nothing before");
+        encoding.set_codec(codec);
+        encoding.store(&record(1, 0, 0, true, true)).unwrap();
+        assert!(encoding.continues_at(1));
+        encoding.begin();
+        encoding.set_codec(codec);
+        assert!(!encoding.continues_at(0) && !encoding.continues_at(1), "its next packet is not the next");
+        assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none());
+        encoding.store(&record(20, 3_000, 33, true, true)).unwrap();
+        assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|(position, _)| position), Some(1));
+        assert!(encoding.continues_at(2));
+        // A gap is not forgotten because the codec changes in the same place.
+        encoding.begin();
+        encoding.set_codec(PublishedCodec { codec: Codec::Vp9, ..codec });
+        assert!(!encoding.continues_at(2));
     }
 }

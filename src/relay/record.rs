@@ -91,6 +91,9 @@ pub enum Record<'a> {
     },
     /// What follows is encoded so.
     Format(PublishedCodec),
+    /// Told from here on, or again after a lane was full: between what the reader may hold and what follows, packets are
+    /// missing that nobody has for it. Comes before anything else of an encoding.
+    Begin,
 }
 
 /// A record's address: which stream and which of its encodings.
@@ -154,6 +157,7 @@ impl<'a> Reader<'a> {
 const KIND_MEDIA: u8 = 1;
 const KIND_CLOCK: u8 = 2;
 const KIND_FORMAT: u8 = 3;
+const KIND_BEGIN: u8 = 4;
 
 const FLAG_MARKER: u8 = 1;
 const FLAG_KEY_FRAME: u8 = 2;
@@ -163,7 +167,7 @@ const FLAG_KEY_FRAME: u8 = 2;
 pub fn encoded_len(record: &Record<'_>) -> usize {
     match record {
         Record::Media(media) => MEDIA_HEAD_BYTES + media.payload.len(),
-        Record::Clock { .. } | Record::Format(_) => HEAD_BYTES + 32,
+        Record::Clock { .. } | Record::Format(_) | Record::Begin => HEAD_BYTES + 32,
     }
 }
 
@@ -174,6 +178,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
         Record::Media(_) => KIND_MEDIA,
         Record::Clock { .. } => KIND_CLOCK,
         Record::Format(_) => KIND_FORMAT,
+        Record::Begin => KIND_BEGIN,
     };
     writer.put(&[0, 0, VERSION, kind])?;
     writer.put(&address.encoding.to_le_bytes())?;
@@ -206,6 +211,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
             writer.put(&parameter.to_le_bytes())?;
             writer.put(&published.clock_rate_hz.to_le_bytes())?;
         }
+        Record::Begin => {}
     }
     let len = writer.at;
     let length = u16::try_from(len).ok()?.to_le_bytes();
@@ -273,6 +279,7 @@ pub fn read(bytes: &[u8]) -> Result<(RecordAddress, Record<'_>), RecordError> {
             };
             Record::Format(PublishedCodec { codec, format, clock_rate_hz: reader.u32()? })
         }
+        KIND_BEGIN => Record::Begin,
         _ => return Err(RecordError::Malformed),
     };
     Ok((address, record))
@@ -329,6 +336,7 @@ mod tests {
                 clock_rate_hz: 90_000,
             }),
             Record::Format(PublishedCodec { codec: Codec::Opus, format: CodecFormat::Plain, clock_rate_hz: 48_000 }),
+            Record::Begin,
         ]
     }
 

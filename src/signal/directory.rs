@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::description::Direction;
 use crate::metrics::Audience;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Control, SessionId, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Control, Listener, SessionId, StreamId, WorkerIndex};
 
 /// Why a session is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,15 @@ struct Stream {
     /// Admitted viewers.
     viewers: HashSet<SessionId>,
     /// Served viewers by worker.
-    audience: BTreeMap<WorkerIndex, u32>,
+    audience: BTreeMap<WorkerIndex, Members>,
+}
+
+/// A worker's viewers of a stream, as long as it has any.
+#[derive(Clone, Copy, Debug)]
+struct Members {
+    count: u32,
+    /// [`Listener::membership`]
+    membership: u64,
 }
 
 /// The book.
@@ -65,6 +73,7 @@ struct Stream {
 pub(super) struct Directory {
     bounds: Bounds,
     next_stream: u64,
+    memberships: u64,
     names: HashMap<String, StreamId>,
     streams: HashMap<StreamId, Stream>,
     sessions: HashMap<SessionId, Session>,
@@ -81,6 +90,7 @@ impl Directory {
         Self {
             bounds,
             next_stream: 0,
+            memberships: 0,
             names: HashMap::new(),
             streams: HashMap::new(),
             sessions: HashMap::new(),
@@ -158,9 +168,12 @@ impl Directory {
         let changed = match direction {
             Direction::Publish => true,
             Direction::Play => {
-                let count = stream.audience.entry(worker).or_default();
-                *count += 1;
-                *count == 1
+                let members = stream.audience.entry(worker).or_insert_with(|| {
+                    self.memberships += 1;
+                    Members { count: 0, membership: self.memberships }
+                });
+                members.count += 1;
+                members.count == 1
             }
         };
         if changed {
@@ -194,10 +207,10 @@ impl Directory {
             Direction::Play => {
                 stream.viewers.remove(&session);
                 if let Some(worker) = entry.worker
-                    && let Some(count) = stream.audience.get_mut(&worker)
+                    && let Some(members) = stream.audience.get_mut(&worker)
                 {
-                    *count -= 1;
-                    if *count == 0 {
+                    members.count -= 1;
+                    if members.count == 0 {
                         stream.audience.remove(&worker);
                         changed = true;
                     }
@@ -243,7 +256,9 @@ impl Directory {
     pub(super) fn take_route(&mut self, worker: WorkerIndex) -> Option<Control> {
         let stream = self.changed.get_mut(&worker)?.pop_first()?;
         let origin = self.origin(stream);
-        let audience = self.streams.get(&stream).map(|s| s.audience.keys().copied().collect()).unwrap_or_default();
+        let listener =
+            |(&worker, members): (&WorkerIndex, &Members)| Listener { worker, membership: members.membership };
+        let audience = self.streams.get(&stream).map(|s| s.audience.iter().map(listener).collect()).unwrap_or_default();
         Some(Control::Route { stream, origin, audience })
     }
 
@@ -323,7 +338,7 @@ mod tests {
         let mut told = Vec::new();
         for worker in book.workers_to_tell().collect::<Vec<_>>() {
             while let Some(Control::Route { origin, audience, .. }) = book.take_route(worker) {
-                told.push((worker.0, origin.map(|w| w.0), audience.iter().map(|w| w.0).collect()));
+                told.push((worker.0, origin.map(|w| w.0), audience.iter().map(|listener| listener.worker.0).collect()));
             }
         }
         told
@@ -361,6 +376,25 @@ mod tests {
         book.ended(SessionId(3), T0);
         assert_eq!(routes(&mut book), [(1, None, vec![])]);
         assert!(book.streams.is_empty() && book.names.is_empty() && book.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_worker_that_was_away_between_two_routes_is_told_from_one_that_stayed() {
+        let mut book = directory();
+        let membership = |book: &mut Directory| {
+            let Some(Control::Route { audience, .. }) = book.take_route(W0) else { panic!("nothing to tell") };
+            audience[0].membership
+        };
+        join(&mut book, 1, "a", Direction::Publish, W0);
+        join(&mut book, 2, "a", Direction::Play, W1);
+        let first = membership(&mut book);
+        join(&mut book, 3, "a", Direction::Play, W1);
+        join(&mut book, 4, "a", Direction::Play, W2);
+        book.ended(SessionId(2), T0);
+        assert_eq!(membership(&mut book), first, "it has had a viewer all the time");
+        book.ended(SessionId(3), T0);
+        join(&mut book, 5, "a", Direction::Play, W1);
+        assert_ne!(membership(&mut book), first);
     }
 
     #[test]

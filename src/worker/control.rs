@@ -7,11 +7,12 @@ use crate::relay::publication::Publication;
 use crate::relay::record::RecordAddress;
 use crate::session::Session;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, OpenSession, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Control, EndReason, Listener, Notice, OpenRefused, OpenSession, StreamId, WorkerIndex};
 use crate::worker::peer::{Peer, PeerKey, Role, Viewer, viewer_tracks};
+use crate::worker::publisher::introduce;
 use crate::worker::report::Traffic;
 use crate::worker::round::Worker;
-use crate::worker::stream::encoding_index;
+use crate::worker::stream::{Audience, encoding_index};
 use crate::worker::timers;
 
 impl Worker {
@@ -129,30 +130,34 @@ impl Worker {
         Ok(())
     }
 
-    fn route(&mut self, id: StreamId, origin: Option<WorkerIndex>, audience: Vec<WorkerIndex>) {
+    fn route(&mut self, id: StreamId, origin: Option<WorkerIndex>, listeners: Vec<Listener>) {
         let own = self.config.index;
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.origin = origin;
-        let others: Vec<WorkerIndex> = audience.into_iter().filter(|&worker| worker != own).collect();
-        let joined: Vec<WorkerIndex> =
-            others.iter().copied().filter(|worker| !stream.audience.contains(worker)).collect();
-        stream.audience = if origin == Some(own) { others } else { Vec::new() };
-        let publisher = stream.publisher;
+        let before = std::mem::take(&mut stream.audience);
         if origin.is_some() {
             self.streams.publisher_came(id);
         }
-        let Some(Role::Publisher(publication)) = publisher.and_then(|key| self.peers.get(key)).map(|peer| &peer.role)
-        else {
+        if origin != Some(own) {
             return;
-        };
-        // A worker that begins to listen must know the format before the next packet.
-        for worker in joined {
-            for track in &publication.tracks {
-                let address = RecordAddress { stream: id.0, encoding: encoding_index(track.kind) as u32 };
-                for record in track.introduction() {
-                    self.lanes.send(worker, address, &record);
+        }
+        let Self { streams, peers, lanes, .. } = self;
+        let Some(stream) = streams.get_mut(id) else { return };
+        let publisher = stream.publisher.and_then(|key| peers.get(key)).map(|peer| &peer.role);
+        for listener in listeners.into_iter().filter(|listener| listener.worker != own) {
+            if let Some(known) = before.iter().find(|audience| audience.listener == listener) {
+                stream.audience.push(*known);
+                continue;
+            }
+            let mut audience = Audience { listener, introduced: Default::default() };
+            if let Some(Role::Publisher(publication)) = publisher {
+                for track in &publication.tracks {
+                    let encoding = encoding_index(track.kind);
+                    let address = RecordAddress { stream: id.0, encoding: encoding as u32 };
+                    audience.introduced[encoding] = introduce(lanes, listener.worker, address, track.introduction());
                 }
             }
+            stream.audience.push(audience);
         }
     }
 

@@ -262,10 +262,10 @@ fn place_cursor(
 ) -> Result<(), AfterVisit> {
     let subscription = &mut track.subscription;
     if let Cursor::At(position) = subscription.settle(&encoding.ring, is_video, now) {
-        if position >= encoding.codec_from() {
+        if encoding.continues_at(position) {
             return Ok(());
         }
-        // What lies before is of another codec.
+        // Of another codec, or what follows it never came here.
         subscription.await_key_frame();
     }
     let start = if is_video {
@@ -274,7 +274,7 @@ fn place_cursor(
         // Audio starts with the newest packet, or with the next one.
         let newest = encoding.released().checked_sub(1).ok_or(AfterVisit::CaughtUp)?;
         let (info, _) = encoding.ring.get(newest).ok_or(AfterVisit::CaughtUp)?;
-        if newest < encoding.codec_from() || now.since(info.arrival) > limits::AUDIO_START_AGE_MAX {
+        if !encoding.may_start_at(newest) || now.since(info.arrival) > limits::AUDIO_START_AGE_MAX {
             return Err(AfterVisit::CaughtUp);
         }
         (newest, info.sequence)

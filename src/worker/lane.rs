@@ -1,8 +1,8 @@
 //! Lanes between workers: a bounded ring of bytes per ordered pair of workers, written by one and read by the other.
 //!
 //! Each packet of a stream crosses once to every worker that has a viewer of it ([`crate::relay::record`]). A full
-//! lane drops the record and counts it: the reader is behind, and its viewers recover with a key frame. What viewers
-//! need from the publisher goes the other way as [`Upstream`] messages over a bounded mailbox.
+//! lane drops the record and counts it: the reader is behind, and its viewers go on from a key frame
+//! ([`Record::Begin`]). What viewers need from the publisher goes the other way as [`Upstream`] messages over a bounded mailbox.
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -91,16 +91,16 @@ impl Lanes {
         all
     }
 
-    /// Puts a record into the lane to `to`; it is woken at [`Self::wake`].
-    pub fn send(&mut self, to: WorkerIndex, address: RecordAddress, record: &Record<'_>) {
-        let Some(lane) = self.senders.get_mut(usize::from(to.0)).and_then(Option::as_mut) else { return };
+    /// Puts a record into the lane to `to`; it is woken at [`Self::wake`]. Whether it found room.
+    pub fn send(&mut self, to: WorkerIndex, address: RecordAddress, record: &Record<'_>) -> bool {
+        let Some(lane) = self.senders.get_mut(usize::from(to.0)).and_then(Option::as_mut) else { return false };
         let Some(len) = record::write(&mut self.scratch, address, record) else {
             self.malformed += 1;
-            return;
+            return false;
         };
         let Ok(mut chunk) = lane.producer.write_chunk(len) else {
             self.dropped_full += 1;
-            return;
+            return false;
         };
         let (first, second) = chunk.as_mut_slices();
         let (head, tail) = self.scratch[..len].split_at(first.len());
@@ -109,6 +109,7 @@ impl Lanes {
         chunk.commit_all();
         lane.written = true;
         self.sent += 1;
+        true
     }
 
     /// Asks the publisher's worker.

@@ -52,7 +52,7 @@ pub enum Control {
         /// The publisher's worker, while there is a publisher.
         origin: Option<WorkerIndex>,
         /// Workers with at least one viewer, the origin's own worker among them where it has one.
-        audience: Vec<WorkerIndex>,
+        audience: Vec<Listener>,
     },
     /// Tell the present state; the reply channel is bounded to one.
     Report(flume::Sender<Box<crate::worker::report::WorkerReport>>),
@@ -60,6 +60,16 @@ pub enum Control {
     Heartbeat(Heartbeat),
     /// End all sessions properly, then the thread.
     Shutdown,
+}
+
+/// A worker with viewers of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listener {
+    /// Which worker.
+    pub worker: WorkerIndex,
+    /// Another number each time it begins to listen. A route tells only the newest state, so a worker whose last viewer left
+    /// and that got another meanwhile is in the audience before and after: by this the origin knows that it was away.
+    pub membership: u64,
 }
 
 /// All a worker needs to serve one peer.

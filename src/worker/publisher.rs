@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use crate::wire::rtcp::{self, RtcpPacket};
 use crate::worker::feedback;
 use crate::worker::lane::{Lanes, Upstream};
-use crate::worker::mailbox::WorkerIndex;
+use crate::worker::mailbox::{StreamId, WorkerIndex};
 use crate::worker::peer::{PeerKey, Role};
 use crate::worker::round::Worker;
 use crate::worker::stream::{EncodingKey, Streams, encoding_index};
@@ -19,11 +19,30 @@ pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: Encoding
         return;
     }
     let address = RecordAddress { stream: key.stream.0, encoding: key.encoding as u32 };
-    if let Some(stream) = streams.get(key.stream) {
-        for &worker in &stream.audience {
-            lanes.send(worker, address, record);
+    let Some(stream) = streams.get_mut(key.stream) else { return };
+    let Some(encoding) = stream.encodings.get(key.encoding) else { return };
+    for audience in &mut stream.audience {
+        let worker = audience.listener.worker;
+        let Some(introduced) = audience.introduced.get_mut(key.encoding) else { return };
+        // Without it the rest is of no use there.
+        *introduced = *introduced || introduce(lanes, worker, address, encoding.codec().copied().map(Record::Format));
+        if *introduced {
+            let sent = lanes.send(worker, address, record);
+            // A packet that found no room is a gap that nobody can fill: what follows begins anew, so that the viewers there
+            // see no hole and one request for a key frame is made for all of them.
+            *introduced = sent || matches!(record, Record::Clock { .. });
         }
     }
+}
+
+/// Tells a worker that begins to listen what it must know before an encoding's next packet. Whether all of it found room.
+pub(super) fn introduce(
+    lanes: &mut Lanes,
+    to: WorkerIndex,
+    address: RecordAddress,
+    introduction: impl IntoIterator<Item = Record<'static>>,
+) -> bool {
+    std::iter::once(Record::Begin).chain(introduction).all(|record| lanes.send(to, address, &record))
 }
 
 impl Worker {
@@ -88,11 +107,7 @@ impl Worker {
     /// Asks for the key frames that are due: the publisher itself, or the worker that has it.
     pub(super) fn poll_key_frame_requests(&mut self, now: Timestamp) {
         while let Some(Upstream { stream, encoding }) = self.lanes.receive_upstream() {
-            let encoding = encoding as usize;
-            if encoding < super::stream::ENCODINGS.len() {
-                self.streams
-                    .want_key_frame(EncodingKey { stream: crate::worker::mailbox::StreamId(stream.0), encoding });
-            }
+            self.streams.want_key_frame(EncodingKey { stream, encoding: encoding as usize });
         }
         let mut due: Vec<(EncodingKey, Option<PeerKey>, Option<WorkerIndex>)> = Vec::new();
         self.streams.poll_key_frame_requests(now, |key, stream| due.push((key, stream.publisher, stream.origin)));
@@ -132,13 +147,10 @@ impl Worker {
     pub(super) fn receive_lanes(&mut self) -> bool {
         let (lanes, streams, counters) = (&mut self.lanes, &mut self.streams, &mut self.counters);
         lanes.receive(limits::LANE_RECORDS_PER_ROUND_MAX, |address, record| {
-            let encoding = address.encoding as usize;
-            let stream = crate::worker::mailbox::StreamId(address.stream);
-            if encoding >= super::stream::ENCODINGS.len() || streams.get(stream).is_none() {
-                counters.dropped("lane_unknown_stream");
-                return;
+            let key = EncodingKey { stream: StreamId(address.stream), encoding: address.encoding as usize };
+            if let Err(reason) = streams.apply_from_lane(key, &record) {
+                counters.dropped(reason);
             }
-            streams.apply(EncodingKey { stream, encoding }, &record);
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::relay::encoding::Encoding;
 use crate::relay::record::Record;
 use crate::time::Timestamp;
 use crate::worker::live::SendProgress;
-use crate::worker::mailbox::{StreamId, WorkerIndex};
+use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
 use crate::worker::peer::{PeerKey, Subscriber};
 
 /// Encodings of a stream: one audio and one video. Index 0 and 1; a record's address carries the index.
@@ -35,9 +35,12 @@ pub struct Stream {
     /// The publisher's worker.
     pub origin: Option<WorkerIndex>,
     /// Other workers with viewers of it; used on the publisher's worker.
-    pub audience: Vec<WorkerIndex>,
+    pub(super) audience: Vec<Audience>,
     /// Viewers on this worker.
     pub viewers: usize,
+    /// Which encodings the publisher's worker has begun to tell of. What comes before is of somebody who listened here
+    /// earlier, and the rest of it never came.
+    begun: [bool; ENCODINGS.len()],
     /// How far each encoding's packets have come.
     pub(super) progress: [SendProgress; ENCODINGS.len()],
     /// Whether an encoding is in one of the work queues.
@@ -53,6 +56,7 @@ impl Stream {
             origin: None,
             audience: Vec::new(),
             viewers: 0,
+            begun: [false; ENCODINGS.len()],
             progress: Default::default(),
             queued: [false; ENCODINGS.len()],
         }
@@ -74,6 +78,14 @@ impl Stream {
             }
         }
     }
+}
+
+/// Another worker with viewers of a stream, as the publisher's worker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Audience {
+    pub(super) listener: Listener,
+    /// To which encodings it was introduced. Done before the next record where its lane was full, then or since.
+    pub(super) introduced: [bool; ENCODINGS.len()],
 }
 
 /// One encoding of one stream.
@@ -161,11 +173,30 @@ impl Streams {
                 encoding.set_clock(*incarnation, *ntp, *timestamp, *arrival);
                 return true;
             }
+            Record::Begin => {
+                encoding.begin();
+                true
+            }
         };
         if stored {
             self.queue(key);
         }
         stored
+    }
+
+    /// Applies a record that another worker sent.
+    ///
+    /// # Errors
+    /// Why it is of no use here; the name in metrics.
+    pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), &'static str> {
+        let stream = self.streams.get_mut(&key.stream).ok_or("lane_unknown_stream")?;
+        let begun = stream.begun.get_mut(key.encoding).ok_or("lane_unknown_stream")?;
+        *begun |= matches!(record, Record::Begin);
+        if !*begun {
+            return Err("lane_not_introduced");
+        }
+        self.apply(key, record);
+        Ok(())
     }
 
     /// Queues an encoding that may have something to send.

@@ -96,7 +96,21 @@ GUARDS = [
         "src/worker/lane.rs",
         "let (producer, consumer) = RingBuffer::new(bytes);",
         "let (producer, consumer) = RingBuffer::new(bytes * 64);",
-        "worker_recovery a_full_lane_is_counted_and_its_viewers_recover_by_a_key_frame",
+        "worker_recovery a_full_lane_is_counted_and_its_viewers_go_on_from_a_key_frame_without_a_hole",
+    ),
+    Guard(
+        "gap that nobody can fill",
+        "src/relay/encoding.rs",
+        "self.gap = self.starts_from > 0;",
+        "self.gap = false;",
+        "worker_recovery a_full_lane_is_counted_and_its_viewers_go_on_from_a_key_frame_without_a_hole",
+    ),
+    Guard(
+        "a listener that was away",
+        "src/worker/control.rs",
+        "audience.listener == listener",
+        "audience.listener.worker == listener.worker",
+        "worker_recovery a_worker_that_lost_its_last_viewer_and_got_another_unnoticed_is_introduced_again",
     ),
     Guard(
         "cursor lag skip",

@@ -238,7 +238,10 @@ impl Recorder {
                     format!("close {}", reason.name())
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),
-                Control::Route { origin, audience, .. } => format!("route {origin:?} {audience:?}"),
+                Control::Route { origin, audience, .. } => {
+                    let audience: Vec<_> = audience.iter().map(|listener| listener.worker).collect();
+                    format!("route {origin:?} {audience:?}")
+                }
                 Control::Report(reply) => {
                     let _ = reply.send(Box::new(WorkerReport { worker: self.index, ..WorkerReport::default() }));
                     continue;

@@ -10,7 +10,7 @@ use corecast::description::Direction;
 use corecast::limits;
 use corecast::peer::fleet::Agent as _;
 use corecast::time::Timestamp;
-use corecast::worker::mailbox::{Control, EndReason, Notice, OpenRefused, SessionId, StreamId, WorkerIndex};
+use corecast::worker::mailbox::{Control, EndReason, Listener, Notice, OpenRefused, SessionId, StreamId, WorkerIndex};
 use corecast::worker::timers::NEVER;
 use corecast::{net::Path, placement};
 
@@ -34,10 +34,8 @@ pub(crate) struct Stream {
     pub(crate) is_live: bool,
     /// Open viewers on each worker.
     pub(crate) viewers: Vec<usize>,
-    /// Which workers ever had any; and whether one lost its last and got another: what was published between never
-    /// reached it, and cannot be told from loss.
-    had_viewers: Vec<bool>,
-    pub(crate) was_rerouted: bool,
+    /// How often each worker began to have any.
+    memberships: Vec<u64>,
     /// Its viewers' silence counts from here on.
     pub(crate) excused: Timestamp,
     /// Media datagrams of its publishers that never reached a worker.
@@ -53,8 +51,7 @@ impl Stream {
             publisher: None,
             is_live: false,
             viewers: vec![0; workers],
-            had_viewers: vec![false; workers],
-            was_rerouted: false,
+            memberships: vec![0; workers],
             excused: Timestamp::ZERO,
             uplink_lost: 0,
             return_at: Timestamp::ZERO,
@@ -63,8 +60,7 @@ impl Stream {
     }
 
     fn add_viewer(&mut self, worker: usize) {
-        self.was_rerouted |= self.viewers[worker] == 0 && self.had_viewers[worker];
-        self.had_viewers[worker] = true;
+        self.memberships[worker] += u64::from(self.viewers[worker] == 0);
         self.viewers[worker] += 1;
     }
 }
@@ -271,7 +267,8 @@ impl World {
         let origin = state.publisher.filter(|&id| self.clients[id].is_open);
         let origin = origin.map(|id| WorkerIndex(self.clients[id].worker as u16));
         let has_viewers = |&worker: &usize| state.viewers[worker] > 0;
-        let audience = (0..self.nodes.len()).filter(has_viewers).map(|worker| WorkerIndex(worker as u16)).collect();
+        let listener = |worker| Listener { worker: WorkerIndex(worker as u16), membership: state.memberships[worker] };
+        let audience = (0..self.nodes.len()).filter(has_viewers).map(listener).collect();
         Control::Route { stream: StreamId(1 + stream as u64), origin, audience }
     }
 

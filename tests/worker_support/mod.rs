@@ -23,7 +23,7 @@ use corecast::placement;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
-    Control, EndReason, Notice, OpenRefused, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
+    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
 };
 use corecast::worker::report::{SessionReport, WorkerReport};
 use corecast::worker::{WallClock, Worker, WorkerConfig};
@@ -89,6 +89,8 @@ pub(crate) struct World {
     serial: u64,
     by_address: HashMap<SocketAddr, usize>,
     hops: HashMap<(usize, bool), u64>,
+    /// [`Listener::membership`]
+    memberships: HashMap<(StreamId, WorkerIndex), u64>,
 }
 
 /// What [`World::open`] may be asked for.
@@ -168,6 +170,7 @@ impl World {
             serial: 0,
             by_address: HashMap::new(),
             hops: HashMap::new(),
+            memberships: HashMap::new(),
         }
     }
 
@@ -270,9 +273,35 @@ impl World {
         let mut audience: Vec<WorkerIndex> = of(Direction::Play).map(WorkerIndex).collect();
         audience.sort_unstable();
         audience.dedup();
+        self.tell_route(stream, origin, &audience);
+    }
+
+    /// Tells the workers that only these have viewers.
+    pub(crate) fn route_to(&mut self, stream: StreamId, audience: &[WorkerIndex]) {
+        let mut publishers = self.clients.iter().filter(|client| client.is_open && client.stream == stream);
+        let publisher = publishers.rfind(|client| client.direction == Direction::Publish);
+        let origin = publisher.map(|client| WorkerIndex(client.worker as u16));
+        self.tell_route(stream, origin, audience);
+    }
+
+    fn tell_route(&mut self, stream: StreamId, origin: Option<WorkerIndex>, workers: &[WorkerIndex]) {
+        self.memberships.retain(|&(of, worker), _| of != stream || workers.contains(&worker));
+        let mut audience = Vec::new();
+        for &worker in workers {
+            let membership = *self.memberships.entry((stream, worker)).or_insert_with(|| {
+                self.serial += 1;
+                self.serial
+            });
+            audience.push(Listener { worker, membership });
+        }
         for worker in 0..self.nodes.len() {
             self.control(worker, Control::Route { stream, origin, audience: audience.clone() });
         }
+    }
+
+    /// From the next route on: a worker's last viewer left and another came, and no route was told between.
+    pub(crate) fn rejoined(&mut self, stream: StreamId, worker: u16) {
+        self.memberships.remove(&(stream, WorkerIndex(worker)));
     }
 
     /// Sends a control message; the worker makes a round, unless it is stalled.

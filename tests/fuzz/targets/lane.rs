@@ -94,7 +94,14 @@ pub fn seeds() -> Vec<Seed> {
     let h264 = format(Codec::H264, CodecFormat::H264 { profile_level_id: 0x42_e01f, packetization_mode: 1 });
     let vp9 = format(Codec::Vp9, CodecFormat::Vp9 { profile: 2 });
     let opus = format(Codec::Opus, CodecFormat::Plain);
-    let all = [("media", &media), ("clock", &clock), ("h264", &h264), ("vp9", &vp9), ("opus", &opus)];
+    let all = [
+        ("media", &media),
+        ("clock", &clock),
+        ("h264", &h264),
+        ("vp9", &vp9),
+        ("opus", &opus),
+        ("begin", &Record::Begin),
+    ];
     let mut seeds: Vec<Seed> = all.iter().map(|(name, record)| ((*name).to_owned(), written(record))).collect();
     let script = all.iter().fold(ScriptWriter::default(), |script, (_, record)| script.byte(2).chunk(&written(record)));
     seeds.push(("script".into(), script.byte(3).chunk(&[]).byte(254).chunk(&written(&media)).done()));

@@ -24,7 +24,7 @@ use corecast::wire::rtcp;
 use corecast::wire::rtp::{self, HeaderFields, RtpPacket};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
-    Control, EndReason, Notice, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
+    Control, EndReason, Listener, Notice, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
 };
 use corecast::worker::report::WorkerReport;
 use corecast::worker::{WallClock, Worker, WorkerConfig};
@@ -73,6 +73,8 @@ struct World {
     published: HashSet<Vec<u8>>,
     sealed_once: SealedOnce,
     frames: u64,
+    /// [`Listener::membership`]
+    memberships: BTreeMap<WorkerIndex, u64>,
 }
 
 fn identity() -> &'static DtlsIdentity {
@@ -128,6 +130,7 @@ impl World {
             published: HashSet::new(),
             sealed_once: SealedOnce::default(),
             frames: 0,
+            memberships: BTreeMap::new(),
         }
     }
 
@@ -182,6 +185,12 @@ impl World {
         let mut audience: Vec<WorkerIndex> = of(Direction::Play).collect();
         audience.sort_unstable();
         audience.dedup();
+        self.memberships.retain(|worker, _| audience.contains(worker));
+        let clients = self.clients.len() as u64;
+        let audience: Vec<Listener> = audience
+            .into_iter()
+            .map(|worker| Listener { worker, membership: *self.memberships.entry(worker).or_insert(clients) })
+            .collect();
         for node in &self.nodes {
             // Full while the worker is stalled: then it does not learn of it, as in the node when signalling gives up.
             let _ = node.handle.try_send(Control::Route { stream: STREAM, origin, audience: audience.clone() });
