@@ -172,6 +172,13 @@ impl Subscription {
         self.cursor = Cursor::AwaitsKeyFrame;
     }
 
+    /// Whether a packet lies after all that was sent. One that the uplink recovered late is the newest by position and old by
+    /// sequence: who started there would be sent what it has once more, under other numbers.
+    #[must_use]
+    pub fn is_ahead(&self, sequence: u64) -> bool {
+        self.last_segment().is_none_or(|last| sequence.wrapping_add(last.index_offset) >= self.next_index)
+    }
+
     /// Sends from `position` on, whose packet has `sequence`. The viewer's numbers continue without a hole.
     pub fn start_at(&mut self, position: u64, sequence: u64) {
         self.cursor = Cursor::At(position);
@@ -331,13 +338,13 @@ impl Subscription {
     }
 
     fn skip(&mut self, ring: &PacketRing, is_video: bool, position: u64) {
-        let target = if is_video { ring.key_frame() } else { ring.head().checked_sub(1).filter(|&p| p >= ring.tail()) };
-        match target {
-            Some(target) if target > position => {
+        let target = if is_video { ring.key_frame() } else { ring.head().checked_sub(1) };
+        let target = target.filter(|&target| target > position);
+        let packet = target.and_then(|target| Some((target, ring.get(target)?.0.sequence)));
+        match packet.filter(|&(_, sequence)| self.is_ahead(sequence)) {
+            Some((target, sequence)) => {
                 self.skips += 1;
-                if let Some((info, _)) = ring.get(target) {
-                    self.start_at(target, info.sequence);
-                }
+                self.start_at(target, sequence);
             }
             // Nothing newer to skip to and the packets are still there: go on, late rather than never.
             _ if position >= ring.tail() => {}
@@ -363,4 +370,65 @@ pub struct SenderReportFields {
     pub packets: u32,
     /// Payload octets sent.
     pub octets: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring of these sequences, 20 ms apart.
+    fn ring(sequences: impl IntoIterator<Item = u64>) -> PacketRing {
+        let mut ring = PacketRing::new(64, limits::RING_BYTES_INITIAL);
+        for (at, sequence) in (0..).zip(sequences) {
+            let arrival = Timestamp::from_millis(20 * at);
+            let info = PacketInfo { sequence, timestamp: 0, arrival, marker: false, key_frame: false, padding: 0 };
+            ring.store(info, &[1; 100]).unwrap();
+        }
+        ring
+    }
+
+    fn subscription() -> Subscription {
+        let mut subscription = Subscription::new(1, None, ExtensionBlock::default(), 0);
+        subscription.set_format(Some(EgressFormat { payload_type: 96, rtx_payload_type: None, clock_rate_hz: 90_000 }));
+        subscription
+    }
+
+    /// Sends the packet at the cursor.
+    fn send(subscription: &mut Subscription, ring: &PacketRing) -> u64 {
+        let Cursor::At(position) = subscription.cursor() else { panic!("it waits") };
+        let (info, payload) = ring.get(position).unwrap();
+        subscription.advance();
+        let header = subscription.write_header(&mut [0; 64], info).unwrap();
+        subscription.sent(header.index, payload.len());
+        header.index
+    }
+
+    #[test]
+    fn a_packet_recovered_late_is_no_place_to_go_on_from() {
+        let ring = ring([100, 101, 103, 104, 102]);
+        let mut subscription = subscription();
+        assert!(subscription.is_ahead(7), "nothing was sent yet");
+        subscription.start_at(0, 100);
+        for _ in 0..4 {
+            send(&mut subscription, &ring);
+        }
+        assert!(!subscription.is_ahead(102) && !subscription.is_ahead(104));
+        assert!(subscription.is_ahead(105));
+    }
+
+    #[test]
+    fn a_lagging_cursor_skips_over_what_it_has_sent_but_not_back_to_it() {
+        let mut ring = ring([100, 101, 102, 104, 103, 105]);
+        let lagged = Timestamp::from_millis(40) + limits::CURSOR_LAG_MAX + std::time::Duration::from_millis(1);
+        let mut subscription = subscription();
+        subscription.start_at(3, 104);
+        send(&mut subscription, &ring);
+        // The key frame's first packet was lost on the uplink and came behind a packet that was sent already.
+        ring.set_key_frame(4);
+        subscription.cursor = Cursor::At(2);
+        assert_eq!(subscription.settle(&ring, true, lagged), Cursor::At(2), "late rather than twice");
+        ring.set_key_frame(5);
+        assert_eq!(subscription.settle(&ring, true, lagged), Cursor::At(5));
+        assert_eq!(send(&mut subscription, &ring), 2, "and the numbers go on");
+    }
 }

@@ -279,6 +279,9 @@ fn place_cursor(
         }
         (newest, info.sequence)
     };
+    if !subscription.is_ahead(start.1) {
+        return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });
+    }
     subscription.start_at(start.0, start.1);
     Ok(())
 }
