@@ -100,6 +100,11 @@ impl Directory {
         }
     }
 
+    /// Whether the session is in the book.
+    pub(super) fn is_admitted(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
     /// Admits a session to a name. From here on it counts; [`Self::served`] or [`Self::ended`] follows.
     pub(super) fn admit(
         &mut self,
@@ -159,7 +164,8 @@ impl Directory {
         Ok(id)
     }
 
-    /// A worker serves the session now. `false` when the session has ended in the meantime.
+    /// A worker serves the session now; told in the worker's own order ([`Notice::Opened`](crate::worker::mailbox::Notice)).
+    /// `false` when the session has ended in the meantime.
     pub(super) fn served(&mut self, session: SessionId, worker: WorkerIndex) -> bool {
         let Some(entry) = self.sessions.get_mut(&session) else { return false };
         entry.worker = Some(worker);

@@ -178,6 +178,12 @@ impl Front {
 
     fn notice(&self, notice: Notice) {
         match notice {
+            Notice::Opened { session, worker } => {
+                // Unknown is one whose asker has given up: it is being closed.
+                if self.directory.borrow_mut().served(session, worker) {
+                    self.directory_changed();
+                }
+            }
             Notice::Connected { session } => tracing::info!(session = session.0, "session connected"),
             Notice::Ended { session, reason } => {
                 // A session that was closed while it opened has left the directory already.

@@ -232,12 +232,10 @@ async fn open_offer(
             }
             None => return Err(Problem::unavailable("worker_silent", "the node is overloaded: try again later")),
         }
-        let served = front.directory.borrow_mut().served(session, worker);
-        if !served {
+        if !front.directory.borrow().is_admitted(session) {
             return Err(Problem::unavailable("ended_early", "the session ended while it opened: try again"));
         }
         opening.served = true;
-        front.directory_changed();
         let resource = Resource {
             token: random::token(),
             stream_name: stream_name.to_owned(),

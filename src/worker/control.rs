@@ -126,6 +126,7 @@ impl Worker {
             Direction::Play => stream.viewers += 1,
         }
         self.counters.joins += 1;
+        self.notify(Notice::Opened { session: id, worker: self.config.index });
         self.arm(key);
         Ok(())
     }

@@ -103,6 +103,15 @@ pub enum OpenRefused {
 /// From a worker to signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// The worker serves the session from now on. [`OpenSession::reply`] says so too, to whoever asked; this comes in order
+    /// with what becomes of others, so that signalling's book counts a stream's viewers as the worker does. (A worker lets go
+    /// of a stream with its last viewer; the next one finds it empty, and the publisher's worker must be told.)
+    Opened {
+        /// Which session.
+        session: SessionId,
+        /// Who serves it.
+        worker: WorkerIndex,
+    },
     /// DTLS finished and the fingerprint matched.
     Connected {
         /// Which session.

@@ -220,6 +220,8 @@ impl Recorder {
                     match self.habit {
                         Habit::Accept => {
                             self.opened.lock().unwrap().push(open.session);
+                            let worker = WorkerIndex(self.index);
+                            self.notices.send(Notice::Opened { session: open.session, worker }).unwrap();
                             open.reply.send(Ok(())).unwrap();
                         }
                         Habit::Full => open.reply.send(Err(OpenRefused::Full)).unwrap(),

@@ -85,7 +85,10 @@ fn start() -> Server {
 fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<Notice>) {
     while let Ok(message) = control.recv() {
         match message {
-            Control::Open(open) => _ = open.reply.send(Ok(())),
+            Control::Open(open) => {
+                let _ = notices.send(Notice::Opened { session: open.session, worker: WorkerIndex(0) });
+                let _ = open.reply.send(Ok(()));
+            }
             Control::Close { session, reason } => _ = notices.send(Notice::Ended { session, reason }),
             Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
             Control::Heartbeat(reply) => _ = reply.send(()),
