@@ -248,7 +248,8 @@ pub const SRTCP_OVERHEAD_BYTES_MAX: usize = 4 + 16;
 /// Bytes of all lanes into one worker together. Many workers: smaller lanes.
 pub const LANES_BYTES_TOTAL: usize = 8 * 1024 * 1024;
 
-/// Bytes of one lane: 1 s of a 8 Mbit/s stream. Full: the record is dropped and counted.
+/// Bytes of one lane: 1 s of a 8 Mbit/s stream. Full: the record is dropped and counted, and the reader's viewers go on from
+/// the next key frame; so one must fit, as far as it arrives between two rounds of the reader.
 pub const LANE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of one lane on a machine with very many cores.
