@@ -306,8 +306,10 @@ impl World {
                     let client = &mut self.clients[id];
                     client.is_served = true;
                     let (stream, worker) = (client.stream, client.worker);
-                    if client.direction == Direction::Play {
-                        self.streams[stream].add_viewer(worker);
+                    match client.direction {
+                        Direction::Play => self.streams[stream].add_viewer(worker),
+                        // Signalling may have been deaf, while its media came already.
+                        Direction::Publish => self.streams[stream].excused = self.now,
                     }
                     self.route(stream);
                 }
