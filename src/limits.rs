@@ -248,6 +248,10 @@ pub const SRTCP_OVERHEAD_BYTES_MAX: usize = 4 + 16;
 /// Bytes of all lanes into one worker together. Many workers: smaller lanes.
 pub const LANES_BYTES_TOTAL: usize = 8 * 1024 * 1024;
 
+/// Packets looked back over, once per key frame, for those of it that overtook its first on the way here. More than a
+/// network reorders; what lies further back is asked for again by who starts there.
+pub const OVERTAKING_PACKETS_MAX: u64 = 128;
+
 /// Bytes of one lane: 1 s of a 8 Mbit/s stream. Full: the record is dropped and counted, and the reader's viewers go on from
 /// the next key frame; so one must fit, as far as it arrives between two rounds of the reader.
 pub const LANE_BYTES_MAX: usize = 1024 * 1024;

@@ -7,7 +7,7 @@ use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::fan_out::FanOut;
 use crate::relay::key_frame::KeyFrameRequests;
-use crate::relay::packet_ring::{NotStored, PacketInfo, PacketRing};
+use crate::relay::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
 use crate::relay::record::{MediaRecord, PublishedCodec};
 use crate::relay::sender_clock::SenderClock;
 use crate::relay::timeline::{Incarnation, Timeline};
@@ -176,7 +176,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
         let start = self.frame.filter(|&(current, _)| current == timestamp).map_or(position, |(_, start)| start);
         self.key_frame_timestamp = Some(timestamp);
         self.key_frames += 1;
-        self.ring.set_key_frame(start);
+        self.ring.set_key_frame(start, self.starts_from);
         self.requests.key_frame_began();
         self.fan_out.key_frame_began();
     }
@@ -230,10 +230,10 @@ impl<K: Copy + PartialEq> Encoding<K> {
 
     /// Where a viewer that comes now starts: a key frame fresh enough to start with, else `None`.
     #[must_use]
-    pub fn fresh_key_frame(&self, now: Timestamp) -> Option<(u64, u64)> {
-        let position = self.ring.key_frame().filter(|&position| self.may_start_at(position))?;
-        let (info, _) = self.ring.get(position)?;
-        (now.since(info.arrival) <= limits::KEY_FRAME_AGE_MAX).then_some((position, info.sequence))
+    pub fn fresh_key_frame(&self, now: Timestamp) -> Option<Start> {
+        let start = self.ring.key_frame().filter(|start| self.may_start_at(start.position))?;
+        let (info, _) = self.ring.get(start.position)?;
+        (now.since(info.arrival) <= limits::KEY_FRAME_AGE_MAX).then_some(start)
     }
 }
 
@@ -265,7 +265,7 @@ mod tests {
         encoding.fan_out.add_waiting(9);
         encoding.store(&record(3, 3_000, 33, true, false)).unwrap();
         encoding.store(&record(4, 3_000, 33, true, true)).unwrap();
-        assert_eq!(encoding.ring.key_frame(), Some(parameter_sets));
+        assert_eq!(encoding.ring.key_frame().map(|start| start.position), Some(parameter_sets));
         assert_eq!(encoding.key_frames, 1);
         assert_eq!(encoding.fan_out.take_next(), Some(9));
     }
@@ -318,7 +318,7 @@ mod tests {
         assert!(!encoding.continues_at(0) && !encoding.continues_at(1), "its next packet is not the next");
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none());
         encoding.store(&record(20, 3_000, 33, true, true)).unwrap();
-        assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|(position, _)| position), Some(1));
+        assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|start| start.position), Some(1));
         assert!(encoding.continues_at(2));
         // A gap is not forgotten because the codec changes in the same place.
         encoding.begin();

@@ -65,7 +65,17 @@ pub struct PacketRing {
     /// Position of each recent sequence, at `sequence % len`.
     positions: Box<[u64]>,
     newest_sequence: Option<u64>,
-    key_frame: Option<u64>,
+    key_frame: Option<Start>,
+}
+
+/// Where a cursor may begin: from `position` on it meets every packet from `sequence` on. The packet at `position` itself may
+/// be a later one, where the network reordered; what it meets of before `sequence` it passes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Of the first packet to look at.
+    pub position: u64,
+    /// The first to send.
+    pub sequence: u64,
 }
 
 const NOWHERE: u64 = u64::MAX;
@@ -101,13 +111,30 @@ impl PacketRing {
 
     /// Where the newest key frame begins, while it is in the ring.
     #[must_use]
-    pub fn key_frame(&self) -> Option<u64> {
-        self.key_frame.filter(|&position| position >= self.first_position)
+    pub fn key_frame(&self) -> Option<Start> {
+        self.key_frame.filter(|start| start.position >= self.first_position)
     }
 
-    /// Says that the newest key frame begins at `position`.
-    pub fn set_key_frame(&mut self, position: u64) {
-        self.key_frame = Some(position);
+    /// Says that the newest key frame begins with the packet at `position`. Those that overtook it, and lie before it at
+    /// `floor` or later, are part of what follows.
+    pub fn set_key_frame(&mut self, position: u64, floor: u64) {
+        let Some((&PacketInfo { sequence, .. }, _)) = self.get(position) else { return };
+        let mut start = Start { position, sequence };
+        let floor = floor.max(self.tail()).max(position.saturating_sub(limits::OVERTAKING_PACKETS_MAX));
+        for earlier in (floor..position).rev() {
+            if self.get(earlier).is_some_and(|(info, _)| info.sequence > sequence) {
+                start.position = earlier;
+            }
+        }
+        self.key_frame = Some(start);
+    }
+
+    /// The packet that was stored last, where none with a higher sequence came before it.
+    #[must_use]
+    pub fn newest(&self) -> Option<Start> {
+        let position = self.head().checked_sub(1)?;
+        let (&PacketInfo { sequence, .. }, _) = self.get(position)?;
+        (self.newest_sequence == Some(sequence)).then_some(Start { position, sequence })
     }
 
     /// The highest sequence ever stored.
@@ -349,11 +376,33 @@ mod tests {
     }
 
     #[test]
+    fn who_starts_at_a_key_frame_meets_what_overtook_its_first_packet() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        for sequence in [10, 12, 13, 11, 14] {
+            ring.store(info(sequence, 0), &[1]).unwrap();
+        }
+        ring.set_key_frame(3, 0);
+        assert_eq!(ring.key_frame(), Some(Start { position: 1, sequence: 11 }));
+        ring.set_key_frame(3, 2);
+        assert_eq!(ring.key_frame(), Some(Start { position: 2, sequence: 11 }), "not what lies before a gap");
+    }
+
+    #[test]
+    fn the_newest_packet_is_newest_by_sequence() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        assert_eq!(ring.newest(), None);
+        ring.store(info(10, 0), &[1]).unwrap();
+        assert_eq!(ring.newest(), Some(Start { position: 0, sequence: 10 }));
+        ring.store(info(9, 0), &[1]).unwrap();
+        assert_eq!(ring.newest(), None, "who started there would have a hole behind it");
+    }
+
+    #[test]
     fn the_key_frame_is_forgotten_when_it_leaves() {
         let mut ring = PacketRing::new(64, 64 * 1024);
         let position = ring.store(info(0, 0), &[1]).unwrap();
-        ring.set_key_frame(position);
-        assert_eq!(ring.key_frame(), Some(0));
+        ring.set_key_frame(position, 0);
+        assert_eq!(ring.key_frame(), Some(Start { position: 0, sequence: 0 }));
         for sequence in 1..=64 {
             ring.store(info(sequence, 0), &[1]).unwrap();
         }

@@ -10,7 +10,7 @@
 //! header and seals the same bytes, which gives the same ciphertext (RFC 7714 §8 forbids anything else).
 
 use crate::limits;
-use crate::relay::packet_ring::{PacketInfo, PacketRing};
+use crate::relay::packet_ring::{PacketInfo, PacketRing, Start};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtp::{self, HeaderFields};
 use crate::wire::rtp_extension;
@@ -179,8 +179,8 @@ impl Subscription {
         self.last_segment().is_none_or(|last| sequence.wrapping_add(last.index_offset) >= self.next_index)
     }
 
-    /// Sends from `position` on, whose packet has `sequence`. The viewer's numbers continue without a hole.
-    pub fn start_at(&mut self, position: u64, sequence: u64) {
+    /// Sends from there on. The viewer's numbers continue without a hole.
+    pub fn start_at(&mut self, Start { position, sequence }: Start) {
         self.cursor = Cursor::At(position);
         let index_offset = self.next_index.wrapping_sub(sequence);
         if let Some(last) = self.last_segment()
@@ -338,13 +338,11 @@ impl Subscription {
     }
 
     fn skip(&mut self, ring: &PacketRing, is_video: bool, position: u64) {
-        let target = if is_video { ring.key_frame() } else { ring.head().checked_sub(1) };
-        let target = target.filter(|&target| target > position);
-        let packet = target.and_then(|target| Some((target, ring.get(target)?.0.sequence)));
-        match packet.filter(|&(_, sequence)| self.is_ahead(sequence)) {
-            Some((target, sequence)) => {
+        let target = if is_video { ring.key_frame() } else { ring.newest() };
+        match target.filter(|target| target.position > position && self.is_ahead(target.sequence)) {
+            Some(target) => {
                 self.skips += 1;
-                self.start_at(target, sequence);
+                self.start_at(target);
             }
             // Nothing newer to skip to and the packets are still there: go on, late rather than never.
             _ if position >= ring.tail() => {}
@@ -408,7 +406,7 @@ mod tests {
         let ring = ring([100, 101, 103, 104, 102]);
         let mut subscription = subscription();
         assert!(subscription.is_ahead(7), "nothing was sent yet");
-        subscription.start_at(0, 100);
+        subscription.start_at(Start { position: 0, sequence: 100 });
         for _ in 0..4 {
             send(&mut subscription, &ring);
         }
@@ -421,13 +419,13 @@ mod tests {
         let mut ring = ring([100, 101, 102, 104, 103, 105]);
         let lagged = Timestamp::from_millis(40) + limits::CURSOR_LAG_MAX + std::time::Duration::from_millis(1);
         let mut subscription = subscription();
-        subscription.start_at(3, 104);
+        subscription.start_at(Start { position: 3, sequence: 104 });
         send(&mut subscription, &ring);
         // The key frame's first packet was lost on the uplink and came behind a packet that was sent already.
-        ring.set_key_frame(4);
+        ring.set_key_frame(4, 4);
         subscription.cursor = Cursor::At(2);
         assert_eq!(subscription.settle(&ring, true, lagged), Cursor::At(2), "late rather than twice");
-        ring.set_key_frame(5);
+        ring.set_key_frame(5, 5);
         assert_eq!(subscription.settle(&ring, true, lagged), Cursor::At(5));
         assert_eq!(send(&mut subscription, &ring), 2, "and the numbers go on");
     }
