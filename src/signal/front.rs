@@ -17,6 +17,7 @@ use super::http::BodyBytes;
 use super::negotiator::Negotiator;
 use super::resource::Resources;
 use super::runtime::{self, Task};
+use super::sessions::Sessions;
 use super::{NodeInfo, Setup};
 use crate::config::IceServer;
 use crate::limits;
@@ -28,6 +29,9 @@ use crate::worker::report::WorkerReport;
 /// The shared state.
 pub(super) struct Front {
     pub(super) directory: RefCell<Directory>,
+    /// The sessions that are served.
+    pub(super) served: RefCell<Sessions>,
+    /// Those with a URL.
     pub(super) resources: RefCell<Resources>,
     pub(super) negotiator: Box<dyn Negotiator>,
     pub(super) counters: SignallingCounters,
@@ -79,6 +83,7 @@ impl Front {
                 streams_max: admission.streams_max as usize,
                 viewers_per_stream_max: admission.viewers_per_stream_max as usize,
             })),
+            served: RefCell::default(),
             resources: RefCell::default(),
             negotiator: setup.negotiator,
             counters,
@@ -185,6 +190,7 @@ impl Front {
                     self.counters.session_ended(reason.name());
                     tracing::info!(session = session.0, reason = reason.name(), "session ended");
                 }
+                self.served.borrow_mut().remove(session);
                 self.resources.borrow_mut().remove(session);
                 self.directory_changed();
             }

@@ -19,6 +19,7 @@ mod resource;
 mod router;
 pub mod runtime;
 pub mod sdp;
+mod sessions;
 pub mod tls;
 
 use std::fmt;

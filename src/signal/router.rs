@@ -106,7 +106,6 @@ impl PublicService {
                 if method != Method::POST {
                     return Err(Problem::method(methods));
                 }
-                resource::check_name(stream)?;
                 resource::open(&self.0, direction, stream, request).await
             }
             Target::Session { direction, stream, token } => {
