@@ -161,6 +161,7 @@ fn the_printed_configuration_reads_back_to_itself() {
         [cors]\norigins = ['https://www.example.org']\n\
         [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\
         sessions_per_address_max = 11\nconnections_per_address_max = 12\nexempt_addresses = []\n\
+        sockets_max = 16\nsockets_per_address_max = 17\nsignalling_grace_s = 18\n\
         joins_per_second_max = 13\nstreams_max = 14\nviewers_per_stream_max = 15\n\
         [[ice_servers]]\nurls = ['stun:a:3478']\n[[ice_servers]]\nurls = ['turn:b']\nusername = 'u'\ncredential = 'p'\n";
     for text in ["", full] {

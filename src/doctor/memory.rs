@@ -70,6 +70,16 @@ impl Plan {
                     count: listeners * u64::from(config.limits.connections_max),
                     each: limits::PLANNED_CONNECTION_BYTES,
                 },
+                Part {
+                    what: "sockets",
+                    count: u64::from(config.limits.sockets.sockets_max),
+                    each: limits::PLANNED_SOCKET_BYTES,
+                },
+                Part {
+                    what: "sockets' messages",
+                    count: 1,
+                    each: (limits::SOCKETS_INCOMING_BYTES_TOTAL + limits::SOCKETS_OUTBOX_BYTES_TOTAL) as u64,
+                },
                 Part { what: "request bodies", count: 1, each: limits::REQUEST_BODIES_BYTES_TOTAL as u64 },
             ],
         }

@@ -17,7 +17,9 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
+use hyper::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION,
+};
 
 use super::admission::ClientAddress;
 use super::front::Front;
@@ -111,8 +113,10 @@ pub(super) async fn open(
     sessions::check_name(stream_name)?;
     // The listener puts it into every request.
     let Some(ClientAddress(address)) = request.extensions().get().copied() else { return Err(stopping()) };
+    let token = bearer(request.headers());
     let offer = body_of(front, request, SDP).await?;
-    let opened = sessions::open(front, Asker { address }, direction, stream_name, &offer).await?;
+    let asker = Asker { address, token: token.as_deref() };
+    let opened = sessions::open(front, asker, direction, stream_name, &offer).await?;
     let (token, entity_tag) = (random::token(), random::entity_tag());
     let path = format!("/{}/{stream_name}/{token}", segment_of(direction));
     let response = created(front, &path, &entity_tag, opened.sdp);
@@ -120,6 +124,12 @@ pub(super) async fn open(
     resources.tokens.insert(opened.session, token.clone());
     resources.by_token.insert(token, Resource { session: opened.session, entity_tag });
     Ok(response)
+}
+
+/// The bearer token of a request (RFC 6750 §2.1).
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 /// 201 with the answer (RFC 9725 §4.2).

@@ -326,6 +326,7 @@ impl World {
                 self.drop_agent(id, false);
                 self.route(stream);
             }
+            Notice::Moved { session } => self.note(11, session.0, 0),
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
         }
     }
