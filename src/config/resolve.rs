@@ -409,13 +409,22 @@ fn origins(sources: &Sources<'_>) -> Result<Vec<String>, ConfigError> {
     let Some(placed) = sources.pick("cors.origins", |s| s.cors.origins.clone()) else { return Ok(Vec::new()) };
     let mut origins = Vec::with_capacity(placed.value.len());
     for origin in &placed.value {
-        if origin.contains('*') {
-            return Err(placed.refuse(origin, "name each origin: any page on the web could publish here otherwise"));
+        // `*.example.org` is short for its pages over HTTPS.
+        let full = if origin.starts_with("*.") { format!("https://{origin}") } else { origin.clone() };
+        let (checked, domain) = match full.split_once("://*.") {
+            Some((scheme, domain)) => (format!("{scheme}://{domain}"), Some(domain)),
+            None => (full.clone(), None),
+        };
+        if checked.contains('*') || domain.is_some_and(|domain| !domain.contains('.')) {
+            return Err(placed.refuse(
+                origin,
+                "name each origin, or a domain of yours like *.example.org: any page on the web could publish here otherwise",
+            ));
         }
-        if !is_origin(origin) {
+        if !is_origin(&checked) {
             return Err(placed.refuse(origin, "must be an origin without a path, like https://www.example.org"));
         }
-        origins.push(origin.to_ascii_lowercase());
+        origins.push(full.to_ascii_lowercase());
     }
     Ok(origins)
 }

@@ -33,7 +33,9 @@ fn every_breach_has_its_close_code() {
         ("not_utf8", 1007, &|s| s.frame(TEXT, b"\xff\xfe")),
         ("not_utf8", 1007, &|s| s.frame(TEXT, b"{\"type\":\"ping\",\"id\":1,\"x\":\"\xc3")),
         ("message_too_long", 1009, &|s| s.frame(TEXT, long.as_bytes())),
-        ("message_too_long", 1009, &|s| s.raw(&[TEXT, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])),
+        ("message_too_long", 1009, &|s| {
+            s.raw(&[TEXT, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])
+        }),
         ("message_too_long", 1009, &|s| {
             s.frame(0x01, &[b' '; 40_000]);
             s.frame(0x80, &[b' '; 40_000]);

@@ -145,7 +145,10 @@ fn a_full_first_worker_means_the_second_choice_and_two_full_ones_an_error_that_s
     }
     let node = start(Plan { workers: vec![Habit::Full; 2], ..Plan::default() });
     let error = Socket::open(&node).ask(json!({"type": "subscribe", "stream": "a", "sdp": "ok"}));
-    assert_eq!((&error["status"], &error["code"], &error["retry_after_s"]), (&json!(503), &json!("node_full"), &json!(5)));
+    assert_eq!(
+        (&error["status"], &error["code"], &error["retry_after_s"]),
+        (&json!(503), &json!("node_full"), &json!(5))
+    );
 }
 
 #[test]
@@ -176,7 +179,10 @@ fn who_plays_or_follows_a_stream_hears_at_once_and_whenever_its_publisher_comes_
     let live = |live: bool| json!({"type": "stream", "stream": "a", "live": live});
     let viewing = viewer.start("subscribe", "a");
     assert_eq!(viewer.event(), live(false));
-    assert_eq!(follower.ask(json!({"type": "follow", "stream": "a"})), json!({"type": "following", "id": 2, "stream": "a"}));
+    assert_eq!(
+        follower.ask(json!({"type": "follow", "stream": "a"})),
+        json!({"type": "following", "id": 2, "stream": "a"})
+    );
     assert_eq!(follower.event(), live(false));
     // A publisher over HTTP counts like any other.
     let publisher = node.open("whip", "a");

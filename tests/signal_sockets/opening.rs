@@ -12,9 +12,12 @@ const PROTOCOL: (&str, &str) = ("sec-websocket-protocol", "corecast.v1");
 
 #[test]
 fn a_page_of_an_origin_that_is_not_listed_gets_403_and_any_other_client_a_socket() {
-    let node = start(Plan { cors_origins: vec!["https://www.example.org".into()], ..Plan::default() });
+    let cors_origins = vec!["https://www.example.org".into(), "https://*.example.net".into()];
+    let node = start(Plan { cors_origins, ..Plan::default() });
     for (origin, allowed) in [
         (Some("https://www.example.org"), true),
+        (Some("https://any.example.net"), true),
+        (Some("https://example.net"), false),
         (Some("https://node.test"), true),
         (None, true),
         (Some("https://www.example.com"), false),
@@ -32,7 +35,7 @@ fn a_page_of_an_origin_that_is_not_listed_gets_403_and_any_other_client_a_socket
             Err(status) => assert_eq!((allowed, status.contains(" 403 ")), (false, true), "{origin:?}: {status}"),
         }
     }
-    let headers = [PROTOCOL, ("origin", "https://www.example.com")];
+    let headers = [PROTOCOL, ("origin", "https://www.example.com"), ("connection", "close")];
     let refused = exchange(TcpStream::connect(node.http).unwrap(), handshake(&headers).as_bytes());
     assert_eq!(refused.code(), "origin_not_allowed");
 }

@@ -384,8 +384,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_answered_is_malformed() {
-        for text in ["", "{", "null", "[]", "7", "\"hello\"", "{}", "{\"type\":7}", "[\"ping\",1]", "{\"type\":null,\"id\":1}", "{} {}"]
-        {
+        for text in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "7",
+            "\"hello\"",
+            "{}",
+            "{\"type\":7}",
+            "[\"ping\",1]",
+            "{\"type\":null,\"id\":1}",
+            "{} {}",
+        ] {
             assert!(matches!(Request::parse(text), Err(Unreadable::Malformed)), "{text}");
         }
         let deep = format!("{{\"type\":\"ping\",\"id\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
