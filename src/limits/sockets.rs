@@ -82,7 +82,7 @@ pub const MOVED_NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 /// Bytes of a socket at rest beside what its message and outbox may take: TLS and the kernel's file measured at 36 KB
-/// (`tests/sockets/client.py --idle`), rounded up.
+/// (`tests/interop/websocket_judge.py --idle 5000`), rounded up.
 pub const PLANNED_SOCKET_BYTES: u64 = 48 * 1024;
 
 const _: () = assert!(SOCKET_MESSAGE_BYTES_MAX >= SDP_BYTES_MAX);
