@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
-    Tls, cores,
+    Sockets, Tls, cores,
 };
 use crate::limits;
 use crate::net::IoKind;
@@ -296,6 +296,7 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
         number(sources, key, |settings| get(&settings.limits), default, max)
     };
     let default = Admission::for_workers(workers);
+    let signalling_grace_s = limits::SIGNALLING_GRACE_DEFAULT.as_secs() as u32;
     let waiting_time_s = limits::WAITING_TIME_DEFAULT.as_secs() as u32;
     Ok(Limits {
         sessions_per_worker_max: bound(
@@ -341,6 +342,19 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
                 default.viewers_per_stream_max,
                 limits::VIEWERS_PER_STREAM_DEFAULT,
             )?,
+        },
+        sockets: Sockets {
+            sockets_max: bound("limits.sockets_max", |l| l.sockets_max, limits::SOCKETS_DEFAULT, MANY)?,
+            sockets_per_address_max: bound(
+                "limits.sockets_per_address_max",
+                |l| l.sockets_per_address_max,
+                limits::SOCKETS_PER_ADDRESS_DEFAULT,
+                MANY,
+            )?,
+            grace: Duration::from_secs(
+                bound("limits.signalling_grace_s", |l| l.signalling_grace_s, signalling_grace_s, 600)?.into(),
+            ),
+            ..Sockets::default()
         },
     })
 }
@@ -395,13 +409,22 @@ fn origins(sources: &Sources<'_>) -> Result<Vec<String>, ConfigError> {
     let Some(placed) = sources.pick("cors.origins", |s| s.cors.origins.clone()) else { return Ok(Vec::new()) };
     let mut origins = Vec::with_capacity(placed.value.len());
     for origin in &placed.value {
-        if origin.contains('*') {
-            return Err(placed.refuse(origin, "name each origin: any page on the web could publish here otherwise"));
+        // `*.example.org` is short for its pages over HTTPS.
+        let full = if origin.starts_with("*.") { format!("https://{origin}") } else { origin.clone() };
+        let (checked, domain) = match full.split_once("://*.") {
+            Some((scheme, domain)) => (format!("{scheme}://{domain}"), Some(domain)),
+            None => (full.clone(), None),
+        };
+        if checked.contains('*') || domain.is_some_and(|domain| !domain.contains('.')) {
+            return Err(placed.refuse(
+                origin,
+                "name each origin, or a domain of yours like *.example.org: any page on the web could publish here otherwise",
+            ));
         }
-        if !is_origin(origin) {
+        if !is_origin(&checked) {
             return Err(placed.refuse(origin, "must be an origin without a path, like https://www.example.org"));
         }
-        origins.push(origin.to_ascii_lowercase());
+        origins.push(full.to_ascii_lowercase());
     }
     Ok(origins)
 }

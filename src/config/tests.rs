@@ -54,6 +54,11 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ("log.level = 'loud'", "config.toml: log.level = loud: must be error, warn, info, debug or trace"),
         ("log.format = 'xml'", "config.toml: log.format = xml: must be text or json"),
         ("cors.origins = ['*']", "config.toml: cors.origins = *: name each origin"),
+        ("cors.origins = ['https://*']", "name each origin"),
+        ("cors.origins = ['*.org']", "name each origin"),
+        ("cors.origins = ['https://a.*.example.org']", "name each origin"),
+        ("cors.origins = ['https://*.*.example.org']", "name each origin"),
+        ("cors.origins = ['*.example.org/x']", "must be an origin without a path"),
         ("cors.origins = ['https://a.example/x']", "must be an origin without a path"),
         ("public_url = 'live.example.org'", "config.toml: public_url = live.example.org: must be a scheme and a host"),
         ("limits.waiting_viewers_max = -1", "config.toml: limits.waiting_viewers_max = -1: must be 1 to 1000000"),
@@ -158,9 +163,10 @@ fn the_printed_configuration_reads_back_to_itself() {
         cores = '0,2-3'\nio = 'mmsg'\nstate_directory = '/s'\nallow_anyone = true\n\
         [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7']\nframe_hold_ms = 2\n\
         [tls]\ncert = 'c'\nkey = 'k'\n[log]\nlevel = 'debug'\nformat = 'json'\n\
-        [cors]\norigins = ['https://www.example.org']\n\
+        [cors]\norigins = ['https://www.example.org', '*.Example.net', 'http://*.example.net:80']\n\
         [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\
         sessions_per_address_max = 11\nconnections_per_address_max = 12\nexempt_addresses = []\n\
+        sockets_max = 16\nsockets_per_address_max = 17\nsignalling_grace_s = 18\n\
         joins_per_second_max = 13\nstreams_max = 14\nviewers_per_stream_max = 15\n\
         [[ice_servers]]\nurls = ['stun:a:3478']\n[[ice_servers]]\nurls = ['turn:b']\nusername = 'u'\ncredential = 'p'\n";
     for text in ["", full] {

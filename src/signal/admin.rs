@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::NodeInfo;
 use super::front::Front;
-use super::http::{Request, Response, Service};
+use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
 use crate::metrics::{self, BuildInfo};
 use crate::net::host::KernelUdpCounters;
@@ -40,7 +40,7 @@ struct Node<'a> {
 }
 
 impl Service for AdminService {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, request: Request, _: &Upgrade) -> Response {
         let _under_way = self.0.begin_request();
         let (route, answer) = match request.uri().path() {
             "/metrics" => ("metrics", self.get(&request, Self::metrics).await),

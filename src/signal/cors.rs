@@ -32,11 +32,24 @@ pub(super) fn source(headers: &HeaderMap, authority: Option<&str>, listed: &[Str
     let own = text.split_once("://").zip(authority).is_some_and(|((_, own), host)| own.eq_ignore_ascii_case(host));
     if own {
         Source::Own
-    } else if listed.iter().any(|listed| listed.eq_ignore_ascii_case(text)) {
+    } else if listed.iter().any(|listed| matches(listed, text)) {
         Source::Listed(origin.clone())
     } else {
         Source::Foreign
     }
+}
+
+/// Whether a listed origin means this one: itself, or `https://*.example.org` any host below that domain, at any depth,
+/// with the same scheme and port.
+fn matches(listed: &str, origin: &str) -> bool {
+    let Some((scheme, domain)) = listed.split_once("://*.") else { return listed.eq_ignore_ascii_case(origin) };
+    let origin = origin.to_ascii_lowercase();
+    let Some((own_scheme, host)) = origin.split_once("://") else { return false };
+    let below = host.strip_suffix(domain).and_then(|below| below.strip_suffix('.'));
+    let is_name = |below: &str| {
+        !below.is_empty() && below.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
+    };
+    own_scheme == scheme && below.is_some_and(is_name)
 }
 
 /// Lets the page read the answer, and the headers WHIP clients need (RFC 9725 §4.2).
@@ -61,6 +74,26 @@ pub(super) fn preflight(headers: &mut HeaderMap, methods: &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_domain_with_a_star_means_the_hosts_below_it_and_nothing_that_only_looks_so() {
+        for (origin, expected) in [
+            ("https://a.example.org", true),
+            ("https://A.B.Example.Org", true),
+            ("https://example.org", false),
+            ("https://.example.org", false),
+            ("https://evilexample.org", false),
+            ("https://a.example.org.evil.example", false),
+            ("https://evil/.example.org", false),
+            ("https://evil@.example.org", false),
+            ("http://a.example.org", false),
+            ("https://a.example.org:8443", false),
+            ("null", false),
+        ] {
+            assert_eq!(matches("https://*.example.org", origin), expected, "{origin}");
+        }
+        assert!(matches("https://*.example.org:8443", "https://a.example.org:8443"));
+    }
 
     #[test]
     fn own_listed_and_foreign_pages_are_told_apart() {

@@ -1,4 +1,4 @@
-//! What the public ports answer: pages, WHIP and WHEP, and the rules that hold for all of them (methods, CORS).
+//! What the public ports answer: pages, WHIP, WHEP and the way to sockets, and the rules that hold for all of them (methods, CORS).
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::rc::Rc;
@@ -13,9 +13,10 @@ use hyper::{Method, StatusCode};
 
 use super::cors::{self, Source};
 use super::front::Front;
-use super::http::{Request, Response, Service};
+use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
 use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
+use super::socket;
 use crate::description::Direction;
 
 /// The public ports.
@@ -28,6 +29,8 @@ enum Target<'a> {
     Endpoint { direction: Direction, stream: &'a str },
     /// `/whip/{stream}/{token}`, `/whep/{stream}/{token}`
     Session { direction: Direction, stream: &'a str, token: &'a str },
+    /// `/ws`
+    Socket,
     /// Any other.
     Page(&'a str),
 }
@@ -38,6 +41,7 @@ impl<'a> Target<'a> {
         let direction = match segments.next() {
             Some("whip") => Direction::Publish,
             Some("whep") => Direction::Play,
+            Some("ws") if segments.next().is_none() => return Self::Socket,
             _ => return Self::Page(path),
         };
         match (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next()) {
@@ -54,6 +58,7 @@ impl<'a> Target<'a> {
             Self::Endpoint { direction: Direction::Play, .. } => "whep",
             Self::Session { direction: Direction::Publish, .. } => "whip_session",
             Self::Session { direction: Direction::Play, .. } => "whep_session",
+            Self::Socket => "ws",
             Self::Page(_) => "page",
         }
     }
@@ -63,13 +68,14 @@ impl<'a> Target<'a> {
         match self {
             Self::Endpoint { .. } => "POST, OPTIONS",
             Self::Session { .. } => "PATCH, DELETE, OPTIONS",
+            Self::Socket => "GET, OPTIONS",
             Self::Page(_) => "GET, HEAD, OPTIONS",
         }
     }
 }
 
 impl Service for PublicService {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, request: Request, upgrade: &Upgrade) -> Response {
         let _under_way = self.0.begin_request();
         // HTTP/2 names the authority in the URI, HTTP/1.1 in a header.
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
@@ -82,7 +88,7 @@ impl Service for PublicService {
         let mut response = if source == Source::Foreign && route != "page" {
             foreign_origin().into()
         } else {
-            self.answer(target, request).await.unwrap_or_else(Response::from)
+            self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
         };
         cors::allow(response.headers_mut(), &source);
         if is_preflight && source != Source::Foreign {
@@ -95,7 +101,7 @@ impl Service for PublicService {
 }
 
 impl PublicService {
-    async fn answer(&self, target: Target<'_>, request: Request) -> Result<Response, Problem> {
+    async fn answer(&self, target: Target<'_>, request: Request, upgrade: &Upgrade) -> Result<Response, Problem> {
         let methods = target.methods();
         if request.method() == Method::OPTIONS {
             return Ok(options(&target));
@@ -106,7 +112,6 @@ impl PublicService {
                 if method != Method::POST {
                     return Err(Problem::method(methods));
                 }
-                resource::check_name(stream)?;
                 resource::open(&self.0, direction, stream, request).await
             }
             Target::Session { direction, stream, token } => {
@@ -117,6 +122,12 @@ impl PublicService {
                 } else {
                     Err(Problem::method(methods))
                 }
+            }
+            Target::Socket => {
+                if method != Method::GET {
+                    return Err(Problem::method(methods));
+                }
+                socket::accept(&self.0, &request, upgrade)
             }
             Target::Page(path) => {
                 if method != Method::GET && method != Method::HEAD {
@@ -137,7 +148,7 @@ fn options(target: &Target<'_>) -> Response {
     match target {
         Target::Endpoint { .. } => headers.extend([ACCEPT_POST]),
         Target::Session { .. } => headers.extend([ACCEPT_PATCH]),
-        Target::Page(_) => {}
+        Target::Socket | Target::Page(_) => {}
     }
     response
 }
@@ -156,7 +167,7 @@ fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}",
+            "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
         ));
     };
     let mut hasher = DefaultHasher::new();

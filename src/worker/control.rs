@@ -111,6 +111,7 @@ impl Worker {
             armed: timers::NEVER,
             handshaking: true,
             handshake_datagrams: 0,
+            moved_told: None,
             sent: Traffic::default(),
         });
         self.handshakes.under_way += 1;

@@ -124,6 +124,11 @@ pub enum Notice {
         /// Why.
         reason: EndReason,
     },
+    /// Its peer's address changed, and what is sent to it follows.
+    Moved {
+        /// Which session.
+        session: SessionId,
+    },
     /// A viewer negotiated nothing that fits what is published: no media of that kind will flow to it.
     NothingFits {
         /// Which viewer.
@@ -154,6 +159,8 @@ pub enum EndReason {
     Operator,
     /// The viewer waited as long as it may and nobody published.
     NoPublisher,
+    /// The socket it was opened on was lost and nobody resumed it in time.
+    SignallingLost,
 }
 
 impl EndReason {
@@ -170,6 +177,7 @@ impl EndReason {
             Self::ShuttingDown => "shutting_down",
             Self::Operator => "operator",
             Self::NoPublisher => "no_publisher",
+            Self::SignallingLost => "signalling_lost",
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use corecast::config::{Admission, SignallingThread, Tls};
+use corecast::config::{Admission, SignallingThread, Sockets, Tls};
 use corecast::net::Waker;
 use corecast::signal::negotiator::SdpNegotiator;
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
@@ -70,6 +70,7 @@ fn start() -> Server {
         waiting_time: Duration::from_secs(60),
         connections_max: 1_000,
         admission: Admission::for_workers(1),
+        sockets: Sockets::default(),
         workers: vec![handle],
         notices,
         negotiator: Box::new(SdpNegotiator),
