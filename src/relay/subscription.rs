@@ -364,3 +364,6 @@ pub struct SenderReportFields {
     /// Payload octets sent.
     pub octets: u32,
 }
+
+#[cfg(test)]
+mod tests;
