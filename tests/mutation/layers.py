@@ -122,12 +122,15 @@ def dependency_line(name, table):
     return f"{name} = {{ {fields} }}\n"
 
 
-def make_crates():
+def make_crates(layers):
+    wanted = {*layers, *(["below"] if any(CRATES[layer].below for layer in layers) else [])}
     root = tomllib.loads((ROOT / "Cargo.toml").read_text())
     kept = {write(SCRATCH / "Cargo.toml", WORKSPACE.format(members=", ".join(f'"{name}"' for name in CRATES)))}
     if not (SCRATCH / "Cargo.lock").exists():
         shutil.copy(ROOT / "Cargo.lock", SCRATCH / "Cargo.lock")  # the product's own versions of everything
-    for name, crate in CRATES.items():
+    # Every crate of a workspace must be there; those not asked for may be running elsewhere, and are left as they are.
+    for name, crate in ((name, crate) for name, crate in CRATES.items() if name in wanted or not (SCRATCH / name).exists()):
+        wanted.add(name)
         directory = SCRATCH / name
         dependencies = "".join(dependency_line(each, root["dependencies"]) for each in crate.dependencies)
         if crate.below:
@@ -148,7 +151,7 @@ def make_crates():
             kept.update(write(directory / source.relative_to(ROOT), source.read_bytes()) for source in sources)
         if "wire" in crate.modules:
             kept.update(write(directory / DATA / source.name, source.read_bytes()) for source in (ROOT / DATA).iterdir())
-    for name in CRATES:
+    for name in wanted:
         for path in (SCRATCH / name).rglob("*"):
             if path.is_file() and path not in kept:
                 path.unlink()
@@ -164,8 +167,11 @@ def install_cargo_mutants():
 def cargo_mutants(layer, arguments, *extra, capture=False):
     command = ["cargo", "mutants", "--in-place", "--package", layer, "--config", str(CONFIG), "--colors", "never", "--no-times"]
     command += [f"--file={glob}" for glob in arguments.file]
+    for module in CRATES[layer].modules:
+        if module != layer:
+            command += [f"--exclude={layer}/src/{module}.rs", f"--exclude={layer}/src/{module}/**"]
     if arguments.shard:
-        command += ["--shard", arguments.shard]
+        command += ["--shard", arguments.shard, "--sharding", "round-robin"]
     command += [*extra, "--", "--lib", f"{layer}::"]
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES_MAX, ADDRESS_SPACE_BYTES_MAX))
     return subprocess.run(command, cwd=SCRATCH, env={**os.environ, **ENVIRONMENT}, preexec_fn=limit, capture_output=capture)
@@ -251,10 +257,11 @@ def main():
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     install_cargo_mutants()
-    make_crates()
+    layers = arguments.layer or LAYERS
+    make_crates(layers)
     listed = explained()
     bad = 0
-    for layer in arguments.layer or LAYERS:
+    for layer in layers:
         if arguments.list:
             for name in named(all_mutants(layer, arguments)).values():
                 print(name)
