@@ -95,9 +95,6 @@ impl Arrivals {
         self.next_base = Some(base + deltas.len() as u64);
         self.pending.drain(..taken);
         self.next_feedback = (!self.pending.is_empty()).then_some(now);
-        if self.next_feedback.is_none() {
-            self.next_feedback = None;
-        }
         let feedback_count = self.feedback_count;
         self.feedback_count = self.feedback_count.wrapping_add(1);
         Some(Feedback {

@@ -232,10 +232,10 @@ impl PacketRing {
                 if self.buffer.len() - self.write >= len {
                     return self.write;
                 }
-                if tail > len {
+                if tail >= len {
                     return 0;
                 }
-            } else if tail - self.write > len {
+            } else if tail - self.write >= len {
                 return self.write;
             }
             if self.buffer.len() < self.bytes_max && now.since(oldest.info.arrival) < limits::RING_HISTORY {
@@ -287,11 +287,12 @@ mod tests {
     fn every_packet_in_the_ring_reads_back_what_was_stored() {
         let mut ring = PacketRing::new(1024, 256 * 1024);
         let mut random = 12345u64;
-        for sequence in 0..20_000u64 {
+        for sequence in 0..6_000u64 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let len = 1 + (random >> 33) as usize % 1400;
             ring.store(info(sequence, sequence), &payload(sequence, len)).unwrap();
-            if sequence % 97 == 0 {
+            // More often than the ring turns over, so that each packet is read once at least.
+            if sequence % 150 == 0 {
                 for position in ring.tail()..ring.head() {
                     let (info, bytes) = ring.get(position).unwrap();
                     assert_eq!(bytes, payload(info.sequence, bytes.len()));
@@ -312,6 +313,22 @@ mod tests {
         let (oldest, _) = ring.get(ring.tail()).unwrap();
         assert!(Timestamp::from_millis(10_000).since(oldest.arrival) >= limits::RING_HISTORY);
         assert!(ring.allocated_bytes() <= 2 * 1024 * 1024, "{}", ring.allocated_bytes());
+    }
+
+    #[test]
+    fn a_ring_holds_packets_up_to_its_last_byte() {
+        let held = limits::RING_BYTES_INITIAL as u64 / 1_024;
+        let mut ring = PacketRing::new(1_024, limits::RING_BYTES_INITIAL);
+        for sequence in 0..held * 3 {
+            ring.store(info(sequence, 0), &payload(sequence, 1_024)).unwrap();
+            assert_eq!(ring.head() - ring.tail(), held.min(sequence + 1));
+            assert!(ring.is_disjoint());
+        }
+        for position in ring.tail()..ring.head() {
+            let (info, bytes) = ring.get(position).unwrap();
+            assert_eq!(bytes, payload(info.sequence, 1_024));
+        }
+        assert_eq!(ring.allocated_bytes(), limits::RING_BYTES_INITIAL);
     }
 
     #[test]
