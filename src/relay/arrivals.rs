@@ -66,7 +66,9 @@ impl Arrivals {
     pub fn poll(&mut self, now: Timestamp) -> Option<Feedback> {
         self.next_feedback.filter(|&due| due <= now)?;
         let (&(first, first_arrival), base) = (self.pending.first()?, self.next_base);
-        let epoch = *self.epoch.get_or_insert(first_arrival);
+        // The first packets may have overtaken each other: nothing arrived before the epoch, or it would be told as then.
+        let earliest = || self.pending.iter().map(|&(_, arrival)| arrival).min().unwrap_or(first_arrival);
+        let epoch = *self.epoch.get_or_insert_with(earliest);
         // Report the holes since the last feedback as missing, but no endless run after a jump.
         let base = base.filter(|&b| first - b < limits::TRANSPORT_FEEDBACK_PACKETS_MAX as u64 / 2).unwrap_or(first);
         let reference = first_arrival.since(epoch).as_nanos() / Duration::from_millis(64).as_nanos();
@@ -124,6 +126,18 @@ mod tests {
         assert_eq!(feedback.deltas_250us[0], None);
         assert_eq!(feedback.deltas_250us.len(), 2);
         assert_eq!(arrivals.next_deadline(), None);
+    }
+
+    #[test]
+    fn the_first_packets_may_come_in_any_order() {
+        let mut arrivals = Arrivals::default();
+        for (sequence, ms) in [(0, 1_000), (65_535, 1_001), (0, 1_002)] {
+            arrivals.record(sequence, Timestamp::from_millis(ms));
+        }
+        let feedback = arrivals.poll(Timestamp::from_millis(2_000)).unwrap();
+        assert_eq!(feedback.base_sequence, 65_535);
+        // Of one that came twice the first arrival counts.
+        assert_eq!(feedback.deltas_250us, [Some(4), Some(-4)]);
     }
 
     #[test]
