@@ -332,6 +332,42 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_doubles_while_its_history_is_too_short_and_no_longer() {
+        let initial = limits::RING_BYTES_INITIAL;
+        let mut ring = PacketRing::new(1_024, 4 * initial);
+        let mut fill = |packets: u64, arrival: Timestamp| {
+            for _ in 0..packets {
+                let sequence = ring.newest_sequence().map_or(0, |newest| newest + 1);
+                ring.store(PacketInfo { arrival, ..info(sequence, 0) }, &[7; 1_024]).unwrap();
+            }
+            (ring.allocated_bytes() / initial, ring.head() - ring.tail())
+        };
+        let full = initial as u64 / 1_024;
+        let (start, kept) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_000) + limits::RING_HISTORY);
+        assert_eq!(fill(full, start), (1, full));
+        assert_eq!(fill(1, start), (2, full + 1));
+        assert_eq!(fill(full - 1, start), (2, 2 * full));
+        assert_eq!(fill(2 * full, kept), (2, 2 * full), "the oldest is old enough to go");
+        assert_eq!(fill(1, kept), (4, 2 * full + 1));
+        assert_eq!(fill(2 * full, kept), (4, 4 * full), "it may not grow any more");
+    }
+
+    #[test]
+    fn packets_that_share_a_byte_are_noticed() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        for sequence in 0..3 {
+            ring.store(info(sequence, 0), &payload(sequence, 100)).unwrap();
+        }
+        assert!(ring.is_disjoint());
+        ring.packets[1].offset -= 1;
+        assert!(!ring.is_disjoint());
+        ring.packets[1].offset = ring.buffer.len() as u32 - 99;
+        assert!(!ring.is_disjoint(), "it reaches behind the buffer");
+        ring.packets[1].offset -= 1;
+        assert!(ring.is_disjoint());
+    }
+
+    #[test]
     fn a_late_packet_is_found_by_sequence_and_sent_by_position() {
         let mut ring = PacketRing::new(64, 64 * 1024);
         for sequence in [10, 11, 13, 12] {
@@ -352,10 +388,23 @@ mod tests {
         assert_eq!(ring.store(info(140, 0), &[1]), Err(NotStored::Duplicate));
         assert_eq!(ring.store(info(135, 0), &[1]), Err(NotStored::TooOld));
         assert_eq!(ring.store(info(0, 0), &[1]), Err(NotStored::TooOld));
-        // A jump leaves the jumped-over sequences free.
+        // A jump leaves the jumped-over sequences free, and only them.
         ring.store(info(250, 0), &[1]).unwrap();
+        assert_eq!(ring.newest_sequence(), Some(250));
         assert!(ring.store(info(220, 0), &[1]).is_ok());
-        assert_eq!(ring.store(info(220, 0), &[1]), Err(NotStored::Duplicate));
+        for sequence in [187, 198, 199, 220, 250] {
+            assert_eq!(ring.store(info(sequence, 0), &[1]), Err(NotStored::Duplicate));
+        }
+        for sequence in [200, 249] {
+            assert!(ring.find(sequence).is_none());
+            assert!(ring.store(info(sequence, 0), &[1]).is_ok());
+        }
+        // So does one over more than there are slots.
+        ring.store(info(1_000, 0), &[1]).unwrap();
+        for sequence in 1_000 - 63..1_000 {
+            assert!(ring.store(info(sequence, 0), &[1]).is_ok());
+        }
+        assert_eq!(ring.newest_sequence(), Some(1_000));
     }
 
     #[test]
@@ -363,6 +412,8 @@ mod tests {
         let mut ring = PacketRing::new(64, 64 * 1024);
         assert_eq!(ring.store(info(1, 0), &[]), Err(NotStored::BadLength));
         assert_eq!(ring.store(info(1, 0), &vec![0; limits::DATAGRAM_IN_BYTES_MAX + 1]), Err(NotStored::BadLength));
+        assert_eq!(ring.newest_sequence(), None);
+        assert!(ring.store(info(1, 0), &vec![0; limits::DATAGRAM_IN_BYTES_MAX]).is_ok());
     }
 
     #[test]
