@@ -42,7 +42,7 @@ pub struct Reception {
     gaps: VecDeque<Gap>,
     /// RFC 3550 A.8, in units of 1/16 timestamp tick.
     jitter_16: u64,
-    last_transit: Option<i64>,
+    last_transit: Option<u32>,
     expected_prior: u64,
     received_prior: u64,
     last_report: Option<(u32, Timestamp)>,
@@ -170,9 +170,10 @@ impl Reception {
 
     fn update_jitter(&mut self, timestamp: u32, now: Timestamp) {
         let arrival = (u128::from(now.as_nanos()) * u128::from(self.clock_rate_hz) / 1_000_000_000) as u32;
-        let transit = i64::from(arrival.wrapping_sub(timestamp) as i32);
+        // Timestamps begin anywhere, so both differences wrap.
+        let transit = arrival.wrapping_sub(timestamp);
         if let Some(last) = self.last_transit {
-            let difference = (transit - last).unsigned_abs().min(u64::from(u32::MAX));
+            let difference = u64::from((transit.wrapping_sub(last) as i32).unsigned_abs());
             self.jitter_16 = (self.jitter_16 + difference).saturating_sub((self.jitter_16 + 8) >> 4);
         }
         self.last_transit = Some(transit);
@@ -372,6 +373,17 @@ mod tests {
         }
         // In sixteenths: 450, then 450 + 450 - 28, then 872 - 55.
         assert_eq!(jitter, [0, 0, 450 / 16, 872 / 16, 817 / 16]);
+    }
+
+    #[test]
+    fn jitter_does_not_depend_on_where_timestamps_begin() {
+        for transit in [0, 0x7fff_ffff, u32::MAX] {
+            let mut reception = Reception::new(90_000, true);
+            // Sent at once, received 1 ms apart.
+            reception.receive(0, 90_000_u32.wrapping_sub(transit), false, at(1_000));
+            reception.receive(1, 90_000_u32.wrapping_sub(transit), false, at(1_001));
+            assert_eq!(reception.report(7, at(1_001)).unwrap().jitter, 90 / 16, "{transit:x}");
+        }
     }
 
     #[test]
