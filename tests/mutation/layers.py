@@ -47,8 +47,8 @@ ENVIRONMENT = {
     "PROPTEST_RNG_SEED": "1",
     "PROPTEST_MAX_SHRINK_ITERS": "0",  # that it fails is enough
     "PROPTEST_DISABLE_FAILURE_PERSISTENCE": "true",  # or one mutant's failures are tried on the next
+    "RUST_BACKTRACE": "0",
     "CARGO_INCREMENTAL": "1",
-    "CARGO_NET_OFFLINE": "true",
 }
 
 
@@ -230,6 +230,11 @@ def run_layer(layer, arguments, listed):
     for outcome in json.loads(outcomes.read_text())["outcomes"] if outcomes.exists() else []:
         if outcome["scenario"] != "Baseline":
             summaries[names[outcome["scenario"]["Mutant"]["name"]]] = outcome["summary"]
+    # What was found of each mutant last, so that parts (--shard, --file, --again) add up to a whole.
+    known = output / "outcomes-by-name.json"
+    before = json.loads(known.read_text()) if known.exists() else {}
+    latest = {name: summary for name, summary in {**before, **summaries}.items() if name in set(names.values())}
+    known.write_text(json.dumps(latest, indent=1))
     survivors = {name for name, summary in summaries.items() if summary in ("MissedMutant", "Timeout")}
     new = sorted(survivors - listed.keys())
     here = {name for name in listed if name.startswith(f"{layer}/") or name.startswith(f"{layer}.rs")}
@@ -238,14 +243,17 @@ def run_layer(layer, arguments, listed):
         print(f"not in {SURVIVORS.name}: {name}{' (the tests do not end)' if summaries[name] == 'Timeout' else ''}")
     for name in gone:
         print(f"in {SURVIVORS.name}, but {'caught' if name in summaries else 'there is no such mutant any more'}: {name}")
-    count = collections.Counter(summaries.values())
-    print(
-        f"{layer}: {len(summaries)} mutants: {count['CaughtMutant']} caught, {count['Unviable']} do not compile, "
-        f"{count['MissedMutant']} missed, {count['Timeout']} do not end; {len(survivors) - len(new)} of those explained; "
-        f"{seconds:.0f} s",
-        flush=True,
-    )
+    print(f"{layer}: this run, {seconds:.0f} s: {counts(summaries)}; {len(survivors) - len(new)} of the survivors explained")
+    print(f"{layer}: {len(latest)} of {len(names)} mutants tried by now: {counts(latest)}", flush=True)
     return len(new) + len(gone)
+
+
+def counts(summaries):
+    count = collections.Counter(summaries.values())
+    return (
+        f"{count['CaughtMutant']} caught, {count['Unviable']} do not compile, "
+        f"{count['MissedMutant']} missed, {count['Timeout']} do not end"
+    )
 
 
 def main():
