@@ -1,22 +1,23 @@
 #!/usr/bin/env python3
-"""Runs cargo-mutants over the layers wire, srtp, ice and relay, and holds its survivors against the list of explained ones.
+"""Runs the mutants that cargo-mutants finds in the layers wire, srtp, ice and relay, and holds those that survive against the
+list of explained ones.
 
     tests/mutation/layers.py                    all four layers
     tests/mutation/layers.py --layer srtp       one of them (may be repeated)
     tests/mutation/layers.py --shard 0/4        every fourth mutant of each
     tests/mutation/layers.py --file 'rtp*.rs'   those in some files (may be repeated)
-    tests/mutation/layers.py --again            only those that were not caught by the run before
     tests/mutation/layers.py --list             the mutants, without running them
 
-cargo-mutants changes one operator, match arm or return value at a time, compiles, and runs the layer's own unit tests. What
-they do not notice is a survivor: a missing test, redundant code, or one of those in survivors.toml, which says for each why
-no test catches it. A mutant under which the tests do not end (for 10 s) counts as a survivor too, and is listed as one.
-The exit code is 0 when every survivor is listed and every listed mutant that was tried survived; 1 otherwise.
+A mutant has one operator, match arm or return value changed. The layer's own unit tests run on it; what they do not notice is
+a survivor: a missing test, redundant code, or one of those in survivors.toml, which says for each why no test catches it. A
+mutant under which the tests do not end (for 20 s) counts as a survivor too, and is listed as one. The exit code is 0 when
+every survivor is listed and every listed mutant that was tried survived; 1 otherwise.
 
-The product takes too long to compile for thousands of mutants, so each layer becomes a small crate in
+The product takes too long to compile for thousands of mutants. So each layer becomes a small crate in
 target/mutation/layers/: copies of its files, of what they name, and nothing else. Layers ice and relay name wire and
-description, which their crates take, compiled once and without tests, from a crate `below`. The only file that is not a copy
-is src/net/mod.rs, which here holds plain data (net::batch) only. Properties are tested with fewer cases and a fixed seed, so
+description, which their crates take, compiled without tests, from a crate `below`. The only file that is not a copy is
+src/net/mod.rs, which there holds plain data (net::batch) only. And the mutants of a layer are compiled together
+(together.py); cargo-mutants itself runs those that cannot be. Properties are tested with fewer cases and a fixed seed, so
 that a run can be repeated.
 """
 
@@ -24,6 +25,7 @@ import argparse
 import collections
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -33,22 +35,26 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
+sys.dont_write_bytecode = True
+import together  # noqa: E402  (beside this file)
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "target" / "mutation" / "layers"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 CONFIG = Path(__file__).with_name("mutants.toml")
 
 MUTANTS_VERSION = "27.1.0"
-TEST_TIME_MAX_S = 10
+TEST_TIME_MAX_S = 20
 ADDRESS_SPACE_BYTES_MAX = 6 << 30  # a mutant that allocates without end ends here, and is caught
 
 ENVIRONMENT = {
+    **os.environ,
     "PROPTEST_CASES": "64",
     "PROPTEST_RNG_SEED": "1",
     "PROPTEST_MAX_SHRINK_ITERS": "0",  # that it fails is enough
     "PROPTEST_DISABLE_FAILURE_PERSISTENCE": "true",  # or one mutant's failures are tried on the next
     "RUST_BACKTRACE": "0",
-    "CARGO_INCREMENTAL": "1",
+    "RUST_MIN_STACK": str(64 << 20),  # a function with a hundred bodies has a large frame
 }
 
 
@@ -77,7 +83,6 @@ resolver = "3"
 
 [profile.dev]
 debug = false
-opt-level = 0 # compiling a mutant takes longer than its tests
 
 [profile.dev.package."*"]
 opt-level = 2
@@ -164,17 +169,17 @@ def install_cargo_mutants():
     subprocess.run(["cargo", "install", "cargo-mutants", "--locked", "--version", MUTANTS_VERSION], check=True)
 
 
-def cargo_mutants(layer, arguments, *extra, capture=False):
+def limit_memory():
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES_MAX, ADDRESS_SPACE_BYTES_MAX))
+
+
+def cargo_mutants(layer, *extra, capture=False):
     command = ["cargo", "mutants", "--in-place", "--package", layer, "--config", str(CONFIG), "--colors", "never", "--no-times"]
-    command += [f"--file={glob}" for glob in arguments.file]
     for module in CRATES[layer].modules:
         if module != layer:
             command += [f"--exclude={layer}/src/{module}.rs", f"--exclude={layer}/src/{module}/**"]
-    if arguments.shard:
-        command += ["--shard", arguments.shard, "--sharding", "round-robin"]
     command += [*extra, "--", "--lib", f"{layer}::"]
-    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES_MAX, ADDRESS_SPACE_BYTES_MAX))
-    return subprocess.run(command, cwd=SCRATCH, env={**os.environ, **ENVIRONMENT}, preexec_fn=limit, capture_output=capture)
+    return subprocess.run(command, cwd=SCRATCH, env=ENVIRONMENT, preexec_fn=limit_memory, capture_output=capture)
 
 
 def named(mutants):
@@ -194,12 +199,18 @@ def named(mutants):
     return names
 
 
-def all_mutants(layer, arguments):
-    everything = argparse.Namespace(file=[], shard=None) if arguments is None else arguments
-    listed = cargo_mutants(layer, everything, "--list", "--json", capture=True)
+def list_mutants(layer, *extra):
+    listed = cargo_mutants(layer, "--list", "--json", *extra, capture=True)
     if listed.returncode:
         sys.exit(listed.stderr.decode())
     return json.loads(listed.stdout)
+
+
+def chosen_mutants(layer, arguments):
+    extra = [f"--file={glob}" for glob in arguments.file]
+    if arguments.shard:
+        extra += ["--shard", arguments.shard, "--sharding", "round-robin"]
+    return list_mutants(layer, *extra)
 
 
 def explained():
@@ -213,47 +224,59 @@ def explained():
     return listed
 
 
-def run_layer(layer, arguments, listed):
-    """Runs one layer's mutants; prints its counts and returns how many things are wrong."""
-    names = named(all_mutants(layer, None))
+def run_together(layer, mutants, outcomes):
+    """Tries those that can be compiled in one program; `outcomes` gets cargo-mutants' word for each, by its name."""
+    numbered = {number: mutant for number, mutant in enumerate(mutants, 1) if together.can_be_switched(mutant)}
+    program, viable, unviable = together.build(layer, SCRATCH, numbered, ENVIRONMENT)
+    outcomes.update((numbered[number]["name"], "Unviable") for number in unviable)
+    for number in [0, *sorted(viable)]:
+        outcome = together.run(program, SCRATCH, layer, number, ENVIRONMENT, TEST_TIME_MAX_S, limit_memory)
+        if number:
+            outcomes[numbered[number]["name"]] = outcome
+        elif outcome != "MissedMutant":
+            sys.exit(f"{layer}: the tests fail or do not end without any mutant")
+
+
+def run_one_by_one(layer, mutants, outcomes):
+    """Has cargo-mutants try the others, one build each."""
     output = SCRATCH / "results" / layer
     output.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    extra = ["--iterate"] if arguments.again else []
-    run = cargo_mutants(layer, arguments, *extra, "--timeout", str(TEST_TIME_MAX_S), "--output", str(output))
-    seconds = time.monotonic() - started
-    outcomes = output / "mutants.out" / "outcomes.json"
+    rest = [mutant["name"] for mutant in mutants if mutant["name"] not in outcomes]
+    if not rest:
+        return
+    expression = f"^({'|'.join(map(re.escape, rest))})$"
+    run = cargo_mutants(layer, "--re", expression, "--timeout", str(TEST_TIME_MAX_S), "--output", str(output))
     if run.returncode not in (0, 2, 3):  # caught all, missed some, some timed out
-        print(f"{layer}: cargo-mutants ended with {run.returncode}; its logs are in {output}/mutants.out/log", file=sys.stderr)
-        return 1
-    summaries = {}
-    for outcome in json.loads(outcomes.read_text())["outcomes"] if outcomes.exists() else []:
+        sys.exit(f"{layer}: cargo-mutants ended with {run.returncode}; its logs are in {output}/mutants.out/log")
+    for outcome in json.loads((output / "mutants.out" / "outcomes.json").read_text())["outcomes"]:
         if outcome["scenario"] != "Baseline":
-            summaries[names[outcome["scenario"]["Mutant"]["name"]]] = outcome["summary"]
-    # What was found of each mutant last, so that parts (--shard, --file, --again) add up to a whole.
-    known = output / "outcomes-by-name.json"
-    before = json.loads(known.read_text()) if known.exists() else {}
-    latest = {name: summary for name, summary in {**before, **summaries}.items() if name in set(names.values())}
-    known.write_text(json.dumps(latest, indent=1))
+            outcomes[outcome["scenario"]["Mutant"]["name"]] = outcome["summary"]
+
+
+def run_layer(layer, arguments, listed):
+    """Runs one layer's mutants; prints its counts and returns how many things are wrong."""
+    started = time.monotonic()
+    names, chosen, outcomes = named(list_mutants(layer)), chosen_mutants(layer, arguments), {}
+    run_together(layer, chosen, outcomes)
+    make_crates([layer])
+    run_one_by_one(layer, chosen, outcomes)
+    summaries = {names[name]: summary for name, summary in outcomes.items()}
     survivors = {name for name, summary in summaries.items() if summary in ("MissedMutant", "Timeout")}
     new = sorted(survivors - listed.keys())
-    here = {name for name in listed if name.startswith(f"{layer}/") or name.startswith(f"{layer}.rs")}
+    here = {name for name in listed if name.startswith(f"{layer}/")}
     gone = sorted(name for name in here if name not in names.values() or name in summaries.keys() - survivors)
     for name in new:
         print(f"not in {SURVIVORS.name}: {name}{' (the tests do not end)' if summaries[name] == 'Timeout' else ''}")
     for name in gone:
         print(f"in {SURVIVORS.name}, but {'caught' if name in summaries else 'there is no such mutant any more'}: {name}")
-    print(f"{layer}: this run, {seconds:.0f} s: {counts(summaries)}; {len(survivors) - len(new)} of the survivors explained")
-    print(f"{layer}: {len(latest)} of {len(names)} mutants tried by now: {counts(latest)}", flush=True)
-    return len(new) + len(gone)
-
-
-def counts(summaries):
     count = collections.Counter(summaries.values())
-    return (
-        f"{count['CaughtMutant']} caught, {count['Unviable']} do not compile, "
-        f"{count['MissedMutant']} missed, {count['Timeout']} do not end"
+    print(
+        f"{layer}: {len(summaries)} of {len(names)} mutants in {time.monotonic() - started:.0f} s: {count['CaughtMutant']} "
+        f"caught, {count['Unviable']} do not compile, {count['MissedMutant']} missed, {count['Timeout']} do not end; "
+        f"{len(survivors) - len(new)} of the survivors explained",
+        flush=True,
     )
+    return len(new) + len(gone)
 
 
 def main():
@@ -261,7 +284,6 @@ def main():
     parser.add_argument("--layer", action="append", choices=LAYERS)
     parser.add_argument("--shard", metavar="K/N", help="the K-th of N parts of each layer's mutants, counted from 0")
     parser.add_argument("--file", action="append", default=[], metavar="GLOB")
-    parser.add_argument("--again", action="store_true", help="only what the run before did not catch (after adding tests)")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     install_cargo_mutants()
@@ -271,8 +293,7 @@ def main():
     bad = 0
     for layer in layers:
         if arguments.list:
-            for name in named(all_mutants(layer, arguments)).values():
-                print(name)
+            print(*named(chosen_mutants(layer, arguments)).values(), sep="\n")
         else:
             bad += run_layer(layer, arguments, listed)
     return 1 if bad else 0
