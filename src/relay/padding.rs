@@ -28,9 +28,7 @@ impl FragmentPadding {
             self.timestamp = Some(timestamp);
             self.target = payload_len + 1;
         }
-        if payload_len > self.target {
-            self.target = payload_len;
-        }
+        self.target = self.target.max(payload_len);
         let padding = self.target - payload_len;
         if padding <= limits::PADDING_BYTES_MAX { padding as u8 } else { 0 }
     }

@@ -271,6 +271,7 @@ mod tests {
         assert!(reception.receive(65_535, 0, false, at(1)).is_none(), "from before the first");
         assert!(reception.receive(1, 0, true, at(1)).is_none(), "a repair of something never missed");
         assert_eq!(reception.receive(1, 0, false, at(2)).map(|received| received.sequence), Some(FIRST_CYCLE + 1));
+        assert!(reception.receive(1, 0, false, at(2)).is_none(), "the newest once more");
         assert_eq!(reception.report(7, at(2)).unwrap().highest_sequence, 1);
     }
 

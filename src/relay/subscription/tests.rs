@@ -68,6 +68,7 @@ fn a_header_is_the_packets_with_the_viewers_own_numbers() {
     subscription.write_header(&mut slot, &info(1_001)).unwrap();
     let header = RtpHeader::parse(&slot).unwrap();
     assert_eq!((header.marker, header.has_padding, header.sequence), (false, false, 101));
+    assert_eq!(subscription.format().map(|format| format.payload_type), Some(96));
     // Nothing is written where it does not fit, or the viewer cannot play what is published.
     assert_eq!(subscription.write_header(&mut slot[..19], &packet), None);
     subscription.set_format(None);
