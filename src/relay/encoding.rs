@@ -281,8 +281,12 @@ mod tests {
         assert_eq!(encoding.release(hold, Timestamp::from_millis(12)), None);
         assert_eq!(encoding.released(), 2);
         encoding.store(&record(3, 3_000, 40, false, false)).unwrap();
+        assert_eq!(encoding.release(hold, Timestamp::from_millis(44)), Some(Timestamp::from_millis(45)));
         assert_eq!(encoding.release(hold, Timestamp::from_millis(45)), None);
         assert_eq!(encoding.released(), 3);
+        // Nothing new is nothing held.
+        assert_eq!(encoding.release(hold, Timestamp::from_millis(46)), None);
+        assert_eq!(encoding.release(None, Timestamp::from_millis(46)), None);
     }
 
     #[test]
@@ -299,9 +303,61 @@ mod tests {
         encoding.store(&record(1, 0, 0, true, true)).unwrap();
         encoding.fan_out.add_waiting(1);
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
-        encoding.set_codec(codec);
-        assert_eq!(encoding.fan_out.take_next(), Some(1));
+        assert_eq!((encoding.codec(), encoding.codec_generation()), (None, 0));
+        assert!(encoding.may_start_at(0));
+        for _ in 0..2 {
+            // The second time nothing changes.
+            encoding.set_codec(codec);
+            assert_eq!((encoding.codec(), encoding.codec_generation()), (Some(&codec), 1));
+            assert!(!encoding.may_start_at(0) && encoding.may_start_at(1) && encoding.continues_at(1));
+        }
+        assert_eq!((encoding.fan_out.take_next(), encoding.fan_out.take_next()), (Some(1), None));
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
+        encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
+        assert!(encoding.fresh_key_frame(Timestamp::from_millis(33)).is_some());
+    }
+
+    #[test]
+    fn a_viewer_starts_at_a_key_frame_while_it_is_fresh() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.store(&record(1, 0, 0, false, true)).unwrap();
+        let position = encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
+        let (info, _) = encoding.ring.get(position).unwrap();
+        let (of_key_frame, sequence) = (*info, info.sequence);
+        let last = Timestamp::from_millis(33) + limits::KEY_FRAME_AGE_MAX;
+        assert_eq!(encoding.fresh_key_frame(last), Some(Start { position, sequence }));
+        assert_eq!(encoding.fresh_key_frame(last + Duration::from_nanos(1)), None);
+        let position = encoding.store(&record(3, 6_000, 66, false, true)).unwrap();
+        assert!(encoding.is_of_key_frame(&of_key_frame));
+        assert!(!encoding.is_of_key_frame(encoding.ring.get(position).unwrap().0));
+    }
+
+    #[test]
+    fn what_is_stored_and_what_is_not_is_counted() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        assert_eq!(encoding.kind(), MediaKind::Video);
+        for sequence in 1..4 {
+            encoding.store(&record(sequence, 0, 0, false, false)).unwrap();
+        }
+        assert_eq!(encoding.store(&record(3, 0, 0, false, false)), Err(NotStored::Duplicate));
+        // It belongs to the run of numbers before.
+        assert_eq!(encoding.store(&record(0, 0, 0, false, false)), Err(NotStored::TooOld));
+        assert_eq!((encoding.stored_packets, encoding.stored_bytes, encoding.duplicates), (3, 9, 2));
+    }
+
+    #[test]
+    fn a_sender_report_speaks_of_the_present_numbers_only() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.store(&record(1, 500, 0, false, true)).unwrap();
+        let (ntp, arrival) = (NtpTime(7), Timestamp::from_millis(5));
+        encoding.set_clock(Incarnation(2), ntp, 600, arrival);
+        assert_eq!(encoding.clock(), None);
+        encoding.set_clock(Incarnation(1), ntp, 600, arrival);
+        let clock = SenderClock { ntp, timestamp: 600, arrival, clock_rate_hz: 90_000 };
+        assert_eq!(encoding.clock(), Some(&clock));
+        // Its publisher restarts: the report is of numbers that are over.
+        encoding.store(&MediaRecord { incarnation: Incarnation(2), ..record(9, 1, 33, false, true) }).unwrap();
+        assert_eq!(encoding.clock(), None);
     }
 
     #[test]

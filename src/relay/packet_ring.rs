@@ -259,10 +259,10 @@ impl PacketRing {
                 if self.buffer.len() - self.write >= len {
                     return self.write;
                 }
-                if tail > len {
+                if tail >= len {
                     return 0;
                 }
-            } else if tail - self.write > len {
+            } else if tail - self.write >= len {
                 return self.write;
             }
             if self.buffer.len() < self.bytes_max && now.since(oldest.info.arrival) < limits::RING_HISTORY {
@@ -314,11 +314,12 @@ mod tests {
     fn every_packet_in_the_ring_reads_back_what_was_stored() {
         let mut ring = PacketRing::new(1024, 256 * 1024);
         let mut random = 12345u64;
-        for sequence in 0..20_000u64 {
+        for sequence in 0..3_000u64 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let len = 1 + (random >> 33) as usize % 1400;
             ring.store(info(sequence, sequence), &payload(sequence, len)).unwrap();
-            if sequence % 97 == 0 {
+            // More often than the ring turns over, so that each packet is read once at least.
+            if sequence % 150 == 0 {
                 for position in ring.tail()..ring.head() {
                     let (info, bytes) = ring.get(position).unwrap();
                     assert_eq!(bytes, payload(info.sequence, bytes.len()));
@@ -342,6 +343,58 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_holds_packets_up_to_its_last_byte() {
+        let held = limits::RING_BYTES_INITIAL as u64 / 1_024;
+        let mut ring = PacketRing::new(1_024, limits::RING_BYTES_INITIAL);
+        for sequence in 0..held * 3 {
+            ring.store(info(sequence, 0), &payload(sequence, 1_024)).unwrap();
+            assert_eq!(ring.head() - ring.tail(), held.min(sequence + 1));
+            assert!(ring.is_disjoint());
+        }
+        for position in ring.tail()..ring.head() {
+            let (info, bytes) = ring.get(position).unwrap();
+            assert_eq!(bytes, payload(info.sequence, 1_024));
+        }
+        assert_eq!(ring.allocated_bytes(), limits::RING_BYTES_INITIAL);
+    }
+
+    #[test]
+    fn a_ring_doubles_while_its_history_is_too_short_and_no_longer() {
+        let initial = limits::RING_BYTES_INITIAL;
+        let mut ring = PacketRing::new(1_024, 4 * initial);
+        let mut fill = |packets: u64, arrival: Timestamp| {
+            for _ in 0..packets {
+                let sequence = ring.newest_sequence().map_or(0, |newest| newest + 1);
+                ring.store(PacketInfo { arrival, ..info(sequence, 0) }, &[7; 1_024]).unwrap();
+            }
+            (ring.allocated_bytes() / initial, ring.head() - ring.tail())
+        };
+        let full = initial as u64 / 1_024;
+        let (start, kept) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_000) + limits::RING_HISTORY);
+        assert_eq!(fill(full, start), (1, full));
+        assert_eq!(fill(1, start), (2, full + 1));
+        assert_eq!(fill(full - 1, start), (2, 2 * full));
+        assert_eq!(fill(2 * full, kept), (2, 2 * full), "the oldest is old enough to go");
+        assert_eq!(fill(1, kept), (4, 2 * full + 1));
+        assert_eq!(fill(2 * full, kept), (4, 4 * full), "it may not grow any more");
+    }
+
+    #[test]
+    fn packets_that_share_a_byte_are_noticed() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        for sequence in 0..3 {
+            ring.store(info(sequence, 0), &payload(sequence, 100)).unwrap();
+        }
+        assert!(ring.is_disjoint());
+        ring.packets[1].offset -= 1;
+        assert!(!ring.is_disjoint());
+        ring.packets[1].offset = ring.buffer.len() as u32 - 99;
+        assert!(!ring.is_disjoint(), "it reaches behind the buffer");
+        ring.packets[1].offset -= 1;
+        assert!(ring.is_disjoint());
+    }
+
+    #[test]
     fn a_late_packet_is_found_by_sequence_and_sent_by_position() {
         let mut ring = PacketRing::new(64, 64 * 1024);
         for sequence in [10, 11, 13, 12] {
@@ -362,10 +415,23 @@ mod tests {
         assert_eq!(ring.store(info(140, 0), &[1]), Err(NotStored::Duplicate));
         assert_eq!(ring.store(info(135, 0), &[1]), Err(NotStored::TooOld));
         assert_eq!(ring.store(info(0, 0), &[1]), Err(NotStored::TooOld));
-        // A jump leaves the jumped-over sequences free.
+        // A jump leaves the jumped-over sequences free, and only them.
         ring.store(info(250, 0), &[1]).unwrap();
+        assert_eq!(ring.newest_sequence(), Some(250));
         assert!(ring.store(info(220, 0), &[1]).is_ok());
-        assert_eq!(ring.store(info(220, 0), &[1]), Err(NotStored::Duplicate));
+        for sequence in [187, 198, 199, 220, 250] {
+            assert_eq!(ring.store(info(sequence, 0), &[1]), Err(NotStored::Duplicate));
+        }
+        for sequence in [200, 249] {
+            assert!(ring.find(sequence).is_none());
+            assert!(ring.store(info(sequence, 0), &[1]).is_ok());
+        }
+        // So does one over more than there are slots.
+        ring.store(info(1_000, 0), &[1]).unwrap();
+        for sequence in 1_000 - 63..1_000 {
+            assert!(ring.store(info(sequence, 0), &[1]).is_ok());
+        }
+        assert_eq!(ring.newest_sequence(), Some(1_000));
     }
 
     #[test]
@@ -373,6 +439,8 @@ mod tests {
         let mut ring = PacketRing::new(64, 64 * 1024);
         assert_eq!(ring.store(info(1, 0), &[]), Err(NotStored::BadLength));
         assert_eq!(ring.store(info(1, 0), &vec![0; limits::DATAGRAM_IN_BYTES_MAX + 1]), Err(NotStored::BadLength));
+        assert_eq!(ring.newest_sequence(), None);
+        assert!(ring.store(info(1, 0), &vec![0; limits::DATAGRAM_IN_BYTES_MAX]).is_ok());
     }
 
     #[test]
