@@ -24,11 +24,14 @@ fn wait_counted(node: &Node, reason: &str) {
     }
 }
 
+/// The reason in metrics, the close code, and what is sent.
+type Case<'a> = (&'a str, u16, &'a dyn Fn(&mut Socket));
+
 #[test]
 fn every_breach_has_its_close_code() {
     let node = start(Plan::default());
     let long = format!("{{\"type\":\"ping\",\"id\":1,\"x\":\"{}\"}}", "x".repeat(65_536));
-    let cases: [(&str, u16, &dyn Fn(&mut Socket)); 20] = [
+    let cases: [Case<'_>; 20] = [
         ("binary_message", 1003, &|s| s.frame(BINARY, b"{}")),
         ("not_utf8", 1007, &|s| s.frame(TEXT, b"\xff\xfe")),
         ("not_utf8", 1007, &|s| s.frame(TEXT, b"{\"type\":\"ping\",\"id\":1,\"x\":\"\xc3")),
