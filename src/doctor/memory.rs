@@ -233,7 +233,7 @@ mod tests {
             "sessions 2000 × 24 KiB = 47 MiB",
             "packet rings 8 × ",
             "HTTP connections 200 × ",
-            "sockets 50 × 48 KiB = 3 MiB",
+            "sockets 50 × 24 KiB = 2 MiB",
             "at every limit:",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");

@@ -395,7 +395,7 @@ def idle(count):
     wanted = count + 200
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
-    for secure in (False, True):
+    for secure in (True, False):
         with Node(f"websocket-idle-{'tls' if secure else 'plain'}"):
             # What the first connections make the process allocate once is not theirs.
             warm = [Client(secure=secure) for _ in range(50)]
