@@ -1,0 +1,15 @@
+export { CorecastError } from "./errors.js";
+export { Publisher } from "./publisher.js";
+export { Viewer } from "./viewer.js";
+export { sendableCodecs } from "./codecs.js";
+export type SessionOptions = import("./session.js").SessionOptions;
+export type SessionState = import("./session.js").SessionState;
+export type SessionEvents = import("./session.js").SessionEvents;
+export type PublisherOptions = import("./publisher.js").PublisherOptions;
+export type PublisherEvents = import("./publisher.js").PublisherEvents;
+export type ViewerOptions = import("./viewer.js").ViewerOptions;
+export type ViewerEvents = import("./viewer.js").ViewerEvents;
+export type Stats = import("./stats.js").Stats;
+export type CaptureOptions = import("./devices.js").CaptureOptions;
+export type DeviceList = import("./devices.js").DeviceList;
+export { capture, captureScreen, devices, onDevicesChanged } from "./devices.js";
