@@ -17,6 +17,7 @@ use super::http::{Request, Response, Service};
 use super::problem::Problem;
 use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
 use crate::description::Direction;
+use crate::web::Asset;
 
 /// The public ports.
 #[derive(Clone)]
@@ -150,15 +151,20 @@ fn foreign_origin() -> Problem {
     )
 }
 
-/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+/// A page of the public ports.
 fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
-    let Some(asset) = crate::web::asset(path) else {
-        return Err(Problem::new(
+    let asset = crate::web::asset(path).ok_or_else(|| {
+        Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
             "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}",
-        ));
-    };
+        )
+    })?;
+    Ok(embedded(asset, request))
+}
+
+/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+pub(super) fn embedded(asset: Asset, request: &HeaderMap) -> Response {
     let mut hasher = DefaultHasher::new();
     hasher.write(asset.body);
     let tag = format!("\"{:016x}\"", hasher.finish());
@@ -189,5 +195,5 @@ fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    Ok(response)
+    response
 }
