@@ -26,7 +26,7 @@
  * @property {number | undefined} freezes (play)
  * @property {string | undefined} limitedBy `none`, `cpu`, `bandwidth` or `other` (publish)
  * @property {number | undefined} availableBitsPerSecond the browser's estimate of the uplink (publish)
- * @property {string | undefined} dtls the version
+ * @property {string | undefined} dtls the version, as `1.3`
  * @property {string | undefined} srtp the cipher
  */
 
@@ -35,6 +35,9 @@
  *
  * @typedef {Record<string, any>} Entry
  */
+
+/** As the DTLS record layer writes them (RFC 6347, RFC 9147). @type {Record<string, string>} */
+const DTLS_VERSIONS = { FEFF: '1.0', FEFD: '1.2', FEFC: '1.3' };
 
 /** Turns cumulative counters into rates between two readings. */
 export class Meter {
@@ -109,7 +112,7 @@ export class Meter {
         : roundTripMs / 2 + jitterBufferMs + (decoded > 0 ? (now.decodeMs - before.decodeMs) / decoded : 0),
       framesDropped: video.framesDropped, freezes: video.freezeCount,
       limitedBy: video.qualityLimitationReason, availableBitsPerSecond: plays ? undefined : pair.availableOutgoingBitrate,
-      dtls: transport.tlsVersion, srtp: transport.srtpCipher,
+      dtls: DTLS_VERSIONS[transport.tlsVersion] ?? transport.tlsVersion, srtp: transport.srtpCipher,
     };
   }
 }

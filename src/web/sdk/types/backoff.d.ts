@@ -1,19 +1,25 @@
-/**
- * Waits, unless `signal` aborts or `hurry` is called.
- *
- * @param {number} ms
- * @param {AbortSignal} signal
- * @param {(wake: () => void) => void} [hurry] is given what ends the wait early
- * @returns {Promise<void>}
- */
-export function pause(ms: number, signal: AbortSignal, hurry?: (wake: () => void) => void): Promise<void>;
+export type BackoffOptions = {
+    /**
+     * the first wait; 500
+     */
+    firstMs?: number;
+    /**
+     * no wait is longer, unless the node asks for it; 15,000
+     */
+    mostMs?: number;
+    /**
+     * 0 (included) to 1 (excluded); `Math.random`
+     */
+    random?: () => number;
+};
 /**
  * @typedef {object} BackoffOptions
  * @property {number} [firstMs] the first wait; 500
  * @property {number} [mostMs] no wait is longer, unless the node asks for it; 15,000
  * @property {() => number} [random] 0 (included) to 1 (excluded); `Math.random`
  */
-export class Backoff {
+export declare class Backoff {
+    #private;
     /** @param {BackoffOptions} [options] */
     constructor({ firstMs, mostMs, random }?: BackoffOptions);
     /** Waits that were given out since the last success. */
@@ -28,19 +34,13 @@ export class Backoff {
     next(atLeastMs?: number): number;
     /** After a success. */
     reset(): void;
-    #private;
 }
-export type BackoffOptions = {
-    /**
-     * the first wait; 500
-     */
-    firstMs?: number | undefined;
-    /**
-     * no wait is longer, unless the node asks for it; 15,000
-     */
-    mostMs?: number | undefined;
-    /**
-     * 0 (included) to 1 (excluded); `Math.random`
-     */
-    random?: (() => number) | undefined;
-};
+/**
+ * Waits, unless `signal` aborts or `hurry` is called.
+ *
+ * @param {number} ms
+ * @param {AbortSignal} signal
+ * @param {(wake: () => void) => void} [hurry] is given what ends the wait early
+ * @returns {Promise<void>}
+ */
+export declare function pause(ms: number, signal: AbortSignal, hurry?: (wake: () => void) => void): Promise<void>;

@@ -1,8 +1,7 @@
 /**
  * @template {object} Events names of events, and what is in their `detail`
  */
-export class Emitter<Events extends object> extends EventTarget {
-    constructor();
+export declare class Emitter<Events extends object> extends EventTarget {
     /**
      * Listens, as `addEventListener` does, with the event's type known. What it returns stops listening.
      *

@@ -1,3 +1,33 @@
+import { Session } from './session.js';
+export type PublisherOwnOptions = {
+    /**
+     * the video codec to be preferred, as `H264` (the default), `VP8`, `VP9`, `AV1`
+     */
+    codec?: string;
+    /**
+     * of video, in bit/s; 2,500,000
+     */
+    maxBitrate?: number;
+    /**
+     * where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
+     */
+    startBitrate?: number | false;
+    /**
+     * pictures a second
+     */
+    maxFramerate?: number;
+};
+export type PublisherOptions = import('./session.js').SessionOptions & PublisherOwnOptions;
+export type PublisherOwnEvents = {
+    /**
+     * a source stopped: unplugged, or "stop sharing" was pressed
+     */
+    sourceended: {
+        kind: 'audio' | 'video';
+        track: MediaStreamTrack;
+    };
+};
+export type PublisherEvents = import('./session.js').SessionEvents & PublisherOwnEvents;
 /**
  * @typedef {object} PublisherOwnOptions
  * @property {string} [codec] the video codec to be preferred, as `H264` (the default), `VP8`, `VP9`, `AV1`
@@ -13,7 +43,8 @@
  * @typedef {import('./session.js').SessionEvents & PublisherOwnEvents} PublisherEvents
  */
 /** @extends {Session<PublisherEvents>} */
-export class Publisher extends Session<PublisherEvents> {
+export declare class Publisher extends Session<PublisherEvents> {
+    #private;
     /** @param {PublisherOptions} options */
     constructor(options: PublisherOptions);
     /** What is being sent; its tracks change with `replaceTrack`, so that a preview follows. */
@@ -45,48 +76,21 @@ export class Publisher extends Session<PublisherEvents> {
      * @param {string} deviceId
      * @param {import('./devices.js').CaptureOptions} [options] size and rate of the picture
      */
-    switchDevice(kind: "audio" | "video", deviceId: string, options?: import("./devices.js").CaptureOptions): Promise<void>;
+    switchDevice(kind: 'audio' | 'video', deviceId: string, options?: import('./devices.js').CaptureOptions): Promise<void>;
     /** Silence or black pictures; `unmute` undoes it at once. @param {'audio' | 'video'} kind */
-    mute(kind: "audio" | "video"): void;
+    mute(kind: 'audio' | 'video'): void;
     /** @param {'audio' | 'video'} kind */
-    unmute(kind: "audio" | "video"): void;
+    unmute(kind: 'audio' | 'video'): void;
     /** Whether nothing of this kind is to be heard or seen. @param {'audio' | 'video'} kind */
-    muted(kind: "audio" | "video"): boolean;
+    muted(kind: 'audio' | 'video'): boolean;
     /** Stops the source and sends nothing of this kind, until `replaceTrack`. @param {'audio' | 'video'} kind */
-    release(kind: "audio" | "video"): Promise<void>;
+    release(kind: 'audio' | 'video'): Promise<void>;
     /** How much video may take from now on. @param {number} bitsPerSecond */
     setMaxBitrate(bitsPerSecond: number): Promise<void>;
     /** @protected @override @param {RTCPeerConnection} pc */
-    protected override prepare(pc: RTCPeerConnection): void;
-    #private;
+    protected prepare(pc: RTCPeerConnection): void;
+    /** @protected @override @param {string} sdp */
+    protected adjustAnswer(sdp: string): string;
+    /** @protected @override */
+    protected onEnd(): void;
 }
-export type PublisherOwnOptions = {
-    /**
-     * the video codec to be preferred, as `H264` (the default), `VP8`, `VP9`, `AV1`
-     */
-    codec?: string | undefined;
-    /**
-     * of video, in bit/s; 2,500,000
-     */
-    maxBitrate?: number | undefined;
-    /**
-     * where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
-     */
-    startBitrate?: number | false | undefined;
-    /**
-     * pictures a second
-     */
-    maxFramerate?: number | undefined;
-};
-export type PublisherOptions = import("./session.js").SessionOptions & PublisherOwnOptions;
-export type PublisherOwnEvents = {
-    /**
-     * a source stopped: unplugged, or "stop sharing" was pressed
-     */
-    sourceended: {
-        kind: "audio" | "video";
-        track: MediaStreamTrack;
-    };
-};
-export type PublisherEvents = import("./session.js").SessionEvents & PublisherOwnEvents;
-import { Session } from './session.js';

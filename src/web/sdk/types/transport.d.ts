@@ -1,25 +1,5 @@
-/**
- * @param {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} kind
- * @param {string} url the node
- * @param {Token | undefined} token
- * @returns {Transport}
- */
-export function transport(kind: "auto" | "websocket" | "http" | "whip" | "whep", url: string, token: Token | undefined): Transport;
-/**
- * The node's address without what follows the last slash; the page's own origin when none is given.
- *
- * @param {string | undefined} url
- * @returns {string}
- */
-export function nodeUrl(url: string | undefined): string;
-export type Direction = "publish" | "play";
-/**
- * a JWT, or what gives one each time it is needed
- */
+export type Direction = 'publish' | 'play';
 export type Token = string | (() => string | Promise<string>);
-/**
- * what the node says without being asked; only a WebSocket can
- */
 export type Notices = {
     /**
      * the session is over
@@ -47,16 +27,13 @@ export type OpenRequest = {
     offer: string;
     notices: Notices;
 };
-/**
- * what the node gave for an offer
- */
 export type Accepted = {
     /**
      * the answer
      */
     sdp: string;
     iceServers: RTCIceServer[];
-    via: "http" | "websocket";
+    via: 'http' | 'websocket';
     /**
      * an ICE restart: fragments (RFC 8840) there and back
      */
@@ -73,3 +50,17 @@ export type Transport = {
      */
     hurry: () => void;
 };
+/**
+ * @param {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} kind
+ * @param {string} url the node
+ * @param {Token | undefined} token
+ * @returns {Transport}
+ */
+export declare function transport(kind: 'auto' | 'websocket' | 'http' | 'whip' | 'whep', url: string, token: Token | undefined): Transport;
+/**
+ * The node's address without what follows the last slash; the page's own origin when none is given.
+ *
+ * @param {string | undefined} url
+ * @returns {string}
+ */
+export declare function nodeUrl(url: string | undefined): string;
