@@ -13,6 +13,14 @@ export class FakeNode {
   sockets = new Set();
   /** Refusals to come, first come first served: problems for the next `publish`, `subscribe` or POST. */
   refuse = [];
+  /** A close code instead of a welcome. */
+  closeHello = 0;
+  /** Called when an offer has come, before it is answered. */
+  onoffer = () => {};
+  /** Whether pings go unanswered. */
+  mute = false;
+  /** Whether a restart over HTTP is a 404. */
+  forgotten = false;
   /** Whether sockets are accepted. */
   hasSocket;
   #server;
@@ -54,6 +62,7 @@ export class FakeNode {
     socket.on('message', (data) => {
       const message = JSON.parse(String(data));
       this.seen.push(message);
+      if (message.type === 'hello' && this.closeHello) { socket.close(this.closeHello, 'no'); return; }
       for (const answer of this.#answers(message)) socket.send(JSON.stringify(answer));
     });
   }
@@ -64,6 +73,7 @@ export class FakeNode {
       yield { type: 'welcome', id, version: 1, node: 'fake', grace_s: 30, ice_servers: [{ urls: ['stun:192.0.2.9'] }], limits: { idle_s: 60 },
         resumed: resume.filter(known).map((each) => each.session), gone: resume.filter((each) => !known(each)).map((each) => each.session) };
     } else if (type === 'publish' || type === 'subscribe') {
+      this.onoffer();
       const problem = this.refuse.shift();
       if (problem) { yield { type: 'error', id, ...problem }; return; }
       const name = `s${this.#next++}`;
@@ -89,6 +99,7 @@ export class FakeNode {
     request.on('end', () => {
       const { method, url, headers } = request;
       this.seen.push({ type: method, url, headers, body: String(Buffer.concat(chunks)) });
+      if (method === 'POST') this.onoffer();
       const problem = method === 'POST' ? this.refuse.shift() : undefined;
       const [status, head, body] = problem ? [problem.status, { 'content-type': 'application/problem+json', ...(problem.retry_after_s ? { 'retry-after': String(problem.retry_after_s) } : {}) }, JSON.stringify(problem)]
         : method === 'POST' ? [201, { 'content-type': 'application/sdp', location: `${url}/r${this.#next++}`, link: '<stun:192.0.2.9>; rel="ice-server"' }, ANSWER]
