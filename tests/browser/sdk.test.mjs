@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { artifact } from './lib/artifacts.mjs';
-import { enter, PEER_IP } from './lib/netns.mjs';
+import { enter, NODE_IP, PEER_IP } from './lib/netns.mjs';
 import { Browser, until } from './lib/browsers.mjs';
 import { BASE, Corecast } from './lib/corecast.mjs';
 import { Suite } from './lib/suite.mjs';
@@ -117,11 +117,11 @@ await suite.case('publish, watch, change what is sent, and publish again from a 
 
 /** Moves this namespace, and with it both browsers, to another address. */
 function moveTo(address, from) {
-  for (const args of [['add', `${address}/24`], ['delete', `${from}/24`]]) {
-    const { status, stderr } = spawnSync('ip', ['address', args[0], args[1], 'dev', 'peer0'], { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`ip address ${args.join(' ')}: ${stderr}`);
+  // The old one first: an address added to a network that has one goes with it.
+  for (const args of [['address', 'delete', `${from}/24`, 'dev', 'peer0'], ['address', 'add', `${address}/24`, 'dev', 'peer0'], ['route', 'replace', 'default', 'via', NODE_IP]]) {
+    const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' });
+    if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
   }
-  spawnSync('ip', ['route', 'replace', 'default', 'via', '10.77.0.1']);
 }
 
 await suite.case('an address that changes under both ends: the same sessions go on', async (check, note) => {
@@ -156,16 +156,27 @@ await suite.case('sound that may not play yet is told, the picture plays, and a 
   try {
     const publisher = await page('publisher');
     await publish(publisher, 'sound');
-    const viewer = await page('viewer', strict);
-    await watch(viewer, 'sound', {}, false);
-    await live(viewer);
-    const [blocked] = await until('playblocked', async () => { const found = await told(viewer, 'playblocked'); return found.length && found; });
-    check(blocked.playing === true, `playing: ${blocked.playing}`);
-    check(await framesIn(viewer, 1) > 5, 'the picture plays without sound');
-    await viewer.evaluate(() => { window.video.addEventListener('click', () => window.session.unmute()); });
+    // Whatever a test evaluates in a page counts as a touch of it: the page runs by itself and tells in its log.
+    const viewer = await strict.open('about:blank', 'viewer');
+    await viewer.evaluateOnNewDocument(() => addEventListener('DOMContentLoaded', async () => {
+      const video = document.createElement('video');
+      document.body.prepend(video);
+      const { Viewer } = await import('/sdk.js');
+      const session = new Viewer({ stream: 'sound', transport: 'http' });
+      for (const event of ['live', 'playblocked']) session.addEventListener(event, ({ detail }) => console.log(event, JSON.stringify(detail)));
+      video.addEventListener('click', () => session.unmute());
+      await session.attach(video);
+    }));
+    await viewer.goto(`${BASE}/`);
+    await until('playblocked', () => viewer.log.some((line) => line.startsWith('playblocked')));
+    await until('live', () => viewer.log.some((line) => line.startsWith('live')));
+    check(viewer.log.includes('playblocked {"playing":true}'), `the page logged ${viewer.log}`);
+    const sound = () => viewer.$eval('video', ({ muted, paused, currentTime }) => ({ muted, paused, currentTime }));
+    const silent = await sound();
+    check(silent.muted && !silent.paused && silent.currentTime > 0, `before the click: ${JSON.stringify(silent)}`);
     await viewer.click('video');
-    await until('sound', () => viewer.evaluate(() => !window.video.muted && !window.video.paused));
-    check((await told(viewer, 'playblocked')).length === 1, 'it was not blocked again');
+    await until('sound', async () => { const { muted, paused } = await sound(); return !muted && !paused; });
+    check(viewer.log.filter((line) => line.startsWith('playblocked')).length === 1, 'it was not blocked again');
     await publisher.close();
   } finally {
     await strict.close();

@@ -137,8 +137,8 @@ export class Session extends Emitter {
         reject(error);
         this.#stop(error);
         this.#enter('failed', error);
-        this.tell('error', { error });
         this.onEnd();
+        this.tell('error', { error });
       });
     });
   }
@@ -174,8 +174,8 @@ export class Session extends Emitter {
     if (this.#run !== run) return;
     this.#stop();
     this.#enter('idle');
-    this.tell('ended', { reason, detail });
     this.onEnd();
+    this.tell('ended', { reason, detail });
   }
 
   /** @param {Run} run */
