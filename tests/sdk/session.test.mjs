@@ -127,6 +127,36 @@ test('a socket that drops is taken up again with its secrets while the connectio
   await until('told', () => other.log.of('goingaway').length === 1);
 });
 
+test('a session that is closed while the socket is dead is closed over the next one', async () => {
+  const at = await node();
+  const [seen, other] = [viewer(at.url), viewer(at.url, { stream: 'other' })];
+  await seen.attach(video());
+  await other.attach(video());
+  at.hasSocket = false;
+  at.cut();
+  await until('lost', () => other.log.of('signalling').length === 1);
+  seen.close();
+  at.hasSocket = true;
+  await until('closed', () => at.sessions.size === 1 && at.told('close').length === 1);
+  assert.equal(at.told('close')[0].session, 's1');
+  assert.equal(other.state, 'connected');
+});
+
+test('a network that went away without a word is found out before a restart is sent into it', async (t) => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  const now = Date.now();
+  at.mute = true; // as a socket whose address is gone: nothing is answered
+  t.mock.method(Date, 'now', () => now + 10_000);
+  FakePeer.last.become('disconnected');
+  await until('the socket was given up', () => at.told('hello').length === 2, 6_000);
+  at.mute = false;
+  t.mock.restoreAll();
+  await until('restarted', () => seen.log.of('restarted').length === 1);
+  assert.equal(FakePeer.made.length, 1);
+});
+
 test('what the node gave up while the socket was away is made anew', async () => {
   const at = await node();
   const seen = viewer(at.url);

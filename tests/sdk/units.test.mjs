@@ -87,12 +87,13 @@ test('ICE servers are read from Link headers, quoted or not, among others', () =
   assert.deepEqual(iceServers(null), []);
 });
 
-test('a problem of the node keeps its words and gains a hint', () => {
+test('a problem of the node is told to a person, its own words are kept, and one nobody knows yet speaks for itself', () => {
   const error = fromProblem({ status: 409, code: 'name_taken', title: 'Conflict', detail: 'the name has a publisher' });
   assert.ok(error instanceof CorecastError && error instanceof Error);
-  assert.deepEqual([error.code, error.status, error.final, error.message], ['name_taken', 409, true, 'The name has a publisher']);
-  assert.match(error.hint, /another stream name/);
-  assert.match(error.explanation, /^The name has a publisher\. Choose/);
+  assert.deepEqual([error.code, error.status, error.final, error.detail], ['name_taken', 409, true, 'the name has a publisher']);
+  assert.match(error.explanation, /^This stream has a publisher already\. Choose another stream name/);
+  const unknown = fromProblem({ status: 422, code: 'new_one', detail: 'the offer has no BUNDLE group' });
+  assert.deepEqual([unknown.code, unknown.message, unknown.hint], ['new_one', 'the offer has no BUNDLE group', '']);
 });
 
 test('which refusals are final', () => {
@@ -138,11 +139,12 @@ test('addresses of nodes', () => {
 
 const CAPABLE = ['video/VP8', 'video/rtx', 'video/AV1', 'video/H264', 'video/H264', 'video/red', 'video/VP9'].map((mimeType, index) => ({ mimeType, clockRate: 90_000, sdpFmtpLine: `${index}` }));
 
-test('the wanted codec is first in all its profiles, H.264 where none is wanted, and retransmission is always there', () => {
+test('the wanted codec is offered alone in all its profiles, every other after H.264 where none is wanted, retransmission always', () => {
   const names = (first) => codecPreferences(first, CAPABLE).map(({ mimeType }) => mimeType.slice(6));
   assert.deepEqual(names(), ['H264', 'H264', 'VP8', 'VP9', 'AV1', 'rtx']);
-  assert.deepEqual(names('vp9'), ['VP9', 'H264', 'H264', 'VP8', 'AV1', 'rtx']);
-  assert.deepEqual(names('H.264'), names());
+  assert.deepEqual(names('vp9'), ['VP9', 'rtx']);
+  assert.deepEqual(names('H.264'), ['H264', 'H264', 'rtx']);
+  assert.deepEqual(names('H265'), names(), 'a codec the browser has not got');
   assert.deepEqual(codecPreferences('H264', []), []);
 });
 

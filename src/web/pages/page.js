@@ -102,7 +102,7 @@ export const token = {
 export function showProblem(error) {
   const place = element('problem');
   place.hidden = !error;
-  const asks = error?.status === 401 || error?.status === 403;
+  const asks = error?.status === 401 || (error?.status === 403 && error.code !== 'origin_not_allowed');
   const field = element('token-form');
   if (field && error) field.hidden = !asks;
   const text = error ? [error.message, error.hint ?? ''] : ['', ''];

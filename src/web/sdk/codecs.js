@@ -16,16 +16,16 @@ const capabilities = () => globalThis.RTCRtpSender?.getCapabilities?.('video')?.
 export const sendableCodecs = () => ORDER.filter((name) => capabilities().some(named(name)));
 
 /**
- * The list for `setCodecPreferences`: the wanted codec in all its profiles, then the others in order (what the node or
- * this browser does not take of the first is not the end), then retransmissions. Empty when the browser names none.
+ * The list for `setCodecPreferences`: the wanted codec in all its profiles, and no other, since the node's choice among
+ * several is its own; all of them in order when none is wanted, or when this browser has not got it. Then
+ * retransmissions. Empty when the browser names none.
  *
- * @param {string} [first] as `VP9`
+ * @param {string} [wanted] as `VP9`
  * @param {RTCRtpCodec[]} [capable]
  * @returns {RTCRtpCodec[]}
  */
-export function codecPreferences(first, capable = capabilities()) {
-  const wanted = first?.toUpperCase().replace('.', '');
-  const order = [...new Set([...(wanted ? [wanted] : []), ...ORDER])];
-  const found = order.flatMap((name) => capable.filter(named(name)));
+export function codecPreferences(wanted, capable = capabilities()) {
+  const only = capable.filter(named(wanted?.toUpperCase().replace('.', '') ?? ''));
+  const found = only.length ? only : ORDER.flatMap((name) => capable.filter(named(name)));
   return found.length ? [...found, ...capable.filter(named('RTX'))] : [];
 }

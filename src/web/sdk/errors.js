@@ -44,6 +44,24 @@ const HINTS = {
   bad_url: 'Give the node’s address like https://node.example',
 };
 
+/**
+ * What happened, where the node's own words are for the author of an app and not for who uses it.
+ *
+ * @type {Record<string, string>}
+ */
+const HAPPENED = {
+  name_taken: 'This stream has a publisher already',
+  node_full: 'The node is full',
+  too_many_viewers: 'The stream is full',
+  too_many_waiting: 'Nobody publishes this stream, and it is waited for enough',
+  too_many_streams: 'The node is full',
+  too_many_from_address: 'There are too many sessions from this network',
+  token_missing: 'A token is needed',
+  token_expired: 'The token has expired',
+  token_wrong_stream: 'The token is for another stream',
+  token_wrong_action: 'The token does not allow this',
+};
+
 /** Statuses that will not change by asking again. */
 const FINAL_STATUSES = new Set([400, 401, 403, 404, 405, 406, 409, 413, 415, 422]);
 
@@ -52,7 +70,7 @@ export class CorecastError extends Error {
   /**
    * @param {string} code a name for programs, as `name_taken` or `permission_denied`
    * @param {string} message what happened
-   * @param {{ hint?: string, status?: number, retryAfterMs?: number, final?: boolean, cause?: unknown }} [more]
+   * @param {{ hint?: string, detail?: string, status?: number, retryAfterMs?: number, final?: boolean, cause?: unknown }} [more]
    */
   constructor(code, message, more = {}) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
@@ -60,6 +78,8 @@ export class CorecastError extends Error {
     this.code = code;
     /** What the person can do; may be empty. */
     this.hint = more.hint ?? HINTS[code] ?? '';
+    /** The node's own words, for the author of an app; may be empty. */
+    this.detail = more.detail ?? '';
     /** The HTTP status, or 0 where there was none. */
     this.status = more.status ?? 0;
     /** How long the node asks to wait, in milliseconds; 0 when it does not say. */
@@ -85,9 +105,10 @@ export function fromProblem(problem) {
   const status = Number(problem.status) || 0;
   const fallback = status === 401 ? 'unauthorized' : status === 403 ? 'forbidden' : status ? `http_${status}` : 'refused';
   const code = typeof problem.code === 'string' && problem.code ? problem.code : fallback;
-  const message = [problem.detail, problem.title].find((text) => typeof text === 'string' && text) ?? `the node answered ${status || 'with an error'}`;
+  const detail = [problem.detail, problem.title].find((text) => typeof text === 'string' && text);
+  const message = HAPPENED[code] ?? String(detail ?? `The node answered ${status || 'with an error'}`);
   const retryAfterMs = 1_000 * (Number(problem.retry_after_s) || 0);
-  return new CorecastError(code, capitalised(String(message)), { status, retryAfterMs, hint: HINTS[code] ?? HINTS[fallback] });
+  return new CorecastError(code, message, { status, retryAfterMs, detail: detail === undefined ? '' : String(detail), hint: HINTS[code] ?? HINTS[fallback] });
 }
 
 /**
@@ -147,6 +168,3 @@ export function fromCapture(cause, wanted) {
   }[name] ?? ['capture_failed', cause instanceof Error ? cause.message : String(cause)];
   return new CorecastError(known[0], known[1], { cause, final: true });
 }
-
-/** @param {string} text */
-const capitalised = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -12,6 +12,10 @@ const OPEN_WITHIN_MS = 8_000;
 const ANSWER_WITHIN_MS = 15_000;
 /** A socket that is silent towards a ping for so long is dead, whatever the browser believes. */
 const PONG_WITHIN_MS = 8_000;
+/** A socket that has said nothing for so long is asked before it is relied on, */
+const QUIET_MS = 3_000;
+/** and has so long for its answer: a network that went away does not say so. */
+const ALIVE_WITHIN_MS = 2_500;
 /** How long a socket stays open without a session: the next one often follows at once. */
 const LINGER_MS = 3_000;
 
@@ -76,6 +80,10 @@ export class Signalling {
   #waiting = new Map();
   /** @type {Map<string, Held>} */
   #sessions = new Map();
+  /** Sessions that were closed here, until the node has said so: a socket that drops meanwhile takes them up to close them. @type {Map<string, string>} */
+  #leaving = new Map();
+  /** When the node was heard last. */
+  #heardMs = 0;
   /** What the node last said of each stream. @type {Map<string, boolean>} */
   #live = new Map();
   #nextId = 1;
@@ -96,7 +104,7 @@ export class Signalling {
   /** Opens a session. @param {OpenRequest} request @returns {Promise<Accepted>} */
   async open({ direction, stream, offer, notices }) {
     clearTimeout(this.#lingering);
-    const welcome = await this.#ready();
+    const welcome = await this.#alive();
     const type = direction === 'publish' ? 'publish' : 'subscribe';
     try {
       return await this.#request({ type, stream, sdp: offer, trickle: false }, (answer) => {
@@ -110,7 +118,7 @@ export class Signalling {
           sdp: answer.sdp,
           iceServers: welcome.ice_servers ?? [],
           restart: async (/** @type {string} */ fragment) => {
-            await this.#ready();
+            await this.#alive();
             return this.#request({ type: 'restart', session, fragment }, (restarted) => restarted.fragment);
           },
           close: () => this.#release(session),
@@ -124,13 +132,14 @@ export class Signalling {
   /** The network may be another: a socket that is being waited for is opened now, one that is open is asked. */
   hurry() {
     this.#wake();
-    if (this.#socket) this.#ping(3_000);
+    if (this.#socket) this.#ping(ALIVE_WITHIN_MS);
   }
 
   /** Ends the socket and, by its close code, every session on it. */
   close() {
     clearTimeout(this.#lingering);
     this.#sessions.clear();
+    this.#leaving.clear();
     this.#live.clear();
     const socket = this.#socket;
     this.#forget(new CorecastError('signalling_lost', 'The socket was closed'));
@@ -143,6 +152,12 @@ export class Signalling {
     return this.#welcome;
   }
 
+  /** The same, of a socket that answers. @returns {Promise<Message>} */
+  async #alive() {
+    if (this.#socket && this.#welcome && Date.now() - this.#heardMs > QUIET_MS) await this.#ping(ALIVE_WITHIN_MS);
+    return this.#ready();
+  }
+
   /** @returns {Promise<Message>} */
   async #connect() {
     const target = `${this.#url.replace(/^http/, 'ws')}/ws`;
@@ -151,13 +166,14 @@ export class Signalling {
       const socket = await this.#socketTo(target);
       this.#socket = socket;
       Signalling.#opened.add(this.#url);
-      const resume = [...this.#sessions].map(([session, { secret }]) => ({ session, secret }));
+      const resume = [...this.#sessions, ...this.#leaving].map(([session, held]) => ({ session, secret: typeof held === 'string' ? held : held.secret }));
       const hello = { type: 'hello', version: 1, ...(token ? { token } : {}), ...(resume.length ? { resume } : {}) };
       const welcome = await this.#request(hello, (message) => {
         const kept = new Set((message.resumed ?? []).map(String));
         for (const { session } of resume) {
           const held = this.#sessions.get(session);
-          if (kept.has(session)) held?.notices.signalling(true);
+          if (this.#leaving.has(session)) this.#leave(session, kept.has(session));
+          else if (kept.has(session)) held?.notices.signalling(true);
           else this.#ended(session, 'signalling_lost', 'the node gave the session up while signalling was away');
         }
         return message;
@@ -223,6 +239,7 @@ export class Signalling {
 
   /** @param {string} text */
   #receive(text) {
+    this.#heardMs = Date.now();
     /** @type {Message} */
     let message;
     try { message = JSON.parse(text); } catch { return; }
@@ -255,21 +272,33 @@ export class Signalling {
   #ended(session, reason, detail) {
     const held = this.#sessions.get(session);
     this.#sessions.delete(session);
+    this.#leaving.delete(session);
     held?.notices.ended(reason, detail);
     this.#linger();
   }
 
   /** @param {string} session */
   #release(session) {
-    if (!this.#sessions.delete(session)) return;
-    this.#request({ type: 'close', session }, () => {}).catch(() => {});
+    const held = this.#sessions.get(session);
+    if (!held) return;
+    this.#sessions.delete(session);
+    this.#leaving.set(session, held.secret);
+    this.#leave(session, true);
     this.#linger();
   }
 
-  /** @param {number} withinMs */
+  /** @param {string} session @param {boolean} known to the node */
+  #leave(session, known) {
+    if (!known) { this.#leaving.delete(session); return; }
+    // What the node refuses to close it does not have. Without an answer it is closed over the next socket, if there is one
+    // within the node's grace; else the node closes it then.
+    this.#request({ type: 'close', session }, () => {}).then(() => this.#leaving.delete(session), (error) => { if (error.status) this.#leaving.delete(session); });
+  }
+
+  /** Asks the node for a sign of life; without one the socket is lost. @param {number} withinMs @returns {Promise<void>} */
   #ping(withinMs) {
     const socket = this.#socket;
-    this.#request({ type: 'ping' }, () => {}, withinMs).catch((error) => {
+    return this.#request({ type: 'ping' }, () => {}, withinMs).catch((error) => {
       if (socket === null || socket !== this.#socket) return;
       this.#lost(error);
       socket.close();

@@ -5,11 +5,12 @@
  */
 export declare const sendableCodecs: () => string[];
 /**
- * The list for `setCodecPreferences`: the wanted codec in all its profiles, then the others in order (what the node or
- * this browser does not take of the first is not the end), then retransmissions. Empty when the browser names none.
+ * The list for `setCodecPreferences`: the wanted codec in all its profiles, and no other, since the node's choice among
+ * several is its own; all of them in order when none is wanted, or when this browser has not got it. Then
+ * retransmissions. Empty when the browser names none.
  *
- * @param {string} [first] as `VP9`
+ * @param {string} [wanted] as `VP9`
  * @param {RTCRtpCodec[]} [capable]
  * @returns {RTCRtpCodec[]}
  */
-export declare function codecPreferences(first?: string, capable?: RTCRtpCodec[]): RTCRtpCodec[];
+export declare function codecPreferences(wanted?: string, capable?: RTCRtpCodec[]): RTCRtpCodec[];

@@ -3,6 +3,8 @@ export declare class CorecastError extends Error {
     code: string;
     /** What the person can do; may be empty. */
     hint: string;
+    /** The node's own words, for the author of an app; may be empty. */
+    detail: string;
     /** The HTTP status, or 0 where there was none. */
     status: number;
     /** How long the node asks to wait, in milliseconds; 0 when it does not say. */
@@ -12,10 +14,11 @@ export declare class CorecastError extends Error {
     /**
      * @param {string} code a name for programs, as `name_taken` or `permission_denied`
      * @param {string} message what happened
-     * @param {{ hint?: string, status?: number, retryAfterMs?: number, final?: boolean, cause?: unknown }} [more]
+     * @param {{ hint?: string, detail?: string, status?: number, retryAfterMs?: number, final?: boolean, cause?: unknown }} [more]
      */
     constructor(code: string, message: string, more?: {
         hint?: string;
+        detail?: string;
         status?: number;
         retryAfterMs?: number;
         final?: boolean;

@@ -1,7 +1,7 @@
 import { Session } from './session.js';
 export type PublisherOwnOptions = {
     /**
-     * the video codec to be preferred, as `H264` (the default), `VP8`, `VP9`, `AV1`
+     * the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
      */
     codec?: string;
     /**
@@ -30,7 +30,7 @@ export type PublisherOwnEvents = {
 export type PublisherEvents = import('./session.js').SessionEvents & PublisherOwnEvents;
 /**
  * @typedef {object} PublisherOwnOptions
- * @property {string} [codec] the video codec to be preferred, as `H264` (the default), `VP8`, `VP9`, `AV1`
+ * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
  * @property {number} [maxBitrate] of video, in bit/s; 2,500,000
  * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
  * @property {number} [maxFramerate] pictures a second
