@@ -1,11 +1,10 @@
 // The node's own pages with a fake camera: wait for the publisher, publish, watch, turn sound on, stop, start again,
 // and a restart of the node under both; themes; the operator's dashboard. Screenshots in both themes and at a phone's width.
 
-import { createServer } from 'node:http';
-import path from 'node:path';
+import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { artifact } from './lib/artifacts.mjs';
-import { enter } from './lib/netns.mjs';
+import { enter, inNodeNamespace, NODE_IP } from './lib/netns.mjs';
 import { Browser, until } from './lib/browsers.mjs';
 import { BASE, Corecast, request } from './lib/corecast.mjs';
 import { Suite } from './lib/suite.mjs';
@@ -127,6 +126,25 @@ await suite.case('publish and watch', async (check, note) => {
   }
 }, { attempts: 2 });
 
+await suite.case('a name that is taken is said on the page, with what to do', async (check, note) => {
+  const node = await Corecast.start('pages-taken');
+  const pages = [];
+  try {
+    for (const name of ['first', 'second']) {
+      pages.push(await chromium.open(`${BASE}/publish.html?stream=taken`, name));
+      await pages.at(-1).click('#toggle');
+      await reaches(pages.at(-1), name === 'first' ? 'live' : 'failed');
+    }
+    const said = await pages[1].$eval('#problem', (place) => ({ hidden: place.hidden, text: place.textContent }));
+    note({ said: said.text });
+    check(!said.hidden && /publisher/.test(said.text) && /another stream name/.test(said.text), JSON.stringify(said));
+    check(await pages[1].$eval('#video', (video) => video.srcObject === null), 'the camera was given back');
+  } finally {
+    await Promise.all(pages.map((page) => page.close()));
+    await node.stop();
+  }
+}, { attempts: 2 });
+
 await suite.case('the theme is the system’s until a button says otherwise, and is remembered', async (check) => {
   const node = await Corecast.start('pages-theme');
   try {
@@ -149,21 +167,22 @@ await suite.case('the theme is the system’s until a button says otherwise, and
 
 await suite.case('the dashboard draws what the node does', async (check, note) => {
   const node = await Corecast.start('pages-dashboard');
-  // The admin port is on the node's loopback: this process carries its bytes into the browser's namespace.
-  const server = createServer((request, response) => {
-    node.admin(request.url).then((text) => {
-      const type = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' }[path.extname(request.url)] ?? (request.url === '/dashboard' ? 'text/html' : 'application/json');
-      response.writeHead(200, { 'content-type': type }).end(text);
-    }, () => response.writeHead(502).end());
-  });
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  // The admin port is on the node's loopback, where no browser of the test is: bytes are carried there and back.
+  const [command, ...rest] = inNodeNamespace(process.execPath, '-e', `const net = require('net');
+    net.createServer((near) => {
+      const far = net.connect(8444, '127.0.0.1');
+      for (const [from, to] of [[near, far], [far, near]]) from.on('error', () => to.destroy()).pipe(to);
+    }).listen(8446, '${NODE_IP}')`);
+  const carrier = spawn(command, rest, { stdio: 'inherit' });
+  const opened = [];
+  const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
   try {
-    const publish = await chromium.open(`${BASE}/publish.html?stream=seen`, 'publish page');
+    const publish = await open(`${BASE}/publish.html?stream=seen`, 'publish page');
     await publish.click('#toggle');
     await reaches(publish, 'live');
-    const watch = await chromium.open(`${BASE}/watch.html?stream=seen`, 'watch page');
+    const watch = await open(`${BASE}/watch.html?stream=seen`, 'watch page');
     await reaches(watch, 'live');
-    const board = await chromium.open(`http://localhost:${server.address().port}/dashboard`, 'dashboard');
+    const board = await open(`http://${NODE_IP}:8446/dashboard`, 'dashboard');
     const shown = () => board.evaluate(() => Object.fromEntries([...document.querySelectorAll('.tile b')].map((cell) => [cell.id, cell.textContent])));
     await until('rates', async () => /bit\/s/.test((await shown()).bitrate), { within: 20_000 });
     const figures = await shown();
@@ -172,12 +191,11 @@ await suite.case('the dashboard draws what the node does', async (check, note) =
     const row = await board.$$eval('#table td', (cells) => cells.map((cell) => cell.textContent));
     check(row[0] === 'seen' && row[1] === '1' && /H\.264/.test(row[2]), `the table says ${row}`);
     check((await board.$$('.worker')).length > 0, 'there is a card for each core');
-    check(await board.$eval('#spark-bitrate .line', (line) => line.getAttribute('d').length > 10), 'a line is drawn');
+    await until('a line is drawn', () => board.$eval('#spark-bitrate .line', (line) => line.getAttribute('d')?.length > 10));
     await screenshots(board, 'dashboard');
-    for (const page of [publish, watch, board]) await page.close();
   } finally {
-    server.close();
-    server.closeAllConnections();
+    await Promise.all(opened.map((page) => page.close()));
+    carrier.kill();
     await node.stop();
   }
 }, { attempts: 2 });

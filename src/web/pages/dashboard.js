@@ -3,9 +3,9 @@
 
 import { Spark, element, format, onToken, show, showProblem, token, write } from '/page.js';
 
-/** A report of thousands of sessions takes the node and the network some work: the page spends a tenth of the time asking. */
+/** A report of thousands of sessions takes the node and the network some work: the page asks a fifth of the time. */
 const EVERY_MS = 2_000;
-const SHARE_OF_TIME = 0.1;
+const SHARE_OF_TIME = 0.2;
 /** Packets a second from which the CPU time of one is shown. */
 const COST_FROM = 2_000;
 /** Shares of a core from which its bar changes colour. */

@@ -45,7 +45,7 @@ async function start() {
     publisher.on('state', paint);
     publisher.on('stats', ({ detail }) => draw(detail));
     publisher.on('sourceended', ({ detail }) => sourceEnded(detail.kind));
-    publisher.on('error', ({ detail }) => { problem = detail.error; release(); });
+    publisher.on('error', ({ detail }) => { problem = detail.error; release(); paint(); });
     // What is wrong the events say.
     publisher.start(media).catch(() => {});
   } catch (error) {
