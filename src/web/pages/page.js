@@ -53,7 +53,7 @@ export class Spark {
   #line;
 
   /** `points` values fill the width; the top is the largest of them, or `most` where the scale is fixed. */
-  constructor(svg, { points = 90, most } = {}) {
+  constructor(svg, { points = 60, most } = {}) {
     this.#points = points;
     this.#most = most;
     svg.setAttribute('viewBox', `0 0 ${points - 1} 100`);

@@ -51,6 +51,7 @@ const HINTS = {
  */
 const HAPPENED = {
   name_taken: 'This stream has a publisher already',
+  bad_stream_name: 'No stream can have this name',
   node_full: 'The node is full',
   too_many_viewers: 'The stream is full',
   too_many_waiting: 'Nobody publishes this stream, and it is waited for enough',
