@@ -17,6 +17,8 @@ export class FakeNode {
   closeHello = 0;
   /** Called when an offer has come, before it is answered. */
   onoffer = () => {};
+  /** Messages that follow an answer at once, given its session's name. */
+  breath = () => [];
   /** Whether pings go unanswered. */
   mute = false;
   /** Whether a restart over HTTP is a 404. */
@@ -80,6 +82,7 @@ export class FakeNode {
       this.sessions.set(name, `secret of ${name}`);
       yield { type: 'answer', id, session: name, secret: `secret of ${name}`, stream, direction: type === 'publish' ? 'publish' : 'play', worker: 0, sdp: ANSWER };
       // In the same breath, as a real node may.
+      yield* this.breath(name);
       yield { type: 'connected', session: name };
       yield { type: 'stream', stream, live: true };
     } else if (type === 'restart') {
