@@ -10,9 +10,10 @@ const joined = (lines) => `${lines.join('\r\n')}\r\n`;
 
 /**
  * Where Chromium's bandwidth estimate starts. Left to itself it starts at 300 kbit/s, at which a 720p camera is sent as
- * 320 × 180 until the estimate has grown: in Chromium 156 with H.264 at most 2.5 Mbit/s it took 17 s to full size on
- * loopback, and 1 s (the first figure there is) with the parameter. It goes into the *remote* description, for every
- * video codec; other browsers ignore it.
+ * 320 × 180 until the estimate has grown: 16.2 s to full size in each of three starts (Chromium 156, H.264, at most
+ * 2.5 Mbit/s, loopback, a busy machine). With half of the most it is full size at once (2 of 4 starts), or 960 × 540 at
+ * once and full size after 6.2 s; 60 to 80 % of the most did no better. The parameter goes into the *remote* description,
+ * for every video codec; other browsers ignore it.
  *
  * @param {string} answer
  * @param {number} kbps kbit/s
