@@ -1,11 +1,11 @@
-//! What the operator's port answers: `/metrics`, `/healthz`, `/readyz` and `/api/v1/node`. Read only, plain HTTP,
-//! loopback unless anyone may see it.
+//! What the operator's port answers: `/metrics`, `/healthz`, `/readyz`, `/api/v1/node`, and the dashboard that is made
+//! from the latter. Read only, plain HTTP, loopback unless anyone may see it.
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
@@ -13,9 +13,11 @@ use super::NodeInfo;
 use super::front::Front;
 use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
+use super::router;
 use crate::metrics::{self, BuildInfo};
 use crate::net::host::KernelUdpCounters;
 use crate::net::process;
+use crate::web;
 use crate::worker::report::WorkerReport;
 
 /// The operator's port.
@@ -47,10 +49,16 @@ impl Service for AdminService {
             "/healthz" => ("healthz", self.get(&request, Self::health).await),
             "/readyz" => ("readyz", self.get(&request, Self::ready).await),
             "/api/v1/node" => ("node", self.get(&request, Self::node).await),
-            _ => ("admin", Err(not_found())),
+            path => match web::admin_asset(path) {
+                Some(asset) => {
+                    ("dashboard", self.get(&request, async |_| Ok(router::embedded(asset, request.headers()))).await)
+                }
+                None => ("admin", Err(not_found())),
+            },
         };
         let mut response = answer.unwrap_or_else(Response::from);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.0.counters.request(route, response.status().as_u16());
         response
     }
@@ -128,6 +136,6 @@ fn not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "this port answers /metrics, /healthz, /readyz and /api/v1/node; pages and sessions are on the https port",
+        "this port answers /dashboard, /metrics, /healthz, /readyz and /api/v1/node; other pages and sessions are on the https port",
     )
 }

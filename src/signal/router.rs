@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
 use super::socket;
 use crate::description::Direction;
+use crate::web::Asset;
 
 /// The public ports.
 #[derive(Clone)]
@@ -161,15 +162,20 @@ fn foreign_origin() -> Problem {
     )
 }
 
-/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+/// A page of the public ports.
 fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
-    let Some(asset) = crate::web::asset(path) else {
-        return Err(Problem::new(
+    let asset = crate::web::asset(path).ok_or_else(|| {
+        Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
             "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
-        ));
-    };
+        )
+    })?;
+    Ok(embedded(asset, request))
+}
+
+/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+pub(super) fn embedded(asset: Asset, request: &HeaderMap) -> Response {
     let mut hasher = DefaultHasher::new();
     hasher.write(asset.body);
     let tag = format!("\"{:016x}\"", hasher.finish());
@@ -200,5 +206,5 @@ fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    Ok(response)
+    response
 }
