@@ -251,6 +251,15 @@ mod tests {
     }
 
     #[test]
+    fn containers_and_reserved_types_are_no_units() {
+        // RFC 6184 §5.2, table 1: STAP-B, MTAP and FU are not unpacked here; 0, 30 and 31 are reserved.
+        for nal_type in [0, 25, 26, 27, 28, 29, 30, 31] {
+            assert_eq!(nal_units(&[0x60 | nal_type, 0x88, 0x80]).count(), 0, "type {nal_type}");
+        }
+        assert_eq!(nal_units(&[0x60 | 23, 0x88]).count(), 1);
+    }
+
+    #[test]
     fn an_aggregate_cut_short_gives_what_came_before() {
         let payload = stap_a(&[SPS, IDR]);
         assert_eq!(nal_units(&payload[..payload.len() - 1]).collect::<Vec<_>>(), [SPS]);

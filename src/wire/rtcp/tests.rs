@@ -146,6 +146,9 @@ fn nack_packs_17_sequence_numbers_into_an_entry() {
     assert_eq!((nack.sender_ssrc, nack.media_ssrc), (1, 2));
     assert_eq!(nack.sequences().collect::<Vec<_>>(), sequences);
     assert_eq!(nack::write(&mut out, 1, 2, &[]), None);
+    let len = nack::write(&mut out, 1, 2, &[5, 5, 6]).unwrap();
+    assert_eq!(out[12..len], [0, 5, 0, 1], "a repetition is not sent");
+    let len = nack::write(&mut out, 1, 2, &sequences).unwrap();
     assert_eq!(nack::write(&mut out[..len - 1], 1, 2, &sequences), None);
 }
 
