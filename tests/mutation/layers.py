@@ -216,13 +216,13 @@ def chosen_mutants(layer, arguments):
 
 
 def explained():
-    """The committed list: name of a mutant -> why it survives."""
+    """The committed list: name of a mutant -> its group, with the reason why it survives."""
     listed = {}
     for group in tomllib.loads(SURVIVORS.read_text()).get("survivors", []):
         for name in group["mutants"]:
             if name in listed:
                 sys.exit(f"{SURVIVORS.name}: listed twice: {name}")
-            listed[name] = group["why"]
+            listed[name] = group
     return listed
 
 
@@ -275,7 +275,7 @@ def run_layer(layer, arguments, listed):
     survivors = {name for name, summary in summaries.items() if summary in ("MissedMutant", "Timeout")}
     new = sorted(survivors - listed.keys())
     here = {name for name in listed if name.startswith(f"{layer}/")}
-    gone = sorted(name for name in here if name not in names.values() or name in summaries.keys() - survivors)
+    gone = sorted(name for name in here if name not in names.values() or name in summaries.keys() - survivors and not listed[name].get("endless"))
     for name in new:
         print(f"not in {SURVIVORS.name}: {name}{' (the tests do not end)' if summaries[name] == 'Timeout' else ''}")
     for name in gone:

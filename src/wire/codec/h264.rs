@@ -244,6 +244,7 @@ mod tests {
         // RFC 6184 §5.7.
         assert_eq!(stap_a(&[AUD, PPS]), [0x78, 0, 2, 0x09, 0x10, 0, 4, 0x68, 0xce, 0x3c, 0x80]);
         assert_eq!(stap_a(&[&[0x89], &[0x21]])[0], 0xb8);
+        assert_eq!(stap_a(&[&[0x81], &[0x81]])[0], 0x98);
         assert_eq!(write_stap_a(&mut [0; 64], &[]), None);
         assert_eq!(write_stap_a(&mut [0; 64], &[SPS, &[]]), None);
         assert_eq!(write_stap_a(&mut [0; 8], &[SPS]), None);

@@ -220,6 +220,8 @@ mod tests {
         // RFC 7798 §4.4.2.
         let payload = aggregation(&[&[1 << 1, 2 << 3 | 3, 9], &[0x80 | 1 << 1, 1 << 3 | 2]]);
         assert_eq!(payload, [0x80 | 48 << 1, 1 << 3 | 2, 0, 3, 2, 2 << 3 | 3, 9, 0, 2, 0x82, 1 << 3 | 2]);
+        let two_forbidden = aggregation(&[&[0x80 | 1 << 1, 1], &[0x80 | 1 << 1, 1]]);
+        assert_eq!(two_forbidden[0], 0x80 | 48 << 1);
         assert_eq!(write_aggregation(&mut [0; 64], &[VPS]), None);
         assert_eq!(write_aggregation(&mut [0; 64], &[VPS, &[1]]), None);
         assert_eq!(write_aggregation(&mut [0; 11], &[VPS, SPS]), None);
