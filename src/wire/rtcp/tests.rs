@@ -232,7 +232,12 @@ fn transport_feedback_that_does_not_fit_is_split() {
     }
     let expected: Vec<_> = statuses.iter().enumerate().map(|(n, &status)| (n as u16, status)).collect();
     assert_eq!(read, expected);
-    assert_eq!(transport_feedback::write(&mut out[..20], &FeedbackHeader::default(), &[None]), None);
+    for len in [0, 19, 20, 23] {
+        assert_eq!(transport_feedback::write(&mut out[..len], &FeedbackHeader::default(), &[None]), None);
+    }
+    // What just fits is not split.
+    let written = transport_feedback::write(&mut out[..24], &FeedbackHeader::default(), &[Some(1), Some(1)]).unwrap();
+    assert_eq!((written.len, written.statuses), (24, 2));
     assert_eq!(transport_feedback::write(&mut out, &FeedbackHeader::default(), &[]), None);
 }
 
