@@ -119,8 +119,8 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// Opens a session: admitted, answered, and taken by one of its two workers. Between its entry in the book and the return
-/// nothing is awaited, so that the caller hears of the session before anything that is told about it.
+/// Opens a session: admitted, answered, and taken by one of its two workers. One that ended while this waited for the book is
+/// an error; after that look nothing is awaited, so that the caller hears of the session before anything told about it.
 pub(super) async fn open(
     front: &Front,
     asker: Asker<'_>,
