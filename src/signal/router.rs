@@ -1,4 +1,5 @@
-//! What the public ports answer: pages, WHIP, WHEP and the way to sockets, and the rules that hold for all of them (methods, CORS).
+//! What the public ports answer: pages, WHIP, WHEP and the way to sockets, and the rules that hold for all of them
+//! (methods, CORS).
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::rc::Rc;
