@@ -58,6 +58,19 @@ await suite.case('late sound is found late', async (check, note) => {
   check(/sound is off/.test(found), `the judge says: ${found || 'nothing'}`);
 }, { attempts: 3 });
 
+await suite.case('sound that a viewer\'s machine held back once is found together with the picture afterwards', async (check, note) => {
+  const seen = await direct({ width: 640, height: 360 }, 6, async (source, viewer) => {
+    const audio = browser.processes(/--utility-sub-type=audio\.mojom\.AudioService/);
+    check(audio.length === 1, `${audio.length} processes of sound`);
+    for (const pid of audio) process.kill(pid, 'SIGSTOP');
+    await sleep(400);
+    for (const pid of audio) process.kill(pid, 'SIGCONT');
+    return {};
+  });
+  note({ figures: summary(seen) });
+  judgeSync(check, seen, 6, 150); // what was held back is played faster, over some seconds
+}, { attempts: 3 });
+
 await suite.case('a stall of the source is found to be a freeze', async (check, note) => {
   const seen = await direct({}, 5, async (source) => ({
     begin: () => setTimeout(() => source.page.evaluate(() => window.probe.stall(900)).catch(() => {}), 1_500),

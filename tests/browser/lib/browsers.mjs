@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module';
 import { createServer } from 'node:http';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
@@ -77,6 +77,24 @@ export class Browser {
     page.on('pageerror', (error) => log.push(`error: ${error.message}`));
     await page.goto(url, { waitUntil: 'load', timeout: 30_000 });
     return Object.assign(page, { log, name });
+  }
+
+  /** The browser's own processes whose command line matches. */
+  processes(pattern) {
+    const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+      try {
+        const parent = Number(/\) \S (\d+)/.exec(readFileSync(`/proc/${name}/stat`, 'latin1'))[1]);
+        return [{ pid: Number(name), parent, line: readFileSync(`/proc/${name}/cmdline`, 'latin1').replaceAll('\0', ' ') }];
+      } catch {
+        return []; // it ended meanwhile
+      }
+    });
+    const ours = new Set([this.handle.process().pid]);
+    for (let before = 0; before !== ours.size;) {
+      before = ours.size;
+      for (const { pid, parent } of all) if (ours.has(parent)) ours.add(pid);
+    }
+    return all.filter(({ pid, line }) => ours.has(pid) && pattern.test(line)).map(({ pid }) => pid);
   }
 
   async close() {

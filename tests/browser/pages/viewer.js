@@ -80,8 +80,13 @@ async function note(picture, shownAt, width) {
   }
 }
 
-/** AudioContext time to performance.now(): the smallest difference seen, as a poll can only be late. */
-let clockOffset = Infinity;
+/**
+ * AudioContext time to performance.now(): the smallest difference of the last two half seconds, as a poll can only be
+ * late. Not of all time: a context that the machine held back does not catch up, and each hold would make every later
+ * beep look earlier by as much.
+ */
+const clockOffsets = [Infinity, Infinity];
+const clockOffset = () => Math.min(...clockOffsets);
 
 async function listen(stream) {
   const context = new AudioContext({ latencyHint: 'interactive' });
@@ -89,13 +94,17 @@ async function listen(stream) {
   await context.audioWorklet.addModule('onset.js');
   await context.resume();
   const onset = new AudioWorkletNode(context, 'onset', { numberOfOutputs: 1 });
-  onset.port.onmessage = ({ data }) => { probe.beeps.push(data * 1_000 + clockOffset); };
+  onset.port.onmessage = ({ data }) => { probe.beeps.push(data * 1_000 + clockOffset()); };
   context.createMediaStreamSource(stream).connect(onset);
   const quiet = new GainNode(context, { gain: 0 });
   onset.connect(quiet).connect(context.destination);
   setInterval(() => {
-    if (context.currentTime > 0) clockOffset = Math.min(clockOffset, performance.now() - context.currentTime * 1_000);
+    if (context.currentTime > 0) clockOffsets[0] = Math.min(clockOffsets[0], performance.now() - context.currentTime * 1_000);
   }, 7);
+  setInterval(() => {
+    clockOffsets.unshift(Infinity);
+    clockOffsets.length = 2;
+  }, 500);
 }
 
 function show(stream, track) {
