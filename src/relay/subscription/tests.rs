@@ -272,6 +272,18 @@ fn a_cursor_that_lags_skips_to_the_newest_key_frame_ahead_of_it() {
 }
 
 #[test]
+fn a_cursor_that_lags_on_the_newest_key_frame_goes_on_with_it_and_skips_nothing() {
+    let mut ring = ring(10);
+    let mut subscription = subscription();
+    subscription.start_at(at(5, 1_005));
+    send(&mut subscription, 1_005);
+    subscription.cursor = Cursor::At(6);
+    ring.set_key_frame(6, 0);
+    assert_eq!(subscription.settle(&ring, true, Timestamp::from_millis(60_000)), Cursor::At(6));
+    assert_eq!((subscription.skips, send(&mut subscription, 1_006)), (0, 101));
+}
+
+#[test]
 fn a_viewer_that_was_sent_nothing_yet_does_not_lag() {
     // Its handshake took a while: the key frame it was given to start with is still the best there is.
     let mut ring = ring(10);
