@@ -88,7 +88,9 @@ impl Service for PublicService {
         let (route, methods) = (target.route(), target.methods());
         let is_preflight = request.method() == Method::OPTIONS;
         let mut response = if source == Source::Foreign && route != "page" {
-            foreign_origin().into()
+            let problem = foreign_origin();
+            self.0.counters.session_refused(problem.code());
+            problem.into()
         } else {
             self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
         };

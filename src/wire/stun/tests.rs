@@ -179,7 +179,7 @@ fn an_unknown_required_attribute_is_named_and_answered_with_420() {
     // RFC 8489 §6.3.1.
     let mut out = [0; 128];
     let writer = StunWriter::binding_request(&mut out, &TRANSACTION_ID).attribute(0x0042, b"x");
-    let len = writer.attribute(0x8042, b"optional").attribute(0x7fff, b"").finish().unwrap();
+    let len = writer.attribute(0x8000, b"optional").attribute(0x7fff, b"").finish().unwrap();
     let request = StunMessage::parse(&out[..len]).unwrap();
     let unknown: Vec<u16> = request.unknown_comprehension_required().collect();
     assert_eq!(unknown, [0x0042, 0x7fff]);

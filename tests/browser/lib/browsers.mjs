@@ -58,7 +58,7 @@ export class Browser {
       userDataDir: browser.profile, protocolTimeout: 60_000, timeout: 45_000, defaultViewport: null,
       ...(kind === 'firefox'
         ? { extraPrefsFirefox: {
-          'media.autoplay.default': 0, 'media.autoplay.blocking_policy': 0, 'app.update.enabled': false,
+          'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.autoplay.default': 0, 'media.autoplay.blocking_policy': 0, 'app.update.enabled': false,
           'network.captive-portal-service.enabled': false, 'network.connectivity-service.enabled': false,
           'datareporting.policy.dataSubmissionEnabled': false, 'media.gmp-manager.updateEnabled': false,
         } }
