@@ -331,6 +331,15 @@ impl Workers {
         for worker in &self.0 {
             ConstCounter::new(worker.cpu_time_ns as f64 / 1e9).encode(metric.encode_family(&label(worker))?)?;
         }
+        let mut metric = encoder.encode_descriptor(
+            "worker_system_cpu_seconds",
+            "The part of its CPU time that the kernel used",
+            None,
+            MetricType::Counter,
+        )?;
+        for worker in &self.0 {
+            ConstCounter::new(worker.system_time_ns as f64 / 1e9).encode(metric.encode_family(&label(worker))?)?;
+        }
         let mut metric =
             encoder.encode_descriptor("worker_uptime_seconds", "Time since it started", None, MetricType::Gauge)?;
         for worker in &self.0 {
@@ -430,6 +439,7 @@ mod tests {
         let report = |worker| WorkerReport {
             worker,
             cpu_time_ns: 1_500_000_000,
+            system_time_ns: 500_000_000,
             sent: Traffic { packets: 7, bytes: 8_400 },
             dropped: [("replayed", 3)].into(),
             trains: TrainsReport { by_packets: vec![(1, 5), (8, 1), (9, 2)], ..TrainsReport::default() },
@@ -450,6 +460,7 @@ mod tests {
             "corecast_build{version=\"1\",commit=\"abc\",features=\"none\"} 1",
             "corecast_worker_sent_packets_total{worker=\"1\"} 7",
             "corecast_worker_cpu_seconds_total{worker=\"0\"} 1.5",
+            "corecast_worker_system_cpu_seconds_total{worker=\"1\"} 0.5",
             "corecast_worker_dropped_total{worker=\"0\",reason=\"replayed\"} 3",
             "corecast_worker_trains_total{worker=\"0\",packets=\"1\"} 5",
             "corecast_worker_trains_total{worker=\"0\",packets=\"8\"} 3",

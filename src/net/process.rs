@@ -42,6 +42,18 @@ pub fn thread_cpu_time() -> Duration {
     read_clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// The part of [`thread_cpu_time`] that the kernel used, in system calls and interrupts; to the tick, not the nanosecond.
+#[must_use]
+pub fn thread_system_time() -> Duration {
+    // SAFETY: all zeros is a valid `rusage`, and the kernel writes one. It cannot fail for the calling thread.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+        usage
+    };
+    Duration::new(usage.ru_stime.tv_sec as u64, usage.ru_stime.tv_usec as u32 * 1_000)
+}
+
 fn read_clock(clock: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel writes one timespec. It cannot fail for the clocks used here.
@@ -272,6 +284,18 @@ mod tests {
         // SAFETY: no pointers are passed. Whoever debugs the other tests wants it back.
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
         assert_eq!(dumpable, 0);
+    }
+
+    #[test]
+    fn what_the_kernel_used_is_part_of_the_threads_time() {
+        // Reads from the kernel until a few ticks of it are counted.
+        let mut bytes = vec![0; 1 << 16];
+        let before = thread_system_time();
+        while thread_system_time() - before < Duration::from_millis(20) {
+            let mut source = fs::File::open("/dev/zero").unwrap();
+            io::Read::read_exact(&mut source, &mut bytes).unwrap();
+        }
+        assert!(thread_system_time() <= thread_cpu_time() + Duration::from_millis(10));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use signal_hook::iterator::Signals;
 use crate::config::Config;
 use crate::dtls::IdentityError;
 use crate::net::{process, ring_probe};
+use crate::signal::sealing_cost::SealingCost;
 use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use notify::Notifier;
@@ -149,6 +150,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         notices: notices_receiver,
         negotiator: Box::new(negotiator::SdpNegotiator),
         node: NodeInfo {
+            sealing: SealingCost::measure(),
             version: env!("CARGO_PKG_VERSION"),
             commit: cli::COMMIT,
             features: cli::FEATURES,

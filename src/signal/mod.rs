@@ -19,6 +19,7 @@ mod resource;
 mod router;
 pub mod runtime;
 pub mod sdp;
+pub mod sealing_cost;
 mod sessions;
 mod socket;
 pub mod tls;
@@ -36,6 +37,7 @@ use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::process;
 use crate::worker::mailbox::{Heartbeat, Notice, WorkerHandle};
+use sealing_cost::SealingCost;
 
 use admin::AdminService;
 use admission::PerAddress;
@@ -101,6 +103,8 @@ pub struct NodeInfo {
     pub cores: Vec<u16>,
     /// The addresses in candidates.
     pub announce: Vec<IpAddr>,
+    /// What sealing alone costs here, as it was measured at the start.
+    pub sealing: SealingCost,
 }
 
 /// Signalling cannot start.

@@ -37,6 +37,8 @@ pub struct WorkerReport {
     pub io: &'static str,
     /// CPU time of its thread in nanoseconds.
     pub cpu_time_ns: u64,
+    /// The part of it that the kernel used, in nanoseconds.
+    pub system_time_ns: u64,
     /// Time since it started in nanoseconds.
     pub uptime_ns: u64,
     /// Rounds of its loop.

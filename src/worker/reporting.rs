@@ -1,7 +1,7 @@
 //! Fills in a [`WorkerReport`] from the worker's state. Walks everything: at an operator's pace, not a packet's.
 
 use crate::description::MediaKind;
-use crate::net::Io;
+use crate::net::{Io, process};
 use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::worker::mailbox::StreamId;
@@ -30,7 +30,8 @@ impl Worker {
             core: self.config.core,
             media_port: self.config.media_port,
             io: self.config.io,
-            cpu_time_ns: crate::net::process::thread_cpu_time().as_nanos() as u64,
+            cpu_time_ns: process::thread_cpu_time().as_nanos() as u64,
+            system_time_ns: process::thread_system_time().as_nanos() as u64,
             uptime_ns: now.since(self.started).as_nanos() as u64,
             rounds: self.counters.rounds,
             busy_permille: self.load.busy_permille(),

@@ -11,7 +11,7 @@ const COST_FROM = 2_000;
 /** Shares of a core from which its bar changes colour. */
 const BUSY = { high: 0.7, full: 0.9 };
 
-const TILES = ['viewers', 'streams', 'bitrate', 'packets', 'busy', 'segments', 'cost', 'joins', 'loss', 'dropped'];
+const TILES = ['viewers', 'streams', 'bitrate', 'packets', 'busy', 'segments', 'cost', 'floor', 'joins', 'loss', 'dropped'];
 const tiles = Object.fromEntries(TILES.map((id) => [id, new Spark(element(`spark-${id}`), id === 'busy' ? { most: 0.8 } : {})]));
 /** Cards of the cores, by worker. */
 const cards = new Map();
@@ -36,6 +36,7 @@ function rates(now, then) {
     received: per((worker) => worker.received.packets),
     segments: messages > 0 ? per((worker) => worker.segments_sent) / messages : undefined,
     cpuNs: per((worker) => worker.cpu_time_ns),
+    systemNs: per((worker) => worker.system_time_ns),
     joins: per((worker) => worker.joins),
     dropped: per((worker) => lost(worker.dropped)),
     retransmitted: per((worker) => worker.retransmitted.packets),
@@ -82,6 +83,10 @@ function paint(report) {
   const busiest = Math.max(0, ...report.workers.map((worker) => worker.busy_permille / 1_000));
   // On a quiet node it is the price of waking up, which says nothing about the next thousand viewers.
   const cost = packets > COST_FROM ? all((rate) => rate.cpuNs) / packets : undefined;
+  // What could not be saved by anybody: the kernel's part, and sealing, at the speed measured at the node's start.
+  const { packet_ns: packetNs, octet_ns: octetNs } = report.node.sealing;
+  const floor = all((rate) => rate.systemNs) + packets * packetNs + (all((rate) => rate.bits) / 8) * octetNs;
+  const overFloor = cost !== undefined && floor > 0 ? all((rate) => rate.cpuNs) / floor : undefined;
   const loss = mean([...streams.values()].flatMap(({ losses }) => losses));
 
   write('about', `${report.node.version} · ${report.node.commit} · ${report.node.io} · up ${format.time(report.uptime_ns / 1e9)}`);
@@ -100,6 +105,7 @@ function paint(report) {
   tile('busy', busiest, percent(busiest));
   tile('segments', segments, format.number(segments, 1));
   tile('cost', cost, cost === undefined ? '–' : cost < 10_000 ? `${format.number(cost)} ns` : `${(cost / 1_000).toFixed(1)} µs`);
+  tile('floor', overFloor, overFloor === undefined ? '–' : `${overFloor.toFixed(2)} ×`);
   tile('joins', all((rate) => rate.joins), `${format.number(all((rate) => rate.joins), 1)} /s`);
   tile('loss', loss, format.share(loss));
   tile('dropped', all((rate) => rate.dropped), `${format.number(all((rate) => rate.dropped), 1)} /s`);
