@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 pub mod admission;
+pub mod authorisation;
 
 pub use admission::*;
+pub use authorisation::*;
 
 /// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache with the packet rings' hot end;
 /// full: the batch is sent and filled again.

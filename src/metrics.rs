@@ -44,6 +44,7 @@ pub struct SignallingCounters {
     sessions_refused: Family<ReasonLabel, Counter>,
     sessions_ended: Family<ReasonLabel, Counter>,
     nothing_fits: Counter,
+    webhook_events_dropped: Counter,
     publishers: Gauge,
     viewers: Gauge,
     waiting_viewers: Gauge,
@@ -79,6 +80,7 @@ impl SignallingCounters {
             sessions_refused: Family::default(),
             sessions_ended: Family::default(),
             nothing_fits: Counter::default(),
+            webhook_events_dropped: Counter::default(),
             publishers: Gauge::default(),
             viewers: Gauge::default(),
             waiting_viewers: Gauge::default(),
@@ -99,6 +101,11 @@ impl SignallingCounters {
             "viewers_nothing_fits",
             "Times a viewer had negotiated nothing that fits what is published",
             counters.nothing_fits.clone(),
+        );
+        r.register(
+            "webhook_events_dropped",
+            "Starts and ends of sessions that the operator's endpoint was not told of",
+            counters.webhook_events_dropped.clone(),
         );
         r.register("publishers", "Publishers' sessions now", counters.publishers.clone());
         r.register("viewers", "Viewers' sessions now, waiting ones among them", counters.viewers.clone());
@@ -141,6 +148,11 @@ impl SignallingCounters {
     /// A viewer gets nothing of one kind.
     pub fn nothing_fits(&self) {
         self.nothing_fits.inc();
+    }
+
+    /// Events that were not told, so far.
+    pub fn webhook_events_dropped(&self, total: u64) {
+        self.webhook_events_dropped.inc_by(total.saturating_sub(self.webhook_events_dropped.get()));
     }
 
     /// Everything as text, with `audience` and the workers' `reports` as of now.

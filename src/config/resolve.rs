@@ -1,5 +1,7 @@
 //! From written settings to a checked [`Config`]: one rule after the other, each naming what it refuses.
 
+mod auth;
+
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use super::{
     Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
     Tls, cores,
 };
+use crate::auth::address::Shown;
+use crate::auth::pattern;
 use crate::limits;
 use crate::net::IoKind;
 use crate::net::open::UnknownIoKind;
@@ -66,15 +70,26 @@ pub(super) fn resolve(
     let https = address(&sources, "https", |s| s.https.clone())?;
     let http = address(&sources, "http", |s| s.http.clone())?;
     let admin = address(&sources, "admin", |s| s.admin.clone())?;
-    for placed in [&https, &admin].into_iter().flatten() {
-        if !placed.value.ip().is_loopback() && !allow_anyone {
-            return Err(placed.refuse(
-                placed.value,
-                "without authorisation this node serves on loopback only: use 127.0.0.1 or [::1], configure \
-                 authorisation ([auth], which comes in a later version), or say --allow-anyone \
-                 (allow_anyone = true) to let anyone who reaches the address publish and watch",
-            ));
-        }
+    let auth = auth::auth(&sources)?;
+    if let Some(placed) = https.as_ref().filter(|placed| !placed.value.ip().is_loopback())
+        && !allow_anyone
+        && !auth.require
+    {
+        return Err(placed.refuse(
+            placed.value,
+            "without authorisation this node serves on loopback only: use 127.0.0.1 or [::1]; or set auth.require = true \
+             in [auth] with a key to judge tokens by (secret_file, jwks) or a webhook; or say --allow-anyone \
+             (allow_anyone = true) to let anyone who reaches the address publish and watch",
+        ));
+    }
+    if let Some(placed) = admin.as_ref().filter(|placed| !placed.value.ip().is_loopback())
+        && !auth.can_judge()
+    {
+        return Err(placed.refuse(
+            placed.value,
+            "off loopback the operator's port is served over TLS to who shows a token with action \"admin\": set a key to \
+             judge it by in [auth] (secret_file or jwks) or a webhook; or use 127.0.0.1 or [::1]",
+        ));
     }
     if let Some(placed) = http.as_ref().filter(|placed| !placed.value.ip().is_loopback()) {
         return Err(placed.refuse(
@@ -100,6 +115,7 @@ pub(super) fn resolve(
         allow_anyone,
         ice_servers: ice_servers(&sources)?,
         limits: bounds(&sources, workers)?,
+        auth,
         cors_origins: origins(&sources)?,
     })
 }
@@ -261,7 +277,11 @@ fn log(sources: &Sources<'_>) -> Result<Log, ConfigError> {
             other => return Err(placed.refuse(other, "must be text or json")),
         },
     };
-    Ok(Log { level, format })
+    let addresses = match sources.pick("log.addresses", |s| s.log.addresses) {
+        Some(Placed { value: true, .. }) => Shown::Full,
+        _ => Shown::Network,
+    };
+    Ok(Log { level, format, addresses })
 }
 
 /// Told, else systemd's, else the XDG base directory specification's.
@@ -395,12 +415,7 @@ fn origins(sources: &Sources<'_>) -> Result<Vec<String>, ConfigError> {
     let Some(placed) = sources.pick("cors.origins", |s| s.cors.origins.clone()) else { return Ok(Vec::new()) };
     let mut origins = Vec::with_capacity(placed.value.len());
     for origin in &placed.value {
-        if origin.contains('*') {
-            return Err(placed.refuse(origin, "name each origin: any page on the web could publish here otherwise"));
-        }
-        if !is_origin(origin) {
-            return Err(placed.refuse(origin, "must be an origin without a path, like https://www.example.org"));
-        }
+        pattern::check_origin(origin).map_err(|rule| placed.refuse(origin, rule))?;
         origins.push(origin.to_ascii_lowercase());
     }
     Ok(origins)

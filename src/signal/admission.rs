@@ -7,27 +7,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::auth::address::client_of;
 use crate::limits;
 use crate::time::Timestamp;
 
 /// The address a request came from, among its extensions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
-
-/// What one client can be told apart by: an IPv4 address, or an IPv6 network.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = u128::MAX << (128 - limits::IPV6_CLIENT_PREFIX_BITS);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & prefix))
-        }
-        address => address,
-    }
-}
 
 /// Counts what each client has. An address is in here for as long as it has something.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ use super::negotiator::Negotiator;
 use super::resource::Resources;
 use super::runtime::{self, Task};
 use super::{NodeInfo, Setup};
+use crate::auth::Authoriser;
 use crate::config::IceServer;
 use crate::limits;
 use crate::metrics::SignallingCounters;
@@ -34,6 +35,7 @@ pub(super) struct Front {
     pub(super) node: NodeInfo,
     pub(super) public_url: Option<String>,
     pub(super) cors_origins: Vec<String>,
+    pub(super) authoriser: Authoriser,
     pub(super) ice_links: Vec<HeaderValue>,
     pub(super) announce: Vec<IpAddr>,
     pub(super) fingerprint_sha256: [u8; 32],
@@ -85,6 +87,7 @@ impl Front {
             node: setup.node,
             public_url: setup.public_url,
             cors_origins: setup.cors_origins,
+            authoriser: setup.authoriser,
             ice_links: setup.ice_servers.iter().flat_map(links).collect(),
             announce: setup.announce,
             fingerprint_sha256: setup.fingerprint_sha256,
@@ -185,7 +188,7 @@ impl Front {
                     self.counters.session_ended(reason.name());
                     tracing::info!(session = session.0, reason = reason.name(), "session ended");
                 }
-                self.resources.borrow_mut().remove(session);
+                self.resources.borrow_mut().remove(session, reason);
                 self.directory_changed();
             }
             Notice::NothingFits { session, published } => {

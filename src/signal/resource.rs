@@ -1,7 +1,7 @@
 //! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) sessions: opened by `POST`, changed by `PATCH`, ended by `DELETE`.
 //!
 //! The two differ in direction only. A session's URL is `/{whip,whep}/{stream}/{token}`; the token is 144 random bits
-//! and the only proof of ownership. `Location` is a path unless `public_url` is configured: a path survives proxies
+//! and the only proof of ownership: `POST` is what needs a bearer's token, `PATCH` and `DELETE` need only this URL. `Location` is a path unless `public_url` is configured: a path survives proxies
 //! that change host or scheme, and every client that follows RFC 9110 §10.2.2 resolves it; `public_url` makes it
 //! absolute for those that do not.
 //!
@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -29,7 +30,9 @@ use super::front::Front;
 use super::http::{BodyError, Request, Response, read_text};
 use super::negotiator::{LocalParameters, Refused};
 use super::problem::Problem;
+use super::runtime::Task;
 use super::{random, runtime};
+use crate::auth::Grant;
 use crate::description::{Description, Direction, IceCredentials};
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, WorkerIndex};
 use crate::{limits, placement};
@@ -69,6 +72,10 @@ struct Resource {
     ended: Vec<flume::Sender<()>>,
     /// The client's.
     _place: PlaceOfAddress,
+    /// What it was let in with.
+    grant: Grant,
+    /// Ends it when its leave does.
+    _expiry: Option<Task>,
 }
 
 impl Resources {
@@ -80,9 +87,10 @@ impl Resources {
     }
 
     /// Forgets a session that has ended.
-    pub(super) fn remove(&mut self, session: SessionId) {
-        if let Some(resource) = self.by_session.remove(&session) {
+    pub(super) fn remove(&mut self, session: SessionId, reason: EndReason) {
+        if let Some(mut resource) = self.by_session.remove(&session) {
             self.by_token.remove(&resource.token);
+            resource.grant.ended(reason.name());
             for waiter in resource.ended {
                 let _ = waiter.try_send(());
             }
@@ -161,10 +169,11 @@ pub(super) async fn open(
     direction: Direction,
     stream_name: &str,
     request: Request,
+    grant: Grant,
 ) -> Result<Response, Problem> {
     let client = request.extensions().get::<ClientAddress>().copied();
     let offer = body_of(front, request, SDP).await?;
-    let opened = open_offer(front, direction, stream_name, &offer, client).await;
+    let opened = open_offer(front, direction, stream_name, &offer, client, grant).await;
     if let Err(problem) = &opened {
         front.counters.session_refused(problem.code());
     }
@@ -177,6 +186,7 @@ async fn open_offer(
     stream_name: &str,
     offer: &str,
     client: Option<ClientAddress>,
+    mut grant: Grant,
 ) -> Result<Response, Problem> {
     if front.stopping.get() {
         return Err(stopping());
@@ -238,6 +248,16 @@ async fn open_offer(
         }
         opening.served = true;
         front.directory_changed();
+        grant.started(session.0);
+        tracing::info!(
+            session = session.0,
+            stream = stream_name,
+            direction = name_of(direction),
+            worker = worker.0,
+            client = grant.client(),
+            subject = grant.subject(),
+            "session opened"
+        );
         let resource = Resource {
             token: random::token(),
             stream_name: stream_name.to_owned(),
@@ -247,18 +267,13 @@ async fn open_offer(
             description: answer.description,
             ended: Vec::new(),
             _place: place,
+            _expiry: grant.expires().map(|at| end_at(front, worker, session, at)),
+            grant,
         };
         let response = created(front, &resource, answer.sdp);
         let mut resources = front.resources.borrow_mut();
         resources.by_token.insert(resource.token.clone(), session);
         resources.by_session.insert(session, resource);
-        tracing::info!(
-            session = session.0,
-            stream = stream_name,
-            direction = name_of(direction),
-            worker = worker.0,
-            "session opened"
-        );
         return Ok(response);
     }
     if handshakes {
@@ -268,6 +283,17 @@ async fn open_offer(
         ));
     }
     Err(Problem::unavailable("node_full", "the node serves as many sessions as it may: try again later or elsewhere"))
+}
+
+/// Ends a session whose leave has run out. The task is kept by what it ends, and must not keep all of it.
+fn end_at(front: &Rc<Front>, worker: WorkerIndex, session: SessionId, at: Instant) -> Task {
+    let front = Rc::downgrade(front);
+    runtime::spawn(async move {
+        runtime::Sleep::until(at).await;
+        if let Some(front) = front.upgrade() {
+            front.close(worker, session, EndReason::LeaveExpired);
+        }
+    })
 }
 
 /// 201 with the answer (RFC 9725 §4.2).

@@ -11,6 +11,7 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
+use super::authorise;
 use super::cors::{self, Source};
 use super::front::Front;
 use super::http::{Request, Response, Service};
@@ -107,7 +108,8 @@ impl PublicService {
                     return Err(Problem::method(methods));
                 }
                 resource::check_name(stream)?;
-                resource::open(&self.0, direction, stream, request).await
+                let grant = authorise::session(&self.0, direction, stream, &request).await?;
+                resource::open(&self.0, direction, stream, request, grant).await
             }
             Target::Session { direction, stream, token } => {
                 if method == Method::PATCH {

@@ -145,6 +145,8 @@ pub enum EndReason {
     Operator,
     /// The viewer waited as long as it may and nobody published.
     NoPublisher,
+    /// The operator's endpoint had let it in for a time, which is over.
+    LeaveExpired,
 }
 
 impl EndReason {
@@ -161,6 +163,7 @@ impl EndReason {
             Self::ShuttingDown => "shutting_down",
             Self::Operator => "operator",
             Self::NoPublisher => "no_publisher",
+            Self::LeaveExpired => "leave_expired",
         }
     }
 }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast::config::{Admission, IceServer, SignallingThread, Tls};
+use corecast::auth::Authoriser;
+use corecast::auth::address::Shown;
+use corecast::config::{Admission, Auth, IceServer, SignallingThread, Tls};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::net::Waker;
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
@@ -36,6 +38,7 @@ pub struct Plan {
     pub admission: Admission,
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
+    pub auth: Auth,
     pub ice_servers: Vec<IceServer>,
 }
 
@@ -49,6 +52,7 @@ impl Default for Plan {
             admission: Admission::for_workers(2),
             public_url: None,
             cors_origins: Vec::new(),
+            auth: Auth::default(),
             ice_servers: Vec::new(),
         }
     }
@@ -100,6 +104,7 @@ pub fn start(plan: Plan) -> Node {
         admin: any,
         public_url: plan.public_url,
         cors_origins: plan.cors_origins,
+        authoriser: Authoriser::start(&plan.auth, &plan.admission.exempt_addresses, Shown::Network).unwrap(),
         ice_servers: plan.ice_servers,
         announce: vec!["192.0.2.1".parse().unwrap()],
         fingerprint_sha256: [7; 32],

@@ -1,0 +1,331 @@
+//! Who may do what: tokens, the operator's endpoint, and how often one may be refused.
+//!
+//! ```text
+//!   asked to publish, play, administer
+//!     │
+//!     ├─ keys?      the token must be one of theirs, in time, for this: token ── keys ◀── key_source (thread)
+//!     ├─ webhook?   the operator's endpoint must allow it: webhook ──▶ threads, bounded; fails closed
+//!     ├─ limits     sessions of one token, refusals of one token and one address: grant, failures
+//!     ▼
+//!   Grant: kept by the session; its drop gives the place back and tells the endpoint of the end
+//! ```
+//!
+//! No type of an HTTP server is in here: WHIP, WHEP, WebSocket and the operator's port ask the same [`Authoriser`], each
+//! before it reads a byte of SDP or takes a place. A session's own URL is its proof of ownership (144 random bits), so
+//! that changing and ending one needs no token; that is also what lets a player whose token has run out say goodbye.
+//!
+//! Where nothing is configured everybody is let in, and the configuration sees to it that only this host can ask.
+//! Without `auth.require` a client without a token is let in, and one with a token must have a good one.
+//!
+//! Nothing here is logged that lets anybody in: tokens are hashed with a key of this process where they are remembered
+//! ([`failures`], cache of the webhook), secrets wiped when dropped, client addresses cut to their network
+//! ([`address::Shown`]). Signatures are compared in equal time by the cryptographic library.
+
+pub mod address;
+mod client;
+mod failures;
+mod grant;
+mod key_source;
+pub mod keys;
+pub mod pattern;
+mod refusal;
+pub mod secret;
+pub mod token;
+mod webhook;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::{Auth, JwksSource};
+use address::Shown;
+use failures::Failures;
+use grant::{Places, Report};
+use key_source::KeySource;
+use keys::Key;
+use token::{Claims, Fault, Rules};
+use webhook::{Events, Question, Verdict, Webhook};
+
+pub use client::ClientError;
+pub use grant::Grant;
+pub use keys::KeyError;
+pub use refusal::{Denied, Kind};
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send a stream in.
+    Publish,
+    /// Watch one.
+    Play,
+    /// See the operator's figures.
+    Admin,
+}
+
+impl Action {
+    /// As tokens and the webhook name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Play => "play",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What is asked for, by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a> {
+    /// To do what.
+    pub action: Action,
+    /// With which stream; empty for [`Action::Admin`].
+    pub stream: &'a str,
+    /// The token as it came.
+    pub token: Option<&'a str>,
+    /// The page's origin as the browser wrote it.
+    pub origin: Option<&'a str>,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+/// Why authorisation cannot start. Its `Display` says what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// The keys.
+    Keys(KeyError),
+    /// The HTTP client.
+    Client(ClientError),
+    /// A thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keys(error) => error.fmt(f),
+            Self::Client(error) => error.fmt(f),
+            Self::Thread(error) => {
+                write!(f, "a thread cannot be started ({error}): raise the process limit (ulimit -u, TasksMax=)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        Self::Keys(error)
+    }
+}
+
+/// Decides. Lives on the signalling thread; borrows never cross an `await`.
+#[derive(Debug)]
+pub struct Authoriser {
+    require: bool,
+    admin_token_required: bool,
+    shared_key: Option<Key>,
+    key_source: Option<KeySource>,
+    rules: Rules,
+    webhook: Option<(Webhook, Events)>,
+    failures: RefCell<Failures>,
+    places: Arc<Places>,
+    hasher: RandomState,
+    shown: Shown,
+}
+
+impl Authoriser {
+    /// Reads the keys and starts the threads that `config` asks for. Refusals of `exempt` addresses are not counted.
+    ///
+    /// # Errors
+    /// When a key file cannot be used, or there is nothing to believe an https URL by.
+    pub fn start(config: &Auth, exempt: &[IpAddr], shown: Shown) -> Result<Self, StartError> {
+        let secret = match (&config.secret, &config.secret_file) {
+            (Some(secret), _) => Some(keys::checked(secret.expose(), "auth.secret")?),
+            (None, Some(path)) => Some(keys::secret_file(path)?),
+            (None, None) => None,
+        };
+        let is_https = |url: &secret::Secret| url.expose().starts_with("https:");
+        let jwks_url = match &config.jwks {
+            Some(JwksSource::Url(url)) => Some(url),
+            _ => None,
+        };
+        let agent = client::agent(
+            config.ca.as_deref(),
+            jwks_url.is_some_and(is_https) || config.webhook.as_ref().is_some_and(is_https),
+        )
+        .map_err(StartError::Client)?;
+        let key_source = match &config.jwks {
+            Some(source) => Some(KeySource::start(source.clone(), config.jwks_interval, agent.clone())?),
+            None => None,
+        };
+        let webhook = match &config.webhook {
+            Some(url) => {
+                let asked = Webhook::start(url, config.webhook_time_max, &agent).map_err(StartError::Thread)?;
+                let told = Events::start(url, config.webhook_time_max, &agent).map_err(StartError::Thread)?;
+                Some((asked, told))
+            }
+            None => None,
+        };
+        Ok(Self {
+            require: config.require,
+            admin_token_required: config.admin_token_required,
+            shared_key: secret.as_ref().map(Key::shared),
+            key_source,
+            rules: Rules { audience: config.audience.clone(), issuer: config.issuer.clone() },
+            webhook,
+            failures: RefCell::new(Failures::new(exempt, Instant::now())),
+            places: Arc::default(),
+            hasher: RandomState::new(),
+            shown,
+        })
+    }
+
+    /// Whether the operator's port wants a token although only this host can ask.
+    #[must_use]
+    pub fn admin_token_required(&self) -> bool {
+        self.admin_token_required
+    }
+
+    /// Starts and ends of sessions that the operator's endpoint was not told of.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.webhook.as_ref().map_or(0, |(_, events)| events.dropped())
+    }
+
+    /// Decides about `access`. May wait for the operator's endpoint or the issuer's keys, both of which are bounded.
+    ///
+    /// # Errors
+    /// Why it may not be.
+    pub async fn authorise(&self, access: &Access<'_>) -> Result<Grant, Denied> {
+        let client = self.shown.text(access.address);
+        if !self.is_asked(access) {
+            return Ok(Grant { client, ..Grant::default() });
+        }
+        let denied = match self.decide(access, &client).await {
+            Ok(grant) => return Ok(grant),
+            Err(denied) => denied,
+        };
+        let denied = match denied.counts() {
+            true => {
+                let token = access.token.map(|token| self.hasher.hash_one(token));
+                let wait = self.failures.borrow_mut().note(access.address, token, Instant::now());
+                wait.map_or(denied, Denied::TooManyFailures)
+            }
+            false => denied,
+        };
+        let (action, stream) = (access.action.name(), access.stream);
+        tracing::debug!(client, action, stream, code = denied.code(), "not authorised");
+        Err(denied)
+    }
+
+    fn has_keys(&self) -> bool {
+        self.shared_key.is_some() || self.key_source.is_some()
+    }
+
+    /// Whether there is anything to judge. Who administers is judged always: the caller asks only where it must be.
+    fn is_asked(&self, access: &Access<'_>) -> bool {
+        let configured = self.has_keys() || self.webhook.is_some();
+        access.action == Action::Admin || (configured && (self.require || access.token.is_some()))
+    }
+
+    async fn decide(&self, access: &Access<'_>, client: &str) -> Result<Grant, Denied> {
+        let claims = match (self.has_keys(), access.token) {
+            (true, Some(token)) => Some(self.verify(token).await?),
+            (true, None) => return Err(Fault::Missing.into()),
+            (false, _) => None,
+        };
+        if let Some(claims) = &claims {
+            claims.allow(access)?;
+        }
+        let subject = claims.as_ref().and_then(|claims| claims.sub.clone());
+        let mut grant = Grant { client: client.to_owned(), subject, ..Grant::default() };
+        let mut viewers_max = claims.as_ref().and_then(|claims| claims.viewers_max);
+        match &self.webhook {
+            // An operator with a token must be able to look when the endpoint is down.
+            Some((webhook, events)) if access.action != Action::Admin || claims.is_none() => {
+                let request = format!("{:016x}", self.hasher.hash_one((Instant::now(), access.address)));
+                let verdict = self.ask(webhook, access, grant.subject(), claims.is_some(), &request).await?;
+                let (expires, max) = verdict;
+                grant.expires = expires;
+                viewers_max = viewers_max.into_iter().chain(max).min();
+                grant.report = Some(Report {
+                    events: events.clone(),
+                    request,
+                    action: access.action,
+                    stream: access.stream.to_owned(),
+                    subject: grant.subject.clone(),
+                    started: None,
+                    reason: "never_opened",
+                });
+            }
+            None if !self.has_keys() => return Err(Denied::Unavailable("no key and no webhook is configured")),
+            _ => {}
+        }
+        if let Some(max) = viewers_max.filter(|_| access.action == Action::Play) {
+            let credential = match access.token {
+                Some(token) => self.hasher.hash_one(token),
+                None => self.hasher.hash_one(address::client_of(access.address)),
+            };
+            grant.place = Some(self.places.take(credential, max).ok_or(Denied::TooManySessions { max })?);
+        }
+        Ok(grant)
+    }
+
+    /// What the token says, with keys as new as they may be.
+    async fn verify(&self, token: &str) -> Result<Claims, Denied> {
+        let Some(source) = &self.key_source else { return Ok(self.rules.verify(token, self.shared_key.iter())?) };
+        let judged = |keys: &[Key]| self.rules.verify(token, self.shared_key.iter().chain(keys));
+        let first = source.keys();
+        match judged(&first) {
+            Err(Fault::WrongKey) => source.look_again().await,
+            judged => return Ok(judged?),
+        }
+        let newest = source.keys();
+        if newest.is_empty() && self.shared_key.is_none() {
+            return Err(Denied::Unavailable("the key set (auth.jwks) has not come yet"));
+        }
+        if Arc::ptr_eq(&first, &newest) {
+            return Err(Fault::WrongKey.into());
+        }
+        Ok(judged(&newest)?)
+    }
+
+    /// The endpoint's limits, where it allows.
+    async fn ask(
+        &self,
+        webhook: &Webhook,
+        access: &Access<'_>,
+        subject: Option<&str>,
+        judged: bool,
+        request: &str,
+    ) -> Result<(Option<Instant>, Option<u32>), Denied> {
+        let wait = self.failures.borrow().wait_of(access.address, Instant::now());
+        if let Some(wait) = wait {
+            return Err(Denied::TooManyFailures(wait));
+        }
+        let address = access.address.to_canonical().to_string();
+        let question = Question {
+            event: "authorise",
+            request,
+            action: access.action.name(),
+            stream: access.stream,
+            address: &address,
+            origin: access.origin,
+            subject,
+            token: access.token.filter(|_| !judged),
+        };
+        let by_address = access.token.is_none().then_some(&address);
+        let key = self.hasher.hash_one((access.token, by_address, access.action, access.stream, access.origin));
+        match webhook.ask(&question, key).await {
+            Ok(Verdict::Allow { expires, viewers_max }) => Ok((expires, viewers_max)),
+            Ok(Verdict::Deny { reason }) => Err(Denied::Refused { reason }),
+            Err(webhook::NoAnswer) => Err(Denied::Unavailable("the operator's authorisation service gives no answer")),
+        }
+    }
+}

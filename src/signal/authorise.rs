@@ -1,0 +1,115 @@
+//! HTTP's side of authorisation: the bearer's token and the page's origin out of a request, a refusal into a response.
+//!
+//! `Authorization: Bearer` only (RFC 6750 §2.1). A token in a URL's query is not looked at: URLs are written into logs
+//! and histories. Judged before the body is read and before any place is taken; what judges is [`crate::auth`].
+
+use hyper::StatusCode;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+
+use super::admission::ClientAddress;
+use super::front::Front;
+use super::http::Request;
+use super::problem::Problem;
+use crate::auth::token::Fault;
+use crate::auth::{Access, Action, Denied, Grant, Kind};
+use crate::description::Direction;
+
+/// Leave to open a session. A refusal is counted with the others.
+pub(super) async fn session(
+    front: &Front,
+    direction: Direction,
+    stream: &str,
+    request: &Request,
+) -> Result<Grant, Problem> {
+    let action = match direction {
+        Direction::Publish => Action::Publish,
+        Direction::Play => Action::Play,
+    };
+    authorise(front, action, stream, request).await.map_err(|denied| {
+        front.counters.session_refused(denied.code());
+        problem(&denied)
+    })
+}
+
+/// Leave to see the operator's figures.
+pub(super) async fn operator(front: &Front, request: &Request) -> Result<(), Problem> {
+    authorise(front, Action::Admin, "", request).await.map(drop).map_err(|denied| problem(&denied))
+}
+
+async fn authorise(front: &Front, action: Action, stream: &str, request: &Request) -> Result<Grant, Denied> {
+    // The listener puts it into every request.
+    let address = request.extensions().get::<ClientAddress>().ok_or(Denied::Unavailable("who asks is not known"))?.0;
+    let token = bearer(request.headers())?;
+    let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    front.authoriser.authorise(&Access { action, stream, token, origin, address }).await
+}
+
+/// The token, if there is one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, more) = (values.next(), values.next());
+    if more.is_some() {
+        return Err(Fault::Malformed("there is more than one Authorization header"));
+    }
+    let Some(value) = value else { return Ok(None) };
+    const FORM: Fault = Fault::Malformed("send it as Authorization: Bearer TOKEN");
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(FORM)?;
+    let token = token.trim();
+    match scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        true => Ok(Some(token)),
+        false => Err(FORM),
+    }
+}
+
+/// A refusal as HTTP tells it (RFC 6750 §3).
+pub(super) fn problem(denied: &Denied) -> Problem {
+    let detail = denied.to_string();
+    let challenge = match denied {
+        Denied::Token(Fault::Missing) => "Bearer realm=\"corecast\"",
+        Denied::Token(fault) if *fault == Fault::WrongAction || *fault == Fault::WrongStream => {
+            "Bearer realm=\"corecast\", error=\"insufficient_scope\""
+        }
+        _ => "Bearer realm=\"corecast\", error=\"invalid_token\"",
+    };
+    let challenge = HeaderValue::from_static(challenge);
+    match denied.kind() {
+        Kind::Unauthenticated => {
+            Problem::new(StatusCode::UNAUTHORIZED, denied.code(), detail).with(WWW_AUTHENTICATE, challenge)
+        }
+        Kind::Forbidden => {
+            let problem = Problem::new(StatusCode::FORBIDDEN, denied.code(), detail);
+            if matches!(denied, Denied::Token(_)) { problem.with(WWW_AUTHENTICATE, challenge) } else { problem }
+        }
+        Kind::TooMany => {
+            let wait_s = if let Denied::TooManyFailures(wait) = denied { wait.as_secs().saturating_add(1) } else { 1 };
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, denied.code(), detail).with(RETRY_AFTER, wait_s.into())
+        }
+        Kind::Unavailable => Problem::unavailable(denied.code(), detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_from_one_bearer_header_and_from_nothing_else() {
+        for (values, expected) in [
+            (&[][..], Ok(None)),
+            (&["Bearer a.b.c"], Ok(Some("a.b.c"))),
+            (&["bearer  a.b.c "], Ok(Some("a.b.c"))),
+            (&["a.b.c"], Err(())),
+            (&["Bearer"], Err(())),
+            (&["Bearer "], Err(())),
+            (&["Basic dXNlcjpwYXNz"], Err(())),
+            (&["Bearer a", "Bearer b"], Err(())),
+            (&["Bearer \u{e4}"], Err(())),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            assert_eq!(bearer(&headers).map_err(drop), expected, "{values:?}");
+        }
+    }
+}
