@@ -33,7 +33,7 @@ pub mod secret;
 pub mod token;
 mod webhook;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -136,6 +136,8 @@ pub struct Authoriser {
     failures: RefCell<Failures>,
     places: Arc<Places>,
     hasher: RandomState,
+    /// Questions to the endpoint so far: hashed, their names.
+    questions: Cell<u64>,
     shown: Shown,
 }
 
@@ -182,8 +184,15 @@ impl Authoriser {
             failures: RefCell::new(Failures::new(exempt, Instant::now())),
             places: Arc::default(),
             hasher: RandomState::new(),
+            questions: Cell::new(0),
             shown,
         })
+    }
+
+    /// Whether there is anything to judge a client by. Where there is not, what it shows is not even looked at.
+    #[must_use]
+    pub fn can_judge(&self) -> bool {
+        self.has_keys() || self.webhook.is_some()
     }
 
     /// Whether the operator's port wants a token although only this host can ask.
@@ -230,8 +239,7 @@ impl Authoriser {
 
     /// Whether there is anything to judge. Who administers is judged always: the caller asks only where it must be.
     fn is_asked(&self, access: &Access<'_>) -> bool {
-        let configured = self.has_keys() || self.webhook.is_some();
-        access.action == Action::Admin || (configured && (self.require || access.token.is_some()))
+        access.action == Action::Admin || (self.can_judge() && (self.require || access.token.is_some()))
     }
 
     async fn decide(&self, access: &Access<'_>, client: &str) -> Result<Grant, Denied> {
@@ -249,9 +257,9 @@ impl Authoriser {
         match &self.webhook {
             // An operator with a token must be able to look when the endpoint is down.
             Some((webhook, events)) if access.action != Action::Admin || claims.is_none() => {
-                let request = format!("{:016x}", self.hasher.hash_one((Instant::now(), access.address)));
-                let verdict = self.ask(webhook, access, grant.subject(), claims.is_some(), &request).await?;
-                let (expires, max) = verdict;
+                self.questions.set(self.questions.get() + 1);
+                let request = format!("{:016x}", self.hasher.hash_one(self.questions.get()));
+                let (expires, max) = self.ask(webhook, access, grant.subject(), claims.is_some(), &request).await?;
                 grant.expires = expires;
                 viewers_max = viewers_max.into_iter().chain(max).min();
                 grant.report = Some(Report {

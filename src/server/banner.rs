@@ -31,7 +31,9 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         let scheme = if signalling.admin.ip().is_loopback() { "http" } else { "https" };
         println!("  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node", signalling.admin);
         if config.auth.require {
-            println!("  who may      whoever has a token: make one with `corecast token --action play --stream NAME`");
+            let is_shared = config.auth.secret.is_some() || config.auth.secret_file.is_some();
+            let how = if is_shared { ": corecast token --action play --stream NAME makes one" } else { " of yours" };
+            println!("  who may      whoever has a token{how}");
         }
         let cores: Vec<String> = config.cores.iter().map(ToString::to_string).collect();
         let ports = if workers == 1 { ports.0.to_string() } else { format!("{} to {}", ports.0, ports.1) };

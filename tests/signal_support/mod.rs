@@ -39,6 +39,7 @@ pub struct Plan {
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
     pub auth: Auth,
+    pub admin: SocketAddr,
     pub ice_servers: Vec<IceServer>,
 }
 
@@ -53,6 +54,7 @@ impl Default for Plan {
             public_url: None,
             cors_origins: Vec::new(),
             auth: Auth::default(),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             ice_servers: Vec::new(),
         }
     }
@@ -101,7 +103,7 @@ pub fn start(plan: Plan) -> Node {
         https: any,
         tls: server_tls,
         http: Some(any),
-        admin: any,
+        admin: plan.admin,
         public_url: plan.public_url,
         cors_origins: plan.cors_origins,
         authoriser: Authoriser::start(&plan.auth, &plan.admission.exempt_addresses, Shown::Network).unwrap(),
@@ -151,15 +153,29 @@ impl Node {
     }
 
     pub fn tls_stream(&self, alpn: &[&[u8]]) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+        self.tls_to(self.https.port(), alpn)
+    }
+
+    fn tls_to(&self, port: u16, alpn: &[&[u8]]) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
         let mut config = (*self.client_tls).clone();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-        rustls::StreamOwned::new(connection, TcpStream::connect(self.https).unwrap())
+        rustls::StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
     }
 
     pub fn admin(&self, path: &str) -> Response {
-        exchange(TcpStream::connect(self.admin).unwrap(), &request("GET", path, &[], ""))
+        self.ask_admin(path, &[])
+    }
+
+    /// The operator's port, with headers; over TLS where it is served so.
+    pub fn ask_admin(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let request = request("GET", path, headers, "");
+        if self.admin.ip().is_loopback() {
+            exchange(TcpStream::connect(self.admin).unwrap(), &request)
+        } else {
+            exchange(self.tls_to(self.admin.port(), &[b"http/1.1"]), &request)
+        }
     }
 
     /// `GET /api/v1/node`.

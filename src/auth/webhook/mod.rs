@@ -32,7 +32,8 @@
 //! # Told
 //!
 //! `{"event": "started", …, "session": 123}` and `{"event": "ended", …, "session": 123, "reason": "left",
-//! "duration_ms": 61000}`, in order, by one thread, once each and without waiting for it ([`events`]).
+//! "duration_ms": 61000}`, in order, by one thread, once each and without waiting for it ([`events`]). A node that ends
+//! does not stay for the telling.
 //!
 //! Left out: totals in bytes (a worker's ending notice does not carry them yet), and a signature of the questions: the
 //! endpoint can tell this node by an unguessable path, which is not logged.

@@ -10,7 +10,10 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use corecast::config::{Admission, SignallingThread, Tls};
+use corecast::auth::Authoriser;
+use corecast::auth::address::Shown;
+use corecast::auth::secret::Secret;
+use corecast::config::{Admission, Auth, SignallingThread, Tls};
 use corecast::net::Waker;
 use corecast::signal::negotiator::SdpNegotiator;
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
@@ -20,8 +23,8 @@ use corecast::worker::report::WorkerReport;
 use super::{Seed, sdp};
 
 /// What this node answers with.
-const STATUSES: [u16; 20] =
-    [200, 201, 204, 304, 400, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 431, 503, 505];
+const STATUSES: [u16; 22] =
+    [200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 503, 505];
 
 /// How long a request that may be incomplete is waited for before the sending half is closed: on loopback an answer takes
 /// less than a tenth of it. Closed too early, the request is cancelled, which is an input like any other.
@@ -55,6 +58,9 @@ fn start() -> Server {
     let (handle, control) = WorkerHandle::new(WorkerIndex(0), 40_000, Waker::noop());
     thread::spawn(move || answer_controls(&control, &notices_in));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    // A token is not needed, so that everything behind it is reached; one that is shown is judged, as bytes from anywhere.
+    let secret = Some(Secret::new("0123456789abcdef0123456789abcdef"));
+    let auth = Auth { secret, ..Auth::default() };
     let setup = Setup {
         thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
@@ -63,6 +69,7 @@ fn start() -> Server {
         admin: any,
         public_url: None,
         cors_origins: vec!["https://www.example.org".to_owned()],
+        authoriser: Authoriser::start(&auth, &[], Shown::Network).expect("a secret"),
         ice_servers: Vec::new(),
         announce: vec!["192.0.2.1".parse().expect("an address")],
         fingerprint_sha256: [7; 32],
