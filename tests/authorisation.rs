@@ -294,14 +294,15 @@ fn a_token_is_taken_from_one_header_and_never_from_a_url() {
         let response = node.ask("POST", &path, &[("content-type", "application/sdp")], "ok");
         assert_eq!(refusal(&response), (401, "token_missing".to_owned()), "{query}");
     }
-    let bearer = format!("Bearer {token}");
+    let (bearer, shouted) = (format!("Bearer {token}"), format!("BEARER {token}"));
+    let (bearer, shouted) = (bearer.as_str(), shouted.as_str());
     for (headers, expected) in [
-        (vec![("authorization", bearer.as_str())], (201, "")),
-        (vec![("authorization", &bearer.replace("Bearer", "bEARER"))], (201, "")),
+        (vec![("authorization", bearer)], (201, "")),
+        (vec![("authorization", shouted)], (201, "")),
         (vec![("authorization", token.as_str())], (401, "token_malformed")),
         (vec![("authorization", "Basic dXNlcjpwYXNz")], (401, "token_malformed")),
-        (vec![("authorization", &bearer), ("authorization", &bearer)], (401, "token_malformed")),
-        (vec![("cookie", &bearer)], (401, "token_missing")),
+        (vec![("authorization", bearer), ("authorization", bearer)], (401, "token_malformed")),
+        (vec![("cookie", bearer)], (401, "token_missing")),
     ] {
         let (status, code) = refusal(&Door::Whep.ask(&node, "demo", &headers, "ok"));
         assert_eq!((status, code.as_str()), expected, "{headers:?}");

@@ -110,9 +110,9 @@ fn a_node_whose_keys_cannot_be_used_does_not_start_and_says_what_to_do() {
     let not_a_set = write("jwks", "{}", 0o644);
     let elsewhere = ["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--media-port-base", "27210", "--cores", "0"];
     for (arguments, code, expected) in [
-        (vec!["--auth-secret-file", &exposed], 1, "others may read it (mode 0604): chmod 600"),
-        (vec!["--auth-secret-file", &short], 1, "must be 32 to"),
-        (vec!["--auth-jwks", &not_a_set], 1, "not a key set (RFC 7517)"),
+        (vec!["--auth-secret-file", exposed.as_str()], 1, "others may read it (mode 0604): chmod 600"),
+        (vec!["--auth-secret-file", short.as_str()], 1, "must be 32 to"),
+        (vec!["--auth-jwks", not_a_set.as_str()], 1, "not a key set (RFC 7517)"),
         (
             vec!["--auth-jwks", "http://id.example.org/key"],
             2,
