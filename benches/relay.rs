@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use corecast::bench::rig::{Rig, RigConfig, Sink};
 use corecast::limits;
 use corecast::net::{Io as _, IoKind};
-use corecast::relay::packet_ring::{PacketInfo, PacketRing};
+use corecast::relay::packet_ring::{PacketInfo, PacketRing, Start};
 use corecast::relay::subscription::{Cursor, EgressFormat, ExtensionBlock, Subscription};
 use corecast::time::Timestamp;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -54,7 +54,7 @@ fn header(c: &mut Criterion) {
     let mut subscription = Subscription::new(7, Some(8), ExtensionBlock::with_mid(Some(1), "1"), 99);
     let format = EgressFormat { payload_type: 102, rtx_payload_type: Some(103), clock_rate_hz: 90_000 };
     subscription.set_format(Some(format));
-    subscription.start_at(0, 1);
+    subscription.start_at(Start { position: 0, sequence: 1 });
     let mut slot = [0; 64];
     let mut sequence = 1;
     c.bench_function("relay/rewrite a header", |b| {

@@ -12,7 +12,7 @@
 //!                                 ▼                           ▼
 //!            ┌── signal: one thread ──────┐    ┌── worker 0: one pinned thread ─────────────────────┐
 //!            │ TLS · HTTP · pages         │    │ net      wait ─▶ datagrams        trains ─▶ kernel │
-//!            │ WHIP and WHEP · SDP        │    │             │                        ▲             │
+//!            │ WHIP · WHEP · WSS · SDP    │    │             │                        ▲             │
 //!            │ placement: hash (session)  │    │ session  ICE · DTLS · SRTP open     SRTP seal      │
 //!            │ metrics and JSON           │◀──▶│             │                        │             │
 //!            └────────────────────────────┘    │ relay    stored once in a ring ──▶ read by cursors │

@@ -1,14 +1,16 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
 //! Relations between them are asserted when the crate is compiled. Who is let in, and what memory all of it may come to
-//! need, is in [`admission`], a page of its own.
+//! need, is in [`admission`], signalling over WebSocket in [`sockets`]: pages of their own.
 
 use std::time::Duration;
 
 pub mod admission;
 pub mod authorisation;
+pub mod sockets;
 
 pub use admission::*;
 pub use authorisation::*;
+pub use sockets::*;
 
 /// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache with the packet rings' hot end;
 /// full: the batch is sent and filled again.
@@ -250,7 +252,12 @@ pub const SRTCP_OVERHEAD_BYTES_MAX: usize = 4 + 16;
 /// Bytes of all lanes into one worker together. Many workers: smaller lanes.
 pub const LANES_BYTES_TOTAL: usize = 8 * 1024 * 1024;
 
-/// Bytes of one lane: 1 s of a 8 Mbit/s stream. Full: the record is dropped and counted.
+/// Packets looked back over, once per key frame, for those of it that overtook its first on the way here. More than a
+/// network reorders; what lies further back is asked for again by who starts there.
+pub const OVERTAKING_PACKETS_MAX: u64 = 128;
+
+/// Bytes of one lane: 1 s of a 8 Mbit/s stream. Full: the record is dropped and counted, and the reader's viewers go on from
+/// the next key frame; so one must fit, as far as it arrives between two rounds of the reader.
 pub const LANE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of one lane on a machine with very many cores.

@@ -33,6 +33,11 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TypeLabel {
+    r#type: &'static str,
+}
+
 /// What signalling counts. Cheap to clone: all clones count together.
 #[derive(Clone, Debug)]
 pub struct SignallingCounters {
@@ -45,6 +50,10 @@ pub struct SignallingCounters {
     sessions_ended: Family<ReasonLabel, Counter>,
     nothing_fits: Counter,
     webhook_events_dropped: Counter,
+    sockets: Gauge,
+    sockets_closed: Family<ReasonLabel, Counter>,
+    socket_messages: Family<TypeLabel, Counter>,
+    sessions_resumed: Counter,
     publishers: Gauge,
     viewers: Gauge,
     waiting_viewers: Gauge,
@@ -81,6 +90,10 @@ impl SignallingCounters {
             sessions_ended: Family::default(),
             nothing_fits: Counter::default(),
             webhook_events_dropped: Counter::default(),
+            sockets: Gauge::default(),
+            sockets_closed: Family::default(),
+            socket_messages: Family::default(),
+            sessions_resumed: Counter::default(),
             publishers: Gauge::default(),
             viewers: Gauge::default(),
             waiting_viewers: Gauge::default(),
@@ -107,6 +120,10 @@ impl SignallingCounters {
             "Starts and ends of sessions that the operator's endpoint was not told of",
             counters.webhook_events_dropped.clone(),
         );
+        r.register("sockets", "WebSocket connections open now", counters.sockets.clone());
+        r.register("sockets_closed", "WebSocket connections that ended, by reason", counters.sockets_closed.clone());
+        r.register("socket_messages", "Messages from WebSocket clients, by type", counters.socket_messages.clone());
+        r.register("sessions_resumed", "Sessions that another socket took over", counters.sessions_resumed.clone());
         r.register("publishers", "Publishers' sessions now", counters.publishers.clone());
         r.register("viewers", "Viewers' sessions now, waiting ones among them", counters.viewers.clone());
         r.register("waiting_viewers", "Viewers of names nobody publishes now", counters.waiting_viewers.clone());
@@ -153,6 +170,27 @@ impl SignallingCounters {
     /// Events that were not told, so far.
     pub fn webhook_events_dropped(&self, total: u64) {
         self.webhook_events_dropped.inc_by(total.saturating_sub(self.webhook_events_dropped.get()));
+    }
+
+    /// A connection became a socket.
+    pub fn socket_opened(&self) {
+        self.sockets.inc();
+    }
+
+    /// A socket is gone.
+    pub fn socket_closed(&self, reason: &'static str) {
+        self.sockets.dec();
+        self.sockets_closed.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A message came over a socket. `kind` is one of a fixed set, never text from the peer.
+    pub fn socket_message(&self, kind: &'static str) {
+        self.socket_messages.get_or_create(&TypeLabel { r#type: kind }).inc();
+    }
+
+    /// A session was taken over by another socket.
+    pub fn session_resumed(&self) {
+        self.sessions_resumed.inc();
     }
 
     /// Everything as text, with `audience` and the workers' `reports` as of now.

@@ -304,4 +304,13 @@ fn media_moves_to_a_new_address_after_a_nominating_check() {
     assert!(world.clients[viewer].missing().is_empty(), "the uplink's gap was closed by NACK");
     let newest = world.clients[viewer].received(MediaKind::Video).last().unwrap().at;
     assert!(world.now.since(newest) <= 40 * MS);
+    assert_eq!((world.moves(viewer), world.moves(publisher)), (1, 1), "signalling was told of each move once");
+
+    // One that nominates two addresses in turn, ten times a second, is not told of as often.
+    for round in 0..10 {
+        world.move_client(viewer, SocketAddr::from(([100, 64, 0, 3], 3_000 + round % 2)), true);
+        world.run(100 * MS);
+    }
+    let moves = world.moves(viewer);
+    assert!((2..=3).contains(&moves), "{moves}");
 }

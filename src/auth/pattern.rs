@@ -58,7 +58,7 @@ pub fn check_origin(text: &str) -> Result<(), &'static str> {
         None if text.starts_with("*.") => ("https", text),
         None => ("", text),
     };
-    if let Some(parent) = host.strip_prefix("*.") {
+    if let Some(parent) = host.strip_prefix("*.").filter(|parent| !parent.contains('*')) {
         let labels = parent.split(':').next().unwrap_or_default().split('.');
         if labels.clone().any(str::is_empty) || labels.count() < 2 {
             return Err("a pattern names a host of at least two labels, like *.example.org");
@@ -123,6 +123,7 @@ mod tests {
             ("*.example.org", "https://evilexample.org", false),
             ("*.example.org", "https://www.example.org.evil.net", false),
             ("*.example.org", "https://evil.net/.example.org", false),
+            ("*.example.org", "https://evil@.example.org", false),
             ("*.example.org", "https://evil.net:80@x.example.org", false),
             ("*.example.org", "http://www.example.org", false),
             ("*.example.org", "https://www.example.org:8443", false),

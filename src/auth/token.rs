@@ -148,7 +148,9 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("send a token: Authorization: Bearer TOKEN; who runs the node gives you one"),
+            Self::Missing => f.write_str(
+                "send a token: Authorization: Bearer TOKEN, over a socket as token in hello; who runs the node gives you one",
+            ),
             Self::Malformed(what) => write!(f, "the token cannot be used: {what}"),
             Self::Expired => f.write_str("the token has run out: get a new one"),
             Self::NotYetValid => f.write_str("the token is not valid yet: wait, or check the clock of who made it"),

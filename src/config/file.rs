@@ -151,6 +151,12 @@ pub struct LimitSettings {
     pub sessions_per_address_max: Option<i64>,
     /// `connections_per_address_max = 1024`
     pub connections_per_address_max: Option<i64>,
+    /// `sockets_max = 10000`
+    pub sockets_max: Option<i64>,
+    /// `sockets_per_address_max = 1024`
+    pub sockets_per_address_max: Option<i64>,
+    /// `signalling_grace_s = 30`
+    pub signalling_grace_s: Option<i64>,
     /// `exempt_addresses = ["127.0.0.1", "::1"]`
     pub exempt_addresses: Option<Vec<String>>,
     /// `joins_per_second_max = 2000`
@@ -217,6 +223,9 @@ impl From<&Config> for Settings {
                 connections_max: Some(config.limits.connections_max.into()),
                 sessions_per_address_max: Some(config.limits.admission.sessions_per_address_max.into()),
                 connections_per_address_max: Some(config.limits.admission.connections_per_address_max.into()),
+                sockets_max: Some(config.limits.sockets.sockets_max.into()),
+                sockets_per_address_max: Some(config.limits.sockets.sockets_per_address_max.into()),
+                signalling_grace_s: i64::try_from(config.limits.sockets.grace.as_secs()).ok(),
                 exempt_addresses: texts(&config.limits.admission.exempt_addresses),
                 joins_per_second_max: Some(config.limits.admission.joins_per_second_max.into()),
                 streams_max: Some(config.limits.admission.streams_max.into()),

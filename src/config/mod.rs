@@ -135,6 +135,8 @@ pub struct Limits {
     pub connections_max: u32,
     /// Bounds by address, rate and stream.
     pub admission: Admission,
+    /// Bounds of signalling over WebSocket.
+    pub sockets: Sockets,
 }
 
 /// Bounds by client address, by rate and by stream.
@@ -166,6 +168,45 @@ impl Admission {
             joins_per_second_max: limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32,
             streams_max: limits::STREAMS_DEFAULT,
             viewers_per_stream_max: limits::VIEWERS_PER_STREAM_DEFAULT,
+        }
+    }
+}
+
+/// Bounds of signalling over WebSocket. An operator moves the first three; the others are here so that a test can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sockets {
+    /// Sockets open at once.
+    pub sockets_max: u32,
+    /// Those of one client address.
+    pub sockets_per_address_max: u32,
+    /// How long sessions go on without the socket they were opened on.
+    pub grace: Duration,
+    /// Sessions of one socket.
+    pub sessions_max: usize,
+    /// Messages a second.
+    pub messages_per_second: u32,
+    /// Time for the first message.
+    pub hello_time: Duration,
+    /// Time without any.
+    pub idle_time: Duration,
+    /// Between two pings of the node.
+    pub ping_interval: Duration,
+    /// Time for the client to take a message.
+    pub write_time: Duration,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            sockets_max: limits::SOCKETS_DEFAULT,
+            sockets_per_address_max: limits::SOCKETS_PER_ADDRESS_DEFAULT,
+            grace: limits::SIGNALLING_GRACE_DEFAULT,
+            sessions_max: limits::SOCKET_SESSIONS_MAX,
+            messages_per_second: limits::SOCKET_MESSAGES_PER_SECOND,
+            hello_time: limits::SOCKET_HELLO_TIME_MAX,
+            idle_time: limits::SOCKET_IDLE_MAX,
+            ping_interval: limits::SOCKET_PING_INTERVAL,
+            write_time: limits::SOCKET_WRITE_TIME_MAX,
         }
     }
 }

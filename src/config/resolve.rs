@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
-    Tls, cores,
+    Sockets, Tls, cores,
 };
 use crate::auth::address::Shown;
 use crate::auth::pattern;
@@ -316,6 +316,7 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
         number(sources, key, |settings| get(&settings.limits), default, max)
     };
     let default = Admission::for_workers(workers);
+    let signalling_grace_s = limits::SIGNALLING_GRACE_DEFAULT.as_secs() as u32;
     let waiting_time_s = limits::WAITING_TIME_DEFAULT.as_secs() as u32;
     Ok(Limits {
         sessions_per_worker_max: bound(
@@ -361,6 +362,19 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
                 default.viewers_per_stream_max,
                 limits::VIEWERS_PER_STREAM_DEFAULT,
             )?,
+        },
+        sockets: Sockets {
+            sockets_max: bound("limits.sockets_max", |l| l.sockets_max, limits::SOCKETS_DEFAULT, MANY)?,
+            sockets_per_address_max: bound(
+                "limits.sockets_per_address_max",
+                |l| l.sockets_per_address_max,
+                limits::SOCKETS_PER_ADDRESS_DEFAULT,
+                MANY,
+            )?,
+            grace: Duration::from_secs(
+                bound("limits.signalling_grace_s", |l| l.signalling_grace_s, signalling_grace_s, 600)?.into(),
+            ),
+            ..Sockets::default()
         },
     })
 }

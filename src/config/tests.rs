@@ -79,6 +79,10 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ("log.level = 'loud'", "config.toml: log.level = loud: must be error, warn, info, debug or trace"),
         ("log.format = 'xml'", "config.toml: log.format = xml: must be text or json"),
         ("cors.origins = ['*']", "config.toml: cors.origins = *: name each origin"),
+        ("cors.origins = ['https://*']", "name each origin"),
+        ("cors.origins = ['https://a.*.example.org']", "name each origin"),
+        ("cors.origins = ['https://*.*.example.org']", "name each origin"),
+        ("cors.origins = ['*.example.org/x']", "must be a pattern without a path"),
         ("cors.origins = ['https://a.example/x']", "must be an origin without a path"),
         ("public_url = 'live.example.org'", "config.toml: public_url = live.example.org: must be a scheme and a host"),
         ("limits.waiting_viewers_max = -1", "config.toml: limits.waiting_viewers_max = -1: must be 1 to 1000000"),
@@ -216,9 +220,10 @@ fn the_printed_configuration_reads_back_to_itself() {
         [tls]\ncert = 'c'\nkey = 'k'\n[log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = false\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\
         webhook_timeout_ms = 17\nca = 'ca.pem'\naudience = 'a'\nissuer = 'i'\nadmin_token_required = true\n\
-        [cors]\norigins = ['https://www.example.org', '*.example.net']\n\
+        [cors]\norigins = ['https://www.example.org', '*.Example.net', 'http://*.example.net:80']\n\
         [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\
         sessions_per_address_max = 11\nconnections_per_address_max = 12\nexempt_addresses = []\n\
+        sockets_max = 16\nsockets_per_address_max = 17\nsignalling_grace_s = 18\n\
         joins_per_second_max = 13\nstreams_max = 14\nviewers_per_stream_max = 15\n\
         [[ice_servers]]\nurls = ['stun:a:3478']\n[[ice_servers]]\nurls = ['turn:b']\nusername = 'u'\ncredential = 'p'\n";
     for text in ["", full] {

@@ -70,6 +70,16 @@ impl Plan {
                     count: listeners * u64::from(config.limits.connections_max),
                     each: limits::PLANNED_CONNECTION_BYTES,
                 },
+                Part {
+                    what: "sockets",
+                    count: u64::from(config.limits.sockets.sockets_max),
+                    each: limits::PLANNED_SOCKET_BYTES,
+                },
+                Part {
+                    what: "sockets' messages",
+                    count: 1,
+                    each: (limits::SOCKETS_INCOMING_BYTES_TOTAL + limits::SOCKETS_OUTBOX_BYTES_TOTAL) as u64,
+                },
                 Part { what: "request bodies", count: 1, each: limits::REQUEST_BODIES_BYTES_TOTAL as u64 },
             ],
         }
@@ -215,13 +225,17 @@ mod tests {
 
     #[test]
     fn the_plan_follows_the_limits_and_says_every_part() {
-        let small = "[limits]\nsessions_per_worker_max = 1000\nstreams_max = 4\nconnections_max = 100\nwaiting_viewers_max = 10\n";
+        let small = "[limits]\nsessions_per_worker_max = 1000\nstreams_max = 4\nconnections_max = 100\nsockets_max = 50\nwaiting_viewers_max = 10\n";
         let (plan, small) = (Plan::of(&config("")), Plan::of(&config(small)));
         assert!(plan.bytes() > 3 << 30 && small.bytes() < 1 << 30, "{plan}\n{small}");
         let text = small.to_string();
-        for part in
-            ["sessions 2000 × 24 KiB = 47 MiB", "packet rings 8 × ", "HTTP connections 200 × ", "at every limit:"]
-        {
+        for part in [
+            "sessions 2000 × 24 KiB = 47 MiB",
+            "packet rings 8 × ",
+            "HTTP connections 200 × ",
+            "sockets 50 × 24 KiB = 2 MiB",
+            "at every limit:",
+        ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         let sum: u64 = small.parts.iter().map(Part::bytes).sum();

@@ -66,12 +66,15 @@ impl Arrivals {
     pub fn poll(&mut self, now: Timestamp) -> Option<Feedback> {
         self.next_feedback.filter(|&due| due <= now)?;
         let (&(first, first_arrival), base) = (self.pending.first()?, self.next_base);
-        let epoch = *self.epoch.get_or_insert(first_arrival);
+        // The first packets may have overtaken each other: nothing arrived before the epoch, or it would be told as then.
+        let earliest = || self.pending.iter().map(|&(_, arrival)| arrival).min().unwrap_or(first_arrival);
+        let epoch = *self.epoch.get_or_insert_with(earliest);
         // Report the holes since the last feedback as missing, but no endless run after a jump.
         let base = base.filter(|&b| first - b < limits::TRANSPORT_FEEDBACK_PACKETS_MAX as u64 / 2).unwrap_or(first);
         let reference = first_arrival.since(epoch).as_nanos() / Duration::from_millis(64).as_nanos();
         let mut clock_250us = reference as i64 * 256;
         let mut deltas = Vec::with_capacity(self.pending.len());
+        // At least one: the first is less than half a feedback from the base, and less than 64 ms from the reference.
         let mut taken = 0;
         for &(sequence, arrival) in &self.pending {
             let offset = (sequence - base) as usize;
@@ -85,19 +88,9 @@ impl Arrivals {
             clock_250us = ticks;
             taken += 1;
         }
-        if taken == 0 {
-            // The first delta does not fit: time jumped. Begin anew from here.
-            self.epoch = None;
-            self.pending.clear();
-            self.next_feedback = None;
-            return None;
-        }
         self.next_base = Some(base + deltas.len() as u64);
         self.pending.drain(..taken);
         self.next_feedback = (!self.pending.is_empty()).then_some(now);
-        if self.next_feedback.is_none() {
-            self.next_feedback = None;
-        }
         let feedback_count = self.feedback_count;
         self.feedback_count = self.feedback_count.wrapping_add(1);
         Some(Feedback {
@@ -136,6 +129,83 @@ mod tests {
     }
 
     #[test]
+    fn the_first_packets_may_come_in_any_order() {
+        let mut arrivals = Arrivals::default();
+        for (sequence, ms) in [(0, 1_000), (65_535, 1_001), (0, 1_002)] {
+            arrivals.record(sequence, Timestamp::from_millis(ms));
+        }
+        let feedback = arrivals.poll(Timestamp::from_millis(2_000)).unwrap();
+        assert_eq!(feedback.base_sequence, 65_535);
+        // Of one that came twice the first arrival counts.
+        assert_eq!(feedback.deltas_250us, [Some(4), Some(-4)]);
+    }
+
+    #[test]
+    fn feedback_goes_on_where_the_last_one_ended() {
+        let mut arrivals = Arrivals::default();
+        let at = Timestamp::from_millis;
+        for (sequence, ms) in [(1, 1_000), (2, 1_130), (3, 1_131)] {
+            arrivals.record(sequence, at(ms));
+            let feedback = arrivals.poll(at(ms) + limits::TRANSPORT_FEEDBACK_INTERVAL).unwrap();
+            assert_eq!((u64::from(feedback.base_sequence), feedback.deltas_250us.len()), (u64::from(sequence), 1));
+            // Steps of 64 ms since the first packet, and the rest in steps of 250 µs.
+            let (steps, rest) = [(0, 0), (2, 8), (2, 12)][usize::from(sequence) - 1];
+            assert_eq!((feedback.reference_time_64ms, feedback.deltas_250us[0]), (steps, Some(rest)));
+            assert_eq!(feedback.feedback_count, sequence as u8 - 1);
+        }
+    }
+
+    #[test]
+    fn a_hole_is_told_up_to_half_a_feedback_and_then_left_out() {
+        let half = limits::TRANSPORT_FEEDBACK_PACKETS_MAX / 2;
+        for (missing, base, len) in [(half - 1, 2, half), (half, 2 + half, 1)] {
+            let mut arrivals = Arrivals::default();
+            arrivals.record(1, Timestamp::ZERO);
+            arrivals.poll(Timestamp::from_millis(100)).unwrap();
+            arrivals.record((2 + missing) as u16, Timestamp::from_millis(100));
+            let feedback = arrivals.poll(Timestamp::from_millis(200)).unwrap();
+            assert_eq!((usize::from(feedback.base_sequence), feedback.deltas_250us.len()), (base, len));
+        }
+    }
+
+    #[test]
+    fn what_one_feedback_cannot_hold_is_told_at_once_by_the_next() {
+        let max = limits::TRANSPORT_FEEDBACK_PACKETS_MAX as u16;
+        // Too many sequence numbers, and a time between two packets that 16 bits of 250 µs cannot tell.
+        for (sequence, ms) in [(1 + max, 1_000), (2, 1_000 + 8_192)] {
+            let mut arrivals = Arrivals::default();
+            arrivals.record(1, Timestamp::from_millis(1_000));
+            arrivals.record(sequence, Timestamp::from_millis(ms));
+            let now = Timestamp::from_millis(10_000);
+            assert_eq!(arrivals.poll(now).unwrap().deltas_250us, [Some(0)]);
+            assert_eq!(arrivals.next_deadline(), Some(now));
+            let second = arrivals.poll(now).unwrap();
+            assert_eq!(second.deltas_250us.last().copied().flatten().map(|delta| delta < 256), Some(true));
+            assert_eq!(second.base_sequence as usize + second.deltas_250us.len(), usize::from(sequence) + 1);
+            assert_eq!((arrivals.next_deadline(), arrivals.poll(now)), (None, None));
+        }
+        // Just within both.
+        let mut arrivals = Arrivals::default();
+        arrivals.record(1, Timestamp::from_millis(1_000));
+        arrivals.record(max, Timestamp::from_millis(1_000 + 8_191));
+        let deltas = arrivals.poll(Timestamp::from_millis(10_000)).unwrap().deltas_250us;
+        assert_eq!((deltas.len(), deltas.last()), (usize::from(max), Some(&Some(32_764))));
+    }
+
+    #[test]
+    fn as_many_packets_as_a_feedback_holds_are_told_without_waiting() {
+        let mut arrivals = Arrivals::default();
+        let (first, last) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_001));
+        for sequence in 1..limits::TRANSPORT_FEEDBACK_PACKETS_MAX {
+            arrivals.record(sequence as u16, first);
+        }
+        assert_eq!(arrivals.next_deadline(), Some(first + limits::TRANSPORT_FEEDBACK_INTERVAL));
+        arrivals.record(limits::TRANSPORT_FEEDBACK_PACKETS_MAX as u16, last);
+        assert_eq!(arrivals.next_deadline(), Some(last));
+        assert_eq!(arrivals.poll(last).unwrap().deltas_250us.len(), limits::TRANSPORT_FEEDBACK_PACKETS_MAX);
+    }
+
+    #[test]
     fn a_jump_in_sequence_or_time_is_bounded() {
         let mut arrivals = Arrivals::default();
         arrivals.record(1, Timestamp::from_millis(1));
@@ -143,9 +213,9 @@ mod tests {
         arrivals.record(30_000, Timestamp::from_millis(100_000_000));
         let feedback = arrivals.poll(Timestamp::from_millis(100_000_200)).unwrap();
         assert_eq!(feedback.deltas_250us.len(), 1);
-        for sequence in 0..60_000u32 {
-            arrivals.record(sequence as u16, Timestamp::from_millis(100_000_300));
+        for sequence in 30_001..60_000u16 {
+            arrivals.record(sequence, Timestamp::from_millis(100_000_300));
         }
-        assert!(arrivals.pending.len() <= limits::TRANSPORT_ARRIVALS_MAX);
+        assert_eq!(arrivals.pending.len(), limits::TRANSPORT_ARRIVALS_MAX);
     }
 }

@@ -7,7 +7,7 @@ use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::fan_out::FanOut;
 use crate::relay::key_frame::KeyFrameRequests;
-use crate::relay::packet_ring::{NotStored, PacketInfo, PacketRing};
+use crate::relay::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
 use crate::relay::record::{MediaRecord, PublishedCodec};
 use crate::relay::sender_clock::SenderClock;
 use crate::relay::timeline::{Incarnation, Timeline};
@@ -176,7 +176,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
         let start = self.frame.filter(|&(current, _)| current == timestamp).map_or(position, |(_, start)| start);
         self.key_frame_timestamp = Some(timestamp);
         self.key_frames += 1;
-        self.ring.set_key_frame(start);
+        self.ring.set_key_frame(start, self.starts_from);
         self.requests.key_frame_began();
         self.fan_out.key_frame_began();
     }
@@ -230,10 +230,10 @@ impl<K: Copy + PartialEq> Encoding<K> {
 
     /// Where a viewer that comes now starts: a key frame fresh enough to start with, else `None`.
     #[must_use]
-    pub fn fresh_key_frame(&self, now: Timestamp) -> Option<(u64, u64)> {
-        let position = self.ring.key_frame().filter(|&position| self.may_start_at(position))?;
-        let (info, _) = self.ring.get(position)?;
-        (now.since(info.arrival) <= limits::KEY_FRAME_AGE_MAX).then_some((position, info.sequence))
+    pub fn fresh_key_frame(&self, now: Timestamp) -> Option<Start> {
+        let start = self.ring.key_frame().filter(|start| self.may_start_at(start.position))?;
+        let (info, _) = self.ring.get(start.position)?;
+        (now.since(info.arrival) <= limits::KEY_FRAME_AGE_MAX).then_some(start)
     }
 }
 
@@ -265,7 +265,7 @@ mod tests {
         encoding.fan_out.add_waiting(9);
         encoding.store(&record(3, 3_000, 33, true, false)).unwrap();
         encoding.store(&record(4, 3_000, 33, true, true)).unwrap();
-        assert_eq!(encoding.ring.key_frame(), Some(parameter_sets));
+        assert_eq!(encoding.ring.key_frame().map(|start| start.position), Some(parameter_sets));
         assert_eq!(encoding.key_frames, 1);
         assert_eq!(encoding.fan_out.take_next(), Some(9));
     }
@@ -281,8 +281,12 @@ mod tests {
         assert_eq!(encoding.release(hold, Timestamp::from_millis(12)), None);
         assert_eq!(encoding.released(), 2);
         encoding.store(&record(3, 3_000, 40, false, false)).unwrap();
+        assert_eq!(encoding.release(hold, Timestamp::from_millis(44)), Some(Timestamp::from_millis(45)));
         assert_eq!(encoding.release(hold, Timestamp::from_millis(45)), None);
         assert_eq!(encoding.released(), 3);
+        // Nothing new is nothing held.
+        assert_eq!(encoding.release(hold, Timestamp::from_millis(46)), None);
+        assert_eq!(encoding.release(None, Timestamp::from_millis(46)), None);
     }
 
     #[test]
@@ -299,9 +303,61 @@ mod tests {
         encoding.store(&record(1, 0, 0, true, true)).unwrap();
         encoding.fan_out.add_waiting(1);
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
-        encoding.set_codec(codec);
-        assert_eq!(encoding.fan_out.take_next(), Some(1));
+        assert_eq!((encoding.codec(), encoding.codec_generation()), (None, 0));
+        assert!(encoding.may_start_at(0));
+        for _ in 0..2 {
+            // The second time nothing changes.
+            encoding.set_codec(codec);
+            assert_eq!((encoding.codec(), encoding.codec_generation()), (Some(&codec), 1));
+            assert!(!encoding.may_start_at(0) && encoding.may_start_at(1) && encoding.continues_at(1));
+        }
+        assert_eq!((encoding.fan_out.take_next(), encoding.fan_out.take_next()), (Some(1), None));
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
+        encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
+        assert!(encoding.fresh_key_frame(Timestamp::from_millis(33)).is_some());
+    }
+
+    #[test]
+    fn a_viewer_starts_at_a_key_frame_while_it_is_fresh() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.store(&record(1, 0, 0, false, true)).unwrap();
+        let position = encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
+        let (info, _) = encoding.ring.get(position).unwrap();
+        let (of_key_frame, sequence) = (*info, info.sequence);
+        let last = Timestamp::from_millis(33) + limits::KEY_FRAME_AGE_MAX;
+        assert_eq!(encoding.fresh_key_frame(last), Some(Start { position, sequence }));
+        assert_eq!(encoding.fresh_key_frame(last + Duration::from_nanos(1)), None);
+        let position = encoding.store(&record(3, 6_000, 66, false, true)).unwrap();
+        assert!(encoding.is_of_key_frame(&of_key_frame));
+        assert!(!encoding.is_of_key_frame(encoding.ring.get(position).unwrap().0));
+    }
+
+    #[test]
+    fn what_is_stored_and_what_is_not_is_counted() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        assert_eq!(encoding.kind(), MediaKind::Video);
+        for sequence in 1..4 {
+            encoding.store(&record(sequence, 0, 0, false, false)).unwrap();
+        }
+        assert_eq!(encoding.store(&record(3, 0, 0, false, false)), Err(NotStored::Duplicate));
+        // It belongs to the run of numbers before.
+        assert_eq!(encoding.store(&record(0, 0, 0, false, false)), Err(NotStored::TooOld));
+        assert_eq!((encoding.stored_packets, encoding.stored_bytes, encoding.duplicates), (3, 9, 2));
+    }
+
+    #[test]
+    fn a_sender_report_speaks_of_the_present_numbers_only() {
+        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        encoding.store(&record(1, 500, 0, false, true)).unwrap();
+        let (ntp, arrival) = (NtpTime(7), Timestamp::from_millis(5));
+        encoding.set_clock(Incarnation(2), ntp, 600, arrival);
+        assert_eq!(encoding.clock(), None);
+        encoding.set_clock(Incarnation(1), ntp, 600, arrival);
+        let clock = SenderClock { ntp, timestamp: 600, arrival, clock_rate_hz: 90_000 };
+        assert_eq!(encoding.clock(), Some(&clock));
+        // Its publisher restarts: the report is of numbers that are over.
+        encoding.store(&MediaRecord { incarnation: Incarnation(2), ..record(9, 1, 33, false, true) }).unwrap();
+        assert_eq!(encoding.clock(), None);
     }
 
     #[test]
@@ -318,7 +374,7 @@ mod tests {
         assert!(!encoding.continues_at(0) && !encoding.continues_at(1), "its next packet is not the next");
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none());
         encoding.store(&record(20, 3_000, 33, true, true)).unwrap();
-        assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|(position, _)| position), Some(1));
+        assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|start| start.position), Some(1));
         assert!(encoding.continues_at(2));
         // A gap is not forgotten because the codec changes in the same place.
         encoding.begin();

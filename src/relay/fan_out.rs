@@ -151,6 +151,26 @@ mod tests {
     }
 
     #[test]
+    fn everyone_is_counted_and_the_next_ones_can_be_looked_at() {
+        let mut fan_out = FanOut::default();
+        assert!(fan_out.is_empty() && !fan_out.is_ready() && !fan_out.anyone_waits());
+        for key in 1..=3 {
+            fan_out.add_ready(key);
+        }
+        fan_out.add_waiting(4);
+        fan_out.add_waiting(5);
+        fan_out.visited(6, AfterVisit::CaughtUp);
+        assert_eq!((fan_out.len(), fan_out.is_empty(), fan_out.is_ready()), (6, false, true));
+        let upcoming: Vec<_> = (0..4).map(|ahead| fan_out.upcoming(ahead).copied()).collect();
+        assert_eq!(upcoming, [Some(1), Some(2), Some(3), None]);
+        let key = fan_out.take_next().unwrap();
+        fan_out.visited(key, AfterVisit::Gone);
+        assert_eq!(fan_out.len(), 5);
+        fan_out.wake_all();
+        assert_eq!(std::iter::from_fn(|| fan_out.take_next()).collect::<Vec<_>>(), [2, 3, 6, 4, 5]);
+    }
+
+    #[test]
     fn one_that_left_is_in_no_set() {
         let mut fan_out = FanOut::default();
         fan_out.add_ready(1);

@@ -83,6 +83,32 @@ mod tests {
     }
 
     #[test]
+    fn each_packet_keeps_the_shift_of_its_place() {
+        let mut numbering = Numbering::default();
+        forward(&mut numbering, 100);
+        for probe in [101, 103, 105] {
+            numbering.leave_out(probe);
+            forward(&mut numbering, probe + 1);
+        }
+        assert_eq!([100, 102, 104, 106, 107].map(|sequence| numbering.map(sequence)), [100, 101, 102, 103, 104]);
+    }
+
+    #[test]
+    fn shifts_at_one_place_are_remembered_as_one_and_few_places_are_kept() {
+        let mut numbering = Numbering::default();
+        forward(&mut numbering, 100);
+        numbering.leave_out(101);
+        for _ in 0..=limits::NUMBERING_SHIFTS_MAX {
+            assert!(numbering.put_before(200).is_some());
+        }
+        assert_eq!((numbering.map(102), numbering.shifts.len()), (101, 2));
+        for probe in 0..limits::NUMBERING_SHIFTS_MAX as u64 {
+            numbering.leave_out(300 + 2 * probe);
+        }
+        assert_eq!(numbering.shifts.len(), limits::NUMBERING_SHIFTS_MAX);
+    }
+
+    #[test]
     fn a_packet_put_in_moves_the_rest_up() {
         let mut numbering = Numbering::default();
         forward(&mut numbering, 7);

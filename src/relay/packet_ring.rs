@@ -65,7 +65,17 @@ pub struct PacketRing {
     /// Position of each recent sequence, at `sequence % len`.
     positions: Box<[u64]>,
     newest_sequence: Option<u64>,
-    key_frame: Option<u64>,
+    key_frame: Option<Start>,
+}
+
+/// Where a cursor may begin: from `position` on it meets every packet from `sequence` on. The packet at `position` itself may
+/// be a later one, where the network reordered; what it meets of before `sequence` it passes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Of the first packet to look at.
+    pub position: u64,
+    /// The first to send.
+    pub sequence: u64,
 }
 
 const NOWHERE: u64 = u64::MAX;
@@ -101,13 +111,30 @@ impl PacketRing {
 
     /// Where the newest key frame begins, while it is in the ring.
     #[must_use]
-    pub fn key_frame(&self) -> Option<u64> {
-        self.key_frame.filter(|&position| position >= self.first_position)
+    pub fn key_frame(&self) -> Option<Start> {
+        self.key_frame.filter(|start| start.position >= self.first_position)
     }
 
-    /// Says that the newest key frame begins at `position`.
-    pub fn set_key_frame(&mut self, position: u64) {
-        self.key_frame = Some(position);
+    /// Says that the newest key frame begins with the packet at `position`. Those that overtook it, and lie before it at
+    /// `floor` or later, are part of what follows.
+    pub fn set_key_frame(&mut self, position: u64, floor: u64) {
+        let Some((&PacketInfo { sequence, .. }, _)) = self.get(position) else { return };
+        let mut start = Start { position, sequence };
+        let floor = floor.max(self.tail()).max(position.saturating_sub(limits::OVERTAKING_PACKETS_MAX));
+        for earlier in (floor..position).rev() {
+            if self.get(earlier).is_some_and(|(info, _)| info.sequence > sequence) {
+                start.position = earlier;
+            }
+        }
+        self.key_frame = Some(start);
+    }
+
+    /// The packet that was stored last, where none with a higher sequence came before it.
+    #[must_use]
+    pub fn newest(&self) -> Option<Start> {
+        let position = self.head().checked_sub(1)?;
+        let (&PacketInfo { sequence, .. }, _) = self.get(position)?;
+        (self.newest_sequence == Some(sequence)).then_some(Start { position, sequence })
     }
 
     /// The highest sequence ever stored.
@@ -232,10 +259,10 @@ impl PacketRing {
                 if self.buffer.len() - self.write >= len {
                     return self.write;
                 }
-                if tail > len {
+                if tail >= len {
                     return 0;
                 }
-            } else if tail - self.write > len {
+            } else if tail - self.write >= len {
                 return self.write;
             }
             if self.buffer.len() < self.bytes_max && now.since(oldest.info.arrival) < limits::RING_HISTORY {
@@ -287,11 +314,12 @@ mod tests {
     fn every_packet_in_the_ring_reads_back_what_was_stored() {
         let mut ring = PacketRing::new(1024, 256 * 1024);
         let mut random = 12345u64;
-        for sequence in 0..20_000u64 {
+        for sequence in 0..3_000u64 {
             random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let len = 1 + (random >> 33) as usize % 1400;
             ring.store(info(sequence, sequence), &payload(sequence, len)).unwrap();
-            if sequence % 97 == 0 {
+            // More often than the ring turns over, so that each packet is read once at least.
+            if sequence % 150 == 0 {
                 for position in ring.tail()..ring.head() {
                     let (info, bytes) = ring.get(position).unwrap();
                     assert_eq!(bytes, payload(info.sequence, bytes.len()));
@@ -315,6 +343,58 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_holds_packets_up_to_its_last_byte() {
+        let held = limits::RING_BYTES_INITIAL as u64 / 1_024;
+        let mut ring = PacketRing::new(1_024, limits::RING_BYTES_INITIAL);
+        for sequence in 0..held * 3 {
+            ring.store(info(sequence, 0), &payload(sequence, 1_024)).unwrap();
+            assert_eq!(ring.head() - ring.tail(), held.min(sequence + 1));
+            assert!(ring.is_disjoint());
+        }
+        for position in ring.tail()..ring.head() {
+            let (info, bytes) = ring.get(position).unwrap();
+            assert_eq!(bytes, payload(info.sequence, 1_024));
+        }
+        assert_eq!(ring.allocated_bytes(), limits::RING_BYTES_INITIAL);
+    }
+
+    #[test]
+    fn a_ring_doubles_while_its_history_is_too_short_and_no_longer() {
+        let initial = limits::RING_BYTES_INITIAL;
+        let mut ring = PacketRing::new(1_024, 4 * initial);
+        let mut fill = |packets: u64, arrival: Timestamp| {
+            for _ in 0..packets {
+                let sequence = ring.newest_sequence().map_or(0, |newest| newest + 1);
+                ring.store(PacketInfo { arrival, ..info(sequence, 0) }, &[7; 1_024]).unwrap();
+            }
+            (ring.allocated_bytes() / initial, ring.head() - ring.tail())
+        };
+        let full = initial as u64 / 1_024;
+        let (start, kept) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_000) + limits::RING_HISTORY);
+        assert_eq!(fill(full, start), (1, full));
+        assert_eq!(fill(1, start), (2, full + 1));
+        assert_eq!(fill(full - 1, start), (2, 2 * full));
+        assert_eq!(fill(2 * full, kept), (2, 2 * full), "the oldest is old enough to go");
+        assert_eq!(fill(1, kept), (4, 2 * full + 1));
+        assert_eq!(fill(2 * full, kept), (4, 4 * full), "it may not grow any more");
+    }
+
+    #[test]
+    fn packets_that_share_a_byte_are_noticed() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        for sequence in 0..3 {
+            ring.store(info(sequence, 0), &payload(sequence, 100)).unwrap();
+        }
+        assert!(ring.is_disjoint());
+        ring.packets[1].offset -= 1;
+        assert!(!ring.is_disjoint());
+        ring.packets[1].offset = ring.buffer.len() as u32 - 99;
+        assert!(!ring.is_disjoint(), "it reaches behind the buffer");
+        ring.packets[1].offset -= 1;
+        assert!(ring.is_disjoint());
+    }
+
+    #[test]
     fn a_late_packet_is_found_by_sequence_and_sent_by_position() {
         let mut ring = PacketRing::new(64, 64 * 1024);
         for sequence in [10, 11, 13, 12] {
@@ -335,10 +415,23 @@ mod tests {
         assert_eq!(ring.store(info(140, 0), &[1]), Err(NotStored::Duplicate));
         assert_eq!(ring.store(info(135, 0), &[1]), Err(NotStored::TooOld));
         assert_eq!(ring.store(info(0, 0), &[1]), Err(NotStored::TooOld));
-        // A jump leaves the jumped-over sequences free.
+        // A jump leaves the jumped-over sequences free, and only them.
         ring.store(info(250, 0), &[1]).unwrap();
+        assert_eq!(ring.newest_sequence(), Some(250));
         assert!(ring.store(info(220, 0), &[1]).is_ok());
-        assert_eq!(ring.store(info(220, 0), &[1]), Err(NotStored::Duplicate));
+        for sequence in [187, 198, 199, 220, 250] {
+            assert_eq!(ring.store(info(sequence, 0), &[1]), Err(NotStored::Duplicate));
+        }
+        for sequence in [200, 249] {
+            assert!(ring.find(sequence).is_none());
+            assert!(ring.store(info(sequence, 0), &[1]).is_ok());
+        }
+        // So does one over more than there are slots.
+        ring.store(info(1_000, 0), &[1]).unwrap();
+        for sequence in 1_000 - 63..1_000 {
+            assert!(ring.store(info(sequence, 0), &[1]).is_ok());
+        }
+        assert_eq!(ring.newest_sequence(), Some(1_000));
     }
 
     #[test]
@@ -346,14 +439,38 @@ mod tests {
         let mut ring = PacketRing::new(64, 64 * 1024);
         assert_eq!(ring.store(info(1, 0), &[]), Err(NotStored::BadLength));
         assert_eq!(ring.store(info(1, 0), &vec![0; limits::DATAGRAM_IN_BYTES_MAX + 1]), Err(NotStored::BadLength));
+        assert_eq!(ring.newest_sequence(), None);
+        assert!(ring.store(info(1, 0), &vec![0; limits::DATAGRAM_IN_BYTES_MAX]).is_ok());
+    }
+
+    #[test]
+    fn who_starts_at_a_key_frame_meets_what_overtook_its_first_packet() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        for sequence in [10, 12, 13, 11, 14] {
+            ring.store(info(sequence, 0), &[1]).unwrap();
+        }
+        ring.set_key_frame(3, 0);
+        assert_eq!(ring.key_frame(), Some(Start { position: 1, sequence: 11 }));
+        ring.set_key_frame(3, 2);
+        assert_eq!(ring.key_frame(), Some(Start { position: 2, sequence: 11 }), "not what lies before a gap");
+    }
+
+    #[test]
+    fn the_newest_packet_is_newest_by_sequence() {
+        let mut ring = PacketRing::new(64, 64 * 1024);
+        assert_eq!(ring.newest(), None);
+        ring.store(info(10, 0), &[1]).unwrap();
+        assert_eq!(ring.newest(), Some(Start { position: 0, sequence: 10 }));
+        ring.store(info(9, 0), &[1]).unwrap();
+        assert_eq!(ring.newest(), None, "who started there would have a hole behind it");
     }
 
     #[test]
     fn the_key_frame_is_forgotten_when_it_leaves() {
         let mut ring = PacketRing::new(64, 64 * 1024);
         let position = ring.store(info(0, 0), &[1]).unwrap();
-        ring.set_key_frame(position);
-        assert_eq!(ring.key_frame(), Some(0));
+        ring.set_key_frame(position, 0);
+        assert_eq!(ring.key_frame(), Some(Start { position: 0, sequence: 0 }));
         for sequence in 1..=64 {
             ring.store(info(sequence, 0), &[1]).unwrap();
         }

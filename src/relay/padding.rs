@@ -28,9 +28,7 @@ impl FragmentPadding {
             self.timestamp = Some(timestamp);
             self.target = payload_len + 1;
         }
-        if payload_len > self.target {
-            self.target = payload_len;
-        }
+        self.target = self.target.max(payload_len);
         let padding = self.target - payload_len;
         if padding <= limits::PADDING_BYTES_MAX { padding as u8 } else { 0 }
     }
@@ -47,6 +45,21 @@ mod tests {
         let padded: Vec<usize> = sizes.iter().map(|&len| len + usize::from(padding.pad(9, false, true, len))).collect();
         assert_eq!(padded, [1126; 5]);
         assert_eq!(padding.pad(9, true, true, 1125), 0, "the last packet is left alone");
+    }
+
+    #[test]
+    fn padding_is_bounded_and_each_frame_has_a_target_of_its_own() {
+        let mut padding = FragmentPadding::default();
+        // The first fragment's target is one byte more than itself.
+        assert_eq!(padding.pad(1, false, true, 1_000), 1);
+        let most = 1_001 - limits::PADDING_BYTES_MAX;
+        assert_eq!(usize::from(padding.pad(1, false, true, most)), limits::PADDING_BYTES_MAX);
+        assert_eq!(padding.pad(1, false, true, most - 1), 0);
+        assert_eq!((padding.pad(1, false, true, 1_005), padding.pad(1, false, true, 1_003)), (0, 2));
+        // What is left alone is no target either.
+        assert_eq!((padding.pad(1, false, false, 1_010), padding.pad(1, true, true, 1_010)), (0, 0));
+        assert_eq!(padding.pad(1, false, true, 1_004), 1);
+        assert_eq!(padding.pad(2, false, true, 1_003), 1, "another frame");
     }
 
     #[test]

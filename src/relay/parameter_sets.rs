@@ -142,6 +142,76 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_read_as_exp_golomb_code() {
+        // ITU-T H.264 table 9-2: n zeros, a one, n bits.
+        for (bits, number) in [
+            (&[0x80][..], 0),
+            (&[0x5f], 1),
+            (&[0x60], 2),
+            (&[0x20], 3),
+            (&[0x38], 6),
+            (&[0x09, 0x00], 17),
+            (&[0x00, 0x01, 0x00, 0x02], 32_768),
+            (&[0x00, 0x01, 0xff, 0xfe, 0x80], 65_534),
+            // More zeros than any number in use has.
+            (&[0x00, 0x00, 0x80, 0x00, 0xff], 0),
+            (&[], 0),
+        ] {
+            assert_eq!(leading_number(Some(bits)), number, "{bits:02x?}");
+        }
+        assert_eq!(leading_number(None), 0);
+    }
+
+    #[test]
+    fn sets_are_kept_in_the_order_decoders_want_up_to_a_number_and_a_size() {
+        let mut sets = ParameterSets::default();
+        let set = |header: u8, number: u8, len: usize| {
+            // 010 or 011 after header, profile, flags and level: numbers 1 and 2.
+            let mut unit = vec![header, 0x42, 0xe0, 0x1f];
+            if header == 0x68 {
+                unit.truncate(1);
+            }
+            unit.push(number);
+            unit.resize(len, 0xff);
+            unit
+        };
+        let longest = limits::PARAMETER_SET_BYTES_MAX;
+        sets.observe(Codec::H264, 1, &set(0x67, 0x40, longest + 1));
+        assert!(sets.sets.is_empty(), "too long to keep");
+        sets.observe(Codec::H264, 1, &set(0x67, 0x60, longest));
+        sets.observe(Codec::H264, 1, &set(0x67, 0x40, 8));
+        // Picture parameter sets 0 to 6: the last finds no room.
+        let numbers = [0x80, 0x40, 0x60, 0x20, 0x28, 0x30, 0x38];
+        for number in numbers {
+            sets.observe(Codec::H264, 1, &set(0x68, number, 8));
+        }
+        let names: Vec<_> = sets.sets.iter().map(|(name, _)| *name).collect();
+        let pictures = (0..6).map(SetName::Picture);
+        assert_eq!(names, [SetName::Sequence(1), SetName::Sequence(2)].into_iter().chain(pictures).collect::<Vec<_>>());
+        assert_eq!(names.len(), limits::PARAMETER_SETS_MAX);
+        let mut out = [0; 1_024];
+        assert!(sets.missing_before(Codec::H264, 2, &mut out).is_some());
+        assert_eq!(sets.missing_before(Codec::H264, 2, &mut out[..longest]), None, "no room");
+    }
+
+    #[test]
+    fn sets_of_h265_are_put_before_a_key_frame_as_one_aggregate() {
+        // ITU-T H.265 table 7-1: VPS 32, SPS 33, PPS 34; the PPS has number 1.
+        let units: [&[u8]; 3] = [&[0x40, 0x01, 0x0c], &[0x42, 0x01, 0x01], &[0x44, 0x01, 0x40]];
+        let mut sets = ParameterSets::default();
+        assert_eq!(sets.missing_before(Codec::H265, 9, &mut [0; 64]), None, "none were seen");
+        for unit in [units[2], units[0], units[1]] {
+            assert_eq!(sets.observe(Codec::H265, 1, unit), None);
+        }
+        let names: Vec<_> = sets.sets.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, [SetName::Video, SetName::Sequence(0), SetName::Picture(1)]);
+        let mut out = [0; 64];
+        let len = sets.missing_before(Codec::H265, 9, &mut out).unwrap();
+        assert_eq!(h265::nal_units(&out[..len]).collect::<Vec<_>>(), units);
+        assert_eq!(sets.missing_before(Codec::Vp8, 9, &mut out), None);
+    }
+
+    #[test]
     fn a_newer_set_replaces_the_older_of_its_kind() {
         let mut sets = ParameterSets::default();
         sets.observe(Codec::H264, 1, SPS);

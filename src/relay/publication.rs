@@ -403,3 +403,6 @@ impl Track {
         store(index, Record::Media(media));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ pub struct Reception {
     gaps: VecDeque<Gap>,
     /// RFC 3550 A.8, in units of 1/16 timestamp tick.
     jitter_16: u64,
-    last_transit: Option<i64>,
+    last_transit: Option<u32>,
     expected_prior: u64,
     received_prior: u64,
     last_report: Option<(u32, Timestamp)>,
@@ -170,9 +170,10 @@ impl Reception {
 
     fn update_jitter(&mut self, timestamp: u32, now: Timestamp) {
         let arrival = (u128::from(now.as_nanos()) * u128::from(self.clock_rate_hz) / 1_000_000_000) as u32;
-        let transit = i64::from(arrival.wrapping_sub(timestamp) as i32);
+        // Timestamps begin anywhere, so both differences wrap.
+        let transit = arrival.wrapping_sub(timestamp);
         if let Some(last) = self.last_transit {
-            let difference = (transit - last).unsigned_abs().min(u64::from(u32::MAX));
+            let difference = u64::from((transit.wrapping_sub(last) as i32).unsigned_abs());
             self.jitter_16 = (self.jitter_16 + difference).saturating_sub((self.jitter_16 + 8) >> 4);
         }
         self.last_transit = Some(transit);
@@ -260,6 +261,130 @@ mod tests {
         assert_eq!(reception.lost, 1);
         reception.receive(30_000, 0, false, at(5_001));
         assert!(reception.gaps.len() <= limits::NACK_GAPS_MAX);
+    }
+
+    #[test]
+    fn the_first_packets_may_come_in_any_order() {
+        let mut reception = Reception::new(90_000, true);
+        assert!(reception.receive(0, 0, true, at(0)).is_none(), "a repair of nothing");
+        reception.receive(0, 0, false, at(0)).unwrap();
+        assert!(reception.receive(65_535, 0, false, at(1)).is_none(), "from before the first");
+        assert!(reception.receive(1, 0, true, at(1)).is_none(), "a repair of something never missed");
+        assert_eq!(reception.receive(1, 0, false, at(2)).map(|received| received.sequence), Some(FIRST_CYCLE + 1));
+        assert!(reception.receive(1, 0, false, at(2)).is_none(), "the newest once more");
+        assert_eq!(reception.report(7, at(2)).unwrap().highest_sequence, 1);
+    }
+
+    #[test]
+    fn a_gap_is_asked_for_after_its_grace_and_again_after_a_round_trip() {
+        let mut reception = Reception::new(90_000, true);
+        assert_eq!(reception.next_deadline(), None);
+        reception.receive(1, 0, false, at(0));
+        reception.receive(3, 0, false, at(100));
+        let due = at(100) + limits::NACK_GRACE;
+        assert_eq!(reception.next_deadline(), Some(due));
+        let mut request = [0; 4];
+        assert_eq!(reception.poll_nack(RTT, due - Duration::from_nanos(1), &mut request), 0);
+        // The pause between requests: a round trip within bounds, and the grace.
+        let mut now = due;
+        for (rtt, pause) in
+            [(RTT, RTT), (Duration::ZERO, limits::NACK_REPEAT_MIN), (Duration::from_secs(9), limits::NACK_AGE_MAX / 4)]
+        {
+            assert_eq!((reception.poll_nack(rtt, now, &mut request), request[0]), (1, 2));
+            now = now + pause + limits::NACK_GRACE;
+            assert_eq!(reception.next_deadline(), Some(now));
+        }
+        assert_eq!(reception.nacks_sent, 3);
+    }
+
+    #[test]
+    fn what_finds_no_room_in_a_request_stays_due() {
+        let mut reception = Reception::new(90_000, true);
+        reception.receive(1, 0, false, at(0));
+        reception.receive(5, 0, false, at(0));
+        let mut request = [0; 2];
+        assert_eq!((reception.poll_nack(RTT, at(50), &mut request), request), (2, [2, 3]));
+        assert_eq!((reception.poll_nack(RTT, at(50), &mut request), request[0]), (1, 4));
+        assert_eq!(reception.poll_nack(RTT, at(50), &mut request), 0);
+        assert_eq!(reception.nacks_sent, 3);
+    }
+
+    #[test]
+    fn nothing_is_asked_for_where_nack_was_not_agreed() {
+        let mut reception = Reception::new(90_000, false);
+        reception.receive(1, 0, false, at(0));
+        reception.receive(3, 0, false, at(0));
+        assert_eq!(nack(&mut reception, 50), [0u16; 0]);
+        assert_eq!(reception.next_deadline(), Some(at(50) + RTT + limits::NACK_GRACE), "looked at again, not at once");
+        let last = at(0) + limits::NACK_AGE_MAX;
+        assert_eq!(reception.poll_nack(RTT, last - Duration::from_nanos(1), &mut [0; 4]), 0);
+        assert_eq!(reception.lost, 0);
+        assert_eq!(reception.poll_nack(RTT, last, &mut [0; 4]), 0);
+        assert_eq!((reception.lost, reception.nacks_sent, reception.next_deadline()), (1, 0, None));
+    }
+
+    #[test]
+    fn gaps_past_the_bound_are_given_up_oldest_first() {
+        let max = limits::NACK_GAPS_MAX as u16;
+        let mut reception = Reception::new(90_000, true);
+        reception.receive(0, 0, false, at(0));
+        // max + 3 are missing: three are not even looked for.
+        reception.receive(max + 4, 0, false, at(1));
+        assert_eq!((reception.lost, reception.gaps.len()), (3, usize::from(max)));
+        assert!(reception.receive(3, 0, false, at(2)).is_none());
+        assert!(reception.receive(4, 0, false, at(2)).is_some());
+        // One place is free, two more are missing.
+        reception.receive(max + 7, 0, false, at(3));
+        assert_eq!((reception.lost, reception.gaps.len()), (4, usize::from(max)));
+        assert!(reception.receive(5, 0, false, at(4)).is_none());
+        assert!(reception.receive(max + 6, 0, false, at(4)).is_some());
+    }
+
+    #[test]
+    fn a_report_tells_the_loss_since_the_one_before() {
+        let mut reception = Reception::new(90_000, true);
+        assert_eq!(reception.report(7, at(0)), None);
+        for sequence in [0, 1, 2, 4] {
+            reception.receive(sequence, 0, false, at(0));
+        }
+        let block = reception.report(7, at(0)).unwrap();
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (51, 1), "one of five");
+        assert_eq!((block.last_sender_report, block.delay_since_last_sender_report), (0, 0));
+        for sequence in [6, 8] {
+            reception.receive(sequence, 0, false, at(0));
+        }
+        let block = reception.report(7, at(0)).unwrap();
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (128, 3), "two of four");
+        let block = reception.report(7, at(0)).unwrap();
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 3), "none of none");
+        // Late ones are more than were expected of the interval (RFC 3550 A.3: then none is lost).
+        reception.receive(7, 0, false, at(1));
+        let block = reception.report(7, at(1)).unwrap();
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 2));
+    }
+
+    #[test]
+    fn jitter_is_that_of_rfc_3550_appendix_a8() {
+        let mut reception = Reception::new(90_000, true);
+        // A packet each 10 ms, 900 ticks. The third and fourth come 5 ms late and in time: D = 450 both times.
+        let mut jitter = Vec::new();
+        for (sequence, ms) in [(0, 1_000), (1, 1_010), (2, 1_025), (3, 1_030), (4, 1_040)] {
+            reception.receive(sequence, u32::from(sequence) * 900, false, at(ms));
+            jitter.push(reception.report(7, at(ms)).unwrap().jitter);
+        }
+        // In sixteenths: 450, then 450 + 450 - 28, then 872 - 55.
+        assert_eq!(jitter, [0, 0, 450 / 16, 872 / 16, 817 / 16]);
+    }
+
+    #[test]
+    fn jitter_does_not_depend_on_where_timestamps_begin() {
+        for transit in [0, 0x7fff_ffff, u32::MAX] {
+            let mut reception = Reception::new(90_000, true);
+            // Sent at once, received 1 ms apart.
+            reception.receive(0, 90_000_u32.wrapping_sub(transit), false, at(1_000));
+            reception.receive(1, 90_000_u32.wrapping_sub(transit), false, at(1_001));
+            assert_eq!(reception.report(7, at(1_001)).unwrap().jitter, 90 / 16, "{transit:x}");
+        }
     }
 
     #[test]

@@ -335,9 +335,30 @@ mod tests {
                 format: CodecFormat::H264 { profile_level_id: 0x42_e01f, packetization_mode: 1 },
                 clock_rate_hz: 90_000,
             }),
-            Record::Format(PublishedCodec { codec: Codec::Opus, format: CodecFormat::Plain, clock_rate_hz: 48_000 }),
             Record::Begin,
+            Record::Media(MediaRecord {
+                incarnation: Incarnation(1),
+                sequence: 2,
+                timestamp: 3,
+                arrival: Timestamp::ZERO,
+                marker: false,
+                key_frame: true,
+                padding: 0,
+                payload: &[],
+            }),
         ]
+        .into_iter()
+        .chain(
+            [
+                (Codec::Opus, CodecFormat::Plain),
+                (Codec::Vp8, CodecFormat::Plain),
+                (Codec::Vp9, CodecFormat::Vp9 { profile: 2 }),
+                (Codec::Av1, CodecFormat::Av1 { profile: 1 }),
+                (Codec::H265, CodecFormat::H265 { profile: 255 }),
+            ]
+            .map(|(codec, format)| Record::Format(PublishedCodec { codec, format, clock_rate_hz: 48_000 })),
+        )
+        .collect()
     }
 
     #[test]
@@ -346,7 +367,10 @@ mod tests {
         for record in samples() {
             let mut out = [0; 256];
             let len = write(&mut out, address, &record).unwrap();
-            assert!(len <= encoded_len(&record));
+            // The others are given the room of a media record's head.
+            let spare = encoded_len(&record).checked_sub(len).unwrap();
+            assert!(if matches!(record, Record::Media(_)) { spare == 0 } else { spare <= 32 }, "{spare}");
+            assert!((0..len).all(|short| write(&mut out[..short].to_vec(), address, &record).is_none()));
             assert_eq!(announced_len([out[0], out[1]]), len);
             assert_eq!(read(&out[..len]), Ok((address, record)));
         }
@@ -364,5 +388,31 @@ mod tests {
             out[2] = VERSION + 1;
             assert_eq!(read(&out[..len]), Err(RecordError::Version));
         }
+    }
+
+    #[test]
+    fn fields_out_of_range_are_refused() {
+        let address = RecordAddress { stream: 1, encoding: 0 };
+        for (codec, format) in [
+            (Codec::Vp9, CodecFormat::Vp9 { profile: 1 }),
+            (Codec::Av1, CodecFormat::Av1 { profile: 1 }),
+            (Codec::H265, CodecFormat::H265 { profile: 1 }),
+        ] {
+            let record = Record::Format(PublishedCodec { codec, format, clock_rate_hz: 90_000 });
+            let mut out = [0; 64];
+            let len = write(&mut out, address, &record).unwrap();
+            for (at, value) in [(3, 0), (3, 5), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
+                let mut bytes = out;
+                bytes[at] = value;
+                assert_eq!(read(&bytes[..len]), Err(RecordError::Malformed), "{value} at {at}");
+            }
+        }
+        // The length has 16 bits.
+        let Record::Media(media) = samples()[0] else { panic!("the first is media") };
+        let payload = vec![0; usize::from(u16::MAX) - MEDIA_HEAD_BYTES + 1];
+        let mut out = vec![0; 70_000];
+        let longest = Record::Media(MediaRecord { payload: &payload[1..], ..media });
+        assert_eq!(write(&mut out, address, &longest), Some(65_535));
+        assert_eq!(write(&mut out, address, &Record::Media(MediaRecord { payload: &payload, ..media })), None);
     }
 }

@@ -10,7 +10,7 @@
 //! header and seals the same bytes, which gives the same ciphertext (RFC 7714 §8 forbids anything else).
 
 use crate::limits;
-use crate::relay::packet_ring::{PacketInfo, PacketRing};
+use crate::relay::packet_ring::{PacketInfo, PacketRing, Start};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtp::{self, HeaderFields};
 use crate::wire::rtp_extension;
@@ -172,8 +172,15 @@ impl Subscription {
         self.cursor = Cursor::AwaitsKeyFrame;
     }
 
-    /// Sends from `position` on, whose packet has `sequence`. The viewer's numbers continue without a hole.
-    pub fn start_at(&mut self, position: u64, sequence: u64) {
+    /// Whether a packet lies after all that was sent. One that the uplink recovered late is the newest by position and old by
+    /// sequence: who started there would be sent what it has once more, under other numbers.
+    #[must_use]
+    pub fn is_ahead(&self, sequence: u64) -> bool {
+        self.last_segment().is_none_or(|last| sequence.wrapping_add(last.index_offset) >= self.next_index)
+    }
+
+    /// Sends from there on. The viewer's numbers continue without a hole.
+    pub fn start_at(&mut self, Start { position, sequence }: Start) {
         self.cursor = Cursor::At(position);
         let index_offset = self.next_index.wrapping_sub(sequence);
         if let Some(last) = self.last_segment()
@@ -331,13 +338,11 @@ impl Subscription {
     }
 
     fn skip(&mut self, ring: &PacketRing, is_video: bool, position: u64) {
-        let target = if is_video { ring.key_frame() } else { ring.head().checked_sub(1).filter(|&p| p >= ring.tail()) };
-        match target {
-            Some(target) if target > position => {
+        let target = if is_video { ring.key_frame() } else { ring.newest() };
+        match target.filter(|target| target.position > position && self.is_ahead(target.sequence)) {
+            Some(target) => {
                 self.skips += 1;
-                if let Some((info, _)) = ring.get(target) {
-                    self.start_at(target, info.sequence);
-                }
+                self.start_at(target);
             }
             // Nothing newer to skip to and the packets are still there: go on, late rather than never.
             _ if position >= ring.tail() => {}
@@ -364,3 +369,6 @@ pub struct SenderReportFields {
     /// Payload octets sent.
     pub octets: u32,
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,22 @@ mod tests {
     }
 
     #[test]
+    fn the_clock_goes_on_from_the_newest_packet_whatever_came_after_it() {
+        let at = Timestamp::from_millis;
+        let mut timeline = Timeline::new(90_000);
+        assert_eq!((timeline.clock_rate_hz(), timeline.incarnation()), (90_000, None));
+        // One rollover up, so that what a viewer is sent may start below it.
+        assert_eq!(timeline.place(Incarnation(1), 10, 7_000, at(0)), Some((1 << 16, 7_000, true)));
+        assert_eq!(timeline.incarnation(), Some(Incarnation(1)));
+        timeline.place(Incarnation(1), 12, 9_000, at(20)).unwrap();
+        timeline.place(Incarnation(1), 11, 8_000, at(30)).unwrap();
+        timeline.place(Incarnation(1), 12, 9_000, at(40)).unwrap();
+        assert_eq!(timeline.place(Incarnation(2), 0, 0, at(120)), Some(((1 << 16) + 3, 9_000 + 9_000, true)));
+        // A restart within a millisecond still moves the clock.
+        assert_eq!(timeline.place(Incarnation(3), 0, 0, at(120)), Some(((1 << 16) + 4, 18_000 + 90, true)));
+    }
+
+    #[test]
     fn a_sender_report_of_another_incarnation_is_not_mapped() {
         let mut timeline = Timeline::new(48_000);
         timeline.place(Incarnation(1), 1, 100, Timestamp::ZERO).unwrap();

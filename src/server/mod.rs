@@ -151,6 +151,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         waiting_time: config.limits.waiting_time,
         connections_max: config.limits.connections_max as usize,
         admission: config.limits.admission.clone(),
+        sockets: config.limits.sockets.clone(),
         workers: handles.clone(),
         notices: notices_receiver,
         negotiator: Box::new(negotiator::SdpNegotiator),

@@ -69,6 +69,8 @@ pub enum SessionEvent {
     PathAdded(Path),
     /// A path is forgotten.
     PathRemoved(Path),
+    /// A connected peer is reached by another path from now on.
+    Moved,
     /// The keys are there.
     Connected,
     /// The peer closed DTLS.
@@ -323,6 +325,9 @@ impl Session {
         }
         if outcome.validated {
             self.events.push_back(SessionEvent::PathAdded(*path));
+        }
+        if outcome.selected && self.state == SessionState::Connected {
+            self.events.push_back(SessionEvent::Moved);
         }
         if self.dtls.is_none() && self.state == SessionState::New {
             self.state = SessionState::Handshaking;

@@ -1,24 +1,28 @@
-//! What the operator's port answers: `/metrics`, `/healthz`, `/readyz` and `/api/v1/node`. Read only.
+//! What the operator's port answers: `/metrics`, `/healthz`, `/readyz`, `/api/v1/node`, and the dashboard that is made
+//! from the latter. Read only.
 //!
-//! On loopback it is plain HTTP and open, unless `auth.admin_token_required`. Elsewhere it is TLS, and needs a token with
-//! action `admin`. `/healthz` and `/readyz` are open everywhere: what asks them has no token, and they tell one bit each.
+//! On loopback it is plain HTTP and open, unless `auth.admin_token_required`. Elsewhere it is TLS, and figures need a
+//! token with action `admin`. `/healthz` and `/readyz` are open everywhere: what asks them has no token, and they tell
+//! one bit each. So is the dashboard: the page is the same on every node, and asks for the token its figures need.
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use super::NodeInfo;
 use super::authorise;
 use super::front::Front;
-use super::http::{Request, Response, Service};
+use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
+use super::router;
 use crate::metrics::{self, BuildInfo};
 use crate::net::host::KernelUdpCounters;
 use crate::net::process;
+use crate::web;
 use crate::worker::report::WorkerReport;
 
 /// The operator's port.
@@ -47,17 +51,23 @@ struct Node<'a> {
 }
 
 impl Service for AdminService {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, request: Request, _: &Upgrade) -> Response {
         let _under_way = self.front.begin_request();
         let (route, answer) = match request.uri().path() {
             "/metrics" => ("metrics", self.get_figures(&request, Self::metrics).await),
             "/healthz" => ("healthz", self.get(&request, Self::health).await),
             "/readyz" => ("readyz", self.get(&request, Self::ready).await),
             "/api/v1/node" => ("node", self.get_figures(&request, Self::node).await),
-            _ => ("admin", Err(not_found())),
+            path => match web::admin_asset(path) {
+                Some(asset) => {
+                    ("dashboard", self.get(&request, async |_| Ok(router::embedded(asset, request.headers()))).await)
+                }
+                None => ("admin", Err(not_found())),
+            },
         };
         let mut response = answer.unwrap_or_else(Response::from);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         self.front.counters.request(route, response.status().as_u16());
         response
     }
@@ -148,6 +158,6 @@ fn not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "not_found",
-        "this port answers /metrics, /healthz, /readyz and /api/v1/node; pages and sessions are on the https port",
+        "this port answers /dashboard, /metrics, /healthz, /readyz and /api/v1/node; other pages and sessions are on the https port",
     )
 }

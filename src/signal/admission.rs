@@ -87,9 +87,13 @@ pub(super) struct Rate {
 impl Rate {
     /// So many a second.
     pub(super) fn per_second(rate: u32) -> Self {
+        Self::with_burst(rate, Duration::from_secs(1) / limits::JOINS_BURST_DIVISOR as u32)
+    }
+
+    /// So many a second, of which those of `burst` may come at once.
+    pub(super) fn with_burst(rate: u32, burst: Duration) -> Self {
         let interval = Duration::from_secs(1) / rate.max(1);
-        let burst = (Duration::from_secs(1) / limits::JOINS_BURST_DIVISOR as u32).max(interval);
-        Self { interval, burst, paced: Cell::new(Timestamp::ZERO) }
+        Self { interval, burst: burst.max(interval), paced: Cell::new(Timestamp::ZERO) }
     }
 
     /// Whether one more may come now.

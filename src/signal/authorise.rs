@@ -1,8 +1,10 @@
-//! HTTP's side of authorisation: the bearer's token and the page's origin out of a request, a refusal into a response.
+//! Signalling's side of authorisation: who asks, out of a request; and a refusal as every transport tells it.
 //!
-//! `Authorization: Bearer` only (RFC 6750 §2.1). A token in a URL's query is not looked at: URLs are written into logs
-//! and histories. Judged before the body is read and before any place is taken; what judges is [`crate::auth`].
+//! `Authorization: Bearer` only (RFC 6750 §2.1); what sockets show is in [`super::socket`]. A token in a URL's query is
+//! not looked at: URLs are written into logs and histories. What judges is [`crate::auth`], asked where sessions open
+//! ([`super::sessions::open`]) and where figures are shown.
 
+use hyper::http::Extensions;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 
@@ -10,39 +12,54 @@ use super::admission::ClientAddress;
 use super::front::Front;
 use super::http::Request;
 use super::problem::Problem;
+use super::sessions::Asker;
 use crate::auth::token::Fault;
 use crate::auth::{Access, Action, Denied, Grant, Kind};
 use crate::description::Direction;
 
-/// Leave to open a session. A refusal is counted with the others.
+/// Who sent a request, and what it shows.
+pub(super) fn asker<'a>(
+    front: &Front,
+    headers: &'a HeaderMap,
+    extensions: &Extensions,
+) -> Result<Asker<'a>, Problem> {
+    // The listener puts it into every request.
+    let Some(ClientAddress(address)) = extensions.get().copied() else {
+        return Err(problem(&Denied::Unavailable("who asks is not known")));
+    };
+    // A header that is meant for a proxy in front must not be an error where nothing is judged.
+    let token = match front.authoriser.can_judge() {
+        true => bearer(headers).map_err(|fault| problem(&fault.into()))?,
+        false => None,
+    };
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    Ok(Asker { address, token, origin })
+}
+
+/// Leave to open a session.
 pub(super) async fn session(
     front: &Front,
+    asker: Asker<'_>,
     direction: Direction,
     stream: &str,
-    request: &Request,
 ) -> Result<Grant, Problem> {
     let action = match direction {
         Direction::Publish => Action::Publish,
         Direction::Play => Action::Play,
     };
-    authorise(front, action, stream, request).await.map_err(|denied| {
-        front.counters.session_refused(denied.code());
-        problem(&denied)
-    })
+    leave(front, asker, action, stream).await
 }
 
 /// Leave to see the operator's figures.
 pub(super) async fn operator(front: &Front, request: &Request) -> Result<(), Problem> {
-    authorise(front, Action::Admin, "", request).await.map(drop).map_err(|denied| problem(&denied))
+    let asker = asker(front, request.headers(), request.extensions())?;
+    leave(front, asker, Action::Admin, "").await.map(drop)
 }
 
-async fn authorise(front: &Front, action: Action, stream: &str, request: &Request) -> Result<Grant, Denied> {
-    // The listener puts it into every request.
-    let address = request.extensions().get::<ClientAddress>().ok_or(Denied::Unavailable("who asks is not known"))?.0;
-    // A header that is meant for a proxy in front must not be an error where nothing is judged.
-    let token = if front.authoriser.can_judge() { bearer(request.headers())? } else { None };
-    let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    front.authoriser.authorise(&Access { action, stream, token, origin, address }).await
+async fn leave(front: &Front, asker: Asker<'_>, action: Action, stream: &str) -> Result<Grant, Problem> {
+    let Asker { address, token, origin } = asker;
+    let access = Access { action, stream, token, origin, address };
+    front.authoriser.authorise(&access).await.map_err(|denied| problem(&denied))
 }
 
 /// The token, if there is one.
@@ -62,8 +79,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     }
 }
 
-/// A refusal as HTTP tells it (RFC 6750 §3).
-pub(super) fn problem(denied: &Denied) -> Problem {
+/// A refusal as HTTP tells it (RFC 6750 §3); sockets leave the headers out.
+fn problem(denied: &Denied) -> Problem {
     let detail = denied.to_string();
     let challenge = match denied {
         Denied::Token(Fault::Missing) => "Bearer realm=\"corecast\"",

@@ -80,6 +80,8 @@ pub(super) struct Directory {
     publishers: usize,
     /// Viewers without a publisher, by the time their wait ends.
     waiting: BTreeSet<(Timestamp, SessionId)>,
+    /// Names that got or lost their publisher, with whether there is one, until they are taken.
+    went: Vec<(String, bool)>,
     /// Streams whose route a worker has not been told.
     changed: BTreeMap<WorkerIndex, BTreeSet<StreamId>>,
 }
@@ -96,8 +98,14 @@ impl Directory {
             sessions: HashMap::new(),
             publishers: 0,
             waiting: BTreeSet::new(),
+            went: Vec::new(),
             changed: BTreeMap::new(),
         }
+    }
+
+    /// Whether the session is in the book.
+    pub(super) fn is_admitted(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
     }
 
     /// Admits a session to a name. From here on it counts; [`Self::served`] or [`Self::ended`] follows.
@@ -159,14 +167,18 @@ impl Directory {
         Ok(id)
     }
 
-    /// A worker serves the session now. `false` when the session has ended in the meantime.
+    /// A worker serves the session now; told in the worker's own order ([`Notice::Opened`](crate::worker::mailbox::Notice)).
+    /// `false` when the session has ended in the meantime.
     pub(super) fn served(&mut self, session: SessionId, worker: WorkerIndex) -> bool {
         let Some(entry) = self.sessions.get_mut(&session) else { return false };
         entry.worker = Some(worker);
         let (id, direction) = (entry.stream, entry.direction);
         let Some(stream) = self.streams.get_mut(&id) else { return false };
         let changed = match direction {
-            Direction::Publish => true,
+            Direction::Publish => {
+                self.went.push((stream.name.clone(), true));
+                true
+            }
             Direction::Play => {
                 let members = stream.audience.entry(worker).or_insert_with(|| {
                     self.memberships += 1;
@@ -195,6 +207,9 @@ impl Directory {
                 stream.publisher = None;
                 self.publishers -= 1;
                 changed = entry.worker.is_some();
+                if changed {
+                    self.went.push((stream.name.clone(), false));
+                }
                 // Its viewers stay and wait for the next one.
                 let until = now + self.bounds.waiting_time;
                 for viewer in &stream.viewers {
@@ -222,6 +237,16 @@ impl Directory {
         }
         self.forget_if_unused(entry.stream);
         true
+    }
+
+    /// Whether a worker serves the publisher of that name.
+    pub(super) fn is_live(&self, name: &str) -> bool {
+        self.names.get(name).is_some_and(|id| self.origin(*id).is_some())
+    }
+
+    /// The names that got (`true`) or lost their publisher since the last call, in order.
+    pub(super) fn take_went(&mut self) -> Vec<(String, bool)> {
+        std::mem::take(&mut self.went)
     }
 
     /// The sessions whose wait is over; they stay in the book until they have ended.
@@ -376,6 +401,23 @@ mod tests {
         book.ended(SessionId(3), T0);
         assert_eq!(routes(&mut book), [(1, None, vec![])]);
         assert!(book.streams.is_empty() && book.names.is_empty() && book.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_name_is_live_from_the_moment_its_publisher_is_served_until_it_has_ended() {
+        let mut book = directory();
+        book.admit(SessionId(1), "a", Direction::Publish, T0).unwrap();
+        assert!(!book.is_live("a") && book.take_went().is_empty());
+        book.served(SessionId(1), W0);
+        join(&mut book, 2, "a", Direction::Play, W1);
+        assert!(book.is_live("a") && !book.is_live("b"));
+        book.ended(SessionId(1), T0);
+        // One that is taken back before it was served never was there.
+        book.admit(SessionId(3), "a", Direction::Publish, T0).unwrap();
+        book.ended(SessionId(3), T0);
+        assert!(!book.is_live("a"));
+        assert_eq!(book.take_went(), [("a".to_owned(), true), ("a".to_owned(), false)]);
+        assert!(book.take_went().is_empty());
     }
 
     #[test]

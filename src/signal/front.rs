@@ -17,6 +17,8 @@ use super::http::BodyBytes;
 use super::negotiator::Negotiator;
 use super::resource::Resources;
 use super::runtime::{self, Task};
+use super::sessions::{self, Sessions};
+use super::socket::Sockets;
 use super::{NodeInfo, Setup};
 use crate::auth::Authoriser;
 use crate::config::IceServer;
@@ -29,6 +31,9 @@ use crate::worker::report::WorkerReport;
 /// The shared state.
 pub(super) struct Front {
     pub(super) directory: RefCell<Directory>,
+    /// The sessions that are served.
+    pub(super) served: RefCell<Sessions>,
+    /// Those with a URL.
     pub(super) resources: RefCell<Resources>,
     pub(super) negotiator: Box<dyn Negotiator>,
     pub(super) counters: SignallingCounters,
@@ -37,9 +42,12 @@ pub(super) struct Front {
     pub(super) cors_origins: Vec<String>,
     pub(super) authoriser: Authoriser,
     pub(super) ice_links: Vec<HeaderValue>,
+    pub(super) ice_servers: Vec<IceServer>,
     pub(super) announce: Vec<IpAddr>,
     pub(super) fingerprint_sha256: [u8; 32],
     pub(super) stopping: Cell<bool>,
+    /// Who signals over WebSocket.
+    pub(super) sockets: Sockets,
     /// Sessions by client address.
     pub(super) sessions: Rc<PerAddress>,
     /// Sessions by time.
@@ -49,9 +57,10 @@ pub(super) struct Front {
     workers: Vec<Peer>,
     started: Instant,
     under_way: Cell<usize>,
-    /// Wakes the task that ends waits, when it has none to wait for.
+    /// Wakes the task that ends waits, when one ends earlier than the one it waits for.
     waits: flume::Sender<()>,
-    waits_watched: Cell<bool>,
+    /// What that is.
+    waits_for: Cell<Option<Timestamp>>,
 }
 
 /// One worker as seen from here.
@@ -81,6 +90,7 @@ impl Front {
                 streams_max: admission.streams_max as usize,
                 viewers_per_stream_max: admission.viewers_per_stream_max as usize,
             })),
+            served: RefCell::default(),
             resources: RefCell::default(),
             negotiator: setup.negotiator,
             counters,
@@ -89,6 +99,8 @@ impl Front {
             cors_origins: setup.cors_origins,
             authoriser: setup.authoriser,
             ice_links: setup.ice_servers.iter().flat_map(links).collect(),
+            ice_servers: setup.ice_servers,
+            sockets: Sockets::new(setup.sockets, &admission.exempt_addresses),
             announce: setup.announce,
             fingerprint_sha256: setup.fingerprint_sha256,
             stopping: Cell::new(false),
@@ -99,7 +111,7 @@ impl Front {
             started: Instant::now(),
             under_way: Cell::new(0),
             waits,
-            waits_watched: Cell::new(false),
+            waits_for: Cell::new(None),
         });
         let mut tasks = vec![
             runtime::spawn(hear_notices(front.clone(), setup.notices)),
@@ -135,13 +147,30 @@ impl Front {
 
     /// To be called after each change of the directory: what changed is told to whom it concerns.
     pub(super) fn directory_changed(&self) {
+        let went = self.directory.borrow_mut().take_went();
+        for (name, live) in went {
+            self.sockets.stream_changed(&name, live);
+        }
         let directory = self.directory.borrow();
         for worker in directory.workers_to_tell() {
             let _ = self.workers[usize::from(worker.0)].told.try_send(());
         }
-        if !self.waits_watched.get() && directory.next_expiry().is_some() {
+        drop(directory);
+        self.waits_changed();
+    }
+
+    /// To be called after something began to wait: whoever ends waits looks again where that is the next to end.
+    pub(super) fn waits_changed(&self) {
+        let earlier = |next: Timestamp| self.waits_for.get().is_none_or(|watched| next < watched);
+        if self.next_expiry().is_some_and(earlier) {
             let _ = self.waits.try_send(());
         }
+    }
+
+    /// When the next wait ends, for a publisher or for a lost socket.
+    fn next_expiry(&self) -> Option<Timestamp> {
+        let (publisher, socket) = (self.directory.borrow().next_expiry(), self.sockets.next_expiry());
+        [publisher, socket].into_iter().flatten().min()
     }
 
     /// The reports of all workers that answer in time, by index.
@@ -158,6 +187,7 @@ impl Front {
     /// No session is opened any more, and `/readyz` says so.
     pub(super) fn begin_stop(&self) {
         self.stopping.set(true);
+        self.sockets.going_away();
     }
 
     /// A request is under way until what is returned is dropped.
@@ -166,9 +196,9 @@ impl Front {
         RequestUnderWay(self.clone())
     }
 
-    /// Returns when no request is under way.
+    /// Returns when no request is under way and no socket open.
     pub(super) async fn requests_finished(&self) {
-        while self.under_way.get() > 0 {
+        while self.under_way.get() > 0 || self.sockets.count() > 0 {
             runtime::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -181,18 +211,31 @@ impl Front {
 
     fn notice(&self, notice: Notice) {
         match notice {
-            Notice::Connected { session } => tracing::info!(session = session.0, "session connected"),
+            Notice::Opened { session, worker } => {
+                // Unknown is one whose asker has given up: it is being closed.
+                if self.directory.borrow_mut().served(session, worker) {
+                    self.directory_changed();
+                }
+            }
+            Notice::Connected { session } => {
+                tracing::info!(session = session.0, "session connected");
+                self.sockets.connected(session);
+            }
+            Notice::Moved { session } => self.sockets.moved(session),
             Notice::Ended { session, reason } => {
                 // A session that was closed while it opened has left the directory already.
                 if self.directory.borrow_mut().ended(session, self.now()) {
                     self.counters.session_ended(reason.name());
                     tracing::info!(session = session.0, reason = reason.name(), "session ended");
                 }
-                self.resources.borrow_mut().remove(session, reason);
+                self.served.borrow_mut().remove(session, reason);
+                self.sockets.ended(session, reason);
+                self.resources.borrow_mut().remove(session);
                 self.directory_changed();
             }
             Notice::NothingFits { session, published } => {
                 self.counters.nothing_fits();
+                self.sockets.nothing_fits(session, &published);
                 tracing::warn!(
                     session = session.0,
                     published,
@@ -244,11 +287,11 @@ async fn tell_worker(front: Rc<Front>, worker: usize, told: flume::Receiver<()>)
     }
 }
 
-/// Ends the sessions of viewers whose publisher did not come in time.
+/// Ends the sessions of viewers whose publisher did not come in time, and of clients whose socket did not come back.
 async fn end_waits(front: Rc<Front>, changed: flume::Receiver<()>) {
     loop {
-        let next = front.directory.borrow().next_expiry();
-        front.waits_watched.set(next.is_some());
+        let next = front.next_expiry();
+        front.waits_for.set(next);
         match next {
             None => {
                 if changed.recv_async().await.is_err() {
@@ -265,6 +308,9 @@ async fn end_waits(front: Rc<Front>, changed: flume::Receiver<()>) {
         let expired = front.directory.borrow_mut().take_expired(front.now());
         for (session, worker) in expired {
             front.close(worker, session, EndReason::NoPublisher);
+        }
+        for session in front.sockets.take_lost(front.now()) {
+            sessions::end(&front, session, EndReason::SignallingLost);
         }
     }
 }

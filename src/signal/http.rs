@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, select};
-use futures_util::io::{AsyncRead, AsyncWrite};
+use futures_util::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -37,10 +37,37 @@ pub(super) type Request = hyper::Request<Incoming>;
 pub(super) type Response = hyper::Response<Full<Bytes>>;
 
 /// Answers requests; cheap to clone, shared by every connection of a listener.
-pub(super) trait Service: Clone + 'static {
-    /// The answer to one request.
-    fn call(&self, request: Request) -> impl Future<Output = Response>;
+pub(super) trait Service: Clone + Unpin + 'static {
+    /// The answer to one request. With 101 it leaves in `upgrade` what becomes of the connection.
+    fn call(&self, request: Request, upgrade: &Upgrade) -> impl Future<Output = Response>;
 }
+
+/// Where a service leaves what goes on on a connection after its 101 (RFC 9110 §7.8); HTTP/1.1 only.
+#[derive(Clone, Default)]
+pub(super) struct Upgrade(Rc<Cell<Option<Successor>>>);
+
+/// Takes a connection over from HTTP.
+type Successor = Box<dyn FnOnce(Upgraded) -> LocalBoxFuture<'static, ()>>;
+
+impl Upgrade {
+    /// Hands the connection to `successor` once the response has been written.
+    pub(super) fn to(&self, successor: impl FnOnce(Upgraded) -> LocalBoxFuture<'static, ()> + 'static) {
+        self.0.set(Some(Box::new(successor)));
+    }
+}
+
+/// A connection HTTP is done with.
+pub(super) struct Upgraded {
+    /// Its bytes, out of TLS where there is TLS.
+    pub(super) io: Box<dyn Duplex>,
+    /// What had been read of it beyond the request.
+    pub(super) early: Bytes,
+}
+
+/// Both directions of a connection.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
 
 /// A listener's settings.
 #[derive(Clone)]
@@ -86,15 +113,20 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
         let place = Place::take(&open, &options.counters, of_address);
         let address = ClientAddress(address.ip());
         let (options, service) = (options.clone(), service.clone());
-        runtime::spawn(async move {
-            if AssertUnwindSafe(connection(stream, address, &options, service)).catch_unwind().await.is_err() {
-                options.counters.connection_refused("panicked");
-                tracing::error!("a connection's task panicked; the connection is closed, the node serves on");
-            }
-            drop(place);
-        })
-        .detach();
+        let counters = options.counters.clone();
+        spawn_guarded(counters, async move { connection(stream, address, &options, service, place).await });
     }
+}
+
+/// Starts a connection's task. Its panic ends that connection and nothing else.
+fn spawn_guarded(counters: SignallingCounters, task: impl Future<Output = ()> + 'static) {
+    runtime::spawn(async move {
+        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            counters.connection_refused("panicked");
+            tracing::error!("a connection's task panicked; the connection is closed, the node serves on");
+        }
+    })
+    .detach();
 }
 
 /// One of the listener's places, given back on drop however the connection ends.
@@ -119,16 +151,22 @@ impl Drop for Place {
 }
 
 /// TLS where asked for, then the HTTP version that ALPN chose.
-async fn connection<S: Service>(stream: TcpStream, address: ClientAddress, options: &Options, service: S) {
+async fn connection<S: Service>(
+    stream: TcpStream,
+    address: ClientAddress,
+    options: &Options,
+    service: S,
+    place: Place,
+) {
     let Some(tls) = &options.tls else {
-        return serve_http1(stream, address, service).await;
+        return serve_http1(stream, address, service, place).await;
     };
     match runtime::timeout(limits::TLS_HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
         Some(Ok(stream)) => {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice()) {
                 serve_http2(stream, address, service).await;
             } else {
-                serve_http1(stream, address, service).await;
+                serve_http1(stream, address, service, place).await;
             }
         }
         Some(Err(error)) => {
@@ -185,18 +223,19 @@ fn watched<S: Service>(
     service: S,
     address: ClientAddress,
     activity: &Rc<Activity>,
+    upgrade: &Upgrade,
 ) -> impl hyper::service::Service<
     Request,
     Response = Response,
     Error = Infallible,
     Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
 > + use<S> {
-    let activity = activity.clone();
+    let (activity, upgrade) = (activity.clone(), upgrade.clone());
     service_fn(move |mut request: Request| {
         request.extensions_mut().insert(address);
-        let (service, under_way) = (service.clone(), UnderWay::begin(&activity));
+        let (service, upgrade, under_way) = (service.clone(), upgrade.clone(), UnderWay::begin(&activity));
         async move {
-            let response = service.call(request).await;
+            let response = service.call(request, &upgrade).await;
             drop(under_way);
             Ok(response)
         }
@@ -204,16 +243,39 @@ fn watched<S: Service>(
     })
 }
 
-async fn serve_http1<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin, address: ClientAddress, service: S) {
-    let activity = Activity::new();
-    let connection = http1::Builder::new()
+async fn serve_http1<S: Service>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    address: ClientAddress,
+    service: S,
+    place: Place,
+) {
+    let (activity, upgrade) = (Activity::new(), Upgrade::default());
+    let mut connection = http1::Builder::new()
         .timer(HyperTimer)
         .header_read_timeout(limits::REQUEST_HEAD_TIME_MAX)
         .max_buf_size(limits::REQUEST_HEAD_BYTES_MAX)
-        .serve_connection(HyperIo(stream), watched(service, address, &activity));
-    // Errors are the peer's: cut connections, bad requests (answered 400 by hyper), slow heads.
-    if let Either::Left((Err(error), _)) = select(pin!(connection), pin!(activity.idle())).await {
-        tracing::debug!(%error, "HTTP/1.1 connection ended");
+        .serve_connection(HyperIo(stream), watched(service, address, &activity, &upgrade));
+    let served = poll_fn(|context| connection.poll_without_shutdown(context));
+    match select(pin!(served), pin!(activity.idle())).await {
+        Either::Left((Ok(()), _)) => {}
+        // Errors are the peer's: cut connections, bad requests (answered 400 by hyper), slow heads.
+        Either::Left((Err(error), _)) => {
+            tracing::debug!(%error, "HTTP/1.1 connection ended");
+            return;
+        }
+        Either::Right(_) => return,
+    }
+    let parts = connection.into_parts();
+    let mut io = parts.io.0;
+    match upgrade.0.take() {
+        Some(successor) => {
+            // In a task of its own: what HTTP needed for the connection is given back, its place among others.
+            let counters = place.counters.clone();
+            spawn_guarded(counters, successor(Upgraded { io: Box::new(io), early: parts.read_buf }));
+        }
+        None => {
+            runtime::timeout(limits::SOCKET_CLOSE_TIME_MAX, io.close()).await;
+        }
     }
 }
 
@@ -231,7 +293,7 @@ async fn serve_http2<S: Service>(
         .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(limits::CONNECTION_IDLE_MAX / 2)
-        .serve_connection(HyperIo(stream), watched(service, address, &activity));
+        .serve_connection(HyperIo(stream), watched(service, address, &activity, &Upgrade::default()));
     let mut connection = pin!(connection);
     let mut running = FuturesUnordered::new();
     // The streams run inside the connection's task: answers that become ready together leave in one write.

@@ -1,10 +1,9 @@
 //! The signalling front end: HTTPS in, one message to one worker out.
 //!
-//! One executor on one thread terminates TLS, speaks WHIP (RFC 9725) and WHEP, serves the pages and the operator's
-//! endpoints, hashes every session to a worker and tells the workers who publishes and who plays. Media never passes
-//! through it. [`runtime`] is the only file that names the executor; [`negotiator`] is where SDP joins.
-//!
-//! Left out for now: WebSocket signalling with trickle in both directions.
+//! One executor on one thread terminates TLS, speaks WHIP (RFC 9725), WHEP and its own protocol over WebSocket, serves the
+//! pages and the operator's endpoints, asks [`crate::auth`] who may do what, hashes every session to a worker and tells
+//! the workers who publishes and who plays. Media never passes through it. [`runtime`] is the only file that names the
+//! executor; [`negotiator`] is where SDP joins.
 
 mod admin;
 mod admission;
@@ -20,6 +19,8 @@ mod resource;
 mod router;
 pub mod runtime;
 pub mod sdp;
+mod sessions;
+mod socket;
 pub mod tls;
 
 use std::fmt;
@@ -31,7 +32,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::auth::Authoriser;
-use crate::config::{Admission, IceServer, SignallingThread};
+use crate::config::{Admission, IceServer, SignallingThread, Sockets};
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::process;
@@ -76,6 +77,8 @@ pub struct Setup {
     pub connections_max: usize,
     /// Bounds by address, rate and stream.
     pub admission: Admission,
+    /// Bounds of sockets.
+    pub sockets: Sockets,
     /// The workers, by index.
     pub workers: Vec<WorkerHandle>,
     /// What they tell.

@@ -53,6 +53,27 @@ impl Problem {
         self
     }
 
+    /// What kind of problem it is, for people.
+    pub(super) fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("Refused")
+    }
+
+    /// As HTTP says it.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong and what to do.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// How long to wait before asking again.
+    pub(super) fn retry_after_s(&self) -> Option<u64> {
+        let (_, value) = self.headers.iter().find(|(name, _)| name == RETRY_AFTER)?;
+        value.to_str().ok()?.parse().ok()
+    }
+
     /// The name for programs.
     pub(super) fn code(&self) -> &'static str {
         self.code
@@ -62,7 +83,7 @@ impl Problem {
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let body = Body {
-            title: problem.status.canonical_reason().unwrap_or("Refused"),
+            title: problem.title(),
             status: problem.status.as_u16(),
             code: problem.code,
             detail: &problem.detail,

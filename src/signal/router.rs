@@ -1,4 +1,5 @@
-//! What the public ports answer: pages, WHIP and WHEP, and the rules that hold for all of them (methods, CORS).
+//! What the public ports answer: pages, WHIP, WHEP and the way to sockets, and the rules that hold for all of them
+//! (methods, CORS).
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::rc::Rc;
@@ -11,13 +12,14 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
-use super::authorise;
 use super::cors::{self, Source};
 use super::front::Front;
-use super::http::{Request, Response, Service};
+use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
 use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
+use super::socket;
 use crate::description::Direction;
+use crate::web::Asset;
 
 /// The public ports.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ enum Target<'a> {
     Endpoint { direction: Direction, stream: &'a str },
     /// `/whip/{stream}/{token}`, `/whep/{stream}/{token}`
     Session { direction: Direction, stream: &'a str, token: &'a str },
+    /// `/ws`
+    Socket,
     /// Any other.
     Page(&'a str),
 }
@@ -39,6 +43,7 @@ impl<'a> Target<'a> {
         let direction = match segments.next() {
             Some("whip") => Direction::Publish,
             Some("whep") => Direction::Play,
+            Some("ws") if segments.next().is_none() => return Self::Socket,
             _ => return Self::Page(path),
         };
         match (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next()) {
@@ -55,6 +60,7 @@ impl<'a> Target<'a> {
             Self::Endpoint { direction: Direction::Play, .. } => "whep",
             Self::Session { direction: Direction::Publish, .. } => "whip_session",
             Self::Session { direction: Direction::Play, .. } => "whep_session",
+            Self::Socket => "ws",
             Self::Page(_) => "page",
         }
     }
@@ -64,13 +70,14 @@ impl<'a> Target<'a> {
         match self {
             Self::Endpoint { .. } => "POST, OPTIONS",
             Self::Session { .. } => "PATCH, DELETE, OPTIONS",
+            Self::Socket => "GET, OPTIONS",
             Self::Page(_) => "GET, HEAD, OPTIONS",
         }
     }
 }
 
 impl Service for PublicService {
-    async fn call(&self, request: Request) -> Response {
+    async fn call(&self, request: Request, upgrade: &Upgrade) -> Response {
         let _under_way = self.0.begin_request();
         // HTTP/2 names the authority in the URI, HTTP/1.1 in a header.
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
@@ -83,7 +90,7 @@ impl Service for PublicService {
         let mut response = if source == Source::Foreign && route != "page" {
             foreign_origin().into()
         } else {
-            self.answer(target, request).await.unwrap_or_else(Response::from)
+            self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
         };
         cors::allow(response.headers_mut(), &source);
         if is_preflight && source != Source::Foreign {
@@ -96,7 +103,7 @@ impl Service for PublicService {
 }
 
 impl PublicService {
-    async fn answer(&self, target: Target<'_>, request: Request) -> Result<Response, Problem> {
+    async fn answer(&self, target: Target<'_>, request: Request, upgrade: &Upgrade) -> Result<Response, Problem> {
         let methods = target.methods();
         if request.method() == Method::OPTIONS {
             return Ok(options(&target));
@@ -107,9 +114,7 @@ impl PublicService {
                 if method != Method::POST {
                     return Err(Problem::method(methods));
                 }
-                resource::check_name(stream)?;
-                let grant = authorise::session(&self.0, direction, stream, &request).await?;
-                resource::open(&self.0, direction, stream, request, grant).await
+                resource::open(&self.0, direction, stream, request).await
             }
             Target::Session { direction, stream, token } => {
                 if method == Method::PATCH {
@@ -119,6 +124,12 @@ impl PublicService {
                 } else {
                     Err(Problem::method(methods))
                 }
+            }
+            Target::Socket => {
+                if method != Method::GET {
+                    return Err(Problem::method(methods));
+                }
+                socket::accept(&self.0, &request, upgrade)
             }
             Target::Page(path) => {
                 if method != Method::GET && method != Method::HEAD {
@@ -139,7 +150,7 @@ fn options(target: &Target<'_>) -> Response {
     match target {
         Target::Endpoint { .. } => headers.extend([ACCEPT_POST]),
         Target::Session { .. } => headers.extend([ACCEPT_PATCH]),
-        Target::Page(_) => {}
+        Target::Socket | Target::Page(_) => {}
     }
     response
 }
@@ -152,15 +163,20 @@ fn foreign_origin() -> Problem {
     )
 }
 
-/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+/// A page of the public ports.
 fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
-    let Some(asset) = crate::web::asset(path) else {
-        return Err(Problem::new(
+    let asset = crate::web::asset(path).ok_or_else(|| {
+        Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}",
-        ));
-    };
+            "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
+        )
+    })?;
+    Ok(embedded(asset, request))
+}
+
+/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+pub(super) fn embedded(asset: Asset, request: &HeaderMap) -> Response {
     let mut hasher = DefaultHasher::new();
     hasher.write(asset.body);
     let tag = format!("\"{:016x}\"", hasher.finish());
@@ -191,5 +207,5 @@ fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    Ok(response)
+    response
 }

@@ -4,6 +4,7 @@ use super::key_derivation::SessionKeys;
 use super::*;
 use crate::crypto::aead::{AeadKey, AwsLcKey, RingKey, RustCryptoKey};
 use crate::crypto::hex;
+use crate::crypto::hmac_sha1::HmacSha1;
 use crate::crypto::random::{Random, SeededRandom};
 use crate::limits;
 
@@ -151,6 +152,20 @@ fn cm_packets_are_those_of_libsrtps_self_test() {
 }
 
 #[test]
+fn the_tag_of_cm_covers_the_rollover_counter_that_is_not_sent() {
+    // RFC 3711 §4.2: the authenticated portion is followed by the ROC.
+    let profile = SrtpProfile::AesCm128HmacSha1_80;
+    let (sender, _) = pair(profile);
+    let keys = SessionKeys::derive(profile, &master(profile), key_derivation::PacketKind::Rtp);
+    for rollover in [0_u32, 1, 0x1_0203, u32::MAX] {
+        let packet = seal(&sender, 5, u64::from(rollover) << 16 | 7);
+        let (authenticated, tag) = packet.split_last_chunk::<10>().unwrap();
+        let expected = HmacSha1::new(&keys.auth_key).tag(&[authenticated, &rollover.to_be_bytes()]);
+        assert_eq!(tag[..], expected[..10], "{rollover:x}");
+    }
+}
+
+#[test]
 fn exported_keys_are_taken_apart_as_rfc_5764_4_2_orders_them() {
     for (profile, len) in SrtpProfile::PREFERENCE.into_iter().zip([56, 88, 60]) {
         assert_eq!(profile.exported_len(), len);
@@ -236,6 +251,8 @@ fn what_cannot_be_sealed_is_not() {
         assert_eq!(sender.seal_rtp(8, 12, &mut slot(), &[1; 10], 0), None, "another packet's index");
         assert_eq!(sender.seal_rtp(1 << 48 | 7, 12, &mut slot(), &[1; 10], 0), None, "index used up");
         assert_eq!(sender.seal_rtp((1 << 48) - 0x10000 + 7, 12, &mut slot(), &[1; 10], 0), Some(fits));
+        let mut last = [header(0xffff, 5, 0, None), vec![0; fits - 12]].concat();
+        assert_eq!(sender.seal_rtp((1 << 48) - 1, 12, &mut last, &[1; 10], 0), Some(fits), "the last index there is");
         assert_eq!(sender.seal_rtp(7, 11, &mut slot(), &[1; 10], 0), None, "no whole header");
 
         let len = report(1).len();
@@ -243,6 +260,8 @@ fn what_cannot_be_sealed_is_not() {
         assert_eq!(sender.seal_rtcp(&mut slot[..len + profile.rtcp_overhead() - 1], len), None);
         assert_eq!(sender.seal_rtcp(&mut slot, 7), None);
         assert_eq!(sender.seal_rtcp(&mut slot, len), Some(slot.len()));
+        let at = if profile == SrtpProfile::AesCm128HmacSha1_80 { len } else { len + 16 };
+        assert_eq!(slot[at..at + 4], [0x80, 0, 0, 0], "what was not sealed used up no index");
     }
 }
 
@@ -385,6 +404,23 @@ fn every_truncation_of_a_valid_packet_is_refused() {
             assert_eq!(open(&mut receiver, &rtp), Err(SrtpError::Malformed));
             assert_eq!(receiver.open_rtcp(&mut rtcp), Err(SrtpError::Malformed));
         }
+    }
+}
+
+#[test]
+fn the_shortest_packets_open_and_one_byte_less_is_malformed() {
+    // RTP without a payload, and a receiver report without blocks (RFC 3550 §6.4.2).
+    for profile in SrtpProfile::PREFERENCE {
+        let (mut sender, mut receiver) = pair(profile);
+        let rtp = seal_padded(&sender, 9, &header(9, 5, 0, None), &[], 0);
+        let opened = open(&mut receiver, &rtp).unwrap();
+        assert_eq!((opened.header_len, opened.payload_len), (12, 0));
+        let mut rtcp = [&[0x80, 201, 0, 1, 0, 0, 0, 5][..], &[0; 20]].concat();
+        let len = sender.seal_rtcp(&mut rtcp, 8).unwrap();
+        assert_eq!(receiver.open_rtcp(&mut rtcp[..len].to_vec()), Ok(8));
+        // Told before anything else is: both were accepted before.
+        assert_eq!(open(&mut receiver, &rtp[..rtp.len() - 1]), Err(SrtpError::Malformed));
+        assert_eq!(receiver.open_rtcp(&mut rtcp[..len - 1].to_vec()), Err(SrtpError::Malformed));
     }
 }
 

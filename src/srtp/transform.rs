@@ -137,9 +137,6 @@ impl<A: AeadKey> Transform<A> {
             }
             Self::AesCm(cm) => {
                 let (sealed, tag) = packet.split_last_chunk_mut::<HMAC_TAG_LEN>().ok_or(SrtpError::Malformed)?;
-                if sealed.len() < RTCP_HEADER_LEN + 4 {
-                    return Err(SrtpError::Malformed);
-                }
                 if !cm.auth.verify(&[sealed], tag) {
                     return Err(SrtpError::Authentication);
                 }

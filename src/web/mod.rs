@@ -1,7 +1,9 @@
-//! The pages the node serves to browsers: what it is, publish, watch; and the script both share.
+//! What the node serves to browsers: the SDK, and the pages that are made with it (what the node is, publish, watch; for
+//! the operator, on the admin port, a dashboard).
 //!
-//! Plain HTML, CSS and ES modules, compiled into the binary as they lie in `pages/`: no framework and no build step.
-//! Nothing is inline, so all of it runs under `Content-Security-Policy: default-src 'self'`.
+//! Plain HTML, CSS and ES modules, compiled into the binary as they lie in `pages/` and `sdk/`: no framework and no build
+//! step. Nothing is inline, so all of it runs under `Content-Security-Policy: default-src 'self'`. The SDK is also an npm
+//! package as it lies there; its types (`sdk/types/`) are made from it by tsc and not served.
 //!
 //! Not here: HTTP (headers, caching, methods are `signal`'s), and anything a test needs: test-only sources of video
 //! live under `tests/browser/pages`.
@@ -24,21 +26,60 @@ const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Path, content type, bytes. Eight entries: a linear search is the fastest map.
-const ASSETS: &[(&str, &str, &[u8])] = &[
-    ("/", HTML, include_bytes!("pages/index.html")),
-    ("/publish.html", HTML, include_bytes!("pages/publish.html")),
-    ("/watch.html", HTML, include_bytes!("pages/watch.html")),
+/// Path, content type, bytes.
+type Entry = (&'static str, &'static str, &'static [u8]);
+
+/// What the pages of both ports need.
+const SHARED: &[Entry] = &[
     ("/style.css", CSS, include_bytes!("pages/style.css")),
-    ("/rtc.js", JAVASCRIPT, include_bytes!("pages/rtc.js")),
-    ("/publish.js", JAVASCRIPT, include_bytes!("pages/publish.js")),
-    ("/watch.js", JAVASCRIPT, include_bytes!("pages/watch.js")),
+    ("/theme.js", JAVASCRIPT, include_bytes!("pages/theme.js")),
+    ("/page.js", JAVASCRIPT, include_bytes!("pages/page.js")),
     ("/favicon.svg", SVG, include_bytes!("pages/favicon.svg")),
 ];
 
-/// The asset at an absolute path without query, or `None`: then it is a 404.
+/// The public ports'. Some twenty entries: a linear search is fast enough for what is asked once per page.
+const PUBLIC: &[Entry] = &[
+    ("/", HTML, include_bytes!("pages/index.html")),
+    ("/publish.html", HTML, include_bytes!("pages/publish.html")),
+    ("/watch.html", HTML, include_bytes!("pages/watch.html")),
+    ("/publish.js", JAVASCRIPT, include_bytes!("pages/publish.js")),
+    ("/watch.js", JAVASCRIPT, include_bytes!("pages/watch.js")),
+    ("/sdk.js", JAVASCRIPT, include_bytes!("sdk.js")),
+    ("/sdk/backoff.js", JAVASCRIPT, include_bytes!("sdk/backoff.js")),
+    ("/sdk/codecs.js", JAVASCRIPT, include_bytes!("sdk/codecs.js")),
+    ("/sdk/connection.js", JAVASCRIPT, include_bytes!("sdk/connection.js")),
+    ("/sdk/devices.js", JAVASCRIPT, include_bytes!("sdk/devices.js")),
+    ("/sdk/emitter.js", JAVASCRIPT, include_bytes!("sdk/emitter.js")),
+    ("/sdk/errors.js", JAVASCRIPT, include_bytes!("sdk/errors.js")),
+    ("/sdk/http.js", JAVASCRIPT, include_bytes!("sdk/http.js")),
+    ("/sdk/index.js", JAVASCRIPT, include_bytes!("sdk/index.js")),
+    ("/sdk/publisher.js", JAVASCRIPT, include_bytes!("sdk/publisher.js")),
+    ("/sdk/sdp.js", JAVASCRIPT, include_bytes!("sdk/sdp.js")),
+    ("/sdk/session.js", JAVASCRIPT, include_bytes!("sdk/session.js")),
+    ("/sdk/stats.js", JAVASCRIPT, include_bytes!("sdk/stats.js")),
+    ("/sdk/transport.js", JAVASCRIPT, include_bytes!("sdk/transport.js")),
+    ("/sdk/viewer.js", JAVASCRIPT, include_bytes!("sdk/viewer.js")),
+    ("/sdk/websocket.js", JAVASCRIPT, include_bytes!("sdk/websocket.js")),
+];
+
+/// The admin port's.
+const ADMIN: &[Entry] = &[
+    ("/dashboard", HTML, include_bytes!("pages/dashboard.html")),
+    ("/dashboard.js", JAVASCRIPT, include_bytes!("pages/dashboard.js")),
+];
+
+/// The asset of the public ports at an absolute path without query, or `None`: then it is a 404.
 pub fn asset(path: &str) -> Option<Asset> {
-    let (_, content_type, body) = ASSETS.iter().find(|(name, ..)| *name == path)?;
+    find(PUBLIC, path)
+}
+
+/// The asset of the admin port at an absolute path without query, or `None`.
+pub fn admin_asset(path: &str) -> Option<Asset> {
+    find(ADMIN, path)
+}
+
+fn find(own: &[Entry], path: &str) -> Option<Asset> {
+    let (_, content_type, body) = own.iter().chain(SHARED).find(|(name, ..)| *name == path)?;
     Some(Asset { content_type, body })
 }
 
@@ -46,8 +87,14 @@ pub fn asset(path: &str) -> Option<Asset> {
 mod tests {
     use super::*;
 
-    fn text(path: &str) -> &'static str {
-        let found = asset(path).unwrap_or_else(|| panic!("{path} is not served"));
+    type Find = fn(&str) -> Option<Asset>;
+
+    /// Every page, and the port that serves it.
+    const PAGES: [(&str, Find); 4] =
+        [("/", asset), ("/publish.html", asset), ("/watch.html", asset), ("/dashboard", admin_asset)];
+
+    fn text(find: Find, path: &str) -> &'static str {
+        let found = find(path).unwrap_or_else(|| panic!("{path} is not served"));
         std::str::from_utf8(found.body).expect("UTF-8")
     }
 
@@ -56,25 +103,73 @@ mod tests {
         html.split(&format!(" {attribute}=\"")).skip(1).filter_map(|rest| rest.split('"').next()).collect()
     }
 
+    /// What a module imports, as it writes it.
+    fn imports(script: &str) -> Vec<&str> {
+        script
+            .lines()
+            .filter(|line| line.starts_with("import ") || line.starts_with("export "))
+            .filter_map(|line| line.split_once(" from '")?.1.split('\'').next())
+            .collect()
+    }
+
     #[test]
-    fn every_link_of_a_page_is_served() {
-        for page in ["/", "/publish.html", "/watch.html"] {
+    fn every_link_of_a_page_is_served_by_the_same_port() {
+        for (page, find) in PAGES {
             for attribute in ["src", "href", "action", "formaction"] {
-                for target in values(text(page), attribute) {
-                    assert!(asset(target).is_some(), "{page} names {target}");
+                for target in values(text(find, page), attribute) {
+                    assert!(find(target).is_some(), "{page} names {target}");
                 }
             }
         }
-        for script in ["/publish.js", "/watch.js"] {
-            assert!(text(script).contains("from '/rtc.js'"), "{script} shares the client");
+    }
+
+    #[test]
+    fn every_import_of_a_module_is_served_by_the_same_port() {
+        for (own, find) in [(PUBLIC, asset as Find), (ADMIN, admin_asset as Find)] {
+            for (path, ..) in own.iter().chain(SHARED).filter(|(_, content_type, _)| *content_type == JAVASCRIPT) {
+                for target in imports(text(find, path)) {
+                    let directory = &path[..=path.rfind('/').expect("an absolute path")];
+                    let served = match target.strip_prefix("./") {
+                        Some(relative) => format!("{directory}{relative}"),
+                        None => target.to_owned(),
+                    };
+                    assert!(find(&served).is_some(), "{path} imports {target}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_sdk_is_one_import_that_leads_to_every_module_of_it() {
+        let mut seen = vec!["/sdk/index.js".to_owned()];
+        assert_eq!(imports(text(asset, "/sdk.js")), ["./sdk/index.js"]);
+        let mut next = 0;
+        while let Some(path) = seen.get(next).cloned() {
+            next += 1;
+            for target in imports(text(asset, &path)) {
+                let found = format!("/sdk/{}", target.trim_start_matches("./"));
+                if !seen.contains(&found) {
+                    seen.push(found);
+                }
+            }
+        }
+        let served = PUBLIC.iter().filter(|(path, ..)| path.starts_with("/sdk/")).count();
+        assert_eq!(seen.len(), served, "{seen:?}");
+        for page in ["/publish.html", "/watch.html"] {
+            let preloaded = values(text(asset, page), "href");
+            assert!(seen.iter().all(|path| preloaded.contains(&path.as_str())), "{page} waits for a module of the SDK");
         }
     }
 
     #[test]
     fn every_element_a_script_asks_for_is_in_its_page() {
-        for (script, page) in [("/publish.js", "/publish.html"), ("/watch.js", "/watch.html")] {
-            let ids = values(text(page), "id");
-            for rest in text(script).split("element('").skip(1) {
+        for (script, page, find) in [
+            ("/publish.js", "/publish.html", asset as Find),
+            ("/watch.js", "/watch.html", asset),
+            ("/dashboard.js", "/dashboard", admin_asset),
+        ] {
+            let ids = values(text(find, page), "id");
+            for rest in text(find, script).split("element('").skip(1) {
                 let id = rest.split('\'').next().unwrap_or_default();
                 assert!(ids.contains(&id), "{script} wants #{id}");
             }
@@ -83,8 +178,8 @@ mod tests {
 
     #[test]
     fn nothing_is_inline_so_that_the_policy_can_be_strict() {
-        for page in ["/", "/publish.html", "/watch.html"] {
-            let html = text(page);
+        for (page, find) in PAGES {
+            let html = text(find, page);
             assert!(!html.contains("<style") && !html.contains(" style="), "{page} has inline style");
             assert!(!html.contains(" onclick=") && !html.contains(" onload="), "{page} has inline handlers");
             for script in html.split("<script").skip(1) {
@@ -101,5 +196,13 @@ mod tests {
         for path in ["", "/index", "/../Cargo.toml", "/style.css/", "//", "/watch.html?stream=a"] {
             assert_eq!(asset(path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn the_dashboard_is_on_the_admin_port_only() {
+        assert!(asset("/dashboard").is_none() && asset("/dashboard.js").is_none());
+        assert!(
+            admin_asset("/").is_none() && admin_asset("/publish.html").is_none() && admin_asset("/sdk.js").is_none()
+        );
     }
 }

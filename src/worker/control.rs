@@ -111,6 +111,7 @@ impl Worker {
             armed: timers::NEVER,
             handshaking: true,
             handshake_datagrams: 0,
+            moved_told: None,
             sent: Traffic::default(),
         });
         self.handshakes.under_way += 1;
@@ -126,6 +127,7 @@ impl Worker {
             Direction::Play => stream.viewers += 1,
         }
         self.counters.joins += 1;
+        self.notify(Notice::Opened { session: id, worker: self.config.index });
         self.arm(key);
         Ok(())
     }

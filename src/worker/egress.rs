@@ -272,14 +272,17 @@ fn place_cursor(
         encoding.fresh_key_frame(now).ok_or(AfterVisit::NeedsKeyFrame)?
     } else {
         // Audio starts with the newest packet, or with the next one.
-        let newest = encoding.released().checked_sub(1).ok_or(AfterVisit::CaughtUp)?;
-        let (info, _) = encoding.ring.get(newest).ok_or(AfterVisit::CaughtUp)?;
-        if !encoding.may_start_at(newest) || now.since(info.arrival) > limits::AUDIO_START_AGE_MAX {
+        let newest = encoding.ring.newest().ok_or(AfterVisit::CaughtUp)?;
+        let (info, _) = encoding.ring.get(newest.position).ok_or(AfterVisit::CaughtUp)?;
+        if !encoding.may_start_at(newest.position) || now.since(info.arrival) > limits::AUDIO_START_AGE_MAX {
             return Err(AfterVisit::CaughtUp);
         }
-        (newest, info.sequence)
+        newest
     };
-    subscription.start_at(start.0, start.1);
+    if !subscription.is_ahead(start.sequence) {
+        return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });
+    }
+    subscription.start_at(start);
     Ok(())
 }
 

@@ -119,6 +119,14 @@ impl Worker {
             match event {
                 SessionEvent::PathAdded(path) => self.flows.insert(path, key),
                 SessionEvent::PathRemoved(path) => self.flows.remove(&path, key),
+                SessionEvent::Moved => {
+                    // A peer that nominates two paths in turn must not choose how many notices there are.
+                    if peer.moved_told.is_none_or(|told| now.since(told) >= limits::MOVED_NOTICE_INTERVAL) {
+                        peer.moved_told = Some(now);
+                        let session = peer.id;
+                        self.notify(Notice::Moved { session });
+                    }
+                }
                 SessionEvent::Connected => {
                     let session = peer.id;
                     self.handshake_over(key);

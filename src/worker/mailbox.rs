@@ -103,6 +103,15 @@ pub enum OpenRefused {
 /// From a worker to signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// The worker serves the session from now on. [`OpenSession::reply`] says so too, to whoever asked; this comes in order
+    /// with what becomes of others, so that signalling's book counts a stream's viewers as the worker does. (A worker lets go
+    /// of a stream with its last viewer; the next one finds it empty, and the publisher's worker must be told.)
+    Opened {
+        /// Which session.
+        session: SessionId,
+        /// Who serves it.
+        worker: WorkerIndex,
+    },
     /// DTLS finished and the fingerprint matched.
     Connected {
         /// Which session.
@@ -114,6 +123,11 @@ pub enum Notice {
         session: SessionId,
         /// Why.
         reason: EndReason,
+    },
+    /// Its peer's address changed, and what is sent to it follows.
+    Moved {
+        /// Which session.
+        session: SessionId,
     },
     /// A viewer negotiated nothing that fits what is published: no media of that kind will flow to it.
     NothingFits {
@@ -147,6 +161,8 @@ pub enum EndReason {
     NoPublisher,
     /// The operator's endpoint had let it in for a time, which is over.
     LeaveExpired,
+    /// The socket it was opened on was lost and nobody resumed it in time.
+    SignallingLost,
 }
 
 impl EndReason {
@@ -164,6 +180,7 @@ impl EndReason {
             Self::Operator => "operator",
             Self::NoPublisher => "no_publisher",
             Self::LeaveExpired => "leave_expired",
+            Self::SignallingLost => "signalling_lost",
         }
     }
 }

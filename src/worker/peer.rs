@@ -91,6 +91,8 @@ pub struct Peer {
     pub handshaking: bool,
     /// Datagrams of its handshake that wait for their round.
     pub handshake_datagrams: u8,
+    /// When signalling was last told that it moved.
+    pub moved_told: Option<Timestamp>,
     /// What was sent to it.
     pub sent: Traffic,
 }

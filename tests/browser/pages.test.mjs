@@ -1,9 +1,10 @@
 // The node's own pages with a fake camera: wait for the publisher, publish, watch, turn sound on, stop, start again,
-// and a restart of the node under both. Screenshots in both themes and at a phone's width.
+// and a restart of the node under both; themes; the operator's dashboard. Screenshots in both themes and at a phone's width.
 
+import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { artifact } from './lib/artifacts.mjs';
-import { enter } from './lib/netns.mjs';
+import { enter, inNodeNamespace, NODE_IP } from './lib/netns.mjs';
 import { Browser, until } from './lib/browsers.mjs';
 import { BASE, Corecast, request } from './lib/corecast.mjs';
 import { Suite } from './lib/suite.mjs';
@@ -37,8 +38,8 @@ await suite.case('every page is served with a strict policy', async (check) => {
   const node = await Corecast.start('pages-served');
   try {
     for (const [path, type] of [['/', 'text/html'], ['/publish.html', 'text/html'], ['/watch.html?stream=a', 'text/html'],
-      ['/style.css', 'text/css'], ['/rtc.js', 'text/javascript'], ['/publish.js', 'text/javascript'], ['/watch.js', 'text/javascript'],
-      ['/favicon.svg', 'image/svg+xml']]) {
+      ['/style.css', 'text/css'], ['/theme.js', 'text/javascript'], ['/page.js', 'text/javascript'], ['/publish.js', 'text/javascript'],
+      ['/watch.js', 'text/javascript'], ['/sdk.js', 'text/javascript'], ['/sdk/index.js', 'text/javascript'], ['/favicon.svg', 'image/svg+xml']]) {
       const { status, headers } = await request('GET', path);
       check(status === 200 && headers['content-type']?.startsWith(type), `${path}: ${status} ${headers['content-type']}`);
       if (type === 'text/html') {
@@ -83,7 +84,10 @@ await suite.case('publish and watch', async (check, note) => {
       check(figures.filter((text) => text === '–').length <= 3, `${page.name} shows ${figures}`);
     }
     await screenshots(publish, 'publish-live');
+    await watch.click('#details');
+    await watch.waitForSelector('#numbers dd');
     await screenshots(watch, 'watch-live');
+    await watch.click('#details');
 
     await watch.click('#sound');
     check(await watch.$eval('#video', (video) => !video.muted && !video.paused), 'sound is on and the video plays');
@@ -118,6 +122,80 @@ await suite.case('publish and watch', async (check, note) => {
   } finally {
     await publish?.close();
     await watch?.close();
+    await node.stop();
+  }
+}, { attempts: 2 });
+
+await suite.case('a name that is taken is said on the page, with what to do', async (check, note) => {
+  const node = await Corecast.start('pages-taken');
+  const pages = [];
+  try {
+    for (const name of ['first', 'second']) {
+      pages.push(await chromium.open(`${BASE}/publish.html?stream=taken`, name));
+      await pages.at(-1).click('#toggle');
+      await reaches(pages.at(-1), name === 'first' ? 'live' : 'failed');
+    }
+    const said = await pages[1].$eval('#problem', (place) => ({ hidden: place.hidden, text: place.textContent }));
+    note({ said: said.text });
+    check(!said.hidden && /publisher/.test(said.text) && /another stream name/.test(said.text), JSON.stringify(said));
+    check(await pages[1].$eval('#video', (video) => video.srcObject === null), 'the camera was given back');
+  } finally {
+    await Promise.all(pages.map((page) => page.close()));
+    await node.stop();
+  }
+}, { attempts: 2 });
+
+await suite.case('the theme is the system’s until a button says otherwise, and is remembered', async (check) => {
+  const node = await Corecast.start('pages-theme');
+  try {
+    const page = await chromium.open(`${BASE}/`, 'front');
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const system = async (theme) => { await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]); return ground(); };
+    const [dark, light] = [await system('dark'), await system('light')];
+    check(dark !== light, `dark and light are both ${dark}`);
+    await page.click('.theme');
+    check(await system('dark') === light, 'light was chosen and the system is dark');
+    await page.click('.theme');
+    await page.reload();
+    check(await system('light') === dark, 'dark was chosen, the page was loaded again, and the system is light');
+    check(/dark/.test(await page.$eval('.theme', (button) => button.ariaLabel)), 'the button says so');
+    await page.close();
+  } finally {
+    await node.stop();
+  }
+}, { attempts: 2 });
+
+await suite.case('the dashboard draws what the node does', async (check, note) => {
+  const node = await Corecast.start('pages-dashboard');
+  // The admin port is on the node's loopback, where no browser of the test is: bytes are carried there and back.
+  const [command, ...rest] = inNodeNamespace(process.execPath, '-e', `const net = require('net');
+    net.createServer((near) => {
+      const far = net.connect(8444, '127.0.0.1');
+      for (const [from, to] of [[near, far], [far, near]]) from.on('error', () => to.destroy()).pipe(to);
+    }).listen(8446, '${NODE_IP}')`);
+  const carrier = spawn(command, rest, { stdio: 'inherit' });
+  const opened = [];
+  const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
+  try {
+    const publish = await open(`${BASE}/publish.html?stream=seen`, 'publish page');
+    await publish.click('#toggle');
+    await reaches(publish, 'live');
+    const watch = await open(`${BASE}/watch.html?stream=seen`, 'watch page');
+    await reaches(watch, 'live');
+    const board = await open(`http://${NODE_IP}:8446/dashboard`, 'dashboard');
+    const shown = () => board.evaluate(() => Object.fromEntries([...document.querySelectorAll('.tile b')].map((cell) => [cell.id, cell.textContent])));
+    await until('rates', async () => /bit\/s/.test((await shown()).bitrate), { within: 20_000 });
+    const figures = await shown();
+    note({ figures });
+    check(figures.viewers === '1' && figures.streams === '1', `${figures.viewers} viewers, ${figures.streams} streams`);
+    const row = await board.$$eval('#table td', (cells) => cells.map((cell) => cell.textContent));
+    check(row[0] === 'seen' && row[1] === '1' && /H\.264/.test(row[2]), `the table says ${row}`);
+    check((await board.$$('.worker')).length > 0, 'there is a card for each core');
+    await until('a line is drawn', () => board.$eval('#spark-bitrate .line', (line) => line.getAttribute('d')?.length > 10));
+    await screenshots(board, 'dashboard');
+  } finally {
+    await Promise.all(opened.map((page) => page.close()));
+    carrier.kill();
     await node.stop();
   }
 }, { attempts: 2 });

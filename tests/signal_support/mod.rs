@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
-use corecast::config::{Admission, Auth, IceServer, SignallingThread, Tls};
+use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets, Tls};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::net::Waker;
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
@@ -36,6 +36,7 @@ pub struct Plan {
     pub waiting_time: Duration,
     pub connections_max: usize,
     pub admission: Admission,
+    pub sockets: Sockets,
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
     pub auth: Auth,
@@ -51,6 +52,7 @@ impl Default for Plan {
             waiting_time: Duration::from_secs(60),
             connections_max: 1_000,
             admission: Admission::for_workers(2),
+            sockets: Sockets::default(),
             public_url: None,
             cors_origins: Vec::new(),
             auth: Auth::default(),
@@ -114,6 +116,7 @@ pub fn start(plan: Plan) -> Node {
         waiting_time: plan.waiting_time,
         connections_max: plan.connections_max,
         admission: plan.admission,
+        sockets: plan.sockets,
         workers: workers.collect(),
         notices: receiver,
         negotiator: Box::new(Words),
@@ -241,6 +244,8 @@ impl Recorder {
                     match self.habit {
                         Habit::Accept => {
                             self.opened.lock().unwrap().push(open.session);
+                            let worker = WorkerIndex(self.index);
+                            self.notices.send(Notice::Opened { session: open.session, worker }).unwrap();
                             open.reply.send(Ok(())).unwrap();
                         }
                         Habit::Full => open.reply.send(Err(OpenRefused::Full)).unwrap(),
@@ -288,7 +293,7 @@ impl Negotiator for Words {
             "no codec" => return refuse(406, "no_common_codec", "offer one of H264, VP8, VP9, AV1 or opus"),
             "no bundle" => return refuse(422, "sdp_not_servable", "offer BUNDLE"),
             "panic" => panic!("a test asked for this panic"),
-            "ok" => {}
+            "ok" | "sections" => {}
             _ => return refuse(400, "bad_sdp", "not SDP"),
         }
         let description = Description {
@@ -299,7 +304,11 @@ impl Negotiator for Words {
             media: Vec::new(),
             cname: local.cname.clone(),
         };
-        Ok(Answer { description, sdp: format!("{} {:?}", local.ice.ufrag, local.candidates) })
+        let sdp = match offer {
+            "sections" => "v=0\r\nm=audio 9 x\r\na=mid:a0\r\na=candidate:1 1 udp\r\na=end-of-candidates\r\n".to_owned(),
+            _ => format!("{} {:?}", local.ice.ufrag, local.candidates),
+        };
+        Ok(Answer { description, sdp })
     }
 
     fn fragment(&self, body: &str) -> Result<Fragment, Refused> {

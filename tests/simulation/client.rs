@@ -68,6 +68,8 @@ pub(crate) struct Client {
     pub(crate) agent: Option<Agent>,
     /// Whether the node was not seen to have ended the session.
     pub(crate) is_open: bool,
+    /// Whether its worker told that it serves it; between that and its end it counts in the stream's routes.
+    pub(crate) is_served: bool,
     pub(crate) is_connected: bool,
     /// Whether the node has told so.
     pub(crate) node_connected: bool,

@@ -257,9 +257,15 @@ impl World {
         for id in 0..self.clients.len() {
             let calm_since = self.calm_since(id);
             let now = self.now;
+            let publisher = self.streams[self.clients[id].stream].publisher;
+            let publisher_is_served = publisher.is_some_and(|publisher| self.clients[publisher].is_served);
             let client = &mut self.clients[id];
             let is_viewer = matches!(client.agent, Some(Agent::Viewer(_)));
             if !is_viewer || !client.is_connected || !client.node_connected || !self.streams[client.stream].is_live {
+                continue;
+            }
+            // Signalling that was deaf has not told the workers where the stream comes from.
+            if !publisher_is_served {
                 continue;
             }
             let video = client.down.profile.mtu >= VIDEO_MTU;

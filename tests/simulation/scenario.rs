@@ -202,7 +202,9 @@ impl Scenario {
                 workers,
                 cost: Cost::MEASURED.slower(slower),
                 sessions_max: pick(random, &[1_000, 1_000, 30]),
-                lane_bytes: pick(random, &[limits::LANE_BYTES_MAX, limits::LANE_BYTES_MIN, 24 * 1024]),
+                // The smallest holds any one key frame of these streams. Where none fits there is never a picture on the
+                // other workers: each begins anew behind its gap and asks for the next one.
+                lane_bytes: pick(random, &[limits::LANE_BYTES_MAX, limits::LANE_BYTES_MIN, 64 * 1024]),
                 upstream_messages: pick(random, &[limits::UPSTREAM_MESSAGES_MAX, 1]),
                 notices: pick(random, &[limits::NOTICES_MAX, 4]),
                 hold_max: pick(random, &[limits::FRAME_HOLD_DEFAULT, limits::FRAME_HOLD_MAX, Duration::ZERO]),

@@ -98,6 +98,7 @@ impl World {
             sources: client::sources(id, wish.rtx),
             agent: None,
             is_open: false,
+            is_served: false,
             is_connected: false,
             node_connected: wish.joining == Joining::Preconnected,
             address,
@@ -158,10 +159,6 @@ impl World {
         let client = &mut self.clients[id];
         client.is_open = true;
         self.by_address.insert(client.address, id);
-        if wish.direction == Direction::Play {
-            self.streams[wish.stream].add_viewer(worker);
-        }
-        self.route(wish.stream);
         if wish.phantom {
             self.faults.count(Fault::NeverConnected);
             return;
@@ -264,7 +261,7 @@ impl World {
 
     fn route_of(&self, stream: usize) -> Control {
         let state = &self.streams[stream];
-        let origin = state.publisher.filter(|&id| self.clients[id].is_open);
+        let origin = state.publisher.filter(|&id| self.clients[id].is_served);
         let origin = origin.map(|id| WorkerIndex(self.clients[id].worker as u16));
         let has_viewers = |&worker: &usize| state.viewers[worker] > 0;
         let listener = |worker| Listener { worker: WorkerIndex(worker as u16), membership: state.memberships[worker] };
@@ -281,14 +278,42 @@ impl World {
                 Err(_) => {
                     // As signalling does: a session that did open after all must not linger.
                     self.close(opening.client);
+                    self.not_served(opening.client);
                     self.not_opened(opening.client);
                 }
             }
         }
     }
 
+    /// A session no longer counts.
+    fn not_served(&mut self, id: ClientId) {
+        let client = &mut self.clients[id];
+        if std::mem::replace(&mut client.is_served, false) {
+            let (stream, worker) = (client.stream, client.worker);
+            if client.direction == Direction::Play {
+                self.streams[stream].viewers[worker] -= 1;
+            }
+            self.route(stream);
+        }
+    }
+
     fn take_notice(&mut self, notice: &Notice) {
         match notice {
+            Notice::Opened { session, .. } => {
+                let id = session.0 as usize;
+                let is_wanted = self.clients[id].is_open || self.openings.iter().any(|opening| opening.client == id);
+                if is_wanted && !self.clients[id].is_served {
+                    let client = &mut self.clients[id];
+                    client.is_served = true;
+                    let (stream, worker) = (client.stream, client.worker);
+                    match client.direction {
+                        Direction::Play => self.streams[stream].add_viewer(worker),
+                        // Signalling may have been deaf, while its media came already.
+                        Direction::Publish => self.streams[stream].excused = self.now,
+                    }
+                    self.route(stream);
+                }
+            }
             Notice::Connected { session } => {
                 self.note(6, session.0, 0);
                 self.totals.handshakes += 1;
@@ -309,23 +334,20 @@ impl World {
                     }
                     return;
                 }
-                let (stream, worker, direction) = (client.stream, client.worker, client.direction);
+                let (stream, direction) = (client.stream, client.direction);
                 let is_watched = client.agent.is_some() && client.excused <= self.now;
                 if *reason == EndReason::TimedOut && is_watched && self.is_calm(id) {
                     let what = format!("session {id} timed out while its client was there");
                     self.break_rule(Violation::new("liveness", what));
                 }
-                match direction {
-                    Direction::Play => self.streams[stream].viewers[worker] -= 1,
-                    Direction::Publish if self.streams[stream].publisher == Some(id) => {
-                        self.streams[stream].publisher = None;
-                        self.streams[stream].is_live = false;
-                    }
-                    Direction::Publish => {}
+                if direction == Direction::Publish && self.streams[stream].publisher == Some(id) {
+                    self.streams[stream].publisher = None;
+                    self.streams[stream].is_live = false;
                 }
+                self.not_served(id);
                 self.drop_agent(id, false);
-                self.route(stream);
             }
+            Notice::Moved { session } => self.note(11, session.0, 0),
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
         }
     }

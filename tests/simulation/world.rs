@@ -230,14 +230,29 @@ impl World {
         match flight {
             Flight::ToNode { worker, path, len, buffer } => {
                 let at = self.now + self.ahead;
+                let is_check = demux::classify(&buffer[..len]) == DatagramKind::Stun;
                 if !self.nodes[worker].io.deliver(path, at, len, buffer) {
-                    self.lose_uplink(path.remote);
+                    self.lose_at_worker(path.remote, is_check);
                 }
             }
             Flight::ToClient { client, len, mut buffer } => {
                 self.deliver(client, &mut buffer[..len]);
                 self.buffers.push(buffer);
             }
+        }
+    }
+
+    /// A full receive buffer lost a datagram.
+    fn lose_at_worker(&mut self, remote: SocketAddr, is_check: bool) {
+        let Some(&id) = self.by_address.get(&remote) else { return };
+        match is_check {
+            // By it the node would have learnt of a new address: by the next one, then.
+            true => {
+                self.clients[id].excused = self.clients[id]
+                    .excused
+                    .max(self.now + corecast::limits::PEER_CHECK_INTERVAL + Duration::from_millis(500))
+            }
+            false => self.lose_uplink(remote),
         }
     }
 

@@ -361,6 +361,12 @@ impl World {
         self.report(worker).sessions.into_iter().find(|report| report.session == session.0)
     }
 
+    /// How often signalling was told that a session's peer moved.
+    pub(crate) fn moves(&self, client: usize) -> usize {
+        let session = self.clients[client].session;
+        self.noticed.iter().filter(|notice| **notice == Notice::Moved { session }).count()
+    }
+
     /// Why a session ended, once it has.
     pub(crate) fn ended(&self, client: usize) -> Option<EndReason> {
         let session = self.clients[client].session;

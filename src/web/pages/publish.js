@@ -1,155 +1,195 @@
 // The publish page: camera or screen to the node, and what the network makes of it.
 
-import { Meter, Session, format, show, streamOfPage } from '/rtc.js';
+import { Publisher, capture, captureScreen, devices, onDevicesChanged, sendableCodecs } from '/sdk.js';
+import { Spark, element, format, onToken, show, showProblem, streamOfPage, token, write } from '/page.js';
 
-const element = (id) => document.getElementById(id);
 const video = element('video');
 const stream = streamOfPage('/watch.html');
-const meter = new Meter();
-let media = null;
-let latest = {};
-let problem = '';
+const sparks = {
+  bitrate: new Spark(element('spark-bitrate')), frames: new Spark(element('spark-frames')),
+  trip: new Spark(element('spark-trip')), loss: new Spark(element('spark-loss'), { most: 0.1 }),
+};
 
-/** Codecs this browser can send, H.264 first: every viewer can play it and most devices encode it in hardware. */
-const ORDER = ['H264', 'VP8', 'VP9', 'AV1', 'H265'];
-const capable = RTCRtpSender.getCapabilities?.('video')?.codecs ?? [];
-const names = ORDER.filter((name) => capable.some(({ mimeType }) => mimeType.toUpperCase() === `VIDEO/${name}`));
-for (const name of names) element('codec').add(new Option(name === 'H264' ? 'H.264' : name === 'H265' ? 'H.265' : name, name));
+/** @type {Publisher | null} */
+let publisher = null;
+let media = null;
+let starting = false;
+/** What went wrong before there was a publisher. */
+let problem = null;
+/** The camera's track, kept while a screen is shared in its place. */
+let camera = null;
+
+for (const name of sendableCodecs()) element('codec').add(new Option(format.codec(name), name));
 
 const chosen = () => {
   const [width, height] = element('resolution').value.split('x').map(Number);
-  return { codec: element('codec').value, width, height, maxBitrate: Number(element('bitrate').value) };
+  return { width, height, codec: element('codec').value, maxBitrate: Number(element('bitrate').value) };
 };
 
-/** The chosen codec in all its profiles, then its retransmissions: nothing else is offered. */
-function preferences(codec) {
-  const of = (name) => capable.filter(({ mimeType }) => mimeType.toUpperCase() === `VIDEO/${name}`);
-  return [...of(codec), ...of('RTX')];
+function source() {
+  if (element('source').value === 'screen') return captureScreen();
+  const microphone = element('microphone').value;
+  return capture({ ...chosen(), camera: element('camera').value || true, microphone: microphone === 'none' ? false : microphone || true });
 }
-
-const session = new Session(`/whip/${encodeURIComponent(stream)}`, async (pc) => {
-  const { codec, maxBitrate } = chosen();
-  const [audio] = media.getAudioTracks();
-  const [picture] = media.getVideoTracks();
-  if (audio) pc.addTransceiver(audio, { direction: 'sendonly', streams: [media] });
-  const transceiver = pc.addTransceiver(picture, { direction: 'sendonly', streams: [media], sendEncodings: [{ maxBitrate }] });
-  if (codec) transceiver.setCodecPreferences?.(preferences(codec));
-});
-
-async function capture() {
-  const { width, height } = chosen();
-  const size = { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: 30 } };
-  if (!navigator.mediaDevices) throw new Error('This page needs HTTPS (or localhost) before a browser gives it a camera.');
-  if (element('source').value === 'screen') return navigator.mediaDevices.getDisplayMedia({ video: size, audio: true });
-  try {
-    return await navigator.mediaDevices.getUserMedia({ video: size, audio: true });
-  } catch (error) {
-    if (error.name !== 'NotFoundError') throw error;
-    return navigator.mediaDevices.getUserMedia({ video: size }); // no microphone is no reason not to be seen
-  }
-}
-
-const CAPTURE_PROBLEMS = {
-  NotAllowedError: 'The browser was not allowed to use the camera. Allow it beside the address and start again.',
-  NotFoundError: 'No camera was found.',
-  NotReadableError: 'Another program is using the camera.',
-};
-
-let starting = false;
 
 async function start() {
-  problem = '';
+  problem = null;
   starting = true;
   paint();
   try {
-    media = await capture();
+    media = await source();
     video.srcObject = media;
-    media.getVideoTracks()[0].addEventListener('ended', stop); // "stop sharing" of the browser's own bar
-    session.start();
+    listDevices();
+    const { codec, maxBitrate } = chosen();
+    publisher = new Publisher({ stream, codec, maxBitrate, token: token.get });
+    publisher.on('state', paint);
+    publisher.on('stats', ({ detail }) => draw(detail));
+    publisher.on('sourceended', ({ detail }) => sourceEnded(detail.kind));
+    publisher.on('error', ({ detail }) => { problem = detail.error; release(); paint(); });
+    // What is wrong the events say.
+    publisher.start(media).catch(() => {});
   } catch (error) {
-    problem = CAPTURE_PROBLEMS[error.name] ?? error.message;
+    problem = error;
+    release();
   }
   starting = false;
   paint();
 }
 
 function stop() {
-  session.stop();
+  publisher?.close();
   release();
   paint();
 }
 
 function release() {
-  for (const track of media?.getTracks() ?? []) track.stop();
-  media = null;
+  for (const track of [...(media?.getTracks() ?? []), camera]) track?.stop();
+  [media, camera, publisher] = [null, null, null];
   video.srcObject = null;
-  latest = {};
+  show(element('figures'), figures());
 }
 
-const TEXT = {
-  idle: 'Not publishing', connecting: 'Connecting', connected: 'Live', retrying: 'Reconnecting', failed: 'Not publishing',
-};
+/** The browser's own "stop sharing", or a camera that was unplugged. */
+function sourceEnded(kind) {
+  if (kind === 'video' && camera) return shareScreen();
+  if (kind === 'video') stop();
+}
+
+/** The screen in place of the camera, and back, in the same session. */
+async function shareScreen() {
+  try {
+    if (camera) {
+      const back = camera;
+      camera = null;
+      await publisher.replaceTrack(back);
+    } else {
+      const [track] = (await captureScreen({ audio: false })).getVideoTracks();
+      camera = media.getVideoTracks()[0];
+      await publisher.replaceTrack(track, { keep: true });
+    }
+  } catch (error) {
+    if (error.code !== 'cancelled') problem = error;
+  }
+  paint();
+}
+
+async function listDevices() {
+  const { cameras, microphones } = await devices().catch(() => ({ cameras: [], microphones: [] }));
+  for (const [id, list, fixed] of [['camera', cameras, 1], ['microphone', microphones, 2]]) {
+    const select = element(id);
+    const had = select.value;
+    while (select.options.length > fixed) select.remove(fixed);
+    for (const device of list) if (device.label) select.add(new Option(device.label, device.deviceId));
+    if ([...select.options].some(({ value }) => value === had)) select.value = had;
+  }
+}
+
+const TEXT = { idle: 'Not publishing', connecting: 'Connecting', connected: 'Live', reconnecting: 'Reconnecting', failed: 'Not publishing' };
+/** The SDK's states by the names this page has for them. */
+const SHOWN = { connected: 'live', reconnecting: 'retrying' };
 
 function paint() {
-  if (session.state === 'failed' && media) {
-    problem = session.problem;
-    release();
-  }
-  const state = starting ? 'connecting' : session.state;
-  const status = element('status');
-  if (status.textContent !== TEXT[state]) status.textContent = TEXT[state];
-  status.dataset.state = state === 'connected' ? 'live' : state;
+  const state = starting ? 'connecting' : problem && !publisher ? 'failed' : publisher?.state ?? 'idle';
+  write('status', TEXT[state]);
+  element('status').dataset.state = SHOWN[state] ?? state;
   element('hint').hidden = Boolean(media) || starting;
   const running = starting || Boolean(media);
-  const toggle = element('toggle');
-  toggle.textContent = running ? 'Stop' : 'Start';
-  toggle.dataset.running = String(running);
-  toggle.disabled = starting;
+  write('toggle', running ? 'Stop' : 'Start');
+  element('toggle').dataset.running = String(running);
+  element('toggle').disabled = starting;
   for (const id of ['source', 'codec', 'resolution']) element(id).disabled = running;
-  const shown = problem || (state === 'retrying' ? session.problem : '');
-  element('problem').textContent = shown;
-  element('problem').hidden = !shown;
+  const screen = element('source').value === 'screen';
+  element('devices').hidden = screen;
+  element('microphone').options[1].disabled = running;
+  showProblem(problem ?? (state === 'reconnecting' ? publisher.error : null));
+
+  const [sounds, pictures] = [media?.getAudioTracks().length > 0, media?.getVideoTracks().length > 0];
+  const press = (id, pressed, text, enabled) => {
+    element(id).setAttribute('aria-pressed', String(pressed));
+    element(id).disabled = !enabled;
+    write(element(id).querySelector('span'), text);
+  };
+  const [muted, hidden] = [sounds && publisher?.muted('audio'), pictures && publisher?.muted('video')];
+  press('sound', Boolean(muted), muted ? 'Unmute' : 'Mute', publisher && sounds);
+  press('picture', Boolean(hidden), hidden ? 'Show picture' : 'Hide picture', publisher && pictures);
+  press('screen', Boolean(camera), camera ? 'Stop sharing' : 'Share screen', publisher && pictures && !screen && Boolean(navigator.mediaDevices?.getDisplayMedia));
 }
 
-async function tick() {
-  if (session.pc) latest = await meter.read(session.pc, 'outbound-rtp').catch(() => latest);
-  show(element('figures'), {
-    'Resolution': format.size(latest),
-    'Codec': latest.codec ?? '–',
-    'Frames per second': format.number(latest.framesPerSecond),
-    'Bitrate': format.rate(latest.bitsPerSecond),
-    'Packet loss': format.share(latest.lossShare),
-    'NACKs': format.number(latest.nacks),
-    'Key-frame requests': format.number(latest.keyFrameRequests),
-    'Round trip': format.ms(latest.roundTripMs),
-    'Limited by': { none: 'nothing', cpu: 'this computer', bandwidth: 'the network' }[latest.limitedBy] ?? '–',
+function draw(stats) {
+  write('tile-bitrate', format.rate(stats.bitsPerSecond));
+  write('tile-frames', format.number(stats.framesPerSecond));
+  write('tile-trip', format.ms(stats.roundTripMs));
+  write('tile-loss', format.share(stats.lossShare));
+  sparks.bitrate.push(stats.bitsPerSecond);
+  sparks.frames.push(stats.framesPerSecond);
+  sparks.trip.push(stats.roundTripMs);
+  sparks.loss.push(stats.lossShare);
+  show(element('figures'), figures(stats));
+}
+
+function figures(stats = {}) {
+  return {
+    'Resolution': format.size(stats),
+    'Codec': format.codec(stats.codec),
+    'Uplink, estimated': format.rate(stats.availableBitsPerSecond),
+    'NACKs': format.number(stats.nacks),
+    'Key-frame requests': format.number(stats.keyFrameRequests),
+    'Limited by': { none: 'nothing', cpu: 'this computer', bandwidth: 'the network' }[stats.limitedBy] ?? '–',
+  };
+}
+
+/** Bitrate and devices may change while live; the rest needs a new session. */
+element('bitrate').addEventListener('change', () => publisher?.setMaxBitrate(chosen().maxBitrate).catch(() => {}));
+for (const [id, kind] of [['camera', 'video'], ['microphone', 'audio']]) {
+  element(id).addEventListener('change', () => {
+    const device = element(id).value;
+    if (publisher && device && !(kind === 'video' && camera)) publisher.switchDevice(kind, device, chosen()).catch((error) => { problem = error; }).finally(paint);
   });
 }
-
-/** The bitrate may change while live; the rest needs a new session. */
-element('bitrate').addEventListener('change', async () => {
-  for (const sender of session.pc?.getSenders() ?? []) {
-    if (sender.track?.kind !== 'video') continue;
-    const parameters = sender.getParameters();
-    for (const encoding of parameters.encodings) encoding.maxBitrate = chosen().maxBitrate;
-    await sender.setParameters(parameters).catch(() => {});
-  }
-});
+for (const [id, kind] of [['sound', 'audio'], ['picture', 'video']]) {
+  element(id).addEventListener('click', () => {
+    if (publisher.muted(kind)) publisher.unmute(kind); else publisher.mute(kind);
+    paint();
+  });
+}
+element('screen').addEventListener('click', shareScreen);
+element('source').addEventListener('change', paint);
 element('controls').addEventListener('submit', (event) => {
   event.preventDefault();
   if (media) stop(); else start();
 });
-session.addEventListener('state', paint);
-setInterval(tick, 500);
-tick();
+onToken(start);
+if (navigator.mediaDevices) onDevicesChanged(listDevices);
+listDevices();
+show(element('figures'), figures());
 paint();
 
 /** For tests and for the curious. */
 window.corecast = {
-  get pc() { return session.pc; },
+  get pc() { return publisher?.pc ?? null; },
   get state() { return element('status').dataset.state; },
-  stats: () => ({ ...latest }),
+  get session() { return publisher; },
+  stats: () => ({ ...publisher?.stats }),
   start,
   stop,
-  session,
 };

@@ -1,35 +1,16 @@
 // The watch page: plays a stream, waits for its publisher where there is none, and shows what arrives.
 
-import { Meter, Session, format, show, streamOfPage } from '/rtc.js';
+import { Viewer } from '/sdk.js';
+import { Spark, element, format, onToken, show, showProblem, streamOfPage, token, write } from '/page.js';
 
-/** Nothing decoded for this long while connected: there is no publisher. */
-const SILENT_MS = 2_000;
-
-const element = (id) => document.getElementById(id);
 const video = element('video');
 const stream = streamOfPage('/publish.html');
-const meter = new Meter();
-const asked = { at: 0, firstFrameMs: undefined, waited: false };
-let decoded = { frames: 0, at: -Infinity };
-let latest = {};
-
-const session = new Session(`/whep/${encodeURIComponent(stream)}`, (pc) => {
-  const media = new MediaStream();
-  asked.at = performance.now();
-  asked.firstFrameMs = undefined;
-  asked.waited = false;
-  decoded = { frames: 0, at: -Infinity };
-  pc.addTransceiver('audio', { direction: 'recvonly' });
-  pc.addTransceiver('video', { direction: 'recvonly' });
-  pc.addEventListener('track', ({ track }) => {
-    media.addTrack(track);
-    // Not before: the last picture of a lost connection is better than black.
-    if (video.srcObject !== media) video.srcObject = media;
-    // Muted play is always allowed; sound waits for a press.
-    video.play().catch(() => {});
-  });
-  video.requestVideoFrameCallback?.(() => { asked.firstFrameMs ??= performance.now() - asked.at; });
-});
+const viewer = new Viewer({ stream, token: token.get });
+const sparks = {
+  latency: new Spark(element('spark-latency')), bitrate: new Spark(element('spark-bitrate')), frames: new Spark(element('spark-frames')),
+};
+let first = null;
+let blocked = false;
 
 const TEXT = {
   idle: ['Stopped', ''],
@@ -40,62 +21,90 @@ const TEXT = {
   failed: ['Not playing', ''],
 };
 
+/** The SDK's state, by the names this page has for it. */
+const shown = () => (viewer.state === 'connected' ? (viewer.live ? 'live' : 'waiting') : viewer.state === 'reconnecting' ? 'retrying' : viewer.state);
+
 function paint() {
-  const playing = performance.now() - decoded.at < SILENT_MS;
-  const state = session.state === 'connected' ? (playing ? 'live' : 'waiting') : session.state;
-  if (state === 'waiting' && asked.firstFrameMs === undefined && performance.now() - asked.at > SILENT_MS) asked.waited = true;
+  const state = shown();
   const [badge, hint] = TEXT[state];
-  const status = element('status');
-  if (status.textContent !== badge) status.textContent = badge;
-  status.dataset.state = state;
-  element('hint').textContent = hint;
-  element('hint').hidden = !hint || state === 'live';
-  video.style.opacity = state === 'live' || !video.videoWidth ? 1 : 0.35;
-  element('sound').hidden = state !== 'live';
-  element('sound').textContent = video.muted ? 'Turn sound on' : 'Mute';
-  element('full').hidden = state !== 'live' || !video.requestFullscreen;
-  element('problem').textContent = session.problem;
-  element('problem').hidden = !session.problem || state === 'live';
-  element('retry').hidden = state !== 'failed';
-  return state;
-}
-
-async function tick() {
-  if (session.pc) latest = await meter.read(session.pc, 'inbound-rtp').catch(() => latest);
-  if (latest.frames > decoded.frames) decoded = { frames: latest.frames, at: performance.now() };
-  const state = paint();
   const live = state === 'live';
-  show(element('figures'), {
-    'Resolution': live ? format.size(latest) : format.size({}),
-    'Codec': (live && latest.codec) || '–',
-    'Frames': format.number(latest.frames),
-    'Frames per second': format.number(live ? latest.framesPerSecond : NaN),
-    'Bitrate': format.rate(live ? latest.bitsPerSecond : 0),
-    'Packets lost': `${format.number(latest.packetsLost)} (${format.share(latest.lossShare)})`,
-    'Retransmitted': format.number(latest.retransmitted),
-    'First frame after': asked.waited && asked.firstFrameMs ? 'a wait' : format.ms(asked.firstFrameMs),
-    'Jitter buffer': format.ms(latest.jitterBufferMs),
-    'Round trip': format.ms(latest.roundTripMs),
-    'Freezes': format.number(latest.freezes),
-  });
+  write('status', badge);
+  element('status').dataset.state = state;
+  write('hint', hint);
+  element('hint').hidden = !hint;
+  video.classList.toggle('dim', !live && video.videoWidth > 0);
+  element('play').hidden = !blocked;
+  element('sound').hidden = !live || blocked;
+  write('sound-text', video.muted ? 'Turn sound on' : 'Mute');
+  element('details').hidden = !live;
+  element('full').hidden = !live || !(element('stage').requestFullscreen || video.webkitEnterFullscreen);
+  element('numbers').hidden = !live || element('details').ariaPressed !== 'true';
+  showProblem(live ? null : viewer.error);
+  element('retry').hidden = state !== 'failed';
+  write('tile-first', first ? (first.waited ? 'a wait' : format.ms(first.afterMs)) : '–');
+  write('tile-first-note', first?.waited ? 'for the publisher' : '');
 }
 
-element('sound').addEventListener('click', () => {
-  video.muted = !video.muted;
-  video.play().catch(() => { video.muted = true; });
+function draw(stats) {
+  const live = shown() === 'live';
+  const figures = {
+    'Resolution': format.size(live ? stats : {}),
+    'Codec': live ? format.codec(stats.codec) : '–',
+    'Frames': format.number(stats.frames),
+    'Packets lost': `${format.number(stats.packetsLost)} (${format.share(stats.lossShare)})`,
+    'Retransmitted': format.number(stats.retransmitted),
+    'Jitter buffer': format.ms(stats.jitterBufferMs),
+    'Round trip': format.ms(stats.roundTripMs),
+    'Freezes': format.number(stats.freezes),
+  };
+  show(element('figures'), figures);
+  const [latency, rate, frames] = live ? [stats.latencyMs, stats.bitsPerSecond, stats.framesPerSecond] : [];
+  write('tile-latency', format.ms(latency));
+  write('tile-bitrate', format.rate(rate));
+  write('tile-frames', format.number(frames));
+  sparks.latency.push(latency);
+  sparks.bitrate.push(rate);
+  sparks.frames.push(frames);
+  if (element('numbers').hidden) return;
+  show(element('numbers'), { ...figures, 'Latency': format.ms(latency), 'Bitrate': format.rate(rate), 'Frames/s': format.number(frames), 'First frame': element('tile-first').textContent });
+}
+
+// What is wrong the events say.
+const start = () => viewer.attach(video).catch(() => {});
+
+for (const name of ['state', 'live', 'idle']) viewer.addEventListener(name, paint);
+viewer.on('peer', () => { first = null; });
+viewer.on('firstframe', ({ detail }) => { first = detail; blocked = false; paint(); });
+viewer.on('playblocked', ({ detail }) => { blocked = !detail.playing; paint(); });
+viewer.on('stats', ({ detail }) => draw(detail));
+
+element('sound').addEventListener('click', async () => {
+  if (video.muted) await viewer.unmute(); else viewer.mute();
   paint();
 });
-element('full').addEventListener('click', () => video.requestFullscreen().catch(() => {}));
-element('retry').addEventListener('click', () => session.start());
-session.addEventListener('state', paint);
-addEventListener('pageshow', () => session.start()); // also on the way back through the history
-setInterval(tick, 500);
-tick();
+element('play').addEventListener('click', async () => {
+  blocked = false;
+  await viewer.unmute();
+  paint();
+});
+element('full').addEventListener('click', () => {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else if (element('stage').requestFullscreen) element('stage').requestFullscreen().catch(() => {});
+  else video.webkitEnterFullscreen(); // telephones of Apple give the video alone
+});
+element('details').addEventListener('click', () => {
+  element('details').ariaPressed = String(element('details').ariaPressed !== 'true');
+  paint();
+});
+element('retry').addEventListener('click', start);
+onToken(start);
+addEventListener('pageshow', start); // also on the way back through the history
+paint();
 
 /** For tests and for the curious. */
 window.corecast = {
-  get pc() { return session.pc; },
+  get pc() { return viewer.pc; },
   get state() { return element('status').dataset.state; },
-  stats: () => ({ ...latest, firstFrameMs: asked.firstFrameMs }),
-  session,
+  stats: () => ({ ...viewer.stats, firstFrameMs: viewer.firstFrameMs }),
+  session: viewer,
 };

@@ -13,7 +13,7 @@ use std::time::Duration;
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::auth::secret::Secret;
-use corecast::config::{Admission, Auth, SignallingThread, Tls};
+use corecast::config::{Admission, Auth, SignallingThread, Sockets, Tls};
 use corecast::net::Waker;
 use corecast::signal::negotiator::SdpNegotiator;
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
@@ -77,6 +77,7 @@ fn start() -> Server {
         waiting_time: Duration::from_secs(60),
         connections_max: 1_000,
         admission: Admission::for_workers(1),
+        sockets: Sockets::default(),
         workers: vec![handle],
         notices,
         negotiator: Box::new(SdpNegotiator),
@@ -92,7 +93,10 @@ fn start() -> Server {
 fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<Notice>) {
     while let Ok(message) = control.recv() {
         match message {
-            Control::Open(open) => _ = open.reply.send(Ok(())),
+            Control::Open(open) => {
+                let _ = notices.send(Notice::Opened { session: open.session, worker: WorkerIndex(0) });
+                let _ = open.reply.send(Ok(()));
+            }
             Control::Close { session, reason } => _ = notices.send(Notice::Ended { session, reason }),
             Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
             Control::Heartbeat(reply) => _ = reply.send(()),

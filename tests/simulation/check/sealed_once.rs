@@ -18,9 +18,13 @@ use super::Violation;
 const WINDOW: usize = 2 * limits::VIDEO_RING_PACKETS_MAX;
 const RULE: &str = "sealed once";
 
+/// Packets that may overtake another: three of the longest key frames.
+const ON_THEIR_WAY: u64 = 108;
+
 #[derive(Debug)]
 struct Source {
     ssrc: u32,
+    first: u64,
     newest: u64,
     /// At `index % WINDOW`; zero where nothing was sealed.
     prints: Box<[u64]>,
@@ -72,7 +76,7 @@ impl SealedOnce {
         let at = self.sources.iter().position(|source| source.ssrc == ssrc).unwrap_or_else(|| {
             let newest = u64::from(header.sequence);
             let prints = vec![0; WINDOW].into_boxed_slice();
-            self.sources.push(Source { ssrc, newest, prints, missing: 0 });
+            self.sources.push(Source { ssrc, first: newest, newest, prints, missing: 0 });
             self.sources.len() - 1
         });
         let source = &mut self.sources[at];
@@ -106,9 +110,13 @@ impl SealedOnce {
         Ok(Sealed::Rtp { ssrc })
     }
 
-    /// Indexes of a source that were passed over.
+    /// Indexes of a source that were passed over, but for the newest [`ON_THEIR_WAY`]: what the network reordered had not
+    /// come yet when the session ended.
     pub(crate) fn missing(&self, ssrc: u32) -> u64 {
-        self.sources.iter().find(|source| source.ssrc == ssrc).map_or(0, |source| source.missing)
+        let Some(source) = self.sources.iter().find(|source| source.ssrc == ssrc) else { return 0 };
+        let newest = source.newest.saturating_sub(ON_THEIR_WAY).max(source.first)..source.newest;
+        let unseen = newest.filter(|&index| source.prints[index as usize % WINDOW] == 0).count() as u64;
+        source.missing.saturating_sub(unseen)
     }
 }
 
@@ -163,14 +171,19 @@ mod tests {
         for sequence in [10, 14, 12, 15] {
             watch.observe(&packet(sequence, 0)).unwrap();
         }
+        assert_eq!(watch.missing(7), 0, "they may be on their way");
+        let newest = 15 + ON_THEIR_WAY as u16;
+        for sequence in 16..=newest {
+            watch.observe(&packet(sequence, 0)).unwrap();
+        }
         assert_eq!(watch.missing(7), 2);
         for sequence in [11, 13] {
             watch.observe(&packet(sequence, 0)).unwrap();
         }
         assert_eq!(watch.missing(7), 0);
         // Its slot is the one 8,192 places on: not taken for sealed.
-        watch.observe(&packet(14 + WINDOW as u16, 0)).unwrap();
-        assert_eq!(watch.missing(7), WINDOW as u64 - 2);
+        watch.observe(&packet(newest + WINDOW as u16, 0)).unwrap();
+        assert_eq!(watch.missing(7), WINDOW as u64 - 1 - ON_THEIR_WAY);
         assert!(watch.observe(&packet(14, 0)).is_err(), "too far behind to be judged");
     }
 

@@ -1,0 +1,221 @@
+//! One socket from its first byte to its last. Two things go on beside each other: reading and answering, one message
+//! after the other, and writing what waits. Whichever comes to an end first ends the socket.
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Instant;
+
+use async_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use async_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use async_tungstenite::tungstenite::{self, Bytes, Message};
+use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
+use futures_util::future::{Either, select};
+use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
+
+use super::Place;
+use super::book::SocketId;
+use super::io::{Metered, NO_ROOM};
+use super::message::Token;
+use super::outbox::{Closing, Share};
+use super::requests::Client;
+use crate::limits;
+use crate::signal::admission::Rate;
+use crate::signal::front::Front;
+use crate::signal::http::Upgraded;
+use crate::signal::{runtime, sessions};
+use crate::worker::mailbox::EndReason;
+
+type Sender = WebSocketSender<Metered>;
+type Receiver = WebSocketReceiver<Metered>;
+
+/// Who opened the socket.
+pub(super) struct Visitor {
+    pub(super) address: IpAddr,
+    /// Offered with the handshake.
+    pub(super) token: Option<Token>,
+    /// The socket's place.
+    pub(super) place: Place,
+}
+
+/// How a socket ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// This node closes it.
+    Closed(Closing),
+    /// The client closed it, and is done with its sessions (1000, or no code at all).
+    Done,
+    /// The client closed it for another reason: it may come back.
+    Left,
+    /// The connection broke.
+    Broken,
+}
+
+impl End {
+    /// The name in metrics and logs.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Closed(closing) => closing.code_and_name().1,
+            Self::Done => "done",
+            Self::Left => "left",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+/// A socket's membership in the book. However the task ends, its sessions get their grace.
+struct Membership<'a> {
+    front: &'a Front,
+    id: SocketId,
+}
+
+impl Drop for Membership<'_> {
+    fn drop(&mut self) {
+        let grace_ends = self.front.now() + self.front.sockets.terms.grace;
+        self.front.sockets.book.borrow_mut().leave(self.id, grace_ends);
+        self.front.waits_changed();
+    }
+}
+
+/// Serves one socket.
+pub(super) async fn run(front: Rc<Front>, upgraded: Upgraded, visitor: Visitor) {
+    let Visitor { address, token, mut place } = visitor;
+    let unfinished = Rc::new(Share::of(front.sockets.incoming.clone()));
+    let io = Metered::new(upgraded.io, unfinished.clone());
+    let early = upgraded.early.to_vec();
+    let stream = WebSocketStream::from_partially_read(io, early, Role::Server, Some(frames())).await;
+    let (mut sender, mut receiver) = stream.split();
+    let (id, outbox) = front.sockets.join();
+    let membership = Membership { front: &front, id };
+    let mut client = Client::new(&front, id, outbox.clone(), address, token);
+
+    let end = {
+        let writing = pin!(write(&front.sockets, &outbox, &mut sender));
+        let reading = pin!(read(&mut client, &mut receiver, &unfinished));
+        match select(reading, writing).await {
+            Either::Left((End::Closed(closing), writing)) => {
+                // What was answered before is written before.
+                outbox.close(closing);
+                runtime::timeout(limits::SOCKET_CLOSE_TIME_MAX, writing).await.unwrap_or(End::Closed(closing))
+            }
+            Either::Left((end, _)) | Either::Right((end, _)) => end,
+        }
+    };
+    if end == End::Done {
+        let owned = front.sockets.book.borrow().sessions_of(id);
+        for session in owned {
+            sessions::end(&front, session, EndReason::Left);
+        }
+    }
+    drop(membership);
+    place.ends(end.name());
+    tracing::debug!(reason = end.name(), "socket ended");
+    say_goodbye(end, sender, receiver).await;
+}
+
+/// The frame library's settings: everything bounded, and little memory at rest.
+fn frames() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(limits::SOCKET_READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * limits::SOCKET_OUTBOX_BYTES_MAX)
+        .max_message_size(Some(limits::SOCKET_MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(limits::SOCKET_MESSAGE_BYTES_MAX))
+        .accept_unmasked_frames(false)
+}
+
+/// Takes messages one after the other, each answered before the next is read.
+async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Share) -> End {
+    let terms = &client.front.sockets.terms;
+    let rate = Rate::with_burst(terms.messages_per_second, limits::SOCKET_MESSAGES_BURST);
+    let hello_until = Instant::now() + terms.hello_time;
+    loop {
+        client.outbox.room().await;
+        let patience = match client.greeted {
+            true => terms.idle_time,
+            false => hello_until.saturating_duration_since(Instant::now()),
+        };
+        let Some(next) = runtime::timeout(patience, receiver.next()).await else {
+            return End::Closed(if client.greeted { Closing::Idle } else { Closing::NoHello });
+        };
+        let message = match next {
+            None => return End::Broken,
+            Some(Err(error)) => return end_of(&error),
+            Some(Ok(message)) => message,
+        };
+        unfinished.shrink(unfinished.bytes());
+        if !rate.take(client.front.now()) {
+            return End::Closed(Closing::TooMany);
+        }
+        match message {
+            Message::Text(text) => {
+                if let Err(closing) = client.handle(text.as_str()).await {
+                    return End::Closed(closing);
+                }
+            }
+            Message::Binary(_) => return End::Closed(Closing::Binary),
+            // The library has put the pong behind what is being written.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+            Message::Close(None) => return End::Done,
+            Message::Close(Some(frame)) if frame.code == CloseCode::Normal => return End::Done,
+            Message::Close(Some(_)) => return End::Left,
+        }
+    }
+}
+
+/// What an error of the frame library means to the peer.
+fn end_of(error: &tungstenite::Error) -> End {
+    use tungstenite::error::ProtocolError;
+    match error {
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Broken,
+        tungstenite::Error::Protocol(_) => End::Closed(Closing::Protocol),
+        tungstenite::Error::Utf8(_) => End::Closed(Closing::NotText),
+        tungstenite::Error::Capacity(_) => End::Closed(Closing::TooLong),
+        tungstenite::Error::Io(error) if error.kind() == NO_ROOM => End::Closed(Closing::NoRoom),
+        _ => End::Broken,
+    }
+}
+
+/// Writes what waits, and a ping now and then, until there is nothing more to write.
+async fn write(sockets: &super::Sockets, outbox: &super::Outbox, sender: &mut Sender) -> End {
+    let terms = &sockets.terms;
+    let mut ping_at = Instant::now() + terms.ping_interval;
+    loop {
+        let message = match runtime::timeout(ping_at.saturating_duration_since(Instant::now()), outbox.next()).await {
+            Some(Ok(text)) => Message::Text(text),
+            Some(Err(closing)) => return End::Closed(closing),
+            None => {
+                ping_at = Instant::now() + terms.ping_interval;
+                Message::Ping(Bytes::new())
+            }
+        };
+        match runtime::timeout(terms.write_time, sender.send(message)).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return End::Broken,
+            None => return End::Closed(Closing::TooSlow),
+        }
+    }
+}
+
+/// The closing handshake (RFC 6455 §7), then TLS's and TCP's. What the client still sends is read and thrown away for a
+/// moment: closing over unread bytes resets the connection, and the close frame would be lost with it.
+async fn say_goodbye(end: End, mut sender: Sender, mut receiver: Receiver) {
+    let goodbye = async {
+        match end {
+            End::Closed(closing) => {
+                let (code, reason) = closing.code_and_name();
+                sender.close(Some(CloseFrame { code: code.into(), reason: reason.into() })).await.ok()?;
+            }
+            // The library answers a close frame with its own as it is read on.
+            End::Done | End::Left => _ = receiver.next().await,
+            End::Broken => return None,
+        }
+        let mut io = WebSocketStream::reunite(sender, receiver).ok()?.into_inner();
+        io.close().await.ok()?;
+        let mut scratch = [0; 1_024];
+        while io.read(&mut scratch).await.ok()? > 0 {}
+        Some(())
+    };
+    runtime::timeout(limits::SOCKET_CLOSE_TIME_MAX, goodbye).await;
+}

@@ -1,0 +1,181 @@
+//! The opening handshake (RFC 6455 §4.2) on `/ws`: what must be asked for, who gets a socket, and the 101.
+//!
+//! Whether the page may call at all (`Origin`) was decided before, by the rule that holds for every other request.
+
+use std::rc::Rc;
+
+use async_tungstenite::tungstenite::handshake::derive_accept_key;
+use futures_util::FutureExt as _;
+use hyper::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{StatusCode, Version};
+
+use super::connection::{self, Visitor};
+use super::message::Token;
+use super::{NoPlace, Place};
+use crate::limits;
+use crate::signal::admission::ClientAddress;
+use crate::signal::front::Front;
+use crate::signal::http::{Request, Response, Upgrade};
+use crate::signal::problem::Problem;
+use crate::signal::sessions::stopping;
+
+/// The protocol of `../README.md`.
+const SUBPROTOCOL: &str = "corecast.v1";
+
+/// What a token begins with when it is offered as a subprotocol: the only header a page may set.
+const TOKEN_SUBPROTOCOL: &str = "corecast.token.";
+
+/// Answers `GET /ws`: 101, and the connection becomes a socket.
+pub(in crate::signal) fn accept(front: &Rc<Front>, request: &Request, upgrade: &Upgrade) -> Result<Response, Problem> {
+    let headers = request.headers();
+    let asked = check(request.version(), headers)?;
+    if front.stopping.get() {
+        return Err(stopping());
+    }
+    // The listener puts it into every request.
+    let Some(ClientAddress(address)) = request.extensions().get().copied() else { return Err(stopping()) };
+    let place = front.sockets.take_place(address, &front.counters).map_err(no_place)?;
+    let visitor = Visitor { address, token: asked.token, place };
+    let front = front.clone();
+    upgrade.to(move |upgraded| connection::run(front, upgraded, visitor).boxed_local());
+
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let fixed = [(UPGRADE, "websocket"), (CONNECTION, "Upgrade"), (SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)];
+    response.headers_mut().extend(fixed.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    if let Ok(accept) = HeaderValue::from_str(&asked.accept) {
+        response.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    Ok(response)
+}
+
+/// What a correct handshake asks for.
+#[derive(Debug)]
+struct Asked {
+    /// The answer to its key (RFC 6455 §4.2.2).
+    accept: String,
+    token: Option<Token>,
+}
+
+fn check(version: Version, headers: &HeaderMap) -> Result<Asked, Problem> {
+    if version != Version::HTTP_11 {
+        let detail = "open the socket over a connection of its own in HTTP/1.1: this node has no RFC 8441";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "http1_needed", detail));
+    }
+    let upgrade_required = |code, detail: &str, (name, value)| {
+        Problem::new(StatusCode::UPGRADE_REQUIRED, code, detail).with(name, HeaderValue::from_static(value))
+    };
+    let names = |name, wanted: &str| items(headers, name).any(|item| item.eq_ignore_ascii_case(wanted));
+    if !names(UPGRADE, "websocket") || !names(CONNECTION, "upgrade") {
+        let detail = "this is where sockets open: ask with Connection: Upgrade and Upgrade: websocket";
+        return Err(upgrade_required("upgrade_required", detail, (UPGRADE, "websocket")));
+    }
+    if !names(SEC_WEBSOCKET_VERSION, "13") {
+        let detail = "ask with Sec-WebSocket-Version: 13";
+        return Err(upgrade_required("websocket_version", detail, (SEC_WEBSOCKET_VERSION, "13")));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).filter(|key| is_key(key)).ok_or_else(|| {
+        let detail = "send Sec-WebSocket-Key with 16 random bytes in base64";
+        Problem::new(StatusCode::BAD_REQUEST, "bad_websocket_key", detail)
+    })?;
+    if !items(headers, SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUBPROTOCOL) {
+        let detail = format!("offer the subprotocol {SUBPROTOCOL}");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "subprotocol_missing", detail));
+    }
+    let token = items(headers, SEC_WEBSOCKET_PROTOCOL).find_map(|offered| offered.strip_prefix(TOKEN_SUBPROTOCOL));
+    let token = token.map(|token| Token::try_from(token.to_owned())).transpose();
+    let token = token.map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, "token_too_long", detail))?;
+    Ok(Asked { accept: derive_accept_key(key), token })
+}
+
+/// The items of a list header (RFC 9110 §5.6.1), over all its lines.
+fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// Whether it is the base64 of 16 bytes (RFC 6455 §4.2.1).
+fn is_key(key: &[u8]) -> bool {
+    let Some(digits) = key.strip_suffix(b"==") else { return false };
+    digits.len() == 22 && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
+}
+
+fn no_place(no_place: NoPlace) -> Problem {
+    match no_place {
+        NoPlace::Node => Problem::unavailable(
+            "too_many_sockets",
+            "the node has as many sockets as it may (limits.sockets_max): try again later or elsewhere",
+        ),
+        NoPlace::Address => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_sockets_from_address",
+            "your address has as many sockets as it may (limits.sockets_per_address_max): close those that are no longer \
+             needed, one socket carries many streams",
+        )
+        .with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into()),
+    }
+}
+
+impl Place {
+    /// Why the socket ends, for its counter.
+    pub(super) fn ends(&mut self, reason: &'static str) {
+        self.reason = reason;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 5] = [
+        ("upgrade", "WebSocket"),
+        ("connection", "keep-alive, Upgrade"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "corecast.v1, corecast.token.a.b.c"),
+    ];
+
+    fn asked(change: Option<(&'static str, Option<&'static str>)>) -> Result<Asked, Problem> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in GOOD {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        if let Some((name, value)) = change {
+            headers.remove(name);
+            headers.extend(value.map(|value| (HeaderName::from_static(name), HeaderValue::from_static(value))));
+        }
+        check(Version::HTTP_11, &headers)
+    }
+
+    #[test]
+    fn the_rfcs_example_is_answered_with_the_rfcs_key() {
+        let asked = asked(None).unwrap();
+        assert_eq!(asked.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "RFC 6455 §1.3");
+        assert_eq!(asked.token.unwrap().as_str(), "a.b.c");
+    }
+
+    #[test]
+    fn every_part_of_the_handshake_is_needed() {
+        for (name, value, code) in [
+            ("upgrade", None, "upgrade_required"),
+            ("upgrade", Some("h2c"), "upgrade_required"),
+            ("connection", Some("close"), "upgrade_required"),
+            ("sec-websocket-version", None, "websocket_version"),
+            ("sec-websocket-version", Some("8"), "websocket_version"),
+            ("sec-websocket-key", None, "bad_websocket_key"),
+            ("sec-websocket-key", Some("dGhlIHNhbXBsZQ=="), "bad_websocket_key"),
+            ("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZ==="), "bad_websocket_key"),
+            ("sec-websocket-protocol", None, "subprotocol_missing"),
+            ("sec-websocket-protocol", Some("corecast.v2, corecast.token.x"), "subprotocol_missing"),
+        ] {
+            let problem = asked(Some((name, value))).unwrap_err();
+            assert_eq!(problem.code(), code, "{name}: {value:?}");
+        }
+        assert_eq!(check(Version::HTTP_2, &HeaderMap::new()).unwrap_err().code(), "http1_needed");
+        let bare = asked(Some(("sec-websocket-protocol", Some("corecast.v1")))).unwrap();
+        assert!(bare.token.is_none());
+    }
+}

@@ -1,0 +1,468 @@
+//! The messages of both directions: text ↔ values. What each means is in `../README.md`, what it does in
+//! [`super::requests`].
+//!
+//! Unknown fields are ignored, so that a newer client can talk to an older node. Everything else that is not as it must
+//! be is refused: a message that cannot even be answered closes the socket, any other gets an `error`.
+
+use std::fmt;
+
+use async_tungstenite::tungstenite::Utf8Bytes;
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+use crate::signal::problem::Problem;
+use crate::worker::mailbox::{EndReason, SessionId};
+
+/// The protocol's version, which the subprotocol names too.
+pub(super) const VERSION: u64 = 1;
+
+/// Characters of what is said about a message that is not as it must be.
+const DETAIL_CHARS_MAX: usize = 200;
+
+/// A request's number, chosen by the client: 1 to 2⁵³, which every JSON reader can keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u64")]
+pub(super) struct Id(u64);
+
+impl TryFrom<u64> for Id {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, Self::Error> {
+        if (1..=1 << 53).contains(&number) { Ok(Self(number)) } else { Err("id must be an integer from 1 to 2^53") }
+    }
+}
+
+/// A session as clients name it: its number as text, the one in the node's log and reports. Not a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SessionName(pub(super) SessionId);
+
+impl From<SessionId> for SessionName {
+    fn from(session: SessionId) -> Self {
+        Self(session)
+    }
+}
+
+impl Serialize for SessionName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0.0)
+    }
+}
+
+/// Any text may come; what is no number names no session.
+impl<'de> Deserialize<'de> for SessionName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // Numbers of sessions have 53 bits.
+        Ok(Self(SessionId(text.parse().unwrap_or(u64::MAX))))
+    }
+}
+
+/// A token. Shown to nobody.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Token(String);
+
+impl Token {
+    /// The text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Token {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.len() > limits::SOCKET_TOKEN_BYTES_MAX {
+            return Err(format!("token must be at most {} bytes", limits::SOCKET_TOKEN_BYTES_MAX));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// From the client.
+#[derive(Debug)]
+pub(super) enum Request {
+    Hello(Hello),
+    Publish(Offer),
+    Subscribe(Offer),
+    Candidate(Candidate),
+    Restart(Restart),
+    Close(Close),
+    Follow(Named),
+    Unfollow(Named),
+    Ping(Ping),
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Hello {
+    pub(super) id: Id,
+    pub(super) version: u64,
+    pub(super) token: Option<Token>,
+    #[serde(default)]
+    pub(super) resume: Vec<Resume>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Resume {
+    pub(super) session: SessionName,
+    pub(super) secret: String,
+}
+
+impl fmt::Debug for Resume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resume").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Offer {
+    pub(super) id: Id,
+    pub(super) stream: String,
+    pub(super) sdp: String,
+    #[serde(default)]
+    pub(super) trickle: bool,
+    pub(super) token: Option<Token>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Candidate {
+    pub(super) session: SessionName,
+    pub(super) candidate: String,
+    /// Checked for its type only: with BUNDLE there is one transport.
+    #[serde(rename = "mid")]
+    pub(super) _mid: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Restart {
+    pub(super) id: Id,
+    pub(super) session: SessionName,
+    pub(super) fragment: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Close {
+    pub(super) id: Id,
+    pub(super) session: SessionName,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    pub(super) id: Id,
+    pub(super) stream: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Ping {
+    pub(super) id: Id,
+}
+
+/// Why a message was not read.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// Not a JSON object with a type.
+    Malformed,
+    /// The request it answers, where that can be told, and what is wrong.
+    Refused(Option<Id>, Problem),
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    r#type: String,
+    #[serde(default)]
+    id: serde_json::Value,
+}
+
+impl Request {
+    /// Reads a message.
+    pub(super) fn parse(text: &str) -> Result<Self, Unreadable> {
+        // A list would be read as the fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(Unreadable::Malformed);
+        }
+        let envelope: Envelope = serde_json::from_str(text).map_err(|_| Unreadable::Malformed)?;
+        let read = match envelope.r#type.as_str() {
+            "hello" => serde_json::from_str(text).map(Self::Hello),
+            "publish" => serde_json::from_str(text).map(Self::Publish),
+            "subscribe" => serde_json::from_str(text).map(Self::Subscribe),
+            "candidate" => serde_json::from_str(text).map(Self::Candidate),
+            "restart" => serde_json::from_str(text).map(Self::Restart),
+            "close" => serde_json::from_str(text).map(Self::Close),
+            "follow" => serde_json::from_str(text).map(Self::Follow),
+            "unfollow" => serde_json::from_str(text).map(Self::Unfollow),
+            "ping" => serde_json::from_str(text).map(Self::Ping),
+            _ => {
+                let detail = "send hello, publish, subscribe, candidate, restart, close, follow, unfollow or ping";
+                let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown_type", detail);
+                return Err(Unreadable::Refused(id_of(&envelope), problem));
+            }
+        };
+        read.map_err(|error| {
+            // It may repeat what came, at any length.
+            let detail = error.to_string().chars().take(DETAIL_CHARS_MAX).collect::<String>();
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_message", detail);
+            Unreadable::Refused(id_of(&envelope), problem)
+        })
+    }
+
+    /// The name in metrics.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Publish(_) => "publish",
+            Self::Subscribe(_) => "subscribe",
+            Self::Candidate(_) => "candidate",
+            Self::Restart(_) => "restart",
+            Self::Close(_) => "close",
+            Self::Follow(_) => "follow",
+            Self::Unfollow(_) => "unfollow",
+            Self::Ping(_) => "ping",
+        }
+    }
+}
+
+fn id_of(envelope: &Envelope) -> Option<Id> {
+    envelope.id.as_u64().and_then(|number| Id::try_from(number).ok())
+}
+
+/// To the client.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(super) enum Told<'a> {
+    Welcome {
+        id: Id,
+        version: u64,
+        node: &'a str,
+        grace_s: u64,
+        ice_servers: &'a [crate::config::IceServer],
+        limits: Limits,
+        resumed: Vec<SessionName>,
+        gone: Vec<SessionName>,
+    },
+    Answer {
+        id: Id,
+        session: SessionName,
+        secret: &'a str,
+        stream: &'a str,
+        direction: &'static str,
+        worker: u16,
+        sdp: &'a str,
+    },
+    Candidate {
+        session: SessionName,
+        candidate: &'a str,
+        mid: &'a str,
+    },
+    Restarted {
+        id: Id,
+        session: SessionName,
+        fragment: &'a str,
+    },
+    Closed {
+        id: Id,
+        session: SessionName,
+    },
+    Following {
+        id: Id,
+        stream: &'a str,
+    },
+    Unfollowed {
+        id: Id,
+        stream: &'a str,
+    },
+    Pong {
+        id: Id,
+    },
+    Connected {
+        session: SessionName,
+    },
+    Moved {
+        session: SessionName,
+    },
+    Ended {
+        session: SessionName,
+        reason: &'static str,
+        detail: &'static str,
+    },
+    Stream {
+        stream: &'a str,
+        live: bool,
+    },
+    GoingAway {
+        in_s: u64,
+    },
+    Error {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<SessionName>,
+        status: u16,
+        code: &'static str,
+        title: &'static str,
+        detail: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_s: Option<u64>,
+    },
+}
+
+/// What the client may do, so that it need not find out.
+#[derive(Debug, Serialize)]
+pub(super) struct Limits {
+    pub(super) message_bytes: usize,
+    pub(super) messages_per_second: u32,
+    pub(super) messages_burst: u64,
+    pub(super) sessions: usize,
+    pub(super) follows: usize,
+    pub(super) idle_s: u64,
+}
+
+impl Told<'_> {
+    /// The message as it is sent.
+    pub(super) fn text(&self) -> Utf8Bytes {
+        // Text, numbers and lists of them are always JSON.
+        serde_json::to_string(self).unwrap_or_default().into()
+    }
+
+    /// A refusal of a request, or of what concerned a session.
+    pub(super) fn error(id: Option<Id>, session: Option<SessionName>, problem: &Problem) -> Self {
+        Self::Error {
+            id,
+            session,
+            status: problem.status().as_u16(),
+            code: problem.code(),
+            title: problem.title(),
+            detail: problem.detail().to_owned(),
+            retry_after_s: problem.retry_after_s(),
+        }
+    }
+}
+
+/// What a viewer is told when no codec of its fits.
+pub(super) fn nothing_fits(session: SessionId, published: &str) -> Told<'static> {
+    let detail =
+        format!("{published} is published, and the viewer's offer had nothing that fits: offer that codec too");
+    let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, "nothing_fits", detail);
+    Told::error(None, Some(session.into()), &problem)
+}
+
+/// Why a session ended, for people.
+pub(super) const fn detail_of(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::Left => "it was closed as asked",
+        EndReason::PeerClosed => "the peer closed its connection",
+        EndReason::TimedOut => "nothing came from the peer for 30 s: its network is gone, or it was suspended",
+        EndReason::NeverConnected => {
+            "ICE and DTLS did not finish within 20 s: is UDP to the node's media ports blocked?"
+        }
+        EndReason::FingerprintMismatch => "the peer's certificate is not the one in its offer",
+        EndReason::DtlsFailed => "the DTLS handshake failed",
+        EndReason::ShuttingDown => "the node is ending",
+        EndReason::Operator => "an operator ended it",
+        EndReason::NoPublisher => "nobody published the stream for as long as a viewer may wait",
+        EndReason::LeaveExpired => "the time it was allowed for is over",
+        EndReason::SignallingLost => "the socket it was opened on was lost and nobody resumed it in time",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (Option<u64>, &'static str, String) {
+        match Request::parse(text) {
+            Err(Unreadable::Refused(id, problem)) => (id.map(|id| id.0), problem.code(), problem.detail().to_owned()),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_malformed() {
+        for text in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "7",
+            "\"hello\"",
+            "{}",
+            "{\"type\":7}",
+            "[\"ping\",1]",
+            "{\"type\":null,\"id\":1}",
+            "{} {}",
+        ] {
+            assert!(matches!(Request::parse(text), Err(Unreadable::Malformed)), "{text}");
+        }
+        let deep = format!("{{\"type\":\"ping\",\"id\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert!(matches!(Request::parse(&deep), Err(Unreadable::Malformed)));
+    }
+
+    #[test]
+    fn a_message_that_is_not_as_it_must_be_says_what_and_whose_request_it_was() {
+        for (text, id, code, part) in [
+            (r#"{"type":"dance","id":7}"#, Some(7), "unknown_type", "subscribe"),
+            (r#"{"type":"ping"}"#, None, "bad_message", "missing field `id`"),
+            (r#"{"type":"ping","id":0}"#, None, "bad_message", "2^53"),
+            (r#"{"type":"ping","id":9007199254740993}"#, None, "bad_message", "2^53"),
+            (r#"{"type":"ping","id":1.5}"#, None, "bad_message", "1.5"),
+            (r#"{"type":"ping","id":1,"id":2}"#, None, "", ""),
+            (r#"{"type":"publish","id":1,"stream":"a"}"#, Some(1), "bad_message", "missing field `sdp`"),
+            (r#"{"type":"publish","id":1,"stream":5,"sdp":""}"#, Some(1), "bad_message", "string"),
+            (r#"{"type":"publish","id":1,"stream":"a","sdp":"","trickle":"yes"}"#, Some(1), "bad_message", "boolean"),
+            (r#"{"type":"close","id":1,"session":12}"#, Some(1), "bad_message", "string"),
+            (r#"{"type":"hello","id":1}"#, Some(1), "bad_message", "version"),
+            (r#"{"type":"hello","id":1,"version":1,"resume":[{"session":"1"}]}"#, Some(1), "bad_message", "secret"),
+        ] {
+            if code.is_empty() {
+                // The same field twice: which one was meant?
+                assert!(matches!(Request::parse(text), Err(Unreadable::Malformed)), "{text}");
+                continue;
+            }
+            let (have_id, have_code, detail) = refused(text);
+            assert_eq!((have_id, have_code), (id, code), "{text}");
+            assert!(detail.contains(part), "{text}: {detail}");
+        }
+        let long = format!(r#"{{"type":"hello","id":1,"version":1,"token":"{}"}}"#, "x".repeat(8_193));
+        assert!(refused(&long).2.contains("8192"));
+        let echo = format!(r#"{{"type":"publish","id":1,"stream":"a","sdp":"","trickle":"{}"}}"#, "x".repeat(60_000));
+        assert_eq!(refused(&echo).2.len(), 200, "what comes is not sent back at any length");
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_no_secret_is_shown() {
+        let text = r#"{"type":"hello","new":{"a":[1]},"id":1,"version":1,"token":"tok","resume":[{"session":"12","secret":"sec"}]}"#;
+        let Ok(Request::Hello(hello)) = Request::parse(text) else { panic!() };
+        assert_eq!(
+            (hello.resume[0].session, hello.token.as_ref().map(Token::as_str)),
+            (SessionId(12).into(), Some("tok"))
+        );
+        let shown = format!("{hello:?}");
+        assert!(!shown.contains("tok\"") && !shown.contains("sec\""), "{shown}");
+        // What is no number names no session, and that is the answer it gets.
+        let Ok(Request::Close(close)) = Request::parse(r#"{"type":"close","id":1,"session":"x"}"#) else { panic!() };
+        assert_eq!(close.session.0, SessionId(u64::MAX));
+    }
+
+    #[test]
+    fn messages_are_written_as_the_protocol_says() {
+        let problem = Problem::unavailable("node_full", "try later");
+        for (told, text) in [
+            (Told::Pong { id: Id(3) }, r#"{"type":"pong","id":3}"#),
+            (Told::GoingAway { in_s: 2 }, r#"{"type":"going_away","in_s":2}"#),
+            (Told::Connected { session: SessionId(7).into() }, r#"{"type":"connected","session":"7"}"#),
+            (
+                Told::error(Some(Id(1)), None, &problem),
+                r#"{"type":"error","id":1,"status":503,"code":"node_full","title":"Service Unavailable","detail":"try later","retry_after_s":5}"#,
+            ),
+        ] {
+            assert_eq!(told.text().as_str(), text);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! What waits to be written to one socket. Who tells it something never waits: what does not fit closes the socket,
+//! because a client that does not read is not there.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use async_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::limits;
+
+/// Why the node closes a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    /// The node ends.
+    GoingAway,
+    /// Frames that break RFC 6455.
+    Protocol,
+    /// A binary message.
+    Binary,
+    /// Text that is not UTF-8.
+    NotText,
+    /// A message above [`limits::SOCKET_MESSAGE_BYTES_MAX`].
+    TooLong,
+    /// All sockets together send more than the node has room for.
+    NoRoom,
+    /// The first message was not `hello`, or did not come in time.
+    NoHello,
+    /// More messages than may be.
+    TooMany,
+    /// Nothing came for too long.
+    Idle,
+    /// A message that is not a JSON object with a type.
+    Malformed,
+    /// The client does not read.
+    TooSlow,
+}
+
+impl Closing {
+    /// The status code (RFC 6455 §7.4) and the reason, which also is the name in metrics.
+    pub(super) const fn code_and_name(self) -> (u16, &'static str) {
+        match self {
+            Self::GoingAway => (1001, "going_away"),
+            Self::Protocol => (1002, "protocol_error"),
+            Self::Binary => (1003, "binary_message"),
+            Self::NotText => (1007, "not_utf8"),
+            Self::TooLong => (1009, "message_too_long"),
+            Self::NoRoom => (1013, "no_room"),
+            Self::NoHello => (4000, "no_hello"),
+            Self::TooMany => (4002, "too_many_messages"),
+            Self::Idle => (4003, "idle"),
+            Self::Malformed => (4004, "malformed_message"),
+            Self::TooSlow => (4005, "too_slow"),
+        }
+    }
+}
+
+/// Bytes that many share.
+#[derive(Debug)]
+pub(super) struct Budget {
+    max: usize,
+    taken: Cell<usize>,
+}
+
+impl Budget {
+    /// At most `max`.
+    pub(super) fn new(max: usize) -> Rc<Self> {
+        Rc::new(Self { max, taken: Cell::new(0) })
+    }
+}
+
+/// What one has taken of them, given back on drop.
+#[derive(Debug)]
+pub(super) struct Share {
+    all: Rc<Budget>,
+    bytes: Cell<usize>,
+}
+
+impl Share {
+    /// Nothing yet.
+    pub(super) fn of(all: Rc<Budget>) -> Self {
+        Self { all, bytes: Cell::new(0) }
+    }
+
+    /// Takes more; `false` when there is no room.
+    pub(super) fn grow(&self, bytes: usize) -> bool {
+        let total = self.all.taken.get() + bytes;
+        let fits = total <= self.all.max;
+        if fits {
+            self.all.taken.set(total);
+            self.bytes.set(self.bytes.get() + bytes);
+        }
+        fits
+    }
+
+    /// Gives some back.
+    pub(super) fn shrink(&self, bytes: usize) {
+        let bytes = bytes.min(self.bytes.get());
+        self.all.taken.set(self.all.taken.get() - bytes);
+        self.bytes.set(self.bytes.get() - bytes);
+    }
+
+    /// How much it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink(self.bytes.get());
+    }
+}
+
+/// The outbox of one socket; everything is on the signalling thread.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    waiting: RefCell<Waiting>,
+    share: Share,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: VecDeque<Utf8Bytes>,
+    closing: Option<Closing>,
+    writer: Option<Waker>,
+    reader: Option<Waker>,
+}
+
+impl Outbox {
+    /// An empty one, its bytes counted in `all`.
+    pub(super) fn new(all: Rc<Budget>) -> Rc<Self> {
+        Rc::new(Self { waiting: RefCell::default(), share: Share::of(all) })
+    }
+
+    /// Puts a message behind the others. One that does not fit closes the socket in place of all that waits.
+    pub(super) fn push(&self, text: Utf8Bytes) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.closing.is_some() {
+            return;
+        }
+        let fits = waiting.messages.len() < limits::SOCKET_OUTBOX_MESSAGES_MAX
+            && self.share.bytes() + text.len() <= limits::SOCKET_OUTBOX_BYTES_MAX
+            && self.share.grow(text.len());
+        if fits {
+            waiting.messages.push_back(text);
+        } else {
+            waiting.messages.clear();
+            self.share.shrink(self.share.bytes());
+            waiting.closing = Some(Closing::TooSlow);
+        }
+        wake(&mut waiting.writer);
+    }
+
+    /// Closes the socket behind what waits. The first reason stays.
+    pub(super) fn close(&self, closing: Closing) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.closing.get_or_insert(closing);
+        wake(&mut waiting.writer);
+    }
+
+    /// The next message, or why there will be none. Nothing is lost when this is dropped before it is ready.
+    pub(super) async fn next(&self) -> Result<Utf8Bytes, Closing> {
+        poll_fn(|context| {
+            let mut waiting = self.waiting.borrow_mut();
+            if let Some(text) = waiting.messages.pop_front() {
+                self.share.shrink(text.len());
+                if self.has_room() {
+                    wake(&mut waiting.reader);
+                }
+                return Poll::Ready(Ok(text));
+            }
+            if let Some(closing) = waiting.closing {
+                return Poll::Ready(Err(closing));
+            }
+            waiting.writer = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Returns when there is room for answers: until then nothing that asks for one is read.
+    pub(super) async fn room(&self) {
+        poll_fn(|context| {
+            if self.has_room() {
+                return Poll::Ready(());
+            }
+            self.waiting.borrow_mut().reader = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn has_room(&self) -> bool {
+        self.share.bytes() <= limits::SOCKET_OUTBOX_BYTES_MAX / 2
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn next(outbox: &Outbox) -> Option<Result<String, Closing>> {
+        outbox.next().now_or_never().map(|next| next.map(|text| text.as_str().to_owned()))
+    }
+
+    #[test]
+    fn messages_leave_in_order_and_the_close_comes_behind_them() {
+        let outbox = Outbox::new(Budget::new(1_000));
+        assert_eq!(next(&outbox), None);
+        outbox.push("a".into());
+        outbox.push("b".into());
+        outbox.close(Closing::GoingAway);
+        outbox.push("late".into());
+        outbox.close(Closing::Idle);
+        assert_eq!(next(&outbox), Some(Ok("a".to_owned())));
+        assert_eq!(next(&outbox), Some(Ok("b".to_owned())));
+        assert_eq!(next(&outbox), Some(Err(Closing::GoingAway)));
+    }
+
+    #[test]
+    fn what_does_not_fit_closes_the_socket_and_gives_its_bytes_back() {
+        let all = Budget::new(1 << 30);
+        let long: Utf8Bytes = "x".repeat(limits::SOCKET_OUTBOX_BYTES_MAX / 4).into();
+        let outbox = Outbox::new(all.clone());
+        (0..3).for_each(|_| outbox.push(long.clone()));
+        assert!(outbox.room().now_or_never().is_none(), "three quarters: nothing more is read");
+        assert!(next(&outbox).is_some() && outbox.room().now_or_never().is_some());
+        (0..3).for_each(|_| outbox.push(long.clone()));
+        assert_eq!(next(&outbox), Some(Err(Closing::TooSlow)));
+        assert_eq!(all.taken.get(), 0);
+
+        let outbox = Outbox::new(all.clone());
+        (0..limits::SOCKET_OUTBOX_MESSAGES_MAX).for_each(|_| outbox.push("x".into()));
+        assert!(next(&outbox).is_some_and(|next| next.is_ok()));
+        outbox.push("x".into());
+        outbox.push("x".into());
+        assert_eq!(next(&outbox), Some(Err(Closing::TooSlow)), "so many small ones neither");
+    }
+
+    #[test]
+    fn the_bytes_of_all_are_bounded_together_and_come_back_with_the_one_who_leaves() {
+        let all = Budget::new(10);
+        let (one, other) = (Outbox::new(all.clone()), Outbox::new(all.clone()));
+        one.push("12345678".into());
+        other.push("123".into());
+        assert_eq!(next(&other), Some(Err(Closing::TooSlow)));
+        drop(one);
+        assert_eq!(all.taken.get(), 0);
+    }
+}

@@ -1,0 +1,320 @@
+//! What each message of a client does. Requests of one socket are answered in their order, one at a time.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use hyper::StatusCode;
+use hyper::header::RETRY_AFTER;
+
+use super::book::SocketId;
+use super::message::{
+    Candidate, Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, Unreadable, VERSION,
+};
+use super::outbox::{Closing, Outbox};
+use crate::description::Direction;
+use crate::limits;
+use crate::signal::front::Front;
+use crate::signal::problem::Problem;
+use crate::signal::sessions::{self, Asker, check_name, name_of, no_session};
+use crate::worker::mailbox::SessionId;
+
+/// The other end of a socket.
+pub(super) struct Client<'a> {
+    pub(super) front: &'a Rc<Front>,
+    pub(super) outbox: Rc<Outbox>,
+    /// It has said `hello`.
+    pub(super) greeted: bool,
+    socket: SocketId,
+    address: IpAddr,
+    /// Of the handshake or of `hello`.
+    token: Option<Token>,
+}
+
+impl<'a> Client<'a> {
+    /// One that has not said anything yet.
+    pub(super) fn new(
+        front: &'a Rc<Front>,
+        socket: SocketId,
+        outbox: Rc<Outbox>,
+        address: IpAddr,
+        token: Option<Token>,
+    ) -> Self {
+        Self { front, outbox, greeted: false, socket, address, token }
+    }
+
+    /// Does what a message asks for, and answers it.
+    pub(super) async fn handle(&mut self, text: &str) -> Result<(), Closing> {
+        let request = match Request::parse(text) {
+            Ok(request) => request,
+            Err(Unreadable::Malformed) => return Err(Closing::Malformed),
+            Err(Unreadable::Refused(id, problem)) => {
+                self.front.counters.socket_message("unreadable");
+                self.refuse(id, None, &problem);
+                return if self.greeted { Ok(()) } else { Err(Closing::NoHello) };
+            }
+        };
+        self.front.counters.socket_message(request.name());
+        if !self.greeted && !matches!(request, Request::Hello(_)) {
+            let problem = bad_request("hello_missing", "the first message must be hello");
+            self.refuse(None, None, &problem);
+            return Err(Closing::NoHello);
+        }
+        match request {
+            Request::Hello(hello) => return self.hello(hello),
+            Request::Publish(offer) => self.open(Direction::Publish, offer).await,
+            Request::Subscribe(offer) => self.open(Direction::Play, offer).await,
+            Request::Candidate(candidate) => self.candidate(&candidate),
+            Request::Restart(restart) => self.restart(&restart),
+            Request::Close(close) => self.close(close.id, close.session).await,
+            Request::Follow(named) => self.follow(named.id, &named.stream),
+            Request::Unfollow(named) => self.unfollow(named.id, &named.stream),
+            Request::Ping(ping) => self.tell(&Told::Pong { id: ping.id }),
+        }
+        Ok(())
+    }
+
+    fn tell(&self, told: &Told<'_>) {
+        self.outbox.push(told.text());
+    }
+
+    fn refuse(&self, id: Option<Id>, session: Option<SessionName>, problem: &Problem) {
+        self.tell(&Told::error(id, session, problem));
+    }
+
+    /// Tells whether a stream is live.
+    fn tell_stream(&self, stream: &str) {
+        let live = self.front.directory.borrow().is_live(stream);
+        self.tell(&Told::Stream { stream, live });
+    }
+
+    fn hello(&mut self, hello: Hello) -> Result<(), Closing> {
+        if self.greeted {
+            self.refuse(Some(hello.id), None, &bad_request("hello_again", "hello is said once, first"));
+            return Ok(());
+        }
+        if hello.version != VERSION {
+            let detail = format!("this node speaks version {VERSION}");
+            self.refuse(Some(hello.id), None, &bad_request("version_unknown", detail));
+            return Err(Closing::NoHello);
+        }
+        let terms = &self.front.sockets.terms;
+        if hello.resume.len() > terms.sessions_max {
+            self.refuse(Some(hello.id), None, &too_many_sessions(terms.sessions_max));
+            return Err(Closing::NoHello);
+        }
+        self.greeted = true;
+        // The handshake's own holds where `hello` has none.
+        if hello.token.is_some() {
+            self.token = hello.token;
+        }
+        let (mut resumed, mut gone, mut missed) = (Vec::new(), Vec::new(), Vec::new());
+        for resume in &hello.resume {
+            let name = resume.session;
+            let taken = self.front.sockets.book.borrow_mut().resume(self.socket, name.0, &resume.secret);
+            let Some(taken) = taken else {
+                gone.push(name);
+                continue;
+            };
+            if let Some(previous) = &taken.taken_from {
+                let problem = Problem::new(
+                    StatusCode::CONFLICT,
+                    "resumed_elsewhere",
+                    "another socket took the session over with its secret: this one hears of it no more",
+                );
+                previous.push(Told::error(None, Some(name), &problem).text());
+            }
+            self.front.counters.session_resumed();
+            tracing::info!(session = name.0.0, "session resumed by another socket");
+            resumed.push(name);
+            missed.push((name, taken));
+        }
+        self.tell(&Told::Welcome {
+            id: hello.id,
+            version: VERSION,
+            node: self.front.node.version,
+            grace_s: terms.grace.as_secs(),
+            ice_servers: &self.front.ice_servers,
+            limits: Limits {
+                message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
+                messages_per_second: terms.messages_per_second,
+                messages_burst: u64::from(terms.messages_per_second) * limits::SOCKET_MESSAGES_BURST.as_secs(),
+                sessions: terms.sessions_max,
+                follows: limits::SOCKET_FOLLOWS_MAX,
+                idle_s: terms.idle_time.as_secs(),
+            },
+            resumed,
+            gone,
+        });
+        // What it would have heard meanwhile, as of now.
+        for (session, taken) in missed {
+            if taken.connected {
+                self.tell(&Told::Connected { session });
+            }
+            if let Some(stream) = &taken.plays {
+                self.tell_stream(stream);
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&self, direction: Direction, offer: Offer) {
+        let terms = &self.front.sockets.terms;
+        if self.front.sockets.book.borrow().sessions_of(self.socket).len() >= terms.sessions_max {
+            return self.refuse(Some(offer.id), None, &too_many_sessions(terms.sessions_max));
+        }
+        let token = offer.token.as_ref().or(self.token.as_ref()).map(Token::as_str);
+        let asker = Asker { address: self.address, token };
+        let opened = match sessions::open(self.front, asker, direction, &offer.stream, &offer.sdp).await {
+            Ok(opened) => opened,
+            Err(problem) => return self.refuse(Some(offer.id), None, &problem),
+        };
+        // No await from here on: nobody tells this socket of the session before its answer.
+        let is_viewer = direction == Direction::Play;
+        let secret = self.front.sockets.own(self.socket, opened.session, &offer.stream, is_viewer);
+        let session = opened.session.into();
+        let (sdp, candidates) = match offer.trickle {
+            true => split_candidates(&opened.sdp),
+            false => (opened.sdp, Vec::new()),
+        };
+        self.tell(&Told::Answer {
+            id: offer.id,
+            session,
+            secret: &secret,
+            stream: &offer.stream,
+            direction: name_of(direction),
+            worker: opened.worker.0,
+            sdp: &sdp,
+        });
+        for (mid, candidate) in &candidates {
+            self.tell(&Told::Candidate { session, candidate, mid });
+        }
+        if is_viewer {
+            self.tell_stream(&offer.stream);
+        }
+    }
+
+    /// The session a client names, where it is its own; otherwise it might as well not be there.
+    fn own(&self, session: SessionName) -> Result<SessionId, Problem> {
+        let owns = self.front.sockets.book.borrow().owns(self.socket, session.0);
+        owns.then_some(session.0).ok_or_else(no_session)
+    }
+
+    /// Nothing comes of a candidate: an ICE-lite node sends no checks (RFC 8445 §2.5). What is none is said to be.
+    fn candidate(&self, told: &Candidate) {
+        let fits = told.candidate.len() <= limits::CANDIDATE_BYTES_MAX
+            && !told.candidate.chars().any(char::is_control)
+            && (told.candidate.is_empty() || told.candidate.starts_with("candidate:"));
+        let checked = self.own(told.session).and_then(|_| match fits {
+            true => Ok(()),
+            false => {
+                Err(bad_request("bad_candidate", "send RTCIceCandidate.candidate, or \"\" when there are no more"))
+            }
+        });
+        if let Err(problem) = checked {
+            self.refuse(None, Some(told.session), &problem);
+        }
+    }
+
+    fn restart(&self, told: &Restart) {
+        let restarted = self.own(told.session).and_then(|session| {
+            sessions::restart(self.front, session, &told.fragment)?.ok_or_else(|| {
+                bad_request("not_a_restart", "send the new a=ice-ufrag and a=ice-pwd that restartIce() made")
+            })
+        });
+        match restarted {
+            Ok(fragment) => {
+                self.tell(&Told::Restarted { id: told.id, session: told.session, fragment: &fragment });
+            }
+            Err(problem) => self.refuse(Some(told.id), Some(told.session), &problem),
+        }
+    }
+
+    /// The client's own end of a session is answered, not told as an event.
+    async fn close(&self, id: Id, session: SessionName) {
+        match self.own(session) {
+            Ok(number) => {
+                self.front.sockets.book.borrow_mut().remove(number);
+                sessions::close(self.front, number).await;
+                self.tell(&Told::Closed { id, session });
+            }
+            Err(problem) => self.refuse(Some(id), Some(session), &problem),
+        }
+    }
+
+    fn follow(&self, id: Id, stream: &str) {
+        if let Err(problem) = check_name(stream) {
+            return self.refuse(Some(id), None, &problem);
+        }
+        let max = limits::SOCKET_FOLLOWS_MAX;
+        if !self.front.sockets.book.borrow_mut().follow(self.socket, stream, max) {
+            let detail = format!("this socket follows {max} streams, as many as it may: unfollow some");
+            return self.refuse(Some(id), None, &too_many("too_many_follows", detail));
+        }
+        self.tell(&Told::Following { id, stream });
+        self.tell_stream(stream);
+    }
+
+    fn unfollow(&self, id: Id, stream: &str) {
+        if let Err(problem) = check_name(stream) {
+            return self.refuse(Some(id), None, &problem);
+        }
+        self.front.sockets.book.borrow_mut().unfollow(self.socket, stream);
+        self.tell(&Told::Unfollowed { id, stream });
+    }
+}
+
+fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, code, detail)
+}
+
+fn too_many(code: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into())
+}
+
+fn too_many_sessions(max: usize) -> Problem {
+    let detail = format!("this socket has {max} sessions, as many as it may: close some, or open another socket");
+    too_many("too_many_on_socket", detail)
+}
+
+/// An answer without its candidates, and the candidates as `RTCIceCandidate` has them, with the section each is of; an
+/// empty one last (RFC 8838 §14: end of candidates).
+fn split_candidates(answer: &str) -> (String, Vec<(String, String)>) {
+    let mids = |section: &str| section.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or("").to_owned();
+    let (mut sdp, mut candidates, mut mid) = (String::with_capacity(answer.len()), Vec::new(), String::new());
+    let mut rest = answer;
+    while !rest.is_empty() {
+        let line_end = rest.find('\n').map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at(line_end);
+        if line.starts_with("m=") {
+            let section_end = after.find("\nm=").map_or(after.len(), |at| at + 1);
+            mid = mids(&after[..section_end]);
+        }
+        match line.trim_end().strip_prefix("a=") {
+            Some(candidate) if candidate.starts_with("candidate:") => {
+                candidates.push((mid.clone(), candidate.to_owned()));
+            }
+            Some("end-of-candidates") => {}
+            _ => sdp.push_str(line),
+        }
+        rest = after;
+    }
+    let last = candidates.last().map_or_else(|| mids(answer), |(mid, _)| mid.clone());
+    candidates.push((last, String::new()));
+    (sdp, candidates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_are_taken_out_of_an_answer_with_the_section_they_are_of() {
+        let answer = "v=0\r\nm=audio 9 a\r\na=candidate:1 1 udp\r\na=mid:0\r\na=end-of-candidates\r\na=rtcp-mux\r\n\
+            m=video 9 b\r\na=mid:1\r\na=candidate:2 1 udp\r\n";
+        let (sdp, candidates) = split_candidates(answer);
+        assert_eq!(sdp, "v=0\r\nm=audio 9 a\r\na=mid:0\r\na=rtcp-mux\r\nm=video 9 b\r\na=mid:1\r\n");
+        let expected = [("0", "candidate:1 1 udp"), ("1", "candidate:2 1 udp"), ("1", "")];
+        assert_eq!(candidates, expected.map(|(mid, candidate)| (mid.to_owned(), candidate.to_owned())));
+        assert_eq!(split_candidates("v=0\r\nm=audio 9 a\r\na=mid:x\r\n").1, [("x".to_owned(), String::new())]);
+    }
+}

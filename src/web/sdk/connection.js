@@ -1,0 +1,162 @@
+// One RTCPeerConnection with its session on the node: waits until it is connected, restarts ICE when the network changes
+// or fails, and says when it is lost. What happens then is `session.js`.
+
+import { pause } from './backoff.js';
+import { CorecastError } from './errors.js';
+import { restartedAnswer, restartFragment } from './sdp.js';
+
+const CONNECTED_WITHIN_MS = 15_000;
+/** Some checks lost in a row are no change of network. */
+const DISCONNECTED_MS = 1_500;
+/** A restart takes three round trips; a network that comes back takes a while before. */
+const RESTARTED_WITHIN_MS = 10_000;
+const RESTART_AGAIN_MS = 1_000;
+
+/** Ends that would be the same again. */
+const FINAL_REASONS = new Set(['left', 'operator', 'resumed_elsewhere', 'unauthorized', 'forbidden']);
+
+/** @type {Record<string, string>} */
+const REASONS = {
+  left: 'The session was ended', operator: 'The operator of the node ended the session',
+  resumed_elsewhere: 'The session goes on in another page', shutting_down: 'The node is ending',
+  no_publisher: 'Nobody published the stream for as long as a viewer may wait', timed_out: 'The node heard nothing for too long',
+  signalling_lost: 'Signalling was away for too long',
+};
+
+export class Connection {
+  #pc;
+  #accepted;
+  /** @type {(error: CorecastError) => void} */
+  #lose = () => {};
+  /** @type {() => void} */
+  #arrive = () => {};
+  #stop = new AbortController();
+  #restarting = false;
+  #wasConnected = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #grace;
+
+  /** Called after each ICE restart that the node took. */
+  onrestart = () => {};
+
+  /**
+   * @param {RTCPeerConnection} pc with both descriptions
+   * @param {import('./transport.js').Accepted} accepted
+   */
+  constructor(pc, accepted) {
+    this.#pc = pc;
+    this.#accepted = accepted;
+    /** Resolves with the reason when the connection is over for good. @type {Promise<CorecastError>} */
+    this.lost = new Promise((resolve) => { this.#lose = resolve; });
+    const arrived = new Promise((resolve) => { this.#arrive = () => resolve(undefined); });
+    const late = setTimeout(() => this.#lose(new CorecastError('no_media_path', 'No media path to the node was found')), CONNECTED_WITHIN_MS);
+    /** Resolves when connected for the first time; rejects when that does not happen. @type {Promise<void>} */
+    this.connected = Promise.race([arrived, this.lost.then((error) => { throw error; })]).then(() => {}).finally(() => clearTimeout(late));
+    this.connected.catch(() => {});
+    const { signal } = this.#stop;
+    pc.addEventListener('connectionstatechange', () => this.#changed(), { signal });
+    // The node says goodbye by closing DTLS; the connection's state alone would take seconds to show it.
+    const [transceiver] = pc.getTransceivers();
+    const dtls = transceiver?.receiver.transport ?? transceiver?.sender.transport;
+    dtls?.addEventListener('statechange', () => {
+      if (dtls.state === 'closed' || dtls.state === 'failed') this.#lose(new CorecastError('session_ended', 'The node ended the session'));
+    }, { signal });
+    this.#changed();
+  }
+
+  /** The node says that the session is over. @param {string} reason @param {string} detail */
+  ended(reason, detail) {
+    const message = REASONS[reason] ?? `The node ended the session (${reason})`;
+    this.#lose(new CorecastError(reason === 'left' ? 'session_ended' : reason, detail ? `${message}: ${detail}` : message, { final: FINAL_REASONS.has(reason) }));
+  }
+
+  /** The network may be another: looks for a new path while the old one, if it lives, goes on. */
+  networkChanged() {
+    if (this.#wasConnected) this.#restart();
+  }
+
+  /** Ends the connection here and on the node. */
+  close() {
+    this.#stop.abort();
+    clearTimeout(this.#grace);
+    this.#lose(new CorecastError('session_ended', 'The session was ended'));
+    this.#pc.close();
+    this.#accepted.close();
+  }
+
+  #changed() {
+    clearTimeout(this.#grace);
+    const state = this.#pc.connectionState;
+    if (state === 'connected') {
+      this.#wasConnected = true;
+      this.#arrive();
+    } else if (state === 'closed') {
+      this.#lose(new CorecastError('session_ended', 'The node ended the session'));
+    } else if (state === 'failed' && !this.#wasConnected) {
+      this.#lose(new CorecastError('no_media_path', 'No media path to the node was found'));
+    } else if (state === 'failed') {
+      this.#restart();
+    } else if (state === 'disconnected') {
+      this.#grace = setTimeout(() => this.#restart(), DISCONNECTED_MS);
+    }
+  }
+
+  /** Restarts ICE until there is a path or the time for it is over. */
+  async #restart() {
+    if (this.#restarting) return;
+    this.#restarting = true;
+    const { signal } = this.#stop;
+    const deadline = Date.now() + RESTARTED_WITHIN_MS;
+    for (let first = true; !signal.aborted; first = false) {
+      if (!first && this.#pc.connectionState === 'connected') break; // the old path came back, or the new one is there
+      if (Date.now() > deadline) {
+        this.#lose(new CorecastError('connection_lost', 'The connection was lost'));
+        break;
+      }
+      try {
+        await this.#restartOnce();
+        this.onrestart();
+        await this.#settled(deadline - Date.now());
+      } catch (error) {
+        if (signal.aborted) break;
+        // A node that answers, and not with a restart, has forgotten the session.
+        if (!(error instanceof CorecastError) || (error.status !== 0 && error.status < 500)) {
+          this.#lose(error instanceof CorecastError ? error : new CorecastError('connection_lost', 'The connection was lost', { cause: error }));
+          break;
+        }
+      }
+      if (this.#pc.connectionState !== 'connected') await pause(RESTART_AGAIN_MS, signal);
+    }
+    this.#restarting = false;
+  }
+
+  async #restartOnce() {
+    const pc = this.#pc;
+    const answer = pc.currentRemoteDescription?.sdp ?? '';
+    const offer = await pc.createOffer({ iceRestart: true });
+    await pc.setLocalDescription(offer);
+    try {
+      const fragment = await this.#accepted.restart(restartFragment(offer.sdp ?? ''));
+      await pc.setRemoteDescription({ type: 'answer', sdp: restartedAnswer(answer, fragment) });
+    } catch (error) {
+      if (pc.signalingState === 'have-local-offer') await pc.setLocalDescription({ type: 'rollback' }).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Waits for the checks of a restart to have an end. @param {number} ms */
+  #settled(ms) {
+    const pc = this.#pc;
+    return new Promise((resolve) => {
+      const done = () => {
+        if (!/^(connected|failed|closed)$/.test(pc.connectionState)) return;
+        pc.removeEventListener('connectionstatechange', done);
+        clearTimeout(late);
+        resolve(undefined);
+      };
+      const late = setTimeout(() => { pc.removeEventListener('connectionstatechange', done); resolve(undefined); }, Math.max(0, ms));
+      pc.addEventListener('connectionstatechange', done);
+      done();
+    });
+  }
+}

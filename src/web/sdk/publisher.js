@@ -1,0 +1,179 @@
+// Sends a MediaStream to a node.
+//
+// Two kinds of silence. `mute(kind)` keeps the source: the track goes on as silence or black pictures, sound and picture
+// are back at once, and the camera's light stays on. `release(kind)` stops the source: nothing is sent, the light goes
+// out, and `replaceTrack` with a new capture goes on in the same session. Viewers stay connected either way.
+
+import { codecPreferences } from './codecs.js';
+import { capture } from './devices.js';
+import { CorecastError } from './errors.js';
+import { startBitrate, withStartBitrate } from './sdp.js';
+import { Session } from './session.js';
+
+/**
+ * @typedef {object} PublisherOwnOptions
+ * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
+ * @property {number} [maxBitrate] of video, in bit/s; 2,500,000
+ * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
+ * @property {number} [maxFramerate] pictures a second
+ *
+ * @typedef {import('./session.js').SessionOptions & PublisherOwnOptions} PublisherOptions
+ *
+ * @typedef {object} PublisherOwnEvents
+ * @property {{ kind: 'audio' | 'video', track: MediaStreamTrack }} sourceended a source stopped: unplugged, or "stop sharing" was pressed
+ *
+ * @typedef {import('./session.js').SessionEvents & PublisherOwnEvents} PublisherEvents
+ */
+
+/** @extends {Session<PublisherEvents>} */
+export class Publisher extends Session {
+  #codec;
+  #maxBitrate;
+  #startBitrate;
+  #maxFramerate;
+  /** @type {MediaStream | null} */
+  #media = null;
+  /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
+  #senders = { audio: null, video: null };
+  /** Stops listening to the tracks of now. */
+  #watched = new AbortController();
+
+  /** @param {PublisherOptions} options */
+  constructor(options) {
+    super('publish', options);
+    this.#codec = options.codec;
+    this.#maxBitrate = options.maxBitrate ?? 2_500_000;
+    this.#startBitrate = options.startBitrate;
+    this.#maxFramerate = options.maxFramerate;
+  }
+
+  /** What is being sent; its tracks change with `replaceTrack`, so that a preview follows. */
+  get media() { return this.#media; }
+
+  /** bit/s of video at most. */
+  get maxBitrate() { return this.#maxBitrate; }
+
+  /**
+   * Publishes the first video and the first audio track. Resolves when the node is connected; after that it stays so by
+   * itself (events `reconnecting`, `connected`) until `close()` or an `error`.
+   *
+   * @param {MediaStream} media
+   * @returns {Promise<void>}
+   */
+  start(media) {
+    if (media.getTracks().length === 0) return Promise.reject(new CorecastError('nothing_to_send', 'The MediaStream has no track', { final: true }));
+    this.#media = media;
+    this.#watchTracks();
+    return this.begin();
+  }
+
+  /**
+   * Sends another track in place of the one of its kind, without a new session; viewers see the change and nothing else.
+   * The old track is stopped unless `keep`. A kind that was not sent before needs a new connection, which is made.
+   *
+   * @param {MediaStreamTrack} track
+   * @param {{ keep?: boolean }} [options]
+   */
+  async replaceTrack(track, { keep = false } = {}) {
+    const media = this.#media;
+    if (!media) throw new CorecastError('not_started', 'Nothing is being published', { final: true });
+    const kind = kindOf(track);
+    const old = media.getTracks().filter((each) => each.kind === kind && each !== track);
+    const muted = this.muted(kind) && old.length > 0;
+    const sender = this.#senders[kind];
+    await sender?.replaceTrack(track);
+    for (const each of old) {
+      media.removeTrack(each);
+      if (!keep) each.stop();
+    }
+    media.addTrack(track);
+    if (muted) track.enabled = false;
+    this.#watchTracks();
+    if (!sender) await this.renew();
+  }
+
+  /**
+   * Another camera or microphone, live.
+   *
+   * @param {'audio' | 'video'} kind
+   * @param {string} deviceId
+   * @param {import('./devices.js').CaptureOptions} [options] size and rate of the picture
+   */
+  async switchDevice(kind, deviceId, options = {}) {
+    const media = await capture({ ...options, camera: kind === 'video' && deviceId, microphone: kind === 'audio' && deviceId });
+    await this.replaceTrack(media.getTracks()[0]);
+  }
+
+  /** Silence or black pictures; `unmute` undoes it at once. @param {'audio' | 'video'} kind */
+  mute(kind) { this.#enable(kind, false); }
+
+  /** @param {'audio' | 'video'} kind */
+  unmute(kind) { this.#enable(kind, true); }
+
+  /** Whether nothing of this kind is to be heard or seen. @param {'audio' | 'video'} kind */
+  muted(kind) { return !(this.#media?.getTracks() ?? []).some((track) => track.kind === kind && track.enabled); }
+
+  /** Stops the source and sends nothing of this kind, until `replaceTrack`. @param {'audio' | 'video'} kind */
+  async release(kind) {
+    await this.#senders[kind]?.replaceTrack(null);
+    for (const track of this.#media?.getTracks() ?? []) {
+      if (track.kind !== kind) continue;
+      this.#media?.removeTrack(track);
+      track.stop();
+    }
+  }
+
+  /** How much video may take from now on. @param {number} bitsPerSecond */
+  async setMaxBitrate(bitsPerSecond) {
+    this.#maxBitrate = bitsPerSecond;
+    const sender = this.#senders.video;
+    if (!sender) return;
+    const parameters = sender.getParameters();
+    for (const encoding of parameters.encodings ?? []) encoding.maxBitrate = bitsPerSecond;
+    await sender.setParameters(parameters);
+  }
+
+  /** @protected @override @param {RTCPeerConnection} pc */
+  prepare(pc) {
+    const media = this.#media;
+    if (!media) return;
+    const [audio] = media.getAudioTracks();
+    const [video] = media.getVideoTracks();
+    this.#senders = { audio: null, video: null };
+    if (audio) this.#senders.audio = pc.addTransceiver(audio, { direction: 'sendonly', streams: [media] }).sender;
+    if (!video) return;
+    /** @type {RTCRtpEncodingParameters} */
+    const encoding = { maxBitrate: this.#maxBitrate, ...(this.#maxFramerate ? { maxFramerate: this.#maxFramerate } : {}) };
+    const transceiver = pc.addTransceiver(video, { direction: 'sendonly', streams: [media], sendEncodings: [encoding] });
+    this.#senders.video = transceiver.sender;
+    const preferences = codecPreferences(this.#codec);
+    if (preferences.length) transceiver.setCodecPreferences?.(preferences);
+  }
+
+  /** @protected @override @param {string} sdp */
+  adjustAnswer(sdp) {
+    if (this.#startBitrate === false) return sdp;
+    return withStartBitrate(sdp, this.#startBitrate === undefined ? startBitrate(this.#maxBitrate) : this.#startBitrate / 1_000);
+  }
+
+  /** @protected @override */
+  onEnd() { this.#watched.abort(); }
+
+  /** @param {'audio' | 'video'} kind @param {boolean} enabled */
+  #enable(kind, enabled) {
+    for (const track of this.#media?.getTracks() ?? []) if (track.kind === kind) track.enabled = enabled;
+  }
+
+  #watchTracks() {
+    this.#watched.abort();
+    this.#watched = new AbortController();
+    for (const track of this.#media?.getTracks() ?? []) {
+      track.addEventListener('ended', () => {
+        this.dispatchEvent(new CustomEvent('sourceended', { detail: { kind: kindOf(track), track } }));
+      }, { signal: this.#watched.signal });
+    }
+  }
+}
+
+/** @param {MediaStreamTrack} track @returns {'audio' | 'video'} */
+const kindOf = (track) => (track.kind === 'audio' ? 'audio' : 'video');

@@ -1,0 +1,302 @@
+// What publishers and viewers share: a session that wants to stay connected. One connection at a time, made anew with
+// growing waits when it is lost; state, events and figures for the page.
+
+import { Backoff, pause } from './backoff.js';
+import { Connection } from './connection.js';
+import { Emitter } from './emitter.js';
+import { CorecastError } from './errors.js';
+import { Meter } from './stats.js';
+import { nodeUrl, transport } from './transport.js';
+
+/** A connection that lasted so long was a good one: the next wait is the first again. */
+const GOOD_AFTER_MS = 10_000;
+
+/**
+ * @typedef {import('./stats.js').Stats} Stats
+ *
+ * @typedef {object} SessionOptions
+ * @property {string} [url] the node, like `https://node.example`; the page's own origin
+ * @property {string} stream the stream's name
+ * @property {import('./transport.js').Token} [token] a JWT, or a function that gives one: it is asked before each connection
+ * @property {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} [transport] `auto`: a WebSocket where the node has one, else WHIP and WHEP (`http`)
+ * @property {false | import('./backoff.js').BackoffOptions} [reconnect] how long to wait before a new connection; false: the first loss is the end
+ * @property {number} [statsIntervalMs] 1,000
+ * @property {RTCIceServer[]} [iceServers] besides those the node names
+ * @property {RTCIceTransportPolicy} [iceTransportPolicy]
+ *
+ * @typedef {'idle' | 'connecting' | 'connected' | 'reconnecting' | 'failed'} SessionState
+ *
+ * @typedef {object} SessionEvents
+ * @property {{ state: SessionState, error: CorecastError | null }} state on every change
+ * @property {{ pc: RTCPeerConnection }} peer a new connection, before its offer is made
+ * @property {{ via: 'http' | 'websocket' }} connected media can flow
+ * @property {{ error: CorecastError }} disconnected the connection was lost
+ * @property {{ attempt: number, delayMs: number, error: CorecastError }} reconnecting another will be made after the wait
+ * @property {Record<string, never>} restarted ICE was restarted: the session goes on over the network there is now
+ * @property {{ up: boolean }} signalling the socket was lost (media goes on), or taken up again
+ * @property {{ inSeconds: number }} goingaway the node is about to end
+ * @property {{ reason: string, detail: string }} ended by `close()` (`closed`), or for good by the node
+ * @property {{ error: CorecastError }} error it cannot go on; the state is `failed`
+ * @property {Stats} stats every second
+ */
+
+/**
+ * One time of being started, until it is stopped.
+ *
+ * @typedef {object} Run
+ * @property {AbortController} stop
+ * @property {Connection | null} connection
+ * @property {RTCPeerConnection | null} pc
+ * @property {() => void} hurry
+ */
+
+/**
+ * @template {SessionEvents} [Events=SessionEvents]
+ * @extends {Emitter<Events>}
+ */
+export class Session extends Emitter {
+  #direction;
+  #options;
+  #transport;
+  /** @type {Run | null} */
+  #run = null;
+  /** @type {SessionState} */
+  #state = 'idle';
+  /** @type {CorecastError | null} */
+  #error = null;
+  /** @type {Stats | null} */
+  #stats = null;
+  #meter = new Meter();
+
+  /** @param {import('./transport.js').Direction} direction @param {SessionOptions} options */
+  constructor(direction, options) {
+    super();
+    this.#direction = direction;
+    this.#options = options;
+    this.#transport = transport(options.transport ?? 'auto', nodeUrl(options.url), options.token);
+  }
+
+  /** The stream's name. */
+  get stream() { return this.#options.stream; }
+
+  get state() { return this.#state; }
+
+  /** Why it failed, or why it reconnects; null while all is well. */
+  get error() { return this.#error; }
+
+  /** The connection of now, for what the SDK has no word for. */
+  get pc() { return this.#run?.pc ?? null; }
+
+  /** The last figures; null before there are any. */
+  get stats() { return this.#stats; }
+
+  /** Ends the session, here and on the node. It can be started again. */
+  close() {
+    if (this.#run) this.#finish(this.#run, 'closed', '');
+  }
+
+  /** Gives the connection up and makes another at once: for what cannot be changed in a running one. */
+  async renew() {
+    if (this.#run) await this.begin();
+  }
+
+  /** Adds what the connection is to carry. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
+  prepare(pc) { void pc; }
+
+  /** @protected @param {string} sdp the node's answer @returns {string} the answer as it is applied */
+  adjustAnswer(sdp) { return sdp; }
+
+  /** @protected @param {boolean} live as the node says */
+  onLive(live) { void live; }
+
+  /** @protected @param {Stats} stats */
+  onStats(stats) { void stats; }
+
+  /** The run has ended. @protected */
+  onEnd() {}
+
+  /**
+   * Starts. Resolves when connected for the first time, rejects when that will not be.
+   *
+   * @protected
+   * @returns {Promise<void>}
+   */
+  begin() {
+    this.#stop();
+    /** @type {Run} */
+    const run = (this.#run = { stop: new AbortController(), connection: null, pc: null, hurry: () => {} });
+    const { signal } = run.stop;
+    this.#watchPage(run);
+    const timer = setInterval(() => { this.#measure(run); }, this.#options.statsIntervalMs ?? 1_000);
+    signal.addEventListener('abort', () => clearInterval(timer));
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      this.#keep(run, resolve).catch((thrown) => {
+        if (this.#run !== run) return;
+        const error = thrown instanceof CorecastError ? thrown : new CorecastError('failed', thrown instanceof Error ? thrown.message : String(thrown), { cause: thrown, final: true });
+        reject(error);
+        this.#stop(error);
+        this.#enter('failed', error);
+        this.onEnd();
+        this.tell('error', { error });
+      });
+    });
+  }
+
+  /**
+   * @template {keyof SessionEvents} Name
+   * @protected
+   * @param {Name} name
+   * @param {SessionEvents[Name]} detail
+   */
+  tell(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
+
+  /** @param {SessionState} state @param {CorecastError | null} error */
+  #enter(state, error = null) {
+    if (state === this.#state && error === this.#error) return;
+    this.#state = state;
+    this.#error = error;
+    this.tell('state', { state, error });
+  }
+
+  /** @param {unknown} [reason] */
+  #stop(reason = new CorecastError('session_ended', 'The session was ended')) {
+    const run = this.#run;
+    this.#run = null;
+    if (!run) return;
+    run.stop.abort(reason);
+    this.#drop(run);
+    this.#stats = null;
+  }
+
+  /** @param {Run} run @param {string} reason @param {string} detail */
+  #finish(run, reason, detail) {
+    if (this.#run !== run) return;
+    this.#stop();
+    this.#enter('idle');
+    this.onEnd();
+    this.tell('ended', { reason, detail });
+  }
+
+  /** @param {Run} run */
+  #drop(run) {
+    run.connection?.close();
+    run.pc?.close();
+    run.connection = null;
+    run.pc = null;
+  }
+
+  /** @param {Run} run @param {() => void} arrived */
+  async #keep(run, arrived) {
+    const { signal } = run.stop;
+    const backoff = new Backoff(this.#options.reconnect || {});
+    let wasConnected = false;
+    while (!signal.aborted) {
+      let connectedAt = 0;
+      let error;
+      try {
+        this.#enter(wasConnected || backoff.attempt > 0 ? 'reconnecting' : 'connecting', this.#error);
+        const { connection, via } = await this.#connect(run);
+        connectedAt = Date.now();
+        wasConnected = true;
+        this.#enter('connected');
+        arrived();
+        this.tell('connected', { via });
+        error = await connection.lost;
+        if (signal.aborted) return;
+        this.tell('disconnected', { error });
+      } catch (thrown) {
+        if (signal.aborted) return;
+        if (!(thrown instanceof CorecastError)) throw thrown;
+        error = thrown;
+      }
+      this.#drop(run);
+      if (error.code === 'operator' || error.code === 'resumed_elsewhere') return this.#finish(run, error.code, error.message);
+      // A name that is taken may be our own session that the node has not missed yet; a node that starts may not know
+      // its paths yet.
+      const passing = (error.status === 409 || error.status === 404) && (wasConnected || backoff.attempt > 0);
+      if (this.#options.reconnect === false || (error.final && !passing)) throw error;
+      if (connectedAt > 0 && Date.now() - connectedAt > GOOD_AFTER_MS) backoff.reset();
+      const delayMs = backoff.next(error.retryAfterMs);
+      this.#enter('reconnecting', error);
+      this.tell('reconnecting', { attempt: backoff.attempt, delayMs, error });
+      await pause(delayMs, signal, (wake) => { run.hurry = wake; });
+    }
+  }
+
+  /** One attempt: resolves when connected. @param {Run} run */
+  async #connect(run) {
+    if (!globalThis.RTCPeerConnection) throw new CorecastError('unsupported', 'This browser has no WebRTC', { final: true });
+    const { iceServers = [], iceTransportPolicy = 'all' } = this.#options;
+    const pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle', iceServers, iceTransportPolicy });
+    run.pc = pc;
+    await this.prepare(pc);
+    this.tell('peer', { pc });
+    const offer = await pc.createOffer();
+
+    /** What the node says before the connection exists is kept for it. @type {[reason: string, detail: string][]} */
+    const early = [];
+    /** @type {Connection | null} */
+    let connection = null;
+    /** @type {import('./transport.js').Notices} */
+    const notices = {
+      ended: (reason, detail) => { if (connection) connection.ended(reason, detail); else early.push([reason, detail]); },
+      live: (live) => { if (this.#run === run) this.onLive(live); },
+      goingAway: (inSeconds) => this.tell('goingaway', { inSeconds }),
+      signalling: (up) => this.tell('signalling', { up }),
+    };
+    const accepted = await this.#transport.open({ direction: this.#direction, stream: this.stream, offer: offer.sdp ?? '', notices });
+    if (run.stop.signal.aborted) {
+      accepted.close();
+      throw run.stop.signal.reason;
+    }
+    try {
+      // ICE servers come with the answer, so gathering, which begins with the local description, waits for them.
+      if (accepted.iceServers.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: [...iceServers, ...accepted.iceServers] });
+      await pc.setLocalDescription(offer);
+      await pc.setRemoteDescription({ type: 'answer', sdp: this.adjustAnswer(accepted.sdp) });
+    } catch (error) {
+      accepted.close();
+      throw error;
+    }
+    run.connection = connection = new Connection(pc, accepted);
+    connection.onrestart = () => this.tell('restarted', {});
+    for (const [reason, detail] of early) connection.ended(reason, detail);
+    await connection.connected;
+    return { connection, via: accepted.via };
+  }
+
+  /** @param {Run} run */
+  async #measure(run) {
+    const { pc } = run;
+    if (!pc || pc.connectionState === 'closed') return;
+    const stats = await this.#meter.read(pc, this.#direction).catch(() => null);
+    if (!stats || run.pc !== pc) return;
+    this.#stats = stats;
+    this.onStats(stats);
+    this.tell('stats', stats);
+  }
+
+  /** @param {Run} run */
+  #watchPage(run) {
+    if (typeof globalThis.addEventListener !== 'function') return;
+    const { signal } = run.stop;
+    const changed = () => {
+      run.hurry();
+      this.#transport.hurry();
+      run.connection?.networkChanged();
+    };
+    // The node would notice by itself, seconds later; another publisher may be waiting for the name.
+    globalThis.addEventListener('pagehide', () => this.close(), { signal });
+    globalThis.addEventListener('online', changed, { signal });
+    // `change` also comes with each new estimate of the speed: only another kind of network is a reason.
+    /** @type {(EventTarget & { type?: string }) | undefined} */
+    const network = /** @type {any} */ (globalThis.navigator)?.connection;
+    let kind = network?.type;
+    network?.addEventListener('change', () => {
+      if (network.type === kind) return;
+      kind = network.type;
+      if (kind !== 'none') changed();
+    }, { signal });
+  }
+}

@@ -1,0 +1,121 @@
+// getStats() of the browsers, as one small object a second with the same names everywhere.
+
+/**
+ * One reading. Counters count since the connection was made, rates are of the time since the reading before;
+ * `undefined` where the browser does not say.
+ *
+ * @typedef {object} Stats
+ * @property {'publish' | 'play'} direction
+ * @property {number} atMs when, on the clock of `performance.timeOrigin`
+ * @property {string | undefined} codec as `H264`
+ * @property {number | undefined} width
+ * @property {number | undefined} height
+ * @property {number} frames encoded or decoded
+ * @property {number} framesPerSecond
+ * @property {number} bitsPerSecond audio and video
+ * @property {number} packets sent or received, audio and video
+ * @property {number | undefined} packetsLost never arrived, even by retransmission
+ * @property {number | undefined} lossShare of the packets lost: of all (play), in the last report (publish)
+ * @property {number} nacks retransmissions asked for: by the node (publish), by this viewer (play)
+ * @property {number} keyFrameRequests
+ * @property {number | undefined} retransmitted packets
+ * @property {number | undefined} roundTripMs to the node
+ * @property {number | undefined} jitterBufferMs that a frame waited, of late (play)
+ * @property {number | undefined} latencyMs from the node to the screen, estimated: half a round trip, the jitter buffer and decoding (play)
+ * @property {number | undefined} framesDropped (play)
+ * @property {number | undefined} freezes (play)
+ * @property {string | undefined} limitedBy `none`, `cpu`, `bandwidth` or `other` (publish)
+ * @property {number | undefined} availableBitsPerSecond the browser's estimate of the uplink (publish)
+ * @property {string | undefined} dtls the version, as `1.3`
+ * @property {string | undefined} srtp the cipher
+ */
+
+/**
+ * A stats report's entry: the standard's dictionaries differ by type, and browsers by what they fill in.
+ *
+ * @typedef {Record<string, any>} Entry
+ */
+
+/** As the DTLS record layer writes them (RFC 6347, RFC 9147). @type {Record<string, string>} */
+const DTLS_VERSIONS = { FEFF: '1.0', FEFD: '1.2', FEFC: '1.3' };
+
+/** Turns cumulative counters into rates between two readings. */
+export class Meter {
+  /** @type {{ pc: RTCPeerConnection, atMs: number, bytes: number, frames: number, buffered: number, emitted: number, decodeMs: number } | null} */
+  #last = null;
+
+  /**
+   * @param {RTCPeerConnection} pc
+   * @param {'publish' | 'play'} direction
+   * @returns {Promise<Stats>}
+   */
+  async read(pc, direction) {
+    /** @type {Entry[]} */
+    const report = [];
+    (await pc.getStats()).forEach((entry) => report.push(entry));
+    return this.digest(report, pc, direction);
+  }
+
+  /**
+   * @param {Entry[]} report
+   * @param {RTCPeerConnection} pc whose it is: another connection's counters start at nought
+   * @param {'publish' | 'play'} direction
+   * @returns {Stats}
+   */
+  digest(report, pc, direction) {
+    const plays = direction === 'play';
+    const type = plays ? 'inbound-rtp' : 'outbound-rtp';
+    /** @param {string} kind @returns {Entry} */
+    const flow = (kind) => report.find((entry) => entry.type === type && entry.kind === kind) ?? {};
+    /** @param {string | undefined} id @returns {Entry} */
+    const byId = (id) => report.find((entry) => entry.id === id && id !== undefined) ?? {};
+    const [video, audio] = [flow('video'), flow('audio')];
+    const transport = report.find((entry) => entry.type === 'transport') ?? {};
+    // Firefox has no transport entry: the pair in use is the nominated one.
+    const pair = transport.selectedCandidatePairId ? byId(transport.selectedCandidatePairId)
+      : report.find((entry) => entry.type === 'candidate-pair' && entry.nominated && entry.state === 'succeeded') ?? {};
+    /** @param {string} name */
+    const both = (name) => (video[name] ?? 0) + (audio[name] ?? 0);
+
+    const now = {
+      pc, atMs: video.timestamp ?? audio.timestamp ?? 0, bytes: both(plays ? 'bytesReceived' : 'bytesSent'),
+      frames: (plays ? video.framesDecoded : video.framesEncoded) ?? 0,
+      buffered: video.jitterBufferDelay ?? audio.jitterBufferDelay ?? 0,
+      emitted: video.jitterBufferEmittedCount ?? audio.jitterBufferEmittedCount ?? 0,
+      decodeMs: 1_000 * (video.totalDecodeTime ?? 0),
+    };
+    const before = this.#last?.pc === pc ? this.#last : now;
+    // Two readings of one instant have no rate: the older stays the one to compare with.
+    if (before.atMs !== now.atMs || before === now) this.#last = now;
+    const seconds = (now.atMs - before.atMs) / 1_000;
+    /** @param {number} difference */
+    const per = (difference) => (seconds > 0 ? difference / seconds : 0);
+    const emitted = now.emitted - before.emitted;
+    const decoded = now.frames - before.frames;
+    const packets = both(plays ? 'packetsReceived' : 'packetsSent');
+    const remote = byId(video.remoteId ?? audio.remoteId);
+    const lost = plays ? both('packetsLost') : remote.packetsLost;
+    const roundTripMs = milliseconds(pair.currentRoundTripTime ?? remote.roundTripTime);
+    const jitterBufferMs = !plays || now.emitted === 0 ? undefined
+      : 1_000 * (emitted > 0 ? (now.buffered - before.buffered) / emitted : now.buffered / now.emitted);
+    return {
+      direction, atMs: now.atMs,
+      codec: (byId(video.codecId).mimeType ?? byId(audio.codecId).mimeType)?.replace(/^\w+\//, ''),
+      width: video.frameWidth, height: video.frameHeight,
+      frames: now.frames, framesPerSecond: per(decoded), bitsPerSecond: per(8 * (now.bytes - before.bytes)),
+      packets, packetsLost: lost,
+      lossShare: plays ? (packets + lost > 0 ? Math.max(0, lost) / (packets + Math.max(0, lost)) : 0) : remote.fractionLost,
+      nacks: video.nackCount ?? 0, keyFrameRequests: (video.pliCount ?? 0) + (video.firCount ?? 0),
+      retransmitted: plays ? video.retransmittedPacketsReceived : video.retransmittedPacketsSent,
+      roundTripMs, jitterBufferMs,
+      latencyMs: jitterBufferMs === undefined || roundTripMs === undefined ? undefined
+        : roundTripMs / 2 + jitterBufferMs + (decoded > 0 ? (now.decodeMs - before.decodeMs) / decoded : 0),
+      framesDropped: video.framesDropped, freezes: video.freezeCount,
+      limitedBy: video.qualityLimitationReason, availableBitsPerSecond: plays ? undefined : pair.availableOutgoingBitrate,
+      dtls: DTLS_VERSIONS[transport.tlsVersion] ?? transport.tlsVersion, srtp: transport.srtpCipher,
+    };
+  }
+}
+
+/** @param {number | undefined} seconds */
+const milliseconds = (seconds) => (seconds === undefined ? undefined : 1_000 * seconds);

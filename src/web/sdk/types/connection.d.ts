@@ -1,0 +1,21 @@
+import { CorecastError } from './errors.js';
+export declare class Connection {
+    #private;
+    /** Resolves with the reason when the connection is over for good. @type {Promise<CorecastError>} */
+    lost: Promise<CorecastError>;
+    /** Resolves when connected for the first time; rejects when that does not happen. @type {Promise<void>} */
+    connected: Promise<void>;
+    /** Called after each ICE restart that the node took. */
+    onrestart: () => void;
+    /**
+     * @param {RTCPeerConnection} pc with both descriptions
+     * @param {import('./transport.js').Accepted} accepted
+     */
+    constructor(pc: RTCPeerConnection, accepted: import('./transport.js').Accepted);
+    /** The node says that the session is over. @param {string} reason @param {string} detail */
+    ended(reason: string, detail: string): void;
+    /** The network may be another: looks for a new path while the old one, if it lives, goes on. */
+    networkChanged(): void;
+    /** Ends the connection here and on the node. */
+    close(): void;
+}

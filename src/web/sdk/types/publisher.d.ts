@@ -1,0 +1,96 @@
+import { Session } from './session.js';
+export type PublisherOwnOptions = {
+    /**
+     * the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
+     */
+    codec?: string;
+    /**
+     * of video, in bit/s; 2,500,000
+     */
+    maxBitrate?: number;
+    /**
+     * where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
+     */
+    startBitrate?: number | false;
+    /**
+     * pictures a second
+     */
+    maxFramerate?: number;
+};
+export type PublisherOptions = import('./session.js').SessionOptions & PublisherOwnOptions;
+export type PublisherOwnEvents = {
+    /**
+     * a source stopped: unplugged, or "stop sharing" was pressed
+     */
+    sourceended: {
+        kind: 'audio' | 'video';
+        track: MediaStreamTrack;
+    };
+};
+export type PublisherEvents = import('./session.js').SessionEvents & PublisherOwnEvents;
+/**
+ * @typedef {object} PublisherOwnOptions
+ * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
+ * @property {number} [maxBitrate] of video, in bit/s; 2,500,000
+ * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
+ * @property {number} [maxFramerate] pictures a second
+ *
+ * @typedef {import('./session.js').SessionOptions & PublisherOwnOptions} PublisherOptions
+ *
+ * @typedef {object} PublisherOwnEvents
+ * @property {{ kind: 'audio' | 'video', track: MediaStreamTrack }} sourceended a source stopped: unplugged, or "stop sharing" was pressed
+ *
+ * @typedef {import('./session.js').SessionEvents & PublisherOwnEvents} PublisherEvents
+ */
+/** @extends {Session<PublisherEvents>} */
+export declare class Publisher extends Session<PublisherEvents> {
+    #private;
+    /** @param {PublisherOptions} options */
+    constructor(options: PublisherOptions);
+    /** What is being sent; its tracks change with `replaceTrack`, so that a preview follows. */
+    get media(): MediaStream | null;
+    /** bit/s of video at most. */
+    get maxBitrate(): number;
+    /**
+     * Publishes the first video and the first audio track. Resolves when the node is connected; after that it stays so by
+     * itself (events `reconnecting`, `connected`) until `close()` or an `error`.
+     *
+     * @param {MediaStream} media
+     * @returns {Promise<void>}
+     */
+    start(media: MediaStream): Promise<void>;
+    /**
+     * Sends another track in place of the one of its kind, without a new session; viewers see the change and nothing else.
+     * The old track is stopped unless `keep`. A kind that was not sent before needs a new connection, which is made.
+     *
+     * @param {MediaStreamTrack} track
+     * @param {{ keep?: boolean }} [options]
+     */
+    replaceTrack(track: MediaStreamTrack, { keep }?: {
+        keep?: boolean;
+    }): Promise<void>;
+    /**
+     * Another camera or microphone, live.
+     *
+     * @param {'audio' | 'video'} kind
+     * @param {string} deviceId
+     * @param {import('./devices.js').CaptureOptions} [options] size and rate of the picture
+     */
+    switchDevice(kind: 'audio' | 'video', deviceId: string, options?: import('./devices.js').CaptureOptions): Promise<void>;
+    /** Silence or black pictures; `unmute` undoes it at once. @param {'audio' | 'video'} kind */
+    mute(kind: 'audio' | 'video'): void;
+    /** @param {'audio' | 'video'} kind */
+    unmute(kind: 'audio' | 'video'): void;
+    /** Whether nothing of this kind is to be heard or seen. @param {'audio' | 'video'} kind */
+    muted(kind: 'audio' | 'video'): boolean;
+    /** Stops the source and sends nothing of this kind, until `replaceTrack`. @param {'audio' | 'video'} kind */
+    release(kind: 'audio' | 'video'): Promise<void>;
+    /** How much video may take from now on. @param {number} bitsPerSecond */
+    setMaxBitrate(bitsPerSecond: number): Promise<void>;
+    /** @protected @override @param {RTCPeerConnection} pc */
+    protected prepare(pc: RTCPeerConnection): void;
+    /** @protected @override @param {string} sdp */
+    protected adjustAnswer(sdp: string): string;
+    /** @protected @override */
+    protected onEnd(): void;
+}

@@ -1,0 +1,42 @@
+/**
+ * Where Chromium's bandwidth estimate starts. Left to itself it starts at 300 kbit/s, at which a 720p camera is sent as
+ * 320 × 180 until the estimate has grown: 16.2 s to full size in each of three starts (Chromium 156, H.264, at most
+ * 2.5 Mbit/s, loopback, a busy machine). With half of the most it is full size at once (2 of 4 starts), or 960 × 540 at
+ * once and full size after 6.2 s; 60 to 80 % of the most did no better. The parameter goes into the *remote* description,
+ * for every video codec; other browsers ignore it.
+ *
+ * @param {string} answer
+ * @param {number} kbps kbit/s
+ * @returns {string}
+ */
+export declare function withStartBitrate(answer: string, kbps: number): string;
+/**
+ * Half of what may be sent at most, within what networks usually carry: 300 to 2,500 kbit/s.
+ *
+ * @param {number} maxBitrate bit/s
+ * @returns {number} kbit/s
+ */
+export declare const startBitrate: (maxBitrate: number) => number;
+/**
+ * What an ICE restart sends (RFC 8840 §9, RFC 9725 §4.3.3): the new credentials of the section that has the transport.
+ *
+ * @param {string} offer
+ * @returns {string} application/trickle-ice-sdpfrag
+ */
+export declare function restartFragment(offer: string): string;
+/**
+ * The answer that goes with a restart: the one in force, with the node's new credentials, and with its new candidates
+ * where the fragment names some.
+ *
+ * @param {string} answer
+ * @param {string} fragment
+ * @returns {string}
+ */
+export declare function restartedAnswer(answer: string, fragment: string): string;
+/**
+ * ICE servers out of a Link header (RFC 9725 §4.6).
+ *
+ * @param {string | null} header
+ * @returns {RTCIceServer[]}
+ */
+export declare function iceServers(header: string | null): RTCIceServer[];

@@ -1,0 +1,193 @@
+import { Connection } from './connection.js';
+import { Emitter } from './emitter.js';
+import { CorecastError } from './errors.js';
+export type Stats = import('./stats.js').Stats;
+export type SessionOptions = {
+    /**
+     * the node, like `https://node.example`; the page's own origin
+     */
+    url?: string;
+    /**
+     * the stream's name
+     */
+    stream: string;
+    /**
+     * a JWT, or a function that gives one: it is asked before each connection
+     */
+    token?: import('./transport.js').Token;
+    /**
+     * `auto`: a WebSocket where the node has one, else WHIP and WHEP (`http`)
+     */
+    transport?: 'auto' | 'websocket' | 'http' | 'whip' | 'whep';
+    /**
+     * how long to wait before a new connection; false: the first loss is the end
+     */
+    reconnect?: false | import('./backoff.js').BackoffOptions;
+    /**
+     * 1,000
+     */
+    statsIntervalMs?: number;
+    /**
+     * besides those the node names
+     */
+    iceServers?: RTCIceServer[];
+    iceTransportPolicy?: RTCIceTransportPolicy;
+};
+export type SessionState = 'idle' | 'connecting' | 'connected' | 'reconnecting' | 'failed';
+export type SessionEvents = {
+    /**
+     * on every change
+     */
+    state: {
+        state: SessionState;
+        error: CorecastError | null;
+    };
+    /**
+     * a new connection, before its offer is made
+     */
+    peer: {
+        pc: RTCPeerConnection;
+    };
+    /**
+     * media can flow
+     */
+    connected: {
+        via: 'http' | 'websocket';
+    };
+    /**
+     * the connection was lost
+     */
+    disconnected: {
+        error: CorecastError;
+    };
+    /**
+     * another will be made after the wait
+     */
+    reconnecting: {
+        attempt: number;
+        delayMs: number;
+        error: CorecastError;
+    };
+    /**
+     * ICE was restarted: the session goes on over the network there is now
+     */
+    restarted: Record<string, never>;
+    /**
+     * the socket was lost (media goes on), or taken up again
+     */
+    signalling: {
+        up: boolean;
+    };
+    /**
+     * the node is about to end
+     */
+    goingaway: {
+        inSeconds: number;
+    };
+    /**
+     * by `close()` (`closed`), or for good by the node
+     */
+    ended: {
+        reason: string;
+        detail: string;
+    };
+    /**
+     * it cannot go on; the state is `failed`
+     */
+    error: {
+        error: CorecastError;
+    };
+    /**
+     * every second
+     */
+    stats: Stats;
+};
+export type Run = {
+    stop: AbortController;
+    connection: Connection | null;
+    pc: RTCPeerConnection | null;
+    hurry: () => void;
+};
+/**
+ * @typedef {import('./stats.js').Stats} Stats
+ *
+ * @typedef {object} SessionOptions
+ * @property {string} [url] the node, like `https://node.example`; the page's own origin
+ * @property {string} stream the stream's name
+ * @property {import('./transport.js').Token} [token] a JWT, or a function that gives one: it is asked before each connection
+ * @property {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} [transport] `auto`: a WebSocket where the node has one, else WHIP and WHEP (`http`)
+ * @property {false | import('./backoff.js').BackoffOptions} [reconnect] how long to wait before a new connection; false: the first loss is the end
+ * @property {number} [statsIntervalMs] 1,000
+ * @property {RTCIceServer[]} [iceServers] besides those the node names
+ * @property {RTCIceTransportPolicy} [iceTransportPolicy]
+ *
+ * @typedef {'idle' | 'connecting' | 'connected' | 'reconnecting' | 'failed'} SessionState
+ *
+ * @typedef {object} SessionEvents
+ * @property {{ state: SessionState, error: CorecastError | null }} state on every change
+ * @property {{ pc: RTCPeerConnection }} peer a new connection, before its offer is made
+ * @property {{ via: 'http' | 'websocket' }} connected media can flow
+ * @property {{ error: CorecastError }} disconnected the connection was lost
+ * @property {{ attempt: number, delayMs: number, error: CorecastError }} reconnecting another will be made after the wait
+ * @property {Record<string, never>} restarted ICE was restarted: the session goes on over the network there is now
+ * @property {{ up: boolean }} signalling the socket was lost (media goes on), or taken up again
+ * @property {{ inSeconds: number }} goingaway the node is about to end
+ * @property {{ reason: string, detail: string }} ended by `close()` (`closed`), or for good by the node
+ * @property {{ error: CorecastError }} error it cannot go on; the state is `failed`
+ * @property {Stats} stats every second
+ */
+/**
+ * One time of being started, until it is stopped.
+ *
+ * @typedef {object} Run
+ * @property {AbortController} stop
+ * @property {Connection | null} connection
+ * @property {RTCPeerConnection | null} pc
+ * @property {() => void} hurry
+ */
+/**
+ * @template {SessionEvents} [Events=SessionEvents]
+ * @extends {Emitter<Events>}
+ */
+export declare class Session<Events extends SessionEvents = SessionEvents> extends Emitter<Events> {
+    #private;
+    /** @param {import('./transport.js').Direction} direction @param {SessionOptions} options */
+    constructor(direction: import('./transport.js').Direction, options: SessionOptions);
+    /** The stream's name. */
+    get stream(): string;
+    get state(): SessionState;
+    /** Why it failed, or why it reconnects; null while all is well. */
+    get error(): CorecastError | null;
+    /** The connection of now, for what the SDK has no word for. */
+    get pc(): RTCPeerConnection | null;
+    /** The last figures; null before there are any. */
+    get stats(): import("./stats.js").Stats | null;
+    /** Ends the session, here and on the node. It can be started again. */
+    close(): void;
+    /** Gives the connection up and makes another at once: for what cannot be changed in a running one. */
+    renew(): Promise<void>;
+    /** Adds what the connection is to carry. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
+    protected prepare(pc: RTCPeerConnection): void | Promise<void>;
+    /** @protected @param {string} sdp the node's answer @returns {string} the answer as it is applied */
+    protected adjustAnswer(sdp: string): string;
+    /** @protected @param {boolean} live as the node says */
+    protected onLive(live: boolean): void;
+    /** @protected @param {Stats} stats */
+    protected onStats(stats: Stats): void;
+    /** The run has ended. @protected */
+    protected onEnd(): void;
+    /**
+     * Starts. Resolves when connected for the first time, rejects when that will not be.
+     *
+     * @protected
+     * @returns {Promise<void>}
+     */
+    protected begin(): Promise<void>;
+    /**
+     * @template {keyof SessionEvents} Name
+     * @protected
+     * @param {Name} name
+     * @param {SessionEvents[Name]} detail
+     */
+    protected tell<Name extends keyof SessionEvents>(name: Name, detail: SessionEvents[Name]): void;
+}

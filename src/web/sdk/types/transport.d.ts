@@ -1,0 +1,66 @@
+export type Direction = 'publish' | 'play';
+export type Token = string | (() => string | Promise<string>);
+export type Notices = {
+    /**
+     * the session is over
+     */
+    ended: (reason: string, detail: string) => void;
+    /**
+     * the stream has a publisher, or has none
+     */
+    live: (live: boolean) => void;
+    /**
+     * the node is about to end
+     */
+    goingAway: (inSeconds: number) => void;
+    /**
+     * the socket was lost, or taken up again; media goes on
+     */
+    signalling: (up: boolean) => void;
+};
+export type OpenRequest = {
+    direction: Direction;
+    stream: string;
+    /**
+     * SDP
+     */
+    offer: string;
+    notices: Notices;
+};
+export type Accepted = {
+    /**
+     * the answer
+     */
+    sdp: string;
+    iceServers: RTCIceServer[];
+    via: 'http' | 'websocket';
+    /**
+     * an ICE restart: fragments (RFC 8840) there and back
+     */
+    restart: (fragment: string) => Promise<string>;
+    /**
+     * ends the session; neither waits nor throws, for a page that is being left
+     */
+    close: () => void;
+};
+export type Transport = {
+    open: (request: OpenRequest) => Promise<Accepted>;
+    /**
+     * the network may be another: look now
+     */
+    hurry: () => void;
+};
+/**
+ * @param {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} kind
+ * @param {string} url the node
+ * @param {Token | undefined} token
+ * @returns {Transport}
+ */
+export declare function transport(kind: 'auto' | 'websocket' | 'http' | 'whip' | 'whep', url: string, token: Token | undefined): Transport;
+/**
+ * The node's address without what follows the last slash; the page's own origin when none is given.
+ *
+ * @param {string | undefined} url
+ * @returns {string}
+ */
+export declare function nodeUrl(url: string | undefined): string;

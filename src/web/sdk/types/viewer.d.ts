@@ -1,0 +1,90 @@
+import { Session } from './session.js';
+export type ViewerOwnOptions = {
+    /**
+     * true
+     */
+    audio?: boolean;
+    /**
+     * true
+     */
+    video?: boolean;
+    /**
+     * the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
+     */
+    jitterBufferMs?: number;
+};
+export type ViewerOptions = import('./session.js').SessionOptions & ViewerOwnOptions;
+export type ViewerOwnEvents = {
+    /**
+     * pictures or sound arrive
+     */
+    live: Record<string, never>;
+    /**
+     * none arrive: nobody publishes
+     */
+    idle: Record<string, never>;
+    /**
+     * shown so long after the connection was begun; `waited`: for a publisher, too
+     */
+    firstframe: {
+        afterMs: number;
+        waited: boolean;
+    };
+    /**
+     * the browser allows no sound (`playing`: the picture plays without) or nothing before the person touches the page: call `unmute()` or `play()` from a click
+     */
+    playblocked: {
+        playing: boolean;
+    };
+};
+export type ViewerEvents = import('./session.js').SessionEvents & ViewerOwnEvents;
+/**
+ * @typedef {object} ViewerOwnOptions
+ * @property {boolean} [audio] true
+ * @property {boolean} [video] true
+ * @property {number} [jitterBufferMs] the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
+ *
+ * @typedef {import('./session.js').SessionOptions & ViewerOwnOptions} ViewerOptions
+ *
+ * @typedef {object} ViewerOwnEvents
+ * @property {Record<string, never>} live pictures or sound arrive
+ * @property {Record<string, never>} idle none arrive: nobody publishes
+ * @property {{ afterMs: number, waited: boolean }} firstframe shown so long after the connection was begun; `waited`: for a publisher, too
+ * @property {{ playing: boolean }} playblocked the browser allows no sound (`playing`: the picture plays without) or nothing before the person touches the page: call `unmute()` or `play()` from a click
+ *
+ * @typedef {import('./session.js').SessionEvents & ViewerOwnEvents} ViewerEvents
+ */
+/** @extends {Session<ViewerEvents>} */
+export declare class Viewer extends Session<ViewerEvents> {
+    #private;
+    /** @param {ViewerOptions} options */
+    constructor(options: ViewerOptions);
+    /** Whether pictures or sound arrive. */
+    get live(): boolean;
+    /** From the beginning of the connection to its first picture; undefined before. */
+    get firstFrameMs(): number | undefined;
+    /**
+     * Plays in this element. Resolves when the node is connected, whether somebody publishes or not; after that it stays so
+     * by itself (events `reconnecting`, `connected`) until `close()` or an `error`.
+     *
+     * @param {HTMLVideoElement} video
+     * @returns {Promise<void>}
+     */
+    attach(video: HTMLVideoElement): Promise<void>;
+    /** Plays what was blocked, as far as the browser allows now. */
+    play(): Promise<void>;
+    /** Sound on. Call it from a click: browsers allow it there only. */
+    unmute(): Promise<void>;
+    /** Sound off. */
+    mute(): void;
+    /** Whether the sound is off although the page wanted it. */
+    get soundBlocked(): boolean;
+    /** @protected @override @param {RTCPeerConnection} pc */
+    protected prepare(pc: RTCPeerConnection): void;
+    /** @protected @override @param {boolean} live */
+    protected onLive(live: boolean): void;
+    /** @protected @override @param {import('./stats.js').Stats} stats */
+    protected onStats(stats: import('./stats.js').Stats): void;
+    /** @protected @override */
+    protected onEnd(): void;
+}

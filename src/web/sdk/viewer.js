@@ -1,0 +1,167 @@
+// Plays a stream in a <video>.
+//
+// A viewer may come before the publisher and stays when it leaves: `live` says that pictures or sound arrive, `idle` that
+// they do not. Browsers let a page play without sound; with sound only after the person has touched it. So a viewer
+// tries what the element asks for, then without sound, and tells of it by `playblocked`: offer a button that calls
+// `unmute()`.
+
+import { CorecastError } from './errors.js';
+import { Session } from './session.js';
+
+/** Nothing arrived for this long: there is no publisher. */
+const SILENT_MS = 2_000;
+
+/**
+ * @typedef {object} ViewerOwnOptions
+ * @property {boolean} [audio] true
+ * @property {boolean} [video] true
+ * @property {number} [jitterBufferMs] the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
+ *
+ * @typedef {import('./session.js').SessionOptions & ViewerOwnOptions} ViewerOptions
+ *
+ * @typedef {object} ViewerOwnEvents
+ * @property {Record<string, never>} live pictures or sound arrive
+ * @property {Record<string, never>} idle none arrive: nobody publishes
+ * @property {{ afterMs: number, waited: boolean }} firstframe shown so long after the connection was begun; `waited`: for a publisher, too
+ * @property {{ playing: boolean }} playblocked the browser allows no sound (`playing`: the picture plays without) or nothing before the person touches the page: call `unmute()` or `play()` from a click
+ *
+ * @typedef {import('./session.js').SessionEvents & ViewerOwnEvents} ViewerEvents
+ */
+
+/** @extends {Session<ViewerEvents>} */
+export class Viewer extends Session {
+  #kinds;
+  #jitterBufferMs;
+  /** @type {HTMLVideoElement | null} */
+  #video = null;
+  #live = false;
+  /** The element was muted by us, not by the page. */
+  #muted = false;
+  #packets = { count: 0, atMs: -Infinity };
+  /** Until then what arrives is the rest of what a publisher that has gone had sent. */
+  #ebbUntilMs = 0;
+  #begunMs = 0;
+  /** @type {number | undefined} */
+  #firstFrameMs;
+
+  /** @param {ViewerOptions} options */
+  constructor(options) {
+    super('play', options);
+    this.#kinds = [...(options.audio === false ? [] : ['audio']), ...(options.video === false ? [] : ['video'])];
+    this.#jitterBufferMs = options.jitterBufferMs;
+  }
+
+  /** Whether pictures or sound arrive. */
+  get live() { return this.#live; }
+
+  /** From the beginning of the connection to its first picture; undefined before. */
+  get firstFrameMs() { return this.#firstFrameMs; }
+
+  /**
+   * Plays in this element. Resolves when the node is connected, whether somebody publishes or not; after that it stays so
+   * by itself (events `reconnecting`, `connected`) until `close()` or an `error`.
+   *
+   * @param {HTMLVideoElement} video
+   * @returns {Promise<void>}
+   */
+  attach(video) {
+    if (!this.#kinds.length) return Promise.reject(new CorecastError('nothing_to_play', 'Neither sound nor picture is wanted', { final: true }));
+    this.#video = video;
+    video.playsInline = true;
+    return this.begin();
+  }
+
+  /** Plays what was blocked, as far as the browser allows now. */
+  async play() {
+    const video = this.#video;
+    if (!video) return;
+    try {
+      await video.play();
+    } catch (error) {
+      // AbortError: another source was set meanwhile, and its own play() follows.
+      if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
+      if (video.muted) return this.#blocked(false);
+      video.muted = true;
+      this.#muted = true;
+      await video.play().then(() => this.#blocked(true), () => this.#blocked(false));
+    }
+  }
+
+  /** Sound on. Call it from a click: browsers allow it there only. */
+  async unmute() {
+    if (this.#video) this.#video.muted = false;
+    this.#muted = false;
+    await this.play();
+  }
+
+  /** Sound off. */
+  mute() {
+    if (this.#video) this.#video.muted = true;
+    this.#muted = false;
+  }
+
+  /** Whether the sound is off although the page wanted it. */
+  get soundBlocked() { return this.#muted; }
+
+  /** @protected @override @param {RTCPeerConnection} pc */
+  prepare(pc) {
+    const media = new MediaStream();
+    this.#begunMs = performance.now();
+    this.#firstFrameMs = undefined;
+    this.#packets = { count: 0, atMs: -Infinity };
+    this.#setLive(false);
+    for (const kind of this.#kinds) {
+      const { receiver } = pc.addTransceiver(kind, { direction: 'recvonly' });
+      if (this.#jitterBufferMs !== undefined && 'jitterBufferTarget' in receiver) receiver.jitterBufferTarget = this.#jitterBufferMs;
+    }
+    pc.addEventListener('track', ({ track }) => {
+      media.addTrack(track);
+      const video = this.#video;
+      // Not before: the last picture of a lost connection is better than black.
+      if (video && video.srcObject !== media) {
+        video.srcObject = media;
+        this.play();
+        // Callbacks of the old source may still come: only a picture after this connection's own track counts.
+        video.requestVideoFrameCallback?.(() => { if (this.pc === pc) this.#shown(); });
+      }
+    });
+  }
+
+  /** @protected @override @param {boolean} live */
+  onLive(live) {
+    // The node knows that a publisher has gone before silence shows it; that pictures arrive is seen here.
+    if (live) return;
+    this.#packets.atMs = -Infinity;
+    this.#ebbUntilMs = performance.now() + SILENT_MS;
+    this.#setLive(false);
+  }
+
+  /** @protected @override @param {import('./stats.js').Stats} stats */
+  onStats(stats) {
+    const now = performance.now();
+    // Frames where there is video: a publisher that only keeps its ports open is not live.
+    const count = stats.frames || stats.packets;
+    if (count > this.#packets.count) this.#packets = { count, atMs: now < this.#ebbUntilMs ? -Infinity : now };
+    this.#setLive(this.state === 'connected' && now - this.#packets.atMs < SILENT_MS);
+  }
+
+  /** @protected @override */
+  onEnd() { this.#setLive(false); }
+
+  #shown() {
+    this.#firstFrameMs = performance.now() - this.#begunMs;
+    this.#packets.atMs = performance.now();
+    this.dispatchEvent(new CustomEvent('firstframe', { detail: { afterMs: this.#firstFrameMs, waited: this.#firstFrameMs > SILENT_MS } }));
+    this.#setLive(true);
+  }
+
+  /** @param {boolean} playing */
+  #blocked(playing) { this.dispatchEvent(new CustomEvent('playblocked', { detail: { playing } })); }
+
+  /** @param {boolean} live */
+  #setLive(live) {
+    if (live === this.#live) return;
+    this.#live = live;
+    this.dispatchEvent(new CustomEvent(live ? 'live' : 'idle', { detail: {} }));
+  }
+}

@@ -1,0 +1,125 @@
+// The node's side of signalling, as the protocol is written down in src/signal/README.md, on a port of loopback: the
+// WebSocket, and WHIP and WHEP. What it was told is kept in order; what it says next is the test's.
+
+import { createServer } from 'node:http';
+import { ws } from './packages.mjs';
+import { ANSWER, FRAGMENT } from './peer.mjs';
+
+export class FakeNode {
+  /** Every message and request, oldest first. */
+  seen = [];
+  /** Sessions by name, with their secrets. */
+  sessions = new Map();
+  sockets = new Set();
+  /** Refusals to come, first come first served: problems for the next `publish`, `subscribe` or POST. */
+  refuse = [];
+  /** A close code instead of a welcome. */
+  closeHello = 0;
+  /** Called when an offer has come, before it is answered. */
+  onoffer = () => {};
+  /** Messages that follow an answer at once, given its session's name. */
+  breath = () => [];
+  /** Whether pings go unanswered. */
+  mute = false;
+  /** Whether a restart over HTTP is a 404. */
+  forgotten = false;
+  /** Whether sockets are accepted. */
+  hasSocket;
+  #server;
+  #sockets;
+  #next = 1;
+
+  static async start({ socket = true, port = 0 } = {}) {
+    const node = new FakeNode();
+    node.hasSocket = socket;
+    node.#server = createServer((request, response) => node.#http(request, response));
+    node.#sockets = new ws.WebSocketServer({ noServer: true, handleProtocols: (offered) => (offered.has('corecast.v1') ? 'corecast.v1' : false) });
+    node.#server.on('upgrade', (request, stream, head) => {
+      if (!node.hasSocket || request.url !== '/ws') { stream.end('HTTP/1.1 404 Not Found\r\n\r\n'); return; }
+      node.#sockets.handleUpgrade(request, stream, head, (socket) => node.#serve(socket));
+    });
+    await new Promise((done) => node.#server.listen(port, '127.0.0.1', done));
+    node.port = node.#server.address().port;
+    node.url = `http://127.0.0.1:${node.port}`;
+    return node;
+  }
+
+  /** Messages of a type, or requests by method. */
+  told(type) { return this.seen.filter((each) => each.type === type); }
+
+  say(message) { for (const socket of this.sockets) socket.send(JSON.stringify(message)); }
+
+  /** Sockets vanish; sessions stay. */
+  cut() { for (const socket of this.sockets) socket.terminate(); }
+
+  async stop() {
+    for (const socket of this.sockets) socket.close(1001);
+    this.#server.closeAllConnections();
+    await new Promise((done) => this.#server.close(done));
+  }
+
+  #serve(socket) {
+    this.sockets.add(socket);
+    socket.on('close', (code) => { this.sockets.delete(socket); this.seen.push({ type: 'socket closed', code }); });
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data));
+      this.seen.push(message);
+      if (message.type === 'hello' && this.closeHello) { socket.close(this.closeHello, 'no'); return; }
+      for (const answer of this.#answers(message)) socket.send(JSON.stringify(answer));
+    });
+  }
+
+  *#answers({ type, id, session, stream, resume = [] }) {
+    const known = ({ session: name, secret }) => this.sessions.get(name) === secret;
+    if (type === 'hello') {
+      yield { type: 'welcome', id, version: 1, node: 'fake', grace_s: 30, ice_servers: [{ urls: ['stun:192.0.2.9'] }], limits: { idle_s: 60 },
+        resumed: resume.filter(known).map((each) => each.session), gone: resume.filter((each) => !known(each)).map((each) => each.session) };
+    } else if (type === 'publish' || type === 'subscribe') {
+      this.onoffer();
+      const problem = this.refuse.shift();
+      if (problem) { yield { type: 'error', id, ...problem }; return; }
+      const name = `s${this.#next++}`;
+      this.sessions.set(name, `secret of ${name}`);
+      yield { type: 'answer', id, session: name, secret: `secret of ${name}`, stream, direction: type === 'publish' ? 'publish' : 'play', worker: 0, sdp: ANSWER };
+      // In the same breath, as a real node may.
+      yield* this.breath(name);
+      yield { type: 'connected', session: name };
+      yield { type: 'stream', stream, live: true };
+    } else if (type === 'restart') {
+      if (this.sessions.has(session)) yield { type: 'restarted', id, session, fragment: FRAGMENT };
+      else yield { type: 'error', id, session, status: 404, code: 'no_such_session', detail: 'no such session' };
+    } else if (type === 'close') {
+      this.sessions.delete(session);
+      yield { type: 'closed', id, session };
+    } else if (type === 'ping') {
+      if (!this.mute) yield { type: 'pong', id };
+    }
+  }
+
+  #http(request, response) {
+    const chunks = [];
+    request.on('data', (chunk) => chunks.push(chunk));
+    request.on('end', () => {
+      const { method, url, headers } = request;
+      this.seen.push({ type: method, url, headers, body: String(Buffer.concat(chunks)) });
+      if (method === 'POST') this.onoffer();
+      const problem = method === 'POST' ? this.refuse.shift() : undefined;
+      const [status, head, body] = problem ? [problem.status, { 'content-type': 'application/problem+json', ...(problem.retry_after_s ? { 'retry-after': String(problem.retry_after_s) } : {}) }, JSON.stringify(problem)]
+        : method === 'POST' ? [201, { 'content-type': 'application/sdp', location: `${url}/r${this.#next++}`, link: '<stun:192.0.2.9>; rel="ice-server"' }, ANSWER]
+          : method === 'PATCH' && this.forgotten ? [404, {}, '']
+            : method === 'PATCH' ? [200, { 'content-type': 'application/trickle-ice-sdpfrag' }, FRAGMENT] : [200, {}, ''];
+      response.writeHead(status, head).end(body);
+    });
+  }
+}
+
+/** Waits until `check` gives something. */
+export async function until(what, check, within = 3_000) {
+  const deadline = Date.now() + within;
+  while (Date.now() < deadline) {
+    const found = await check();
+    if (found) return found;
+    await new Promise((done) => { setTimeout(done, 5); });
+  }
+  throw new Error(`${what}: not within ${within} ms`);
+}

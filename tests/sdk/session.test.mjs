@@ -1,0 +1,373 @@
+// Publishers and viewers against a node of the test's own, over a real socket and real HTTP: which way is taken, what is
+// said, and what happens when a socket, a session or the node is lost.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { FakeNode, until } from './lib/node.mjs';
+import './lib/packages.mjs';
+import { FakePeer } from './lib/peer.mjs';
+import { Publisher, Viewer } from '../../src/web/sdk/index.js';
+import { Signalling } from '../../src/web/sdk/websocket.js';
+
+/** Waits short enough for a test. */
+const reconnect = { firstMs: 10, mostMs: 40 };
+const open = [];
+
+beforeEach(() => { FakePeer.reset(); FakePeer.connects = true; });
+afterEach(async () => {
+  for (const each of open.splice(0)) await (each.close ?? each.stop).call(each);
+});
+
+async function node(options) {
+  const made = await FakeNode.start(options);
+  open.push(made);
+  return made;
+}
+
+/** A <video> as far as a viewer uses one. */
+const video = () => ({ muted: false, async play() {} });
+
+function log(session) {
+  const events = [];
+  for (const name of ['connected', 'disconnected', 'reconnecting', 'restarted', 'signalling', 'ended', 'error', 'live', 'idle', 'goingaway']) {
+    session.addEventListener(name, ({ detail }) => events.push([name, detail]));
+  }
+  return { events, names: () => events.map(([name]) => name), of: (name) => events.filter(([each]) => each === name).map(([, detail]) => detail) };
+}
+
+function viewer(url, options = {}) {
+  const made = new Viewer({ url, stream: 'demo', reconnect, ...options });
+  open.unshift(made); // before its node
+  return Object.assign(made, { log: log(made) });
+}
+
+const media = () => ({ getTracks: () => [track], getVideoTracks: () => [track], getAudioTracks: () => [] });
+const track = Object.assign(new EventTarget(), { kind: 'video', enabled: true });
+function publisher(url, options = {}) {
+  const made = new Publisher({ url, stream: 'demo', reconnect, ...options });
+  open.unshift(made);
+  return Object.assign(made, { log: log(made) });
+}
+
+test('the socket is taken where the node has one, and says hello first', async () => {
+  const at = await node();
+  const seen = viewer(at.url, { token: 'jwt' });
+  await seen.attach(video());
+  assert.deepEqual(at.seen.slice(0, 2).map(({ type }) => type), ['hello', 'subscribe']);
+  assert.deepEqual([at.seen[0].version, at.seen[0].token, at.seen[1].stream, at.seen[1].trickle], [1, 'jwt', 'demo', false]);
+  assert.deepEqual(seen.log.of('connected'), [{ via: 'websocket' }]);
+  assert.deepEqual(FakePeer.last.configuration.iceServers, [{ urls: ['stun:192.0.2.9'] }], 'the welcome’s ICE servers are used');
+  seen.close();
+  await until('the session is closed', () => at.told('close').length === 1);
+});
+
+test('without a socket WHIP and WHEP are taken, with the token in the header, and the socket is not tried again', async () => {
+  const at = await node({ socket: false });
+  const sent = publisher(at.url, { token: async () => 'jwt' });
+  await sent.start(media());
+  const [post] = at.told('POST');
+  assert.deepEqual([post.url, post.headers.authorization, post.headers['content-type']], ['/whip/demo', 'Bearer jwt', 'application/sdp']);
+  assert.deepEqual(sent.log.of('connected'), [{ via: 'http' }]);
+  at.hasSocket = true;
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  assert.deepEqual(seen.log.of('connected'), [{ via: 'http' }]);
+  sent.close();
+  const gone = await until('DELETE', () => at.told('DELETE')[0]);
+  assert.deepEqual([gone.url, gone.headers.authorization], ['/whip/demo/r1', 'Bearer jwt']);
+});
+
+test('a refusal over the socket is a refusal: HTTP is not tried after it', async () => {
+  const at = await node();
+  at.refuse.push({ status: 403, code: 'forbidden', detail: 'not this stream' });
+  const seen = viewer(at.url);
+  await assert.rejects(seen.attach(video()), { code: 'forbidden', status: 403 });
+  assert.equal(seen.state, 'failed');
+  assert.deepEqual(seen.log.names(), ['error']);
+  assert.equal(at.told('POST').length, 0);
+});
+
+test('a named transport is the only one tried', async () => {
+  const without = await node({ socket: false });
+  await assert.rejects(viewer(without.url, { transport: 'websocket', reconnect: false }).attach(video()), { code: 'unreachable' });
+  assert.equal(without.told('POST').length, 0);
+  const both = await node();
+  await viewer(both.url, { transport: 'whep' }).attach(video());
+  assert.equal(both.told('hello').length, 0);
+});
+
+test('publishers and viewers of one node share one socket, which ends with the last of them', async () => {
+  const at = await node();
+  const all = [publisher(at.url), viewer(at.url), viewer(at.url, { stream: 'other' })];
+  await all[0].start(media());
+  await Promise.all(all.slice(1).map((each) => each.attach(video())));
+  assert.equal(at.sockets.size, 1);
+  assert.equal(at.told('hello').length, 1);
+  for (const each of all) each.close();
+  await until('all sessions are closed', () => at.sessions.size === 0);
+  Signalling.shared(at.url, undefined).close();
+  await until('the socket is closed as done', () => at.told('socket closed').some(({ code }) => code === 1000));
+});
+
+test('a socket that drops is taken up again with its secrets while the connection stays', async () => {
+  const at = await node();
+  const [seen, other] = [viewer(at.url), viewer(at.url, { stream: 'other' })];
+  await seen.attach(video());
+  await other.attach(video());
+  const peers = [...FakePeer.made];
+  at.cut();
+  await until('resumed', () => seen.log.of('signalling').some(({ up }) => up));
+  assert.deepEqual(seen.log.of('signalling'), [{ up: false }, { up: true }]);
+  const [, hello] = at.told('hello');
+  assert.deepEqual(hello.resume.map(({ secret }) => secret).sort(), ['secret of s1', 'secret of s2']);
+  assert.deepEqual(FakePeer.made, peers, 'no connection was made anew');
+  assert.equal(seen.state, 'connected');
+  // Events go to the new socket.
+  at.say({ type: 'going_away', in_s: 2 });
+  await until('told', () => other.log.of('goingaway').length === 1);
+});
+
+test('a session that is closed while the socket is dead is closed over the next one', async () => {
+  const at = await node();
+  const [seen, other] = [viewer(at.url), viewer(at.url, { stream: 'other' })];
+  await seen.attach(video());
+  await other.attach(video());
+  at.hasSocket = false;
+  at.cut();
+  await until('lost', () => other.log.of('signalling').length === 1);
+  seen.close();
+  at.hasSocket = true;
+  await until('closed', () => at.sessions.size === 1 && at.told('close').length === 1);
+  assert.equal(at.told('close')[0].session, 's1');
+  assert.equal(other.state, 'connected');
+});
+
+test('a network that went away without a word is found out before a restart is sent into it', async (t) => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  const now = Date.now();
+  at.mute = true; // as a socket whose address is gone: nothing is answered
+  t.mock.method(Date, 'now', () => now + 10_000);
+  FakePeer.last.become('disconnected');
+  await until('the socket was given up', () => at.told('hello').length === 2, 6_000);
+  at.mute = false;
+  t.mock.restoreAll();
+  await until('restarted', () => seen.log.of('restarted').length === 1);
+  assert.equal(FakePeer.made.length, 1);
+});
+
+test('what the node gave up while the socket was away is made anew', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  at.sessions.clear();
+  at.cut();
+  await until('connected again', () => seen.log.of('connected').length === 2);
+  assert.equal(seen.log.of('disconnected')[0].error.code, 'signalling_lost');
+  assert.equal(FakePeer.made.length, 2);
+  assert.equal(FakePeer.made[0].connectionState, 'closed');
+});
+
+test('a node that ends is waited for, and a new one is used', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  const { port } = at;
+  await at.stop();
+  FakePeer.last.dtlsCloses();
+  await until('several attempts', () => seen.log.of('reconnecting').length >= 3);
+  assert.equal(seen.state, 'reconnecting');
+  assert.deepEqual(seen.log.of('reconnecting').slice(0, 3).map(({ attempt }) => attempt), [1, 2, 3]);
+  open.splice(open.indexOf(at), 1);
+  await node({ port });
+  await until('connected again', () => seen.log.of('connected').length === 2, 8_000);
+});
+
+test('a session that the node ended is made anew; one that its operator ended is not', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  at.say({ type: 'ended', session: 's1', reason: 'timed_out', detail: '' });
+  await until('connected again', () => seen.log.of('connected').length === 2);
+  at.say({ type: 'ended', session: 's2', reason: 'operator', detail: 'enough' });
+  await until('ended', () => seen.log.of('ended').length === 1);
+  assert.deepEqual([seen.log.of('ended')[0].reason, seen.state], ['operator', 'idle']);
+  assert.match(seen.log.of('ended')[0].detail, /enough/);
+});
+
+test('a session that is ended in the same breath as it is answered is made anew', async () => {
+  const at = await node();
+  at.breath = (session) => [{ type: 'ended', session, reason: 'dtls_failed', detail: '' }];
+  const seen = viewer(at.url);
+  const attached = seen.attach(video());
+  await until('asked', () => at.told('subscribe').length === 1);
+  at.breath = () => [];
+  await attached;
+  await until('asked again', () => at.told('subscribe').length === 2 && seen.state === 'connected');
+  assert.equal(FakePeer.made[0].connectionState, 'closed');
+});
+
+test('idle is told at once when the node says that the publisher has gone', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  const stats = { direction: 'play', frames: 1, packets: 9, bitsPerSecond: 1 };
+  seen.onStats(stats);
+  assert.equal(seen.live, true);
+  at.say({ type: 'stream', stream: 'demo', live: false });
+  await until('idle', () => !seen.live);
+  seen.onStats({ ...stats, frames: 5 });
+  assert.equal(seen.live, false, 'the rest out of the jitter buffer is no new stream');
+  assert.deepEqual(seen.log.names().filter((name) => /live|idle/.test(name)), ['live', 'idle']);
+});
+
+for (const [name, options] of [['the socket', {}], ['HTTP', { transport: 'http' }]]) {
+  test(`a path that is lost is looked for again by an ICE restart, over ${name}`, async () => {
+    const at = await node();
+    const seen = viewer(at.url, options);
+    await seen.attach(video());
+    FakePeer.last.become('failed');
+    await until('restarted', () => seen.log.of('restarted').length === 1);
+    const [{ fragment, body, headers }] = [...at.told('restart'), ...at.told('PATCH')];
+    assert.match(fragment ?? body, /a=ice-ufrag:u\d+g1\r\na=ice-pwd:secret\r\n/);
+    assert.equal(headers?.['if-match'], options.transport ? '*' : undefined);
+    assert.match(FakePeer.last.currentRemoteDescription.sdp, /a=ice-ufrag:node2\r\na=ice-pwd:nodepassword2\r\na=candidate:2/);
+    assert.equal(FakePeer.made.length, 1, 'the same connection');
+    assert.equal(seen.state, 'connected');
+  });
+}
+
+test('a restart that the node knows nothing of becomes a new session', async () => {
+  const at = await node({ socket: false });
+  const seen = viewer(at.url, { transport: 'http' });
+  await seen.attach(video());
+  at.forgotten = true;
+  FakePeer.last.become('failed');
+  await until('connected again', () => seen.log.of('connected').length === 2);
+  assert.equal(FakePeer.made[0].rollbacks, 1);
+  assert.equal(at.told('DELETE').length, 1);
+});
+
+test('a network that comes back is a reason to restart ICE, and to try at once what waits', async (t) => {
+  const page = new EventTarget();
+  for (const name of ['addEventListener', 'removeEventListener']) globalThis[name] = page[name].bind(page);
+  t.after(() => { delete globalThis.addEventListener; delete globalThis.removeEventListener; });
+  const at = await node({ socket: false });
+  const seen = viewer(at.url, { transport: 'http' });
+  await seen.attach(video());
+  page.dispatchEvent(new Event('online'));
+  await until('restarted', () => at.told('PATCH').length === 1);
+
+  const waits = viewer(at.url, { transport: 'http', reconnect: { firstMs: 60_000, mostMs: 60_000 } });
+  at.refuse.push({ status: 503, code: 'node_full', detail: 'full' });
+  const attached = waits.attach(video());
+  await until('waiting', () => waits.log.of('reconnecting').length === 1);
+  page.dispatchEvent(new Event('online'));
+  await attached;
+
+  page.dispatchEvent(new Event('pagehide'));
+  await until('both sessions are deleted', () => at.told('DELETE').length === 2);
+  assert.equal(seen.state, 'idle');
+});
+
+test('a taken name is final at first, and waited for when it may be our own', async () => {
+  const at = await node({ socket: false });
+  const taken = { status: 409, code: 'name_taken', detail: 'the name has a publisher' };
+  at.refuse.push(taken);
+  await assert.rejects(publisher(at.url, { transport: 'http' }).start(media()), { code: 'name_taken' });
+  const sent = publisher(at.url, { transport: 'http' });
+  await sent.start(media());
+  at.refuse.push(taken, taken);
+  FakePeer.last.dtlsCloses();
+  await until('connected again', () => sent.log.of('connected').length === 2);
+  assert.deepEqual(sent.log.of('reconnecting').map(({ error }) => error.code), ['session_ended', 'name_taken', 'name_taken']);
+});
+
+test('a node that is full is asked again when it says', async () => {
+  const at = await node({ socket: false });
+  at.refuse.push({ status: 503, code: 'node_full', detail: 'full', retry_after_s: 1 });
+  const seen = viewer(at.url, { transport: 'http' });
+  const from = Date.now();
+  await seen.attach(video());
+  assert.ok(Date.now() - from >= 1_000);
+  assert.ok(seen.log.of('reconnecting')[0].delayMs >= 1_000);
+});
+
+test('a token that is refused is final, by message or by close code', async () => {
+  const at = await node();
+  at.refuse.push({ status: 401, code: 'token_expired', detail: 'the token has expired' });
+  await assert.rejects(viewer(at.url).attach(video()), { status: 401, final: true, message: 'The token has expired' });
+  at.closeHello = 4001;
+  await assert.rejects(viewer(at.url, { token: 'other' }).attach(video()), { code: 'unauthorized', final: true });
+  assert.equal(at.told('POST').length, 0, 'HTTP is no way around it');
+});
+
+test('sessions whose token is refused as their socket is taken up again fail with that reason', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  at.closeHello = 4001;
+  at.cut();
+  await until('failed', () => seen.state === 'failed');
+  assert.equal(seen.error.code, 'unauthorized');
+});
+
+test('closing while connecting leaves nothing behind, here or on the node', async () => {
+  for (const options of [{}, { transport: 'http' }]) {
+    const at = await node();
+    const seen = viewer(at.url, options);
+    at.onoffer = () => seen.close();
+    await assert.rejects(seen.attach(video()), { code: 'session_ended' });
+    await until('what was opened is closed', () => at.told('close').length + at.told('DELETE').length === 1 && at.sessions.size === 0);
+    assert.equal(seen.state, 'idle');
+    assert.deepEqual(seen.log.names(), ['ended']);
+    assert.equal(FakePeer.last.connectionState, 'closed');
+  }
+});
+
+test('started again, it begins again', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  seen.close();
+  await seen.attach(video());
+  assert.equal(seen.state, 'connected');
+  assert.equal(FakePeer.made.length, 2);
+  await until('one session', () => at.sessions.size === 1);
+});
+
+test('a socket that does not answer pings is given up and opened again', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  at.mute = true;
+  const signalling = Signalling.shared(at.url, undefined);
+  signalling.hurry();
+  await until('lost', () => seen.log.of('signalling').length > 0, 6_000);
+  at.mute = false;
+  await until('resumed', () => seen.log.of('signalling').some(({ up }) => up));
+  assert.equal(FakePeer.made.length, 1);
+});
+
+test('sound that the browser blocks is told, and comes with a touch', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  const element = { muted: false, blocked: true, async play() { if (this.blocked && !this.muted) throw new DOMException('touch first', 'NotAllowedError'); } };
+  const told = [];
+  seen.on('playblocked', ({ detail }) => told.push(detail));
+  await seen.attach(element);
+  await seen.play();
+  assert.deepEqual([told, element.muted, seen.soundBlocked], [[{ playing: true }], true, true]);
+  element.blocked = false;
+  await seen.unmute();
+  assert.deepEqual([element.muted, seen.soundBlocked, told.length], [false, false, 1]);
+});
+
+test('the start bitrate is in what a publisher applies, unless it is not wanted', async () => {
+  const at = await node({ socket: false });
+  await publisher(at.url, { transport: 'http', maxBitrate: 1_000_000 }).start(media());
+  assert.match(FakePeer.last.currentRemoteDescription.sdp, /a=fmtp:96 x-google-start-bitrate=500\r\n/);
+  await publisher(at.url, { transport: 'http', startBitrate: false }).start(media());
+  assert.doesNotMatch(FakePeer.last.currentRemoteDescription.sdp, /x-google/);
+});
