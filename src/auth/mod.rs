@@ -12,7 +12,8 @@
 //!
 //! No type of an HTTP server is in here: WHIP, WHEP, WebSocket and the operator's port ask the same [`Authoriser`], each
 //! before it reads a byte of SDP or takes a place. A session's own URL is its proof of ownership (144 random bits), so
-//! that changing and ending one needs no token; that is also what lets a player whose token has run out say goodbye.
+//! that changing and ending one needs no token; that is also what lets a player whose token has run out say goodbye. Over
+//! a socket the same holds for the sessions it has, and for those it resumes with their secrets.
 //!
 //! Where nothing is configured everybody is let in, and the configuration sees to it that only this host can ask.
 //! Without `auth.require` a client without a token is let in, and one with a token must have a good one.
@@ -216,21 +217,57 @@ impl Authoriser {
         if !self.is_asked(access) {
             return Ok(Grant { client, ..Grant::default() });
         }
-        let denied = match self.decide(access, &client).await {
-            Ok(grant) => return Ok(grant),
-            Err(denied) => denied,
+        let granted = match self.decide(access, &client).await {
+            Ok((grant, viewers_max)) => self.take_place(access, grant, viewers_max),
+            Err(denied) => Err(denied),
         };
-        let denied = match denied.counts() {
-            true => {
-                let token = access.token.map(|token| self.hasher.hash_one(token));
-                let wait = self.failures.borrow_mut().note(access.address, token, Instant::now());
-                wait.map_or(denied, Denied::TooManyFailures)
-            }
-            false => denied,
-        };
+        granted.map_err(|denied| self.refuse(denied, access))
+    }
+
+    /// Decides about `access` where no session comes of it: nothing is counted to the token's sessions.
+    ///
+    /// # Errors
+    /// Why it may not be.
+    pub async fn allows(&self, access: &Access<'_>) -> Result<(), Denied> {
+        if !self.is_asked(access) {
+            return Ok(());
+        }
+        let client = self.shown.text(access.address);
+        self.decide(access, &client).await.map(drop).map_err(|denied| self.refuse(denied, access))
+    }
+
+    /// Whether `token` is one of this node's and in time, for where it is not known yet what it is to be used for. Where
+    /// the operator's endpoint alone can tell, it passes: that one is asked about one action at a time.
+    ///
+    /// # Errors
+    /// Why nothing will be done with it.
+    pub async fn recognise(&self, token: &str, address: IpAddr) -> Result<(), Denied> {
+        if !self.has_keys() {
+            return Ok(());
+        }
+        self.verify(token).await.map(drop).map_err(|denied| {
+            let denied = self.count(denied, Some(token), address);
+            tracing::debug!(client = self.shown.text(address), code = denied.code(), "token not recognised");
+            denied
+        })
+    }
+
+    fn refuse(&self, denied: Denied, access: &Access<'_>) -> Denied {
+        let denied = self.count(denied, access.token, access.address);
         let (action, stream) = (access.action.name(), access.stream);
+        let client = self.shown.text(access.address);
         tracing::debug!(client, action, stream, code = denied.code(), "not authorised");
-        Err(denied)
+        denied
+    }
+
+    /// The refusal, or that there have been too many.
+    fn count(&self, denied: Denied, token: Option<&str>, address: IpAddr) -> Denied {
+        if !denied.counts() {
+            return denied;
+        }
+        let token = token.map(|token| self.hasher.hash_one(token));
+        let wait = self.failures.borrow_mut().note(address, token, Instant::now());
+        wait.map_or(denied, Denied::TooManyFailures)
     }
 
     fn has_keys(&self) -> bool {
@@ -242,7 +279,8 @@ impl Authoriser {
         access.action == Action::Admin || (self.can_judge() && (self.require || access.token.is_some()))
     }
 
-    async fn decide(&self, access: &Access<'_>, client: &str) -> Result<Grant, Denied> {
+    /// The leave, and how many may play with it at once.
+    async fn decide(&self, access: &Access<'_>, client: &str) -> Result<(Grant, Option<u32>), Denied> {
         let claims = match (self.has_keys(), access.token) {
             (true, Some(token)) => Some(self.verify(token).await?),
             (true, None) => return Err(Fault::Missing.into()),
@@ -275,6 +313,10 @@ impl Authoriser {
             None if !self.has_keys() => return Err(Denied::Unavailable("no key and no webhook is configured")),
             _ => {}
         }
+        Ok((grant, viewers_max))
+    }
+
+    fn take_place(&self, access: &Access<'_>, mut grant: Grant, viewers_max: Option<u32>) -> Result<Grant, Denied> {
         if let Some(max) = viewers_max.filter(|_| access.action == Action::Play) {
             let credential = match access.token {
                 Some(token) => self.hasher.hash_one(token),

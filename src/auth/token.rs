@@ -149,7 +149,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str(
-                "send a token: Authorization: Bearer TOKEN, over a socket as token in hello; who runs the node gives you one",
+                "send a token: Authorization: Bearer TOKEN, or token in a socket's hello; who runs the node gives you one",
             ),
             Self::Malformed(what) => write!(f, "the token cannot be used: {what}"),
             Self::Expired => f.write_str("the token has run out: get a new one"),

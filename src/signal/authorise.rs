@@ -50,6 +50,23 @@ pub(super) async fn session(
     leave(front, asker, action, stream).await
 }
 
+/// Whether who asks may hear when a stream begins and ends: whoever may play it.
+pub(super) async fn follow(front: &Front, asker: Asker<'_>, stream: &str) -> Result<(), Problem> {
+    let Asker { address, token, origin } = asker;
+    let access = Access { action: Action::Play, stream, token, origin, address };
+    front.authoriser.allows(&access).await.map_err(|denied| problem(&denied))
+}
+
+/// Whether a token may be of any use, before it is known what for. While nobody can say it may: it is judged again with
+/// whatever is asked.
+pub(super) async fn token(front: &Front, asker: Asker<'_>) -> Result<(), Problem> {
+    let Some(token) = asker.token else { return Ok(()) };
+    match front.authoriser.recognise(token, asker.address).await {
+        Err(denied) if denied.kind() != Kind::Unavailable => Err(problem(&denied)),
+        _ => Ok(()),
+    }
+}
+
 /// Leave to see the operator's figures.
 pub(super) async fn operator(front: &Front, request: &Request) -> Result<(), Problem> {
     let asker = asker(front, request.headers(), request.extensions())?;
