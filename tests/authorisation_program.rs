@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
+#[allow(dead_code, reason = "this file needs the half of it")]
+#[path = "signal_sockets/client.rs"]
+mod client;
 mod signal_support;
 
+use client::Socket;
+use serde_json::json;
 use signal_support::{exchange, request};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_corecast");
@@ -256,7 +261,17 @@ fn a_node_that_logs_everything_says_no_token_no_key_no_ice_credential_and_no_who
         let restarted = exchange(node.stream(), &request("PATCH", &location, &headers, fragment));
         assert_eq!(restarted.status, 200, "{}", restarted.body);
         assert_eq!(exchange(node.stream(), &request("DELETE", &location, &[], "")).status, 200);
-        for sdp in [OFFER, &opened.body, &restarted.body] {
+        // The same over a socket, whose library traces the messages it reads and writes.
+        let offered = format!("corecast.token.{wrong}");
+        let mut socket = Socket::over(node.stream(), &[("sec-websocket-protocol", offered.as_str())]).unwrap();
+        assert_eq!(socket.ask(json!({"type": "hello", "version": 1, "token": good}))["type"], "welcome");
+        let publish = json!({"type": "publish", "stream": "demo", "sdp": OFFER});
+        let mut unfit = publish.clone();
+        unfit["token"] = wrong.as_str().into();
+        assert_eq!(socket.ask(unfit)["code"], "token_wrong_stream");
+        let answer = socket.ask(publish);
+        secrets.push(answer["secret"].as_str().unwrap().to_owned());
+        for sdp in [OFFER, &opened.body, &restarted.body, answer["sdp"].as_str().unwrap()] {
             secrets.push(attribute(sdp, "ice-pwd").to_owned());
             secrets.push(attribute(sdp, "ice-ufrag").to_owned());
         }

@@ -17,26 +17,40 @@ use serde_json::{Value, json};
 
 use crate::signal_support::{Node, Plan, Response, start};
 
+#[path = "../signal_sockets/client.rs"]
+pub mod client;
+
+use client::Socket;
+
 pub const SECRET: &str = "a secret of the tests, 32 bytes at least";
 
-/// Where something is asked for: a transport and what it is asked to do. WebSocket signalling is one more line each.
+/// Where something is asked for: a transport and what it is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
+    /// `publish` over a socket, the token in that message.
+    SocketPublish,
+    /// `subscribe` over a socket, the token in its `hello`.
+    SocketPlay,
     Whip,
     Whep,
     Admin,
 }
 
-pub const DOORS: [Door; 3] = [Door::Whip, Door::Whep, Door::Admin];
+pub const DOORS: [Door; 5] = [Door::SocketPublish, Door::SocketPlay, Door::Whip, Door::Whep, Door::Admin];
 
 impl Door {
     /// What a token must allow here.
     pub fn action(self) -> &'static str {
         match self {
-            Self::Whip => "publish",
-            Self::Whep => "play",
+            Self::SocketPublish | Self::Whip => "publish",
+            Self::SocketPlay | Self::Whep => "play",
             Self::Admin => "admin",
         }
+    }
+
+    /// Whether it says with a header how to authenticate.
+    pub fn is_http(self) -> bool {
+        !matches!(self, Self::SocketPublish | Self::SocketPlay)
     }
 
     /// The status when one is let in.
@@ -44,7 +58,8 @@ impl Door {
         if self == Self::Admin { 200 } else { 201 }
     }
 
-    /// Asks with these headers more.
+    /// Asks with these headers more. Over a socket their token is put where a socket has it, and what opened is closed
+    /// again before this returns.
     pub fn ask(self, node: &Node, stream: &str, headers: &[(&str, &str)], offer: &str) -> Response {
         let mut all = vec![("content-type", "application/sdp")];
         all.extend(headers);
@@ -52,6 +67,41 @@ impl Door {
             Self::Whip => node.ask("POST", &format!("/whip/{stream}"), &all, offer),
             Self::Whep => node.ask("POST", &format!("/whep/{stream}"), &all, offer),
             Self::Admin => node.ask_admin("/api/v1/node", headers),
+            Self::SocketPublish | Self::SocketPlay => self.ask_socket(node, stream, headers, offer),
+        }
+    }
+
+    fn ask_socket(self, node: &Node, stream: &str, headers: &[(&str, &str)], offer: &str) -> Response {
+        let of = |name: &str| headers.iter().find(|(have, _)| *have == name).map(|(_, value)| *value);
+        let token = of("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let origin: Vec<_> = of("origin").map(|origin| ("origin", origin)).into_iter().collect();
+        let mut socket = Socket::connect_plain(node, &origin).unwrap();
+        let (mut hello, mut request) = (json!({"type": "hello", "version": 1}), json!({"stream": stream, "sdp": offer}));
+        let (kind, shows) = match self {
+            Self::SocketPublish => ("publish", &mut request),
+            _ => ("subscribe", &mut hello),
+        };
+        if let Some(token) = token {
+            shows["token"] = token.into();
+        }
+        request["type"] = kind.into();
+        let welcome = socket.ask(hello);
+        if welcome["type"] == "error" {
+            assert_eq!(socket.closed(), 4001, "{welcome}");
+            return told(&welcome);
+        }
+        let answer = socket.ask(request);
+        if answer["type"] == "answer" {
+            let closed = socket.ask(json!({"type": "close", "session": answer["session"]}));
+            assert_eq!(closed["type"], "closed", "{closed}");
+        }
+        told(&answer)
+    }
+
+    /// Ends what was opened.
+    pub fn leave(self, node: &Node, opened: &Response) {
+        if matches!(self, Self::Whip | Self::Whep) {
+            assert_eq!(node.ask("DELETE", &opened.header("location"), &[], "").status, 200);
         }
     }
 
@@ -59,6 +109,14 @@ impl Door {
     pub fn show(self, node: &Node, stream: &str, token: &str) -> Response {
         self.ask(node, stream, &[("authorization", &format!("Bearer {token}"))], "ok")
     }
+}
+
+/// A socket's answer as HTTP would have told it.
+pub fn told(message: &Value) -> Response {
+    let mut headers = vec![("content-type".to_owned(), "application/problem+json".to_owned())];
+    headers.extend(message["retry_after_s"].as_u64().map(|wait_s| ("retry-after".to_owned(), wait_s.to_string())));
+    let status = message["status"].as_u64().unwrap_or(201);
+    Response { status: status.try_into().unwrap(), headers, body: message.to_string() }
 }
 
 /// A node that judges by `auth`.
