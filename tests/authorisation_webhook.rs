@@ -234,6 +234,17 @@ fn an_end_is_told_with_its_reason_and_what_never_opened_is_not_told() {
 }
 
 #[test]
+fn sessions_that_end_with_the_node_are_told_to_have_ended_with_it() {
+    let server = Server::http(|_, _| json_answer(r#"{"allow": true}"#));
+    let node = node(asking(server.url()));
+    assert_eq!(Door::Whep.ask(&node, "demo", &[], "ok").status, 201);
+    drop(node);
+    let events: Vec<_> = server.wait_seen(3).into_iter().map(|seen| seen.json()).collect();
+    let ended = events.iter().find(|event| event["event"] == "ended").unwrap();
+    assert_eq!(ended["reason"], "shutting_down", "{events:?}");
+}
+
+#[test]
 fn an_address_that_is_refused_again_and_again_no_longer_reaches_it() {
     let server = Server::http(|_, _| json_answer(r#"{"allow": false}"#));
     let admission = Admission { exempt_addresses: Vec::new(), ..Admission::for_workers(2) };

@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config::{Auth, JwksSource};
+use crate::worker::mailbox::EndReason;
 use address::Shown;
 use failures::Failures;
 use grant::{Places, Report};
@@ -307,7 +308,8 @@ impl Authoriser {
                     stream: access.stream.to_owned(),
                     subject: grant.subject.clone(),
                     started: None,
-                    reason: "never_opened",
+                    // What ends a session without a word is the end of the node.
+                    reason: EndReason::ShuttingDown.name(),
                 });
             }
             None if !self.has_keys() => return Err(Denied::Unavailable("no key and no webhook is configured")),
