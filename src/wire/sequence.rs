@@ -80,6 +80,8 @@ mod tests {
     fn extension_above_the_maximum_goes_down_instead() {
         assert_eq!(extend(u64::MAX, 4), u64::MAX - 65_531);
         assert_eq!(extend(u64::MAX, u16::MAX), u64::MAX);
+        assert_eq!(extend_timestamp(u64::MAX, 4), u64::MAX - 0xffff_fffb);
+        assert_eq!(extend_timestamp(u64::MAX, u32::MAX), u64::MAX);
     }
 
     #[test]
@@ -89,6 +91,7 @@ mod tests {
         assert!(!sequence_newer(7, 7));
         assert_eq!(sequence_distance(65_530, 4), 10);
         assert!(timestamp_newer(10, u32::MAX));
+        assert!(!timestamp_newer(u32::MAX, 10) && !timestamp_newer(7, 7));
         assert_eq!(timestamp_distance(10, u32::MAX), -11);
     }
 

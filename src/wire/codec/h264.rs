@@ -244,10 +244,20 @@ mod tests {
         // RFC 6184 §5.7.
         assert_eq!(stap_a(&[AUD, PPS]), [0x78, 0, 2, 0x09, 0x10, 0, 4, 0x68, 0xce, 0x3c, 0x80]);
         assert_eq!(stap_a(&[&[0x89], &[0x21]])[0], 0xb8);
+        assert_eq!(stap_a(&[&[0x81], &[0x81]])[0], 0x98);
         assert_eq!(write_stap_a(&mut [0; 64], &[]), None);
         assert_eq!(write_stap_a(&mut [0; 64], &[SPS, &[]]), None);
         assert_eq!(write_stap_a(&mut [0; 8], &[SPS]), None);
         assert_eq!(write_stap_a(&mut [0; 9], &[SPS]), Some(9));
+    }
+
+    #[test]
+    fn containers_and_reserved_types_are_no_units() {
+        // RFC 6184 §5.2, table 1: STAP-B, MTAP and FU are not unpacked here; 0, 30 and 31 are reserved.
+        for nal_type in [0, 25, 26, 27, 28, 29, 30, 31] {
+            assert_eq!(nal_units(&[0x60 | nal_type, 0x88, 0x80]).count(), 0, "type {nal_type}");
+        }
+        assert_eq!(nal_units(&[0x60 | 23, 0x88]).count(), 1);
     }
 
     #[test]

@@ -17,7 +17,6 @@ mod nal_type {
     pub(super) const PICTURE_PARAMETER_SET: u8 = 34;
     pub(super) const AGGREGATION: u8 = 48;
     pub(super) const FRAGMENTATION: u8 = 49;
-    pub(super) const PACI: u8 = 50;
 }
 
 /// Bytes of a NAL unit's and a payload's header.
@@ -139,7 +138,7 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadHints {
             }
             hints.paddable = header & 0x40 == 0 && nal_type <= nal_type::SLICE_LAST;
         }
-        (nal_type::FRAGMENTATION..=nal_type::PACI, _) => {}
+        // Units are those of a single one or an aggregation; a fragment that is cut short and all else have none.
         _ => {
             for unit in nal_units(payload) {
                 if let [first, _, ref body @ ..] = *unit {
@@ -221,6 +220,8 @@ mod tests {
         // RFC 7798 §4.4.2.
         let payload = aggregation(&[&[1 << 1, 2 << 3 | 3, 9], &[0x80 | 1 << 1, 1 << 3 | 2]]);
         assert_eq!(payload, [0x80 | 48 << 1, 1 << 3 | 2, 0, 3, 2, 2 << 3 | 3, 9, 0, 2, 0x82, 1 << 3 | 2]);
+        let two_forbidden = aggregation(&[&[0x80 | 1 << 1, 1], &[0x80 | 1 << 1, 1]]);
+        assert_eq!(two_forbidden[0], 0x80 | 48 << 1);
         assert_eq!(write_aggregation(&mut [0; 64], &[VPS]), None);
         assert_eq!(write_aggregation(&mut [0; 64], &[VPS, &[1]]), None);
         assert_eq!(write_aggregation(&mut [0; 11], &[VPS, SPS]), None);

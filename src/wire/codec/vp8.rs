@@ -138,6 +138,20 @@ mod tests {
     }
 
     #[test]
+    fn extensions_are_read_one_without_the_other() {
+        // RFC 7741 §4.2: T, Y and K share a byte; what is not announced in it is not read.
+        let none = Vp8Descriptor { partition_start: true, ..Vp8Descriptor::default() };
+        for (payload, expected) in [
+            (&[0x90, 0x00, 0x77][..], none),
+            (&[0x90, 0x20, 0x5f, 0x77], Vp8Descriptor { temporal_id: Some(1), ..none }),
+            (&[0x90, 0x10, 0xf3, 0x77], Vp8Descriptor { key_index: Some(0x13), ..none }),
+            (&[0x90, 0x40, 0x12, 0x77], Vp8Descriptor { tl0_picture_index: Some(0x12), ..none }),
+        ] {
+            assert_eq!(Vp8Descriptor::parse(payload), Some((expected, &[0x77][..])), "{payload:02x?}");
+        }
+    }
+
+    #[test]
     fn a_key_frame_begins_once_and_tells_its_size() {
         // RFC 6386 §9.1: 1280 × 720, as a browser sends it.
         let key = [0x90, 0x80, 0xde, 0xd8, 0x10, 0x91, 0x03, 0x9d, 0x01, 0x2a, 0x00, 0x05, 0xd0, 0x02];
@@ -145,6 +159,10 @@ mod tests {
         assert_eq!(key_frame_size(&key[..13]), None);
         let hints = inspect(&key);
         assert!(hints.key_frame_start && hints.frame_start && hints.paddable);
+
+        let mut with_start_code = key;
+        with_start_code[4] |= 1;
+        assert_eq!(key_frame_size(&with_start_code), None, "P: no key frame, whatever follows");
 
         let delta = [0x90, 0x80, 0xde, 0xd9, 0x71, 0x69];
         assert!(inspect(&delta).frame_start && !inspect(&delta).key_frame_start);

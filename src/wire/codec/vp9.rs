@@ -169,6 +169,26 @@ mod tests {
     }
 
     #[test]
+    fn layers_and_structure_are_read_one_field_without_the_other() {
+        // L: SID 4 alone, then U alone and D alone (RFC 9628 §4.2).
+        let layers = |byte| Vp9Descriptor::parse(&[0x20, byte, 0x99, 0x55]).unwrap().0;
+        let none = Vp9Descriptor {
+            temporal_id: Some(0),
+            spatial_id: Some(0),
+            tl0_picture_index: Some(0x99),
+            ..Vp9Descriptor::default()
+        };
+        assert_eq!(layers(0x08), Vp9Descriptor { spatial_id: Some(4), ..none });
+        assert_eq!(layers(0x10), Vp9Descriptor { switching_up_point: true, ..none });
+        assert_eq!(layers(0x01), Vp9Descriptor { inter_layer_predicted: true, ..none });
+        // V: two layers with sizes; sizes of none; a group of one picture without sizes (§4.2.2).
+        for structure in [&[0x30, 1, 2, 3, 4, 5, 6, 7, 8][..], &[0x20], &[0x28, 1, 0x04, 9]] {
+            let payload = [&[0x02], structure, &[0x55]].concat();
+            assert_eq!(Vp9Descriptor::parse(&payload).unwrap().1, [0x55], "{payload:02x?}");
+        }
+    }
+
+    #[test]
     fn at_most_three_references_are_listed() {
         // RFC 9628 §4.2.1.
         assert_eq!(Vp9Descriptor::parse(&[0x50, 0x03, 0x05, 0x06, 0xaa]).unwrap().1, [0xaa]);

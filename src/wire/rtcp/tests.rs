@@ -146,6 +146,9 @@ fn nack_packs_17_sequence_numbers_into_an_entry() {
     assert_eq!((nack.sender_ssrc, nack.media_ssrc), (1, 2));
     assert_eq!(nack.sequences().collect::<Vec<_>>(), sequences);
     assert_eq!(nack::write(&mut out, 1, 2, &[]), None);
+    let len = nack::write(&mut out, 1, 2, &[5, 5, 6]).unwrap();
+    assert_eq!(out[12..len], [0, 5, 0, 1], "a repetition is not sent");
+    let len = nack::write(&mut out, 1, 2, &sequences).unwrap();
     assert_eq!(nack::write(&mut out[..len - 1], 1, 2, &sequences), None);
 }
 
@@ -229,7 +232,12 @@ fn transport_feedback_that_does_not_fit_is_split() {
     }
     let expected: Vec<_> = statuses.iter().enumerate().map(|(n, &status)| (n as u16, status)).collect();
     assert_eq!(read, expected);
-    assert_eq!(transport_feedback::write(&mut out[..20], &FeedbackHeader::default(), &[None]), None);
+    for len in [0, 19, 20, 23] {
+        assert_eq!(transport_feedback::write(&mut out[..len], &FeedbackHeader::default(), &[None]), None);
+    }
+    // What just fits is not split.
+    let written = transport_feedback::write(&mut out[..24], &FeedbackHeader::default(), &[Some(1), Some(1)]).unwrap();
+    assert_eq!((written.len, written.statuses), (24, 2));
     assert_eq!(transport_feedback::write(&mut out, &FeedbackHeader::default(), &[]), None);
 }
 

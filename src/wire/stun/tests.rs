@@ -57,7 +57,9 @@ fn rfc5769_2_1_sample_request() {
     assert_eq!(message.ice_controlled(), Some(0x932f_f9b1_5126_3b36));
     assert_eq!(message.ice_controlling(), None);
     assert_eq!(message.username(), Some(&b"evtj:h6vY"[..]));
+    assert_eq!(message.bytes(), SAMPLE_REQUEST);
     assert!(!message.use_candidate());
+    assert!(message.has_integrity());
     assert!(message.verify_integrity(PASSWORD));
     assert_eq!(message.fingerprint_valid(), Some(true));
     assert_eq!(message.unknown_comprehension_required().count(), 0);
@@ -159,6 +161,17 @@ fn attributes_after_the_integrity_are_ignored() {
     assert!(!message.use_candidate());
     assert_eq!(message.priority(), None);
     assert_eq!(message.unknown_comprehension_required().count(), 0);
+}
+
+#[test]
+fn of_two_integrities_the_first_counts() {
+    // RFC 8489 §14: else what an on-path attacker appends would move the end of what is covered.
+    let mut out = [0; 128];
+    let writer = StunWriter::binding_request(&mut out, &TRANSACTION_ID).username(b"a:b").integrity(PASSWORD);
+    let len = writer.use_candidate().attribute(attribute::MESSAGE_INTEGRITY, &[7; 20]).finish().unwrap();
+    let message = StunMessage::parse(&out[..len]).unwrap();
+    assert!(message.verify_integrity(PASSWORD));
+    assert!(!message.use_candidate());
 }
 
 #[test]
