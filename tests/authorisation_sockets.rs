@@ -211,12 +211,8 @@ fn who_says_hello_with_a_bad_token_again_and_again_is_told_when_to_come_back() {
 #[test]
 fn a_leave_that_ends_ends_the_session_and_its_socket_and_the_endpoint_are_told() {
     let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 1, "viewers_max": 1}"#));
-    let node = node(Auth {
-        require: true,
-        secret: Some(Secret::new(SECRET)),
-        webhook: Some(server.url()),
-        ..Auth::default()
-    });
+    let node =
+        node(Auth { require: true, secret: Some(Secret::new(SECRET)), webhook: Some(server.url()), ..Auth::default() });
     let mut socket = welcomed(&node, Some(&viewer()));
     let answer = open(&mut socket, "subscribe", "demo", None);
     assert_eq!(answer["type"], "answer", "{answer}");

@@ -4,9 +4,9 @@
 //! not looked at: URLs are written into logs and histories. What judges is [`crate::auth`], asked where sessions open
 //! ([`super::sessions::open`]) and where figures are shown.
 
-use hyper::http::Extensions;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::Extensions;
 
 use super::admission::ClientAddress;
 use super::front::Front;
@@ -18,11 +18,7 @@ use crate::auth::{Access, Action, Denied, Grant, Kind};
 use crate::description::Direction;
 
 /// Who sent a request, and what it shows.
-pub(super) fn asker<'a>(
-    front: &Front,
-    headers: &'a HeaderMap,
-    extensions: &Extensions,
-) -> Result<Asker<'a>, Problem> {
+pub(super) fn asker<'a>(front: &Front, headers: &'a HeaderMap, extensions: &Extensions) -> Result<Asker<'a>, Problem> {
     // The listener puts it into every request.
     let Some(ClientAddress(address)) = extensions.get().copied() else {
         return Err(problem(&Denied::Unavailable("who asks is not known")));

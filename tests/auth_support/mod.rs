@@ -76,7 +76,8 @@ impl Door {
         let token = of("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let origin: Vec<_> = of("origin").map(|origin| ("origin", origin)).into_iter().collect();
         let mut socket = Socket::connect_plain(node, &origin).unwrap();
-        let (mut hello, mut request) = (json!({"type": "hello", "version": 1}), json!({"stream": stream, "sdp": offer}));
+        let (mut hello, mut request) =
+            (json!({"type": "hello", "version": 1}), json!({"stream": stream, "sdp": offer}));
         let (kind, shows) = match self {
             Self::SocketPublish => ("publish", &mut request),
             _ => ("subscribe", &mut hello),
