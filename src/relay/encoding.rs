@@ -380,5 +380,9 @@ mod tests {
         encoding.begin();
         encoding.set_codec(PublishedCodec { codec: Codec::Vp9, ..codec });
         assert!(!encoding.continues_at(2));
+        // Later on it lies behind everybody.
+        encoding.store(&record(21, 6_000, 66, true, true)).unwrap();
+        encoding.set_codec(codec);
+        assert!(encoding.continues_at(3));
     }
 }

@@ -3,7 +3,7 @@
 //! Everything lives on the signalling thread; borrows never cross an `await`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -54,6 +54,8 @@ pub(super) struct Front {
     pub(super) joins: Rate,
     /// Bytes of bodies being read.
     pub(super) bodies: BodyBytes,
+    /// Who waits until the book knows that a session is served; bounded by the sessions being opened.
+    pub(super) openings: RefCell<HashMap<SessionId, flume::Sender<()>>>,
     workers: Vec<Peer>,
     started: Instant,
     under_way: Cell<usize>,
@@ -112,6 +114,7 @@ impl Front {
             under_way: Cell::new(0),
             waits,
             waits_for: Cell::new(None),
+            openings: RefCell::default(),
         });
         let mut tasks = vec![
             runtime::spawn(hear_notices(front.clone(), setup.notices)),
@@ -215,6 +218,9 @@ impl Front {
                 // Unknown is one whose asker has given up: it is being closed.
                 if self.directory.borrow_mut().served(session, worker) {
                     self.directory_changed();
+                }
+                if let Some(asker) = self.openings.borrow_mut().remove(&session) {
+                    let _ = asker.try_send(());
                 }
             }
             Notice::Connected { session } => {

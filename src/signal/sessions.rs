@@ -121,6 +121,7 @@ impl Drop for Opening<'_> {
         if self.served {
             return;
         }
+        self.front.openings.borrow_mut().remove(&self.session);
         self.front.directory.borrow_mut().ended(self.session, self.front.now());
         if let Some(worker) = self.asked {
             self.front.close(worker, self.session, EndReason::NeverConnected);
@@ -130,9 +131,9 @@ impl Drop for Opening<'_> {
 }
 
 /// Opens a session: authorised, admitted, answered, and taken by one of its two workers. The `offer` is taken from the
-/// client only when it may open one; what goes wrong with that is its transport's and not counted here. Between the
-/// worker's word and the return nothing is awaited, so that the caller hears of the session before anything that is told
-/// about it.
+/// client only when it may open one; what goes wrong with that is its transport's and not counted here. A session that ended
+/// while this waited for the book is an error; after that look nothing is awaited, so that the caller hears of the session
+/// before anything told about it.
 pub(super) async fn open(
     front: &Rc<Front>,
     asker: Asker<'_>,
@@ -186,6 +187,8 @@ async fn admit_and_open(
         let local = local_parameters(front, worker, cname.clone(), stream_name);
         let answer = front.negotiator.answer(offer, direction, &local).map_err(sdp_refused)?;
         let (reply, replied) = flume::bounded(1);
+        let (told, booked) = flume::bounded(1);
+        front.openings.borrow_mut().insert(session, told);
         let message = Control::Open(Box::new(OpenSession {
             session,
             stream,
@@ -211,6 +214,10 @@ async fn admit_and_open(
                 return Err(stopping());
             }
             None => return Err(Problem::unavailable("worker_silent", "the node is overloaded: try again later")),
+        }
+        // Who hears of the session finds its stream live, and whoever comes next is counted after it.
+        if runtime::timeout(limits::WORKER_REPLY_TIME_MAX, booked.recv_async()).await.is_none() {
+            return Err(Problem::unavailable("worker_silent", "the node is overloaded: try again later"));
         }
         if !front.directory.borrow().is_admitted(session) {
             return Err(Problem::unavailable("ended_early", "the session ended while it opened: try again"));

@@ -2,7 +2,8 @@
 //!
 //! Each packet of a stream crosses once to every worker that has a viewer of it ([`crate::relay::record`]). A full
 //! lane drops the record and counts it: the reader is behind, and its viewers go on from a key frame
-//! ([`Record::Begin`]). What viewers need from the publisher goes the other way as [`Upstream`] messages over a bounded mailbox.
+//! ([`Record::Begin`]). What viewers need from the publisher goes the other way as [`Upstream`] messages over a bounded
+//! mailbox.
 
 use rtrb::{Consumer, Producer, RingBuffer};
 

@@ -308,6 +308,14 @@ fn a_cursor_in_sound_skips_to_the_newest_packet() {
 }
 
 #[test]
+fn a_cursor_in_sound_waits_for_the_next_packet_where_the_newest_came_late() {
+    let ring = ring_of((1_000..1_091).chain(1_092..1_100).chain([1_091]));
+    let mut subscription = subscription();
+    subscription.start_at(at(35, 1_035));
+    assert_eq!(subscription.settle(&ring, false, Timestamp::from_millis(1_100)), Cursor::At(ring.head()));
+}
+
+#[test]
 fn a_packet_recovered_late_is_no_place_to_go_on_from() {
     let mut subscription = subscription();
     assert!(subscription.is_ahead(7), "nothing was sent yet");
