@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use corecast::auth::secret::Secret;
 use corecast::config::{Admission, Auth};
-use corecast::worker::mailbox::{EndReason, Notice};
+use corecast::worker::mailbox::EndReason;
 use serde_json::json;
 
 mod auth_support;
@@ -15,7 +15,7 @@ mod signal_support;
 use auth_support::{
     DOORS, Door, SECRET, Seen, Server, answer, claims, dead_url, json_answer, node, now, refusal, sign,
 };
-use signal_support::{Plan, start};
+use signal_support::{Plan, ended, start};
 
 fn asking(url: Secret) -> Auth {
     Auth { require: true, webhook: Some(url), webhook_time_max: Duration::from_millis(400), ..Auth::default() }
@@ -214,7 +214,11 @@ fn it_can_narrow_what_it_allows_in_time_and_number_and_is_told_of_start_and_end(
     }
     assert_eq!(ended[0]["reason"], "leave_expired");
     assert!(ended[0]["duration_ms"].as_u64().unwrap() >= 900, "{}", ended[0]);
-    assert!(started[0].get("reason").is_none() && started[0].get("duration_ms").is_none());
+    let carried = (json!({ "packets": 3, "bytes": 300 }), json!({ "packets": 5, "bytes": 6_000 }));
+    assert_eq!((&ended[0]["received"], &ended[0]["sent"]), (&carried.0, &carried.1), "{}", ended[0]);
+    for name in ["reason", "duration_ms", "received", "sent"] {
+        assert!(started[0].get(name).is_none(), "{}", started[0]);
+    }
     // Its place is free again.
     assert_eq!(Door::Whep.show(&node, "demo", &token).status, 201);
 }
@@ -225,7 +229,7 @@ fn an_end_is_told_with_its_reason_and_what_never_opened_is_not_told() {
     let node = node(asking(server.url()));
     assert_eq!(Door::Whep.ask(&node, "demo", &[], "no codec").status, 406);
     assert_eq!(Door::Whep.ask(&node, "demo", &[], "ok").status, 201);
-    node.notices.send(Notice::Ended { session: node.last_session(), reason: EndReason::TimedOut }).unwrap();
+    node.notices.send(ended(node.last_session(), EndReason::TimedOut)).unwrap();
     let events: Vec<_> = server.wait_seen(4).into_iter().map(|seen| seen.json()).collect();
     let told: Vec<_> = events.iter().filter(|event| event["event"] != "authorise").collect();
     assert_eq!(told.len(), 2, "{told:?}");

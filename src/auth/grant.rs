@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use super::Action;
 use super::webhook::Events;
-use super::webhook::events::Event;
+use super::webhook::events::{End, Event};
+use crate::worker::mailbox::Totals;
 
 /// Leave to open one session. Dropped, it gives back its place and tells of the end.
 #[derive(Debug, Default)]
@@ -41,14 +42,15 @@ impl Grant {
     pub fn started(&mut self, session: u64) {
         if let Some(report) = &mut self.report {
             report.started = Some((session, Instant::now()));
-            report.tell("started", None);
+            report.tell_start();
         }
     }
 
-    /// The session is ending, and why.
-    pub fn ended(&mut self, reason: &'static str) {
+    /// The session is ending: why, and what it carried.
+    pub fn ended(&mut self, reason: &'static str, totals: Totals) {
         if let Some(report) = &mut self.report {
             report.reason = reason;
+            report.totals = Some(totals);
         }
     }
 }
@@ -63,28 +65,41 @@ pub(super) struct Report {
     pub(super) subject: Option<String>,
     pub(super) started: Option<(u64, Instant)>,
     pub(super) reason: &'static str,
+    /// What it carried; unknown until its worker tells.
+    pub(super) totals: Option<Totals>,
 }
 
 impl Report {
-    fn tell(&self, event: &'static str, reason: Option<&'static str>) {
-        let Some((session, since)) = self.started else { return };
-        self.events.tell(&Event {
+    fn event(&self, event: &'static str, session: u64) -> Event<'_> {
+        Event {
             event,
             request: &self.request,
             action: self.action.name(),
             stream: &self.stream,
             subject: self.subject.as_deref(),
             session,
-            reason,
-            duration_ms: reason.map(|_| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)),
-        });
+            end: None,
+        }
+    }
+
+    fn tell_start(&self) {
+        if let Some((session, _)) = self.started {
+            self.events.tell(&self.event("started", session));
+        }
     }
 }
 
 impl Drop for Report {
     /// Whatever way a session ends, its end is told if its start was.
     fn drop(&mut self) {
-        self.tell("ended", Some(self.reason));
+        let Some((session, since)) = self.started else { return };
+        let end = End {
+            reason: self.reason,
+            duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            received: self.totals.map(|totals| totals.received),
+            sent: self.totals.map(|totals| totals.sent),
+        };
+        self.events.tell(&Event { end: Some(end), ..self.event("ended", session) });
     }
 }
 

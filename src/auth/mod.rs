@@ -310,6 +310,7 @@ impl Authoriser {
                     started: None,
                     // What ends a session without a word is the end of the node.
                     reason: EndReason::ShuttingDown.name(),
+                    totals: None,
                 });
             }
             None if !self.has_keys() => return Err(Denied::Unavailable("no key and no webhook is configured")),

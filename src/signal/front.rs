@@ -228,13 +228,13 @@ impl Front {
                 self.sockets.connected(session);
             }
             Notice::Moved { session } => self.sockets.moved(session),
-            Notice::Ended { session, reason } => {
+            Notice::Ended { session, reason, totals } => {
                 // A session that was closed while it opened has left the directory already.
                 if self.directory.borrow_mut().ended(session, self.now()) {
                     self.counters.session_ended(reason.name());
                     tracing::info!(session = session.0, reason = reason.name(), "session ended");
                 }
-                self.served.borrow_mut().remove(session, reason);
+                self.served.borrow_mut().remove(session, reason, totals);
                 self.sockets.ended(session, reason);
                 self.resources.borrow_mut().remove(session);
                 self.directory_changed();

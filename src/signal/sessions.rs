@@ -22,7 +22,7 @@ use super::runtime::Task;
 use super::{authorise, random, runtime};
 use crate::auth::Grant;
 use crate::description::{Description, Direction, IceCredentials};
-use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, WorkerIndex};
+use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, Totals, WorkerIndex};
 use crate::{limits, placement};
 
 /// Random characters after the worker's index in a user fragment, 60 bits (RFC 8445 §5.3 asks for 24).
@@ -81,9 +81,9 @@ impl Sessions {
     }
 
     /// Forgets a session that has ended.
-    pub(super) fn remove(&mut self, session: SessionId, reason: EndReason) {
+    pub(super) fn remove(&mut self, session: SessionId, reason: EndReason, totals: Totals) {
         if let Some(mut session) = self.by_id.remove(&session) {
-            session.grant.ended(reason.name());
+            session.grant.ended(reason.name(), totals);
             for waiter in session.ended {
                 let _ = waiter.try_send(());
             }

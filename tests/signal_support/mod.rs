@@ -16,10 +16,21 @@ use corecast::description::{Description, Direction, DtlsRole, Fingerprint, Finge
 use corecast::net::Waker;
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
-use corecast::worker::mailbox::{Control, Notice, OpenRefused, SessionId, WorkerHandle, WorkerIndex};
-use corecast::worker::report::WorkerReport;
+use corecast::worker::mailbox::{
+    Control, EndReason, Notice, OpenRefused, SessionId, Totals, WorkerHandle, WorkerIndex,
+};
+use corecast::worker::report::{Traffic, WorkerReport};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+
+/// What every session here has carried when it ends.
+pub const TOTALS: Totals =
+    Totals { received: Traffic { packets: 3, bytes: 300 }, sent: Traffic { packets: 5, bytes: 6_000 } };
+
+/// A worker's word that a session is gone.
+pub fn ended(session: SessionId, reason: EndReason) -> Notice {
+    Notice::Ended { session, reason, totals: TOTALS }
+}
 
 /// How a recording worker answers `Open`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -260,7 +271,7 @@ impl Recorder {
                     format!("open {} {direction}", open.stream_name)
                 }
                 Control::Close { session, reason } => {
-                    let _ = self.notices.send(Notice::Ended { session, reason });
+                    let _ = self.notices.send(ended(session, reason));
                     format!("close {}", reason.name())
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),

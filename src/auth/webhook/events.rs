@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::post;
 use crate::auth::secret::Secret;
 use crate::limits;
+use crate::worker::report::Traffic;
 
 /// The queue's near end. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,10 +32,20 @@ pub(crate) struct Event<'a> {
     pub(crate) stream: &'a str,
     pub(crate) subject: Option<&'a str>,
     pub(crate) session: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) duration_ms: Option<u64>,
+    /// Of an `ended` only.
+    #[serde(flatten)]
+    pub(crate) end: Option<End>,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct End {
+    pub(crate) reason: &'static str,
+    pub(crate) duration_ms: u64,
+    /// By the node from its client; null where its worker ended with it.
+    pub(crate) received: Option<Traffic>,
+    /// By the node to its client.
+    pub(crate) sent: Option<Traffic>,
 }
 
 impl Events {

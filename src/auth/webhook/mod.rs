@@ -31,12 +31,18 @@
 //!
 //! # Told
 //!
-//! `{"event": "started", …, "session": 123}` and `{"event": "ended", …, "session": 123, "reason": "left",
-//! "duration_ms": 61000}`, in order, by one thread, once each and without waiting for it ([`events`]). A node that ends
-//! does not stay for the telling.
+//! ```json
+//! {"event": "started", "request": "5f0c…", "action": "play", "stream": "demo", "subject": "alice", "session": 123}
+//! {"event": "ended", "request": "5f0c…", "action": "play", "stream": "demo", "subject": "alice", "session": 123,
+//!  "reason": "left", "duration_ms": 61000,
+//!  "received": {"packets": 132, "bytes": 9504}, "sent": {"packets": 15932, "bytes": 18801364}}
+//! ```
 //!
-//! Left out: totals in bytes (a worker's ending notice does not carry them yet), and a signature of the questions: the
-//! endpoint can tell this node by an unguessable path, which is not logged.
+//! In order, by one thread, once each and without waiting for it ([`events`]). `received` and `sent` are RTP and RTCP as
+//! this node had them from the client and gave them to it, headers of UDP and IP not counted; null for a session that
+//! ended with its worker. A node that ends does not stay for the telling.
+//!
+//! Left out: a signature of the questions. The endpoint can tell this node by an unguessable path, which is not logged.
 
 mod answers;
 pub(super) mod events;

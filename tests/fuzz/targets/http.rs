@@ -17,7 +17,7 @@ use corecast::config::{Admission, Auth, SignallingThread, Sockets, Tls};
 use corecast::net::Waker;
 use corecast::signal::negotiator::SdpNegotiator;
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
-use corecast::worker::mailbox::{Control, Notice, WorkerHandle, WorkerIndex};
+use corecast::worker::mailbox::{Control, Notice, Totals, WorkerHandle, WorkerIndex};
 use corecast::worker::report::WorkerReport;
 
 use super::{Seed, sdp};
@@ -97,7 +97,9 @@ fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<N
                 let _ = notices.send(Notice::Opened { session: open.session, worker: WorkerIndex(0) });
                 let _ = open.reply.send(Ok(()));
             }
-            Control::Close { session, reason } => _ = notices.send(Notice::Ended { session, reason }),
+            Control::Close { session, reason } => {
+                _ = notices.send(Notice::Ended { session, reason, totals: Totals::default() });
+            }
             Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
             Control::Heartbeat(reply) => _ = reply.send(()),
             Control::RestartIce { .. } | Control::Route { .. } => {}
