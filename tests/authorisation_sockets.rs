@@ -24,11 +24,11 @@ fn token(door: Door, changes: &Value) -> String {
 }
 
 fn publisher() -> String {
-    token(Door::SocketPublish, &json!({}))
+    token(Door::Whip, &json!({}))
 }
 
 fn viewer() -> String {
-    token(Door::SocketPlay, &json!({}))
+    token(Door::Whep, &json!({}))
 }
 
 /// A socket with `token` in its handshake; no `hello` yet.
@@ -76,9 +76,9 @@ fn refused(answer: &Value) -> (u64, &str) {
 fn a_bad_token_of_the_handshake_or_of_hello_is_told_why_and_closed_with_4001() {
     let node = node(Auth { admin_token_required: false, ..shared_secret() });
     let faults = [
-        (token(Door::SocketPlay, &json!({ "exp": now() - 40 })), "token_expired"),
-        (token(Door::SocketPlay, &json!({ "nbf": now() + 300 })), "token_not_yet_valid"),
-        (token(Door::SocketPlay, &json!({ "aud": "node-b" })), "token_wrong_audience"),
+        (token(Door::Whep, &json!({ "exp": now() - 40 })), "token_expired"),
+        (token(Door::Whep, &json!({ "nbf": now() + 300 })), "token_not_yet_valid"),
+        (token(Door::Whep, &json!({ "aud": "node-b" })), "token_wrong_audience"),
         (viewer() + "x", "token_wrong_key"),
         ("garbage".to_owned(), "token_malformed"),
     ];
@@ -114,7 +114,7 @@ fn of_three_tokens_the_later_one_counts_and_that_of_a_request_for_it_alone() {
     assert_eq!(refused(&open(&mut socket, "subscribe", "demo", None)), (403, "token_wrong_action"), "for it alone");
     // A good one behind it does not help one that is bad, and the socket goes on.
     assert_eq!(refused(&open(&mut socket, "publish", "demo", Some("garbage"))), (401, "token_malformed"));
-    let other = token(Door::SocketPublish, &json!({ "stream": "other" }));
+    let other = token(Door::Whip, &json!({ "stream": "other" }));
     assert_eq!(refused(&open(&mut socket, "publish", "demo", Some(&other))), (403, "token_wrong_stream"));
     assert_eq!(open(&mut socket, "publish", "other", Some(&other))["type"], "answer");
     // The handshake's holds where hello has none.
@@ -143,7 +143,7 @@ fn who_may_not_play_a_stream_does_not_hear_whether_it_is_live() {
     assert_eq!(refused(&follow(&mut welcomed(&node, None), "demo")), (401, "token_missing"));
     assert_eq!(refused(&follow(&mut welcomed(&node, Some(&publisher())), "demo")), (403, "token_wrong_action"));
     // Hearing takes no place of those that play.
-    let mut socket = welcomed(&node, Some(&token(Door::SocketPlay, &json!({ "viewers_max": 1 }))));
+    let mut socket = welcomed(&node, Some(&token(Door::Whep, &json!({ "viewers_max": 1 }))));
     assert_eq!(open(&mut socket, "subscribe", "demo", None)["type"], "answer");
     assert_eq!(follow(&mut socket, "demo")["type"], "following");
     assert_eq!(refused(&follow(&mut socket, "other")), (403, "token_wrong_stream"));
@@ -177,7 +177,7 @@ fn a_session_is_resumed_restarted_and_closed_whatever_has_become_of_its_token() 
 fn a_token_for_pages_of_an_origin_is_good_on_the_sockets_of_those_pages_only() {
     let listed = ["https://app.example.org", "https://evil.example"].map(str::to_owned).to_vec();
     let node = start(Plan { auth: shared_secret(), cors_origins: listed, ..Plan::default() });
-    let token = token(Door::SocketPlay, &json!({ "origin": "https://app.example.org" }));
+    let token = token(Door::Whep, &json!({ "origin": "https://app.example.org" }));
     for (origin, expected) in [
         (Some("https://app.example.org"), None),
         (Some("https://evil.example"), Some((403, "token_wrong_origin"))),

@@ -24,33 +24,55 @@ use client::Socket;
 
 pub const SECRET: &str = "a secret of the tests, 32 bytes at least";
 
-/// Where something is asked for: a transport and what it is asked to do.
+/// Where something is asked for: a transport, the place of its token, and what it is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// `publish` over a socket, the token in that message.
-    SocketPublish,
-    /// `subscribe` over a socket, the token in its `hello`.
-    SocketPlay,
     Whip,
     Whep,
     Admin,
+    /// `publish` over a socket, the token there.
+    Publish(Place),
+    /// `subscribe` over a socket, the token there.
+    Subscribe(Place),
 }
 
-pub const DOORS: [Door; 5] = [Door::SocketPublish, Door::SocketPlay, Door::Whip, Door::Whep, Door::Admin];
+/// Where a socket's token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the handshake, as a subprotocol.
+    Handshake,
+    /// In the first message.
+    Hello,
+    /// In the request itself.
+    Request,
+}
+
+/// Those over sockets first: they close what they opened.
+pub const DOORS: [Door; 9] = [
+    Door::Publish(Place::Handshake),
+    Door::Publish(Place::Hello),
+    Door::Publish(Place::Request),
+    Door::Subscribe(Place::Handshake),
+    Door::Subscribe(Place::Hello),
+    Door::Subscribe(Place::Request),
+    Door::Whip,
+    Door::Whep,
+    Door::Admin,
+];
 
 impl Door {
     /// What a token must allow here.
     pub fn action(self) -> &'static str {
         match self {
-            Self::SocketPublish | Self::Whip => "publish",
-            Self::SocketPlay | Self::Whep => "play",
+            Self::Whip | Self::Publish(_) => "publish",
+            Self::Whep | Self::Subscribe(_) => "play",
             Self::Admin => "admin",
         }
     }
 
     /// Whether it says with a header how to authenticate.
     pub fn is_http(self) -> bool {
-        !matches!(self, Self::SocketPublish | Self::SocketPlay)
+        matches!(self, Self::Whip | Self::Whep | Self::Admin)
     }
 
     /// The status when one is let in.
@@ -58,7 +80,7 @@ impl Door {
         if self == Self::Admin { 200 } else { 201 }
     }
 
-    /// Asks with these headers more. Over a socket their token is put where a socket has it, and what opened is closed
+    /// Asks with these headers more. Over a socket their token is put where this door has it, and what opened is closed
     /// again before this returns.
     pub fn ask(self, node: &Node, stream: &str, headers: &[(&str, &str)], offer: &str) -> Response {
         let mut all = vec![("content-type", "application/sdp")];
@@ -67,36 +89,9 @@ impl Door {
             Self::Whip => node.ask("POST", &format!("/whip/{stream}"), &all, offer),
             Self::Whep => node.ask("POST", &format!("/whep/{stream}"), &all, offer),
             Self::Admin => node.ask_admin("/api/v1/node", headers),
-            Self::SocketPublish | Self::SocketPlay => self.ask_socket(node, stream, headers, offer),
+            Self::Publish(place) => ask_socket(node, ("publish", stream, offer), place, headers),
+            Self::Subscribe(place) => ask_socket(node, ("subscribe", stream, offer), place, headers),
         }
-    }
-
-    fn ask_socket(self, node: &Node, stream: &str, headers: &[(&str, &str)], offer: &str) -> Response {
-        let of = |name: &str| headers.iter().find(|(have, _)| *have == name).map(|(_, value)| *value);
-        let token = of("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let origin: Vec<_> = of("origin").map(|origin| ("origin", origin)).into_iter().collect();
-        let mut socket = Socket::connect_plain(node, &origin).unwrap();
-        let (mut hello, mut request) =
-            (json!({"type": "hello", "version": 1}), json!({"stream": stream, "sdp": offer}));
-        let (kind, shows) = match self {
-            Self::SocketPublish => ("publish", &mut request),
-            _ => ("subscribe", &mut hello),
-        };
-        if let Some(token) = token {
-            shows["token"] = token.into();
-        }
-        request["type"] = kind.into();
-        let welcome = socket.ask(hello);
-        if welcome["type"] == "error" {
-            assert_eq!(socket.closed(), 4001, "{welcome}");
-            return told(&welcome);
-        }
-        let answer = socket.ask(request);
-        if answer["type"] == "answer" {
-            let closed = socket.ask(json!({"type": "close", "session": answer["session"]}));
-            assert_eq!(closed["type"], "closed", "{closed}");
-        }
-        told(&answer)
     }
 
     /// Ends what was opened.
@@ -110,6 +105,33 @@ impl Door {
     pub fn show(self, node: &Node, stream: &str, token: &str) -> Response {
         self.ask(node, stream, &[("authorization", &format!("Bearer {token}"))], "ok")
     }
+}
+
+fn ask_socket(
+    node: &Node,
+    (kind, stream, offer): (&str, &str, &str),
+    place: Place,
+    headers: &[(&str, &str)],
+) -> Response {
+    let of = |name: &str| headers.iter().find(|(have, _)| *have == name).map(|(_, value)| *value);
+    let token =
+        |wanted: Place| of("authorization").and_then(|value| value.strip_prefix("Bearer ")).filter(|_| place == wanted);
+    let offered = token(Place::Handshake).map(|token| format!("corecast.token.{token}"));
+    let mut handshake: Vec<_> = offered.iter().map(|offered| ("sec-websocket-protocol", offered.as_str())).collect();
+    handshake.extend(of("origin").map(|origin| ("origin", origin)));
+    let mut socket = Socket::connect_plain(node, &handshake).unwrap();
+    // `null` is no token.
+    let welcome = socket.ask(json!({"type": "hello", "version": 1, "token": token(Place::Hello)}));
+    if welcome["type"] == "error" {
+        assert_eq!(socket.closed(), 4001, "{welcome}");
+        return told(&welcome);
+    }
+    let answer = socket.ask(json!({"type": kind, "stream": stream, "sdp": offer, "token": token(Place::Request)}));
+    if answer["type"] == "answer" {
+        let closed = socket.ask(json!({"type": "close", "session": answer["session"]}));
+        assert_eq!(closed["type"], "closed", "{closed}");
+    }
+    told(&answer)
 }
 
 /// A socket's answer as HTTP would have told it.
