@@ -10,7 +10,7 @@ mod auth_support;
 mod signal_support;
 
 use auth_support::{DOORS, Door, SECRET, claims, node, now, refusal, shared_secret, sign, sign_with};
-use signal_support::{Plan, start};
+use signal_support::{Node, Plan, Response, start};
 
 /// A token with one fault, and the refusal it must meet.
 struct Fault {
@@ -385,6 +385,61 @@ fn who_fails_too_often_is_429_and_a_good_token_from_the_same_address_is_not() {
     assert_eq!(Door::Whep.show(&node, "demo", &sign(&claims(Door::Whep))).status, 201);
     let metrics = Door::Admin.show(&node, "", &sign(&claims(Door::Admin)));
     assert_eq!(metrics.status, 200);
+}
+
+/// Asks with `headers` until it is refused, and how often it was let in before.
+fn opened_until_refused(door: Door, node: &Node, headers: &[(&str, &str)]) -> (usize, Response) {
+    for opened in 0..200 {
+        let response = door.ask(node, "demo", headers, "ok");
+        if response.status != door.opened() {
+            return (opened, response);
+        }
+        door.leave(node, &response);
+    }
+    panic!("{door:?} opens for ever")
+}
+
+#[test]
+fn who_opens_sessions_too_often_with_one_token_is_429_at_every_door_and_another_token_is_not() {
+    // One a second, ten at once.
+    let admission = Admission { joins_per_second_and_token_max: 1, ..Admission::for_workers(2) };
+    let node = start(Plan { auth: shared_secret(), admission, ..Plan::default() });
+    for door in DOORS.into_iter().filter(|door| *door != Door::Admin) {
+        let bearer = |subject: &str| format!("Bearer {}", sign(&with(claims(door), "sub", json!(subject))));
+        let token = bearer(&format!("{door:?}"));
+        let (opened, refused) = opened_until_refused(door, &node, &[("authorization", &token)]);
+        assert!(opened >= 10, "{door:?}: {opened}");
+        assert_eq!(refusal(&refused), (429, "too_many_joins_of_one".to_owned()), "{door:?}");
+        let retry_after_s: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=2).contains(&retry_after_s), "{door:?}: {retry_after_s}");
+        let other = bearer(&format!("another {door:?}"));
+        let response = door.ask(&node, "demo", &[("authorization", &other)], "ok");
+        assert_eq!(response.status, door.opened(), "{door:?}: {}", response.body);
+        door.leave(&node, &response);
+    }
+    let look = sign(&claims(Door::Admin));
+    assert!((0..30).all(|_| Door::Admin.show(&node, "", &look).status == 200), "looking is no joining");
+}
+
+#[test]
+fn who_opens_sessions_too_often_from_one_address_is_429_with_a_token_and_where_none_is_asked_for() {
+    for auth in [shared_secret(), Auth::default()] {
+        let is_judged = auth.require;
+        let admission = Admission {
+            exempt_addresses: Vec::new(),
+            joins_per_second_and_address_max: 1,
+            ..Admission::for_workers(2)
+        };
+        let node = start(Plan { auth, admission, ..Plan::default() });
+        if is_judged {
+            // Tried in vain, which others at the same address do not have to pay for.
+            assert!((0..30).all(|number| Door::Whep.show(&node, "demo", &format!("bad{number}")).status == 401));
+        }
+        let bearer = format!("Bearer {}", sign(&claims(Door::Whep)));
+        let (opened, refused) = opened_until_refused(Door::Whep, &node, &[("authorization", &bearer)]);
+        assert!(opened >= 10, "{opened}");
+        assert_eq!(refusal(&refused), (429, "too_many_joins_of_one".to_owned()));
+    }
 }
 
 #[test]

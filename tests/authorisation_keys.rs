@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use corecast::config::{Auth, JwksSource};
+use corecast::config::{Admission, Auth, JwksSource};
 use serde_json::Value;
 
 mod auth_support;
@@ -100,7 +100,8 @@ fn a_set_that_turns_bad_leaves_the_old_keys_in_force() {
 #[test]
 fn a_file_that_is_no_set_is_a_start_up_error_that_says_what_is_wrong() {
     let start = |path: &Path| {
-        let error = corecast::auth::Authoriser::start(&by_file(path), &[], Default::default()).unwrap_err();
+        let error = corecast::auth::Authoriser::start(&by_file(path), &Admission::for_workers(1), Default::default())
+            .unwrap_err();
         error.to_string()
     };
     let bad = file("not a set");

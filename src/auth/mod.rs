@@ -5,7 +5,7 @@
 //!     │
 //!     ├─ keys?      the token must be one of theirs, in time, for this: token ── keys ◀── key_source (thread)
 //!     ├─ webhook?   the operator's endpoint must allow it: webhook ──▶ threads, bounded; fails closed
-//!     ├─ limits     sessions of one token, refusals of one token and one address: grant, failures
+//!     ├─ limits     joins and refusals of one token and one address, sessions of one token: joins, failures, grant
 //!     ▼
 //!   Grant: kept by the session; its drop gives the place back and tells the endpoint of the end
 //! ```
@@ -26,6 +26,7 @@ pub mod address;
 mod client;
 mod failures;
 mod grant;
+mod joins;
 mod key_source;
 pub mod keys;
 pub mod pattern;
@@ -42,11 +43,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{Auth, JwksSource};
+use crate::config::{Admission, Auth, JwksSource};
 use crate::worker::mailbox::EndReason;
 use address::Shown;
 use failures::Failures;
 use grant::{Places, Report};
+use joins::Joins;
 use key_source::KeySource;
 use keys::Key;
 use token::{Claims, Fault, Rules};
@@ -136,6 +138,7 @@ pub struct Authoriser {
     rules: Rules,
     webhook: Option<(Webhook, Events)>,
     failures: RefCell<Failures>,
+    joins: RefCell<Joins>,
     places: Arc<Places>,
     hasher: RandomState,
     /// Questions to the endpoint so far: hashed, their names.
@@ -144,11 +147,11 @@ pub struct Authoriser {
 }
 
 impl Authoriser {
-    /// Reads the keys and starts the threads that `config` asks for. Refusals of `exempt` addresses are not counted.
+    /// Reads the keys and starts the threads that `config` asks for. How often one may come is `admission`'s to say.
     ///
     /// # Errors
     /// When a key file cannot be used, or there is nothing to believe an https URL by.
-    pub fn start(config: &Auth, exempt: &[IpAddr], shown: Shown) -> Result<Self, StartError> {
+    pub fn start(config: &Auth, admission: &Admission, shown: Shown) -> Result<Self, StartError> {
         let secret = match (&config.secret, &config.secret_file) {
             (Some(secret), _) => Some(keys::checked(secret.expose(), "auth.secret")?),
             (None, Some(path)) => Some(keys::secret_file(path)?),
@@ -176,6 +179,7 @@ impl Authoriser {
             }
             None => None,
         };
+        let now = Instant::now();
         Ok(Self {
             require: config.require,
             admin_token_required: config.admin_token_required,
@@ -183,7 +187,8 @@ impl Authoriser {
             key_source,
             rules: Rules { audience: config.audience.clone(), issuer: config.issuer.clone() },
             webhook,
-            failures: RefCell::new(Failures::new(exempt, Instant::now())),
+            failures: RefCell::new(Failures::new(&admission.exempt_addresses, now)),
+            joins: RefCell::new(Joins::new(admission, now)),
             places: Arc::default(),
             hasher: RandomState::new(),
             questions: Cell::new(0),
@@ -215,14 +220,19 @@ impl Authoriser {
     /// Why it may not be.
     pub async fn authorise(&self, access: &Access<'_>) -> Result<Grant, Denied> {
         let client = self.shown.text(access.address);
+        self.open(access, client).await.map_err(|denied| self.refuse(denied, access))
+    }
+
+    async fn open(&self, access: &Access<'_>, client: String) -> Result<Grant, Denied> {
         if !self.is_asked(access) {
+            self.take_join(access)?;
             return Ok(Grant { client, ..Grant::default() });
         }
-        let granted = match self.decide(access, &client).await {
-            Ok((grant, viewers_max)) => self.take_place(access, grant, viewers_max),
-            Err(denied) => Err(denied),
-        };
-        granted.map_err(|denied| self.refuse(denied, access))
+        let claims = self.judge(access).await?;
+        // Before the operator's endpoint is asked, which this spares too.
+        self.take_join(access)?;
+        let (grant, viewers_max) = self.leave(access, claims, client).await?;
+        self.take_place(access, grant, viewers_max)
     }
 
     /// Decides about `access` where no session comes of it: nothing is counted to the token's sessions.
@@ -233,8 +243,11 @@ impl Authoriser {
         if !self.is_asked(access) {
             return Ok(());
         }
-        let client = self.shown.text(access.address);
-        self.decide(access, &client).await.map(drop).map_err(|denied| self.refuse(denied, access))
+        let allowed = async {
+            let claims = self.judge(access).await?;
+            self.leave(access, claims, String::new()).await.map(drop)
+        };
+        allowed.await.map_err(|denied| self.refuse(denied, access))
     }
 
     /// Whether `token` is one of this node's and in time, for where it is not known yet what it is to be used for. Where
@@ -280,8 +293,8 @@ impl Authoriser {
         access.action == Action::Admin || (self.can_judge() && (self.require || access.token.is_some()))
     }
 
-    /// The leave, and how many may play with it at once.
-    async fn decide(&self, access: &Access<'_>, client: &str) -> Result<(Grant, Option<u32>), Denied> {
+    /// What the token says, where this node has keys to judge it by.
+    async fn judge(&self, access: &Access<'_>) -> Result<Option<Claims>, Denied> {
         let claims = match (self.has_keys(), access.token) {
             (true, Some(token)) => Some(self.verify(token).await?),
             (true, None) => return Err(Fault::Missing.into()),
@@ -290,8 +303,27 @@ impl Authoriser {
         if let Some(claims) = &claims {
             claims.allow(access)?;
         }
+        Ok(claims)
+    }
+
+    /// Counts a session that is about to open, but no look at figures.
+    fn take_join(&self, access: &Access<'_>) -> Result<(), Denied> {
+        if access.action == Action::Admin {
+            return Ok(());
+        }
+        let token = access.token.map(|token| self.hasher.hash_one(token));
+        self.joins.borrow_mut().take(access.address, token, Instant::now()).map_err(Denied::TooManyJoins)
+    }
+
+    /// The leave, and how many may play with it at once.
+    async fn leave(
+        &self,
+        access: &Access<'_>,
+        claims: Option<Claims>,
+        client: String,
+    ) -> Result<(Grant, Option<u32>), Denied> {
         let subject = claims.as_ref().and_then(|claims| claims.sub.clone());
-        let mut grant = Grant { client: client.to_owned(), subject, ..Grant::default() };
+        let mut grant = Grant { client, subject, ..Grant::default() };
         let mut viewers_max = claims.as_ref().and_then(|claims| claims.viewers_max);
         match &self.webhook {
             // An operator with a token must be able to look when the endpoint is down.

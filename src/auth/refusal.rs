@@ -20,6 +20,8 @@ pub enum Denied {
         /// How often.
         max: u32,
     },
+    /// This address or this token opens sessions too often; again after this time.
+    TooManyJoins(Duration),
     /// Refused too often; again after this time.
     TooManyFailures(Duration),
     /// Nobody can say at the moment.
@@ -47,7 +49,7 @@ impl Denied {
             Self::Token(Fault::WrongAction | Fault::WrongStream | Fault::WrongOrigin) => Kind::Forbidden,
             Self::Token(_) => Kind::Unauthenticated,
             Self::Refused { .. } | Self::TooManySessions { .. } => Kind::Forbidden,
-            Self::TooManyFailures(_) => Kind::TooMany,
+            Self::TooManyJoins(_) | Self::TooManyFailures(_) => Kind::TooMany,
             Self::Unavailable(_) => Kind::Unavailable,
         }
     }
@@ -59,8 +61,18 @@ impl Denied {
             Self::Token(fault) => fault.code(),
             Self::Refused { .. } => "denied",
             Self::TooManySessions { .. } => "token_in_use",
+            Self::TooManyJoins(_) => "too_many_joins_of_one",
             Self::TooManyFailures(_) => "too_many_failures",
             Self::Unavailable(_) => "authorisation_unavailable",
+        }
+    }
+
+    /// When to come back, where that is known.
+    #[must_use]
+    pub const fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyJoins(wait) | Self::TooManyFailures(wait) => Some(*wait),
+            _ => None,
         }
     }
 
@@ -81,6 +93,12 @@ impl fmt::Display for Denied {
                 "as many sessions play with this token as may ({max}): end one, or get another token; one that was \
                  abandoned ends {} s after its last packet",
                 crate::limits::SESSION_SILENCE_MAX.as_secs()
+            ),
+            Self::TooManyJoins(wait) => write!(
+                f,
+                "too many sessions a second are opened from your address or with this token \
+                 (limits.joins_per_second_and_address_max, …_and_token_max): try again in {} s",
+                wait.as_secs().saturating_add(1)
             ),
             Self::TooManyFailures(wait) => write!(
                 f,

@@ -161,6 +161,10 @@ pub struct LimitSettings {
     pub exempt_addresses: Option<Vec<String>>,
     /// `joins_per_second_max = 2000`
     pub joins_per_second_max: Option<i64>,
+    /// `joins_per_second_and_address_max = 125`
+    pub joins_per_second_and_address_max: Option<i64>,
+    /// `joins_per_second_and_token_max = 500`
+    pub joins_per_second_and_token_max: Option<i64>,
     /// `streams_max = 256`
     pub streams_max: Option<i64>,
     /// `viewers_per_stream_max = 4194304`
@@ -228,6 +232,8 @@ impl From<&Config> for Settings {
                 signalling_grace_s: i64::try_from(config.limits.sockets.grace.as_secs()).ok(),
                 exempt_addresses: texts(&config.limits.admission.exempt_addresses),
                 joins_per_second_max: Some(config.limits.admission.joins_per_second_max.into()),
+                joins_per_second_and_address_max: Some(config.limits.admission.joins_per_second_and_address_max.into()),
+                joins_per_second_and_token_max: Some(config.limits.admission.joins_per_second_and_token_max.into()),
                 streams_max: Some(config.limits.admission.streams_max.into()),
                 viewers_per_stream_max: Some(config.limits.admission.viewers_per_stream_max.into()),
             },

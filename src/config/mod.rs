@@ -146,10 +146,14 @@ pub struct Admission {
     pub sessions_per_address_max: u32,
     /// HTTP connections of one client address.
     pub connections_per_address_max: u32,
-    /// Addresses the two above do not hold for.
+    /// Addresses that what is per address does not hold for.
     pub exempt_addresses: Vec<IpAddr>,
     /// Sessions opened in a second.
     pub joins_per_second_max: u32,
+    /// Those of one client address (IPv6: of one /64), but for those exempt.
+    pub joins_per_second_and_address_max: u32,
+    /// Those with one token.
+    pub joins_per_second_and_token_max: u32,
     /// Streams published at once.
     pub streams_max: u32,
     /// Viewers of one stream.
@@ -160,12 +164,15 @@ impl Admission {
     /// What holds for a node with so many workers when nothing is configured.
     #[must_use]
     pub fn for_workers(workers: usize) -> Self {
+        // The number of workers is bounded by `WORKERS_MAX`.
+        let joins = limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32;
         Self {
             sessions_per_address_max: limits::SESSIONS_PER_ADDRESS_DEFAULT,
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_DEFAULT,
             exempt_addresses: limits::EXEMPT_ADDRESSES_DEFAULT.to_vec(),
-            // The number of workers is bounded by `WORKERS_MAX`.
-            joins_per_second_max: limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32,
+            joins_per_second_max: joins,
+            joins_per_second_and_address_max: joins / limits::JOINS_ADDRESS_DIVISOR,
+            joins_per_second_and_token_max: joins / limits::JOINS_TOKEN_DIVISOR,
             streams_max: limits::STREAMS_DEFAULT,
             viewers_per_stream_max: limits::VIEWERS_PER_STREAM_DEFAULT,
         }

@@ -316,6 +316,7 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
         number(sources, key, |settings| get(&settings.limits), default, max)
     };
     let default = Admission::for_workers(workers);
+    let joins = bound("limits.joins_per_second_max", |l| l.joins_per_second_max, default.joins_per_second_max, MANY)?;
     let signalling_grace_s = limits::SIGNALLING_GRACE_DEFAULT.as_secs() as u32;
     let waiting_time_s = limits::WAITING_TIME_DEFAULT.as_secs() as u32;
     Ok(Limits {
@@ -349,10 +350,17 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
                 MANY,
             )?,
             exempt_addresses: exempt_addresses(sources)?.unwrap_or(default.exempt_addresses),
-            joins_per_second_max: bound(
-                "limits.joins_per_second_max",
-                |l| l.joins_per_second_max,
-                default.joins_per_second_max,
+            joins_per_second_max: joins,
+            joins_per_second_and_address_max: bound(
+                "limits.joins_per_second_and_address_max",
+                |l| l.joins_per_second_and_address_max,
+                (joins / limits::JOINS_ADDRESS_DIVISOR).max(1),
+                MANY,
+            )?,
+            joins_per_second_and_token_max: bound(
+                "limits.joins_per_second_and_token_max",
+                |l| l.joins_per_second_and_token_max,
+                (joins / limits::JOINS_TOKEN_DIVISOR).max(1),
                 MANY,
             )?,
             streams_max: bound("limits.streams_max", |l| l.streams_max, default.streams_max, MANY)?,

@@ -120,9 +120,8 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     let announce = announce::candidates(config, &host);
     let names = announce::certificate_names(&host);
     let tls = tls::server_config(&config.tls, &config.state_directory, &names).map_err(ServerError::Tls)?;
-    let exempt = &config.limits.admission.exempt_addresses;
-    let authoriser =
-        auth::Authoriser::start(&config.auth, exempt, config.log.addresses).map_err(ServerError::Authorisation)?;
+    let authoriser = auth::Authoriser::start(&config.auth, &config.limits.admission, config.log.addresses)
+        .map_err(ServerError::Authorisation)?;
     let (notices, notices_receiver) = flume::bounded(limits::NOTICES_MAX);
     let started = workers::start(config, &notices)?;
     // The workers hold the senders; signalling sees when the last one is gone.

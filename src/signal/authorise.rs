@@ -112,7 +112,7 @@ fn problem(denied: &Denied) -> Problem {
             if matches!(denied, Denied::Token(_)) { problem.with(WWW_AUTHENTICATE, challenge) } else { problem }
         }
         Kind::TooMany => {
-            let wait_s = if let Denied::TooManyFailures(wait) = denied { wait.as_secs().saturating_add(1) } else { 1 };
+            let wait_s = denied.wait().unwrap_or_default().as_secs().saturating_add(1);
             Problem::new(StatusCode::TOO_MANY_REQUESTS, denied.code(), detail).with(RETRY_AFTER, wait_s.into())
         }
         Kind::Unavailable => Problem::unavailable(denied.code(), detail),

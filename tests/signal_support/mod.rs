@@ -119,7 +119,7 @@ pub fn start(plan: Plan) -> Node {
         admin: plan.admin,
         public_url: plan.public_url,
         cors_origins: plan.cors_origins,
-        authoriser: Authoriser::start(&plan.auth, &plan.admission.exempt_addresses, Shown::Network).unwrap(),
+        authoriser: Authoriser::start(&plan.auth, &plan.admission, Shown::Network).unwrap(),
         ice_servers: plan.ice_servers,
         announce: vec!["192.0.2.1".parse().unwrap()],
         fingerprint_sha256: [7; 32],

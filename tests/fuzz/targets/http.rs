@@ -61,6 +61,8 @@ fn start() -> Server {
     // A token is not needed, so that everything behind it is reached; one that is shown is judged, as bytes from anywhere.
     let secret = Some(Secret::new("0123456789abcdef0123456789abcdef"));
     let auth = Auth { secret, ..Auth::default() };
+    // A loop of inputs opens more than any client may.
+    let admission = Admission { joins_per_second_and_token_max: 1_000_000, ..Admission::for_workers(1) };
     let setup = Setup {
         thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
@@ -69,14 +71,14 @@ fn start() -> Server {
         admin: any,
         public_url: None,
         cors_origins: vec!["https://www.example.org".to_owned()],
-        authoriser: Authoriser::start(&auth, &[], Shown::Network).expect("a secret"),
+        authoriser: Authoriser::start(&auth, &admission, Shown::Network).expect("a secret"),
         ice_servers: Vec::new(),
         announce: vec!["192.0.2.1".parse().expect("an address")],
         fingerprint_sha256: [7; 32],
         waiting_viewers_max: 1_000,
         waiting_time: Duration::from_secs(60),
         connections_max: 1_000,
-        admission: Admission::for_workers(1),
+        admission,
         sockets: Sockets::default(),
         workers: vec![handle],
         notices,
