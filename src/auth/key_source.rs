@@ -112,7 +112,7 @@ impl Watch {
     }
 
     fn look(&mut self) {
-        match self.fetch().and_then(|bytes| keys::parse_set(&bytes)) {
+        match fetch(&self.source, &self.agent).and_then(|bytes| keys::parse_set(&bytes)) {
             Ok(keys) => {
                 if self.told.take().is_some() {
                     tracing::info!(keys = keys.len(), "the key set can be used again");
@@ -132,20 +132,21 @@ impl Watch {
             }
         }
     }
+}
 
-    fn fetch(&self) -> Result<Vec<u8>, String> {
-        let url = match &self.source {
-            JwksSource::File(path) => return read(path).map_err(|error| error.to_string()),
-            JwksSource::Url(url) => url,
-        };
-        let asked = self.agent.get(url.expose()).config().timeout_global(Some(limits::JWKS_TIME_MAX)).build().call();
-        let mut answer = asked.map_err(|error| super::client::words(&error))?;
-        if answer.status() != 200 {
-            return Err(format!("its server answers {}", answer.status().as_u16()));
-        }
-        let body = answer.body_mut().with_config().limit(limits::JWKS_BYTES_MAX as u64).read_to_vec();
-        body.map_err(|error| super::client::words(&error))
+/// The set's bytes, or why there are none, in words that hold no URL.
+pub(super) fn fetch(source: &JwksSource, agent: &ureq::Agent) -> Result<Vec<u8>, String> {
+    let url = match source {
+        JwksSource::File(path) => return read(path).map_err(|error| error.to_string()),
+        JwksSource::Url(url) => url,
+    };
+    let asked = agent.get(url.expose()).config().timeout_global(Some(limits::JWKS_TIME_MAX)).build().call();
+    let mut answer = asked.map_err(|error| super::client::words(&error))?;
+    if answer.status() != 200 {
+        return Err(format!("its server answers {}", answer.status().as_u16()));
     }
+    let body = answer.body_mut().with_config().limit(limits::JWKS_BYTES_MAX as u64).read_to_vec();
+    body.map_err(|error| super::client::words(&error))
 }
 
 /// The file, up to a byte more than it may have.

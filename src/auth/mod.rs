@@ -30,6 +30,7 @@ mod joins;
 mod key_source;
 pub mod keys;
 pub mod pattern;
+pub mod probe;
 mod refusal;
 pub mod secret;
 pub mod token;
