@@ -32,8 +32,12 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         println!("  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node", signalling.admin);
         if config.auth.require {
             let is_shared = config.auth.secret.is_some() || config.auth.secret_file.is_some();
-            let how = if is_shared { ": corecast token --action play --stream NAME makes one" } else { " of yours" };
-            println!("  who may      whoever has a token{how}");
+            let who = match (is_shared, config.auth.jwks.is_some()) {
+                (true, _) => "whoever has a token: corecast token --action play --stream NAME makes one",
+                (false, true) => "whoever has a token of yours",
+                (false, false) => "whom the webhook allows",
+            };
+            println!("  who may      {who}");
         }
         let cores: Vec<String> = config.cores.iter().map(ToString::to_string).collect();
         let ports = if workers == 1 { ports.0.to_string() } else { format!("{} to {}", ports.0, ports.1) };
