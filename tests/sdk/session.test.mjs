@@ -349,6 +349,20 @@ test('a function is asked for a token before each hello, so that a session outli
   assert.deepEqual(at.told('hello').map(({ token }) => token), ['token 1', 'token 2']);
 });
 
+test('over a socket that is there already a session opens with the token of now', async () => {
+  const at = await node();
+  let now = 'first';
+  const token = async () => now;
+  const [seen, other, third] = ['demo', 'other', 'third'].map((stream) => viewer(at.url, { token, stream }));
+  await seen.attach(video());
+  now = 'second';
+  await other.attach(video());
+  now = '';
+  await third.attach(video());
+  assert.deepEqual(at.told('hello').map((hello) => hello.token), ['first']);
+  assert.deepEqual(at.told('subscribe').map((request) => request.token), [undefined, 'second', undefined]);
+});
+
 test('closing while connecting leaves nothing behind, here or on the node', async () => {
   for (const options of [{}, { transport: 'http' }]) {
     const at = await node();
