@@ -29,7 +29,7 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         println!("  publish      WHIP {page}/whip/NAME   or the page's Publish");
         println!("  watch        WHEP {page}/whep/NAME   or the page's Watch");
         let scheme = if signalling.admin.ip().is_loopback() { "http" } else { "https" };
-        println!("  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node", signalling.admin);
+        println!("  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node", reachable(signalling.admin));
         if config.auth.require {
             let is_shared = config.auth.secret.is_some() || config.auth.secret_file.is_some();
             let who = match (is_shared, config.auth.jwks.is_some()) {
