@@ -13,6 +13,24 @@ pub fn client_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Addresses that nothing per address holds for: a proxy on this host, whose clients all have its.
+#[derive(Clone, Debug)]
+pub struct Exempt(Vec<IpAddr>);
+
+impl Exempt {
+    /// These.
+    #[must_use]
+    pub fn new(addresses: &[IpAddr]) -> Self {
+        Self(addresses.iter().map(IpAddr::to_canonical).collect())
+    }
+
+    /// Whether `address` is one of them, however it is written.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
 /// How client addresses are written into logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shown {

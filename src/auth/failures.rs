@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::address::client_of;
+use super::address::{Exempt, client_of};
 use crate::limits;
 
 /// The refusals of the window under way.
@@ -18,14 +18,13 @@ pub(super) struct Failures {
     window_ends: Instant,
     by_address: HashMap<IpAddr, u32>,
     by_token: HashMap<u64, u32>,
-    exempt: Vec<IpAddr>,
+    exempt: Exempt,
 }
 
 impl Failures {
     /// None yet. Addresses in `exempt` are not counted: all clients of a proxy on this host have its.
     pub(super) fn new(exempt: &[IpAddr], now: Instant) -> Self {
-        let exempt = exempt.iter().map(IpAddr::to_canonical).collect();
-        Self { window_ends: now, by_address: HashMap::new(), by_token: HashMap::new(), exempt }
+        Self { window_ends: now, by_address: HashMap::new(), by_token: HashMap::new(), exempt: Exempt::new(exempt) }
     }
 
     /// Counts a refusal. The time to wait when there have been too many.
@@ -36,7 +35,7 @@ impl Failures {
             self.window_ends = now + limits::AUTH_FAILURE_WINDOW;
         }
         let mut too_many = false;
-        if !self.exempt.contains(&address.to_canonical()) {
+        if !self.exempt.has(address) {
             too_many |= count(&mut self.by_address, client_of(address)) > limits::AUTH_FAILURES_PER_ADDRESS_MAX;
         }
         if let Some(token) = token {

@@ -13,7 +13,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::address::client_of;
+use super::address::{Exempt, client_of};
 use crate::config::Admission;
 use crate::limits;
 
@@ -22,7 +22,7 @@ use crate::limits;
 pub(super) struct Joins {
     by_address: Paces<IpAddr>,
     by_token: Paces<u64>,
-    exempt: Vec<IpAddr>,
+    exempt: Exempt,
 }
 
 impl Joins {
@@ -31,7 +31,7 @@ impl Joins {
         Self {
             by_address: Paces::per_second(admission.joins_per_second_and_address_max, now),
             by_token: Paces::per_second(admission.joins_per_second_and_token_max, now),
-            exempt: admission.exempt_addresses.iter().map(IpAddr::to_canonical).collect(),
+            exempt: Exempt::new(&admission.exempt_addresses),
         }
     }
 
@@ -40,7 +40,7 @@ impl Joins {
     /// # Errors
     /// The time to wait, when there have been too many lately.
     pub(super) fn take(&mut self, address: IpAddr, token: Option<u64>, now: Instant) -> Result<(), Duration> {
-        if !self.exempt.contains(&address.to_canonical()) {
+        if !self.exempt.has(address) {
             self.by_address.take(client_of(address), now)?;
         }
         token.map_or(Ok(()), |token| self.by_token.take(token, now))

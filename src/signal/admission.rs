@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::auth::address::client_of;
+use crate::auth::address::{Exempt, client_of};
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -23,20 +23,19 @@ pub(super) struct ClientAddress(pub(super) IpAddr);
 #[derive(Debug)]
 pub(super) struct PerAddress {
     max: usize,
-    exempt: Vec<IpAddr>,
+    exempt: Exempt,
     taken: RefCell<HashMap<IpAddr, usize>>,
 }
 
 impl PerAddress {
     /// At most `max` for every address that is not `exempt`.
     pub(super) fn new(max: usize, exempt: &[IpAddr]) -> Rc<Self> {
-        let exempt = exempt.iter().map(IpAddr::to_canonical).collect();
-        Rc::new(Self { max, exempt, taken: RefCell::default() })
+        Rc::new(Self { max, exempt: Exempt::new(exempt), taken: RefCell::default() })
     }
 
     /// Takes one of the address's places until what is returned is dropped. `None` when it has none left.
     pub(super) fn take(self: &Rc<Self>, address: IpAddr) -> Option<PlaceOfAddress> {
-        if self.exempt.contains(&address.to_canonical()) {
+        if self.exempt.has(address) {
             return Some(PlaceOfAddress { book: Rc::clone(self), client: None });
         }
         let client = client_of(address);
