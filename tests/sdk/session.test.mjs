@@ -376,6 +376,17 @@ test('closing while connecting leaves nothing behind, here or on the node', asyn
   }
 });
 
+test('started again after a failure, it has nothing to complain of while it connects', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  const states = [];
+  seen.addEventListener('state', ({ detail }) => states.push([detail.state, detail.error?.code ?? null]));
+  at.refuse.push({ status: 403, code: 'token_wrong_action', detail: 'no' });
+  await assert.rejects(seen.attach(video()), { code: 'token_wrong_action' });
+  await seen.attach(video());
+  assert.deepEqual(states, [['connecting', null], ['failed', 'token_wrong_action'], ['connecting', null], ['connected', null]]);
+});
+
 test('started again, it begins again', async () => {
   const at = await node();
   const seen = viewer(at.url);
