@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{LogSettings, MediaSettings, Settings, TlsSettings};
+use crate::config::{AuthSettings, LogSettings, MediaSettings, Settings, TlsSettings};
 
 /// The commit this binary was built from; `unknown` outside a git checkout.
 pub const COMMIT: &str = env!("CORECAST_COMMIT");
@@ -45,9 +46,58 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a token with the configured shared secret ([auth] secret or secret_file) and print it.
+    Token(TokenOptions),
     /// Measure how far this relay is from what this machine could do at all. Takes a core for some minutes; run nothing
     /// beside it.
     Bench(BenchOptions),
+}
+
+/// Flags of `token`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct TokenOptions {
+    /// What it allows: publish, play or admin; may be repeated
+    #[arg(long, required = true, value_name = "ACTION", value_parser = ["publish", "play", "admin"])]
+    pub action: Vec<String>,
+
+    /// With which stream: a name, or a pattern in which * is any run of characters; may be repeated
+    #[arg(long, value_name = "NAME", required_if_eq_any = [("action", "publish"), ("action", "play")])]
+    pub stream: Vec<String>,
+
+    /// How long it opens sessions, like 90s, 30m, 12h or 7d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
+    pub expires: Duration,
+
+    /// Only from pages of this origin, like https://www.example.org or *.example.org; may be repeated
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    pub origin: Vec<String>,
+
+    /// At most so many sessions play with it at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub viewers_max: Option<u32>,
+
+    /// Who it is for, shown in logs and told to the webhook
+    #[arg(long, value_name = "NAME")]
+    pub subject: Option<String>,
+
+    /// Take the secret from this file, not from the configuration
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+}
+
+/// A whole number and its unit.
+fn lifetime(text: &str) -> Result<Duration, &'static str> {
+    const RULE: &str = "must be a whole number and a unit, like 90s, 30m, 12h or 7d, of ten years at most";
+    let (number, seconds) = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)]
+        .into_iter()
+        .find_map(|(unit, seconds)| text.strip_suffix(unit).map(|number| (number, seconds)))
+        .ok_or(RULE)?;
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds)).ok_or(RULE)?;
+    if seconds == 0 || seconds > 10 * 366 * 86_400 { Err(RULE) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+fn origin(text: &str) -> Result<String, &'static str> {
+    crate::auth::pattern::check_origin(text).map(|()| text.to_owned())
 }
 
 /// Flags of `bench`. `--io` says which backend; both without it.
@@ -143,6 +193,26 @@ pub struct Options {
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log: Option<String>,
 
+    /// Open nothing without a token [default: on where there is a key or a webhook to judge by]
+    #[arg(long, global = true)]
+    pub auth_require: bool,
+
+    /// Take the shared secret of HS256 tokens from this file, which nobody else may read
+    #[arg(long, global = true, value_name = "FILE")]
+    pub auth_secret_file: Option<String>,
+
+    /// Believe tokens signed with the keys of this set (RFC 7517): a file, or an https URL that is looked at again
+    #[arg(long, global = true, value_name = "FILE|URL")]
+    pub auth_jwks: Option<String>,
+
+    /// Believe only tokens whose aud names this
+    #[arg(long, global = true, value_name = "NAME")]
+    pub auth_audience: Option<String>,
+
+    /// Ask this https URL before a session opens
+    #[arg(long, global = true, value_name = "URL")]
+    pub auth_webhook: Option<String>,
+
     /// Log as text or json [default: text]
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<String>,
@@ -178,7 +248,16 @@ impl Options {
                 ..MediaSettings::default()
             },
             tls: TlsSettings { cert: self.tls_cert.clone(), key: self.tls_key.clone() },
-            log: LogSettings { level: self.log.clone(), format: self.log_format.clone() },
+            log: LogSettings { level: self.log.clone(), format: self.log_format.clone(), addresses: None },
+            auth: AuthSettings {
+                require: self.auth_require.then_some(true),
+                secret_file: self.auth_secret_file.clone(),
+                jwks: self.auth_jwks.clone(),
+                audience: self.auth_audience.clone(),
+                webhook: self.auth_webhook.clone(),
+                // No flag for the secret itself: everybody on the host sees a command line.
+                ..AuthSettings::default()
+            },
             ..Settings::default()
         }
     }

@@ -58,7 +58,7 @@
 //! | 0 crypto | [`crypto`] | the door to the cryptographic libraries (DTLS's own stay in [`dtls`], TLS's in [`signal`]) |
 //! | 1 protocol | [`description`], [`ice`], [`srtp`], [`dtls`], [`session`], [`relay`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
 //! | 2 machine | [`net`], [`worker`], [`placement`] | sockets, rings, threads; the only `unsafe` is in [`net`] |
-//! | 3 front | [`signal`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`], `bench` (feature) | people, programs and operators |
+//! | 3 front | [`signal`], [`auth`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`], `bench` (feature) | people, programs and operators |
 //! | any | [`limits`], [`time`] | every bound of the node with its reason; the clock's values, not the clock |
 //!
 //! [`session`] and [`relay`] do not know each other: [`worker`] joins them, and what was agreed with the peer reaches
@@ -67,6 +67,7 @@
 //!
 //! Below [`net`] and the event loop nothing reads a clock, a socket or a random source: those are arguments, so that one
 //! seed replays everything.
+pub mod auth;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod cli;

@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 pub mod admission;
+pub mod authorisation;
 pub mod sockets;
 
 pub use admission::*;
+pub use authorisation::*;
 pub use sockets::*;
 
 /// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache with the packet rings' hot end;

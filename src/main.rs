@@ -4,10 +4,12 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use corecast::auth::keys;
+use corecast::auth::token::{Claims, OneOrMany};
 #[cfg(feature = "bench")]
 use corecast::bench::rig::Sink;
-use corecast::cli::{BenchOptions, Cli, Command, Options};
-use corecast::config::{Config, Environment};
+use corecast::cli::{BenchOptions, Cli, Command, Options, TokenOptions};
+use corecast::config::{Auth, Config, Environment};
 use corecast::{doctor, server};
 
 /// The program's choice, not the library's. Where `jemalloc` is not wanted: `--no-default-features --features bench`.
@@ -32,16 +34,56 @@ fn main() -> ExitCode {
     };
     match command {
         Command::CheckConfig => {
-            print!("{}\n# Memory: {}\n", config.to_toml(), doctor::memory::Plan::of(&config));
+            print!("{}\n# Memory: {}\n", config.to_toml_shown(), doctor::memory::Plan::of(&config));
             ExitCode::SUCCESS
         }
         Command::Doctor { json } => doctor::run(&config, json),
+        Command::Token(options) => match token(&options, &config.auth) {
+            Ok(token) => {
+                println!("{token}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("corecast: error: {error}");
+                ExitCode::FAILURE
+            }
+        },
         Command::Serve => match server::run(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(1, &error),
         },
         Command::Bench(_) => unreachable!("it has no use for a configuration and was done before one was made"),
     }
+}
+
+/// A token as asked for, made for what the configuration wants of tokens.
+fn token(options: &TokenOptions, auth: &Auth) -> Result<String, String> {
+    let file = options.secret_file.as_ref().or(auth.secret_file.as_ref());
+    let secret = match (file, &auth.secret) {
+        (Some(file), _) => keys::secret_file(file).map_err(|error| error.to_string())?,
+        (None, Some(secret)) => secret.clone(),
+        (None, None) => {
+            return Err(
+                "there is no shared secret to make a token with: name a file with --secret-file (openssl rand \
+                        -base64 32 > FILE; chmod 600 FILE), or a configuration with [auth] secret_file by --config"
+                    .to_owned(),
+            );
+        }
+    };
+    let list = |values: &Vec<String>| (!values.is_empty()).then(|| OneOrMany::of(values.clone()));
+    let one = |value: &Option<String>| value.clone().map(OneOrMany::One);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let claims = Claims {
+        action: OneOrMany::of(options.action.clone()),
+        stream: list(&options.stream),
+        sub: options.subject.clone(),
+        aud: one(&auth.audience),
+        iss: one(&auth.issuer),
+        exp: Some((now + options.expires).as_secs()),
+        origin: list(&options.origin),
+        viewers_max: options.viewers_max,
+    };
+    claims.sign(&secret)
 }
 
 #[cfg(feature = "bench")]

@@ -49,6 +49,7 @@ pub struct SignallingCounters {
     sessions_refused: Family<ReasonLabel, Counter>,
     sessions_ended: Family<ReasonLabel, Counter>,
     nothing_fits: Counter,
+    webhook_events_dropped: Counter,
     sockets: Gauge,
     sockets_closed: Family<ReasonLabel, Counter>,
     socket_messages: Family<TypeLabel, Counter>,
@@ -88,6 +89,7 @@ impl SignallingCounters {
             sessions_refused: Family::default(),
             sessions_ended: Family::default(),
             nothing_fits: Counter::default(),
+            webhook_events_dropped: Counter::default(),
             sockets: Gauge::default(),
             sockets_closed: Family::default(),
             socket_messages: Family::default(),
@@ -112,6 +114,11 @@ impl SignallingCounters {
             "viewers_nothing_fits",
             "Times a viewer had negotiated nothing that fits what is published",
             counters.nothing_fits.clone(),
+        );
+        r.register(
+            "webhook_events_dropped",
+            "Starts and ends of sessions that the operator's endpoint was not told of",
+            counters.webhook_events_dropped.clone(),
         );
         r.register("sockets", "WebSocket connections open now", counters.sockets.clone());
         r.register("sockets_closed", "WebSocket connections that ended, by reason", counters.sockets_closed.clone());
@@ -158,6 +165,11 @@ impl SignallingCounters {
     /// A viewer gets nothing of one kind.
     pub fn nothing_fits(&self) {
         self.nothing_fits.inc();
+    }
+
+    /// Events that were not told, so far.
+    pub fn webhook_events_dropped(&self, total: u64) {
+        self.webhook_events_dropped.inc_by(total.saturating_sub(self.webhook_events_dropped.get()));
     }
 
     /// A connection became a socket.

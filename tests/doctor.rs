@@ -31,6 +31,8 @@ fn every_subject_is_looked_at_and_text_to_a_pipe_has_no_colour() {
         "Ports\n",
         "UDP 27150",
         "planned memory",
+        "Authorisation\n",
+        "anyone on this host",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }

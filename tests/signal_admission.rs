@@ -5,10 +5,10 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use corecast::config::Admission;
-use corecast::worker::mailbox::{EndReason, Notice};
+use corecast::worker::mailbox::EndReason;
 
 mod signal_support;
-use signal_support::{Node, Plan, start};
+use signal_support::{Node, Plan, ended, start};
 
 /// One worker, nobody exempt, and what `change` makes of the limits.
 fn node(change: impl FnOnce(&mut Admission)) -> Node {
@@ -32,7 +32,7 @@ fn an_address_with_as_many_sessions_as_it_may_is_429_until_one_has_ended() {
     node.open("whep", "a");
     assert_eq!(node.post("whep", "a", "ok").status, 429);
     // A session that ends by itself gives its place back too.
-    node.notices.send(Notice::Ended { session: node.last_session(), reason: EndReason::TimedOut }).unwrap();
+    node.notices.send(ended(node.last_session(), EndReason::TimedOut)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
     while node.post("whep", "a", "ok").status != 201 {
         assert!(Instant::now() < deadline);

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use corecast::config::IceServer;
-use corecast::worker::mailbox::{EndReason, Notice};
-use signal_support::{Habit, Plan, exchange, request, start};
+use corecast::worker::mailbox::EndReason;
+use signal_support::{Habit, Plan, ended, exchange, request, start};
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");
@@ -166,7 +166,7 @@ fn delete_ends_the_session_and_frees_the_name_at_once() {
 fn a_session_that_ends_by_itself_is_forgotten_everywhere() {
     let node = start(Plan::default());
     let session = node.open("whip", "live");
-    node.notices.send(Notice::Ended { session: node.last_session(), reason: EndReason::TimedOut }).unwrap();
+    node.notices.send(ended(node.last_session(), EndReason::TimedOut)).unwrap();
     node.wait_told("route None []");
     assert_eq!(node.ask("DELETE", &session.location, &[], "").status, 404);
     assert_eq!(node.post("whip", "live", "ok").status, 201);

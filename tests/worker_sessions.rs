@@ -9,7 +9,7 @@ use corecast::description::{DtlsRole, MediaKind};
 use corecast::limits;
 use corecast::peer::PeerEvent;
 use corecast::wire::demux::{self, DatagramKind};
-use corecast::worker::mailbox::{Control, EndReason, OpenRefused};
+use corecast::worker::mailbox::{Control, EndReason, OpenRefused, Totals};
 use worker_support::{MS, Opening, World};
 
 #[test]
@@ -168,6 +168,26 @@ fn a_peer_that_closes_is_gone_at_once() {
     client.peer.close(&mut client.out, now);
     world.run(5 * MS);
     assert_eq!(world.ended(viewer), Some(EndReason::PeerClosed));
+}
+
+#[test]
+fn the_end_of_a_session_tells_what_it_carried() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    let viewer = world.join(&Opening::viewer(0));
+    world.clients[publisher].publisher().fragments = Some(2);
+    world.run(500 * MS);
+    let [played, published] = [viewer, publisher].map(|client| {
+        let report = world.session(client).unwrap();
+        let session = world.clients[client].session;
+        world.control(0, Control::Close { session, reason: EndReason::Left });
+        world.run(5 * MS);
+        let totals = world.totals(client).unwrap();
+        assert_eq!(totals, Totals { received: report.received, sent: report.sent });
+        totals
+    });
+    let media = world.clients[viewer].viewer().received.len() as u64;
+    assert!(media > 30 && published.received.packets >= media && played.sent.packets >= media, "{media} packets");
 }
 
 /// A publisher and a viewer, so long after they joined that the node has given up its end of their DTLS associations.

@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, LogFormat, Tls, cores};
+use super::{Auth, Config, JwksSource, LogFormat, Tls, cores};
+use crate::auth::address::Shown;
 
 /// A configuration file, or the flags given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Settings {
     /// `[log]`
     #[serde(default)]
     pub log: LogSettings,
+    /// `[auth]`
+    #[serde(default)]
+    pub auth: AuthSettings,
     /// `[cors]`
     #[serde(default)]
     pub cors: CorsSettings,
@@ -91,13 +95,43 @@ pub struct LogSettings {
     pub level: Option<String>,
     /// `format = "text"`
     pub format: Option<String>,
+    /// `addresses = false`
+    pub addresses: Option<bool>,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    /// `require = true`; the default where one of the next four is set
+    pub require: Option<bool>,
+    /// `secret = "…"`, at least 32 bytes; `secret_file` keeps it out of this one
+    pub secret: Option<String>,
+    /// `secret_file = "/etc/corecast/secret"`, readable by nobody else
+    pub secret_file: Option<String>,
+    /// `jwks = "https://id.example.org/.well-known/jwks.json"`, or a file
+    pub jwks: Option<String>,
+    /// `webhook = "https://app.example.org/corecast"`
+    pub webhook: Option<String>,
+    /// `jwks_interval_s = 300`
+    pub jwks_interval_s: Option<i64>,
+    /// `webhook_timeout_ms = 2000`
+    pub webhook_timeout_ms: Option<i64>,
+    /// `ca = "/etc/corecast/ca.pem"`: who is believed for `jwks` and `webhook`, instead of the system's authorities
+    pub ca: Option<String>,
+    /// `audience = "live.example.org"`
+    pub audience: Option<String>,
+    /// `issuer = "https://id.example.org"`
+    pub issuer: Option<String>,
+    /// `admin_token_required = false`: on loopback; elsewhere it always is
+    pub admin_token_required: Option<bool>,
 }
 
 /// `[cors]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorsSettings {
-    /// `origins = ["https://www.example.org"]`
+    /// `origins = ["https://www.example.org", "*.example.net"]`
     pub origins: Option<Vec<String>>,
 }
 
@@ -127,6 +161,10 @@ pub struct LimitSettings {
     pub exempt_addresses: Option<Vec<String>>,
     /// `joins_per_second_max = 2000`
     pub joins_per_second_max: Option<i64>,
+    /// `joins_per_second_and_address_max = 125`
+    pub joins_per_second_and_address_max: Option<i64>,
+    /// `joins_per_second_and_token_max = 500`
+    pub joins_per_second_and_token_max: Option<i64>,
     /// `streams_max = 256`
     pub streams_max: Option<i64>,
     /// `viewers_per_stream_max = 4194304`
@@ -178,7 +216,9 @@ impl From<&Config> for Settings {
                     LogFormat::Text => "text".to_owned(),
                     LogFormat::Json => "json".to_owned(),
                 }),
+                addresses: Some(config.log.addresses == Shown::Full),
             },
+            auth: auth_settings(&config.auth),
             cors: CorsSettings { origins: Some(config.cors_origins.clone()) },
             limits: LimitSettings {
                 sessions_per_worker_max: Some(config.limits.sessions_per_worker_max.into()),
@@ -192,10 +232,33 @@ impl From<&Config> for Settings {
                 signalling_grace_s: i64::try_from(config.limits.sockets.grace.as_secs()).ok(),
                 exempt_addresses: texts(&config.limits.admission.exempt_addresses),
                 joins_per_second_max: Some(config.limits.admission.joins_per_second_max.into()),
+                joins_per_second_and_address_max: Some(config.limits.admission.joins_per_second_and_address_max.into()),
+                joins_per_second_and_token_max: Some(config.limits.admission.joins_per_second_and_token_max.into()),
                 streams_max: Some(config.limits.admission.streams_max.into()),
                 viewers_per_stream_max: Some(config.limits.admission.viewers_per_stream_max.into()),
             },
             ice_servers: config.ice_servers.clone(),
         }
+    }
+}
+
+fn auth_settings(auth: &Auth) -> AuthSettings {
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    let jwks = auth.jwks.as_ref().map(|source| match source {
+        JwksSource::File(file) => path(file),
+        JwksSource::Url(url) => url.expose().to_owned(),
+    });
+    AuthSettings {
+        require: Some(auth.require),
+        secret: auth.secret.as_ref().map(|secret| secret.expose().to_owned()),
+        secret_file: auth.secret_file.as_ref().map(path),
+        jwks,
+        webhook: auth.webhook.as_ref().map(|url| url.expose().to_owned()),
+        jwks_interval_s: i64::try_from(auth.jwks_interval.as_secs()).ok(),
+        webhook_timeout_ms: i64::try_from(auth.webhook_time_max.as_millis()).ok(),
+        ca: auth.ca.as_ref().map(path),
+        audience: auth.audience.clone(),
+        issuer: auth.issuer.clone(),
+        admin_token_required: Some(auth.admin_token_required),
     }
 }

@@ -5,9 +5,9 @@
 //! rule it broke: `config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores`.
 //!
 //! Not here: whether an address can be bound, a certificate read or a kernel feature used. That is found out at
-//! start ([`crate::server`]), because it may change between two starts. Left out: reloading; authorisation, which
-//! comes in a later version and until then the node serves on loopback only.
+//! start ([`crate::server`]), because it may change between two starts. Left out: reloading.
 
+mod auth;
 mod cores;
 mod file;
 mod resolve;
@@ -17,12 +17,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::auth::address::Shown;
+use crate::auth::secret::Secret;
 use crate::limits;
 use crate::net::IoKind;
 
+pub use auth::{Auth, JwksSource};
 pub use cores::parse_cores;
 pub use file::{
-    CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings, SignallingSettings, TlsSettings,
+    AuthSettings, CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings, SignallingSettings,
+    TlsSettings,
 };
 
 /// Everything the node was told, checked.
@@ -32,7 +36,7 @@ pub struct Config {
     pub https: SocketAddr,
     /// Where the same is served in plain HTTP; loopback only.
     pub http: Option<SocketAddr>,
-    /// Where metrics, health and the node's JSON are served, in plain HTTP.
+    /// Where metrics, health and the node's JSON are served: in plain HTTP on loopback, else over TLS to who shows a token.
     pub admin: SocketAddr,
     /// Scheme and authority clients reach the node by, as `https://live.example.org`; `Location` starts with it.
     pub public_url: Option<String>,
@@ -56,7 +60,9 @@ pub struct Config {
     pub ice_servers: Vec<IceServer>,
     /// Bounds an operator may move.
     pub limits: Limits,
-    /// Origins of web pages, besides the node's own, that may call it.
+    /// Who may do what.
+    pub auth: Auth,
+    /// Origins of web pages, besides the node's own, that may call it; `*.example.org` means those below that host.
     pub cors_origins: Vec<String>,
 }
 
@@ -103,6 +109,8 @@ pub struct Log {
     pub level: tracing::Level,
     /// One line of text or one JSON object per event.
     pub format: LogFormat,
+    /// How client addresses are written.
+    pub addresses: Shown,
 }
 
 /// The form of a log line.
@@ -138,10 +146,14 @@ pub struct Admission {
     pub sessions_per_address_max: u32,
     /// HTTP connections of one client address.
     pub connections_per_address_max: u32,
-    /// Addresses the two above do not hold for.
+    /// Addresses that what is per address does not hold for.
     pub exempt_addresses: Vec<IpAddr>,
     /// Sessions opened in a second.
     pub joins_per_second_max: u32,
+    /// Those of one client address (IPv6: of one /64), but for those exempt.
+    pub joins_per_second_and_address_max: u32,
+    /// Those with one token.
+    pub joins_per_second_and_token_max: u32,
     /// Streams published at once.
     pub streams_max: u32,
     /// Viewers of one stream.
@@ -152,12 +164,15 @@ impl Admission {
     /// What holds for a node with so many workers when nothing is configured.
     #[must_use]
     pub fn for_workers(workers: usize) -> Self {
+        // The number of workers is bounded by `WORKERS_MAX`.
+        let joins = limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32;
         Self {
             sessions_per_address_max: limits::SESSIONS_PER_ADDRESS_DEFAULT,
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_DEFAULT,
             exempt_addresses: limits::EXEMPT_ADDRESSES_DEFAULT.to_vec(),
-            // The number of workers is bounded by `WORKERS_MAX`.
-            joins_per_second_max: limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32,
+            joins_per_second_max: joins,
+            joins_per_second_and_address_max: joins / limits::JOINS_ADDRESS_DIVISOR,
+            joins_per_second_and_token_max: joins / limits::JOINS_TOKEN_DIVISOR,
             streams_max: limits::STREAMS_DEFAULT,
             viewers_per_stream_max: limits::VIEWERS_PER_STREAM_DEFAULT,
         }
@@ -300,6 +315,19 @@ impl Config {
     pub fn to_toml(&self) -> String {
         #[allow(clippy::expect_used)]
         toml::to_string(&Settings::from(self)).expect("strings, numbers and lists are always TOML")
+    }
+
+    /// What an operator may be shown: [`Config::to_toml`] without the secret and without URLs that may hold one.
+    #[must_use]
+    pub fn to_toml_shown(&self) -> String {
+        let mut shown = self.clone();
+        let hidden = || Secret::new("(hidden)");
+        shown.auth.secret = self.auth.secret.as_ref().map(|_| hidden());
+        shown.auth.webhook = self.auth.webhook.as_ref().map(|_| hidden());
+        if let Some(JwksSource::Url(url)) = &mut shown.auth.jwks {
+            *url = hidden();
+        }
+        shown.to_toml()
     }
 
     /// Whether every address a client may reach is this host's loopback.

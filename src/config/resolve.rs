@@ -1,5 +1,7 @@
 //! From written settings to a checked [`Config`]: one rule after the other, each naming what it refuses.
 
+mod auth;
+
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use super::{
     Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
     Sockets, Tls, cores,
 };
+use crate::auth::address::Shown;
+use crate::auth::pattern;
 use crate::limits;
 use crate::net::IoKind;
 use crate::net::open::UnknownIoKind;
@@ -66,15 +70,26 @@ pub(super) fn resolve(
     let https = address(&sources, "https", |s| s.https.clone())?;
     let http = address(&sources, "http", |s| s.http.clone())?;
     let admin = address(&sources, "admin", |s| s.admin.clone())?;
-    for placed in [&https, &admin].into_iter().flatten() {
-        if !placed.value.ip().is_loopback() && !allow_anyone {
-            return Err(placed.refuse(
-                placed.value,
-                "without authorisation this node serves on loopback only: use 127.0.0.1 or [::1], configure \
-                 authorisation ([auth], which comes in a later version), or say --allow-anyone \
-                 (allow_anyone = true) to let anyone who reaches the address publish and watch",
-            ));
-        }
+    let auth = auth::auth(&sources)?;
+    if let Some(placed) = https.as_ref().filter(|placed| !placed.value.ip().is_loopback())
+        && !allow_anyone
+        && !auth.require
+    {
+        return Err(placed.refuse(
+            placed.value,
+            "without authorisation this node serves on loopback only: use 127.0.0.1 or [::1]; or set auth.require = true \
+             in [auth] with a key to judge tokens by (secret_file, jwks) or a webhook; or say --allow-anyone \
+             (allow_anyone = true) to let anyone who reaches the address publish and watch",
+        ));
+    }
+    if let Some(placed) = admin.as_ref().filter(|placed| !placed.value.ip().is_loopback())
+        && !auth.can_judge()
+    {
+        return Err(placed.refuse(
+            placed.value,
+            "off loopback the operator's port is served over TLS to who shows a token with action \"admin\": set a key to \
+             judge it by in [auth] (secret_file or jwks) or a webhook; or use 127.0.0.1 or [::1]",
+        ));
     }
     if let Some(placed) = http.as_ref().filter(|placed| !placed.value.ip().is_loopback()) {
         return Err(placed.refuse(
@@ -100,6 +115,7 @@ pub(super) fn resolve(
         allow_anyone,
         ice_servers: ice_servers(&sources)?,
         limits: bounds(&sources, workers)?,
+        auth,
         cors_origins: origins(&sources)?,
     })
 }
@@ -261,7 +277,11 @@ fn log(sources: &Sources<'_>) -> Result<Log, ConfigError> {
             other => return Err(placed.refuse(other, "must be text or json")),
         },
     };
-    Ok(Log { level, format })
+    let addresses = match sources.pick("log.addresses", |s| s.log.addresses) {
+        Some(Placed { value: true, .. }) => Shown::Full,
+        _ => Shown::Network,
+    };
+    Ok(Log { level, format, addresses })
 }
 
 /// Told, else systemd's, else the XDG base directory specification's.
@@ -296,6 +316,7 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
         number(sources, key, |settings| get(&settings.limits), default, max)
     };
     let default = Admission::for_workers(workers);
+    let joins = bound("limits.joins_per_second_max", |l| l.joins_per_second_max, default.joins_per_second_max, MANY)?;
     let signalling_grace_s = limits::SIGNALLING_GRACE_DEFAULT.as_secs() as u32;
     let waiting_time_s = limits::WAITING_TIME_DEFAULT.as_secs() as u32;
     Ok(Limits {
@@ -329,10 +350,17 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
                 MANY,
             )?,
             exempt_addresses: exempt_addresses(sources)?.unwrap_or(default.exempt_addresses),
-            joins_per_second_max: bound(
-                "limits.joins_per_second_max",
-                |l| l.joins_per_second_max,
-                default.joins_per_second_max,
+            joins_per_second_max: joins,
+            joins_per_second_and_address_max: bound(
+                "limits.joins_per_second_and_address_max",
+                |l| l.joins_per_second_and_address_max,
+                (joins / limits::JOINS_ADDRESS_DIVISOR).max(1),
+                MANY,
+            )?,
+            joins_per_second_and_token_max: bound(
+                "limits.joins_per_second_and_token_max",
+                |l| l.joins_per_second_and_token_max,
+                (joins / limits::JOINS_TOKEN_DIVISOR).max(1),
                 MANY,
             )?,
             streams_max: bound("limits.streams_max", |l| l.streams_max, default.streams_max, MANY)?,
@@ -409,22 +437,8 @@ fn origins(sources: &Sources<'_>) -> Result<Vec<String>, ConfigError> {
     let Some(placed) = sources.pick("cors.origins", |s| s.cors.origins.clone()) else { return Ok(Vec::new()) };
     let mut origins = Vec::with_capacity(placed.value.len());
     for origin in &placed.value {
-        // `*.example.org` is short for its pages over HTTPS.
-        let full = if origin.starts_with("*.") { format!("https://{origin}") } else { origin.clone() };
-        let (checked, domain) = match full.split_once("://*.") {
-            Some((scheme, domain)) => (format!("{scheme}://{domain}"), Some(domain)),
-            None => (full.clone(), None),
-        };
-        if checked.contains('*') || domain.is_some_and(|domain| !domain.contains('.')) {
-            return Err(placed.refuse(
-                origin,
-                "name each origin, or a domain of yours like *.example.org: any page on the web could publish here otherwise",
-            ));
-        }
-        if !is_origin(&checked) {
-            return Err(placed.refuse(origin, "must be an origin without a path, like https://www.example.org"));
-        }
-        origins.push(full.to_ascii_lowercase());
+        pattern::check_origin(origin).map_err(|rule| placed.refuse(origin, rule))?;
+        origins.push(origin.to_ascii_lowercase());
     }
     Ok(origins)
 }

@@ -11,11 +11,13 @@
 //! | `network` | interfaces with offloads, MTU, rings and queues; socket buffers; kernel counters |
 //! | `ports` | ports: free or held by whom, the ephemeral range |
 //! | [`memory`] | what the limits may come to need, against what there is |
+//! | `authorisation` | who may publish and watch; whether the secret, the key set and the webhook can be used |
 //! | `certificate` | from when to when the HTTPS certificate is valid |
 //!
 //! Left out: everything that needs measuring (`benches/` does that) and everything about the network beyond this host
-//! (firewalls, NAT, the path's MTU). What changes the settings is `tuning/`.
+//! (firewalls, NAT, the path's MTU); but keys and an endpoint of the operator's that are reached by a URL are tried. What changes the settings is `tuning/`.
 
+mod authorisation;
 mod certificate;
 pub mod finding;
 mod kernel;
@@ -63,6 +65,7 @@ pub fn examine(config: &Config) -> Report {
         Section { subject: "Network", findings: net },
         Section { subject: "Ports", findings: ports::examine(&system, config) },
         Section { subject: "Memory", findings: memory::examine(&system, config) },
+        Section { subject: "Authorisation", findings: authorisation::examine(config) },
         Section { subject: "Certificate", findings: certificate::examine(config, SystemTime::now()) },
     ])
 }

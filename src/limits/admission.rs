@@ -34,6 +34,21 @@ pub const JOINS_PER_SECOND_AND_WORKER_DEFAULT: u32 = 1_000;
 /// The part of a second's joins that may come at the same moment: a quarter.
 pub const JOINS_BURST_DIVISOR: u64 = 4;
 
+/// The part of them that one client address (IPv6: its /64) may ask for, unless configured: as small as the part of a
+/// worker's sessions that one may have. More: 429.
+pub const JOINS_ADDRESS_DIVISOR: u32 = 16;
+
+/// The part of them that may be asked for with one token, unless configured. A whole audience may share one. More: 429.
+pub const JOINS_TOKEN_DIVISOR: u32 = 4;
+
+/// Joins of one address, and with one token, that may come at once, as the time their rate takes for them: of a node with
+/// two workers 1,250 behind one address, which is all that may be open from there.
+pub const JOINS_BURST_OF_ONE: Duration = Duration::from_secs(10);
+
+/// Addresses, and tokens, whose joins are told apart. A place is taken for [`JOINS_BURST_OF_ONE`] at most after its last
+/// join. More: let in, uncounted; the node's rate holds for them all the same.
+pub const JOINS_TRACKED_MAX: usize = 16_384;
+
 /// Streams published at once, unless configured. Each may take 4 MiB of packet ring on every worker. More: 503.
 pub const STREAMS_DEFAULT: u32 = 256;
 
@@ -79,6 +94,12 @@ pub const HTTP2_STREAM_WINDOW_BYTES: u32 = REQUEST_BODY_BYTES_MAX as u32;
 pub const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 2 * HTTP2_STREAM_WINDOW_BYTES;
 
 const _: () = assert!(CONNECTIONS_PER_ADDRESS_DEFAULT as usize * 4 <= CONNECTIONS_MAX);
+const _: () = assert!(
+    2 * JOINS_PER_SECOND_AND_WORKER_DEFAULT / JOINS_ADDRESS_DIVISOR * JOINS_BURST_OF_ONE.as_secs() as u32
+        >= SESSIONS_PER_ADDRESS_DEFAULT
+);
+const _: () =
+    assert!(JOINS_TRACKED_MAX as u64 >= JOINS_PER_SECOND_AND_WORKER_DEFAULT as u64 * JOINS_BURST_OF_ONE.as_secs());
 const _: () = assert!(SESSIONS_PER_ADDRESS_DEFAULT * 4 <= SESSIONS_PER_WORKER_DEFAULT);
 // One address that opens sessions and abandons them cannot take all places of those who come honestly.
 const _: () = assert!(SESSIONS_PER_ADDRESS_DEFAULT as usize * 4 <= HANDSHAKES_PER_WORKER_MAX);

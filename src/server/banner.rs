@@ -28,7 +28,17 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         }
         println!("  publish      WHIP {page}/whip/NAME   or the page's Publish");
         println!("  watch        WHEP {page}/whep/NAME   or the page's Watch");
-        println!("  operator     http://{}/metrics, /healthz, /readyz, /api/v1/node", signalling.admin);
+        let scheme = if signalling.admin.ip().is_loopback() { "http" } else { "https" };
+        println!("  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node", reachable(signalling.admin));
+        if config.auth.require {
+            let is_shared = config.auth.secret.is_some() || config.auth.secret_file.is_some();
+            let who = match (is_shared, config.auth.jwks.is_some()) {
+                (true, _) => "whoever has a token: corecast token --action play --stream NAME makes one",
+                (false, true) => "whoever has a token of yours",
+                (false, false) => "whom the webhook allows",
+            };
+            println!("  who may      {who}");
+        }
         let cores: Vec<String> = config.cores.iter().map(ToString::to_string).collect();
         let ports = if workers == 1 { ports.0.to_string() } else { format!("{} to {}", ports.0, ports.1) };
         println!("  workers      {workers}, on core {}; UDP {ports}", cores.join(", "));
@@ -53,7 +63,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// Settings that work and that an operator may want to know about.
 fn warn(config: &Config, ports: (u16, usize)) {
-    if config.allow_anyone && !config.is_loopback_only() {
+    if config.allow_anyone && !config.auth.require && !config.is_loopback_only() {
         tracing::warn!("anyone who reaches {} may publish and watch (allow_anyone)", config.https);
     }
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Logs: session-rate events to standard error, as text or JSON. What happens per packet is counted, not logged.
 //!
-//! Addresses of peers and ICE credentials are never logged.
+//! Tokens, keys and ICE credentials are never logged, and of client addresses the network only, unless `log.addresses`.
 
 use std::io::{IsTerminal as _, stderr};
 

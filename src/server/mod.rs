@@ -1,6 +1,6 @@
 //! The program around the layers: start-up checks, threads, signals, and the end.
 //!
-//! Order of start: limits of the process, io_uring probe, certificate, sockets, workers, signalling, then the lines that
+//! Order of start: limits of the process, io_uring probe, certificate, keys, sockets, workers, signalling, then the lines that
 //! say where to go. Whatever can fail for the operator's reasons fails before the first packet, with the fix in the text.
 //!
 //! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, `Shutdown` to the workers, at most
@@ -32,7 +32,7 @@ use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use notify::Notifier;
 use watchdog::Watched;
 
-use crate::{cli, limits, net};
+use crate::{auth, cli, limits, net};
 
 /// Why the node did not start, or had to end.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub enum ServerError {
     Dtls(IdentityError),
     /// The HTTPS certificate.
     Tls(tls::TlsError),
+    /// What judges who may do what.
+    Authorisation(auth::StartError),
     /// Signalling.
     Signalling(signal::StartError),
     /// A thread of the process cannot be made, or signals not be caught.
@@ -65,6 +67,7 @@ impl fmt::Display for ServerError {
             Self::Net(error) => error.fmt(f),
             Self::Dtls(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
+            Self::Authorisation(error) => error.fmt(f),
             Self::Signalling(error) => error.fmt(f),
             Self::Thread(error) => {
                 write!(f, "a thread cannot be started ({error}): raise the process limit (ulimit -u, TasksMax=)")
@@ -118,6 +121,8 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
     let announce = announce::candidates(config, &host);
     let names = announce::certificate_names(&host);
     let tls = tls::server_config(&config.tls, &config.state_directory, &names).map_err(ServerError::Tls)?;
+    let authoriser = auth::Authoriser::start(&config.auth, &config.limits.admission, config.log.addresses)
+        .map_err(ServerError::Authorisation)?;
     let (notices, notices_receiver) = flume::bounded(limits::NOTICES_MAX);
     let started = workers::start(config, &notices)?;
     // The workers hold the senders; signalling sees when the last one is gone.
@@ -138,6 +143,7 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         admin: config.admin,
         public_url: config.public_url.clone(),
         cors_origins: config.cors_origins.clone(),
+        authoriser,
         ice_servers: config.ice_servers.clone(),
         announce: announce.clone(),
         fingerprint_sha256: started.fingerprint_sha256,

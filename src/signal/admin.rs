@@ -1,5 +1,9 @@
 //! What the operator's port answers: `/metrics`, `/healthz`, `/readyz`, `/api/v1/node`, and the dashboard that is made
-//! from the latter. Read only, plain HTTP, loopback unless anyone may see it.
+//! from the latter. Read only.
+//!
+//! On loopback it is plain HTTP and open, unless `auth.admin_token_required`. Elsewhere it is TLS, and figures need a
+//! token with action `admin`. `/healthz` and `/readyz` are open everywhere: what asks them has no token, and they tell
+//! one bit each. So is the dashboard: the page is the same on every node, and asks for the token its figures need.
 
 use std::rc::Rc;
 
@@ -10,6 +14,7 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 
 use super::NodeInfo;
+use super::authorise;
 use super::front::Front;
 use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
@@ -22,7 +27,11 @@ use crate::worker::report::WorkerReport;
 
 /// The operator's port.
 #[derive(Clone)]
-pub(super) struct AdminService(pub(super) Rc<Front>);
+pub(super) struct AdminService {
+    pub(super) front: Rc<Front>,
+    /// Figures are for who shows a token.
+    pub(super) needs_token: bool,
+}
 
 /// `GET /api/v1/node`.
 #[derive(Serialize)]
@@ -43,12 +52,12 @@ struct Node<'a> {
 
 impl Service for AdminService {
     async fn call(&self, request: Request, _: &Upgrade) -> Response {
-        let _under_way = self.0.begin_request();
+        let _under_way = self.front.begin_request();
         let (route, answer) = match request.uri().path() {
-            "/metrics" => ("metrics", self.get(&request, Self::metrics).await),
+            "/metrics" => ("metrics", self.get_figures(&request, Self::metrics).await),
             "/healthz" => ("healthz", self.get(&request, Self::health).await),
             "/readyz" => ("readyz", self.get(&request, Self::ready).await),
-            "/api/v1/node" => ("node", self.get(&request, Self::node).await),
+            "/api/v1/node" => ("node", self.get_figures(&request, Self::node).await),
             path => match web::admin_asset(path) {
                 Some(asset) => {
                     ("dashboard", self.get(&request, async |_| Ok(router::embedded(asset, request.headers()))).await)
@@ -59,7 +68,7 @@ impl Service for AdminService {
         let mut response = answer.unwrap_or_else(Response::from);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        self.0.counters.request(route, response.status().as_u16());
+        self.front.counters.request(route, response.status().as_u16());
         response
     }
 }
@@ -77,12 +86,25 @@ impl AdminService {
         handler(self).await
     }
 
+    /// The same for who may see figures.
+    async fn get_figures(
+        &self,
+        request: &Request,
+        handler: impl AsyncFn(&Self) -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        if self.needs_token {
+            authorise::operator(&self.front, request).await?;
+        }
+        self.get(request, handler).await
+    }
+
     async fn metrics(&self) -> Result<Response, Problem> {
-        let reports = self.0.reports().await;
-        let node = &self.0.node;
+        let reports = self.front.reports().await;
+        let node = &self.front.node;
         let build = BuildInfo { version: node.version, commit: node.commit, features: node.features };
-        let audience = self.0.directory.borrow().audience();
-        Ok(text(metrics::CONTENT_TYPE, self.0.counters.encode(audience, build, reports)))
+        let audience = self.front.directory.borrow().audience();
+        self.front.counters.webhook_events_dropped(self.front.authoriser.events_dropped());
+        Ok(text(metrics::CONTENT_TYPE, self.front.counters.encode(audience, build, reports)))
     }
 
     /// Signalling answers: that is health. A dead worker ends the process.
@@ -92,11 +114,11 @@ impl AdminService {
 
     /// Every worker answers and the node is not ending.
     async fn ready(&self) -> Result<Response, Problem> {
-        if self.0.stopping.get() {
+        if self.front.stopping.get() {
             return Err(Problem::unavailable("shutting_down", "the node is ending"));
         }
-        let answered = self.0.reports().await.len();
-        let workers = usize::from(self.0.worker_count());
+        let answered = self.front.reports().await.len();
+        let workers = usize::from(self.front.worker_count());
         if answered < workers {
             let silent = workers - answered;
             return Err(Problem::unavailable("worker_silent", format!("{silent} of {workers} workers did not answer")));
@@ -105,16 +127,16 @@ impl AdminService {
     }
 
     async fn node(&self) -> Result<Response, Problem> {
-        let workers = self.0.reports().await;
-        let audience = self.0.directory.borrow().audience();
+        let workers = self.front.reports().await;
+        let audience = self.front.directory.borrow().audience();
         let node = Node {
-            node: &self.0.node,
-            ready: !self.0.stopping.get(),
-            uptime_ns: self.0.now().as_nanos(),
+            node: &self.front.node,
+            ready: !self.front.stopping.get(),
+            uptime_ns: self.front.now().as_nanos(),
             publishers: audience.publishers,
             viewers: audience.viewers,
             waiting_viewers: audience.waiting_viewers,
-            workers_silent: usize::from(self.0.worker_count()) - workers.len(),
+            workers_silent: usize::from(self.front.worker_count()) - workers.len(),
             resident_memory_bytes: process::resident_bytes().ok(),
             kernel_udp: KernelUdpCounters::read().ok(),
             workers,

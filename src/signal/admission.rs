@@ -7,10 +7,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::auth::address::{Exempt, client_of};
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -18,35 +19,23 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
 
-/// What one client can be told apart by: an IPv4 address, or an IPv6 network.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let prefix = u128::MAX << (128 - limits::IPV6_CLIENT_PREFIX_BITS);
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & prefix))
-        }
-        address => address,
-    }
-}
-
 /// Counts what each client has. An address is in here for as long as it has something.
 #[derive(Debug)]
 pub(super) struct PerAddress {
     max: usize,
-    exempt: Vec<IpAddr>,
+    exempt: Exempt,
     taken: RefCell<HashMap<IpAddr, usize>>,
 }
 
 impl PerAddress {
     /// At most `max` for every address that is not `exempt`.
     pub(super) fn new(max: usize, exempt: &[IpAddr]) -> Rc<Self> {
-        let exempt = exempt.iter().map(IpAddr::to_canonical).collect();
-        Rc::new(Self { max, exempt, taken: RefCell::default() })
+        Rc::new(Self { max, exempt: Exempt::new(exempt), taken: RefCell::default() })
     }
 
     /// Takes one of the address's places until what is returned is dropped. `None` when it has none left.
     pub(super) fn take(self: &Rc<Self>, address: IpAddr) -> Option<PlaceOfAddress> {
-        if self.exempt.contains(&address.to_canonical()) {
+        if self.exempt.has(address) {
             return Some(PlaceOfAddress { book: Rc::clone(self), client: None });
         }
         let client = client_of(address);

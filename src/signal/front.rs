@@ -20,6 +20,7 @@ use super::runtime::{self, Task};
 use super::sessions::{self, Sessions};
 use super::socket::Sockets;
 use super::{NodeInfo, Setup};
+use crate::auth::Authoriser;
 use crate::config::IceServer;
 use crate::limits;
 use crate::metrics::SignallingCounters;
@@ -39,6 +40,7 @@ pub(super) struct Front {
     pub(super) node: NodeInfo,
     pub(super) public_url: Option<String>,
     pub(super) cors_origins: Vec<String>,
+    pub(super) authoriser: Authoriser,
     pub(super) ice_links: Vec<HeaderValue>,
     pub(super) ice_servers: Vec<IceServer>,
     pub(super) announce: Vec<IpAddr>,
@@ -97,6 +99,7 @@ impl Front {
             node: setup.node,
             public_url: setup.public_url,
             cors_origins: setup.cors_origins,
+            authoriser: setup.authoriser,
             ice_links: setup.ice_servers.iter().flat_map(links).collect(),
             ice_servers: setup.ice_servers,
             sockets: Sockets::new(setup.sockets, &admission.exempt_addresses),
@@ -225,13 +228,13 @@ impl Front {
                 self.sockets.connected(session);
             }
             Notice::Moved { session } => self.sockets.moved(session),
-            Notice::Ended { session, reason } => {
+            Notice::Ended { session, reason, totals } => {
                 // A session that was closed while it opened has left the directory already.
                 if self.directory.borrow_mut().ended(session, self.now()) {
                     self.counters.session_ended(reason.name());
                     tracing::info!(session = session.0, reason = reason.name(), "session ended");
                 }
-                self.served.borrow_mut().remove(session);
+                self.served.borrow_mut().remove(session, reason, totals);
                 self.sockets.ended(session, reason);
                 self.resources.borrow_mut().remove(session);
                 self.directory_changed();

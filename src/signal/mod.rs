@@ -1,13 +1,13 @@
 //! The signalling front end: HTTPS in, one message to one worker out.
 //!
-//! One executor on one thread terminates TLS, speaks WHIP (RFC 9725), WHEP and its own protocol over WebSocket, serves the pages and the operator's
-//! endpoints, hashes every session to a worker and tells the workers who publishes and who plays. Media never passes
-//! through it. [`runtime`] is the only file that names the executor; [`negotiator`] is where SDP joins.
-//!
-//! Left out for now: authorisation.
+//! One executor on one thread terminates TLS, speaks WHIP (RFC 9725), WHEP and its own protocol over WebSocket, serves the
+//! pages and the operator's endpoints, asks [`crate::auth`] who may do what, hashes every session to a worker and tells
+//! the workers who publishes and who plays. Media never passes through it. [`runtime`] is the only file that names the
+//! executor; [`negotiator`] is where SDP joins.
 
 mod admin;
 mod admission;
+mod authorise;
 mod cors;
 mod directory;
 mod front;
@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::auth::Authoriser;
 use crate::config::{Admission, IceServer, SignallingThread, Sockets};
 use crate::limits;
 use crate::metrics::SignallingCounters;
@@ -56,12 +57,14 @@ pub struct Setup {
     pub tls: Arc<rustls::ServerConfig>,
     /// Where the same is served in plain HTTP.
     pub http: Option<SocketAddr>,
-    /// Where the operator's endpoints are served.
+    /// Where the operator's endpoints are served: in plain HTTP on loopback; elsewhere over TLS, to who shows a token.
     pub admin: SocketAddr,
     /// What `Location` starts with.
     pub public_url: Option<String>,
     /// Origins of other web pages that may call.
     pub cors_origins: Vec<String>,
+    /// Who decides who may do what.
+    pub authoriser: Authoriser,
     /// Servers told to clients in `Link`.
     pub ice_servers: Vec<IceServer>,
     /// Addresses put into candidates.
@@ -259,11 +262,14 @@ async fn serve(
     let connections_max = setup.connections_max;
     let plain = http::Options { tls: None, connections_max, per_address, counters: counters.clone() };
     let secure = http::Options { tls: Some(tls), ..plain.clone() };
+    let is_admin_remote = !setup.admin.ip().is_loopback();
+    let admin_options = if is_admin_remote { secure.clone() } else { plain.clone() };
+    let needs_token = is_admin_remote || setup.authoriser.admin_token_required();
     let (front, background) = Front::new(setup, counters);
     let public = PublicService(front.clone());
     let mut accepting = vec![
         runtime::spawn(http::accept_loop(https, secure, public.clone())),
-        runtime::spawn(http::accept_loop(admin, plain.clone(), AdminService(front.clone()))),
+        runtime::spawn(http::accept_loop(admin, admin_options, AdminService { front: front.clone(), needs_token })),
     ];
     if let Some((http, _)) = http {
         accepting.push(runtime::spawn(http::accept_loop(http, plain, public)));

@@ -1,9 +1,9 @@
 //! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) sessions: opened by `POST`, changed by `PATCH`, ended by `DELETE`.
 //!
 //! The two differ in direction only. A session's URL is `/{whip,whep}/{stream}/{token}`; the token is 144 random bits
-//! and the only proof of ownership. `Location` is a path unless `public_url` is configured: a path survives proxies
-//! that change host or scheme, and every client that follows RFC 9110 §10.2.2 resolves it; `public_url` makes it
-//! absolute for those that do not.
+//! and the only proof of ownership: `POST` is what needs a bearer's token, `PATCH` and `DELETE` need only this URL.
+//! `Location` is a path unless `public_url` is configured: a path survives proxies that change host or scheme, and every
+//! client that follows RFC 9110 §10.2.2 resolves it; `public_url` makes it absolute for those that do not.
 //!
 //! A name stays taken (409) until its publisher's session has ended: by `DELETE`, by the DTLS close of a closed tab,
 //! else 30 s after the last packet. A publisher whose network changed does not need to open again: it sends `PATCH`
@@ -13,20 +13,20 @@
 //! offers made by the server.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION,
-};
+use hyper::body::Incoming;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
 
-use super::admission::ClientAddress;
+use super::authorise;
 use super::front::Front;
 use super::http::{BodyError, Request, Response, read_text};
 use super::problem::Problem;
 use super::random;
-use super::sessions::{self, Asker, no_session, stopping};
+use super::sessions::{self, no_session};
 use crate::description::Direction;
 use crate::limits;
 use crate::worker::mailbox::SessionId;
@@ -76,15 +76,20 @@ fn find(front: &Front, direction: Direction, stream: &str, token: &str) -> Resul
 }
 
 /// The body as text, where its type is `expected`.
-async fn body_of(front: &Front, request: Request, expected: &'static str) -> Result<String, Problem> {
-    let given = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+async fn body_of(
+    front: &Front,
+    headers: &HeaderMap,
+    body: Incoming,
+    expected: &'static str,
+) -> Result<String, Problem> {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(expected) {
         let (name, value) = if expected == SDP { ACCEPT_POST } else { ACCEPT_PATCH };
         let detail = format!("send the body as Content-Type: {expected}");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail).with(name, value));
     }
-    read_text(request.into_body(), &front.bodies).await.map_err(|error| match error {
+    read_text(body, &front.bodies).await.map_err(|error| match error {
         BodyError::TooLong => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_long",
@@ -105,18 +110,17 @@ async fn body_of(front: &Front, request: Request, expected: &'static str) -> Res
 
 /// `POST /whip/{stream}` and `POST /whep/{stream}`.
 pub(super) async fn open(
-    front: &Front,
+    front: &Rc<Front>,
     direction: Direction,
     stream_name: &str,
     request: Request,
 ) -> Result<Response, Problem> {
     sessions::check_name(stream_name)?;
-    // The listener puts it into every request.
-    let Some(ClientAddress(address)) = request.extensions().get().copied() else { return Err(stopping()) };
-    let token = bearer(request.headers());
-    let offer = body_of(front, request, SDP).await?;
-    let asker = Asker { address, token: token.as_deref() };
-    let opened = sessions::open(front, asker, direction, stream_name, &offer).await?;
+    let (head, body) = request.into_parts();
+    let asker = authorise::asker(front, &head.headers, &head.extensions)
+        .inspect_err(|problem| front.counters.session_refused(problem.code()))?;
+    let offer = body_of(front, &head.headers, body, SDP);
+    let opened = sessions::open(front, asker, direction, stream_name, offer).await?;
     let (token, entity_tag) = (random::token(), random::entity_tag());
     let path = format!("/{}/{stream_name}/{token}", segment_of(direction));
     let response = created(front, &path, &entity_tag, opened.sdp);
@@ -124,12 +128,6 @@ pub(super) async fn open(
     resources.tokens.insert(opened.session, token.clone());
     resources.by_token.insert(token, Resource { session: opened.session, entity_tag });
     Ok(response)
-}
-
-/// The bearer token of a request (RFC 6750 §2.1).
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
 /// 201 with the answer (RFC 9725 §4.2).
@@ -173,7 +171,8 @@ pub(super) async fn patch(
             "send If-Match with the session's ETag to trickle candidates, or If-Match: \"*\" to restart ICE",
         ));
     }
-    let body = body_of(front, request, FRAGMENT).await?;
+    let (head, body) = request.into_parts();
+    let body = body_of(front, &head.headers, body, FRAGMENT).await?;
 
     // No await from here on: what is checked is what is changed.
     let (session, entity_tag) = find(front, direction, stream_name, token)?;

@@ -1,11 +1,14 @@
 //! Sessions whatever they are signalled over: opened, restarted and closed here, once, for WHIP, WHEP and sockets alike.
 //!
 //! What opens one is an offer and an [`Asker`]; what comes back is an answer or a [`Problem`] that each transport words
-//! in its own way. Who *owns* a session afterwards is the transport's matter: a URL ([`super::resource`]) or a socket
-//! ([`super::socket`]).
+//! in its own way. Whether the asker may is asked first, before the offer is read and before any place is taken; what it
+//! was let in with, the [`Grant`], is kept as long as the session. Who *owns* a session afterwards is the transport's
+//! matter: a URL ([`super::resource`]) or a socket ([`super::socket`]); who owns one may change and end it without a token.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Instant;
 
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
@@ -15,9 +18,11 @@ use super::directory::NotAdmitted;
 use super::front::Front;
 use super::negotiator::{LocalParameters, Refused};
 use super::problem::Problem;
-use super::{random, runtime};
+use super::runtime::Task;
+use super::{authorise, random, runtime};
+use crate::auth::Grant;
 use crate::description::{Description, Direction, IceCredentials};
-use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, WorkerIndex};
+use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, Totals, WorkerIndex};
 use crate::{limits, placement};
 
 /// Random characters after the worker's index in a user fragment, 60 bits (RFC 8445 §5.3 asks for 24).
@@ -31,8 +36,9 @@ pub(super) struct Asker<'a> {
     /// Of its connection.
     pub(super) address: IpAddr,
     /// What it showed: a bearer token, whatever it came in.
-    #[expect(dead_code, reason = "for authorisation, which stands in front of `open`; this version has none")]
     pub(super) token: Option<&'a str>,
+    /// The origin of the page that asks, as the browser wrote it.
+    pub(super) origin: Option<&'a str>,
 }
 
 /// A session that was opened.
@@ -62,6 +68,10 @@ pub(super) struct Session {
     ended: Vec<flume::Sender<()>>,
     /// The client's.
     _place: PlaceOfAddress,
+    /// What it was let in with.
+    grant: Grant,
+    /// Ends it when its leave does.
+    _expiry: Option<Task>,
 }
 
 impl Sessions {
@@ -71,8 +81,9 @@ impl Sessions {
     }
 
     /// Forgets a session that has ended.
-    pub(super) fn remove(&mut self, session: SessionId) {
-        if let Some(session) = self.by_id.remove(&session) {
+    pub(super) fn remove(&mut self, session: SessionId, reason: EndReason, totals: Totals) {
+        if let Some(mut session) = self.by_id.remove(&session) {
+            session.grant.ended(reason.name(), totals);
             for waiter in session.ended {
                 let _ = waiter.try_send(());
             }
@@ -119,35 +130,40 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// Opens a session: admitted, answered, and taken by one of its two workers. One that ended while this waited for the book is
-/// an error; after that look nothing is awaited, so that the caller hears of the session before anything told about it.
+/// Opens a session: authorised, admitted, answered, and taken by one of its two workers. The `offer` is taken from the
+/// client only when it may open one; what goes wrong with that is its transport's and not counted here. A session that ended
+/// while this waited for the book is an error; after that look nothing is awaited, so that the caller hears of the session
+/// before anything told about it.
 pub(super) async fn open(
-    front: &Front,
+    front: &Rc<Front>,
     asker: Asker<'_>,
     direction: Direction,
     stream_name: &str,
-    offer: &str,
+    offer: impl Future<Output = Result<String, Problem>>,
 ) -> Result<Opened, Problem> {
-    let opened = admit_and_open(front, asker, direction, stream_name, offer).await;
-    if let Err(problem) = &opened {
+    let counted = |problem: Problem| {
         front.counters.session_refused(problem.code());
-    }
-    opened
+        problem
+    };
+    check_name(stream_name).map_err(counted)?;
+    let grant = authorise::session(front, asker, direction, stream_name).await.map_err(counted)?;
+    let offer = offer.await?;
+    admit_and_open(front, asker.address, grant, direction, stream_name, &offer).await.map_err(counted)
 }
 
 async fn admit_and_open(
-    front: &Front,
-    asker: Asker<'_>,
+    front: &Rc<Front>,
+    address: IpAddr,
+    mut grant: Grant,
     direction: Direction,
     stream_name: &str,
     offer: &str,
 ) -> Result<Opened, Problem> {
-    check_name(stream_name)?;
     if front.stopping.get() {
         return Err(stopping());
     }
     // First what costs nothing to refuse. A place that is not used in the end is given back when it is dropped.
-    let Some(place) = front.sessions.take(asker.address) else {
+    let Some(place) = front.sessions.take(address) else {
         return Err(too_many_from_address(front.sessions.max()));
     };
     if !front.joins.take(front.now()) {
@@ -207,6 +223,17 @@ async fn admit_and_open(
             return Err(Problem::unavailable("ended_early", "the session ended while it opened: try again"));
         }
         opening.served = true;
+        grant.started(session.0);
+        tracing::info!(
+            session = session.0,
+            stream = stream_name,
+            direction = name_of(direction),
+            worker = worker.0,
+            client = grant.client(),
+            subject = grant.subject(),
+            "session opened"
+        );
+        let expiry = grant.expires().map(|at| end_at(front, session, at));
         front.served.borrow_mut().by_id.insert(
             session,
             Session {
@@ -216,14 +243,9 @@ async fn admit_and_open(
                 description: answer.description,
                 ended: Vec::new(),
                 _place: place,
+                grant,
+                _expiry: expiry,
             },
-        );
-        tracing::info!(
-            session = session.0,
-            stream = stream_name,
-            direction = name_of(direction),
-            worker = worker.0,
-            "session opened"
         );
         return Ok(Opened { session, worker, sdp: answer.sdp });
     }
@@ -234,6 +256,17 @@ async fn admit_and_open(
         ));
     }
     Err(Problem::unavailable("node_full", "the node serves as many sessions as it may: try again later or elsewhere"))
+}
+
+/// Ends a session whose leave has run out. The task is kept by what it ends, and must not keep all of it.
+fn end_at(front: &Rc<Front>, session: SessionId, at: Instant) -> Task {
+    let front = Rc::downgrade(front);
+    runtime::spawn(async move {
+        runtime::Sleep::until(at).await;
+        if let Some(front) = front.upgrade() {
+            end(&front, session, EndReason::LeaveExpired);
+        }
+    })
 }
 
 fn local_parameters(front: &Front, worker: WorkerIndex, cname: String, stream_name: &str) -> LocalParameters {

@@ -7,7 +7,9 @@ use crate::relay::publication::Publication;
 use crate::relay::record::RecordAddress;
 use crate::session::Session;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Control, EndReason, Listener, Notice, OpenRefused, OpenSession, StreamId, WorkerIndex};
+use crate::worker::mailbox::{
+    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, StreamId, Totals, WorkerIndex,
+};
 use crate::worker::peer::{Peer, PeerKey, Role, Viewer, viewer_tracks};
 use crate::worker::publisher::introduce;
 use crate::worker::report::Traffic;
@@ -52,7 +54,7 @@ impl Worker {
                 match self.by_session.get(&session) {
                     Some(&key) => self.end_peer(key, reason, now),
                     // Ended meanwhile, or never opened: signalling waits for the answer all the same.
-                    None => self.notify(Notice::Ended { session, reason }),
+                    None => self.notify(Notice::Ended { session, reason, totals: Totals::default() }),
                 }
             }
             Control::Route { stream, origin, audience } => self.route(stream, origin, audience),

@@ -228,7 +228,7 @@ impl Worker {
         }
         self.streams.drop_if_unused(peer.stream);
         self.counters.ended(reason);
-        self.notify(Notice::Ended { session: peer.id, reason });
+        self.notify(Notice::Ended { session: peer.id, reason, totals: peer.totals() });
     }
 
     fn send_goodbye(&mut self, key: PeerKey) {

@@ -8,6 +8,7 @@
 use crate::description::{Description, IceCredentials};
 use crate::limits;
 use crate::net::Waker;
+use crate::worker::report::Traffic;
 
 /// Names a session on every core and in the operator's reports (not the secret in its URL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -123,6 +124,8 @@ pub enum Notice {
         session: SessionId,
         /// Why.
         reason: EndReason,
+        /// What it carried in its life.
+        totals: Totals,
     },
     /// Its peer's address changed, and what is sent to it follows.
     Moved {
@@ -136,6 +139,15 @@ pub enum Notice {
         /// What is published, as `video/H264 profile-level-id=640028`.
         published: String,
     },
+}
+
+/// What a session carried in its life: authentic RTP and RTCP, retransmissions among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// From its peer.
+    pub received: Traffic,
+    /// To its peer.
+    pub sent: Traffic,
 }
 
 /// Why a session ended.
@@ -159,6 +171,8 @@ pub enum EndReason {
     Operator,
     /// The viewer waited as long as it may and nobody published.
     NoPublisher,
+    /// The operator's endpoint had let it in for a time, which is over.
+    LeaveExpired,
     /// The socket it was opened on was lost and nobody resumed it in time.
     SignallingLost,
 }
@@ -177,6 +191,7 @@ impl EndReason {
             Self::ShuttingDown => "shutting_down",
             Self::Operator => "operator",
             Self::NoPublisher => "no_publisher",
+            Self::LeaveExpired => "leave_expired",
             Self::SignallingLost => "signalling_lost",
         }
     }

@@ -8,7 +8,7 @@ use crate::relay::publication::Publication;
 use crate::relay::subscription::Subscription;
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
-use crate::worker::mailbox::{SessionId, StreamId};
+use crate::worker::mailbox::{SessionId, StreamId, Totals};
 use crate::worker::report::Traffic;
 
 new_key_type! {
@@ -114,6 +114,13 @@ impl Peer {
             Role::Viewer(viewer) => viewer.next_report,
         };
         [self.session.next_deadline(), role].into_iter().flatten().fold(expiry, Timestamp::min)
+    }
+
+    /// What it carried so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let received = Traffic { packets: self.session.received_packets, bytes: self.session.received_bytes };
+        Totals { received, sent: self.sent }
     }
 
     /// `publish` or `play`.

@@ -95,7 +95,7 @@ impl Worker {
     }
 
     fn session_report(&self, peer: &Peer) -> SessionReport {
-        let session = &peer.session;
+        let (session, totals) = (&peer.session, peer.totals());
         let mut report = SessionReport {
             session: peer.id.0,
             direction: peer.direction_name(),
@@ -108,8 +108,8 @@ impl Worker {
             },
             dtls_version: session.dtls_version().unwrap_or_default(),
             srtp_profile: session.srtp_profile().map_or("", |profile| profile.name()),
-            received: Traffic { packets: session.received_packets, bytes: session.received_bytes },
-            sent: peer.sent,
+            received: totals.received,
+            sent: totals.sent,
             rejected: session.rejected,
             ..SessionReport::default()
         };

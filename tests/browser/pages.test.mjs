@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { artifact } from './lib/artifacts.mjs';
 import { enter, inNodeNamespace, NODE_IP } from './lib/netns.mjs';
 import { Browser, until } from './lib/browsers.mjs';
-import { BASE, Corecast, request } from './lib/corecast.mjs';
+import { BASE, Corecast, Keys, request } from './lib/corecast.mjs';
 import { Suite } from './lib/suite.mjs';
 
 await enter();
@@ -33,6 +33,17 @@ async function screenshots(page, name) {
   }
   await page.setViewport({ width: 1280, height: 800 });
 }
+
+/** The admin port is on the node's loopback, where no browser of the test is: bytes are carried there and back. */
+function carryAdmin() {
+  const [command, ...rest] = inNodeNamespace(process.execPath, '-e', `const net = require('net');
+    net.createServer((near) => {
+      const far = net.connect(8444, '127.0.0.1');
+      for (const [from, to] of [[near, far], [far, near]]) from.on('error', () => to.destroy()).pipe(to);
+    }).listen(8446, '${NODE_IP}')`);
+  return spawn(command, rest, { stdio: 'inherit' });
+}
+const DASHBOARD = `http://${NODE_IP}:8446/dashboard`;
 
 await suite.case('every page is served with a strict policy', async (check) => {
   const node = await Corecast.start('pages-served');
@@ -167,13 +178,7 @@ await suite.case('the theme is the system’s until a button says otherwise, and
 
 await suite.case('the dashboard draws what the node does', async (check, note) => {
   const node = await Corecast.start('pages-dashboard');
-  // The admin port is on the node's loopback, where no browser of the test is: bytes are carried there and back.
-  const [command, ...rest] = inNodeNamespace(process.execPath, '-e', `const net = require('net');
-    net.createServer((near) => {
-      const far = net.connect(8444, '127.0.0.1');
-      for (const [from, to] of [[near, far], [far, near]]) from.on('error', () => to.destroy()).pipe(to);
-    }).listen(8446, '${NODE_IP}')`);
-  const carrier = spawn(command, rest, { stdio: 'inherit' });
+  const carrier = carryAdmin();
   const opened = [];
   const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
   try {
@@ -182,7 +187,7 @@ await suite.case('the dashboard draws what the node does', async (check, note) =
     await reaches(publish, 'live');
     const watch = await open(`${BASE}/watch.html?stream=seen`, 'watch page');
     await reaches(watch, 'live');
-    const board = await open(`http://${NODE_IP}:8446/dashboard`, 'dashboard');
+    const board = await open(DASHBOARD, 'dashboard');
     const shown = () => board.evaluate(() => Object.fromEntries([...document.querySelectorAll('.tile b')].map((cell) => [cell.id, cell.textContent])));
     await until('rates', async () => /bit\/s/.test((await shown()).bitrate), { within: 20_000 });
     const figures = await shown();
@@ -200,6 +205,59 @@ await suite.case('the dashboard draws what the node does', async (check, note) =
     await Promise.all(opened.map((page) => page.close()));
     carrier.kill();
     await node.stop();
+  }
+}, { attempts: 2 });
+
+await suite.case('a node that wants tokens gets them from its pages, and says what is wrong with another', async (check, note) => {
+  const keys = new Keys();
+  const node = await Corecast.start('pages-tokens', ['--config', keys.config]);
+  const carrier = carryAdmin();
+  const opened = [];
+  const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
+  const asks = (page) => page.$eval('#token-form', (form) => !form.hidden);
+  const says = (page) => page.$eval('#problem', (place) => (place.hidden ? '' : place.textContent));
+  const give = async (page, token) => {
+    await page.$eval('#token', (input, text) => { input.value = text; }, token);
+    await page.click('#token-form button');
+  };
+  try {
+    const [sends, plays] = ['publish', 'play'].map((action) => keys.token('--action', action, '--stream', 'locked'));
+    const watch = await open(`${BASE}/watch.html?stream=locked`, 'watch page');
+    await reaches(watch, 'failed');
+    check(await asks(watch) && /token is needed/.test(await says(watch)), `no token: ${await says(watch)}`);
+    await screenshots(watch, 'watch-locked');
+    await give(watch, sends);
+    await until('the wrong action is told', async () => /does not allow this/.test(await says(watch)));
+    check(await asks(watch), 'another may be tried');
+    await give(watch, plays);
+    await reaches(watch, 'waiting');
+    check(!await asks(watch) && await says(watch) === '', `a good one: ${await says(watch)}`);
+
+    const publish = await open(`${BASE}/publish.html?stream=locked`, 'publish page');
+    await publish.click('#toggle');
+    await reaches(publish, 'failed');
+    await give(publish, sends);
+    await reaches(publish, 'live');
+    await reaches(watch, 'live');
+
+    const board = await open(DASHBOARD, 'dashboard');
+    await until('it is locked', () => asks(board));
+    await give(board, plays);
+    await until('a token that is no admin’s is refused', async () => /does not take this token/.test(await says(board)));
+    check(await asks(board), 'another may be tried');
+    await give(board, keys.token('--action', 'admin'));
+    await until('figures', () => board.$eval('#viewers', (cell) => cell.textContent === '1'));
+    check(!await asks(board) && await says(board) === '', await says(board));
+    const urls = opened.map((page) => page.url()).filter((url) => url.includes('ey'));
+    check(urls.length === 0, `a token is in ${urls}`);
+    const log = node.tail(10_000);
+    note({ refusals: log.match(/token_\w+/g) });
+    check(!log.includes(sends) && !log.includes(plays), 'no token is in the log');
+  } finally {
+    await Promise.all(opened.map((page) => page.close()));
+    carrier.kill();
+    await node.stop();
+    keys.remove();
   }
 }, { attempts: 2 });
 

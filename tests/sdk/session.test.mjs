@@ -313,6 +313,56 @@ test('sessions whose token is refused as their socket is taken up again fail wit
   assert.equal(seen.error.code, 'unauthorized');
 });
 
+test('a session whose token has run out goes on over a new socket, and nothing is made anew', async () => {
+  const at = await node();
+  const seen = viewer(at.url, { token: 'short' });
+  await seen.attach(video());
+  at.accepts = () => false;
+  at.cut();
+  await until('resumed', () => seen.log.of('signalling').some(({ up }) => up));
+  const [, hello] = at.told('hello');
+  assert.deepEqual([hello.token, hello.resume], ['short', [{ session: 's1', secret: 'secret of s1' }]]);
+  assert.deepEqual([seen.state, FakePeer.made.length, at.told('subscribe').length], ['connected', 1, 1]);
+  assert.deepEqual(seen.log.names().filter((name) => /error|reconnecting|ended/.test(name)), []);
+});
+
+test('of sessions the node has given up, one whose token has run out fails with that reason', async () => {
+  const at = await node();
+  const seen = viewer(at.url, { token: 'short' });
+  await seen.attach(video());
+  at.accepts = () => false;
+  at.sessions.clear();
+  at.cut();
+  await until('failed', () => seen.state === 'failed');
+  assert.deepEqual([seen.error.code, seen.error.status, seen.error.final], ['token_expired', 401, true]);
+});
+
+test('a function is asked for a token before each hello, so that a session outlives any one of them', async () => {
+  const at = await node();
+  let asked = 0;
+  at.accepts = (token) => token === `token ${asked}`;
+  const seen = viewer(at.url, { token: async () => { asked += 1; return `token ${asked}`; } });
+  await seen.attach(video());
+  at.sessions.clear();
+  at.cut();
+  await until('made anew', () => at.told('subscribe').length === 2 && seen.state === 'connected');
+  assert.deepEqual(at.told('hello').map(({ token }) => token), ['token 1', 'token 2']);
+});
+
+test('over a socket that is there already a session opens with the token of now', async () => {
+  const at = await node();
+  let now = 'first';
+  const token = async () => now;
+  const [seen, other, third] = ['demo', 'other', 'third'].map((stream) => viewer(at.url, { token, stream }));
+  await seen.attach(video());
+  now = 'second';
+  await other.attach(video());
+  now = '';
+  await third.attach(video());
+  assert.deepEqual(at.told('hello').map((hello) => hello.token), ['first']);
+  assert.deepEqual(at.told('subscribe').map((request) => request.token), [undefined, 'second', undefined]);
+});
+
 test('closing while connecting leaves nothing behind, here or on the node', async () => {
   for (const options of [{}, { transport: 'http' }]) {
     const at = await node();
@@ -324,6 +374,17 @@ test('closing while connecting leaves nothing behind, here or on the node', asyn
     assert.deepEqual(seen.log.names(), ['ended']);
     assert.equal(FakePeer.last.connectionState, 'closed');
   }
+});
+
+test('started again after a failure, it has nothing to complain of while it connects', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  const states = [];
+  seen.addEventListener('state', ({ detail }) => states.push([detail.state, detail.error?.code ?? null]));
+  at.refuse.push({ status: 403, code: 'token_wrong_action', detail: 'no' });
+  await assert.rejects(seen.attach(video()), { code: 'token_wrong_action' });
+  await seen.attach(video());
+  assert.deepEqual(states, [['connecting', null], ['failed', 'token_wrong_action'], ['connecting', null], ['connected', null]]);
 });
 
 test('started again, it begins again', async () => {

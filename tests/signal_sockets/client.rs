@@ -65,7 +65,11 @@ impl Socket {
 
     /// The same over plain HTTP, or the status it was refused with.
     pub(crate) fn connect_plain(node: &Node, headers: &[(&str, &str)]) -> Result<Self, String> {
-        let tcp = TcpStream::connect(node.http).unwrap();
+        Self::over(TcpStream::connect(node.http).unwrap(), headers)
+    }
+
+    /// The same over any connection.
+    pub(crate) fn over(tcp: TcpStream, headers: &[(&str, &str)]) -> Result<Self, String> {
         Self::upgrade(Box::new(tcp.try_clone().unwrap()), tcp, headers)
     }
 

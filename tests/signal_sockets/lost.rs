@@ -8,7 +8,7 @@ use corecast::worker::mailbox::{EndReason, Notice};
 use serde_json::{Value, json};
 
 use crate::client::{CLOSE, Socket};
-use crate::signal_support::{Node, Plan, start};
+use crate::signal_support::{Node, Plan, ended, start};
 use crate::{notice, number};
 
 fn with_grace(grace: Duration) -> Node {
@@ -41,7 +41,7 @@ fn a_session_goes_on_without_its_socket_and_the_next_socket_hears_what_was_misse
     // While nobody listens: it connects, its publisher comes, and the other session ends.
     notice(&node, Notice::Connected { session: number(&playing) });
     node.open("whip", "a");
-    notice(&node, Notice::Ended { session: number(&publishing), reason: EndReason::TimedOut });
+    notice(&node, ended(number(&publishing), EndReason::TimedOut));
 
     let mut socket = Socket::connect(&node);
     let resume = json!([

@@ -12,7 +12,7 @@ use corecast::worker::mailbox::{EndReason, Notice, SessionId};
 use serde_json::{Value, json};
 
 use client::Socket;
-use signal_support::{Habit, Node, Plan, start};
+use signal_support::{Habit, Node, Plan, ended, start};
 
 /// The session an answer names, as workers know it.
 fn number(answer: &Value) -> SessionId {
@@ -214,12 +214,12 @@ fn what_workers_tell_of_a_session_reaches_the_socket_that_has_it_and_no_other() 
     let error = socket.event();
     assert_eq!((&error["code"], &error["session"], &error["status"]), (&json!("nothing_fits"), name, &json!(406)));
     assert!(error["detail"].as_str().unwrap().contains("video/VP8"), "{error}");
-    notice(&node, Notice::Ended { session, reason: EndReason::TimedOut });
-    let ended = socket.event();
-    assert_eq!((&ended["type"], &ended["session"], &ended["reason"]), (&json!("ended"), name, &json!("timed_out")));
-    assert!(ended["detail"].as_str().is_some_and(|detail| detail.contains("30 s")), "{ended}");
+    notice(&node, ended(session, EndReason::TimedOut));
+    let over = socket.event();
+    assert_eq!((&over["type"], &over["session"], &over["reason"]), (&json!("ended"), name, &json!("timed_out")));
+    assert!(over["detail"].as_str().is_some_and(|detail| detail.contains("30 s")), "{over}");
     // It is gone for its client too, and of sessions nobody has over a socket nobody is told.
-    notice(&node, Notice::Ended { session, reason: EndReason::TimedOut });
+    notice(&node, ended(session, EndReason::TimedOut));
     notice(&node, Notice::Connected { session: SessionId(7) });
     assert_eq!(socket.ask(json!({"type": "close", "session": name}))["code"], "no_such_session");
     socket.assert_silent();

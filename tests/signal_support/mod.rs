@@ -9,15 +9,28 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corecast::config::{Admission, IceServer, SignallingThread, Sockets, Tls};
+use corecast::auth::Authoriser;
+use corecast::auth::address::Shown;
+use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets, Tls};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::net::Waker;
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
-use corecast::worker::mailbox::{Control, Notice, OpenRefused, SessionId, WorkerHandle, WorkerIndex};
-use corecast::worker::report::WorkerReport;
+use corecast::worker::mailbox::{
+    Control, EndReason, Notice, OpenRefused, SessionId, Totals, WorkerHandle, WorkerIndex,
+};
+use corecast::worker::report::{Traffic, WorkerReport};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+
+/// What every session here has carried when it ends.
+pub const TOTALS: Totals =
+    Totals { received: Traffic { packets: 3, bytes: 300 }, sent: Traffic { packets: 5, bytes: 6_000 } };
+
+/// A worker's word that a session is gone.
+pub fn ended(session: SessionId, reason: EndReason) -> Notice {
+    Notice::Ended { session, reason, totals: TOTALS }
+}
 
 /// How a recording worker answers `Open`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +50,8 @@ pub struct Plan {
     pub sockets: Sockets,
     pub public_url: Option<String>,
     pub cors_origins: Vec<String>,
+    pub auth: Auth,
+    pub admin: SocketAddr,
     pub ice_servers: Vec<IceServer>,
 }
 
@@ -51,6 +66,8 @@ impl Default for Plan {
             sockets: Sockets::default(),
             public_url: None,
             cors_origins: Vec::new(),
+            auth: Auth::default(),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             ice_servers: Vec::new(),
         }
     }
@@ -99,9 +116,10 @@ pub fn start(plan: Plan) -> Node {
         https: any,
         tls: server_tls,
         http: Some(any),
-        admin: any,
+        admin: plan.admin,
         public_url: plan.public_url,
         cors_origins: plan.cors_origins,
+        authoriser: Authoriser::start(&plan.auth, &plan.admission, Shown::Network).unwrap(),
         ice_servers: plan.ice_servers,
         announce: vec!["192.0.2.1".parse().unwrap()],
         fingerprint_sha256: [7; 32],
@@ -149,15 +167,29 @@ impl Node {
     }
 
     pub fn tls_stream(&self, alpn: &[&[u8]]) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+        self.tls_to(self.https.port(), alpn)
+    }
+
+    fn tls_to(&self, port: u16, alpn: &[&[u8]]) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
         let mut config = (*self.client_tls).clone();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-        rustls::StreamOwned::new(connection, TcpStream::connect(self.https).unwrap())
+        rustls::StreamOwned::new(connection, TcpStream::connect(("127.0.0.1", port)).unwrap())
     }
 
     pub fn admin(&self, path: &str) -> Response {
-        exchange(TcpStream::connect(self.admin).unwrap(), &request("GET", path, &[], ""))
+        self.ask_admin(path, &[])
+    }
+
+    /// The operator's port, with headers; over TLS where it is served so.
+    pub fn ask_admin(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let request = request("GET", path, headers, "");
+        if self.admin.ip().is_loopback() {
+            exchange(TcpStream::connect(self.admin).unwrap(), &request)
+        } else {
+            exchange(self.tls_to(self.admin.port(), &[b"http/1.1"]), &request)
+        }
     }
 
     /// `GET /api/v1/node`.
@@ -239,7 +271,7 @@ impl Recorder {
                     format!("open {} {direction}", open.stream_name)
                 }
                 Control::Close { session, reason } => {
-                    let _ = self.notices.send(Notice::Ended { session, reason });
+                    let _ = self.notices.send(ended(session, reason));
                     format!("close {}", reason.name())
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),

@@ -322,7 +322,7 @@ impl World {
                 client.node_connected = true;
                 client.excused = client.excused.max(self.now);
             }
-            Notice::Ended { session, reason } => {
+            Notice::Ended { session, reason, .. } => {
                 let id = session.0 as usize;
                 self.note(7, session.0, *reason as u64);
                 let client = &mut self.clients[id];

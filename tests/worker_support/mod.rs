@@ -23,7 +23,8 @@ use corecast::placement;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
-    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
+    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, SessionId, StreamId, Totals, WorkerHandle,
+    WorkerIndex,
 };
 use corecast::worker::report::{SessionReport, WorkerReport};
 use corecast::worker::{WallClock, Worker, WorkerConfig};
@@ -371,7 +372,16 @@ impl World {
     pub(crate) fn ended(&self, client: usize) -> Option<EndReason> {
         let session = self.clients[client].session;
         self.noticed.iter().find_map(|notice| match notice {
-            Notice::Ended { session: ended, reason } if *ended == session => Some(*reason),
+            Notice::Ended { session: ended, reason, .. } if *ended == session => Some(*reason),
+            _ => None,
+        })
+    }
+
+    /// What a session carried, once it has ended.
+    pub(crate) fn totals(&self, client: usize) -> Option<Totals> {
+        let session = self.clients[client].session;
+        self.noticed.iter().find_map(|notice| match notice {
+            Notice::Ended { session: ended, totals, .. } if *ended == session => Some(*totals),
             _ => None,
         })
     }

@@ -33,6 +33,8 @@ type Receiver = WebSocketReceiver<Metered>;
 /// Who opened the socket.
 pub(super) struct Visitor {
     pub(super) address: IpAddr,
+    /// Of the page.
+    pub(super) origin: Option<String>,
     /// Offered with the handshake.
     pub(super) token: Option<Token>,
     /// The socket's place.
@@ -80,7 +82,7 @@ impl Drop for Membership<'_> {
 
 /// Serves one socket.
 pub(super) async fn run(front: Rc<Front>, upgraded: Upgraded, visitor: Visitor) {
-    let Visitor { address, token, mut place } = visitor;
+    let Visitor { address, origin, token, mut place } = visitor;
     let unfinished = Rc::new(Share::of(front.sockets.incoming.clone()));
     let io = Metered::new(upgraded.io, unfinished.clone());
     let early = upgraded.early.to_vec();
@@ -88,7 +90,7 @@ pub(super) async fn run(front: Rc<Front>, upgraded: Upgraded, visitor: Visitor) 
     let (mut sender, mut receiver) = stream.split();
     let (id, outbox) = front.sockets.join();
     let membership = Membership { front: &front, id };
-    let mut client = Client::new(&front, id, outbox.clone(), address, token);
+    let mut client = Client::new(&front, id, outbox.clone(), address, origin, token);
 
     let end = {
         let writing = pin!(write(&front.sockets, &outbox, &mut sender));

@@ -1,13 +1,14 @@
 //! The opening handshake (RFC 6455 §4.2) on `/ws`: what must be asked for, who gets a socket, and the 101.
 //!
-//! Whether the page may call at all (`Origin`) was decided before, by the rule that holds for every other request.
+//! Whether the page may call at all (`Origin`) was decided before, by the rule that holds for every other request. A token
+//! is taken here and judged with `hello`: a page cannot see why a handshake was refused.
 
 use std::rc::Rc;
 
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use futures_util::FutureExt as _;
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{StatusCode, Version};
@@ -38,7 +39,10 @@ pub(in crate::signal) fn accept(front: &Rc<Front>, request: &Request, upgrade: &
     // The listener puts it into every request.
     let Some(ClientAddress(address)) = request.extensions().get().copied() else { return Err(stopping()) };
     let place = front.sockets.take_place(address, &front.counters).map_err(no_place)?;
-    let visitor = Visitor { address, token: asked.token, place };
+    // A longer one is none that a token could name.
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    let origin = origin.filter(|origin| origin.len() <= limits::CLAIM_BYTES_MAX).map(str::to_owned);
+    let visitor = Visitor { address, origin, token: asked.token, place };
     let front = front.clone();
     upgrade.to(move |upgraded| connection::run(front, upgraded, visitor).boxed_local());
 

@@ -74,8 +74,8 @@ impl TryFrom<String> for Token {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.len() > limits::TOKEN_BYTES_MAX {
-            return Err(format!("token must be at most {} bytes", limits::TOKEN_BYTES_MAX));
+        if text.len() > limits::SOCKET_TOKEN_BYTES_MAX {
+            return Err(format!("token must be at most {} bytes", limits::SOCKET_TOKEN_BYTES_MAX));
         }
         Ok(Self(text))
     }
@@ -367,6 +367,7 @@ pub(super) const fn detail_of(reason: EndReason) -> &'static str {
         EndReason::ShuttingDown => "the node is ending",
         EndReason::Operator => "an operator ended it",
         EndReason::NoPublisher => "nobody published the stream for as long as a viewer may wait",
+        EndReason::LeaveExpired => "the time it was allowed for is over",
         EndReason::SignallingLost => "the socket it was opened on was lost and nobody resumed it in time",
     }
 }

@@ -28,6 +28,8 @@ pub(super) enum Closing {
     NoRoom,
     /// The first message was not `hello`, or did not come in time.
     NoHello,
+    /// The token of the handshake or of `hello` is no good.
+    NotAuthorised,
     /// More messages than may be.
     TooMany,
     /// Nothing came for too long.
@@ -49,6 +51,7 @@ impl Closing {
             Self::TooLong => (1009, "message_too_long"),
             Self::NoRoom => (1013, "no_room"),
             Self::NoHello => (4000, "no_hello"),
+            Self::NotAuthorised => (4001, "not_authorised"),
             Self::TooMany => (4002, "too_many_messages"),
             Self::Idle => (4003, "idle"),
             Self::Malformed => (4004, "malformed_message"),

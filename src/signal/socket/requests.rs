@@ -1,5 +1,6 @@
 //! What each message of a client does. Requests of one socket are answered in their order, one at a time.
 
+use std::future::ready;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ use super::message::{
 use super::outbox::{Closing, Outbox};
 use crate::description::Direction;
 use crate::limits;
+use crate::signal::authorise;
 use crate::signal::front::Front;
 use crate::signal::problem::Problem;
 use crate::signal::sessions::{self, Asker, check_name, name_of, no_session};
@@ -26,6 +28,8 @@ pub(super) struct Client<'a> {
     pub(super) greeted: bool,
     socket: SocketId,
     address: IpAddr,
+    /// Of the page that opened it.
+    origin: Option<String>,
     /// Of the handshake or of `hello`.
     token: Option<Token>,
 }
@@ -37,9 +41,10 @@ impl<'a> Client<'a> {
         socket: SocketId,
         outbox: Rc<Outbox>,
         address: IpAddr,
+        origin: Option<String>,
         token: Option<Token>,
     ) -> Self {
-        Self { front, outbox, greeted: false, socket, address, token }
+        Self { front, outbox, greeted: false, socket, address, origin, token }
     }
 
     /// Does what a message asks for, and answers it.
@@ -60,13 +65,13 @@ impl<'a> Client<'a> {
             return Err(Closing::NoHello);
         }
         match request {
-            Request::Hello(hello) => return self.hello(hello),
+            Request::Hello(hello) => return self.hello(hello).await,
             Request::Publish(offer) => self.open(Direction::Publish, offer).await,
             Request::Subscribe(offer) => self.open(Direction::Play, offer).await,
             Request::Candidate(candidate) => self.candidate(&candidate),
             Request::Restart(restart) => self.restart(&restart),
             Request::Close(close) => self.close(close.id, close.session).await,
-            Request::Follow(named) => self.follow(named.id, &named.stream),
+            Request::Follow(named) => self.follow(named.id, &named.stream).await,
             Request::Unfollow(named) => self.unfollow(named.id, &named.stream),
             Request::Ping(ping) => self.tell(&Told::Pong { id: ping.id }),
         }
@@ -87,7 +92,7 @@ impl<'a> Client<'a> {
         self.tell(&Told::Stream { stream, live });
     }
 
-    fn hello(&mut self, hello: Hello) -> Result<(), Closing> {
+    async fn hello(&mut self, hello: Hello) -> Result<(), Closing> {
         if self.greeted {
             self.refuse(Some(hello.id), None, &bad_request("hello_again", "hello is said once, first"));
             return Ok(());
@@ -102,11 +107,11 @@ impl<'a> Client<'a> {
             self.refuse(Some(hello.id), None, &too_many_sessions(terms.sessions_max));
             return Err(Closing::NoHello);
         }
-        self.greeted = true;
         // The handshake's own holds where `hello` has none.
         if hello.token.is_some() {
             self.token = hello.token;
         }
+        let judged = authorise::token(self.front, self.asker(None)).await;
         let (mut resumed, mut gone, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         for resume in &hello.resume {
             let name = resume.session;
@@ -128,6 +133,14 @@ impl<'a> Client<'a> {
             resumed.push(name);
             missed.push((name, taken));
         }
+        // A session outlives its token: who resumes one has proved enough to be heard.
+        if resumed.is_empty()
+            && let Err(problem) = judged
+        {
+            self.refuse(Some(hello.id), None, &problem);
+            return Err(Closing::NotAuthorised);
+        }
+        self.greeted = true;
         self.tell(&Told::Welcome {
             id: hello.id,
             version: VERSION,
@@ -162,9 +175,8 @@ impl<'a> Client<'a> {
         if self.front.sockets.book.borrow().sessions_of(self.socket).len() >= terms.sessions_max {
             return self.refuse(Some(offer.id), None, &too_many_sessions(terms.sessions_max));
         }
-        let token = offer.token.as_ref().or(self.token.as_ref()).map(Token::as_str);
-        let asker = Asker { address: self.address, token };
-        let opened = match sessions::open(self.front, asker, direction, &offer.stream, &offer.sdp).await {
+        let (asker, sdp) = (self.asker(offer.token.as_ref()), ready(Ok(offer.sdp)));
+        let opened = match sessions::open(self.front, asker, direction, &offer.stream, sdp).await {
             Ok(opened) => opened,
             Err(problem) => return self.refuse(Some(offer.id), None, &problem),
         };
@@ -191,6 +203,12 @@ impl<'a> Client<'a> {
         if is_viewer {
             self.tell_stream(&offer.stream);
         }
+    }
+
+    /// Who asks, with a request's own token before the socket's.
+    fn asker<'s>(&'s self, token: Option<&'s Token>) -> Asker<'s> {
+        let token = token.or(self.token.as_ref()).map(Token::as_str);
+        Asker { address: self.address, token, origin: self.origin.as_deref() }
     }
 
     /// The session a client names, where it is its own; otherwise it might as well not be there.
@@ -241,8 +259,11 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn follow(&self, id: Id, stream: &str) {
+    async fn follow(&self, id: Id, stream: &str) {
         if let Err(problem) = check_name(stream) {
+            return self.refuse(Some(id), None, &problem);
+        }
+        if let Err(problem) = authorise::follow(self.front, self.asker(None), stream).await {
             return self.refuse(Some(id), None, &problem);
         }
         let max = limits::SOCKET_FOLLOWS_MAX;

@@ -206,10 +206,10 @@ async function ask() {
   const response = await fetch('/api/v1/node', { cache: 'no-store', headers: token.get() ? { authorization: `Bearer ${token.get()}` } : {} });
   if (response.status === 401 || response.status === 403) {
     element('board').hidden = true;
-    element('token-form').hidden = false;
     element('status').dataset.state = 'connecting';
     write('status', 'Locked');
     showRefusal(token.get() ? 'The node does not take this token.' : '');
+    element('token-form').hidden = false;
     return null;
   }
   if (!response.ok) throw new Error(`the node answered ${response.status}`);

@@ -104,7 +104,7 @@ export function showProblem(error) {
   place.hidden = !error;
   const asks = error?.status === 401 || (error?.status === 403 && error.code !== 'origin_not_allowed');
   const field = element('token-form');
-  if (field && error) field.hidden = !asks;
+  if (field) field.hidden = !asks;
   const text = error ? [error.message, error.hint ?? ''] : ['', ''];
   if (place.dataset.text === text.join('\n')) return;
   place.dataset.text = text.join('\n');

@@ -20,7 +20,7 @@ const REASONS = {
   left: 'The session was ended', operator: 'The operator of the node ended the session',
   resumed_elsewhere: 'The session goes on in another page', shutting_down: 'The node is ending',
   no_publisher: 'Nobody published the stream for as long as a viewer may wait', timed_out: 'The node heard nothing for too long',
-  signalling_lost: 'Signalling was away for too long',
+  leave_expired: 'The time it was allowed for is over', signalling_lost: 'Signalling was away for too long',
 };
 
 export class Connection {

@@ -20,6 +20,10 @@ const HINTS = {
   too_many_waiting: 'Nobody publishes this stream and many wait for it. Try again when it is live.',
   too_many_streams: 'The node carries as many streams as it may. Try again later.',
   too_many_from_address: 'Close other tabs that play or publish, then try again.',
+  token_in_use: 'Close other tabs that play with this token, or ask for another one.',
+  too_many_failures: 'Ask for a new token, and wait a minute before trying again.',
+  too_many_joins_of_one: 'It is tried again by itself.',
+  authorisation_unavailable: 'The node cannot tell at the moment who may do this. It is tried again by itself.',
   shutting_down: 'The node is being restarted. It is tried again by itself.',
   no_common_codec: 'Choose another codec.',
   resumed_elsewhere: 'Another page took this session over.',
@@ -61,6 +65,11 @@ const HAPPENED = {
   token_expired: 'The token has expired',
   token_wrong_stream: 'The token is for another stream',
   token_wrong_action: 'The token does not allow this',
+  token_wrong_origin: 'The token is for other pages',
+  token_in_use: 'The token is used as often at once as it may be',
+  too_many_failures: 'There were too many refusals in a row',
+  too_many_joins_of_one: 'Too many come from this network, or with this token, at the same time',
+  authorisation_unavailable: 'Nobody can be let in at the moment',
 };
 
 /** Statuses that will not change by asking again. */

@@ -195,7 +195,8 @@ export class Session extends Emitter {
       let connectedAt = 0;
       let error;
       try {
-        this.#enter(wasConnected || backoff.attempt > 0 ? 'reconnecting' : 'connecting', this.#error);
+        const isAgain = wasConnected || backoff.attempt > 0;
+        this.#enter(isAgain ? 'reconnecting' : 'connecting', isAgain ? this.#error : null);
         const { connection, via } = await this.#connect(run);
         connectedAt = Date.now();
         wasConnected = true;

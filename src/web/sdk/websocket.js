@@ -71,6 +71,8 @@ export class Signalling {
 
   #url;
   #token;
+  /** What the socket was welcomed with. */
+  #shown = '';
   #backoff;
   /** @type {WebSocket | null} */
   #socket = null;
@@ -104,10 +106,14 @@ export class Signalling {
   /** Opens a session. @param {OpenRequest} request @returns {Promise<Accepted>} */
   async open({ direction, stream, offer, notices }) {
     clearTimeout(this.#lingering);
+    const before = this.#welcome;
     const welcome = await this.#alive();
     const type = direction === 'publish' ? 'publish' : 'subscribe';
     try {
-      return await this.#request({ type, stream, sdp: offer, trickle: false }, (answer) => {
+      // A socket that was there already was welcomed with a token of its time, which may have run out or been another's.
+      const token = before !== null && before === this.#welcome ? await this.#tokenOfNow() : this.#shown;
+      const shows = token && token !== this.#shown ? { token } : {};
+      return await this.#request({ type, stream, sdp: offer, trickle: false, ...shows }, (answer) => {
         const session = String(answer.session);
         // At once, in the same task: the next message may be about it.
         this.#sessions.set(session, { secret: answer.secret, stream, notices });
@@ -128,6 +134,8 @@ export class Signalling {
       this.#linger();
     }
   }
+
+  async #tokenOfNow() { return (typeof this.#token === 'function' ? await this.#token() : this.#token) ?? ''; }
 
   /** The network may be another: a socket that is being waited for is opened now, one that is open is asked. */
   hurry() {
@@ -162,7 +170,8 @@ export class Signalling {
   async #connect() {
     const target = `${this.#url.replace(/^http/, 'ws')}/ws`;
     try {
-      const token = typeof this.#token === 'function' ? await this.#token() : this.#token;
+      const token = await this.#tokenOfNow();
+      this.#shown = token;
       const socket = await this.#socketTo(target);
       this.#socket = socket;
       Signalling.#opened.add(this.#url);

@@ -1,7 +1,8 @@
 // Starts the node under test, speaks WHIP and WHEP to it, asks it for its figures, and ends it.
 
-import { spawn, execFile } from 'node:child_process';
-import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, execFile, execFileSync } from 'node:child_process';
+import { createWriteStream, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,6 +33,22 @@ export function request(method, location, { body, headers = {} } = {}) {
     call.on('error', reject);
     call.end(body);
   });
+}
+
+/** A directory with a secret and a configuration that wants it everywhere; and tokens that are made with it. */
+export class Keys {
+  #directory = mkdtempSync(path.join(tmpdir(), 'corecast-keys-'));
+  config = path.join(this.#directory, 'node.toml');
+
+  constructor() {
+    const secret = path.join(this.#directory, 'secret');
+    writeFileSync(secret, randomBytes(32).toString('base64'), { mode: 0o600 });
+    writeFileSync(this.config, `[auth]\nsecret_file = '${secret}'\nadmin_token_required = true\n`);
+  }
+
+  token(...flags) { return execFileSync(BINARY, ['token', '--config', this.config, ...flags], { encoding: 'utf8' }).trim(); }
+
+  remove() { rmSync(this.#directory, { recursive: true, force: true }); }
 }
 
 export class Corecast {

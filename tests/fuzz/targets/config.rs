@@ -19,7 +19,8 @@ pub fn run(data: &[u8]) {
                 assert!(!config.cores.is_empty() && config.cores.is_sorted());
                 assert!(usize::from(config.media.port_base) + config.cores.len() <= 65_536);
                 assert!(config.http.is_none_or(|http| http.ip().is_loopback()));
-                assert!(config.allow_anyone || config.is_loopback_only());
+                assert!(config.allow_anyone || config.auth.require || config.is_loopback_only());
+                assert!(config.auth.can_judge() || !config.auth.require && config.admin.ip().is_loopback());
                 let written: Settings = toml::from_str(&config.to_toml()).expect("what is written is read");
                 assert_eq!(Config::load(None, &written, &environment).as_ref(), Ok(&config));
             }
@@ -76,6 +77,24 @@ urls = ["turn:turn.example.org:3478?transport=udp", "stun:[2001:db8::1]"]
 username = "user"
 credential = "secret"
 "#;
+    let auth = r#"https = "[::]:443"
+admin = "[::]:444"
+[log]
+addresses = true
+[cors]
+origins = ["*.example.org", "https://*.example.net:8443"]
+[auth]
+require = true
+secret = "0123456789abcdef0123456789abcdef"
+jwks = "https://id.example.org/keys"
+jwks_interval_s = 60
+webhook = "http://127.0.0.1:9/hook"
+webhook_timeout_ms = 500
+ca = "/etc/corecast/ca.pem"
+audience = "live.example.org"
+issuer = "https://id.example.org"
+admin_token_required = true
+"#;
     let one = |text: &str| text.as_bytes().to_vec();
     vec![
         ("whole".into(), one(whole)),
@@ -83,5 +102,6 @@ credential = "secret"
         ("cores".into(), one("cores = \"0-3\"\n[media]\nport_base = 65535\n")),
         ("public".into(), one("https = \"[::]:443\"\nallow_anyone = true\nio = \"auto\"\n")),
         ("refused".into(), one("https = \"0.0.0.0:443\"\n")),
+        ("auth".into(), one(auth)),
     ]
 }

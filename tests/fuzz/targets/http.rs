@@ -10,18 +10,21 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use corecast::config::{Admission, SignallingThread, Sockets, Tls};
+use corecast::auth::Authoriser;
+use corecast::auth::address::Shown;
+use corecast::auth::secret::Secret;
+use corecast::config::{Admission, Auth, SignallingThread, Sockets, Tls};
 use corecast::net::Waker;
 use corecast::signal::negotiator::SdpNegotiator;
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
-use corecast::worker::mailbox::{Control, Notice, WorkerHandle, WorkerIndex};
+use corecast::worker::mailbox::{Control, Notice, Totals, WorkerHandle, WorkerIndex};
 use corecast::worker::report::WorkerReport;
 
 use super::{Seed, sdp};
 
 /// What this node answers with.
-const STATUSES: [u16; 20] =
-    [200, 201, 204, 304, 400, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 431, 503, 505];
+const STATUSES: [u16; 22] =
+    [200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 428, 429, 431, 503, 505];
 
 /// How long a request that may be incomplete is waited for before the sending half is closed: on loopback an answer takes
 /// less than a tenth of it. Closed too early, the request is cancelled, which is an input like any other.
@@ -55,6 +58,11 @@ fn start() -> Server {
     let (handle, control) = WorkerHandle::new(WorkerIndex(0), 40_000, Waker::noop());
     thread::spawn(move || answer_controls(&control, &notices_in));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    // A token is not needed, so that everything behind it is reached; one that is shown is judged, as bytes from anywhere.
+    let secret = Some(Secret::new("0123456789abcdef0123456789abcdef"));
+    let auth = Auth { secret, ..Auth::default() };
+    // A loop of inputs opens more than any client may.
+    let admission = Admission { joins_per_second_and_token_max: 1_000_000, ..Admission::for_workers(1) };
     let setup = Setup {
         thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
@@ -63,13 +71,14 @@ fn start() -> Server {
         admin: any,
         public_url: None,
         cors_origins: vec!["https://www.example.org".to_owned()],
+        authoriser: Authoriser::start(&auth, &admission, Shown::Network).expect("a secret"),
         ice_servers: Vec::new(),
         announce: vec!["192.0.2.1".parse().expect("an address")],
         fingerprint_sha256: [7; 32],
         waiting_viewers_max: 1_000,
         waiting_time: Duration::from_secs(60),
         connections_max: 1_000,
-        admission: Admission::for_workers(1),
+        admission,
         sockets: Sockets::default(),
         workers: vec![handle],
         notices,
@@ -90,7 +99,9 @@ fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<N
                 let _ = notices.send(Notice::Opened { session: open.session, worker: WorkerIndex(0) });
                 let _ = open.reply.send(Ok(()));
             }
-            Control::Close { session, reason } => _ = notices.send(Notice::Ended { session, reason }),
+            Control::Close { session, reason } => {
+                _ = notices.send(Notice::Ended { session, reason, totals: Totals::default() });
+            }
             Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
             Control::Heartbeat(reply) => _ = reply.send(()),
             Control::RestartIce { .. } | Control::Route { .. } => {}

@@ -15,6 +15,8 @@ export class FakeNode {
   refuse = [];
   /** A close code instead of a welcome. */
   closeHello = 0;
+  /** Whether a `hello` with this token is welcomed. One that resumes a session by its secret always is. */
+  accepts = () => true;
   /** Called when an offer has come, before it is answered. */
   onoffer = () => {};
   /** Messages that follow an answer at once, given its session's name. */
@@ -66,12 +68,20 @@ export class FakeNode {
       this.seen.push(message);
       if (message.type === 'hello' && this.closeHello) { socket.close(this.closeHello, 'no'); return; }
       for (const answer of this.#answers(message)) socket.send(JSON.stringify(answer));
+      if (message.type === 'hello' && !this.#welcomes(message)) socket.close(4001, 'token_expired');
     });
   }
 
-  *#answers({ type, id, session, stream, resume = [] }) {
-    const known = ({ session: name, secret }) => this.sessions.get(name) === secret;
-    if (type === 'hello') {
+  #known({ session, secret }) { return this.sessions.get(session) === secret; }
+
+  #welcomes({ token, resume = [] }) { return this.accepts(token) || resume.some((each) => this.#known(each)); }
+
+  *#answers(message) {
+    const { type, id, session, stream, resume = [] } = message;
+    const known = (each) => this.#known(each);
+    if (type === 'hello' && !this.#welcomes(message)) {
+      yield { type: 'error', id, status: 401, code: 'token_expired', detail: 'the token has run out: get a new one' };
+    } else if (type === 'hello') {
       yield { type: 'welcome', id, version: 1, node: 'fake', grace_s: 30, ice_servers: [{ urls: ['stun:192.0.2.9'] }], limits: { idle_s: 60 },
         resumed: resume.filter(known).map((each) => each.session), gone: resume.filter((each) => !known(each)).map((each) => each.session) };
     } else if (type === 'publish' || type === 'subscribe') {

@@ -1,0 +1,78 @@
+//! Client addresses: which of them are one client, and how much of one is shown.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::limits;
+
+/// What one client can be told apart by: an IPv4 address, or an IPv6 network.
+#[must_use]
+pub fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(network_v6(address, limits::IPV6_CLIENT_PREFIX_BITS)),
+        address => address,
+    }
+}
+
+/// Addresses that nothing per address holds for: a proxy on this host, whose clients all have its.
+#[derive(Clone, Debug)]
+pub struct Exempt(Vec<IpAddr>);
+
+impl Exempt {
+    /// These.
+    #[must_use]
+    pub fn new(addresses: &[IpAddr]) -> Self {
+        Self(addresses.iter().map(IpAddr::to_canonical).collect())
+    }
+
+    /// Whether `address` is one of them, however it is written.
+    #[must_use]
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+/// How client addresses are written into logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shown {
+    /// Their network only: enough to tell providers and offices apart, not people.
+    #[default]
+    Network,
+    /// As they are, because the operator asked for it (`log.addresses = true`).
+    Full,
+}
+
+impl Shown {
+    /// `address` as a log may hold it: `192.0.2.0/24`, `2001:db8::/48`.
+    #[must_use]
+    pub fn text(self, address: IpAddr) -> String {
+        match (self, address.to_canonical()) {
+            (Self::Full, address) => address.to_string(),
+            (Self::Network, IpAddr::V4(address)) => {
+                format!("{}/24", Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << 8)))
+            }
+            (Self::Network, IpAddr::V6(address)) => format!("{}/48", network_v6(address, 48)),
+        }
+    }
+}
+
+fn network_v6(address: Ipv6Addr, prefix_bits: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - prefix_bits)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_as_its_network_unless_asked() {
+        for (address, network, full) in [
+            ("192.0.2.77", "192.0.2.0/24", "192.0.2.77"),
+            ("::ffff:192.0.2.77", "192.0.2.0/24", "192.0.2.77"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48", "2001:db8:1:2:3:4:5:6"),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(Shown::Network.text(address), network);
+            assert_eq!(Shown::Full.text(address), full);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The HTTP client for the operator's endpoint and the issuer's keys. It blocks, and so runs on threads of its own,
+//! never on the signalling executor.
+//!
+//! TLS is rustls with the node's own library; believed are the system's authorities, or those of `auth.ca` instead.
+//! Redirects are not followed (the operator named the place), answers are not decompressed, and proxies from the
+//! environment are not used.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use crate::limits;
+
+/// The client, for `https` URLs when `tls` is set.
+///
+/// # Errors
+/// When there are no authorities to believe, with the fix.
+pub(super) fn agent(ca: Option<&Path>, tls: bool) -> Result<Agent, ClientError> {
+    let roots = match ca {
+        _ if !tls => Vec::new(),
+        Some(path) => authorities(path)?,
+        None => {
+            // Some of a system's certificates may be unreadable; as long as there are others that is its own affair.
+            let found = rustls_native_certs::load_native_certs().certs;
+            found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
+        }
+    };
+    if tls && roots.is_empty() {
+        return Err(ClientError::NoAuthorities);
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls =
+        TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(RootCerts::from(roots)).build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .proxy(None)
+        .user_agent(concat!("corecast/", env!("CARGO_PKG_VERSION")))
+        .max_response_header_size(16 * 1024)
+        .max_idle_connections(limits::WEBHOOK_IN_FLIGHT_MAX)
+        .max_idle_connections_per_host(limits::WEBHOOK_IN_FLIGHT_MAX)
+        .build();
+    Ok(config.new_agent())
+}
+
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
+    let unreadable = |error| ClientError::Unreadable { file: path.to_owned(), error };
+    let pem = std::fs::read(path).map_err(unreadable)?;
+    let mut roots = Vec::new();
+    for item in parse_pem(&pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => roots.push(certificate),
+            Ok(_) => {}
+            Err(error) => return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, error.to_string()))),
+        }
+    }
+    match roots.is_empty() {
+        true => Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, "no certificate in it"))),
+        false => Ok(roots),
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug)]
+pub enum ClientError {
+    /// `auth.ca` cannot be used.
+    Unreadable {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        error: io::Error,
+    },
+    /// The system has none.
+    NoAuthorities,
+}
+
+impl std::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreadable { file, error } => {
+                write!(f, "auth.ca = {}: {error}: name a PEM file of certificates", file.display())
+            }
+            Self::NoAuthorities => f.write_str(
+                "this system has no certificate authorities to believe an https URL by: install its ca-certificates, or \
+                 name a PEM file of your own with auth.ca",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// Whether an attempt failed before the other side can have seen the request: the only case that is tried again.
+pub(super) fn is_connection_failure(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
+        // Refused, or a kept connection that the other side had closed meanwhile.
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof
+        ),
+        _ => false,
+    }
+}
+
+/// The error in words that hold neither URL nor content.
+pub(super) fn words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::HostNotFound => "its host name is not known".to_owned(),
+        ureq::Error::ConnectionFailed => "no connection".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::Rustls(error) => format!("TLS: {error}"),
+        ureq::Error::BodyExceedsLimit(bytes) => format!("its answer is longer than {bytes} bytes"),
+        _ => "not an HTTP answer".to_owned(),
+    }
+}

@@ -1,0 +1,114 @@
+//! How often one may be refused: by client address and by token, in a window.
+//!
+//! Counting comes after judging: a good token is let in whatever its address has done, since many viewers share one
+//! behind a carrier's NAT and one of them must not shut out the others. What is spared is the operator's endpoint, and
+//! whoever tries in a loop is told to stop. Tokens are kept as keyed hashes only.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::address::{Exempt, client_of};
+use crate::limits;
+
+/// The refusals of the window under way.
+#[derive(Debug)]
+pub(super) struct Failures {
+    window_ends: Instant,
+    by_address: HashMap<IpAddr, u32>,
+    by_token: HashMap<u64, u32>,
+    exempt: Exempt,
+}
+
+impl Failures {
+    /// None yet. Addresses in `exempt` are not counted: all clients of a proxy on this host have its.
+    pub(super) fn new(exempt: &[IpAddr], now: Instant) -> Self {
+        Self { window_ends: now, by_address: HashMap::new(), by_token: HashMap::new(), exempt: Exempt::new(exempt) }
+    }
+
+    /// Counts a refusal. The time to wait when there have been too many.
+    pub(super) fn note(&mut self, address: IpAddr, token: Option<u64>, now: Instant) -> Option<Duration> {
+        if now >= self.window_ends {
+            self.by_address.clear();
+            self.by_token.clear();
+            self.window_ends = now + limits::AUTH_FAILURE_WINDOW;
+        }
+        let mut too_many = false;
+        if !self.exempt.has(address) {
+            too_many |= count(&mut self.by_address, client_of(address)) > limits::AUTH_FAILURES_PER_ADDRESS_MAX;
+        }
+        if let Some(token) = token {
+            too_many |= count(&mut self.by_token, token) > limits::AUTH_FAILURES_PER_TOKEN_MAX;
+        }
+        too_many.then(|| self.window_ends - now)
+    }
+
+    /// The time `address` has to wait before anybody else is asked for it.
+    pub(super) fn wait_of(&self, address: IpAddr, now: Instant) -> Option<Duration> {
+        let failures = self.by_address.get(&client_of(address))?;
+        (*failures >= limits::AUTH_FAILURES_PER_ADDRESS_MAX && now < self.window_ends).then(|| self.window_ends - now)
+    }
+}
+
+/// One more of `key`; 0 where there is no room to count it.
+fn count<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) -> u32 {
+    if counts.len() >= limits::AUTH_FAILURES_TRACKED_MAX && !counts.contains_key(&key) {
+        return 0;
+    }
+    let count = counts.entry(key).or_insert(0);
+    *count = count.saturating_add(1);
+    *count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_that_fails_too_often_waits_for_the_window_to_end_and_no_other_does() {
+        let start = Instant::now();
+        let mut failures = Failures::new(&[ip("127.0.0.1")], start);
+        let bad = ip("2001:db8::1");
+        for _ in 0..limits::AUTH_FAILURES_PER_ADDRESS_MAX {
+            assert_eq!(failures.note(bad, None, start), None);
+        }
+        let later = start + Duration::from_secs(20);
+        // Another address of the same network is the same client.
+        let wait = failures.note(ip("2001:db8::2"), None, later);
+        assert_eq!(wait, Some(limits::AUTH_FAILURE_WINDOW - Duration::from_secs(20)));
+        assert_eq!(failures.wait_of(bad, later), wait);
+        assert_eq!(failures.wait_of(ip("2001:db8:0:1::1"), later), None);
+        for _ in 0..=limits::AUTH_FAILURES_PER_ADDRESS_MAX {
+            assert_eq!(failures.note(ip("127.0.0.1"), None, later), None, "exempt");
+        }
+        let after = start + limits::AUTH_FAILURE_WINDOW;
+        assert_eq!((failures.wait_of(bad, after), failures.note(bad, None, after)), (None, None));
+    }
+
+    #[test]
+    fn a_token_that_fails_too_often_is_refused_from_every_address() {
+        let start = Instant::now();
+        let mut failures = Failures::new(&[], start);
+        for last in 0..limits::AUTH_FAILURES_PER_TOKEN_MAX {
+            assert_eq!(failures.note(IpAddr::from([192, 0, 2, last as u8]), Some(7), start), None);
+        }
+        assert!(failures.note(ip("198.51.100.1"), Some(7), start).is_some());
+        assert!(failures.note(ip("198.51.100.1"), Some(8), start).is_none());
+    }
+
+    #[test]
+    fn what_is_counted_is_bounded_whoever_comes() {
+        let start = Instant::now();
+        let mut failures = Failures::new(&[], start);
+        for number in 0..(limits::AUTH_FAILURES_TRACKED_MAX as u32 * 2) {
+            failures.note(IpAddr::from(number.to_be_bytes()), Some(number.into()), start);
+        }
+        assert_eq!(failures.by_address.len(), limits::AUTH_FAILURES_TRACKED_MAX);
+        assert_eq!(failures.by_token.len(), limits::AUTH_FAILURES_TRACKED_MAX);
+    }
+}

@@ -1,0 +1,156 @@
+//! What a session was let in with, kept for as long as it lives.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::Action;
+use super::webhook::Events;
+use super::webhook::events::{End, Event};
+use crate::worker::mailbox::Totals;
+
+/// Leave to open one session. Dropped, it gives back its place and tells of the end.
+#[derive(Debug, Default)]
+pub struct Grant {
+    pub(super) client: String,
+    pub(super) subject: Option<String>,
+    pub(super) expires: Option<Instant>,
+    pub(super) place: Option<Place>,
+    pub(super) report: Option<Report>,
+}
+
+impl Grant {
+    /// Where it comes from, as a log may hold it.
+    #[must_use]
+    pub fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// Who it is, as the token says.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// When the session is to be ended.
+    #[must_use]
+    pub fn expires(&self) -> Option<Instant> {
+        self.expires
+    }
+
+    /// The session has been opened.
+    pub fn started(&mut self, session: u64) {
+        if let Some(report) = &mut self.report {
+            report.started = Some((session, Instant::now()));
+            report.tell_start();
+        }
+    }
+
+    /// The session is ending: why, and what it carried.
+    pub fn ended(&mut self, reason: &'static str, totals: Totals) {
+        if let Some(report) = &mut self.report {
+            report.reason = reason;
+            report.totals = Some(totals);
+        }
+    }
+}
+
+/// What the operator's endpoint is told of a session.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) events: Events,
+    pub(super) request: String,
+    pub(super) action: Action,
+    pub(super) stream: String,
+    pub(super) subject: Option<String>,
+    pub(super) started: Option<(u64, Instant)>,
+    pub(super) reason: &'static str,
+    /// What it carried; unknown until its worker tells.
+    pub(super) totals: Option<Totals>,
+}
+
+impl Report {
+    fn event(&self, event: &'static str, session: u64) -> Event<'_> {
+        Event {
+            event,
+            request: &self.request,
+            action: self.action.name(),
+            stream: &self.stream,
+            subject: self.subject.as_deref(),
+            session,
+            end: None,
+        }
+    }
+
+    fn tell_start(&self) {
+        if let Some((session, _)) = self.started {
+            self.events.tell(&self.event("started", session));
+        }
+    }
+}
+
+impl Drop for Report {
+    /// Whatever way a session ends, its end is told if its start was.
+    fn drop(&mut self) {
+        let Some((session, since)) = self.started else { return };
+        let end = End {
+            reason: self.reason,
+            duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            received: self.totals.map(|totals| totals.received),
+            sent: self.totals.map(|totals| totals.sent),
+        };
+        self.events.tell(&Event { end: Some(end), ..self.event("ended", session) });
+    }
+}
+
+/// Sessions by credential.
+#[derive(Debug, Default)]
+pub(super) struct Places(Mutex<HashMap<u64, u32>>);
+
+impl Places {
+    /// One more with `credential`, if it has fewer than `max`. Only those with a limit are counted.
+    pub(super) fn take(self: &Arc<Self>, credential: u64, max: u32) -> Option<Place> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.get(&credential).copied().unwrap_or(0);
+        if count >= max {
+            return None;
+        }
+        taken.insert(credential, count + 1);
+        Some(Place { book: Arc::clone(self), credential })
+    }
+}
+
+/// One of a credential's places, given back on drop.
+#[derive(Debug)]
+pub(super) struct Place {
+    book: Arc<Places>,
+    credential: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.book.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.credential) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.credential);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_has_its_places_and_gets_them_back() {
+        let places: Arc<Places> = Arc::default();
+        let (one, two) = (places.take(7, 2), places.take(7, 2));
+        assert!(one.is_some() && two.is_some() && places.take(7, 2).is_none() && places.take(8, 1).is_some());
+        drop(one);
+        assert!(places.take(7, 2).is_some());
+        drop(two);
+        assert!(places.0.lock().unwrap().is_empty(), "a credential without a session is forgotten");
+    }
+}

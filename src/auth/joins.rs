@@ -1,0 +1,150 @@
+//! How often one client address, and one token, may open a session: a rate each, with a burst.
+//!
+//! The node's own rate bounds what all of them ask for together; these keep one of them from being all. Of whom it is
+//! counted only that a token is good, so that nobody is shut out by others who try theirs in vain from the same address.
+//! A token may be a whole audience's, and an address a carrier's: both rates are generous, an operator's to move, and let
+//! a crowd in at once.
+//!
+//! The generic cell rate algorithm (ITU-T I.371) for each: the time at which all that was let in would have come at an
+//! even pace may lie ahead of now by a bounded time. Who paused that long is forgotten, and that changes nothing.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::address::{Exempt, client_of};
+use crate::config::Admission;
+use crate::limits;
+
+/// Who opened sessions lately.
+#[derive(Debug)]
+pub(super) struct Joins {
+    by_address: Paces<IpAddr>,
+    by_token: Paces<u64>,
+    exempt: Exempt,
+}
+
+impl Joins {
+    /// Nobody yet. For addresses that are exempt their tokens' rates alone hold: all clients of a proxy on this host have its.
+    pub(super) fn new(admission: &Admission, now: Instant) -> Self {
+        Self {
+            by_address: Paces::per_second(admission.joins_per_second_and_address_max, now),
+            by_token: Paces::per_second(admission.joins_per_second_and_token_max, now),
+            exempt: Exempt::new(&admission.exempt_addresses),
+        }
+    }
+
+    /// One more session.
+    ///
+    /// # Errors
+    /// The time to wait, when there have been too many lately.
+    pub(super) fn take(&mut self, address: IpAddr, token: Option<u64>, now: Instant) -> Result<(), Duration> {
+        if !self.exempt.has(address) {
+            self.by_address.take(client_of(address), now)?;
+        }
+        token.map_or(Ok(()), |token| self.by_token.take(token, now))
+    }
+}
+
+/// The same rate for everybody.
+#[derive(Debug)]
+struct Paces<K> {
+    interval: Duration,
+    burst: Duration,
+    /// Until when what each was let in with would have taken at an even pace.
+    paced: HashMap<K, Instant>,
+    cleared: Instant,
+}
+
+impl<K: Eq + Hash> Paces<K> {
+    fn per_second(rate: u32, now: Instant) -> Self {
+        let interval = Duration::from_secs(1) / rate.max(1);
+        Self { interval, burst: limits::JOINS_BURST_OF_ONE.max(interval), paced: HashMap::new(), cleared: now }
+    }
+
+    fn take(&mut self, key: K, now: Instant) -> Result<(), Duration> {
+        let next = self.paced.get(&key).copied().unwrap_or(now).max(now) + self.interval;
+        let ahead = next.saturating_duration_since(now);
+        if ahead > self.burst {
+            return Err(ahead - self.burst);
+        }
+        if self.has_room(now) || self.paced.contains_key(&key) {
+            self.paced.insert(key, next);
+        }
+        Ok(())
+    }
+
+    /// Whether one more can be told apart. Those who paused are looked for once a second, not once a client.
+    fn has_room(&mut self, now: Instant) -> bool {
+        if self.paced.len() >= limits::JOINS_TRACKED_MAX && now >= self.cleared + Duration::from_secs(1) {
+            self.paced.retain(|_, paced| *paced > now);
+            self.cleared = now;
+        }
+        self.paced.len() < limits::JOINS_TRACKED_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joins(per_address: u32, per_token: u32, now: Instant) -> Joins {
+        let admission = Admission {
+            joins_per_second_and_address_max: per_address,
+            joins_per_second_and_token_max: per_token,
+            ..Admission::for_workers(1)
+        };
+        Joins::new(&admission, now)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// How many of a thousand at the same moment are let in.
+    fn crowd(joins: &mut Joins, address: &str, token: Option<u64>, now: Instant) -> usize {
+        (0..1_000).filter(|_| joins.take(ip(address), token, now).is_ok()).count()
+    }
+
+    #[test]
+    fn an_address_lets_a_crowd_in_at_once_and_then_its_pace() {
+        let start = Instant::now();
+        let mut joins = joins(20, 1_000_000, start);
+        let burst = 20 * limits::JOINS_BURST_OF_ONE.as_secs() as usize;
+        assert_eq!(crowd(&mut joins, "2001:db8::1", None, start), burst);
+        assert_eq!(joins.take(ip("2001:db8::2"), None, start), Err(Duration::from_millis(50)), "the same client");
+        assert_eq!(crowd(&mut joins, "2001:db8:0:1::1", None, start), burst, "another one");
+        assert_eq!(crowd(&mut joins, "2001:db8::1", None, start + Duration::from_secs(1)), 20);
+        assert_eq!(crowd(&mut joins, "127.0.0.1", None, start), 1_000, "exempt");
+    }
+
+    #[test]
+    fn a_token_has_its_pace_whatever_addresses_it_comes_from() {
+        let start = Instant::now();
+        let mut joins = joins(1_000_000, 1, start);
+        let burst = limits::JOINS_BURST_OF_ONE.as_secs() as usize;
+        let elsewhere = (0..100).filter(|last| joins.take(IpAddr::from([192, 0, 2, *last]), Some(7), start).is_ok());
+        assert_eq!(elsewhere.count(), burst);
+        assert_eq!(crowd(&mut joins, "127.0.0.1", Some(7), start), 0, "an exempt address does not exempt a token");
+        assert_eq!(crowd(&mut joins, "192.0.2.1", Some(8), start), burst);
+        assert_eq!(crowd(&mut joins, "192.0.2.1", None, start), 1_000);
+    }
+
+    #[test]
+    fn who_is_told_apart_is_bounded_and_those_who_paused_make_room() {
+        let start = Instant::now();
+        let mut joins = joins(1, 1, start);
+        let mut come = |numbers: std::ops::Range<u32>, now| {
+            for number in numbers {
+                assert_eq!(joins.take(IpAddr::from(number.to_be_bytes()), Some(number.into()), now), Ok(()));
+            }
+            (joins.by_address.paced.len(), joins.by_token.paced.len())
+        };
+        let max = limits::JOINS_TRACKED_MAX;
+        assert_eq!(come(0..2 * max as u32, start), (max, max));
+        let later = start + limits::JOINS_BURST_OF_ONE;
+        let newcomer = 3 * max as u32;
+        assert_eq!(come(newcomer..newcomer + 1, later), (1, 1));
+    }
+}

@@ -1,0 +1,417 @@
+//! Who may do what: tokens, the operator's endpoint, and how often one may be refused.
+//!
+//! ```text
+//!   asked to publish, play, administer
+//!     │
+//!     ├─ keys?      the token must be one of theirs, in time, for this: token ── keys ◀── key_source (thread)
+//!     ├─ webhook?   the operator's endpoint must allow it: webhook ──▶ threads, bounded; fails closed
+//!     ├─ limits     joins and refusals of one token and one address, sessions of one token: joins, failures, grant
+//!     ▼
+//!   Grant: kept by the session; its drop gives the place back and tells the endpoint of the end
+//! ```
+//!
+//! No type of an HTTP server is in here: WHIP, WHEP, WebSocket and the operator's port ask the same [`Authoriser`], each
+//! before it reads a byte of SDP or takes a place. A session's own URL is its proof of ownership (144 random bits), so
+//! that changing and ending one needs no token; that is also what lets a player whose token has run out say goodbye. Over
+//! a socket the same holds for the sessions it has, and for those it resumes with their secrets.
+//!
+//! Where nothing is configured everybody is let in, and the configuration sees to it that only this host can ask.
+//! Without `auth.require` a client without a token is let in, and one with a token must have a good one.
+//!
+//! Nothing here is logged that lets anybody in: tokens are hashed with a key of this process where they are remembered
+//! ([`failures`], cache of the webhook), secrets wiped when dropped, client addresses cut to their network
+//! ([`address::Shown`]). Signatures are compared in equal time by the cryptographic library.
+
+pub mod address;
+mod client;
+mod failures;
+mod grant;
+mod joins;
+mod key_source;
+pub mod keys;
+pub mod pattern;
+pub mod probe;
+mod refusal;
+pub mod secret;
+pub mod token;
+mod webhook;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::config::{Admission, Auth, JwksSource};
+use crate::worker::mailbox::EndReason;
+use address::Shown;
+use failures::Failures;
+use grant::{Places, Report};
+use joins::Joins;
+use key_source::KeySource;
+use keys::Key;
+use token::{Claims, Fault, Rules};
+use webhook::{Events, Question, Verdict, Webhook};
+
+pub use client::ClientError;
+pub use grant::Grant;
+pub use keys::KeyError;
+pub use refusal::{Denied, Kind};
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Send a stream in.
+    Publish,
+    /// Watch one.
+    Play,
+    /// See the operator's figures.
+    Admin,
+}
+
+impl Action {
+    /// As tokens and the webhook name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Play => "play",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What is asked for, by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Access<'a> {
+    /// To do what.
+    pub action: Action,
+    /// With which stream; empty for [`Action::Admin`].
+    pub stream: &'a str,
+    /// The token as it came.
+    pub token: Option<&'a str>,
+    /// The page's origin as the browser wrote it.
+    pub origin: Option<&'a str>,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+/// Why authorisation cannot start. Its `Display` says what to do.
+#[derive(Debug)]
+pub enum StartError {
+    /// The keys.
+    Keys(KeyError),
+    /// The HTTP client.
+    Client(ClientError),
+    /// A thread.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keys(error) => error.fmt(f),
+            Self::Client(error) => error.fmt(f),
+            Self::Thread(error) => {
+                write!(f, "a thread cannot be started ({error}): raise the process limit (ulimit -u, TasksMax=)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        Self::Keys(error)
+    }
+}
+
+/// Decides. Lives on the signalling thread; borrows never cross an `await`.
+#[derive(Debug)]
+pub struct Authoriser {
+    require: bool,
+    admin_token_required: bool,
+    shared_key: Option<Key>,
+    key_source: Option<KeySource>,
+    rules: Rules,
+    webhook: Option<(Webhook, Events)>,
+    failures: RefCell<Failures>,
+    joins: RefCell<Joins>,
+    places: Arc<Places>,
+    hasher: RandomState,
+    /// Questions to the endpoint so far: hashed, their names.
+    questions: Cell<u64>,
+    shown: Shown,
+}
+
+impl Authoriser {
+    /// Reads the keys and starts the threads that `config` asks for. How often one may come is `admission`'s to say.
+    ///
+    /// # Errors
+    /// When a key file cannot be used, or there is nothing to believe an https URL by.
+    pub fn start(config: &Auth, admission: &Admission, shown: Shown) -> Result<Self, StartError> {
+        let secret = match (&config.secret, &config.secret_file) {
+            (Some(secret), _) => Some(keys::checked(secret.expose(), "auth.secret")?),
+            (None, Some(path)) => Some(keys::secret_file(path)?),
+            (None, None) => None,
+        };
+        let is_https = |url: &secret::Secret| url.expose().starts_with("https:");
+        let jwks_url = match &config.jwks {
+            Some(JwksSource::Url(url)) => Some(url),
+            _ => None,
+        };
+        let agent = client::agent(
+            config.ca.as_deref(),
+            jwks_url.is_some_and(is_https) || config.webhook.as_ref().is_some_and(is_https),
+        )
+        .map_err(StartError::Client)?;
+        let key_source = match &config.jwks {
+            Some(source) => Some(KeySource::start(source.clone(), config.jwks_interval, agent.clone())?),
+            None => None,
+        };
+        let webhook = match &config.webhook {
+            Some(url) => {
+                let asked = Webhook::start(url, config.webhook_time_max, &agent).map_err(StartError::Thread)?;
+                let told = Events::start(url, config.webhook_time_max, &agent).map_err(StartError::Thread)?;
+                Some((asked, told))
+            }
+            None => None,
+        };
+        let now = Instant::now();
+        Ok(Self {
+            require: config.require,
+            admin_token_required: config.admin_token_required,
+            shared_key: secret.as_ref().map(Key::shared),
+            key_source,
+            rules: Rules { audience: config.audience.clone(), issuer: config.issuer.clone() },
+            webhook,
+            failures: RefCell::new(Failures::new(&admission.exempt_addresses, now)),
+            joins: RefCell::new(Joins::new(admission, now)),
+            places: Arc::default(),
+            hasher: RandomState::new(),
+            questions: Cell::new(0),
+            shown,
+        })
+    }
+
+    /// Whether there is anything to judge a client by. Where there is not, what it shows is not even looked at.
+    #[must_use]
+    pub fn can_judge(&self) -> bool {
+        self.has_keys() || self.webhook.is_some()
+    }
+
+    /// Whether the operator's port wants a token although only this host can ask.
+    #[must_use]
+    pub fn admin_token_required(&self) -> bool {
+        self.admin_token_required
+    }
+
+    /// Starts and ends of sessions that the operator's endpoint was not told of.
+    #[must_use]
+    pub fn events_dropped(&self) -> u64 {
+        self.webhook.as_ref().map_or(0, |(_, events)| events.dropped())
+    }
+
+    /// Decides about `access`. May wait for the operator's endpoint or the issuer's keys, both of which are bounded.
+    ///
+    /// # Errors
+    /// Why it may not be.
+    pub async fn authorise(&self, access: &Access<'_>) -> Result<Grant, Denied> {
+        let client = self.shown.text(access.address);
+        self.open(access, client).await.map_err(|denied| self.refuse(denied, access))
+    }
+
+    async fn open(&self, access: &Access<'_>, client: String) -> Result<Grant, Denied> {
+        if !self.is_asked(access) {
+            self.take_join(access)?;
+            return Ok(Grant { client, ..Grant::default() });
+        }
+        let claims = self.judge(access).await?;
+        // Before the operator's endpoint is asked, which this spares too.
+        self.take_join(access)?;
+        let (grant, viewers_max) = self.leave(access, claims, client).await?;
+        self.take_place(access, grant, viewers_max)
+    }
+
+    /// Decides about `access` where no session comes of it: nothing is counted to the token's sessions.
+    ///
+    /// # Errors
+    /// Why it may not be.
+    pub async fn allows(&self, access: &Access<'_>) -> Result<(), Denied> {
+        if !self.is_asked(access) {
+            return Ok(());
+        }
+        let allowed = async {
+            let claims = self.judge(access).await?;
+            self.leave(access, claims, String::new()).await.map(drop)
+        };
+        allowed.await.map_err(|denied| self.refuse(denied, access))
+    }
+
+    /// Whether `token` is one of this node's and in time, for where it is not known yet what it is to be used for. Where
+    /// the operator's endpoint alone can tell, it passes: that one is asked about one action at a time.
+    ///
+    /// # Errors
+    /// Why nothing will be done with it.
+    pub async fn recognise(&self, token: &str, address: IpAddr) -> Result<(), Denied> {
+        if !self.has_keys() {
+            return Ok(());
+        }
+        self.verify(token).await.map(drop).map_err(|denied| {
+            let denied = self.count(denied, Some(token), address);
+            tracing::debug!(client = self.shown.text(address), code = denied.code(), "token not recognised");
+            denied
+        })
+    }
+
+    fn refuse(&self, denied: Denied, access: &Access<'_>) -> Denied {
+        let denied = self.count(denied, access.token, access.address);
+        let (action, stream) = (access.action.name(), access.stream);
+        let client = self.shown.text(access.address);
+        tracing::debug!(client, action, stream, code = denied.code(), "not authorised");
+        denied
+    }
+
+    /// The refusal, or that there have been too many.
+    fn count(&self, denied: Denied, token: Option<&str>, address: IpAddr) -> Denied {
+        if !denied.counts() {
+            return denied;
+        }
+        let token = token.map(|token| self.hasher.hash_one(token));
+        let wait = self.failures.borrow_mut().note(address, token, Instant::now());
+        wait.map_or(denied, Denied::TooManyFailures)
+    }
+
+    fn has_keys(&self) -> bool {
+        self.shared_key.is_some() || self.key_source.is_some()
+    }
+
+    /// Whether there is anything to judge. Who administers is judged always: the caller asks only where it must be.
+    fn is_asked(&self, access: &Access<'_>) -> bool {
+        access.action == Action::Admin || (self.can_judge() && (self.require || access.token.is_some()))
+    }
+
+    /// What the token says, where this node has keys to judge it by.
+    async fn judge(&self, access: &Access<'_>) -> Result<Option<Claims>, Denied> {
+        let claims = match (self.has_keys(), access.token) {
+            (true, Some(token)) => Some(self.verify(token).await?),
+            (true, None) => return Err(Fault::Missing.into()),
+            (false, _) => None,
+        };
+        if let Some(claims) = &claims {
+            claims.allow(access)?;
+        }
+        Ok(claims)
+    }
+
+    /// Counts a session that is about to open, but no look at figures.
+    fn take_join(&self, access: &Access<'_>) -> Result<(), Denied> {
+        if access.action == Action::Admin {
+            return Ok(());
+        }
+        let token = access.token.map(|token| self.hasher.hash_one(token));
+        self.joins.borrow_mut().take(access.address, token, Instant::now()).map_err(Denied::TooManyJoins)
+    }
+
+    /// The leave, and how many may play with it at once.
+    async fn leave(
+        &self,
+        access: &Access<'_>,
+        claims: Option<Claims>,
+        client: String,
+    ) -> Result<(Grant, Option<u32>), Denied> {
+        let subject = claims.as_ref().and_then(|claims| claims.sub.clone());
+        let mut grant = Grant { client, subject, ..Grant::default() };
+        let mut viewers_max = claims.as_ref().and_then(|claims| claims.viewers_max);
+        match &self.webhook {
+            // An operator with a token must be able to look when the endpoint is down.
+            Some((webhook, events)) if access.action != Action::Admin || claims.is_none() => {
+                self.questions.set(self.questions.get() + 1);
+                let request = format!("{:016x}", self.hasher.hash_one(self.questions.get()));
+                let (expires, max) = self.ask(webhook, access, grant.subject(), claims.is_some(), &request).await?;
+                grant.expires = expires;
+                viewers_max = viewers_max.into_iter().chain(max).min();
+                grant.report = Some(Report {
+                    events: events.clone(),
+                    request,
+                    action: access.action,
+                    stream: access.stream.to_owned(),
+                    subject: grant.subject.clone(),
+                    started: None,
+                    // What ends a session without a word is the end of the node.
+                    reason: EndReason::ShuttingDown.name(),
+                    totals: None,
+                });
+            }
+            None if !self.has_keys() => return Err(Denied::Unavailable("no key and no webhook is configured")),
+            _ => {}
+        }
+        Ok((grant, viewers_max))
+    }
+
+    fn take_place(&self, access: &Access<'_>, mut grant: Grant, viewers_max: Option<u32>) -> Result<Grant, Denied> {
+        if let Some(max) = viewers_max.filter(|_| access.action == Action::Play) {
+            let credential = match access.token {
+                Some(token) => self.hasher.hash_one(token),
+                None => self.hasher.hash_one(address::client_of(access.address)),
+            };
+            grant.place = Some(self.places.take(credential, max).ok_or(Denied::TooManySessions { max })?);
+        }
+        Ok(grant)
+    }
+
+    /// What the token says, with keys as new as they may be.
+    async fn verify(&self, token: &str) -> Result<Claims, Denied> {
+        let Some(source) = &self.key_source else { return Ok(self.rules.verify(token, self.shared_key.iter())?) };
+        let judged = |keys: &[Key]| self.rules.verify(token, self.shared_key.iter().chain(keys));
+        let first = source.keys();
+        match judged(&first) {
+            Err(Fault::WrongKey) => source.look_again().await,
+            judged => return Ok(judged?),
+        }
+        let newest = source.keys();
+        if newest.is_empty() && self.shared_key.is_none() {
+            return Err(Denied::Unavailable("the key set (auth.jwks) has not come yet"));
+        }
+        if Arc::ptr_eq(&first, &newest) {
+            return Err(Fault::WrongKey.into());
+        }
+        Ok(judged(&newest)?)
+    }
+
+    /// The endpoint's limits, where it allows.
+    async fn ask(
+        &self,
+        webhook: &Webhook,
+        access: &Access<'_>,
+        subject: Option<&str>,
+        judged: bool,
+        request: &str,
+    ) -> Result<(Option<Instant>, Option<u32>), Denied> {
+        let wait = self.failures.borrow().wait_of(access.address, Instant::now());
+        if let Some(wait) = wait {
+            return Err(Denied::TooManyFailures(wait));
+        }
+        let address = access.address.to_canonical().to_string();
+        let question = Question {
+            event: "authorise",
+            request,
+            action: access.action.name(),
+            stream: access.stream,
+            address: &address,
+            origin: access.origin,
+            subject,
+            token: access.token.filter(|_| !judged),
+        };
+        let by_address = access.token.is_none().then_some(&address);
+        let key = self.hasher.hash_one((access.token, by_address, access.action, access.stream, access.origin));
+        match webhook.ask(&question, key).await {
+            Ok(Verdict::Allow { expires, viewers_max }) => Ok((expires, viewers_max)),
+            Ok(Verdict::Deny { reason }) => Err(Denied::Refused { reason }),
+            Err(webhook::NoAnswer) => Err(Denied::Unavailable("the operator's authorisation service gives no answer")),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Starts and ends of sessions, told to the operator's endpoint one after the other.
+//!
+//! Told means tried: once more where the connection fails, then counted as lost. Signalling never waits; what does not
+//! fit into the queue is dropped and counted (`corecast_webhook_events_dropped_total`).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::post;
+use crate::auth::secret::Secret;
+use crate::limits;
+use crate::worker::report::Traffic;
+
+/// The queue's near end. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    queue: flume::Sender<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// What is told.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Event<'a> {
+    pub(crate) event: &'static str,
+    pub(crate) request: &'a str,
+    pub(crate) action: &'static str,
+    pub(crate) stream: &'a str,
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) session: u64,
+    /// Of an `ended` only.
+    #[serde(flatten)]
+    pub(crate) end: Option<End>,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct End {
+    pub(crate) reason: &'static str,
+    pub(crate) duration_ms: u64,
+    /// By the node from its client; null where its worker ended with it.
+    pub(crate) received: Option<Traffic>,
+    /// By the node to its client.
+    pub(crate) sent: Option<Traffic>,
+}
+
+impl Events {
+    /// Starts the thread that tells; it ends when the last clone is dropped and the queue is empty.
+    pub(crate) fn start(url: &Secret, time_max: Duration, agent: &ureq::Agent) -> io::Result<Self> {
+        let (queue, told) = flume::bounded::<Vec<u8>>(limits::WEBHOOK_EVENTS_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (url, agent, lost) = (url.clone(), agent.clone(), dropped.clone());
+        thread::Builder::new().name("auth-events".to_owned()).stack_size(512 * 1024).spawn(move || {
+            while let Ok(body) = told.recv() {
+                let told = post(&agent, &url, &body, Instant::now() + time_max);
+                if !told.is_ok_and(|answer| answer.status().is_success()) {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        })?;
+        Ok(Self { queue, dropped })
+    }
+
+    /// Tells one, when its turn comes.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        let body = serde_json::to_vec(event).unwrap_or_default();
+        if self.queue.try_send(body).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many were not told.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,286 @@
+//! The operator's own endpoint, asked before a session opens and told when it starts and ends.
+//!
+//! # Asked
+//!
+//! `POST` with `Content-Type: application/json`:
+//!
+//! ```json
+//! {"event": "authorise", "request": "5f0c…", "action": "play", "stream": "demo", "address": "203.0.113.9",
+//!  "origin": "https://www.example.org", "subject": "alice", "token": null}
+//! ```
+//!
+//! `request` comes again when the session starts and ends. `subject` is the token's `sub`, where this node has keys and
+//! has judged the token; then `token` is null. Where it has none, the token as it came is the endpoint's to judge.
+//!
+//! The answer is `200` with `Content-Type: application/json` and one of
+//!
+//! ```json
+//! {"allow": true}
+//! {"allow": true, "expires_in_s": 3600, "viewers_max": 5}
+//! {"allow": false, "reason": "not subscribed"}
+//! ```
+//!
+//! `expires_in_s` ends the session then; `viewers_max` is how many sessions play at once with this token (without one:
+//! from this address). `Cache-Control: max-age=60` lets the answer stand for a minute for the same token (without one:
+//! the same address), action, stream and origin.
+//!
+//! Whatever else comes (another status, a redirect, no JSON, too much of it, an unknown or contradictory field, nothing in
+//! time) is no answer, and no answer is a refusal: 503 `authorisation_unavailable`. A field nobody here knows could be
+//! a limit somebody meant. A connection that fails is tried once more. After [`limits::WEBHOOK_FAILURES_MAX`] failures
+//! in a row the endpoint is left alone for [`limits::WEBHOOK_PAUSE`], and then one question tries it.
+//!
+//! # Told
+//!
+//! ```json
+//! {"event": "started", "request": "5f0c…", "action": "play", "stream": "demo", "subject": "alice", "session": 123}
+//! {"event": "ended", "request": "5f0c…", "action": "play", "stream": "demo", "subject": "alice", "session": 123,
+//!  "reason": "left", "duration_ms": 61000,
+//!  "received": {"packets": 132, "bytes": 9504}, "sent": {"packets": 15932, "bytes": 18801364}}
+//! ```
+//!
+//! In order, by one thread, once each and without waiting for it ([`events`]). `received` and `sent` are RTP and RTCP as
+//! this node had them from the client and gave them to it, headers of UDP and IP not counted; null for a session that
+//! ended with its worker. A node that ends does not stay for the telling.
+//!
+//! Left out: a signature of the questions. The endpoint can tell this node by an unguessable path, which is not logged.
+
+mod answers;
+pub(super) mod events;
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::client;
+use super::secret::Secret;
+use crate::limits;
+use answers::{Answers, parse};
+
+pub(super) use answers::Verdict;
+pub(super) use events::Events;
+
+/// A question, and whose answer is waited for.
+struct Asked {
+    body: Vec<u8>,
+    deadline: Instant,
+    reply: flume::Sender<Result<Answered, NoAnswer>>,
+}
+
+/// A verdict and how long it may be remembered.
+struct Answered {
+    verdict: Verdict,
+    remembered_until: Option<Instant>,
+}
+
+/// There is none that could be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoAnswer;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Question<'a> {
+    pub(super) event: &'static str,
+    pub(super) request: &'a str,
+    pub(super) action: &'static str,
+    pub(super) stream: &'a str,
+    pub(super) address: &'a str,
+    pub(super) origin: Option<&'a str>,
+    pub(super) subject: Option<&'a str>,
+    pub(super) token: Option<&'a str>,
+}
+
+/// The endpoint as signalling sees it.
+#[derive(Debug)]
+pub(super) struct Webhook {
+    questions: flume::Sender<Asked>,
+    answers: RefCell<Answers>,
+    breaker: Arc<Breaker>,
+    time_max: Duration,
+}
+
+impl Webhook {
+    /// Starts the threads that ask; they end when this is dropped.
+    pub(super) fn start(url: &Secret, time_max: Duration, agent: &ureq::Agent) -> io::Result<Self> {
+        let (questions, asked) = flume::bounded(limits::WEBHOOK_WAITING_MAX);
+        let breaker = Arc::new(Breaker::default());
+        for index in 0..limits::WEBHOOK_IN_FLIGHT_MAX {
+            let asker = Asker { url: url.clone(), agent: agent.clone(), breaker: breaker.clone() };
+            let asked = asked.clone();
+            thread::Builder::new()
+                .name(format!("auth-hook-{index}"))
+                .stack_size(512 * 1024)
+                .spawn(move || asker.run(&asked))?;
+        }
+        Ok(Self { questions, answers: RefCell::default(), breaker, time_max })
+    }
+
+    /// What the endpoint says, or said not long ago about the same `key`.
+    pub(super) async fn ask(&self, question: &Question<'_>, key: u64) -> Result<Verdict, NoAnswer> {
+        let now = Instant::now();
+        if let Some(verdict) = self.answers.borrow().get(key, now) {
+            return Ok(verdict);
+        }
+        // Text, numbers and null are always JSON.
+        let body = serde_json::to_vec(question).unwrap_or_default();
+        if !self.breaker.admit(now) {
+            return Err(NoAnswer);
+        }
+        let (reply, answered) = flume::bounded(1);
+        if self.questions.try_send(Asked { body, deadline: now + self.time_max, reply }).is_err() {
+            self.breaker.gave_up();
+            return Err(NoAnswer);
+        }
+        // The thread answers within the deadline; a thread that is gone is an error at once.
+        let answered = answered.recv_async().await.map_err(|_| NoAnswer)??;
+        if let Some(until) = answered.remembered_until {
+            self.answers.borrow_mut().put(key, answered.verdict.clone(), until, Instant::now());
+        }
+        Ok(answered.verdict)
+    }
+}
+
+/// One of the threads.
+struct Asker {
+    url: Secret,
+    agent: ureq::Agent,
+    breaker: Arc<Breaker>,
+}
+
+impl Asker {
+    fn run(&self, asked: &flume::Receiver<Asked>) {
+        while let Ok(asked) = asked.recv() {
+            let result =
+                post(&self.agent, &self.url, &asked.body, asked.deadline).and_then(|mut answer| parse(&mut answer));
+            let now = Instant::now();
+            let result = match result {
+                Ok(answered) => {
+                    self.breaker.succeeded();
+                    Ok(answered)
+                }
+                Err(cause) => {
+                    if self.breaker.failed(now) {
+                        let pause_s = limits::WEBHOOK_PAUSE.as_secs();
+                        tracing::warn!(cause, pause_s, "the webhook gives no answers: everybody is refused meanwhile");
+                    } else {
+                        tracing::debug!(cause, "the webhook gave no answer");
+                    }
+                    Err(NoAnswer)
+                }
+            };
+            let _ = asked.reply.try_send(result);
+        }
+    }
+}
+
+/// One `POST`, tried once more where the connection failed, over by `deadline`.
+fn post(
+    agent: &ureq::Agent,
+    url: &Secret,
+    body: &[u8],
+    deadline: Instant,
+) -> Result<ureq::http::Response<ureq::Body>, String> {
+    let mut tried = false;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err("no answer in time".to_owned());
+        }
+        let request = agent.post(url.expose()).content_type("application/json");
+        match request.config().timeout_global(Some(left)).build().send(body) {
+            Ok(answer) => return Ok(answer),
+            Err(error) if !tried && client::is_connection_failure(&error) => tried = true,
+            Err(error) => return Err(client::words(&error)),
+        }
+    }
+}
+
+/// Leaves an endpoint alone that does not answer.
+#[derive(Debug, Default)]
+struct Breaker(Mutex<BreakerState>);
+
+#[derive(Debug, Default)]
+struct BreakerState {
+    failures: u32,
+    /// Until then nobody asks; after it, one.
+    closed_until: Option<Instant>,
+    is_tried: bool,
+}
+
+impl Breaker {
+    fn lock(&self) -> MutexGuard<'_, BreakerState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a question may be asked. Each that may ends in one of the three below.
+    fn admit(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        let Some(until) = state.closed_until else { return true };
+        if now < until || state.is_tried {
+            return false;
+        }
+        state.is_tried = true;
+        true
+    }
+
+    fn succeeded(&self) {
+        *self.lock() = BreakerState::default();
+    }
+
+    /// `true` when from now on nobody asks who could before.
+    fn failed(&self, now: Instant) -> bool {
+        let mut state = self.lock();
+        state.failures = state.failures.saturating_add(1);
+        state.is_tried = false;
+        let was_open = state.closed_until.is_none();
+        let closes = state.failures >= limits::WEBHOOK_FAILURES_MAX;
+        if closes {
+            state.closed_until = Some(now + limits::WEBHOOK_PAUSE);
+        }
+        closes && was_open
+    }
+
+    /// It was never asked.
+    fn gave_up(&self) {
+        self.lock().is_tried = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_fails_in_a_row_is_left_alone_and_then_tried_by_one() {
+        let breaker = Breaker::default();
+        let start = Instant::now();
+        for failure in 1..limits::WEBHOOK_FAILURES_MAX {
+            assert!(breaker.admit(start) && !breaker.failed(start), "{failure}");
+        }
+        assert!(breaker.admit(start) && breaker.failed(start), "told once");
+        assert!(!breaker.admit(start));
+        let after = start + limits::WEBHOOK_PAUSE;
+        assert!(breaker.admit(after) && !breaker.admit(after), "one tries it");
+        assert!(!breaker.failed(after), "not told again");
+        assert!(!breaker.admit(after));
+        let again = after + limits::WEBHOOK_PAUSE;
+        assert!(breaker.admit(again));
+        breaker.gave_up();
+        assert!(breaker.admit(again), "a try that never was is not one");
+        breaker.succeeded();
+        assert!(breaker.admit(again) && breaker.admit(again));
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_again() {
+        let breaker = Breaker::default();
+        let now = Instant::now();
+        for _ in 0..limits::WEBHOOK_FAILURES_MAX * 3 {
+            assert!(breaker.admit(now) && !breaker.failed(now));
+            breaker.succeeded();
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Signalling's side of authorisation: who asks, out of a request; and a refusal as every transport tells it.
+//!
+//! `Authorization: Bearer` only (RFC 6750 §2.1); what sockets show is in [`super::socket`]. A token in a URL's query is
+//! not looked at: URLs are written into logs and histories. What judges is [`crate::auth`], asked where sessions open
+//! ([`super::sessions::open`]) and where figures are shown.
+
+use hyper::StatusCode;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::http::Extensions;
+
+use super::admission::ClientAddress;
+use super::front::Front;
+use super::http::Request;
+use super::problem::Problem;
+use super::sessions::Asker;
+use crate::auth::token::Fault;
+use crate::auth::{Access, Action, Denied, Grant, Kind};
+use crate::description::Direction;
+
+/// Who sent a request, and what it shows.
+pub(super) fn asker<'a>(front: &Front, headers: &'a HeaderMap, extensions: &Extensions) -> Result<Asker<'a>, Problem> {
+    // The listener puts it into every request.
+    let Some(ClientAddress(address)) = extensions.get().copied() else {
+        return Err(problem(&Denied::Unavailable("who asks is not known")));
+    };
+    // A header that is meant for a proxy in front must not be an error where nothing is judged.
+    let token = match front.authoriser.can_judge() {
+        true => bearer(headers).map_err(|fault| problem(&fault.into()))?,
+        false => None,
+    };
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    Ok(Asker { address, token, origin })
+}
+
+/// Leave to open a session.
+pub(super) async fn session(
+    front: &Front,
+    asker: Asker<'_>,
+    direction: Direction,
+    stream: &str,
+) -> Result<Grant, Problem> {
+    let action = match direction {
+        Direction::Publish => Action::Publish,
+        Direction::Play => Action::Play,
+    };
+    leave(front, asker, action, stream).await
+}
+
+/// Whether who asks may hear when a stream begins and ends: whoever may play it.
+pub(super) async fn follow(front: &Front, asker: Asker<'_>, stream: &str) -> Result<(), Problem> {
+    let Asker { address, token, origin } = asker;
+    let access = Access { action: Action::Play, stream, token, origin, address };
+    front.authoriser.allows(&access).await.map_err(|denied| problem(&denied))
+}
+
+/// Whether a token may be of any use, before it is known what for. While nobody can say it may: it is judged again with
+/// whatever is asked.
+pub(super) async fn token(front: &Front, asker: Asker<'_>) -> Result<(), Problem> {
+    let Some(token) = asker.token else { return Ok(()) };
+    match front.authoriser.recognise(token, asker.address).await {
+        Err(denied) if denied.kind() != Kind::Unavailable => Err(problem(&denied)),
+        _ => Ok(()),
+    }
+}
+
+/// Leave to see the operator's figures.
+pub(super) async fn operator(front: &Front, request: &Request) -> Result<(), Problem> {
+    let asker = asker(front, request.headers(), request.extensions())?;
+    leave(front, asker, Action::Admin, "").await.map(drop)
+}
+
+async fn leave(front: &Front, asker: Asker<'_>, action: Action, stream: &str) -> Result<Grant, Problem> {
+    let Asker { address, token, origin } = asker;
+    let access = Access { action, stream, token, origin, address };
+    front.authoriser.authorise(&access).await.map_err(|denied| problem(&denied))
+}
+
+/// The token, if there is one.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, more) = (values.next(), values.next());
+    if more.is_some() {
+        return Err(Fault::Malformed("there is more than one Authorization header"));
+    }
+    let Some(value) = value else { return Ok(None) };
+    const FORM: Fault = Fault::Malformed("send it as Authorization: Bearer TOKEN");
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(FORM)?;
+    let token = token.trim();
+    match scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() {
+        true => Ok(Some(token)),
+        false => Err(FORM),
+    }
+}
+
+/// A refusal as HTTP tells it (RFC 6750 §3); sockets leave the headers out.
+fn problem(denied: &Denied) -> Problem {
+    let detail = denied.to_string();
+    let challenge = match denied {
+        Denied::Token(Fault::Missing) => "Bearer realm=\"corecast\"",
+        Denied::Token(fault) if *fault == Fault::WrongAction || *fault == Fault::WrongStream => {
+            "Bearer realm=\"corecast\", error=\"insufficient_scope\""
+        }
+        _ => "Bearer realm=\"corecast\", error=\"invalid_token\"",
+    };
+    let challenge = HeaderValue::from_static(challenge);
+    match denied.kind() {
+        Kind::Unauthenticated => {
+            Problem::new(StatusCode::UNAUTHORIZED, denied.code(), detail).with(WWW_AUTHENTICATE, challenge)
+        }
+        Kind::Forbidden => {
+            let problem = Problem::new(StatusCode::FORBIDDEN, denied.code(), detail);
+            if matches!(denied, Denied::Token(_)) { problem.with(WWW_AUTHENTICATE, challenge) } else { problem }
+        }
+        Kind::TooMany => {
+            let wait_s = denied.wait().unwrap_or_default().as_secs().saturating_add(1);
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, denied.code(), detail).with(RETRY_AFTER, wait_s.into())
+        }
+        Kind::Unavailable => Problem::unavailable(denied.code(), detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_taken_from_one_bearer_header_and_from_nothing_else() {
+        for (values, expected) in [
+            (&[][..], Ok(None)),
+            (&["Bearer a.b.c"], Ok(Some("a.b.c"))),
+            (&["bearer  a.b.c "], Ok(Some("a.b.c"))),
+            (&["a.b.c"], Err(())),
+            (&["Bearer"], Err(())),
+            (&["Bearer "], Err(())),
+            (&["Basic dXNlcjpwYXNz"], Err(())),
+            (&["Bearer a", "Bearer b"], Err(())),
+            (&["Bearer \u{e4}"], Err(())),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            assert_eq!(bearer(&headers).map_err(drop), expected, "{values:?}");
+        }
+    }
+}
