@@ -4,17 +4,32 @@
 
 use std::io::{IsTerminal as _, stderr};
 
+use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
+/// Changes the level of a log that is being written.
+pub(super) struct LevelHandle(reload::Handle<Targets, Registry>);
+
+impl LevelHandle {
+    pub(super) fn set(&self, level: Level) {
+        // An error means that this is not the process' log (tests).
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+/// Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials.
+fn filter(level: Level) -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target("corecast", level)
+}
+
 /// Starts logging for the process. A second call (tests) changes nothing.
-pub(super) fn init(log: Log) {
-    // Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials.
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("corecast", log.level);
+pub(super) fn init(log: Log) -> LevelHandle {
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let subscriber = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Text => {
@@ -24,4 +39,5 @@ pub(super) fn init(log: Log) {
         LogFormat::Json => subscriber.with(fmt::layer().json().with_writer(stderr).with_filter(filter)).try_init(),
     };
     drop(started);
+    LevelHandle(handle)
 }

@@ -166,7 +166,7 @@ async fn admit_and_open(
     let Some(place) = front.sessions.take(address) else {
         return Err(too_many_from_address(front.sessions.max()));
     };
-    if !front.joins.take(front.now()) {
+    if !front.joins.borrow().take(front.now()) {
         return Err(Problem::unavailable(
             "too_many_joins",
             "the node is asked for more sessions a second than it may open: try again later",

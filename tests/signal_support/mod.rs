@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
-use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets, Tls};
+use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::net::Waker;
+use corecast::signal::live::{Change, Live};
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
 use corecast::worker::mailbox::{Control, Notice, OpenRefused, SessionId, WorkerHandle, WorkerIndex};
@@ -71,6 +72,8 @@ pub struct Node {
     /// What the workers were told, as `0 open a play`, `1 close left`, …
     pub told: Arc<Mutex<Vec<String>>>,
     pub notices: flume::Sender<Notice>,
+    /// What a reload would tell signalling.
+    pub change: flume::Sender<Change>,
     opened: Arc<Mutex<Vec<SessionId>>>,
     client_tls: Arc<rustls::ClientConfig>,
     _state: tempfile::TempDir,
@@ -79,7 +82,8 @@ pub struct Node {
 pub fn start(plan: Plan) -> Node {
     let state = tempfile::tempdir().unwrap();
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let server_tls = tls::server_config(&Tls::SelfSigned, state.path(), &names).unwrap();
+    let certificates = tls::Certificates::self_signed(state.path(), &names).unwrap();
+    let (change, changes) = flume::bounded(1);
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(state.path().join("https-certificate.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -103,19 +107,25 @@ pub fn start(plan: Plan) -> Node {
     let setup = Setup {
         thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
-        tls: server_tls,
+        tls: certificates,
         http: Some(any),
+        http_redirect: None,
         admin: plan.admin,
-        public_url: plan.public_url,
-        cors_origins: plan.cors_origins,
+        changes,
         authoriser: Authoriser::start(&plan.auth, &plan.admission.exempt_addresses, Shown::Network).unwrap(),
-        ice_servers: plan.ice_servers,
+        live: Live {
+            public_url: plan.public_url,
+            cors_origins: plan.cors_origins,
+            ice_servers: plan.ice_servers,
+            acme_webroot: None,
+            hsts_age: Duration::ZERO,
+            waiting_viewers_max: plan.waiting_viewers_max,
+            waiting_time: plan.waiting_time,
+            admission: plan.admission,
+        },
         announce: vec!["192.0.2.1".parse().unwrap()],
         fingerprint_sha256: [7; 32],
-        waiting_viewers_max: plan.waiting_viewers_max,
-        waiting_time: plan.waiting_time,
         connections_max: plan.connections_max,
-        admission: plan.admission,
         sockets: plan.sockets,
         workers: workers.collect(),
         notices: receiver,
@@ -131,6 +141,7 @@ pub fn start(plan: Plan) -> Node {
         told,
         opened,
         notices,
+        change,
         client_tls: Arc::new(client_tls),
         _state: state,
     }

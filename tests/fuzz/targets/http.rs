@@ -13,10 +13,12 @@ use std::time::Duration;
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::auth::secret::Secret;
-use corecast::config::{Admission, Auth, SignallingThread, Sockets, Tls};
+use corecast::config::{Admission, Auth, SignallingThread, Sockets};
 use corecast::net::Waker;
+use corecast::signal::live::Live;
 use corecast::signal::negotiator::SdpNegotiator;
-use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
+use corecast::signal::tls::Certificates;
+use corecast::signal::{self, NodeInfo, Setup, Signalling};
 use corecast::worker::mailbox::{Control, Notice, WorkerHandle, WorkerIndex};
 use corecast::worker::report::WorkerReport;
 
@@ -53,7 +55,8 @@ fn server() -> &'static Server {
 
 fn start() -> Server {
     let state = tempfile::tempdir().expect("a directory");
-    let tls = tls::server_config(&Tls::SelfSigned, state.path(), &["localhost".to_owned()]).expect("a certificate");
+    let tls = Certificates::self_signed(state.path(), &["localhost".to_owned()]).expect("a certificate");
+    let (_, changes) = flume::bounded(1);
     let (notices_in, notices) = flume::bounded(4_096);
     let (handle, control) = WorkerHandle::new(WorkerIndex(0), 40_000, Waker::noop());
     thread::spawn(move || answer_controls(&control, &notices_in));
@@ -66,17 +69,23 @@ fn start() -> Server {
         https: any,
         tls,
         http: Some(any),
+        http_redirect: None,
         admin: any,
-        public_url: None,
-        cors_origins: vec!["https://www.example.org".to_owned()],
+        live: Live {
+            public_url: None,
+            cors_origins: vec!["https://www.example.org".to_owned()],
+            ice_servers: Vec::new(),
+            acme_webroot: None,
+            hsts_age: Duration::ZERO,
+            waiting_viewers_max: 1_000,
+            waiting_time: Duration::from_secs(60),
+            admission: Admission::for_workers(1),
+        },
+        changes,
         authoriser: Authoriser::start(&auth, &[], Shown::Network).expect("a secret"),
-        ice_servers: Vec::new(),
         announce: vec!["192.0.2.1".parse().expect("an address")],
         fingerprint_sha256: [7; 32],
-        waiting_viewers_max: 1_000,
-        waiting_time: Duration::from_secs(60),
         connections_max: 1_000,
-        admission: Admission::for_workers(1),
         sockets: Sockets::default(),
         workers: vec![handle],
         notices,
