@@ -22,9 +22,11 @@ impl LevelHandle {
     }
 }
 
-/// Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials.
+/// Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials. rustls
+/// warns of what a peer does (a refused renegotiation is a line each), and no peer shall choose how much is logged.
 fn filter(level: Level) -> Targets {
-    Targets::new().with_default(LevelFilter::WARN).with_target("corecast", level)
+    let libraries = Targets::new().with_default(LevelFilter::WARN).with_target("rustls", LevelFilter::ERROR);
+    libraries.with_target("corecast", level)
 }
 
 /// Starts logging for the process. A second call (tests) changes nothing.
@@ -40,4 +42,20 @@ pub(super) fn init(log: Log) -> LevelHandle {
     };
     drop(started);
     LevelHandle(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_is_this_programs_alone_and_a_tls_peer_causes_no_line() {
+        for level in [Level::ERROR, Level::INFO, Level::TRACE] {
+            let filter = filter(level);
+            assert!(filter.would_enable("corecast::signal", &level), "{level}");
+            assert!(!filter.would_enable("hyper::proto", &Level::INFO) && filter.would_enable("glommio", &Level::WARN));
+            assert!(!filter.would_enable("rustls::conn", &Level::WARN) && filter.would_enable("rustls", &Level::ERROR));
+        }
+        assert!(!filter(Level::INFO).would_enable("corecast", &Level::DEBUG));
+    }
 }
