@@ -468,3 +468,17 @@ fn many_http2_streams_of_one_connection_are_all_answered() {
     }
     assert_eq!(answered, finished);
 }
+
+#[test]
+fn a_session_is_opened_with_the_certificate_its_answer_names_also_while_certificates_change() {
+    let node = start(Plan { identity_age: Duration::from_millis(10), ..Plan::default() });
+    let mut seen = HashSet::new();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while seen.len() < 5 {
+        assert!(Instant::now() < deadline, "{} certificates", seen.len());
+        let opened = node.post("whep", "demo", "fingerprint");
+        assert_eq!(opened.status, 201, "{}", opened.body);
+        assert_eq!(opened.body, format!("{:?}", node.last_fingerprint()));
+        seen.insert(node.last_fingerprint());
+    }
+}

@@ -67,6 +67,8 @@ pub struct MediaSettings {
     pub announce: Option<Vec<String>>,
     /// `frame_hold_ms = 5`
     pub frame_hold_ms: Option<i64>,
+    /// `certificate_age_h = 24`: the DTLS certificate's
+    pub certificate_age_h: Option<i64>,
 }
 
 /// `[signalling]`
@@ -220,6 +222,7 @@ impl From<&Config> for Settings {
                 port_base: Some(config.media.port_base.into()),
                 announce: texts(&config.media.announce),
                 frame_hold_ms: i64::try_from(config.media.frame_hold.as_millis()).ok(),
+                certificate_age_h: i64::try_from(config.media.certificate_age.as_secs() / 3_600).ok(),
             },
             tls: tls_settings(config),
             log: LogSettings {

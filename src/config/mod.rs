@@ -85,6 +85,8 @@ pub struct Media {
     pub announce: Vec<IpAddr>,
     /// The longest video waits for its frame's last packet on a worker that is more than half busy.
     pub frame_hold: Duration,
+    /// How old the DTLS certificate becomes before new sessions get another.
+    pub certificate_age: Duration,
 }
 
 /// Where and with which weight the signalling thread runs. Joins come in storms; media must not wait for them.

@@ -183,6 +183,16 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
         port_base,
         announce: ips(sources, "media.announce", |s| s.media.announce.clone())?,
         frame_hold: frame_hold(sources)?,
+        certificate_age: Duration::from_secs(
+            3_600
+                * u64::from(number(
+                    sources,
+                    "media.certificate_age_h",
+                    |s| s.media.certificate_age_h,
+                    limits::DTLS_CERTIFICATE_AGE_DEFAULT_H,
+                    limits::DTLS_CERTIFICATE_AGE_MAX_H,
+                )?),
+        ),
     })
 }
 

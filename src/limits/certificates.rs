@@ -40,6 +40,13 @@ pub const REDIRECT_CONNECTIONS_MAX: usize = 512;
 /// For how long browsers are told to use HTTPS only, unless configured, where the plain port redirects: one year.
 pub const HSTS_AGE_DEFAULT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
+/// Hours after which new sessions get another DTLS certificate, unless configured: browsers make theirs per connection; a
+/// node's fingerprint need not outlive a day.
+pub const DTLS_CERTIFICATE_AGE_DEFAULT_H: u32 = 24;
+
+/// Hours at most: a certificate is valid for two years, and a session that opens on its last day may run for one more.
+pub const DTLS_CERTIFICATE_AGE_MAX_H: u32 = 365 * 24;
+
 const _: () = assert!(CERTIFICATE_LOOK_INTERVAL.as_millis() < CONNECTION_IDLE_MAX.as_millis());
 const _: () = assert!(CERTIFICATE_WARNING_INTERVAL.as_secs() < CERTIFICATE_LEFT_MIN.as_secs());
 const _: () = assert!(

@@ -21,13 +21,13 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Source};
-use crate::dtls::IdentityError;
+use crate::dtls::{DtlsIdentity, IdentityError};
 use crate::net::{process, ring_probe};
 use crate::signal::live::Live;
 use crate::signal::tls::Certificates;
@@ -135,6 +135,7 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
     let exempt = &config.limits.admission.exempt_addresses;
     let authoriser =
         auth::Authoriser::start(&config.auth, exempt, config.log.addresses).map_err(ServerError::Authorisation)?;
+    let identity = DtlsIdentity::generate(SystemTime::now()).map_err(ServerError::Dtls)?;
     let (notices, notices_receiver) = flume::bounded(limits::NOTICES_MAX);
     let started = workers::start(&config, &notices)?;
     // The workers hold the senders; signalling sees when the last one is gone.
@@ -159,7 +160,8 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
         changes,
         authoriser,
         announce: announce.clone(),
-        fingerprint_sha256: started.fingerprint_sha256,
+        identity,
+        identity_age: config.media.certificate_age,
         connections_max: config.limits.connections_max as usize,
         sockets: config.limits.sockets.clone(),
         workers: handles.clone(),

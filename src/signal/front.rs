@@ -13,6 +13,7 @@ use futures_util::future::{Either, join_all, select};
 use super::admission::{PerAddress, Rate};
 use super::directory::Directory;
 use super::http::BodyBytes;
+use super::identity;
 use super::live::{Terms, hear_changes};
 use super::negotiator::Negotiator;
 use super::resource::Resources;
@@ -22,6 +23,7 @@ use super::socket::Sockets;
 use super::tls::Certificates;
 use super::{NodeInfo, Setup};
 use crate::auth::Authoriser;
+use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::time::Timestamp;
@@ -45,7 +47,8 @@ pub(super) struct Front {
     /// What HTTPS is served with.
     pub(super) certificates: Certificates,
     pub(super) announce: Vec<IpAddr>,
-    pub(super) fingerprint_sha256: [u8; 32],
+    /// The DTLS certificate that sessions opened now are given.
+    pub(super) identity: RefCell<DtlsIdentity>,
     pub(super) stopping: Cell<bool>,
     /// Who signals over WebSocket.
     pub(super) sockets: Sockets,
@@ -98,7 +101,7 @@ impl Front {
             certificates: setup.tls,
             sockets: Sockets::new(setup.sockets, &admission.exempt_addresses),
             announce: setup.announce,
-            fingerprint_sha256: setup.fingerprint_sha256,
+            identity: RefCell::new(setup.identity),
             stopping: Cell::new(false),
             sessions: PerAddress::new(admission.sessions_per_address_max as usize, &admission.exempt_addresses),
             joins: RefCell::new(Rate::per_second(admission.joins_per_second_max)),
@@ -114,6 +117,7 @@ impl Front {
         let mut tasks = vec![
             runtime::spawn(hear_notices(front.clone(), setup.notices)),
             runtime::spawn(end_waits(front.clone(), waits_receiver)),
+            runtime::spawn(identity::rotate(front.clone(), setup.identity_age)),
             runtime::spawn(hear_changes(front.clone(), setup.changes)),
         ];
         for (index, receiver) in receivers.into_iter().enumerate() {

@@ -12,6 +12,7 @@ mod cors;
 mod directory;
 mod front;
 mod http;
+mod identity;
 pub mod live;
 pub mod negotiator;
 mod problem;
@@ -30,9 +31,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::auth::Authoriser;
 use crate::config::{SignallingThread, Sockets};
+use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::process;
@@ -69,8 +72,10 @@ pub struct Setup {
     pub authoriser: Authoriser,
     /// Addresses put into candidates.
     pub announce: Vec<IpAddr>,
-    /// SHA-256 of the DTLS certificate all workers use.
-    pub fingerprint_sha256: [u8; 32],
+    /// The DTLS certificate of the first sessions.
+    pub identity: DtlsIdentity,
+    /// How old it becomes before new sessions get another.
+    pub identity_age: Duration,
     /// HTTP connections of one listener.
     pub connections_max: usize,
     /// Bounds of sockets.

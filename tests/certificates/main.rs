@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use honest::Honest;
 use node::{Authority, Files, Node, PATIENCE, Tls, chain, connect, get, served, wait};
+use rustls::HandshakeKind;
 use rustls::version::{TLS12, TLS13};
 
 const HOST: &str = "one.test";
@@ -89,6 +90,7 @@ fn a_certificate_is_replaced_and_neither_viewer_nor_socket_nor_connection_notice
     let mut socket = Socket::open(connect(&client, port, HOST));
     let mut standing = connect(&client, port, HOST);
     assert!(get(&mut standing, HOST, "/", "").starts_with("HTTP/1.1 200"));
+    assert_eq!(connect(&client, port, HOST).conn.handshake_kind(), Some(HandshakeKind::Resumed));
     viewer.record();
 
     // Twice: found by looking, and at once by SIGHUP.
@@ -103,6 +105,7 @@ fn a_certificate_is_replaced_and_neither_viewer_nor_socket_nor_connection_notice
         // The same client, which could resume what it began under the old one.
         wait(|| served(&client, port, HOST) == chain(&new.0), || format!("the old one is served on\n{}", node.log()));
         assert_ne!(before, new.0);
+        assert_eq!(connect(&client, port, HOST).conn.peer_certificates().unwrap(), chain(&new.0));
         before = new.0;
         assert!(get(&mut standing, HOST, "/", "").starts_with("HTTP/1.1 200"));
         assert!(socket.ask(r#"{"type":"ping","id":2}"#).contains("pong"));

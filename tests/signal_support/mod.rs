@@ -7,12 +7,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
 use corecast::signal::live::{Change, Live};
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
@@ -43,6 +44,7 @@ pub struct Plan {
     pub auth: Auth,
     pub admin: SocketAddr,
     pub ice_servers: Vec<IceServer>,
+    pub identity_age: Duration,
 }
 
 impl Default for Plan {
@@ -59,9 +61,13 @@ impl Default for Plan {
             auth: Auth::default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             ice_servers: Vec::new(),
+            identity_age: Duration::from_secs(3_600),
         }
     }
 }
+
+/// A session some worker opened, and the fingerprint of the certificate it was given.
+type OpenedOn = (SessionId, [u8; 32]);
 
 /// A running node.
 pub struct Node {
@@ -74,7 +80,7 @@ pub struct Node {
     pub notices: flume::Sender<Notice>,
     /// What a reload would tell signalling.
     pub change: flume::Sender<Change>,
-    opened: Arc<Mutex<Vec<SessionId>>>,
+    opened: Arc<Mutex<Vec<OpenedOn>>>,
     client_tls: Arc<rustls::ClientConfig>,
     _state: tempfile::TempDir,
 }
@@ -94,7 +100,7 @@ pub fn start(plan: Plan) -> Node {
         .with_no_client_auth();
 
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let opened: Arc<Mutex<Vec<SessionId>>> = Arc::default();
+    let opened: Arc<Mutex<Vec<OpenedOn>>> = Arc::default();
     let (notices, receiver) = flume::bounded(4_096);
     let workers = (0..).zip(&plan.workers).map(|(index, habit)| {
         let (handle, control) = WorkerHandle::new(WorkerIndex(index), 40_000 + index, Waker::noop());
@@ -124,7 +130,8 @@ pub fn start(plan: Plan) -> Node {
             admission: plan.admission,
         },
         announce: vec!["192.0.2.1".parse().unwrap()],
-        fingerprint_sha256: [7; 32],
+        identity: DtlsIdentity::generate(SystemTime::now()).unwrap(),
+        identity_age: plan.identity_age,
         connections_max: plan.connections_max,
         sockets: plan.sockets,
         workers: workers.collect(),
@@ -219,7 +226,12 @@ impl Node {
 
     /// The number of the last session any worker opened.
     pub fn last_session(&self) -> SessionId {
-        *self.opened.lock().unwrap().last().unwrap()
+        self.opened.lock().unwrap().last().unwrap().0
+    }
+
+    /// The fingerprint of the certificate it was opened with.
+    pub fn last_fingerprint(&self) -> [u8; 32] {
+        self.opened.lock().unwrap().last().unwrap().1
     }
 
     /// Waits until a worker was told a line that contains `part`.
@@ -242,7 +254,7 @@ struct Recorder {
     index: u16,
     habit: Habit,
     told: Arc<Mutex<Vec<String>>>,
-    opened: Arc<Mutex<Vec<SessionId>>>,
+    opened: Arc<Mutex<Vec<OpenedOn>>>,
     notices: flume::Sender<Notice>,
 }
 
@@ -254,7 +266,7 @@ impl Recorder {
                 Control::Open(open) => {
                     match self.habit {
                         Habit::Accept => {
-                            self.opened.lock().unwrap().push(open.session);
+                            self.opened.lock().unwrap().push((open.session, open.identity.fingerprint_sha256()));
                             let worker = WorkerIndex(self.index);
                             self.notices.send(Notice::Opened { session: open.session, worker }).unwrap();
                             open.reply.send(Ok(())).unwrap();
@@ -304,7 +316,7 @@ impl Negotiator for Words {
             "no codec" => return refuse(406, "no_common_codec", "offer one of H264, VP8, VP9, AV1 or opus"),
             "no bundle" => return refuse(422, "sdp_not_servable", "offer BUNDLE"),
             "panic" => panic!("a test asked for this panic"),
-            "ok" | "sections" => {}
+            "ok" | "sections" | "fingerprint" => {}
             _ => return refuse(400, "bad_sdp", "not SDP"),
         }
         let description = Description {
@@ -316,6 +328,7 @@ impl Negotiator for Words {
             cname: local.cname.clone(),
         };
         let sdp = match offer {
+            "fingerprint" => format!("{:?}", local.fingerprint_sha256),
             "sections" => "v=0\r\nm=audio 9 x\r\na=mid:a0\r\na=candidate:1 1 udp\r\na=end-of-candidates\r\n".to_owned(),
             _ => format!("{} {:?}", local.ice.ufrag, local.candidates),
         };

@@ -8,12 +8,13 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::auth::secret::Secret;
 use corecast::config::{Admission, Auth, SignallingThread, Sockets};
+use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
 use corecast::signal::live::Live;
 use corecast::signal::negotiator::SdpNegotiator;
@@ -84,7 +85,8 @@ fn start() -> Server {
         changes,
         authoriser: Authoriser::start(&auth, &[], Shown::Network).expect("a secret"),
         announce: vec!["192.0.2.1".parse().expect("an address")],
-        fingerprint_sha256: [7; 32],
+        identity: DtlsIdentity::generate(SystemTime::now()).expect("an identity"),
+        identity_age: Duration::from_secs(3_600),
         connections_max: 1_000,
         sockets: Sockets::default(),
         workers: vec![handle],
