@@ -20,7 +20,14 @@ pub(super) fn examine(config: &Config, now: SystemTime) -> Vec<Finding> {
     match &config.tls {
         Tls::Files(pairs) => pairs
             .iter()
-            .map(|pair| of_file("HTTPS", &pair.cert, now, "renew it: a running node takes the new one"))
+            .map(|pair| {
+                let is_awaited = config.acme_webroot.is_some() && pair.cert.try_exists().is_ok_and(|exists| !exists);
+                if is_awaited {
+                    let found = format!("{} is to be brought by the ACME client", pair.cert.display());
+                    return Finding::warning("HTTPS", found, "run it; until then the self-signed one is served");
+                }
+                of_file("HTTPS", &pair.cert, now, "renew it: a running node takes the new one")
+            })
             .collect(),
         Tls::SelfSigned => {
             let path = config.state_directory.join(tls::CERT_FILE);

@@ -259,6 +259,12 @@ fn each_name_gets_its_certificate_on_the_public_and_on_the_operators_port() {
             }
         }
     }
+    // Told of, and served all the same: it is better than none.
+    assert!(!node.log().contains("has expired"), "{}", node.log());
+    let expired = authority.issue_until(&["two.test"], 2020);
+    Files::of(directory.path(), "two").write(&expired);
+    node.wait_logged("a certificate has expired: renew it");
+    assert!(node.log().contains("name=\"two.test\" until=\"2020-01-01\""), "{}", node.log());
 }
 
 #[test]

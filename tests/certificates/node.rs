@@ -40,9 +40,16 @@ impl Authority {
 
     /// A chain for `names` and its key, as PEM.
     pub(crate) fn issue(&self, names: &[&str]) -> (String, String) {
+        self.issue_until(names, 2040)
+    }
+
+    /// One that ends with the first day of a year.
+    pub(crate) fn issue_until(&self, names: &[&str], year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let leaf = params.signed_by(&key, &self.issuer).unwrap();
         (leaf.pem() + &self.intermediate, key.serialize_pem())
     }
 
