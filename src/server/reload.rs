@@ -18,6 +18,7 @@ use super::log::LevelHandle;
 use super::notify::Notifier;
 use crate::auth::Authoriser;
 use crate::config::{Auth, Config, Source, changes};
+use crate::doctor::memory;
 use crate::limits;
 use crate::signal::live::{Change, Live};
 use crate::signal::tls::watch::{Look, Stamp, Watch, stamp};
@@ -129,6 +130,9 @@ impl Reload {
         *auth_files = now_auth_files;
         self.running = effective;
         tracing::info!(changed = live.join(", "), "the configuration was reloaded");
+        if live.iter().any(|key| key.starts_with("limits.")) {
+            memory::log(&self.running);
+        }
         if !fixed.is_empty() {
             tracing::warn!(settings = fixed.join(", "), "these settings have changed and wait for a restart");
         }
