@@ -148,6 +148,10 @@ pub struct Options {
     #[arg(long, global = true, value_name = "ADDR")]
     pub http: Option<String>,
 
+    /// Answer plain HTTP here with a redirect to HTTPS, and an ACME authority's challenges (tls.acme_webroot) [default: off]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub http_redirect: Option<String>,
+
     /// Serve /metrics, /healthz, /readyz and /api/v1/node here [default: 127.0.0.1:8444]
     #[arg(long, global = true, value_name = "ADDR")]
     pub admin: Option<String>,
@@ -235,6 +239,7 @@ impl Options {
         Settings {
             https: self.https.clone(),
             http: self.http.clone(),
+            http_redirect: self.http_redirect.clone(),
             admin: self.admin.clone(),
             public_url: self.public_url.clone(),
             cores: self.cores.clone(),
@@ -247,7 +252,7 @@ impl Options {
                 announce: list(&self.announce),
                 ..MediaSettings::default()
             },
-            tls: TlsSettings { cert: self.tls_cert.clone(), key: self.tls_key.clone() },
+            tls: TlsSettings { cert: self.tls_cert.clone(), key: self.tls_key.clone(), ..TlsSettings::default() },
             log: LogSettings { level: self.log.clone(), format: self.log_format.clone(), addresses: None },
             auth: AuthSettings {
                 require: self.auth_require.then_some(true),

@@ -1,15 +1,17 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
 //! Relations between them are asserted when the crate is compiled. Who is let in, and what memory all of it may come to
-//! need, is in [`admission`], signalling over WebSocket in [`sockets`]: pages of their own.
+//! need, is in [`admission`], signalling over WebSocket in [`sockets`], certificates in [`certificates`]: pages of their own.
 
 use std::time::Duration;
 
 pub mod admission;
 pub mod authorisation;
+pub mod certificates;
 pub mod sockets;
 
 pub use admission::*;
 pub use authorisation::*;
+pub use certificates::*;
 pub use sockets::*;
 
 /// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache with the packet rings' hot end;

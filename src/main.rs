@@ -9,7 +9,7 @@ use corecast::auth::token::{Claims, OneOrMany};
 #[cfg(feature = "bench")]
 use corecast::bench::rig::Sink;
 use corecast::cli::{BenchOptions, Cli, Command, Options, TokenOptions};
-use corecast::config::{Auth, Config, Environment};
+use corecast::config::{Auth, Environment, Source};
 use corecast::{doctor, server};
 
 /// The program's choice, not the library's. Where `jemalloc` is not wanted: `--no-default-features --features bench`.
@@ -27,8 +27,9 @@ fn main() -> ExitCode {
         Ok(cores) => cores,
         Err(error) => return fail(1, &error),
     };
-    let environment = Environment::of_process(cores);
-    let config = match Config::load(cli.options.config.as_deref(), &cli.options.settings(), &environment) {
+    let (file, flags) = (cli.options.config.clone(), cli.options.settings());
+    let source = Source { file, flags, environment: Environment::of_process(cores) };
+    let config = match source.load() {
         Ok(config) => config,
         Err(error) => return fail(2, &error),
     };
@@ -48,7 +49,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Command::Serve => match server::run(&config) {
+        Command::Serve => match server::run(source, config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(1, &error),
         },

@@ -38,6 +38,11 @@ struct TypeLabel {
     r#type: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NameLabel {
+    name: String,
+}
+
 /// What signalling counts. Cheap to clone: all clones count together.
 #[derive(Clone, Debug)]
 pub struct SignallingCounters {
@@ -50,6 +55,7 @@ pub struct SignallingCounters {
     sessions_ended: Family<ReasonLabel, Counter>,
     nothing_fits: Counter,
     webhook_events_dropped: Counter,
+    certificates: Family<NameLabel, Gauge>,
     sockets: Gauge,
     sockets_closed: Family<ReasonLabel, Counter>,
     socket_messages: Family<TypeLabel, Counter>,
@@ -90,6 +96,7 @@ impl SignallingCounters {
             sessions_ended: Family::default(),
             nothing_fits: Counter::default(),
             webhook_events_dropped: Counter::default(),
+            certificates: Family::default(),
             sockets: Gauge::default(),
             sockets_closed: Family::default(),
             socket_messages: Family::default(),
@@ -119,6 +126,11 @@ impl SignallingCounters {
             "webhook_events_dropped",
             "Starts and ends of sessions that the operator's endpoint was not told of",
             counters.webhook_events_dropped.clone(),
+        );
+        r.register(
+            "tls_certificate_not_after_timestamp_seconds",
+            "When a served HTTPS certificate ends, by the first name it is for",
+            counters.certificates.clone(),
         );
         r.register("sockets", "WebSocket connections open now", counters.sockets.clone());
         r.register("sockets_closed", "WebSocket connections that ended, by reason", counters.sockets_closed.clone());
@@ -170,6 +182,15 @@ impl SignallingCounters {
     /// Events that were not told, so far.
     pub fn webhook_events_dropped(&self, total: u64) {
         self.webhook_events_dropped.inc_by(total.saturating_sub(self.webhook_events_dropped.get()));
+    }
+
+    /// When each served certificate ends, in seconds since 1970: the earliest where several share their first name.
+    pub fn certificates<'a>(&self, ends: impl Iterator<Item = (&'a str, i64)>) {
+        self.certificates.clear();
+        for (name, end) in ends {
+            let gauge = self.certificates.get_or_create(&NameLabel { name: name.to_owned() });
+            gauge.set(if gauge.get() == 0 { end } else { gauge.get().min(end) });
+        }
     }
 
     /// A connection became a socket.

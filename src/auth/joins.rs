@@ -22,17 +22,26 @@ use crate::limits;
 pub(super) struct Joins {
     by_address: Paces<IpAddr>,
     by_token: Paces<u64>,
+    /// Both rates, as they were configured.
+    per_second: [u32; 2],
     exempt: Exempt,
 }
 
 impl Joins {
     /// Nobody yet. For addresses that are exempt their tokens' rates alone hold: all clients of a proxy on this host have its.
     pub(super) fn new(admission: &Admission, now: Instant) -> Self {
+        let per_second = [admission.joins_per_second_and_address_max, admission.joins_per_second_and_token_max];
         Self {
-            by_address: Paces::per_second(admission.joins_per_second_and_address_max, now),
-            by_token: Paces::per_second(admission.joins_per_second_and_token_max, now),
+            by_address: Paces::per_second(per_second[0], now),
+            by_token: Paces::per_second(per_second[1], now),
+            per_second,
             exempt: Exempt::new(&admission.exempt_addresses),
         }
+    }
+
+    /// Whether its rates are these.
+    pub(super) fn are_limited_by(&self, admission: &Admission) -> bool {
+        self.per_second == [admission.joins_per_second_and_address_max, admission.joins_per_second_and_token_max]
     }
 
     /// One more session.
@@ -117,6 +126,17 @@ mod tests {
         assert_eq!(crowd(&mut joins, "2001:db8:0:1::1", None, start), burst, "another one");
         assert_eq!(crowd(&mut joins, "2001:db8::1", None, start + Duration::from_secs(1)), 20);
         assert_eq!(crowd(&mut joins, "127.0.0.1", None, start), 1_000, "exempt");
+    }
+
+    #[test]
+    fn rates_are_told_apart_from_others() {
+        let (joins, other) = (joins(20, 30, Instant::now()), |address, token| Admission {
+            joins_per_second_and_address_max: address,
+            joins_per_second_and_token_max: token,
+            ..Admission::for_workers(1)
+        });
+        assert!(joins.are_limited_by(&other(20, 30)));
+        assert!(!joins.are_limited_by(&other(21, 30)) && !joins.are_limited_by(&other(20, 31)));
     }
 
     #[test]

@@ -197,6 +197,14 @@ impl Authoriser {
         })
     }
 
+    /// From now on these are the rates of joins. Who came lately is remembered unless they differ.
+    pub fn limit_joins(&self, admission: &Admission) {
+        let mut joins = self.joins.borrow_mut();
+        if !joins.are_limited_by(admission) {
+            *joins = Joins::new(admission, Instant::now());
+        }
+    }
+
     /// Whether there is anything to judge a client by. Where there is not, what it shows is not even looked at.
     #[must_use]
     pub fn can_judge(&self) -> bool {

@@ -213,9 +213,9 @@ pub fn ice(end: &str, number: usize) -> IceCredentials {
     }
 }
 
-/// What signalling would ask for session `number`.
+/// What signalling would ask for session `number`, which makes no handshake.
 #[must_use]
-pub fn request(direction: Direction, number: usize, stream: StreamId) -> OpenSession {
+pub fn request(identity: &DtlsIdentity, direction: Direction, number: usize, stream: StreamId) -> OpenSession {
     let offer = Offer {
         direction,
         ice: ice("peer", number),
@@ -227,6 +227,7 @@ pub fn request(direction: Direction, number: usize, stream: StreamId) -> OpenSes
         stream,
         stream_name: format!("bench-{}", stream.0),
         local_ice: ice("node", number),
+        identity: identity.clone(),
         description: terms::answer(&offer),
         reply: flume::bounded(1).0,
     }
@@ -243,6 +244,8 @@ pub struct Rig {
     pub io: RigIo,
     /// Its mailbox.
     pub handle: WorkerHandle,
+    /// What its sessions are opened with.
+    pub identity: DtlsIdentity,
     /// The publisher.
     pub publisher: Publisher,
     /// The viewers' reports.
@@ -309,7 +312,7 @@ impl Rig {
         };
         let identity = DtlsIdentity::generate(SystemTime::now()).map_err(BenchError::Dtls)?;
         let (notices, _) = flume::bounded(1);
-        let mut worker = Worker::new(config, identity, Box::new(SystemRandom), lanes, control, notices, now);
+        let mut worker = Worker::new(config, Box::new(SystemRandom), lanes, control, notices, now);
         // The smallest buffer there is: what nobody reads is dropped at once and does not fill the cache.
         let unread = (sink != Sink::Nic).then(unread_socket).transpose().map_err(BenchError::Socket)?;
         let sink_port = match &unread {
@@ -319,13 +322,13 @@ impl Rig {
         let path = |remote| Path { remote, local_ip: local, socket: 0 };
         let publisher_path = path(sink.viewer_address(0, sink_port));
         if index == WorkerIndex(0) {
-            let publish = request(Direction::Publish, 0, STREAM);
+            let publish = request(&identity, Direction::Publish, 0, STREAM);
             worker.open_connected(publish, &keys(0, false), publisher_path, now).map_err(BenchError::Open)?;
         }
         for number in 1..=viewers + idle {
             let stream = if number <= viewers { STREAM } else { StreamId(2) };
             let remote = sink.viewer_address(number, sink_port);
-            let play = request(Direction::Play, number, stream);
+            let play = request(&identity, Direction::Play, number, stream);
             let keys = keys(number as u64, false);
             worker.open_connected(play, &keys, path(remote), now).map_err(BenchError::Open)?;
         }
@@ -339,6 +342,7 @@ impl Rig {
                 dropped: IoCounters::default(),
             },
             handle,
+            identity,
             publisher: Publisher::new(now),
             reporters: Reporters::new(viewers),
             publisher_path,

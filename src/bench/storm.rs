@@ -185,7 +185,7 @@ pub fn measure(io: IoKind, viewers: usize, repeats: usize) -> Result<Storm, Benc
     socket.connect((Ipv4Addr::LOCALHOST, rig.handle.media_port)).map_err(BenchError::Socket)?;
     let checker = socket.local_addr().map_err(BenchError::Socket)?;
     let path = Path { remote: checker, local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST), socket: 0 };
-    let other = request(Direction::Play, number, StreamId(2));
+    let other = request(&rig.identity, Direction::Play, number, StreamId(2));
     rig.worker.open_connected(other, &keys(number as u64, false), path, net::now()).map_err(BenchError::Open)?;
 
     let now = Moment::now();

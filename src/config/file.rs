@@ -15,6 +15,8 @@ pub struct Settings {
     pub https: Option<String>,
     /// `http = "127.0.0.1:8080"`
     pub http: Option<String>,
+    /// `http_redirect = "0.0.0.0:80"`
+    pub http_redirect: Option<String>,
     /// `admin = "127.0.0.1:8444"`
     pub admin: Option<String>,
     /// `public_url = "https://live.example.org"`
@@ -65,6 +67,8 @@ pub struct MediaSettings {
     pub announce: Option<Vec<String>>,
     /// `frame_hold_ms = 5`
     pub frame_hold_ms: Option<i64>,
+    /// `certificate_age_h = 24`: the DTLS certificate's
+    pub certificate_age_h: Option<i64>,
 }
 
 /// `[signalling]`
@@ -85,6 +89,23 @@ pub struct TlsSettings {
     pub cert: Option<String>,
     /// `key = "/etc/corecast/key.pem"`
     pub key: Option<String>,
+    /// `[[tls.certificates]]`: more of them, found by the names in them
+    #[serde(default)]
+    pub certificates: Vec<CertificateSettings>,
+    /// `acme_webroot = "/var/lib/acme"`: what `certbot --webroot -w` or `lego --http.webroot` is given
+    pub acme_webroot: Option<String>,
+    /// `hsts_age_s = 31536000`; 0 is off
+    pub hsts_age_s: Option<i64>,
+}
+
+/// `[[tls.certificates]]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateSettings {
+    /// `cert = "/etc/corecast/www.example.org.pem"`
+    pub cert: String,
+    /// `key = "/etc/corecast/www.example.org-key.pem"`
+    pub key: String,
 }
 
 /// `[log]`
@@ -186,13 +207,10 @@ pub struct IceServer {
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         let texts = |ips: &[std::net::IpAddr]| Some(ips.iter().map(ToString::to_string).collect());
-        let (cert, key) = match &config.tls {
-            Tls::SelfSigned => (None, None),
-            Tls::Files { cert, key } => (Some(cert.display().to_string()), Some(key.display().to_string())),
-        };
         Self {
             https: Some(config.https.to_string()),
             http: config.http.map(|address| address.to_string()),
+            http_redirect: config.http_redirect.map(|address| address.to_string()),
             admin: Some(config.admin.to_string()),
             public_url: config.public_url.clone(),
             cores: Some(cores::format_cores(&config.cores)),
@@ -208,8 +226,9 @@ impl From<&Config> for Settings {
                 port_base: Some(config.media.port_base.into()),
                 announce: texts(&config.media.announce),
                 frame_hold_ms: i64::try_from(config.media.frame_hold.as_millis()).ok(),
+                certificate_age_h: i64::try_from(config.media.certificate_age.as_secs() / 3_600).ok(),
             },
-            tls: TlsSettings { cert, key },
+            tls: tls_settings(config),
             log: LogSettings {
                 level: Some(config.log.level.to_string().to_lowercase()),
                 format: Some(match config.log.format {
@@ -239,6 +258,24 @@ impl From<&Config> for Settings {
             },
             ice_servers: config.ice_servers.clone(),
         }
+    }
+}
+
+fn tls_settings(config: &Config) -> TlsSettings {
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    let mut pairs = match &config.tls {
+        Tls::SelfSigned => &[][..],
+        Tls::Files(pairs) => pairs,
+    }
+    .iter()
+    .map(|pair| CertificateSettings { cert: path(&pair.cert), key: path(&pair.key) });
+    let first = pairs.next();
+    TlsSettings {
+        cert: first.as_ref().map(|first| first.cert.clone()),
+        key: first.map(|first| first.key),
+        certificates: pairs.collect(),
+        acme_webroot: config.acme_webroot.as_ref().map(path),
+        hsts_age_s: i64::try_from(config.hsts_age.as_secs()).ok(),
     }
 }
 

@@ -5,9 +5,11 @@
 //! rule it broke: `config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores`.
 //!
 //! Not here: whether an address can be bound, a certificate read or a kernel feature used. That is found out at
-//! start ([`crate::server`]), because it may change between two starts. Left out: reloading.
+//! start ([`crate::server`]), because it may change between two starts. Which settings may change while the node runs is
+//! in [`changes`].
 
 mod auth;
+pub mod changes;
 mod cores;
 mod file;
 mod resolve;
@@ -25,8 +27,8 @@ use crate::net::IoKind;
 pub use auth::{Auth, JwksSource};
 pub use cores::parse_cores;
 pub use file::{
-    AuthSettings, CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings, SignallingSettings,
-    TlsSettings,
+    AuthSettings, CertificateSettings, CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings,
+    SignallingSettings, TlsSettings,
 };
 
 /// Everything the node was told, checked.
@@ -36,6 +38,8 @@ pub struct Config {
     pub https: SocketAddr,
     /// Where the same is served in plain HTTP; loopback only.
     pub http: Option<SocketAddr>,
+    /// Where plain HTTP only redirects to HTTPS and answers an authority's challenges.
+    pub http_redirect: Option<SocketAddr>,
     /// Where metrics, health and the node's JSON are served: in plain HTTP on loopback, else over TLS to who shows a token.
     pub admin: SocketAddr,
     /// Scheme and authority clients reach the node by, as `https://live.example.org`; `Location` starts with it.
@@ -48,8 +52,12 @@ pub struct Config {
     pub signalling: SignallingThread,
     /// Which I/O backend the workers use.
     pub io: IoKind,
-    /// Where the HTTPS certificate comes from.
+    /// Where the HTTPS certificates come from.
     pub tls: Tls,
+    /// The directory an ACME client writes its answers to challenges into, below `.well-known/acme-challenge`.
+    pub acme_webroot: Option<PathBuf>,
+    /// For how long browsers are told to use HTTPS only (RFC 6797); zero: they are not told.
+    pub hsts_age: Duration,
     /// What is logged and how.
     pub log: Log,
     /// Where the node keeps what it made itself.
@@ -77,6 +85,8 @@ pub struct Media {
     pub announce: Vec<IpAddr>,
     /// The longest video waits for its frame's last packet on a worker that is more than half busy.
     pub frame_hold: Duration,
+    /// How old the DTLS certificate becomes before new sessions get another.
+    pub certificate_age: Duration,
 }
 
 /// Where and with which weight the signalling thread runs. Joins come in storms; media must not wait for them.
@@ -88,18 +98,22 @@ pub struct SignallingThread {
     pub nice: u8,
 }
 
-/// Where the HTTPS certificate comes from.
+/// Where the HTTPS certificates come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
     /// Made once and kept in the state directory.
     SelfSigned,
-    /// PEM files of the operator.
-    Files {
-        /// The chain, leaf first.
-        cert: PathBuf,
-        /// Its private key.
-        key: PathBuf,
-    },
+    /// The operator's, at least one; the first is for clients that name no host, or none of theirs.
+    Files(Vec<CertificateFiles>),
+}
+
+/// PEM files of the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// What is logged and how.
@@ -245,6 +259,27 @@ impl Environment {
     }
 }
 
+/// Where the configuration came from, so that it can be read again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file, if one is named.
+    pub file: Option<PathBuf>,
+    /// The flags, which win over it.
+    pub flags: Settings,
+    /// Machine and process.
+    pub environment: Environment,
+}
+
+impl Source {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.file.as_deref(), &self.flags, &self.environment)
+    }
+}
+
 /// Why there is no configuration. Its `Display` is the line the operator reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigError {
@@ -328,6 +363,14 @@ impl Config {
             *url = hidden();
         }
         shown.to_toml()
+    }
+
+    /// Whether all rules hold for this configuration, whatever it was put together from.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self, environment: &Environment) -> Result<(), ConfigError> {
+        resolve::resolve(&Settings::from(self), "the running node", &Settings::default(), environment).map(drop)
     }
 
     /// Whether every address a client may reach is this host's loopback.

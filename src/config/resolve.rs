@@ -1,6 +1,7 @@
 //! From written settings to a checked [`Config`]: one rule after the other, each naming what it refuses.
 
 mod auth;
+mod tls;
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -69,6 +70,7 @@ pub(super) fn resolve(
 
     let https = address(&sources, "https", |s| s.https.clone())?;
     let http = address(&sources, "http", |s| s.http.clone())?;
+    let http_redirect = address(&sources, "http_redirect", |s| s.http_redirect.clone())?;
     let admin = address(&sources, "admin", |s| s.admin.clone())?;
     let auth = auth::auth(&sources)?;
     if let Some(placed) = https.as_ref().filter(|placed| !placed.value.ip().is_loopback())
@@ -100,16 +102,20 @@ pub(super) fn resolve(
     let cores = core_list(&sources, environment)?;
     let signalling = signalling(&sources, environment, &cores)?;
     let workers = cores.len();
+    let tls = tls::certificates(&sources)?;
     Ok(Config {
         https: https.map_or(SocketAddr::from(([127, 0, 0, 1], 8443)), |placed| placed.value),
         http: http.map(|placed| placed.value),
+        http_redirect: http_redirect.as_ref().map(|placed| placed.value),
         admin: admin.map_or(SocketAddr::from(([127, 0, 0, 1], 8444)), |placed| placed.value),
         public_url: public_url(&sources)?,
         media: media(&sources, cores.len())?,
         cores,
         signalling,
         io: io(&sources)?,
-        tls: tls(&sources)?,
+        hsts_age: tls::hsts_age(&sources, http_redirect.is_some() && tls != Tls::SelfSigned)?,
+        tls,
+        acme_webroot: tls::acme_webroot(&sources, http_redirect.is_some())?,
         log: log(&sources)?,
         state_directory: state_directory(&sources, environment)?,
         allow_anyone,
@@ -177,6 +183,16 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
         port_base,
         announce: ips(sources, "media.announce", |s| s.media.announce.clone())?,
         frame_hold: frame_hold(sources)?,
+        certificate_age: Duration::from_secs(
+            3_600
+                * u64::from(number(
+                    sources,
+                    "media.certificate_age_h",
+                    |s| s.media.certificate_age_h,
+                    limits::DTLS_CERTIFICATE_AGE_DEFAULT_H,
+                    limits::DTLS_CERTIFICATE_AGE_MAX_H,
+                )?),
+        ),
     })
 }
 
@@ -244,17 +260,6 @@ fn signalling(
 fn io(sources: &Sources<'_>) -> Result<IoKind, ConfigError> {
     let Some(placed) = sources.pick("io", |s| s.io.clone()) else { return Ok(IoKind::Auto) };
     placed.value.parse().map_err(|rule: UnknownIoKind| placed.refuse(&placed.value, rule.to_string()))
-}
-
-fn tls(sources: &Sources<'_>) -> Result<Tls, ConfigError> {
-    let cert = sources.pick("tls.cert", |s| s.tls.cert.clone());
-    let key = sources.pick("tls.key", |s| s.tls.key.clone());
-    match (cert, key) {
-        (None, None) => Ok(Tls::SelfSigned),
-        (Some(cert), Some(key)) => Ok(Tls::Files { cert: cert.value.into(), key: key.value.into() }),
-        (Some(cert), None) => Err(cert.refuse(&cert.value, "needs its private key: set tls.key or --tls-key too")),
-        (None, Some(key)) => Err(key.refuse(&key.value, "needs its certificate: set tls.cert or --tls-cert too")),
-    }
 }
 
 fn log(sources: &Sources<'_>) -> Result<Log, ConfigError> {

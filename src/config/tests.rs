@@ -33,6 +33,12 @@ fn without_anything_the_node_serves_on_loopback_with_every_core() {
 fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
     for (text, expected) in [
         ("media.port_base = 70000", "config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores"),
+        ("[tls]\nacme_webroot = '/w'", "config.toml: tls.acme_webroot = /w: challenges come over plain HTTP"),
+        ("[tls]\nhsts_age_s = -1", "config.toml: tls.hsts_age_s = -1: must be 0 (off) to"),
+        ("tls.certificates = [{ cert = 'c', key = '' }]", "tls.certificates = "),
+        ("tls.certificates = [{ cert = 'c' }]", "missing field `key`"),
+        ("tls.cert = 'c'", "config.toml: tls.cert = c: needs its private key"),
+        ("media.certificate_age_h = 0", "config.toml: media.certificate_age_h = 0: must be 1 to 8760"),
         ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65536 − number of cores"),
         ("media.frame_hold_ms = 17", "config.toml: media.frame_hold_ms = 17: must be 0 (off) to 16 milliseconds"),
         ("signalling.nice = -5", "config.toml: signalling.nice = -5: must be 0 (as media) to 19"),
@@ -214,10 +220,11 @@ fn the_state_directory_follows_systemd_then_xdg_then_home() {
 
 #[test]
 fn the_printed_configuration_reads_back_to_itself() {
-    let full = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nadmin = '127.0.0.1:3'\npublic_url = 'https://a.example'\n\
+    let full = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nhttp_redirect = '0.0.0.0:80'\nadmin = '127.0.0.1:3'\npublic_url = 'https://a.example'\n\
         cores = '0,2-3'\nio = 'mmsg'\nstate_directory = '/s'\nallow_anyone = true\n\
-        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7']\nframe_hold_ms = 2\n\
-        [tls]\ncert = 'c'\nkey = 'k'\n[log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
+        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7']\nframe_hold_ms = 2\ncertificate_age_h = 20\n\
+        [tls]\ncert = 'c'\nkey = 'k'\nacme_webroot = '/w'\nhsts_age_s = 19\n\
+        [[tls.certificates]]\ncert = 'd'\nkey = 'l'\n[log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = false\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\
         webhook_timeout_ms = 17\nca = 'ca.pem'\naudience = 'a'\nissuer = 'i'\nadmin_token_required = true\n\
         [cors]\norigins = ['https://www.example.org', '*.Example.net', 'http://*.example.net:80']\n\

@@ -18,14 +18,24 @@ const DAYS_LEFT_MIN: i64 = 14;
 pub(super) fn examine(config: &Config, now: SystemTime) -> Vec<Finding> {
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
     match &config.tls {
-        Tls::Files { cert, .. } => vec![of_file("HTTPS", cert, now, "renew it and restart the node")],
+        Tls::Files(pairs) => pairs
+            .iter()
+            .map(|pair| {
+                let is_awaited = config.acme_webroot.is_some() && pair.cert.try_exists().is_ok_and(|exists| !exists);
+                if is_awaited {
+                    let found = format!("{} is to be brought by the ACME client", pair.cert.display());
+                    return Finding::warning("HTTPS", found, "run it; until then the self-signed one is served");
+                }
+                of_file("HTTPS", &pair.cert, now, "renew it: a running node takes the new one")
+            })
+            .collect(),
         Tls::SelfSigned => {
             let path = config.state_directory.join(tls::CERT_FILE);
             // Not "does not exist" where this user may not look.
             if path.try_exists().is_ok_and(|exists| !exists) {
                 return vec![Finding::ok("HTTPS", "self-signed, to be made at the first start")];
             }
-            let fix = format!("rm {} and restart the node, which makes a new one", path.display());
+            let fix = format!("rm {} and send the node SIGHUP, which makes a new one", path.display());
             let mut finding = of_file("HTTPS", &path, now, &fix);
             finding.found = format!("self-signed, {}", finding.found);
             vec![finding]

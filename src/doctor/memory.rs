@@ -46,6 +46,9 @@ impl Plan {
         let streams = u64::from(config.limits.admission.streams_max).min(sessions * workers);
         let waiting = u64::from(config.limits.waiting_viewers_max).min(sessions * workers);
         let listeners = 2 + u64::from(config.http.is_some());
+        let connections_max = u64::from(config.limits.connections_max);
+        let redirected =
+            config.http_redirect.map_or(0, |_| connections_max.min(limits::REDIRECT_CONNECTIONS_MAX as u64));
         // All addresses: one socket for each family.
         let sockets = if config.media.ips.is_empty() { 2 } else { config.media.ips.len() as u64 };
         let worker = limits::RECEIVE_BUFFER_BYTES * usize::from(limits::RECEIVE_BUFFERS)
@@ -67,7 +70,7 @@ impl Plan {
                 Part { what: "streams waited for", count: waiting, each: limits::PLANNED_WAITING_STREAM_BYTES },
                 Part {
                     what: "HTTP connections",
-                    count: listeners * u64::from(config.limits.connections_max),
+                    count: listeners * connections_max + redirected,
                     each: limits::PLANNED_CONNECTION_BYTES,
                 },
                 Part {
@@ -238,6 +241,9 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
+        let redirecting = Plan::of(&config("http_redirect = '127.0.0.1:80'"));
+        let more = limits::REDIRECT_CONNECTIONS_MAX as u64 * limits::PLANNED_CONNECTION_BYTES;
+        assert_eq!(redirecting.bytes(), plan.bytes() + more);
         let sum: u64 = small.parts.iter().map(Part::bytes).sum();
         assert_eq!(sum, small.bytes());
     }

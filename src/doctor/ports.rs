@@ -29,7 +29,12 @@ pub(super) fn examine(system: &System, config: &Config) -> Vec<Finding> {
         state(system, format!("UDP {first} to {last}"), &media, &udp, "--media-port-base"),
         ephemeral(system, first, last),
     ];
-    let listeners = [("https", Some(config.https)), ("http", config.http), ("admin", Some(config.admin))];
+    let listeners = [
+        ("https", Some(config.https)),
+        ("http", config.http),
+        ("http-redirect", config.http_redirect),
+        ("admin", Some(config.admin)),
+    ];
     for (setting, address) in listeners {
         // Port 0 is whatever is free.
         if let Some(address) = address.filter(|address| address.port() != 0) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{Config, LogFormat, Tls};
 use crate::signal::Signalling;
+use crate::signal::tls::CERT_FILE;
 
 /// Prints it to standard output; with JSON logs it is one event instead.
 pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reason: &str) {
@@ -26,6 +27,10 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         if let Some(http) = signalling.http {
             println!("  plain HTTP   http://{http}/ (this host only)");
         }
+        if let Some(redirect) = signalling.http_redirect {
+            let challenges = if config.acme_webroot.is_some() { ", and answers to ACME challenges" } else { "" };
+            println!("  redirect     http://{redirect}/ to HTTPS{challenges}");
+        }
         println!("  publish      WHIP {page}/whip/NAME   or the page's Publish");
         println!("  watch        WHEP {page}/whep/NAME   or the page's Watch");
         let scheme = if signalling.admin.ip().is_loopback() { "http" } else { "https" };
@@ -44,7 +49,12 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
         println!("  workers      {workers}, on core {}; UDP {ports}", cores.join(", "));
         println!("  I/O          {io} ({io_reason})");
         if config.tls == Tls::SelfSigned && config.public_url.is_none() {
+            let file = config.state_directory.join(CERT_FILE);
             println!("  certificate  self-signed: the browser warns once; use --tls-cert and --tls-key for a real one");
+            println!(
+                "  to trust it  curl --cacert {}; browsers: README.md, \"Trust the node's own certificate\"",
+                file.display()
+            );
         }
         println!("Ctrl-C ends it.");
     }

@@ -4,17 +4,34 @@
 
 use std::io::{IsTerminal as _, stderr};
 
+use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
+/// Changes the level of a log that is being written.
+pub(super) struct LevelHandle(reload::Handle<Targets, Registry>);
+
+impl LevelHandle {
+    pub(super) fn set(&self, level: Level) {
+        // An error means that this is not the process' log (tests).
+        let _ = self.0.reload(filter(level));
+    }
+}
+
+/// Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials. rustls
+/// warns of what a peer does (a refused renegotiation is a line each), and no peer shall choose how much is logged.
+fn filter(level: Level) -> Targets {
+    let libraries = Targets::new().with_default(LevelFilter::WARN).with_target("rustls", LevelFilter::ERROR);
+    libraries.with_target("corecast", level)
+}
+
 /// Starts logging for the process. A second call (tests) changes nothing.
-pub(super) fn init(log: Log) {
-    // Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials.
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("corecast", log.level);
+pub(super) fn init(log: Log) -> LevelHandle {
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let subscriber = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Text => {
@@ -24,4 +41,21 @@ pub(super) fn init(log: Log) {
         LogFormat::Json => subscriber.with(fmt::layer().json().with_writer(stderr).with_filter(filter)).try_init(),
     };
     drop(started);
+    LevelHandle(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_is_this_programs_alone_and_a_tls_peer_causes_no_line() {
+        for level in [Level::ERROR, Level::INFO, Level::TRACE] {
+            let filter = filter(level);
+            assert!(filter.would_enable("corecast::signal", &level), "{level}");
+            assert!(!filter.would_enable("hyper::proto", &Level::INFO) && filter.would_enable("glommio", &Level::WARN));
+            assert!(!filter.would_enable("rustls::conn", &Level::WARN) && filter.would_enable("rustls", &Level::ERROR));
+        }
+        assert!(!filter(Level::INFO).would_enable("corecast", &Level::DEBUG));
+    }
 }

@@ -6,30 +6,37 @@
 //! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, `Shutdown` to the workers, at most
 //! [`limits::SHUTDOWN_TIME_MAX`] for them to say goodbye to their peers, exit. A second signal exits at once.
 //!
-//! A service manager is told of both, and in between that all threads are alive (`notify`, `watchdog`).
+//! A service manager is told of both, and in between that all threads are alive (`notify`, `watchdog`). SIGHUP reads the
+//! configuration again (`reload`).
 
 mod announce;
 mod banner;
 mod log;
 mod notify;
+mod reload;
 mod watchdog;
 mod workers;
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::Config;
-use crate::dtls::IdentityError;
+use crate::config::{Config, Source};
+use crate::dtls::{DtlsIdentity, IdentityError};
 use crate::net::{process, ring_probe};
+use crate::signal::live::Live;
 use crate::signal::sealing_cost::SealingCost;
+use crate::signal::tls::Certificates;
+use crate::signal::tls::watch::Watch;
 use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use notify::Notifier;
+use reload::Reload;
 use watchdog::Watched;
 
 use crate::{auth, cli, limits, net};
@@ -105,26 +112,32 @@ pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
     process::allowed_cores().map_err(ServerError::Cores)
 }
 
-/// Serves until told to end.
+/// Serves what `config` says, which `source` gave, until told to end; reads the latter again when told to.
 ///
 /// # Errors
 /// When it cannot start, or a thread died.
-pub fn run(config: &Config) -> Result<(), ServerError> {
-    log::init(config.log);
+pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
+    let level = log::init(config.log);
     let notifier = Notifier::from_environment();
     let (events, next_event) = flume::bounded(limits::WORKERS_MAX + 4);
-    catch_signals(events.clone())?;
+    let (reloads, reloads_asked) = flume::bounded(1);
+    catch_signals(events.clone(), reloads)?;
     prepare_process();
     ring_probe::probe().map_err(ServerError::Ring)?;
 
     let host = announce::host_addresses();
-    let announce = announce::candidates(config, &host);
+    let announce = announce::candidates(&config, &host);
     let names = announce::certificate_names(&host);
-    let tls = tls::server_config(&config.tls, &config.state_directory, &names).map_err(ServerError::Tls)?;
+    let certificate_files = Watch::new(&config.tls);
+    let certificates =
+        reload::read_certificates(&config, &names, &certificate_files.missing()).map_err(ServerError::Tls)?;
+    let certificates = Certificates::new(certificates);
+    reload::log_certificates(&certificates);
     let authoriser = auth::Authoriser::start(&config.auth, &config.limits.admission, config.log.addresses)
         .map_err(ServerError::Authorisation)?;
+    let identity = DtlsIdentity::generate(SystemTime::now()).map_err(ServerError::Dtls)?;
     let (notices, notices_receiver) = flume::bounded(limits::NOTICES_MAX);
-    let started = workers::start(config, &notices)?;
+    let started = workers::start(&config, &notices)?;
     // The workers hold the senders; signalling sees when the last one is gone.
     drop(notices);
     let handles: Vec<WorkerHandle> = started.workers.iter().map(|worker| worker.handle.clone()).collect();
@@ -135,22 +148,21 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
         })?;
     }
 
+    let (change, changes) = flume::bounded(1);
     let setup = Setup {
         thread: config.signalling.clone(),
         https: config.https,
-        tls,
+        tls: certificates.clone(),
         http: config.http,
+        http_redirect: config.http_redirect,
         admin: config.admin,
-        public_url: config.public_url.clone(),
-        cors_origins: config.cors_origins.clone(),
+        live: Live::of(&config),
+        changes,
         authoriser,
-        ice_servers: config.ice_servers.clone(),
         announce: announce.clone(),
-        fingerprint_sha256: started.fingerprint_sha256,
-        waiting_viewers_max: config.limits.waiting_viewers_max,
-        waiting_time: config.limits.waiting_time,
+        identity,
+        identity_age: config.media.certificate_age,
         connections_max: config.limits.connections_max as usize,
-        admission: config.limits.admission.clone(),
         sockets: config.limits.sockets.clone(),
         workers: handles.clone(),
         notices: notices_receiver,
@@ -179,11 +191,25 @@ pub fn run(config: &Config) -> Result<(), ServerError> {
             let _ = events.try_send(Event::SignallingEnded);
         })?;
     }
-    banner::print(config, &signalling, started.io, &started.io_reason);
+    banner::print(&config, &signalling, started.io, &started.io_reason);
 
     // Before the first worker can be asked there is nothing to watch; after the end began there is nothing to keep up.
     let watchdog = feed_watchdog(&handles, &signalling)?;
-    notifier.ready(&format!("serving {} with {} workers ({})", signalling.https, handles.len(), started.io));
+    let status = format!("serving {} with {} workers ({})", signalling.https, handles.len(), started.io);
+    notifier.ready(&status);
+    let notifier_of_reloads = Notifier::from_environment();
+    let reload = Reload {
+        source,
+        running: config,
+        names,
+        certificates,
+        watch: certificate_files,
+        changes: change,
+        level,
+        notifier: notifier_of_reloads,
+        status,
+    };
+    reload.start(reloads_asked).map_err(ServerError::Thread)?;
 
     let event = next_event.recv().unwrap_or(Event::Stop);
     running.note(&event);
@@ -220,14 +246,24 @@ fn prepare_process() {
     }
 }
 
-/// Turns SIGINT and SIGTERM into an event, and the second of them into an exit.
-fn catch_signals(events: flume::Sender<Event>) -> Result<(), ServerError> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(ServerError::Thread)?;
+/// Turns SIGINT and SIGTERM into an event, and the second of them into an exit; SIGHUP into a reload, unless it says that
+/// the terminal of a node somebody started by hand is gone.
+fn catch_signals(events: flume::Sender<Event>, reloads: flume::Sender<()>) -> Result<(), ServerError> {
+    let has_terminal = || File::open("/dev/tty").is_ok();
+    let had_terminal = has_terminal();
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(ServerError::Thread)?;
     let caught = move || {
-        for (count, _) in signals.forever().enumerate() {
-            if count > 0 {
+        let mut stops = 0;
+        for signal in signals.forever() {
+            if signal == SIGHUP && (!had_terminal || has_terminal()) {
+                // One that waits already will read what this one is about.
+                let _ = reloads.try_send(());
+                continue;
+            }
+            if stops > 0 {
                 std::process::exit(1);
             }
+            stops += 1;
             let _ = events.try_send(Event::Stop);
         }
     };

@@ -1,8 +1,7 @@
-//! What the service manager is told: `READY=1`, `STATUS=`, `WATCHDOG=1` and `STOPPING=1` as datagrams to the socket it
+//! What the service manager is told: `READY=1`, `RELOADING=1`, `STATUS=`, `WATCHDOG=1` and `STOPPING=1` as datagrams to the socket it
 //! named, which is the whole of `sd_notify(3)` that a node needs. Without `NOTIFY_SOCKET` all of it does nothing.
 //!
-//! Left out: `MAINPID` (the node does not fork), `RELOADING` (there is no reload), descriptors, and `vsock:` addresses
-//! (a virtual machine's manager).
+//! Left out: `MAINPID` (the node does not fork), descriptors, and `vsock:` addresses (a virtual machine's manager).
 
 use std::env;
 use std::ffi::OsStr;
@@ -45,6 +44,12 @@ impl Notifier {
     /// Serving, as `status` says in one line.
     pub(super) fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// Reading the configuration again since now; [`Self::ready`] ends it (`sd_notify(3)`, `Type=notify-reload`).
+    pub(super) fn reloading(&self) {
+        let now_us = crate::net::now().as_nanos() / 1_000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}\nSTATUS=reading the configuration again"));
     }
 
     /// Everything that must answer has answered.

@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::ServerError;
 use crate::config::Config;
 use crate::crypto::random::SystemRandom;
-use crate::dtls::DtlsIdentity;
 use crate::net::{self, AnyIo, IoKind, MediaSockets, OpenedIo, StartError, process};
 use crate::time::{NtpTime, Timestamp};
 use crate::worker::lane::Lanes;
@@ -24,8 +23,6 @@ pub(super) struct StartedWorker {
 /// All workers, and what they have in common.
 pub(super) struct Started {
     pub(super) workers: Vec<StartedWorker>,
-    /// SHA-256 of the DTLS certificate they share.
-    pub(super) fingerprint_sha256: [u8; 32],
     /// The backend in use, and why.
     pub(super) io: &'static str,
     pub(super) io_reason: String,
@@ -36,7 +33,6 @@ struct Seed {
     config: WorkerConfig,
     sockets: MediaSockets,
     io: IoKind,
-    identity: DtlsIdentity,
     lanes: Lanes,
     control: flume::Receiver<Control>,
     notices: flume::Sender<Notice>,
@@ -62,7 +58,6 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
         }
         sockets.push(opened);
     }
-    let identity = DtlsIdentity::generate(SystemTime::now()).map_err(ServerError::Dtls)?;
     let wakers: Vec<_> = sockets.iter().map(MediaSockets::waker).collect();
     let wall_clock = wall_clock();
     let mut workers = Vec::with_capacity(sockets.len());
@@ -81,7 +76,6 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
             },
             sockets,
             io: config.io,
-            identity: identity.clone(),
             lanes,
             control,
             notices: notices.clone(),
@@ -98,12 +92,12 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
     for _ in &workers {
         io = next_opened.recv().map_err(|_| ServerError::WorkerDied(WorkerIndex(0)))?.map_err(ServerError::Net)?;
     }
-    Ok(Started { workers, fingerprint_sha256: identity.fingerprint_sha256(), io: io.0, io_reason: io.1 })
+    Ok(Started { workers, io: io.0, io_reason: io.1 })
 }
 
 /// A worker's thread, from its birth to its end.
 fn run(seed: Seed, opened: &flume::Sender<Opened>) {
-    let Seed { mut config, sockets, io, identity, lanes, control, notices } = seed;
+    let Seed { mut config, sockets, io, lanes, control, notices } = seed;
     if let Err(error) = process::pin_current_thread(&[config.core]) {
         tracing::warn!(core = config.core, %error, "a worker could not be pinned to its core");
     }
@@ -120,7 +114,7 @@ fn run(seed: Seed, opened: &flume::Sender<Opened>) {
     };
     let index = config.index;
     let now = net::now();
-    let mut worker = Worker::new(config, identity, Box::new(SystemRandom), lanes, control, notices, now);
+    let mut worker = Worker::new(config, Box::new(SystemRandom), lanes, control, notices, now);
     if let Err(error) = event_loop::run(&mut worker, &mut io) {
         report_broken(index, &error);
     }

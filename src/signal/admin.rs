@@ -29,8 +29,8 @@ use crate::worker::report::WorkerReport;
 #[derive(Clone)]
 pub(super) struct AdminService {
     pub(super) front: Rc<Front>,
-    /// Figures are for who shows a token.
-    pub(super) needs_token: bool,
+    /// Other hosts reach it: figures are for who shows a token.
+    pub(super) is_remote: bool,
 }
 
 /// `GET /api/v1/node`.
@@ -92,7 +92,7 @@ impl AdminService {
         request: &Request,
         handler: impl AsyncFn(&Self) -> Result<Response, Problem>,
     ) -> Result<Response, Problem> {
-        if self.needs_token {
+        if self.is_remote || self.front.authoriser().admin_token_required() {
             authorise::operator(&self.front, request).await?;
         }
         self.get(request, handler).await
@@ -103,7 +103,9 @@ impl AdminService {
         let node = &self.front.node;
         let build = BuildInfo { version: node.version, commit: node.commit, features: node.features };
         let audience = self.front.directory.borrow().audience();
-        self.front.counters.webhook_events_dropped(self.front.authoriser.events_dropped());
+        self.front.counters.webhook_events_dropped(self.front.authoriser().events_dropped());
+        let dates = self.front.certificates.dates();
+        self.front.counters.certificates(dates.iter().map(|dates| (dates.name.as_str(), dates.not_after_s)));
         Ok(text(metrics::CONTENT_TYPE, self.front.counters.encode(audience, build, reports)))
     }
 

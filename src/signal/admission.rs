@@ -22,7 +22,7 @@ pub(super) struct ClientAddress(pub(super) IpAddr);
 /// Counts what each client has. An address is in here for as long as it has something.
 #[derive(Debug)]
 pub(super) struct PerAddress {
-    max: usize,
+    max: Cell<usize>,
     exempt: Exempt,
     taken: RefCell<HashMap<IpAddr, usize>>,
 }
@@ -30,7 +30,7 @@ pub(super) struct PerAddress {
 impl PerAddress {
     /// At most `max` for every address that is not `exempt`.
     pub(super) fn new(max: usize, exempt: &[IpAddr]) -> Rc<Self> {
-        Rc::new(Self { max, exempt: Exempt::new(exempt), taken: RefCell::default() })
+        Rc::new(Self { max: Cell::new(max), exempt: Exempt::new(exempt), taken: RefCell::default() })
     }
 
     /// Takes one of the address's places until what is returned is dropped. `None` when it has none left.
@@ -41,7 +41,7 @@ impl PerAddress {
         let client = client_of(address);
         let mut taken = self.taken.borrow_mut();
         let count = taken.get(&client).copied().unwrap_or(0);
-        if count >= self.max {
+        if count >= self.max.get() {
             return None;
         }
         taken.insert(client, count + 1);
@@ -50,7 +50,12 @@ impl PerAddress {
 
     /// How many one address may have.
     pub(super) fn max(&self) -> usize {
-        self.max
+        self.max.get()
+    }
+
+    /// From now on at most so many; who has more keeps them.
+    pub(super) fn set_max(&self, max: usize) {
+        self.max.set(max);
     }
 }
 

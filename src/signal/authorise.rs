@@ -24,7 +24,7 @@ pub(super) fn asker<'a>(front: &Front, headers: &'a HeaderMap, extensions: &Exte
         return Err(problem(&Denied::Unavailable("who asks is not known")));
     };
     // A header that is meant for a proxy in front must not be an error where nothing is judged.
-    let token = match front.authoriser.can_judge() {
+    let token = match front.authoriser().can_judge() {
         true => bearer(headers).map_err(|fault| problem(&fault.into()))?,
         false => None,
     };
@@ -50,14 +50,14 @@ pub(super) async fn session(
 pub(super) async fn follow(front: &Front, asker: Asker<'_>, stream: &str) -> Result<(), Problem> {
     let Asker { address, token, origin } = asker;
     let access = Access { action: Action::Play, stream, token, origin, address };
-    front.authoriser.allows(&access).await.map_err(|denied| problem(&denied))
+    front.authoriser().allows(&access).await.map_err(|denied| problem(&denied))
 }
 
 /// Whether a token may be of any use, before it is known what for. While nobody can say it may: it is judged again with
 /// whatever is asked.
 pub(super) async fn token(front: &Front, asker: Asker<'_>) -> Result<(), Problem> {
     let Some(token) = asker.token else { return Ok(()) };
-    match front.authoriser.recognise(token, asker.address).await {
+    match front.authoriser().recognise(token, asker.address).await {
         Err(denied) if denied.kind() != Kind::Unavailable => Err(problem(&denied)),
         _ => Ok(()),
     }
@@ -72,7 +72,7 @@ pub(super) async fn operator(front: &Front, request: &Request) -> Result<(), Pro
 async fn leave(front: &Front, asker: Asker<'_>, action: Action, stream: &str) -> Result<Grant, Problem> {
     let Asker { address, token, origin } = asker;
     let access = Access { action, stream, token, origin, address };
-    front.authoriser.authorise(&access).await.map_err(|denied| problem(&denied))
+    front.authoriser().authorise(&access).await.map_err(|denied| problem(&denied))
 }
 
 /// The token, if there is one.

@@ -87,6 +87,11 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    /// From now on these; what is admitted stays, and what waits waits as long as it was told.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
     /// An empty book.
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {

@@ -9,19 +9,21 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, join_all, select};
-use hyper::header::HeaderValue;
 
 use super::admission::{PerAddress, Rate};
-use super::directory::{Bounds, Directory};
+use super::directory::Directory;
 use super::http::BodyBytes;
+use super::identity;
+use super::live::{Terms, hear_changes};
 use super::negotiator::Negotiator;
 use super::resource::Resources;
 use super::runtime::{self, Task};
 use super::sessions::{self, Sessions};
 use super::socket::Sockets;
+use super::tls::Certificates;
 use super::{NodeInfo, Setup};
 use crate::auth::Authoriser;
-use crate::config::IceServer;
+use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::time::Timestamp;
@@ -38,20 +40,22 @@ pub(super) struct Front {
     pub(super) negotiator: Box<dyn Negotiator>,
     pub(super) counters: SignallingCounters,
     pub(super) node: NodeInfo,
-    pub(super) public_url: Option<String>,
-    pub(super) cors_origins: Vec<String>,
-    pub(super) authoriser: Authoriser,
-    pub(super) ice_links: Vec<HeaderValue>,
-    pub(super) ice_servers: Vec<IceServer>,
+    /// What a reload may change; see [`Front::terms`].
+    pub(super) terms: RefCell<Rc<Terms>>,
+    /// The same; see [`Front::authoriser`].
+    pub(super) authoriser: RefCell<Rc<Authoriser>>,
+    /// What HTTPS is served with.
+    pub(super) certificates: Certificates,
     pub(super) announce: Vec<IpAddr>,
-    pub(super) fingerprint_sha256: [u8; 32],
+    /// The DTLS certificate that sessions opened now are given.
+    pub(super) identity: RefCell<DtlsIdentity>,
     pub(super) stopping: Cell<bool>,
     /// Who signals over WebSocket.
     pub(super) sockets: Sockets,
     /// Sessions by client address.
     pub(super) sessions: Rc<PerAddress>,
     /// Sessions by time.
-    pub(super) joins: Rate,
+    pub(super) joins: RefCell<Rate>,
     /// Bytes of bodies being read.
     pub(super) bodies: BodyBytes,
     /// Who waits until the book knows that a session is served; bounded by the sessions being opened.
@@ -77,7 +81,8 @@ struct Peer {
 impl Front {
     /// The state, and the tasks that serve it for as long as they are kept.
     pub(super) fn new(setup: Setup, counters: SignallingCounters) -> (Rc<Self>, Vec<Task>) {
-        let admission = &setup.admission;
+        let terms = Terms::new(setup.live);
+        let admission = &terms.live.admission;
         let (waits, waits_receiver) = flume::bounded(1);
         let mut receivers = Vec::new();
         let workers = setup.workers.into_iter().map(|handle| {
@@ -86,28 +91,21 @@ impl Front {
             Peer { handle, closes: RefCell::default(), told }
         });
         let front = Rc::new(Self {
-            directory: RefCell::new(Directory::new(Bounds {
-                waiting_viewers_max: setup.waiting_viewers_max as usize,
-                waiting_time: setup.waiting_time,
-                streams_max: admission.streams_max as usize,
-                viewers_per_stream_max: admission.viewers_per_stream_max as usize,
-            })),
+            directory: RefCell::new(Directory::new(terms.bounds())),
             served: RefCell::default(),
             resources: RefCell::default(),
             negotiator: setup.negotiator,
             counters,
             node: setup.node,
-            public_url: setup.public_url,
-            cors_origins: setup.cors_origins,
-            authoriser: setup.authoriser,
-            ice_links: setup.ice_servers.iter().flat_map(links).collect(),
-            ice_servers: setup.ice_servers,
+            authoriser: RefCell::new(Rc::new(setup.authoriser)),
+            certificates: setup.tls,
             sockets: Sockets::new(setup.sockets, &admission.exempt_addresses),
             announce: setup.announce,
-            fingerprint_sha256: setup.fingerprint_sha256,
+            identity: RefCell::new(setup.identity),
             stopping: Cell::new(false),
             sessions: PerAddress::new(admission.sessions_per_address_max as usize, &admission.exempt_addresses),
-            joins: Rate::per_second(admission.joins_per_second_max),
+            joins: RefCell::new(Rate::per_second(admission.joins_per_second_max)),
+            terms: RefCell::new(Rc::new(terms)),
             bodies: BodyBytes::default(),
             workers: workers.collect(),
             started: Instant::now(),
@@ -119,6 +117,8 @@ impl Front {
         let mut tasks = vec![
             runtime::spawn(hear_notices(front.clone(), setup.notices)),
             runtime::spawn(end_waits(front.clone(), waits_receiver)),
+            runtime::spawn(identity::rotate(front.clone(), setup.identity_age)),
+            runtime::spawn(hear_changes(front.clone(), setup.changes)),
         ];
         for (index, receiver) in receivers.into_iter().enumerate() {
             tasks.push(runtime::spawn(tell_worker(front.clone(), index, receiver)));
@@ -129,6 +129,16 @@ impl Front {
     /// Time on signalling's own clock; compared only with itself.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::ZERO + self.started.elapsed()
+    }
+
+    /// The settings as they are now. Whoever takes them keeps them over an `await`.
+    pub(super) fn terms(&self) -> Rc<Terms> {
+        Rc::clone(&self.terms.borrow())
+    }
+
+    /// Who decides who may do what, as of now.
+    pub(super) fn authoriser(&self) -> Rc<Authoriser> {
+        Rc::clone(&self.authoriser.borrow())
     }
 
     /// How many workers there are; their number is bounded by [`limits::WORKERS_MAX`].
@@ -259,19 +269,6 @@ impl Drop for RequestUnderWay {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
     }
-}
-
-/// `Link` values of one ICE server (RFC 9725 §4.6); the texts were checked when the configuration was read.
-fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
-    server.urls.iter().filter_map(|url| {
-        let mut link = format!("<{url}>; rel=\"ice-server\"");
-        if let (Some(username), Some(credential)) = (&server.username, &server.credential) {
-            link.push_str(&format!(
-                "; username=\"{username}\"; credential=\"{credential}\"; credential-type=\"password\""
-            ));
-        }
-        HeaderValue::from_str(&link).ok()
-    })
 }
 
 /// Takes what the workers tell, until the last one is gone.

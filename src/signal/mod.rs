@@ -12,9 +12,12 @@ mod cors;
 mod directory;
 mod front;
 mod http;
+mod identity;
+pub mod live;
 pub mod negotiator;
 mod problem;
 mod random;
+mod redirect;
 mod resource;
 mod router;
 pub mod runtime;
@@ -28,12 +31,12 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::auth::Authoriser;
-use crate::config::{Admission, IceServer, SignallingThread, Sockets};
+use crate::config::{SignallingThread, Sockets};
+use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::process;
@@ -43,7 +46,9 @@ use sealing_cost::SealingCost;
 use admin::AdminService;
 use admission::PerAddress;
 use front::Front;
+use live::{Change, Live};
 use negotiator::Negotiator;
+use redirect::RedirectService;
 use router::PublicService;
 use runtime::{Listener, RuntimeError};
 
@@ -53,32 +58,28 @@ pub struct Setup {
     pub thread: SignallingThread,
     /// Where HTTPS is served.
     pub https: SocketAddr,
-    /// Its certificate and protocols ([`tls::server_config`]).
-    pub tls: Arc<rustls::ServerConfig>,
+    /// Its certificates.
+    pub tls: tls::Certificates,
     /// Where the same is served in plain HTTP.
     pub http: Option<SocketAddr>,
+    /// Where plain HTTP redirects to HTTPS.
+    pub http_redirect: Option<SocketAddr>,
     /// Where the operator's endpoints are served: in plain HTTP on loopback; elsewhere over TLS, to who shows a token.
     pub admin: SocketAddr,
-    /// What `Location` starts with.
-    pub public_url: Option<String>,
-    /// Origins of other web pages that may call.
-    pub cors_origins: Vec<String>,
+    /// Settings that may change.
+    pub live: Live,
+    /// How they do.
+    pub changes: flume::Receiver<Change>,
     /// Who decides who may do what.
     pub authoriser: Authoriser,
-    /// Servers told to clients in `Link`.
-    pub ice_servers: Vec<IceServer>,
     /// Addresses put into candidates.
     pub announce: Vec<IpAddr>,
-    /// SHA-256 of the DTLS certificate all workers use.
-    pub fingerprint_sha256: [u8; 32],
-    /// Viewers admitted to names nobody publishes.
-    pub waiting_viewers_max: u32,
-    /// How long they wait.
-    pub waiting_time: Duration,
+    /// The DTLS certificate of the first sessions.
+    pub identity: DtlsIdentity,
+    /// How old it becomes before new sessions get another.
+    pub identity_age: Duration,
     /// HTTP connections of one listener.
     pub connections_max: usize,
-    /// Bounds by address, rate and stream.
-    pub admission: Admission,
     /// Bounds of sockets.
     pub sockets: Sockets,
     /// The workers, by index.
@@ -115,7 +116,7 @@ pub struct NodeInfo {
 pub enum StartError {
     /// An address cannot be listened on.
     Listen {
-        /// `https`, `http` or `admin`.
+        /// `https`, `http`, `http-redirect` or `admin`.
         setting: &'static str,
         /// The address.
         address: SocketAddr,
@@ -126,6 +127,8 @@ pub enum StartError {
     Runtime(RuntimeError),
     /// There is no thread.
     Thread(io::Error),
+    /// TLS cannot be served.
+    Tls(tls::TlsError),
 }
 
 impl fmt::Display for StartError {
@@ -144,6 +147,7 @@ impl fmt::Display for StartError {
                 }
             }
             Self::Runtime(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::Thread(error) => write!(f, "the signalling thread cannot start: {error}"),
         }
     }
@@ -158,6 +162,8 @@ pub struct Signalling {
     pub https: SocketAddr,
     /// Where plain HTTP is served.
     pub http: Option<SocketAddr>,
+    /// Where plain HTTP redirects to HTTPS.
+    pub http_redirect: Option<SocketAddr>,
     /// Where the operator's endpoints are served.
     pub admin: SocketAddr,
     stop: flume::Sender<()>,
@@ -166,7 +172,16 @@ pub struct Signalling {
 }
 
 /// The bound addresses, from the thread to [`start`].
-type Bound = Result<(SocketAddr, Option<SocketAddr>, SocketAddr), StartError>;
+type Bound = Result<Addresses, StartError>;
+
+/// Where each listener listens.
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
+    https: SocketAddr,
+    http: Option<SocketAddr>,
+    http_redirect: Option<SocketAddr>,
+    admin: SocketAddr,
+}
 
 /// Starts the thread and returns once every address is listened on.
 ///
@@ -187,7 +202,9 @@ pub fn start(setup: Setup) -> Result<Signalling, StartError> {
         })
         .map_err(StartError::Thread)?;
     match bound.recv() {
-        Ok(Ok((https, http, admin))) => Ok(Signalling { https, http, admin, stop, heartbeats, thread: Some(thread) }),
+        Ok(Ok(Addresses { https, http, http_redirect, admin })) => {
+            Ok(Signalling { https, http, http_redirect, admin, stop, heartbeats, thread: Some(thread) })
+        }
         Ok(Err(error)) => Err(error),
         Err(flume::RecvError::Disconnected) => Err(StartError::Thread(io::Error::other("it ended at once"))),
     }
@@ -244,33 +261,50 @@ async fn serve(
     };
     let listeners = listen("https", setup.https).and_then(|https| {
         let http = setup.http.map(|address| listen("http", address)).transpose()?;
-        Ok((https, http, listen("admin", setup.admin)?))
+        let redirect = setup.http_redirect.map(|address| listen("http-redirect", address)).transpose()?;
+        let admin = listen("admin", setup.admin)?;
+        Ok((https, http, redirect, admin, setup.tls.server_config().map_err(StartError::Tls)?))
     });
-    let ((https, https_address), http, (admin, admin_address)) = match listeners {
+    let ((https, https_address), http, redirect, (admin, admin_address), tls) = match listeners {
         Ok(listeners) => listeners,
         Err(error) => {
             let _ = bound.send(Err(error));
             return;
         }
     };
-    let http_address = http.as_ref().map(|(_, address)| *address);
+    let addresses = Addresses {
+        https: https_address,
+        http: http.as_ref().map(|(_, address)| *address),
+        http_redirect: redirect.as_ref().map(|(_, address)| *address),
+        admin: admin_address,
+    };
 
     let counters = SignallingCounters::new();
-    let tls = futures_rustls::TlsAcceptor::from(setup.tls.clone());
-    let admission = &setup.admission;
+    let tls = futures_rustls::TlsAcceptor::from(tls);
+    let admission = &setup.live.admission;
     let per_address = PerAddress::new(admission.connections_per_address_max as usize, &admission.exempt_addresses);
     let connections_max = setup.connections_max;
     let plain = http::Options { tls: None, connections_max, per_address, counters: counters.clone() };
     let secure = http::Options { tls: Some(tls), ..plain.clone() };
     let is_admin_remote = !setup.admin.ip().is_loopback();
     let admin_options = if is_admin_remote { secure.clone() } else { plain.clone() };
-    let needs_token = is_admin_remote || setup.authoriser.admin_token_required();
     let (front, background) = Front::new(setup, counters);
-    let public = PublicService(front.clone());
+    let public = PublicService { front: front.clone(), is_secure: false };
+    let public_secure = PublicService { is_secure: true, ..public.clone() };
     let mut accepting = vec![
-        runtime::spawn(http::accept_loop(https, secure, public.clone())),
-        runtime::spawn(http::accept_loop(admin, admin_options, AdminService { front: front.clone(), needs_token })),
+        runtime::spawn(http::accept_loop(https, secure, public_secure)),
+        runtime::spawn(http::accept_loop(
+            admin,
+            admin_options,
+            AdminService { front: front.clone(), is_remote: is_admin_remote },
+        )),
     ];
+    if let Some((redirect, _)) = redirect {
+        let connections_max = connections_max.min(limits::REDIRECT_CONNECTIONS_MAX);
+        let options = http::Options { connections_max, ..plain.clone() };
+        let service = RedirectService { front: front.clone(), https_port: https_address.port() };
+        accepting.push(runtime::spawn(http::accept_loop(redirect, options, service)));
+    }
     if let Some((http, _)) = http {
         accepting.push(runtime::spawn(http::accept_loop(http, plain, public)));
     }
@@ -279,7 +313,7 @@ async fn serve(
             let _ = reply.try_send(());
         }
     }));
-    let _ = bound.send(Ok((https_address, http_address, admin_address)));
+    let _ = bound.send(Ok(addresses));
 
     // An error means that the handle is gone: the same as being asked.
     let _ = stopped.recv_async().await;

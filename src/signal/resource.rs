@@ -132,7 +132,8 @@ pub(super) async fn open(
 
 /// 201 with the answer (RFC 9725 §4.2).
 fn created(front: &Front, path: &str, entity_tag: &str, answer: String) -> Response {
-    let location = front.public_url.as_deref().unwrap_or_default().to_owned() + path;
+    let terms = front.terms();
+    let location = terms.live.public_url.as_deref().unwrap_or_default().to_owned() + path;
     let mut response = Response::new(Full::new(Bytes::from(answer)));
     *response.status_mut() = StatusCode::CREATED;
     let headers = response.headers_mut();
@@ -141,7 +142,7 @@ fn created(front: &Front, path: &str, entity_tag: &str, answer: String) -> Respo
     insert_text(headers, LOCATION, &location);
     insert_text(headers, ETAG, entity_tag);
     headers.extend([ACCEPT_POST, ACCEPT_PATCH]);
-    for link in &front.ice_links {
+    for link in &terms.ice_links {
         headers.append(LINK, link.clone());
     }
     response

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
-    IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    IF_NONE_MATCH, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, StatusCode};
 
@@ -23,7 +23,11 @@ use crate::web::Asset;
 
 /// The public ports.
 #[derive(Clone)]
-pub(super) struct PublicService(pub(super) Rc<Front>);
+pub(super) struct PublicService {
+    pub(super) front: Rc<Front>,
+    /// It is served over TLS.
+    pub(super) is_secure: bool,
+}
 
 /// What a path names.
 enum Target<'a> {
@@ -78,18 +82,19 @@ impl<'a> Target<'a> {
 
 impl Service for PublicService {
     async fn call(&self, request: Request, upgrade: &Upgrade) -> Response {
-        let _under_way = self.0.begin_request();
+        let _under_way = self.front.begin_request();
         // HTTP/2 names the authority in the URI, HTTP/1.1 in a header.
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let authority = request.uri().authority().map(|authority| authority.as_str()).or(host);
-        let source = cors::source(request.headers(), authority, &self.0.cors_origins);
+        let terms = self.front.terms();
+        let source = cors::source(request.headers(), authority, &terms.live.cors_origins);
         let path = request.uri().path().to_owned();
         let target = Target::of(&path);
         let (route, methods) = (target.route(), target.methods());
         let is_preflight = request.method() == Method::OPTIONS;
         let mut response = if source == Source::Foreign && route != "page" {
             let problem = foreign_origin();
-            self.0.counters.session_refused(problem.code());
+            self.front.counters.session_refused(problem.code());
             problem.into()
         } else {
             self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
@@ -99,7 +104,11 @@ impl Service for PublicService {
             cors::preflight(response.headers_mut(), methods);
         }
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        self.0.counters.request(route, response.status().as_u16());
+        // Never over plain HTTP (RFC 6797 §7.2).
+        if let Some(strict) = terms.strict_transport.as_ref().filter(|_| self.is_secure) {
+            response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, strict.clone());
+        }
+        self.front.counters.request(route, response.status().as_u16());
         response
     }
 }
@@ -116,13 +125,13 @@ impl PublicService {
                 if method != Method::POST {
                     return Err(Problem::method(methods));
                 }
-                resource::open(&self.0, direction, stream, request).await
+                resource::open(&self.front, direction, stream, request).await
             }
             Target::Session { direction, stream, token } => {
                 if method == Method::PATCH {
-                    resource::patch(&self.0, direction, stream, token, request).await
+                    resource::patch(&self.front, direction, stream, token, request).await
                 } else if method == Method::DELETE {
-                    resource::delete(&self.0, direction, stream, token, request.headers()).await
+                    resource::delete(&self.front, direction, stream, token, request.headers()).await
                 } else {
                     Err(Problem::method(methods))
                 }
@@ -131,7 +140,7 @@ impl PublicService {
                 if method != Method::GET {
                     return Err(Problem::method(methods));
                 }
-                socket::accept(&self.0, &request, upgrade)
+                socket::accept(&self.front, &request, upgrade)
             }
             Target::Page(path) => {
                 if method != Method::GET && method != Method::HEAD {

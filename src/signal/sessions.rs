@@ -22,6 +22,7 @@ use super::runtime::Task;
 use super::{authorise, random, runtime};
 use crate::auth::Grant;
 use crate::description::{Description, Direction, IceCredentials};
+use crate::dtls::DtlsIdentity;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, Totals, WorkerIndex};
 use crate::{limits, placement};
 
@@ -62,6 +63,8 @@ pub(super) struct Session {
     pub(super) stream_name: String,
     pub(super) direction: Direction,
     worker: WorkerIndex,
+    /// What its DTLS proves itself with.
+    identity: DtlsIdentity,
     /// What was agreed; an ICE restart puts the peer's new credentials in.
     description: Description,
     /// Told when the session has ended.
@@ -166,7 +169,7 @@ async fn admit_and_open(
     let Some(place) = front.sessions.take(address) else {
         return Err(too_many_from_address(front.sessions.max()));
     };
-    if !front.joins.take(front.now()) {
+    if !front.joins.borrow().take(front.now()) {
         return Err(Problem::unavailable(
             "too_many_joins",
             "the node is asked for more sessions a second than it may open: try again later",
@@ -184,7 +187,8 @@ async fn admit_and_open(
     let cname = random::token();
     let mut handshakes = false;
     for worker in [Some(first), second].into_iter().flatten() {
-        let local = local_parameters(front, worker, cname.clone(), stream_name);
+        let identity = front.identity.borrow().clone();
+        let local = local_parameters(front, worker, &identity, cname.clone(), stream_name);
         let answer = front.negotiator.answer(offer, direction, &local).map_err(sdp_refused)?;
         let (reply, replied) = flume::bounded(1);
         let (told, booked) = flume::bounded(1);
@@ -194,6 +198,7 @@ async fn admit_and_open(
             stream,
             stream_name: stream_name.to_owned(),
             local_ice: local.ice,
+            identity: identity.clone(),
             description: answer.description.clone(),
             reply,
         }));
@@ -240,6 +245,7 @@ async fn admit_and_open(
                 stream_name: stream_name.to_owned(),
                 direction,
                 worker,
+                identity,
                 description: answer.description,
                 ended: Vec::new(),
                 _place: place,
@@ -269,14 +275,20 @@ fn end_at(front: &Rc<Front>, session: SessionId, at: Instant) -> Task {
     })
 }
 
-fn local_parameters(front: &Front, worker: WorkerIndex, cname: String, stream_name: &str) -> LocalParameters {
+fn local_parameters(
+    front: &Front,
+    worker: WorkerIndex,
+    identity: &DtlsIdentity,
+    cname: String,
+    stream_name: &str,
+) -> LocalParameters {
     let port = front.worker(worker).media_port;
     LocalParameters {
         ice: IceCredentials {
             ufrag: placement::ufrag(worker, &random::ice_chars(UFRAG_RANDOM_CHARS)),
             password: random::ice_chars(PASSWORD_CHARS),
         },
-        fingerprint_sha256: front.fingerprint_sha256,
+        fingerprint_sha256: identity.fingerprint_sha256(),
         candidates: front.announce.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
         cname,
         stream_name: stream_name.to_owned(),
@@ -290,7 +302,8 @@ pub(super) fn restart(front: &Front, session: SessionId, fragment: &str) -> Resu
     let mut served = front.served.borrow_mut();
     let Some(known) = served.by_id.get_mut(&session) else { return Err(no_session()) };
     let Some(remote_ice) = fragment.ice.filter(|ice| *ice != known.description.remote_ice) else { return Ok(None) };
-    let local = local_parameters(front, known.worker, known.description.cname.clone(), &known.stream_name);
+    let local =
+        local_parameters(front, known.worker, &known.identity, known.description.cname.clone(), &known.stream_name);
     let text = front.negotiator.restart(&known.description, &local);
     let message = Control::RestartIce { session, local_ice: local.ice, remote_ice: remote_ice.clone() };
     if front.worker(known.worker).try_send(message).is_err() {

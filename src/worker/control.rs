@@ -79,7 +79,7 @@ impl Worker {
         if !self.handshakes.has_place() {
             return Err(OpenRefused::TooManyHandshakes);
         }
-        let OpenSession { session: id, stream: stream_id, stream_name, local_ice, description, .. } = request;
+        let OpenSession { session: id, stream: stream_id, stream_name, local_ice, identity, description, .. } = request;
         let ufrag = local_ice.ufrag.clone();
         let role = match description.direction {
             Direction::Publish => {
@@ -107,6 +107,7 @@ impl Worker {
             id,
             stream: stream_id,
             session,
+            identity,
             role,
             cname: description.cname,
             opened: now,

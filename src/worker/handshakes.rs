@@ -107,7 +107,7 @@ impl Worker {
             };
             peer.handshake_datagrams = peer.handshake_datagrams.saturating_sub(1);
             let (kind, out) = (DatagramKind::Dtls, &mut self.out);
-            match peer.session.handle_datagram(&self.identity, kind, &path, &mut bytes, out, now) {
+            match peer.session.handle_datagram(&peer.identity, kind, &path, &mut bytes, out, now) {
                 Ok(_) => {
                     self.handle_session_events(key, now);
                     self.arm(key);

@@ -46,7 +46,7 @@ impl Worker {
             return;
         }
         let Some(peer) = self.peers.get_mut(key) else { return };
-        match peer.session.handle_datagram(&self.identity, kind, &path, bytes, &mut self.out, now) {
+        match peer.session.handle_datagram(&peer.identity, kind, &path, bytes, &mut self.out, now) {
             Ok(Inbound::Handled) => {
                 self.handle_session_events(key, now);
                 self.arm(key);

@@ -6,6 +6,7 @@
 //! | worker → signalling ([`Notice`]) | [`limits::NOTICES_MAX`] | the worker keeps it and tries again next round; it never blocks |
 
 use crate::description::{Description, IceCredentials};
+use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::net::Waker;
 use crate::worker::report::Traffic;
@@ -84,6 +85,9 @@ pub struct OpenSession {
     pub stream_name: String,
     /// This node's credentials towards the peer; the ufrag carries the worker's index ([`crate::placement`]).
     pub local_ice: IceCredentials,
+    /// The certificate whose fingerprint the answer holds: chosen by who writes the answer, so that the two agree whenever
+    /// the node's certificate changes.
+    pub identity: DtlsIdentity,
     /// What was agreed.
     pub description: Description,
     /// Told once the worker serves it or has refused it.

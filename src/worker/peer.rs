@@ -3,6 +3,7 @@
 use slotmap::new_key_type;
 
 use crate::description::{Description, MediaKind, NegotiatedCodec};
+use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::relay::publication::Publication;
 use crate::relay::subscription::Subscription;
@@ -79,6 +80,8 @@ pub struct Peer {
     pub stream: StreamId,
     /// ICE, DTLS, SRTP.
     pub session: Session,
+    /// What its DTLS proves itself with, as long as it lives.
+    pub identity: DtlsIdentity,
     /// What it does.
     pub role: Role,
     /// The canonical name towards it.

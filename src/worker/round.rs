@@ -5,7 +5,6 @@ use std::collections::{HashMap, VecDeque};
 use slotmap::SlotMap;
 
 use crate::crypto::random::Random;
-use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::net::{Io, SendResult, TrainBatch};
 use crate::time::{NtpTime, Timestamp};
@@ -63,7 +62,6 @@ pub(super) struct Retransmission {
 /// One core's sessions, streams and queues. Nothing in it is shared.
 pub struct Worker {
     pub(super) config: WorkerConfig,
-    pub(super) identity: DtlsIdentity,
     pub(super) random: Box<dyn Random + Send>,
     pub(super) peers: SlotMap<PeerKey, Peer>,
     pub(super) by_session: HashMap<SessionId, PeerKey>,
@@ -125,7 +123,6 @@ impl Worker {
     #[must_use]
     pub fn new(
         config: WorkerConfig,
-        identity: DtlsIdentity,
         random: Box<dyn Random + Send>,
         lanes: Lanes,
         control: flume::Receiver<Control>,
@@ -134,7 +131,6 @@ impl Worker {
     ) -> Self {
         Self {
             config,
-            identity,
             random,
             peers: SlotMap::with_key(),
             by_session: HashMap::new(),

@@ -7,13 +7,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
-use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets, Tls};
+use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
+use corecast::signal::live::{Change, Live};
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
 use corecast::worker::mailbox::{
@@ -53,6 +55,7 @@ pub struct Plan {
     pub auth: Auth,
     pub admin: SocketAddr,
     pub ice_servers: Vec<IceServer>,
+    pub identity_age: Duration,
 }
 
 impl Default for Plan {
@@ -69,9 +72,13 @@ impl Default for Plan {
             auth: Auth::default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             ice_servers: Vec::new(),
+            identity_age: Duration::from_secs(3_600),
         }
     }
 }
+
+/// A session some worker opened, and the fingerprint of the certificate it was given.
+type OpenedOn = (SessionId, [u8; 32]);
 
 /// A running node.
 pub struct Node {
@@ -82,7 +89,9 @@ pub struct Node {
     /// What the workers were told, as `0 open a play`, `1 close left`, …
     pub told: Arc<Mutex<Vec<String>>>,
     pub notices: flume::Sender<Notice>,
-    opened: Arc<Mutex<Vec<SessionId>>>,
+    /// What a reload would tell signalling.
+    pub change: flume::Sender<Change>,
+    opened: Arc<Mutex<Vec<OpenedOn>>>,
     client_tls: Arc<rustls::ClientConfig>,
     _state: tempfile::TempDir,
 }
@@ -90,7 +99,8 @@ pub struct Node {
 pub fn start(plan: Plan) -> Node {
     let state = tempfile::tempdir().unwrap();
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let server_tls = tls::server_config(&Tls::SelfSigned, state.path(), &names).unwrap();
+    let certificates = tls::Certificates::self_signed(state.path(), &names).unwrap();
+    let (change, changes) = flume::bounded(1);
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(state.path().join("https-certificate.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -101,7 +111,7 @@ pub fn start(plan: Plan) -> Node {
         .with_no_client_auth();
 
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let opened: Arc<Mutex<Vec<SessionId>>> = Arc::default();
+    let opened: Arc<Mutex<Vec<OpenedOn>>> = Arc::default();
     let (notices, receiver) = flume::bounded(4_096);
     let workers = (0..).zip(&plan.workers).map(|(index, habit)| {
         let (handle, control) = WorkerHandle::new(WorkerIndex(index), 40_000 + index, Waker::noop());
@@ -114,19 +124,26 @@ pub fn start(plan: Plan) -> Node {
     let setup = Setup {
         thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
-        tls: server_tls,
+        tls: certificates,
         http: Some(any),
+        http_redirect: None,
         admin: plan.admin,
-        public_url: plan.public_url,
-        cors_origins: plan.cors_origins,
+        changes,
         authoriser: Authoriser::start(&plan.auth, &plan.admission, Shown::Network).unwrap(),
-        ice_servers: plan.ice_servers,
+        live: Live {
+            public_url: plan.public_url,
+            cors_origins: plan.cors_origins,
+            ice_servers: plan.ice_servers,
+            acme_webroot: None,
+            hsts_age: Duration::ZERO,
+            waiting_viewers_max: plan.waiting_viewers_max,
+            waiting_time: plan.waiting_time,
+            admission: plan.admission,
+        },
         announce: vec!["192.0.2.1".parse().unwrap()],
-        fingerprint_sha256: [7; 32],
-        waiting_viewers_max: plan.waiting_viewers_max,
-        waiting_time: plan.waiting_time,
+        identity: DtlsIdentity::generate(SystemTime::now()).unwrap(),
+        identity_age: plan.identity_age,
         connections_max: plan.connections_max,
-        admission: plan.admission,
         sockets: plan.sockets,
         workers: workers.collect(),
         notices: receiver,
@@ -142,6 +159,7 @@ pub fn start(plan: Plan) -> Node {
         told,
         opened,
         notices,
+        change,
         client_tls: Arc::new(client_tls),
         _state: state,
     }
@@ -219,7 +237,12 @@ impl Node {
 
     /// The number of the last session any worker opened.
     pub fn last_session(&self) -> SessionId {
-        *self.opened.lock().unwrap().last().unwrap()
+        self.opened.lock().unwrap().last().unwrap().0
+    }
+
+    /// The fingerprint of the certificate it was opened with.
+    pub fn last_fingerprint(&self) -> [u8; 32] {
+        self.opened.lock().unwrap().last().unwrap().1
     }
 
     /// Waits until a worker was told a line that contains `part`.
@@ -242,7 +265,7 @@ struct Recorder {
     index: u16,
     habit: Habit,
     told: Arc<Mutex<Vec<String>>>,
-    opened: Arc<Mutex<Vec<SessionId>>>,
+    opened: Arc<Mutex<Vec<OpenedOn>>>,
     notices: flume::Sender<Notice>,
 }
 
@@ -254,7 +277,7 @@ impl Recorder {
                 Control::Open(open) => {
                     match self.habit {
                         Habit::Accept => {
-                            self.opened.lock().unwrap().push(open.session);
+                            self.opened.lock().unwrap().push((open.session, open.identity.fingerprint_sha256()));
                             let worker = WorkerIndex(self.index);
                             self.notices.send(Notice::Opened { session: open.session, worker }).unwrap();
                             open.reply.send(Ok(())).unwrap();
@@ -304,7 +327,7 @@ impl Negotiator for Words {
             "no codec" => return refuse(406, "no_common_codec", "offer one of H264, VP8, VP9, AV1 or opus"),
             "no bundle" => return refuse(422, "sdp_not_servable", "offer BUNDLE"),
             "panic" => panic!("a test asked for this panic"),
-            "ok" | "sections" => {}
+            "ok" | "sections" | "fingerprint" => {}
             _ => return refuse(400, "bad_sdp", "not SDP"),
         }
         let description = Description {
@@ -316,6 +339,7 @@ impl Negotiator for Words {
             cname: local.cname.clone(),
         };
         let sdp = match offer {
+            "fingerprint" => format!("{:?}", local.fingerprint_sha256),
             "sections" => "v=0\r\nm=audio 9 x\r\na=mid:a0\r\na=candidate:1 1 udp\r\na=end-of-candidates\r\n".to_owned(),
             _ => format!("{} {:?}", local.ice.ufrag, local.candidates),
         };

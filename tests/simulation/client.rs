@@ -143,6 +143,7 @@ pub(crate) fn open_session(
     worker: usize,
     wish: &Wish,
     identity: &DtlsIdentity,
+    node_identity: &DtlsIdentity,
 ) -> (OpenSession, flume::Receiver<Result<(), corecast::worker::mailbox::OpenRefused>>) {
     let (reply, answer) = flume::bounded(1);
     let offer = Offer {
@@ -158,6 +159,7 @@ pub(crate) fn open_session(
         stream,
         stream_name: format!("stream-{}", stream.0),
         local_ice: node_ice(worker, client, 0),
+        identity: node_identity.clone(),
         description,
         reply,
     };

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use corecast::crypto::random::SeededRandom;
-use corecast::dtls::DtlsIdentity;
 use corecast::limits;
 use corecast::net::SimulatedSleeper;
 use corecast::time::{NtpTime, Timestamp};
@@ -52,12 +51,7 @@ pub(crate) struct Node {
 
 impl Node {
     /// The workers of a node, and what they tell signalling.
-    pub(crate) fn make(
-        params: &NodeParams,
-        identity: &DtlsIdentity,
-        seed: u64,
-        now: Timestamp,
-    ) -> (Vec<Self>, flume::Receiver<Notice>) {
+    pub(crate) fn make(params: &NodeParams, seed: u64, now: Timestamp) -> (Vec<Self>, flume::Receiver<Notice>) {
         let (notices_in, notices) = flume::bounded(params.notices);
         let sleepers: Vec<_> = (0..params.workers).map(|_| SimulatedSleeper::new().expect("an eventfd")).collect();
         let wakers: Vec<_> = sleepers.iter().map(SimulatedSleeper::waker).collect();
@@ -76,7 +70,7 @@ impl Node {
                 wall_clock: WallClock { at_zero: NtpTime(3_944_678_400 << 32) },
             };
             let random = Box::new(SeededRandom::new(seed ^ (0x0001_0000 + number as u64)));
-            let worker = Worker::new(config, identity.clone(), random, lanes, control, notices_in.clone(), now);
+            let worker = Worker::new(config, random, lanes, control, notices_in.clone(), now);
             Self {
                 worker,
                 io: SimIo::new(now, params.cost, seed ^ (0x0002_0000 + number as u64), sleeper.waker()),

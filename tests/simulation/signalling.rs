@@ -111,7 +111,7 @@ impl World {
             sealed: SealedOnce::default(),
             content: Content::default(),
         });
-        let (request, answer) = client::open_session(id, worker, &wish, &self.identities.client);
+        let (request, answer) = client::open_session(id, worker, &wish, &self.identities.client, &self.identities.node);
         if wish.direction == Direction::Publish {
             self.streams[wish.stream].publisher = Some(id);
         }

@@ -123,7 +123,7 @@ impl World {
         let now = Timestamp::from_millis(10_000);
         let make = || DtlsIdentity::generate_for_simulation(SystemTime::now(), scenario.seed).expect("an identity");
         let identities = Identities { node: make(), client: make() };
-        let (mut nodes, notices) = Node::make(&scenario.node, &identities.node, scenario.seed, now);
+        let (mut nodes, notices) = Node::make(&scenario.node, scenario.seed, now);
         for node in &mut nodes {
             node.io.send_faults = scenario.send_faults;
             node.io.receive_buffer_bytes = scenario.receive_buffer_bytes;

@@ -305,7 +305,8 @@ the_unit_is_well_formed_and_exposes_little() {
   contains "$text" 'OK'
 }
 
-scripts_pass_shellcheck() { shellcheck -x -P "$tree/tuning" "$tree"/tuning/*.sh "$tree/tuning/run" "$tree/tests/tuning/run.sh"; }
+scripts_pass_shellcheck() { shellcheck -x -P "$tree/tuning" "$tree"/tuning/*.sh "$tree"/tuning/acme/*.sh \
+  "$tree/tuning/run" "$tree/tests/tuning/run.sh" "$tree/tests/tls/run"; }
 
 main() {
   [[ $(id -u) == 0 ]] || { echo 'namespaces need root' >&2; exit 1; }

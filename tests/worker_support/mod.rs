@@ -151,7 +151,7 @@ impl World {
                     wall_clock: WallClock { at_zero: WALL_CLOCK_AT_ZERO },
                 };
                 let random = Box::new(SeededRandom::new(77 + u64::from(index.0)));
-                let worker = Worker::new(config, identity.clone(), random, lanes, control, notices_in.clone(), now);
+                let worker = Worker::new(config, random, lanes, control, notices_in.clone(), now);
                 let io = SimulatedIo::new(now);
                 Node { worker, io, handle, address, stalled: false, busy: false, trains: Vec::new() }
             })
@@ -201,6 +201,7 @@ impl World {
             stream: opening.stream,
             stream_name: format!("stream-{}", opening.stream.0),
             local_ice: node_ice.clone(),
+            identity: self.identity.clone(),
             description,
             reply,
         };
@@ -244,6 +245,7 @@ impl World {
             stream: STREAM,
             stream_name: "stream".to_owned(),
             local_ice: ice("node"),
+            identity: self.identity.clone(),
             description: terms::answer(&offer),
             reply,
         };

@@ -141,12 +141,13 @@ impl<'a> Client<'a> {
             return Err(Closing::NotAuthorised);
         }
         self.greeted = true;
+        let served = self.front.terms();
         self.tell(&Told::Welcome {
             id: hello.id,
             version: VERSION,
             node: self.front.node.version,
             grace_s: terms.grace.as_secs(),
-            ice_servers: &self.front.ice_servers,
+            ice_servers: &served.live.ice_servers,
             limits: Limits {
                 message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
                 messages_per_second: terms.messages_per_second,

@@ -8,15 +8,18 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::auth::secret::Secret;
-use corecast::config::{Admission, Auth, SignallingThread, Sockets, Tls};
+use corecast::config::{Admission, Auth, SignallingThread, Sockets};
+use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
+use corecast::signal::live::Live;
 use corecast::signal::negotiator::SdpNegotiator;
-use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
+use corecast::signal::tls::Certificates;
+use corecast::signal::{self, NodeInfo, Setup, Signalling};
 use corecast::worker::mailbox::{Control, Notice, Totals, WorkerHandle, WorkerIndex};
 use corecast::worker::report::WorkerReport;
 
@@ -53,7 +56,8 @@ fn server() -> &'static Server {
 
 fn start() -> Server {
     let state = tempfile::tempdir().expect("a directory");
-    let tls = tls::server_config(&Tls::SelfSigned, state.path(), &["localhost".to_owned()]).expect("a certificate");
+    let tls = Certificates::self_signed(state.path(), &["localhost".to_owned()]).expect("a certificate");
+    let (_, changes) = flume::bounded(1);
     let (notices_in, notices) = flume::bounded(4_096);
     let (handle, control) = WorkerHandle::new(WorkerIndex(0), 40_000, Waker::noop());
     thread::spawn(move || answer_controls(&control, &notices_in));
@@ -68,17 +72,24 @@ fn start() -> Server {
         https: any,
         tls,
         http: Some(any),
+        http_redirect: None,
         admin: any,
-        public_url: None,
-        cors_origins: vec!["https://www.example.org".to_owned()],
+        live: Live {
+            public_url: None,
+            cors_origins: vec!["https://www.example.org".to_owned()],
+            ice_servers: Vec::new(),
+            acme_webroot: None,
+            hsts_age: Duration::ZERO,
+            waiting_viewers_max: 1_000,
+            waiting_time: Duration::from_secs(60),
+            admission: admission.clone(),
+        },
+        changes,
         authoriser: Authoriser::start(&auth, &admission, Shown::Network).expect("a secret"),
-        ice_servers: Vec::new(),
         announce: vec!["192.0.2.1".parse().expect("an address")],
-        fingerprint_sha256: [7; 32],
-        waiting_viewers_max: 1_000,
-        waiting_time: Duration::from_secs(60),
+        identity: DtlsIdentity::generate(SystemTime::now()).expect("an identity"),
+        identity_age: Duration::from_secs(3_600),
         connections_max: 1_000,
-        admission,
         sockets: Sockets::default(),
         workers: vec![handle],
         notices,

@@ -118,7 +118,7 @@ impl World {
                 wall_clock: WallClock { at_zero: NtpTime(3_944_678_400 << 32) },
             };
             let random = Box::new(SeededRandom::new(7 + u64::from(index)));
-            let worker = Worker::new(config, identity().clone(), random, lanes, control, notices_in.clone(), now);
+            let worker = Worker::new(config, random, lanes, control, notices_in.clone(), now);
             Node { worker, io: SimulatedIo::new(now), handle, stalled: false }
         });
         Self {
@@ -152,6 +152,7 @@ impl World {
             stream: STREAM,
             stream_name: "stream".to_owned(),
             local_ice: ice(placement::ufrag(WorkerIndex(worker as u16), &format!("node{client:05}"))),
+            identity: identity().clone(),
             description: terms::answer(&offer),
             reply,
         };

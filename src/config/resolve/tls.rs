@@ -1,0 +1,64 @@
+//! The `[tls]` table.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ConfigError, Sources};
+use crate::config::{CertificateFiles, Settings, Tls};
+use crate::limits;
+
+pub(super) fn certificates(sources: &Sources<'_>) -> Result<Tls, ConfigError> {
+    let cert = sources.pick("tls.cert", |s| s.tls.cert.clone());
+    let key = sources.pick("tls.key", |s| s.tls.key.clone());
+    let mut pairs = match (cert, key) {
+        (None, None) => Vec::new(),
+        (Some(cert), Some(key)) => vec![CertificateFiles { cert: cert.value.into(), key: key.value.into() }],
+        (Some(cert), None) => {
+            return Err(cert.refuse(&cert.value, "needs its private key: set tls.key or --tls-key too"));
+        }
+        (None, Some(key)) => {
+            return Err(key.refuse(&key.value, "needs its certificate: set tls.cert or --tls-cert too"));
+        }
+    };
+    let more = |s: &Settings| Some(s.tls.certificates.clone()).filter(|certificates| !certificates.is_empty());
+    if let Some(placed) = sources.pick("tls.certificates", more) {
+        if placed.value.len() + pairs.len() > limits::CERTIFICATES_MAX {
+            let rule = format!("must be at most {} with tls.cert", limits::CERTIFICATES_MAX);
+            return Err(placed.refuse(format!("({} certificates)", placed.value.len()), rule));
+        }
+        if let Some(pair) = placed.value.iter().find(|pair| pair.cert.is_empty() || pair.key.is_empty()) {
+            return Err(placed.refuse(format!("{pair:?}"), "must name two files, cert and key"));
+        }
+        let files = placed.value.iter();
+        pairs.extend(files.map(|pair| CertificateFiles { cert: (&pair.cert).into(), key: (&pair.key).into() }));
+    }
+    Ok(if pairs.is_empty() { Tls::SelfSigned } else { Tls::Files(pairs) })
+}
+
+pub(super) fn acme_webroot(sources: &Sources<'_>, redirects: bool) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(placed) = sources.pick("tls.acme_webroot", |s| s.tls.acme_webroot.clone()) else { return Ok(None) };
+    if placed.value.is_empty() {
+        return Err(placed.refuse("\"\"", "must name a directory"));
+    }
+    if !redirects {
+        return Err(placed.refuse(
+            &placed.value,
+            "challenges come over plain HTTP to port 80: set http_redirect (--http-redirect) to where that port leads",
+        ));
+    }
+    Ok(Some(placed.value.into()))
+}
+
+/// A promise about a host name and all of its ports that browsers remember, and that leaves no way around a certificate
+/// nobody signed: made by default only by a node with a certificate of the operator's and the plain port too (`promises`).
+pub(super) fn hsts_age(sources: &Sources<'_>, promises: bool) -> Result<Duration, ConfigError> {
+    /// Two years: what browsers' preload lists ask for at most.
+    const MAX_S: u64 = 2 * 366 * 86_400;
+    let Some(placed) = sources.pick("tls.hsts_age_s", |s| s.tls.hsts_age_s) else {
+        return Ok(if promises { limits::HSTS_AGE_DEFAULT } else { Duration::ZERO });
+    };
+    match u64::try_from(placed.value) {
+        Ok(seconds) if seconds <= MAX_S => Ok(Duration::from_secs(seconds)),
+        _ => Err(placed.refuse(placed.value, format!("must be 0 (off) to {MAX_S} seconds"))),
+    }
+}

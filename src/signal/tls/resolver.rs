@@ -1,0 +1,108 @@
+//! Which certificate a handshake gets: the one for the name it asks for (RFC 6066 §3), else the first.
+//!
+//! A name is found exactly, else under the wildcard of the domain above it, which stands for one label (RFC 9525 §6.3).
+//! Where several certificates have the name (RSA beside ECDSA) the first is taken whose key can sign as the client wants.
+//!
+//! The set and the sessions begun under it are replaced together, so that a client that comes back after a replacement
+//! is shown the new certificate and does not resume on the strength of the old one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::SignatureScheme;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
+use rustls::sign::CertifiedKey;
+
+use super::files::{Certificate, Dates};
+use crate::limits;
+
+/// What is served at one time, whole: at least one certificate.
+#[derive(Debug)]
+pub struct CertificateSet {
+    certificates: Vec<Certificate>,
+    /// Places in the above, in its order.
+    by_name: HashMap<String, Vec<usize>>,
+    sessions: Arc<ServerSessionMemoryCache>,
+}
+
+impl CertificateSet {
+    /// The first is for clients without a name, or with an unknown one.
+    pub(super) fn new(certificates: Vec<Certificate>) -> Self {
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, certificate) in certificates.iter().enumerate() {
+            for name in &certificate.names {
+                by_name.entry(name.clone()).or_default().push(place);
+            }
+        }
+        Self { certificates, by_name, sessions: ServerSessionMemoryCache::new(limits::TLS_SESSIONS_KEPT) }
+    }
+
+    /// From when to when each is valid.
+    #[must_use]
+    pub fn dates(&self) -> Vec<Dates> {
+        self.certificates.iter().map(|certificate| certificate.dates.clone()).collect()
+    }
+
+    /// The certificate for `name` whose key can sign in one of `schemes`.
+    pub(super) fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
+        let places = name.and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            self.by_name.get(&name).or_else(|| {
+                let (_, domain) = name.split_once('.')?;
+                self.by_name.get(&format!("*.{domain}"))
+            })
+        });
+        let named = places.into_iter().flatten().filter_map(|&place| self.certificates.get(place));
+        let mut keys = named.clone().map(|certificate| &certificate.certified);
+        keys.find(|certified| certified.key.choose_scheme(schemes).is_some())
+            // A key that does not suit fails the handshake with the alert that says so.
+            .or_else(|| named.chain(&self.certificates).next().map(|certificate| &certificate.certified))
+    }
+}
+
+/// The set that is served, behind a lock that is held for a pointer's copy.
+#[derive(Debug)]
+pub(super) struct Resolver(Mutex<Arc<CertificateSet>>);
+
+impl Resolver {
+    pub(super) fn new(set: CertificateSet) -> Self {
+        Self(Mutex::new(Arc::new(set)))
+    }
+
+    pub(super) fn put(&self, set: CertificateSet) {
+        *self.lock() = Arc::new(set);
+    }
+
+    pub(super) fn set(&self) -> Arc<CertificateSet> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<CertificateSet>> {
+        // Only whole values are put in: one whose writer panicked is as good as any.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.set().find(hello.server_name(), hello.signature_schemes()).cloned()
+    }
+}
+
+impl StoresServerSessions for Resolver {
+    fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        self.set().sessions.put(key, value)
+    }
+
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.set().sessions.get(key)
+    }
+
+    fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.set().sessions.take(key)
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
