@@ -3,7 +3,7 @@
 
     tests/mutation/guards.py               every guard (some minutes: the library is compiled once per guard)
     tests/mutation/guards.py --only NAME   those whose name contains NAME
-    tests/mutation/guards.py --list        guards and their tests
+    tests/mutation/guards.py --list        guards and their tests, and whether each guard is where it was (in tests/run)
 
 A guard is broken by replacing exact text, so that one whose code has moved says so instead of testing nothing. First every
 named test is run on the unchanged copy and must pass. The exit code is 0 when every mutant was caught; 1 when one
@@ -143,8 +143,8 @@ GUARDS = [
     Guard(
         "per-address limit",
         "src/signal/admission.rs",
-        "if count >= self.max {",
-        "if count >= self.max * 1_000 {",
+        "if count >= self.max.get() {",
+        "if count >= self.max.get() * 1_000 {",
         "signal_admission an_address_with_as_many_sessions_as_it_may_is_429_until_one_has_ended",
     ),
     Guard(
@@ -220,17 +220,16 @@ def main():
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
     guards = [guard for guard in GUARDS if arguments.only in guard.name]
-    if arguments.list:
-        for guard in guards:
-            print(f"{guard.name:<36} {guard.file:<28} {guard.test}")
-        return 0
     if not guards:
         parser.error(f"--only {arguments.only}: no such guard")
     gone = [guard for guard in guards if (ROOT / guard.file).read_text().count(guard.text) != 1]
     for guard in gone:
         print(f"{guard.name}: its text is not in {guard.file} exactly once: the guard has moved, follow it", file=sys.stderr)
-    if gone:
-        return 1
+    if arguments.list:
+        for guard in guards:
+            print(f"{guard.name:<36} {guard.file:<28} {guard.test}")
+    if gone or arguments.list:
+        return 1 if gone else 0
     copy_tree()
     bad = 0
     for test in dict.fromkeys(guard.test for guard in guards):
