@@ -46,7 +46,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Make a token with the configured shared secret ([auth] secret or secret_file) and print it.
+    /// Make a token with the configured shared secret (auth.secret or auth.secret_file) and print it.
     Token(TokenOptions),
     /// Measure how far this relay is from what this machine could do at all. Takes a core for some minutes; run nothing
     /// beside it.
@@ -68,7 +68,7 @@ pub struct TokenOptions {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lifetime)]
     pub expires: Duration,
 
-    /// Only from pages of this origin, like https://www.example.org or *.example.org; may be repeated
+    /// Only from pages of this origin: scheme and host, or a pattern like *.example.org; may be repeated
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     pub origin: Vec<String>,
 

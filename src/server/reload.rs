@@ -120,9 +120,11 @@ impl Reload {
             .transpose()
             .map_err(|error| error.to_string())?;
 
-        // From here on nothing is refused any more.
-        let change = Change { live: Live::of(&effective), authoriser };
+        let (in_place, is_in_place) = flume::bounded(1);
+        let change = Change { live: Live::of(&effective), authoriser, in_place };
         self.changes.send_timeout(change, CHANGE_TIME_MAX).map_err(|_| "signalling does not answer".to_owned())?;
+        // Taken: nothing is refused any more. Whoever waits for the reload's end wants to see it in place.
+        let _ = is_in_place.recv_timeout(CHANGE_TIME_MAX);
         self.certificates.put(set);
         self.watch = watch;
         self.level.set(effective.log.level);

@@ -60,6 +60,8 @@ pub struct Change {
     pub live: Live,
     /// Who decides from now on; `None`: who did so far. A new one has seen no failure and counts sessions of a token anew.
     pub authoriser: Option<Authoriser>,
+    /// Told when all of it is in place.
+    pub in_place: flume::Sender<()>,
 }
 
 /// [`Live`], and what is made of it once for all requests.
@@ -104,7 +106,7 @@ fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
 
 /// Puts changes in place, as they come.
 pub(super) async fn hear_changes(front: Rc<Front>, changes: flume::Receiver<Change>) {
-    while let Ok(Change { live, authoriser }) = changes.recv_async().await {
+    while let Ok(Change { live, authoriser, in_place }) = changes.recv_async().await {
         let terms = Terms::new(live);
         front.authoriser.borrow().limit_joins(&terms.live.admission);
         front.directory.borrow_mut().set_bounds(terms.bounds());
@@ -114,5 +116,6 @@ pub(super) async fn hear_changes(front: Rc<Front>, changes: flume::Receiver<Chan
         if let Some(authoriser) = authoriser {
             front.authoriser.replace(Rc::new(authoriser));
         }
+        let _ = in_place.try_send(());
     }
 }
