@@ -1,6 +1,7 @@
 //! Public keys from a set: tokens of another library, a set that changes, one that turns bad, and one behind HTTPS.
 
 use std::path::Path;
+use std::time::Duration;
 
 use corecast::config::{Admission, Auth, JwksSource};
 use serde_json::Value;
@@ -115,10 +116,14 @@ fn by_url(server: &Server) -> Auth {
 
 #[test]
 fn a_set_behind_https_is_fetched_and_invented_key_ids_do_not_make_the_node_knock_again_and_again() {
-    let server = Server::https(|_, _| json_answer(JWKS));
+    let server = Server::https(|_, _| {
+        std::thread::sleep(Duration::from_millis(300));
+        json_answer(JWKS)
+    });
     let node = node(by_url(&server));
     server.wait_seen(1);
     assert!(server.seen()[0].head.starts_with("GET /path HTTP/1.1"), "{:?}", server.seen());
+    // It waits for the look that is under way, and is no reason for another.
     assert_eq!(Door::Whep.show(&node, "demo", &token("RS256")).status, 201);
     server.now_answers(|_, _| json_answer(ROTATED));
     assert_eq!(Door::Whep.show(&node, "demo", &token("by the newer key")).status, 201);

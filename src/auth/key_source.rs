@@ -31,8 +31,14 @@ impl Newest {
 #[derive(Debug)]
 pub(super) struct KeySource {
     newest: Arc<Newest>,
-    /// Asks for a look; answered when there was one, or none may be yet.
-    looks: flume::Sender<flume::Sender<()>>,
+    /// Asks for a look; answered when there was one, or none is needed, or none may be yet.
+    looks: flume::Sender<Ask>,
+}
+
+/// Asks for keys newer than those.
+struct Ask {
+    known: Arc<Vec<Key>>,
+    reply: flume::Sender<()>,
 }
 
 impl KeySource {
@@ -63,10 +69,10 @@ impl KeySource {
         Arc::clone(&self.newest.lock())
     }
 
-    /// Returns when the set has been looked at again, or at once when that may not be yet.
-    pub(super) async fn look_again(&self) {
+    /// Returns when the set has been looked at since there were those `known`, or at once when that may not be yet.
+    pub(super) async fn look_again(&self, known: &Arc<Vec<Key>>) {
         let (reply, looked) = flume::bounded(1);
-        if self.looks.try_send(reply).is_ok() {
+        if self.looks.try_send(Ask { known: known.clone(), reply }).is_ok() {
             let _ = looked.recv_async().await;
         }
     }
@@ -83,7 +89,7 @@ struct Watch {
 
 impl Watch {
     /// Until the other side is gone.
-    fn run(&mut self, interval: Duration, asked: &flume::Receiver<flume::Sender<()>>) {
+    fn run(&mut self, interval: Duration, asked: &flume::Receiver<Ask>) {
         if matches!(self.source, JwksSource::Url(_)) {
             self.look();
         }
@@ -92,9 +98,11 @@ impl Watch {
         loop {
             let wait = if self.newest.lock().is_empty() { limits::JWKS_PAUSE_MIN } else { interval };
             match asked.recv_deadline(looked + wait) {
-                Ok(reply) => {
+                Ok(Ask { known, reply }) => {
                     let now = Instant::now();
-                    let may = last_asked.is_none_or(|last| now - last >= limits::JWKS_PAUSE_MIN);
+                    // Who asked while a look was under way has what it brought, and needs no other.
+                    let is_needed = Arc::ptr_eq(&known, &self.newest.lock());
+                    let may = is_needed && last_asked.is_none_or(|last| now - last >= limits::JWKS_PAUSE_MIN);
                     if may {
                         last_asked = Some(now);
                         looked = now;

@@ -377,7 +377,7 @@ impl Authoriser {
         let judged = |keys: &[Key]| self.rules.verify(token, self.shared_key.iter().chain(keys));
         let first = source.keys();
         match judged(&first) {
-            Err(Fault::WrongKey) => source.look_again().await,
+            Err(Fault::WrongKey) => source.look_again(&first).await,
             judged => return Ok(judged?),
         }
         let newest = source.keys();
