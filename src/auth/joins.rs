@@ -1,7 +1,8 @@
 //! How often one client address, and one token, may open a session: a rate each, with a burst.
 //!
-//! The node's own rate bounds what all of them ask for together; these keep one of them from being all. Of whom it is
-//! counted only that a token is good, so that nobody is shut out by others who try theirs in vain from the same address.
+//! The node's own rate bounds what all of them ask for together; these keep one of them from being all. It is
+//! counted after the keys have judged the token, so that nobody is shut out by others who try theirs in vain from the same
+//! address; where the operator's endpoint alone can judge it, before that one is asked.
 //! A token may be a whole audience's, and an address a carrier's: both rates are generous, an operator's to move, and let
 //! a crowd in at once.
 //!

@@ -30,6 +30,7 @@ impl Newest {
 /// The keys of one set.
 #[derive(Debug)]
 pub(super) struct KeySource {
+    source: JwksSource,
     newest: Arc<Newest>,
     /// Asks for a look; answered when there was one, or none is needed, or none may be yet.
     looks: flume::Sender<Ask>,
@@ -56,12 +57,20 @@ impl KeySource {
             *newest.lock() = Arc::new(keys);
         }
         let (looks, asked) = flume::bounded(limits::JWKS_WAITING_MAX);
-        let mut watch = Watch { source, agent, newest: newest.clone(), told: None };
+        let mut watch = Watch { source: source.clone(), agent, newest: newest.clone(), told: None };
         thread::Builder::new()
             .name("auth-keys".to_owned())
             .spawn(move || watch.run(interval, &asked))
             .map_err(|error| KeyError::Set { place: "(thread)".to_owned(), what: error.to_string() })?;
-        Ok(Self { newest, looks })
+        Ok(Self { source, newest, looks })
+    }
+
+    /// Takes the keys of another that has the same source, where none have come here yet.
+    pub(super) fn adopt(&self, other: &Self) {
+        let mut newest = self.newest.lock();
+        if newest.is_empty() && self.source == other.source {
+            *newest = other.keys();
+        }
     }
 
     /// The keys as of now; empty while none ever came.

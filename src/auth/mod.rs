@@ -197,6 +197,20 @@ impl Authoriser {
         })
     }
 
+    /// What `previous` knows of who is there: places, refusals, joins, and the keys of a set that is the same and has not come
+    /// again yet. Before anything is asked of this one.
+    pub fn take_over(&mut self, previous: &Self) {
+        self.places = Arc::clone(&previous.places);
+        // Names of tokens and of questions are hashes by this.
+        self.hasher = previous.hasher.clone();
+        self.questions.set(previous.questions.get());
+        self.failures.swap(&previous.failures);
+        self.joins.swap(&previous.joins);
+        if let (Some(new), Some(old)) = (&self.key_source, &previous.key_source) {
+            new.adopt(old);
+        }
+    }
+
     /// From now on these are the rates of joins. Who came lately is remembered unless they differ.
     pub fn limit_joins(&self, admission: &Admission) {
         let mut joins = self.joins.borrow_mut();
@@ -315,12 +329,21 @@ impl Authoriser {
         Ok(claims)
     }
 
+    /// What of a token that was judged to be good makes it this one: all but the signature, since of an ECDSA signature there
+    /// is a second form that verifies as well. Of a token that only the operator's endpoint can read: all of it.
+    fn signed_part<'a>(&self, token: &'a str) -> &'a str {
+        match token.rsplit_once('.') {
+            Some((signed, _)) if self.has_keys() => signed,
+            _ => token,
+        }
+    }
+
     /// Counts a session that is about to open, but no look at figures.
     fn take_join(&self, access: &Access<'_>) -> Result<(), Denied> {
         if access.action == Action::Admin {
             return Ok(());
         }
-        let token = access.token.map(|token| self.hasher.hash_one(token));
+        let token = access.token.map(|token| self.hasher.hash_one(self.signed_part(token)));
         self.joins.borrow_mut().take(access.address, token, Instant::now()).map_err(Denied::TooManyJoins)
     }
 
@@ -363,7 +386,7 @@ impl Authoriser {
     fn take_place(&self, access: &Access<'_>, mut grant: Grant, viewers_max: Option<u32>) -> Result<Grant, Denied> {
         if let Some(max) = viewers_max.filter(|_| access.action == Action::Play) {
             let credential = match access.token {
-                Some(token) => self.hasher.hash_one(token),
+                Some(token) => self.hasher.hash_one(self.signed_part(token)),
                 None => self.hasher.hash_one(address::client_of(access.address)),
             };
             grant.place = Some(self.places.take(credential, max).ok_or(Denied::TooManySessions { max })?);
@@ -399,7 +422,8 @@ impl Authoriser {
         judged: bool,
         request: &str,
     ) -> Result<(Option<Instant>, Option<u32>), Denied> {
-        let wait = self.failures.borrow().wait_of(access.address, Instant::now());
+        // Of a token that the keys have judged to be good its neighbours' failures say nothing.
+        let wait = self.failures.borrow().wait_of(access.address, Instant::now()).filter(|_| !judged);
         if let Some(wait) = wait {
             return Err(Denied::TooManyFailures(wait));
         }
@@ -415,11 +439,75 @@ impl Authoriser {
             token: access.token.filter(|_| !judged),
         };
         let by_address = access.token.is_none().then_some(&address);
-        let key = self.hasher.hash_one((access.token, by_address, access.action, access.stream, access.origin));
+        let key = self.hasher.hash_one((
+            access.token.map(|token| self.signed_part(token)),
+            by_address,
+            access.action,
+            access.stream,
+            access.origin,
+        ));
         match webhook.ask(&question, key).await {
             Ok(Verdict::Allow { expires, viewers_max }) => Ok((expires, viewers_max)),
             Ok(Verdict::Deny { reason }) => Err(Denied::Refused { reason }),
             Err(webhook::NoAnswer) => Err(Denied::Unavailable("the operator's authorisation service gives no answer")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use futures_util::FutureExt as _;
+
+    use super::secret::Secret;
+    use super::token::OneOrMany;
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn with_secret() -> Authoriser {
+        let auth = Auth { require: true, secret: Some(Secret::new(SECRET)), ..Auth::default() };
+        Authoriser::start(&auth, &Admission::for_workers(1), Shown::Network).unwrap()
+    }
+
+    fn token_for_one() -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let claims = Claims {
+            action: OneOrMany::One("play".into()),
+            stream: Some(OneOrMany::One("*".into())),
+            sub: None,
+            aud: None,
+            iss: None,
+            exp: Some(now + 60),
+            origin: None,
+            viewers_max: Some(1),
+        };
+        claims.sign(&Secret::new(SECRET)).unwrap()
+    }
+
+    #[test]
+    fn who_plays_with_a_token_still_counts_when_the_rules_were_read_again() {
+        let (first, mut second, token) = (with_secret(), with_secret(), token_for_one());
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let access = Access { action: Action::Play, stream: "demo", token: Some(&token), origin: None, address };
+        let ask = |authoriser: &Authoriser| authoriser.authorise(&access).now_or_never().unwrap();
+        let grant = ask(&first).unwrap();
+        second.take_over(&first);
+        assert!(matches!(ask(&second), Err(Denied::TooManySessions { max: 1 })));
+        drop(grant);
+        assert!(ask(&second).is_ok());
+    }
+
+    #[test]
+    fn another_signature_of_the_same_claims_makes_no_other_token() {
+        let judged_here = with_secret();
+        assert_eq!(judged_here.signed_part("head.claims.signature"), judged_here.signed_part("head.claims.other"));
+        let judged_elsewhere = Authoriser::start(&Auth::default(), &Admission::for_workers(1), Shown::Network).unwrap();
+        assert_ne!(
+            judged_elsewhere.signed_part("a.b.c"),
+            judged_elsewhere.signed_part("a.b.d"),
+            "it may be no JWT at all"
+        );
     }
 }

@@ -322,6 +322,19 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Where the error is and what it is. Not the library's own text: that shows the line, and a line may hold a secret.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
+    let (line, column) =
+        (before.matches('\n').count() + 1, before.chars().rev().take_while(|&c| c != '\n').count() + 1);
+    // Of a value of the wrong type serde quotes the value: `invalid type: string "…", expected u16`.
+    let message = match error.message().split_once("string \"") {
+        Some((head, tail)) => format!("{head}string{}", tail.rsplit_once('"').map_or("", |(_, rest)| rest)),
+        None => error.message().to_owned(),
+    };
+    format!("line {line}, column {column}: {}", message.trim_end())
+}
+
 impl Config {
     /// Reads `file` if one is named, lets `flags` override it, and checks everything.
     ///
@@ -334,7 +347,7 @@ impl Config {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| ConfigError::Unreadable { file: path.to_owned(), cause: error.to_string() })?;
                 let settings = toml::from_str(&text)
-                    .map_err(|error| ConfigError::Syntax { file: path.to_owned(), cause: error.to_string() })?;
+                    .map_err(|error| ConfigError::Syntax { file: path.to_owned(), cause: syntax(&text, &error) })?;
                 let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
                 (settings, name)
             }

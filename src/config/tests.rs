@@ -250,3 +250,19 @@ fn signalling_gets_the_cores_without_a_worker_or_shares_all_of_them() {
         assert_eq!(load(text, &Settings::default()).unwrap().signalling.cores, expected, "{text}");
     }
 }
+
+#[test]
+fn an_error_of_syntax_names_its_place_and_shows_no_value() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("c.toml");
+    for (text, place) in [
+        ("https = '127.0.0.1:1'\n[auth]\nsecert = 'hunter2'\n", "line 3, column 1: "),
+        ("[auth]\nsecret = \"hunter2\n", "line 2, column "),
+        ("[auth]\nrequire = 'hunter2'\n", "line 2, column 11: "),
+        ("[[ice_servers]]\nurls = ['turn:a']\ncredential = 'hunter2'\nuser = 'hunter2'\n", "line 4, column 1: "),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let error = Config::load(Some(&file), &Settings::default(), &Environment::default()).unwrap_err().to_string();
+        assert!(error.contains(place) && !error.contains("hunter2"), "{error}");
+    }
+}

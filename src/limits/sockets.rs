@@ -24,6 +24,10 @@ pub const SOCKET_FOLLOWS_MAX: usize = 64;
 /// Bytes of a message: an offer as it may be in a request's body. Longer: closed, 1009.
 pub const SOCKET_MESSAGE_BYTES_MAX: usize = REQUEST_BODY_BYTES_MAX;
 
+/// Bytes that a message may take on the wire, the headers of its frames included: fragments of a hundred bytes and more make
+/// less than a tenth of it headers, and empty ones would make as many as a client likes. More: closed, 1009.
+pub const SOCKET_MESSAGE_WIRE_BYTES_MAX: usize = 2 * SOCKET_MESSAGE_BYTES_MAX;
+
 /// Messages a second, pings among them. More: closed, 4002.
 pub const SOCKET_MESSAGES_PER_SECOND: u32 = 50;
 
@@ -31,8 +35,8 @@ pub const SOCKET_MESSAGES_PER_SECOND: u32 = 50;
 /// for each of [`SOCKET_SESSIONS_MAX`] sessions, 200 messages within a moment.
 pub const SOCKET_MESSAGES_BURST: Duration = Duration::from_secs(4);
 
-/// Bytes of messages of all sockets that have begun to arrive and not ended. More: the socket that would need them is
-/// closed, 1013.
+/// Bytes of messages of all sockets that have begun to arrive and not ended, beyond what the read buffer of each holds. More:
+/// the socket that would need them is closed, 1013.
 pub const SOCKETS_INCOMING_BYTES_TOTAL: usize = REQUEST_BODIES_BYTES_TOTAL;
 
 /// Bytes that wait to be written to one socket: some answers of 5 to 12 KB. From half of them on nothing more is read

@@ -58,7 +58,7 @@ impl Live {
 pub struct Change {
     /// All of them, also those that stay as they are.
     pub live: Live,
-    /// Who decides from now on; `None`: who did so far. A new one has seen no failure and counts sessions of a token anew.
+    /// Who decides from now on; `None`: who did so far. A new one takes over who is there.
     pub authoriser: Option<Authoriser>,
     /// Told when all of it is in place.
     pub in_place: flume::Sender<()>,
@@ -108,14 +108,15 @@ fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
 pub(super) async fn hear_changes(front: Rc<Front>, changes: flume::Receiver<Change>) {
     while let Ok(Change { live, authoriser, in_place }) = changes.recv_async().await {
         let terms = Terms::new(live);
-        front.authoriser.borrow().limit_joins(&terms.live.admission);
         front.directory.borrow_mut().set_bounds(terms.bounds());
         front.sessions.set_max(terms.live.admission.sessions_per_address_max as usize);
         front.joins.replace(Rate::per_second(terms.live.admission.joins_per_second_max));
         front.terms.replace(Rc::new(terms));
-        if let Some(authoriser) = authoriser {
+        if let Some(mut authoriser) = authoriser {
+            authoriser.take_over(&front.authoriser.borrow());
             front.authoriser.replace(Rc::new(authoriser));
         }
+        front.authoriser.borrow().limit_joins(&front.terms().live.admission);
         let _ = in_place.try_send(());
     }
 }

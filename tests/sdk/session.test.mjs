@@ -56,7 +56,7 @@ test('the socket is taken where the node has one, and says hello first', async (
   assert.deepEqual(at.seen.slice(0, 2).map(({ type }) => type), ['hello', 'subscribe']);
   assert.deepEqual([at.seen[0].version, at.seen[0].token, at.seen[1].stream, at.seen[1].trickle], [1, 'jwt', 'demo', false]);
   assert.deepEqual(seen.log.of('connected'), [{ via: 'websocket' }]);
-  assert.deepEqual(FakePeer.last.configuration.iceServers, [{ urls: ['stun:192.0.2.9'] }], 'the welcome’s ICE servers are used');
+  assert.deepEqual(FakePeer.last.configuration.iceServers, [{ urls: ['stun:192.0.2.9'] }], 'the answer’s ICE servers are used');
   seen.close();
   await until('the session is closed', () => at.told('close').length === 1);
 });

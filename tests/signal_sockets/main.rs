@@ -24,7 +24,7 @@ fn notice(node: &Node, notice: Notice) {
 }
 
 #[test]
-fn a_client_is_welcomed_with_what_it_may_do_and_where_its_ice_servers_are() {
+fn a_client_is_welcomed_with_what_it_may_do_and_told_of_ice_servers_when_it_was_let_in() {
     let server = corecast::config::IceServer {
         urls: vec!["turn:turn.example.org".into()],
         username: Some("user".into()),
@@ -35,13 +35,14 @@ fn a_client_is_welcomed_with_what_it_may_do_and_where_its_ice_servers_are() {
     let welcome = socket.ask(json!({"type": "hello", "version": 1, "unknown": true}));
     let expected = json!({
         "type": "welcome", "id": 1, "version": 1, "node": "test", "grace_s": 30,
-        "ice_servers": [{"urls": ["turn:turn.example.org"], "username": "user", "credential": "word"}],
         "limits": {"message_bytes": 65_536, "messages_per_second": 50, "messages_burst": 200, "sessions": 32,
             "follows": 64, "idle_s": 60},
         "resumed": [], "gone": [],
     });
     assert_eq!(welcome, expected);
     assert_eq!(socket.ask(json!({"type": "ping"})), json!({"type": "pong", "id": 2}));
+    let servers = json!([{"urls": ["turn:turn.example.org"], "username": "user", "credential": "word"}]);
+    assert_eq!(socket.start("subscribe", "demo")["ice_servers"], servers);
 }
 
 #[test]

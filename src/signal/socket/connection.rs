@@ -16,9 +16,9 @@ use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 
 use super::Place;
 use super::book::SocketId;
-use super::io::{Metered, NO_ROOM};
+use super::io::{Metered, NO_ROOM, TOO_LONG, Unfinished};
 use super::message::Token;
-use super::outbox::{Closing, Share};
+use super::outbox::Closing;
 use super::requests::Client;
 use crate::limits;
 use crate::signal::admission::Rate;
@@ -83,7 +83,7 @@ impl Drop for Membership<'_> {
 /// Serves one socket.
 pub(super) async fn run(front: Rc<Front>, upgraded: Upgraded, visitor: Visitor) {
     let Visitor { address, origin, token, mut place } = visitor;
-    let unfinished = Rc::new(Share::of(front.sockets.incoming.clone()));
+    let unfinished = Rc::new(Unfinished::of(front.sockets.incoming.clone()));
     let io = Metered::new(upgraded.io, unfinished.clone());
     let early = upgraded.early.to_vec();
     let stream = WebSocketStream::from_partially_read(io, early, Role::Server, Some(frames())).await;
@@ -128,7 +128,7 @@ fn frames() -> WebSocketConfig {
 }
 
 /// Takes messages one after the other, each answered before the next is read.
-async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Share) -> End {
+async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unfinished) -> End {
     let terms = &client.front.sockets.terms;
     let rate = Rate::with_burst(terms.messages_per_second, limits::SOCKET_MESSAGES_BURST);
     let hello_until = Instant::now() + terms.hello_time;
@@ -146,7 +146,7 @@ async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Sha
             Some(Err(error)) => return end_of(&error),
             Some(Ok(message)) => message,
         };
-        unfinished.shrink(unfinished.bytes());
+        unfinished.is_whole();
         if !rate.take(client.front.now()) {
             return End::Closed(Closing::TooMany);
         }
@@ -175,6 +175,7 @@ fn end_of(error: &tungstenite::Error) -> End {
         tungstenite::Error::Utf8(_) => End::Closed(Closing::NotText),
         tungstenite::Error::Capacity(_) => End::Closed(Closing::TooLong),
         tungstenite::Error::Io(error) if error.kind() == NO_ROOM => End::Closed(Closing::NoRoom),
+        tungstenite::Error::Io(error) if error.kind() == TOO_LONG => End::Closed(Closing::TooLong),
         _ => End::Broken,
     }
 }

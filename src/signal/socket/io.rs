@@ -1,6 +1,7 @@
 //! The bytes below the frames. Two things the frame library cannot know: that other clients wait for this thread too, and
 //! how much memory the messages of all sockets that have begun and not ended take together.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,25 +9,62 @@ use std::task::{Context, Poll};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 
-use super::outbox::Share;
+use super::outbox::{Budget, Share};
 use crate::limits;
 use crate::signal::http::Duplex;
 
 /// The error of a socket that needs more memory than there is for messages under way.
 pub(super) const NO_ROOM: io::ErrorKind = io::ErrorKind::QuotaExceeded;
 
+/// The error of a socket whose message takes more bytes, frames' headers included, than any may.
+pub(super) const TOO_LONG: io::ErrorKind = io::ErrorKind::FileTooLarge;
+
+/// What of the present message has arrived. Of all sockets' together only so much may: but what fits the read buffer, which
+/// is there anyway, takes no part of it. Else whoever holds all of it back would silence every other socket, down to the
+/// answers to pings.
+pub(super) struct Unfinished {
+    share: Share,
+    bytes: Cell<usize>,
+}
+
+impl Unfinished {
+    /// Nothing yet, of what all may have.
+    pub(super) fn of(all: Rc<Budget>) -> Self {
+        Self { share: Share::of(all), bytes: Cell::new(0) }
+    }
+
+    fn arrived(&self, bytes: usize) -> io::Result<()> {
+        let before = self.bytes.get();
+        let now = before + bytes;
+        if now > limits::SOCKET_MESSAGE_WIRE_BYTES_MAX {
+            return Err(TOO_LONG.into());
+        }
+        let shared = |bytes: usize| bytes.saturating_sub(limits::SOCKET_READ_BUFFER_BYTES);
+        if !self.share.grow(shared(now) - shared(before)) {
+            return Err(NO_ROOM.into());
+        }
+        self.bytes.set(now);
+        Ok(())
+    }
+
+    /// A message is whole.
+    pub(super) fn is_whole(&self) {
+        self.share.shrink(self.share.bytes());
+        self.bytes.set(0);
+    }
+}
+
 /// A connection whose reads are counted.
 pub(super) struct Metered {
     io: Box<dyn Duplex>,
-    /// What of the present message has arrived; its reader gives it back with each whole message.
-    unfinished: Rc<Share>,
+    unfinished: Rc<Unfinished>,
     /// Bytes read since the others had their turn.
     turn: usize,
 }
 
 impl Metered {
     /// Of `io`, counted in `unfinished`.
-    pub(super) fn new(io: Box<dyn Duplex>, unfinished: Rc<Share>) -> Self {
+    pub(super) fn new(io: Box<dyn Duplex>, unfinished: Rc<Unfinished>) -> Self {
         Self { io, unfinished, turn: 0 }
     }
 }
@@ -41,8 +79,12 @@ impl AsyncRead for Metered {
         }
         let read = Pin::new(&mut self.io).poll_read(context, buffer);
         match &read {
-            Poll::Ready(Ok(bytes)) if !self.unfinished.grow(*bytes) => return Poll::Ready(Err(NO_ROOM.into())),
-            Poll::Ready(Ok(bytes)) => self.turn += bytes,
+            Poll::Ready(Ok(bytes)) => {
+                self.turn += bytes;
+                if let Err(error) = self.unfinished.arrived(*bytes) {
+                    return Poll::Ready(Err(error));
+                }
+            }
             Poll::Ready(Err(_)) => {}
             Poll::Pending => self.turn = 0,
         }
@@ -69,31 +111,51 @@ mod tests {
     use futures_util::io::Cursor;
     use futures_util::{AsyncReadExt as _, FutureExt as _};
 
-    use super::super::outbox::Budget;
     use super::*;
 
     #[test]
     fn a_flood_gives_the_others_their_turn_and_goes_on() {
         let bytes = Cursor::new(vec![0; limits::SOCKET_BYTES_PER_TURN + 10]);
-        let mut metered = Metered::new(Box::new(bytes), Rc::new(Share::of(Budget::new(1 << 20))));
+        let mut metered = Metered::new(Box::new(bytes), Rc::new(Unfinished::of(Budget::new(1 << 20))));
         let mut buffer = vec![0; limits::SOCKET_BYTES_PER_TURN];
         assert_eq!(metered.read(&mut buffer).now_or_never().unwrap().unwrap(), buffer.len());
         assert!(metered.read(&mut buffer).now_or_never().is_none());
         assert_eq!(metered.read(&mut buffer).now_or_never().unwrap().unwrap(), 10);
     }
 
+    const BUFFER: usize = limits::SOCKET_READ_BUFFER_BYTES;
+
     #[test]
-    fn messages_that_do_not_end_are_bounded_over_all_sockets() {
+    fn messages_that_do_not_end_are_bounded_over_all_sockets_and_short_ones_need_no_room() {
         let all = Budget::new(100);
         let open = || {
-            let share = Rc::new(Share::of(all.clone()));
-            (Metered::new(Box::new(Cursor::new(vec![0; 1_000])), share.clone()), share)
+            let unfinished = Rc::new(Unfinished::of(all.clone()));
+            (Metered::new(Box::new(Cursor::new(vec![0; 10 * BUFFER])), unfinished.clone()), unfinished)
         };
-        let ((mut one, share), (mut other, _)) = (open(), open());
-        let mut buffer = [0; 80];
-        assert!(one.read(&mut buffer).now_or_never().unwrap().is_ok());
-        assert_eq!(other.read(&mut buffer).now_or_never().unwrap().unwrap_err().kind(), NO_ROOM);
-        share.shrink(share.bytes());
-        assert!(other.read(&mut buffer).now_or_never().unwrap().is_ok(), "the first one's message was whole");
+        let ((mut one, unfinished), (mut other, _)) = (open(), open());
+        let mut long = vec![0; BUFFER + 80];
+        assert!(one.read(&mut long).now_or_never().unwrap().is_ok());
+        assert!(other.read(&mut vec![0; BUFFER]).now_or_never().unwrap().is_ok(), "what its buffer holds anyway");
+        assert_eq!(other.read(&mut [0; 80]).now_or_never().unwrap().unwrap_err().kind(), NO_ROOM);
+        unfinished.is_whole();
+        assert!(other.read(&mut [0; 80]).now_or_never().unwrap().is_ok(), "the first one's message was whole");
+    }
+
+    #[test]
+    fn a_message_of_empty_fragments_is_too_long_at_some_time() {
+        let flood = Cursor::new(vec![0; 2 * limits::SOCKET_MESSAGE_WIRE_BYTES_MAX]);
+        let unfinished = Rc::new(Unfinished::of(Budget::new(1 << 30)));
+        let mut metered = Metered::new(Box::new(flood), unfinished);
+        let mut buffer = [0; 4_096];
+        let mut read = 0;
+        let error = loop {
+            match metered.read(&mut buffer).now_or_never() {
+                Some(Ok(bytes)) => read += bytes,
+                Some(Err(error)) => break error,
+                None => {}
+            }
+        };
+        assert_eq!(error.kind(), TOO_LONG);
+        assert!(read <= limits::SOCKET_MESSAGE_WIRE_BYTES_MAX, "{read}");
     }
 }

@@ -242,7 +242,6 @@ pub(super) enum Told<'a> {
         version: u64,
         node: &'a str,
         grace_s: u64,
-        ice_servers: &'a [crate::config::IceServer],
         limits: Limits,
         resumed: Vec<SessionName>,
         gone: Vec<SessionName>,
@@ -255,6 +254,8 @@ pub(super) enum Told<'a> {
         direction: &'static str,
         worker: u16,
         sdp: &'a str,
+        /// Here and not in `welcome`: their credentials are for who was let in.
+        ice_servers: &'a [crate::config::IceServer],
     },
     Candidate {
         session: SessionName,

@@ -141,13 +141,11 @@ impl<'a> Client<'a> {
             return Err(Closing::NotAuthorised);
         }
         self.greeted = true;
-        let served = self.front.terms();
         self.tell(&Told::Welcome {
             id: hello.id,
             version: VERSION,
             node: self.front.node.version,
             grace_s: terms.grace.as_secs(),
-            ice_servers: &served.live.ice_servers,
             limits: Limits {
                 message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
                 messages_per_second: terms.messages_per_second,
@@ -189,6 +187,7 @@ impl<'a> Client<'a> {
             true => split_candidates(&opened.sdp),
             false => (opened.sdp, Vec::new()),
         };
+        let served = self.front.terms();
         self.tell(&Told::Answer {
             id: offer.id,
             session,
@@ -197,6 +196,7 @@ impl<'a> Client<'a> {
             direction: name_of(direction),
             worker: opened.worker.0,
             sdp: &sdp,
+            ice_servers: &served.live.ice_servers,
         });
         for (mid, candidate) in &candidates {
             self.tell(&Told::Candidate { session, candidate, mid });

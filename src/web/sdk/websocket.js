@@ -107,7 +107,7 @@ export class Signalling {
   async open({ direction, stream, offer, notices }) {
     clearTimeout(this.#lingering);
     const before = this.#welcome;
-    const welcome = await this.#alive();
+    await this.#alive();
     const type = direction === 'publish' ? 'publish' : 'subscribe';
     try {
       // A socket that was there already was welcomed with a token of its time, which may have run out or been another's.
@@ -122,7 +122,7 @@ export class Signalling {
         return {
           via: 'websocket',
           sdp: answer.sdp,
-          iceServers: welcome.ice_servers ?? [],
+          iceServers: answer.ice_servers ?? [],
           restart: async (/** @type {string} */ fragment) => {
             await this.#alive();
             return this.#request({ type: 'restart', session, fragment }, (restarted) => restarted.fragment);

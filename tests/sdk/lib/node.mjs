@@ -82,7 +82,7 @@ export class FakeNode {
     if (type === 'hello' && !this.#welcomes(message)) {
       yield { type: 'error', id, status: 401, code: 'token_expired', detail: 'the token has run out: get a new one' };
     } else if (type === 'hello') {
-      yield { type: 'welcome', id, version: 1, node: 'fake', grace_s: 30, ice_servers: [{ urls: ['stun:192.0.2.9'] }], limits: { idle_s: 60 },
+      yield { type: 'welcome', id, version: 1, node: 'fake', grace_s: 30, limits: { idle_s: 60 },
         resumed: resume.filter(known).map((each) => each.session), gone: resume.filter((each) => !known(each)).map((each) => each.session) };
     } else if (type === 'publish' || type === 'subscribe') {
       this.onoffer();
@@ -90,7 +90,7 @@ export class FakeNode {
       if (problem) { yield { type: 'error', id, ...problem }; return; }
       const name = `s${this.#next++}`;
       this.sessions.set(name, `secret of ${name}`);
-      yield { type: 'answer', id, session: name, secret: `secret of ${name}`, stream, direction: type === 'publish' ? 'publish' : 'play', worker: 0, sdp: ANSWER };
+      yield { type: 'answer', id, session: name, secret: `secret of ${name}`, stream, direction: type === 'publish' ? 'publish' : 'play', worker: 0, sdp: ANSWER, ice_servers: [{ urls: ['stun:192.0.2.9'] }] };
       // In the same breath, as a real node may.
       yield* this.breath(name);
       yield { type: 'connected', session: name };
