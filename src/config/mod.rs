@@ -327,10 +327,14 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
     let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
     let (line, column) =
         (before.matches('\n').count() + 1, before.chars().rev().take_while(|&c| c != '\n').count() + 1);
-    // Of a value of the wrong type serde quotes the value: `invalid type: string "…", expected u16`.
-    let message = match error.message().split_once("string \"") {
-        Some((head, tail)) => format!("{head}string{}", tail.rsplit_once('"').map_or("", |(_, rest)| rest)),
-        None => error.message().to_owned(),
+    // Of a value of the wrong type serde quotes the value: `invalid type: string "…", expected u16`, or integer `…`.
+    let is_quoted = error.message().starts_with("invalid ");
+    let message = match error.message().rsplit_once(", expected ") {
+        Some((what, wanted)) if is_quoted => {
+            let what = what.split(['"', '`']).next().unwrap_or_default();
+            format!("{}, expected {wanted}", what.trim_end())
+        }
+        _ => error.message().to_owned(),
     };
     format!("line {line}, column {column}: {}", message.trim_end())
 }
