@@ -41,6 +41,18 @@ function complaints(body) {
   return found.join('; ');
 }
 
+await suite.case('an attempt that fails leaves nothing to the next', async (check) => {
+  const inner = new Suite('measuring-inner', '');
+  const pages = [];
+  await inner.case('fails at first', async () => {
+    check(pages.every((page) => page.isClosed()), 'the page of the first attempt was closed');
+    pages.push(await browser.open('about:blank', `page ${pages.length + 1}`));
+    if (pages.length === 1) throw new Error('on purpose');
+  }, { attempts: 2 });
+  check(pages.length === 2 && !pages[1].isClosed(), `${pages.length} attempts; the page of the last one is its own affair`);
+  await pages.at(-1).close();
+});
+
 await suite.case('a good stream is found good', async (check, note) => {
   const seen = await direct({}, 8);
   note({ figures: summary(seen), mbps: (8 * seen.published.bytes) / seen.published.at / 1_000 });

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { artifact } from './artifacts.mjs';
+import { opened } from './leftovers.mjs';
 
 // The npm packages live outside the tree (see tests/run), where import does not look.
 const cache = process.env.CORECAST_TEST_CACHE ?? path.join(homedir(), '.cache/corecast-tests');
@@ -73,6 +74,7 @@ export class Browser {
       ? await this.handle.newPage({ type: 'window' })
       : await this.handle.newPage();
     const log = [];
+    page.once('close', opened(name, () => page.close()));
     page.on('console', (message) => log.push(message.text()));
     page.on('pageerror', (error) => log.push(`error: ${error.message}`));
     await page.goto(url, { waitUntil: 'load', timeout: 30_000 });

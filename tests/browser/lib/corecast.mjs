@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { artifact, repository } from './artifacts.mjs';
+import { opened } from './leftovers.mjs';
 import { inNodeNamespace, NODE_IP } from './netns.mjs';
 
 export const BASE = `https://${NODE_IP}:8443`;
@@ -35,6 +36,15 @@ export function request(method, location, { body, headers = {} } = {}) {
   });
 }
 
+/** `GET` on the admin address, from inside the node's namespace: it listens on loopback. */
+function administration(path) {
+  const [command, ...rest] = inNodeNamespace(process.execPath, '-e', GET, ADMIN + path);
+  return new Promise((resolve, reject) => execFile(command, rest, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
+    if (error) reject(new Error(`GET ${path}: ${stderr || stdout || error.message}`.trim()));
+    else resolve(stdout);
+  }));
+}
+
 /** A directory with a secret and a configuration that wants it everywhere; and tokens that are made with it. */
 export class Keys {
   #directory = mkdtempSync(path.join(tmpdir(), 'corecast-keys-'));
@@ -54,11 +64,14 @@ export class Keys {
 export class Corecast {
   #child;
   #exited;
+  #closed;
   #state = mkdtempSync(path.join(tmpdir(), 'corecast-test-'));
 
   /** Starts the node and waits until it is ready. `name` names its log among the artifacts. */
   static async start(name, flags = []) {
     if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: cargo build --release, or set CORECAST_BIN`);
+    // It would answer in place of the new one, which cannot have the ports.
+    if (await administration('/readyz').then(() => true, () => false)) throw new Error(`${name}: another node is still running at ${ADMIN}`);
     const node = new Corecast();
     node.log = artifact(`node-${name}.log`);
     const [command, ...rest] = inNodeNamespace('nice', '-n', '-15', BINARY, 'serve', '--https', `${NODE_IP}:8443`, '--allow-anyone',
@@ -73,6 +86,7 @@ export class Corecast {
     node.#exited = new Promise((done) => node.#child.on('exit', (code, signal) => done(signal ?? code)));
     node.#exited.then((how) => log.end(`# exit: ${how}\n`));
     node.#exited.then((how) => { node.ended = how; });
+    node.#closed = opened(`node ${name}`, () => node.stop());
 
     const deadline = Date.now() + READY_WITHIN_MS;
     for (let why = 'no answer'; ; await sleep(100)) {
@@ -90,14 +104,7 @@ export class Corecast {
   /** The end of the node's log. */
   tail(lines = 30) { return readFileSync(this.log, 'utf8').split('\n').slice(-lines).join('\n'); }
 
-  /** `GET` on the admin address, from inside the node's namespace: it listens on loopback. */
-  admin(path) {
-    const [command, ...rest] = inNodeNamespace(process.execPath, '-e', GET, ADMIN + path);
-    return new Promise((resolve, reject) => execFile(command, rest, { maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      if (error) reject(new Error(`GET ${path}: ${stderr || stdout || error.message}`.trim()));
-      else resolve(stdout);
-    }));
-  }
+  admin(path) { return administration(path); }
 
   /** The node's report: an array of workers, whatever the document around it is called. */
   async workers() {
@@ -131,6 +138,7 @@ export class Corecast {
     const status = await Promise.race([this.#exited, sleep(EXIT_WITHIN_MS, 'late', { ref: false })]);
     if (status === 'late') { this.#child.kill('SIGKILL'); await this.#exited; }
     rmSync(this.#state, { recursive: true, force: true });
+    this.#closed();
     return { status, ms: Date.now() - from };
   }
 }

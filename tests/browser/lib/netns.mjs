@@ -29,6 +29,9 @@ function make(node, peer) {
   run('ip', 'link', 'add', 'node0', 'netns', node, 'type', 'veth', 'peer', 'name', 'peer0', 'netns', peer);
   for (const [namespace, device, own, other] of [[node, 'node0', NODE_IP, PEER_IP], [peer, 'peer0', PEER_IP, NODE_IP]]) {
     run('ip', '-n', namespace, 'link', 'set', 'lo', 'up');
+    // A link-local address of IPv6 is usable a second or two after the device is up: to Chromium another network
+    // (ERR_NETWORK_CHANGED), just as the first pages are being loaded.
+    run('ip', '-n', namespace, 'link', 'set', device, 'addrgenmode', 'none');
     run('ip', '-n', namespace, 'address', 'add', `${own}/24`, 'dev', device);
     run('ip', '-n', namespace, 'link', 'set', device, 'up');
     run('ip', '-n', namespace, 'route', 'add', 'default', 'via', other);

@@ -3,18 +3,20 @@
 
 import { writeFileSync } from 'node:fs';
 import { artifact } from './artifacts.mjs';
+import { closeSince, mark } from './leftovers.mjs';
 
 export class Suite {
   #name;
   #results = [];
-  #only = process.argv[2];
+  #only;
 
-  constructor(name) { this.#name = name; }
+  /** `only`: the cases whose name contains it. */
+  constructor(name, only = process.argv[2]) { [this.#name, this.#only] = [name, only]; }
 
   /**
    * Runs one case. `body(check, note)`: `check(holds, what)` and `note({ figure: value })`. A case that measures time
    * on a machine shared with others may be given more `attempts`: it passes when one of them passes whole, and every
-   * failed attempt is printed and kept among the results.
+   * failed attempt is printed and kept among the results. What a failed attempt leaves open is closed.
    */
   async case(name, body, { attempts = 1 } = {}) {
     if (this.#only && !name.includes(this.#only)) return;
@@ -30,12 +32,15 @@ export class Suite {
         [failed, noted] = [[], {}];
       }
       console.log(`▶ ${name}${attempt > 1 ? ` (attempt ${attempt} of ${attempts})` : ''}`);
+      const before = mark();
       try {
         await body(check, (values) => Object.assign(noted, values));
       } catch (error) {
         failed.push(error.stack ?? String(error));
       }
       if (!failed.length) break;
+      const left = await closeSince(before);
+      if (left.length) console.log(`    left open, closed now: ${left.join(', ')}`);
     }
     const seconds = (Date.now() - from) / 1_000;
     for (const [key, value] of Object.entries(noted)) console.log(`    ${key}: ${typeof value === 'object' ? JSON.stringify(value) : value}`);
