@@ -465,6 +465,32 @@ fn where_nothing_is_configured_everybody_is_let_in_and_tokens_say_nothing() {
 }
 
 #[test]
+fn the_operators_port_on_loopback_shows_no_figures_to_a_page_that_reaches_it_under_a_name_of_its_own() {
+    let ask = |node: &Node, path: &str, host: &str, token: &str| {
+        node.ask_admin(path, &[("host", host), ("authorization", &format!("Bearer {token}"))])
+    };
+    let open = node(Auth::default());
+    for path in ["/metrics", "/api/v1/node"] {
+        assert_eq!(
+            refusal(&ask(&open, path, "evil.example:8444", "x")),
+            (421, "not_by_that_name".to_owned()),
+            "{path}"
+        );
+        for own in ["127.0.0.1:8444", "localhost:8444", "[::1]:8444"] {
+            assert_eq!(ask(&open, path, own, "x").status, 200, "{path} of {own}");
+        }
+    }
+    assert_eq!(ask(&open, "/healthz", "evil.example", "x").status, 200, "it tells a bit");
+
+    // Behind a proxy with a name: a page knows no token.
+    let auth = Auth { admin_token_required: true, secret: Some(Secret::new(SECRET)), ..Auth::default() };
+    let node = node(auth);
+    let token = sign(&claims(Door::Admin));
+    assert_eq!(ask(&node, "/metrics", "figures.example.org", &token).status, 200);
+    assert_eq!(ask(&node, "/metrics", "figures.example.org", "x").status, 401);
+}
+
+#[test]
 fn the_operators_port_off_loopback_is_tls_and_shows_figures_to_an_admin_token_only() {
     let auth = Auth { require: true, secret: Some(Secret::new(SECRET)), ..Auth::default() };
     let node = start(Plan { auth, admin: "0.0.0.0:0".parse().unwrap(), ..Plan::default() });

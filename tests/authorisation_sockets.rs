@@ -209,6 +209,18 @@ fn who_says_hello_with_a_bad_token_again_and_again_is_told_when_to_come_back() {
 }
 
 #[test]
+fn a_follow_ends_with_the_time_it_was_allowed_for() {
+    let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 1}"#));
+    let node = node(Auth { require: true, webhook: Some(server.url()), ..Auth::default() });
+    let mut socket = welcomed(&node, Some(&viewer()));
+    assert_eq!(socket.ask(json!({"type": "follow", "stream": "demo"}))["type"], "following");
+    assert_eq!(socket.event(), json!({"type": "stream", "stream": "demo", "live": false}));
+    assert_eq!(socket.event(), json!({"type": "unfollowed", "stream": "demo"}));
+    let again = socket.ask(json!({"type": "unfollow", "stream": "demo"}));
+    assert_eq!(again["type"], "unfollowed", "the socket goes on: {again}");
+}
+
+#[test]
 fn a_leave_that_ends_ends_the_session_and_its_socket_and_the_endpoint_are_told() {
     let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 1, "viewers_max": 1}"#));
     let node =

@@ -314,7 +314,8 @@ fn the_operators_port_answers_and_serves_nothing_else() {
     for line in ["corecast_http_requests_total{route=\"whip\",status=\"201\"} 1", "corecast_publishers 1", "# EOF"] {
         assert!(metrics.body.contains(line), "{line}\n{}", metrics.body);
     }
-    let post = exchange(TcpStream::connect(node.admin).unwrap(), &request("POST", "/metrics", &[], ""));
+    let post =
+        exchange(TcpStream::connect(node.admin).unwrap(), &request("POST", "/metrics", &[("host", "localhost")], ""));
     assert_eq!((post.status, post.header("allow").as_str()), (405, "GET, HEAD"));
 }
 

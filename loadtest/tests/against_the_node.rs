@@ -118,7 +118,7 @@ impl Node {
 
     fn report(&self) -> Value {
         let mut stream = TcpStream::connect(&self.admin).unwrap();
-        write!(stream, "GET /api/v1/node HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET /api/v1/node HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (start, end) = (answer.find("\r\n\r\n").unwrap(), answer.rfind('}').unwrap());

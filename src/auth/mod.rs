@@ -258,17 +258,18 @@ impl Authoriser {
         self.take_place(access, grant, viewers_max)
     }
 
-    /// Decides about `access` where no session comes of it: nothing is counted to the token's sessions.
+    /// Decides about `access` where no session comes of it: nothing is counted to the token's sessions. Gives when the leave
+    /// ends, where it does.
     ///
     /// # Errors
     /// Why it may not be.
-    pub async fn allows(&self, access: &Access<'_>) -> Result<(), Denied> {
+    pub async fn allows(&self, access: &Access<'_>) -> Result<Option<Instant>, Denied> {
         if !self.is_asked(access) {
-            return Ok(());
+            return Ok(None);
         }
         let allowed = async {
             let claims = self.judge(access).await?;
-            self.leave(access, claims, String::new()).await.map(drop)
+            self.leave(access, claims, String::new()).await.map(|(grant, _)| grant.expires())
         };
         allowed.await.map_err(|denied| self.refuse(denied, access))
     }

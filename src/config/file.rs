@@ -2,6 +2,8 @@
 //!
 //! The same shape serves the file and the flags. An unknown key is an error that lists the known ones.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Auth, Config, JwksSource, LogFormat, Tls, cores};
@@ -193,7 +195,7 @@ pub struct LimitSettings {
 }
 
 /// `[[ice_servers]]`: one STUN or TURN server told to clients.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IceServer {
     /// `urls = ["turn:turn.example.org:3478?transport=udp"]`
@@ -202,6 +204,14 @@ pub struct IceServer {
     pub username: Option<String>,
     /// `credential = "…"`, for TURN.
     pub credential: Option<String>,
+}
+
+/// The credential is not shown.
+impl fmt::Debug for IceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { urls, username, credential: _ } = self;
+        f.debug_struct("IceServer").field("urls", urls).field("username", username).finish_non_exhaustive()
+    }
 }
 
 impl From<&Config> for Settings {

@@ -369,13 +369,16 @@ impl Config {
         toml::to_string(&Settings::from(self)).expect("strings, numbers and lists are always TOML")
     }
 
-    /// What an operator may be shown: [`Config::to_toml`] without the secret and without URLs that may hold one.
+    /// What an operator may be shown: [`Config::to_toml`] without secrets and without URLs that may hold one.
     #[must_use]
     pub fn to_toml_shown(&self) -> String {
         let mut shown = self.clone();
         let hidden = || Secret::new("(hidden)");
         shown.auth.secret = self.auth.secret.as_ref().map(|_| hidden());
         shown.auth.webhook = self.auth.webhook.as_ref().map(|_| hidden());
+        for server in &mut shown.ice_servers {
+            server.credential = server.credential.as_ref().map(|_| "(hidden)".to_owned());
+        }
         if let Some(JwksSource::Url(url)) = &mut shown.auth.jwks {
             *url = hidden();
         }

@@ -195,7 +195,8 @@ fn with_authorisation_other_addresses_are_served_and_a_key_that_is_configured_is
 fn what_is_shown_of_the_configuration_holds_no_secret() {
     let secret = "0123456789abcdef0123456789abcdef";
     let text = format!(
-        "auth = {{ secret = '{secret}', webhook = 'https://a.example/{secret}', jwks = 'https://b.example/{secret}' }}"
+        "auth = {{ secret = '{secret}', webhook = 'https://a.example/{secret}', jwks = 'https://b.example/{secret}' }}\n\
+        [[ice_servers]]\nurls = ['turn:a']\nusername = 'u'\ncredential = '{secret}'\n"
     );
     let config = load(&text, &Settings::default()).unwrap();
     let shown = config.to_toml_shown();

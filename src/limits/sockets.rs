@@ -50,6 +50,10 @@ pub const SOCKET_OUTBOX_MESSAGES_MAX: usize = 2 * (2 * SOCKET_SESSIONS_MAX + SOC
 /// Bytes that wait to be written to all sockets. More: the socket that would need them is closed as above.
 pub const SOCKETS_OUTBOX_BYTES_TOTAL: usize = 64 * 1024 * 1024;
 
+/// The sockets of one client address have this part of the two totals above, 8 MiB of each, unless it is exempt. More: the
+/// socket that would need it is closed as there, and nobody else's.
+pub const SOCKETS_SHARE_OF_ADDRESS: usize = 8;
+
 /// Bytes read from one socket before the others have their turn.
 pub const SOCKET_BYTES_PER_TURN: usize = 32 * 1024;
 
@@ -92,6 +96,10 @@ pub const PLANNED_SOCKET_BYTES: u64 = 24 * 1024;
 
 const _: () = assert!(SOCKET_MESSAGE_BYTES_MAX >= SDP_BYTES_MAX);
 const _: () = assert!(SOCKET_MESSAGE_BYTES_MAX * 100 < SOCKETS_INCOMING_BYTES_TOTAL);
+// A page of a wall of cameras, and a crowd of them behind one address, sends its offers at once.
+const _: () =
+    assert!(SOCKETS_INCOMING_BYTES_TOTAL / SOCKETS_SHARE_OF_ADDRESS >= SOCKET_SESSIONS_MAX * SOCKET_MESSAGE_BYTES_MAX);
+const _: () = assert!(SOCKETS_OUTBOX_BYTES_TOTAL / SOCKETS_SHARE_OF_ADDRESS >= 2 * SOCKET_OUTBOX_BYTES_MAX);
 const _: () = assert!(SOCKET_OUTBOX_BYTES_MAX >= 4 * SDP_BYTES_MAX);
 const _: () = assert!(SOCKET_OUTBOX_BYTES_MAX * 100 < SOCKETS_OUTBOX_BYTES_TOTAL);
 const _: () = assert!(TOKEN_BYTES_MAX <= SOCKET_TOKEN_BYTES_MAX && SOCKET_TOKEN_BYTES_MAX < REQUEST_HEAD_BYTES_MAX);

@@ -1,7 +1,8 @@
 //! What the operator's port answers: `/metrics`, `/healthz`, `/readyz`, `/api/v1/node`, and the dashboard that is made
 //! from the latter. Read only.
 //!
-//! On loopback it is plain HTTP and open, unless `auth.admin_token_required`. Elsewhere it is TLS, and figures need a
+//! On loopback it is plain HTTP and open to who asks it by an address or as `localhost` (a web page that DNS rebinding let in
+//! does not), unless `auth.admin_token_required`. Elsewhere it is TLS, and figures need a
 //! token with action `admin`. `/healthz` and `/readyz` are open everywhere: what asks them has no token, and they tell
 //! one bit each. So is the dashboard: the page is the same on every node, and asks for the token its figures need.
 
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use super::NodeInfo;
 use super::authorise;
+use super::cors;
 use super::front::Front;
 use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
@@ -94,6 +96,8 @@ impl AdminService {
     ) -> Result<Response, Problem> {
         if self.is_remote || self.front.authoriser().admin_token_required() {
             authorise::operator(&self.front, request).await?;
+        } else if cors::authority(request).is_some_and(|authority| !cors::is_local(authority)) {
+            return Err(not_by_that_name());
         }
         self.get(request, handler).await
     }
@@ -154,6 +158,14 @@ fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+fn not_by_that_name() -> Problem {
+    Problem::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "not_by_that_name",
+        "ask for figures by an address or as localhost, so that no web page can under a name of its own; or set auth.admin_token_required and show a token",
+    )
 }
 
 fn not_found() -> Problem {

@@ -35,10 +35,9 @@ impl PerAddress {
 
     /// Takes one of the address's places until what is returned is dropped. `None` when it has none left.
     pub(super) fn take(self: &Rc<Self>, address: IpAddr) -> Option<PlaceOfAddress> {
-        if self.exempt.has(address) {
+        let Some(client) = self.client_of(address) else {
             return Some(PlaceOfAddress { book: Rc::clone(self), client: None });
-        }
-        let client = client_of(address);
+        };
         let mut taken = self.taken.borrow_mut();
         let count = taken.get(&client).copied().unwrap_or(0);
         if count >= self.max.get() {
@@ -46,6 +45,11 @@ impl PerAddress {
         }
         taken.insert(client, count + 1);
         Some(PlaceOfAddress { book: Rc::clone(self), client: Some(client) })
+    }
+
+    /// Whom an address is counted as; `None` where it is exempt.
+    pub(super) fn client_of(&self, address: IpAddr) -> Option<IpAddr> {
+        (!self.exempt.has(address)).then(|| client_of(address))
     }
 
     /// How many one address may have.

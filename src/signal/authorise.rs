@@ -4,6 +4,8 @@
 //! not looked at: URLs are written into logs and histories. What judges is [`crate::auth`], asked where sessions open
 //! ([`super::sessions::open`]) and where figures are shown.
 
+use std::time::Instant;
+
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::Extensions;
@@ -46,8 +48,8 @@ pub(super) async fn session(
     leave(front, asker, action, stream).await
 }
 
-/// Whether who asks may hear when a stream begins and ends: whoever may play it.
-pub(super) async fn follow(front: &Front, asker: Asker<'_>, stream: &str) -> Result<(), Problem> {
+/// Whether who asks may hear when a stream begins and ends: whoever may play it, and for as long. The end of that, if any.
+pub(super) async fn follow(front: &Front, asker: Asker<'_>, stream: &str) -> Result<Option<Instant>, Problem> {
     let Asker { address, token, origin } = asker;
     let access = Access { action: Action::Play, stream, token, origin, address };
     front.authoriser().allows(&access).await.map_err(|denied| problem(&denied))

@@ -5,15 +5,20 @@
 //! A request that carries a foreign `Origin` is refused and not merely left unreadable: a page must not be able to open
 //! or end sessions it cannot see. Programs that are not web pages send no `Origin` and are not concerned.
 //!
-//! Left out: protection of loopback against DNS rebinding, where the page's origin *is* the node's; authorisation is
-//! the answer to that.
+//! Against DNS rebinding, where a name of the attacker's becomes an address of this host and the page's origin therefore *is*
+//! the node's, origins are no help. The operator's port, which shows figures to whoever reaches it on loopback, asks by
+//! which name it was reached ([`is_local`]). Elsewhere authorisation is the answer.
+
+use std::net::IpAddr;
 
 use hyper::HeaderMap;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, HeaderValue, ORIGIN, VARY,
 };
+use hyper::http::uri::Authority;
 
+use super::http::Request;
 use crate::auth::pattern::origin_matches;
 
 /// Where a request comes from.
@@ -25,6 +30,20 @@ pub(super) enum Source {
     Listed(HeaderValue),
     /// A page of any other origin.
     Foreign,
+}
+
+/// Whom a request was sent to. HTTP/2 names the authority in the URI, HTTP/1.1 in a header.
+pub(super) fn authority(request: &Request) -> Option<&str> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    request.uri().authority().map(Authority::as_str).or(host)
+}
+
+/// Whether an authority is one that no name server answers for: an address, or `localhost` and what is below it (RFC 6761
+/// §6.3).
+pub(super) fn is_local(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else { return false };
+    let host = authority.host().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
 }
 
 /// Where a request comes from, given the listed origins and the authority it was sent to.
@@ -93,6 +112,26 @@ mod tests {
                 Source::Foreign => "foreign",
             };
             assert_eq!(name, expected, "{origin:?} {authority:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_name_server_answers_for_is_not_local() {
+        for local in
+            ["127.0.0.1:8444", "[::1]:8444", "10.0.0.1", "localhost", "LOCALHOST:1", "localhost.:1", "a.localhost"]
+        {
+            assert!(is_local(local), "{local}");
+        }
+        for other in [
+            "",
+            ":8444",
+            "evil.example:8444",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "notlocalhost",
+            "a b",
+        ] {
+            assert!(!is_local(other), "{other}");
         }
     }
 

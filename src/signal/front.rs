@@ -180,7 +180,7 @@ impl Front {
         }
     }
 
-    /// When the next wait ends, for a publisher or for a lost socket.
+    /// When the next wait ends, for a publisher or for a lost socket, or the next leave to follow.
     fn next_expiry(&self) -> Option<Timestamp> {
         let (publisher, socket) = (self.directory.borrow().next_expiry(), self.sockets.next_expiry());
         [publisher, socket].into_iter().flatten().min()
@@ -290,7 +290,8 @@ async fn tell_worker(front: Rc<Front>, worker: usize, told: flume::Receiver<()>)
     }
 }
 
-/// Ends the sessions of viewers whose publisher did not come in time, and of clients whose socket did not come back.
+/// Ends the sessions of viewers whose publisher did not come in time, and of clients whose socket did not come back; and the
+/// follows whose leave has run out.
 async fn end_waits(front: Rc<Front>, changed: flume::Receiver<()>) {
     loop {
         let next = front.next_expiry();
@@ -312,6 +313,7 @@ async fn end_waits(front: Rc<Front>, changed: flume::Receiver<()>) {
         for (session, worker) in expired {
             front.close(worker, session, EndReason::NoPublisher);
         }
+        front.sockets.end_follows(front.now());
         for session in front.sockets.take_lost(front.now()) {
             sessions::end(&front, session, EndReason::SignallingLost);
         }

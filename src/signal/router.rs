@@ -7,8 +7,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
-    IF_NONE_MATCH, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, StatusCode};
 
@@ -83,11 +83,8 @@ impl<'a> Target<'a> {
 impl Service for PublicService {
     async fn call(&self, request: Request, upgrade: &Upgrade) -> Response {
         let _under_way = self.front.begin_request();
-        // HTTP/2 names the authority in the URI, HTTP/1.1 in a header.
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let authority = request.uri().authority().map(|authority| authority.as_str()).or(host);
         let terms = self.front.terms();
-        let source = cors::source(request.headers(), authority, &terms.live.cors_origins);
+        let source = cors::source(request.headers(), cors::authority(&request), &terms.live.cors_origins);
         let path = request.uri().path().to_owned();
         let target = Target::of(&path);
         let (route, methods) = (target.route(), target.methods());

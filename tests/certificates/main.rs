@@ -126,7 +126,7 @@ fn a_certificate_is_replaced_and_neither_viewer_nor_socket_nor_connection_notice
     assert!(counts.received_video > 300, "{:?}", counts.named());
     assert_eq!((counts.lost(), counts.gaps, counts.nacks, counts.ended_early), (0, 0, 0, 0), "{:?}", counts.named());
     drop(viewer);
-    let metrics = get(&mut TcpStream::connect(node.admin).unwrap(), "node", "/metrics", "");
+    let metrics = get(&mut TcpStream::connect(node.admin).unwrap(), "localhost", "/metrics", "");
     assert!(metrics.contains("corecast_tls_certificate_not_after_timestamp_seconds{name=\"one.test\"} "), "{metrics}");
 }
 

@@ -61,7 +61,7 @@ impl Http {
     }
 
     pub(crate) fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Answer> {
-        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: node\r\ncontent-length: {}\r\n", body.len());
+        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -202,7 +202,11 @@ impl Node {
 
     /// The operator's port, with headers; over TLS where it is served so.
     pub fn ask_admin(&self, path: &str, headers: &[(&str, &str)]) -> Response {
-        let request = request("GET", path, headers, "");
+        let mut headers = headers.to_vec();
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            headers.push(("host", "127.0.0.1"));
+        }
+        let request = request("GET", path, &headers, "");
         if self.admin.ip().is_loopback() {
             exchange(TcpStream::connect(self.admin).unwrap(), &request)
         } else {
@@ -388,7 +392,10 @@ impl Response {
 
 /// A request as bytes, asking to close afterwards.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
-    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: node.test\r\nconnection: close\r\n");
+    let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        text.push_str("host: node.test\r\n");
+    }
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

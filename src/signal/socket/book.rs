@@ -27,6 +27,8 @@ pub(super) struct Book {
     hearers: HashMap<String, BTreeMap<SocketId, usize>>,
     /// Sessions without a socket, by the end of their grace.
     lost: BTreeSet<(Timestamp, SessionId)>,
+    /// Follows that are allowed for some time, by its end.
+    limited: BTreeSet<(Timestamp, SocketId, String)>,
 }
 
 /// A socket.
@@ -34,7 +36,8 @@ pub(super) struct Book {
 struct Member {
     outbox: Rc<Outbox>,
     sessions: BTreeSet<SessionId>,
-    follows: BTreeSet<String>,
+    /// Each with the end of the leave to, where it has one.
+    follows: BTreeMap<String, Option<Timestamp>>,
 }
 
 /// A session that was opened over a socket.
@@ -75,15 +78,15 @@ impl Book {
     pub(super) fn join(&mut self, outbox: Rc<Outbox>) -> SocketId {
         self.sockets_so_far += 1;
         let id = SocketId(self.sockets_so_far);
-        self.sockets.insert(id, Member { outbox, sessions: BTreeSet::new(), follows: BTreeSet::new() });
+        self.sockets.insert(id, Member { outbox, sessions: BTreeSet::new(), follows: BTreeMap::new() });
         id
     }
 
     /// A socket is gone: its sessions are lost, until `grace_ends`.
     pub(super) fn leave(&mut self, socket: SocketId, grace_ends: Timestamp) {
         let Some(member) = self.sockets.remove(&socket) else { return };
-        for stream in &member.follows {
-            self.stop_hearing(socket, stream);
+        for (stream, until) in member.follows {
+            self.stopped_following(socket, &stream, until);
         }
         for session in member.sessions {
             let Some(owned) = self.sessions.get_mut(&session) else { continue };
@@ -195,25 +198,39 @@ impl Book {
         sockets.filter_map(|socket| self.sockets.get(socket)).map(|member| &member.outbox)
     }
 
-    /// Has a socket hear of a stream; `false` when it follows as many as it may.
-    pub(super) fn follow(&mut self, socket: SocketId, stream: &str, max: usize) -> bool {
+    /// Has a socket hear of a stream, until its leave runs out if it does; `false` when it follows as many as it may.
+    pub(super) fn follow(&mut self, socket: SocketId, stream: &str, max: usize, until: Option<Timestamp>) -> bool {
         let Some(member) = self.sockets.get_mut(&socket) else { return false };
-        if member.follows.contains(stream) {
-            return true;
-        }
-        if member.follows.len() >= max {
+        if !member.follows.contains_key(stream) && member.follows.len() >= max {
             return false;
         }
-        member.follows.insert(stream.to_owned());
         self.start_hearing(socket, stream);
+        if let Some(until) = until {
+            self.limited.insert((until, socket, stream.to_owned()));
+        }
+        let before = self.sockets.get_mut(&socket).and_then(|member| member.follows.insert(stream.to_owned(), until));
+        // The same again is the same follow with another end.
+        if let Some(end) = before.filter(|end| *end != until) {
+            self.stopped_following(socket, stream, end);
+        } else if before.is_some() {
+            self.stop_hearing(socket, stream);
+        }
         true
     }
 
     /// The opposite; nothing when it does not follow it.
     pub(super) fn unfollow(&mut self, socket: SocketId, stream: &str) {
-        if self.sockets.get_mut(&socket).is_some_and(|member| member.follows.remove(stream)) {
-            self.stop_hearing(socket, stream);
+        let until = self.sockets.get_mut(&socket).and_then(|member| member.follows.remove(stream));
+        if let Some(until) = until {
+            self.stopped_following(socket, stream, until);
         }
+    }
+
+    fn stopped_following(&mut self, socket: SocketId, stream: &str, until: Option<Timestamp>) {
+        if let Some(until) = until {
+            self.limited.remove(&(until, socket, stream.to_owned()));
+        }
+        self.stop_hearing(socket, stream);
     }
 
     fn start_hearing(&mut self, socket: SocketId, stream: &str) {
@@ -233,9 +250,25 @@ impl Book {
         }
     }
 
-    /// When the next grace is over.
+    /// When the next grace or leave to follow is over.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
-        self.lost.first().map(|(until, _)| *until)
+        let lost = self.lost.first().map(|(until, _)| *until);
+        let limited = self.limited.first().map(|(until, ..)| *until);
+        lost.into_iter().chain(limited).min()
+    }
+
+    /// Ends the follows whose leave has run out, and gives whom to tell of which stream.
+    pub(super) fn end_follows(&mut self, now: Timestamp) -> Vec<(Rc<Outbox>, String)> {
+        let mut told = Vec::new();
+        while self.limited.first().is_some_and(|(until, ..)| *until <= now)
+            && let Some((_, socket, stream)) = self.limited.pop_first()
+        {
+            self.unfollow(socket, &stream);
+            if let Some(member) = self.sockets.get(&socket) {
+                told.push((member.outbox.clone(), stream));
+            }
+        }
+        told
     }
 
     /// The sessions whose grace is over, which nobody can take over any more.
@@ -252,7 +285,7 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbox::Budget;
+    use super::super::budget::Budget;
     use super::*;
 
     const T0: Timestamp = Timestamp::from_millis(1_000);
@@ -321,7 +354,7 @@ mod tests {
         let one = socket(&mut book);
         book.own(one, A, "s", true, String::new());
         book.own(one, B, "s", true, String::new());
-        assert!(book.follow(one, "s", 1) && book.follow(one, "s", 1) && !book.follow(one, "t", 1));
+        assert!(book.follow(one, "s", 1, None) && book.follow(one, "s", 1, None) && !book.follow(one, "t", 1, None));
         assert_eq!(hearers(&book, "s"), 1);
         book.remove(A);
         book.unfollow(one, "s");
@@ -329,8 +362,30 @@ mod tests {
         assert_eq!(hearers(&book, "s"), 1, "it still plays it");
         book.remove(B);
         assert_eq!(hearers(&book, "s"), 0);
-        assert!(book.follow(one, "t", 1));
+        assert!(book.follow(one, "t", 1, None));
         book.leave(one, T0);
+        assert_empty(&book);
+    }
+
+    #[test]
+    fn a_follow_ends_with_its_leave_unless_it_was_asked_for_again() {
+        let mut book = Book::default();
+        let (one, other) = (socket(&mut book), socket(&mut book));
+        for (socket, stream, until) in
+            [(one, "s", Some(T0)), (one, "s", Some(T0)), (one, "t", Some(T0)), (other, "s", None)]
+        {
+            assert!(book.follow(socket, stream, 2, until));
+        }
+        assert!(book.follow(one, "t", 2, Some(T1)), "with leave for longer");
+        assert_eq!((book.next_expiry(), hearers(&book, "s"), hearers(&book, "t")), (Some(T0), 2, 1));
+        let streams = |told: Vec<(Rc<Outbox>, String)>| told.into_iter().map(|(_, stream)| stream).collect::<Vec<_>>();
+        assert_eq!(streams(book.end_follows(T0)), ["s"]);
+        assert_eq!((book.next_expiry(), hearers(&book, "s"), hearers(&book, "t")), (Some(T1), 1, 1));
+        assert!(book.follow(one, "t", 2, None) && book.next_expiry().is_none(), "with leave for ever");
+        assert!(book.follow(one, "s", 2, Some(T1)));
+        book.leave(one, T1);
+        book.leave(other, T1);
+        assert!(book.end_follows(T1).is_empty());
         assert_empty(&book);
     }
 

@@ -83,12 +83,12 @@ impl Drop for Membership<'_> {
 /// Serves one socket.
 pub(super) async fn run(front: Rc<Front>, upgraded: Upgraded, visitor: Visitor) {
     let Visitor { address, origin, token, mut place } = visitor;
-    let unfinished = Rc::new(Unfinished::of(front.sockets.incoming.clone()));
+    let unfinished = Rc::new(Unfinished::of(place.memory.incoming.clone()));
     let io = Metered::new(upgraded.io, unfinished.clone());
     let early = upgraded.early.to_vec();
     let stream = WebSocketStream::from_partially_read(io, early, Role::Server, Some(frames())).await;
     let (mut sender, mut receiver) = stream.split();
-    let (id, outbox) = front.sockets.join();
+    let (id, outbox) = front.sockets.join(&place);
     let membership = Membership { front: &front, id };
     let mut client = Client::new(&front, id, outbox.clone(), address, origin, token);
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 
-use super::outbox::{Budget, Share};
+use super::budget::{Budget, Share};
 use crate::limits;
 use crate::signal::http::Duplex;
 

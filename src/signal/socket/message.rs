@@ -276,7 +276,9 @@ pub(super) enum Told<'a> {
         stream: &'a str,
     },
     Unfollowed {
-        id: Id,
+        /// None where the leave has run out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
         stream: &'a str,
     },
     Pong {

@@ -12,12 +12,14 @@
 //! | `message.rs` | the messages: text ↔ values |
 //! | `book.rs` | who owns which session and hears of which stream: a plain book |
 //! | `outbox.rs` | what waits to be written, bounded |
+//! | `budget.rs` | the memory that sockets share, by client and over all |
 //! | `io.rs` | the bytes below the frames: fairness, and the memory of messages that have not ended |
 //!
 //! Left out: `permessage-deflate` (RFC 7692), because messages are few and a compressor per socket is 40 KB; WebSocket
 //! over HTTP/2 (RFC 8441): the node does not announce it, and browsers then open a connection of their own.
 
 mod book;
+mod budget;
 mod connection;
 mod handshake;
 mod io;
@@ -38,8 +40,9 @@ use crate::time::Timestamp;
 use crate::worker::mailbox::{EndReason, SessionId};
 
 use book::{Book, SocketId};
+use budget::{Memories, Memory};
 use message::Told;
-use outbox::{Budget, Closing, Outbox};
+use outbox::{Closing, Outbox};
 
 pub(super) use handshake::accept;
 
@@ -49,10 +52,7 @@ pub(super) struct Sockets {
     book: RefCell<Book>,
     per_address: Rc<PerAddress>,
     open: Rc<Cell<usize>>,
-    /// Messages that have begun to arrive.
-    incoming: Rc<Budget>,
-    /// Messages that wait to be written.
-    outgoing: Rc<Budget>,
+    memories: Memories,
 }
 
 /// A socket's place among all and among its address's, given back on drop.
@@ -60,6 +60,7 @@ struct Place {
     open: Rc<Cell<usize>>,
     counters: SignallingCounters,
     reason: &'static str,
+    memory: Rc<Memory>,
     _of_address: PlaceOfAddress,
 }
 
@@ -86,8 +87,7 @@ impl Sockets {
             terms,
             book: RefCell::default(),
             open: Rc::default(),
-            incoming: Budget::new(limits::SOCKETS_INCOMING_BYTES_TOTAL),
-            outgoing: Budget::new(limits::SOCKETS_OUTBOX_BYTES_TOTAL),
+            memories: Memories::new(),
         }
     }
 
@@ -104,7 +104,13 @@ impl Sockets {
         self.open.set(self.open.get() + 1);
         counters.socket_opened();
         // Whoever ends it in order says so; a task that is dropped or panics has no time to.
-        Ok(Place { open: self.open.clone(), counters: counters.clone(), reason: "dropped", _of_address: of_address })
+        Ok(Place {
+            open: self.open.clone(),
+            counters: counters.clone(),
+            reason: "dropped",
+            memory: self.memories.of(self.per_address.client_of(address)),
+            _of_address: of_address,
+        })
     }
 
     // --- what the node tells ---
@@ -164,10 +170,17 @@ impl Sockets {
         self.book.borrow_mut().take_lost(now)
     }
 
+    /// Ends the follows whose leave has run out, and says so.
+    pub(super) fn end_follows(&self, now: Timestamp) {
+        for (outbox, stream) in self.book.borrow_mut().end_follows(now) {
+            tell(Some(outbox), Told::Unfollowed { id: None, stream: &stream });
+        }
+    }
+
     // --- what a socket does ---
 
-    fn join(&self) -> (SocketId, Rc<Outbox>) {
-        let outbox = Outbox::new(self.outgoing.clone());
+    fn join(&self, place: &Place) -> (SocketId, Rc<Outbox>) {
+        let outbox = Outbox::new(place.memory.outgoing.clone());
         let id = self.book.borrow_mut().join(outbox.clone());
         (id, outbox)
     }

@@ -1,7 +1,7 @@
 //! What waits to be written to one socket. Who tells it something never waits: what does not fit closes the socket,
 //! because a client that does not read is not there.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -9,6 +9,7 @@ use std::task::{Poll, Waker};
 
 use async_tungstenite::tungstenite::Utf8Bytes;
 
+use super::budget::{Budget, Share};
 use crate::limits;
 
 /// Why the node closes a socket.
@@ -57,63 +58,6 @@ impl Closing {
             Self::Malformed => (4004, "malformed_message"),
             Self::TooSlow => (4005, "too_slow"),
         }
-    }
-}
-
-/// Bytes that many share.
-#[derive(Debug)]
-pub(super) struct Budget {
-    max: usize,
-    taken: Cell<usize>,
-}
-
-impl Budget {
-    /// At most `max`.
-    pub(super) fn new(max: usize) -> Rc<Self> {
-        Rc::new(Self { max, taken: Cell::new(0) })
-    }
-}
-
-/// What one has taken of them, given back on drop.
-#[derive(Debug)]
-pub(super) struct Share {
-    all: Rc<Budget>,
-    bytes: Cell<usize>,
-}
-
-impl Share {
-    /// Nothing yet.
-    pub(super) fn of(all: Rc<Budget>) -> Self {
-        Self { all, bytes: Cell::new(0) }
-    }
-
-    /// Takes more; `false` when there is no room.
-    pub(super) fn grow(&self, bytes: usize) -> bool {
-        let total = self.all.taken.get() + bytes;
-        let fits = total <= self.all.max;
-        if fits {
-            self.all.taken.set(total);
-            self.bytes.set(self.bytes.get() + bytes);
-        }
-        fits
-    }
-
-    /// Gives some back.
-    pub(super) fn shrink(&self, bytes: usize) {
-        let bytes = bytes.min(self.bytes.get());
-        self.all.taken.set(self.all.taken.get() - bytes);
-        self.bytes.set(self.bytes.get() - bytes);
-    }
-
-    /// How much it is.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.get()
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.shrink(self.bytes.get());
     }
 }
 
@@ -241,7 +185,7 @@ mod tests {
         assert!(next(&outbox).is_some() && outbox.room().now_or_never().is_some());
         (0..3).for_each(|_| outbox.push(long.clone()));
         assert_eq!(next(&outbox), Some(Err(Closing::TooSlow)));
-        assert_eq!(all.taken.get(), 0);
+        assert_eq!(all.taken(), 0);
 
         let outbox = Outbox::new(all.clone());
         (0..limits::SOCKET_OUTBOX_MESSAGES_MAX).for_each(|_| outbox.push("x".into()));
@@ -259,6 +203,6 @@ mod tests {
         other.push("123".into());
         assert_eq!(next(&other), Some(Err(Closing::TooSlow)));
         drop(one);
-        assert_eq!(all.taken.get(), 0);
+        assert_eq!(all.taken(), 0);
     }
 }

@@ -3,6 +3,7 @@
 use std::future::ready;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use hyper::StatusCode;
 use hyper::header::RETRY_AFTER;
@@ -264,14 +265,16 @@ impl<'a> Client<'a> {
         if let Err(problem) = check_name(stream) {
             return self.refuse(Some(id), None, &problem);
         }
-        if let Err(problem) = authorise::follow(self.front, self.asker(None), stream).await {
-            return self.refuse(Some(id), None, &problem);
-        }
+        let until = match authorise::follow(self.front, self.asker(None), stream).await {
+            Ok(expires) => expires.map(|at| self.front.now() + at.saturating_duration_since(Instant::now())),
+            Err(problem) => return self.refuse(Some(id), None, &problem),
+        };
         let max = limits::SOCKET_FOLLOWS_MAX;
-        if !self.front.sockets.book.borrow_mut().follow(self.socket, stream, max) {
+        if !self.front.sockets.book.borrow_mut().follow(self.socket, stream, max, until) {
             let detail = format!("this socket follows {max} streams, as many as it may: unfollow some");
             return self.refuse(Some(id), None, &too_many("too_many_follows", detail));
         }
+        self.front.waits_changed();
         self.tell(&Told::Following { id, stream });
         self.tell_stream(stream);
     }
@@ -281,7 +284,7 @@ impl<'a> Client<'a> {
             return self.refuse(Some(id), None, &problem);
         }
         self.front.sockets.book.borrow_mut().unfollow(self.socket, stream);
-        self.tell(&Told::Unfollowed { id, stream });
+        self.tell(&Told::Unfollowed { id: Some(id), stream });
     }
 }
 

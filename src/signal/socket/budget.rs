@@ -1,0 +1,173 @@
+//! Memory that many share: how much there is, and what each has of it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::{Rc, Weak};
+
+use crate::limits;
+
+/// Bytes that many share. What is taken of a part is taken of the whole as well.
+#[derive(Debug)]
+pub(super) struct Budget {
+    max: usize,
+    taken: Cell<usize>,
+    whole: Option<Rc<Self>>,
+}
+
+impl Budget {
+    /// At most `max`.
+    pub(super) fn new(max: usize) -> Rc<Self> {
+        Rc::new(Self { max, taken: Cell::new(0), whole: None })
+    }
+
+    /// At most `max` of `whole`.
+    fn part_of(whole: &Rc<Self>, max: usize) -> Rc<Self> {
+        Rc::new(Self { max, taken: Cell::new(0), whole: Some(whole.clone()) })
+    }
+
+    /// How much is taken.
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
+        self.taken.get()
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let taken = self.taken.get() + bytes;
+        let fits = taken <= self.max && self.whole.as_ref().is_none_or(|whole| whole.take(bytes));
+        if fits {
+            self.taken.set(taken);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken.set(self.taken.get() - bytes);
+        if let Some(whole) = &self.whole {
+            whole.give_back(bytes);
+        }
+    }
+}
+
+/// What one has taken of them, given back on drop.
+#[derive(Debug)]
+pub(super) struct Share {
+    all: Rc<Budget>,
+    bytes: Cell<usize>,
+}
+
+impl Share {
+    /// Nothing yet.
+    pub(super) fn of(all: Rc<Budget>) -> Self {
+        Self { all, bytes: Cell::new(0) }
+    }
+
+    /// Takes more; `false` when there is no room.
+    pub(super) fn grow(&self, bytes: usize) -> bool {
+        let fits = self.all.take(bytes);
+        if fits {
+            self.bytes.set(self.bytes.get() + bytes);
+        }
+        fits
+    }
+
+    /// Gives some back.
+    pub(super) fn shrink(&self, bytes: usize) {
+        let bytes = bytes.min(self.bytes.get());
+        self.all.give_back(bytes);
+        self.bytes.set(self.bytes.get() - bytes);
+    }
+
+    /// How much it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.get()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.shrink(self.bytes.get());
+    }
+}
+
+/// What the sockets of one client, or all sockets, may hold.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// Messages that have begun to arrive.
+    pub(super) incoming: Rc<Budget>,
+    /// Messages that wait to be written.
+    pub(super) outgoing: Rc<Budget>,
+    book: Option<(Weak<Clients>, IpAddr)>,
+}
+
+type Clients = RefCell<HashMap<IpAddr, Weak<Memory>>>;
+
+/// The memory of all sockets, and of it what each client with a socket has. Without the latter one client, with as many
+/// sockets as it may have, could take all of the former.
+#[derive(Debug)]
+pub(super) struct Memories {
+    whole: Rc<Memory>,
+    clients: Rc<Clients>,
+}
+
+impl Memories {
+    /// As much as the limits say.
+    pub(super) fn new() -> Self {
+        let whole = Memory {
+            incoming: Budget::new(limits::SOCKETS_INCOMING_BYTES_TOTAL),
+            outgoing: Budget::new(limits::SOCKETS_OUTBOX_BYTES_TOTAL),
+            book: None,
+        };
+        Self { whole: Rc::new(whole), clients: Rc::default() }
+    }
+
+    /// What all sockets of a client share, for as long as one of them holds it; the whole for none in particular.
+    pub(super) fn of(&self, client: Option<IpAddr>) -> Rc<Memory> {
+        let Some(client) = client else { return self.whole.clone() };
+        let mut clients = self.clients.borrow_mut();
+        if let Some(memory) = clients.get(&client).and_then(Weak::upgrade) {
+            return memory;
+        }
+        let Memory { incoming, outgoing, .. } = &*self.whole;
+        let memory = Rc::new(Memory {
+            incoming: Budget::part_of(incoming, incoming.max / limits::SOCKETS_SHARE_OF_ADDRESS),
+            outgoing: Budget::part_of(outgoing, outgoing.max / limits::SOCKETS_SHARE_OF_ADDRESS),
+            book: Some((Rc::downgrade(&self.clients), client)),
+        });
+        clients.insert(client, Rc::downgrade(&memory));
+        memory
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let Some((clients, client)) = &self.book else { return };
+        if let Some(clients) = clients.upgrade() {
+            clients.borrow_mut().remove(client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_a_part_of_the_whole_whatever_number_of_sockets_and_gives_it_back() {
+        let memories = Memories::new();
+        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+        let part = limits::SOCKETS_INCOMING_BYTES_TOTAL / limits::SOCKETS_SHARE_OF_ADDRESS;
+        let share = |client| Share::of(memories.of(client).incoming.clone());
+        let (first, second, neighbour, proxy) = (memories.of(one), memories.of(one), share(other), share(None));
+        let [first, second] = [first, second].map(|memory| (Share::of(memory.incoming.clone()), memory));
+        assert!(first.0.grow(part - 10) && second.0.grow(10) && !second.0.grow(1), "two sockets, one part");
+        assert!(neighbour.grow(part), "the neighbour's is its own");
+        assert!(!proxy.grow(limits::SOCKETS_INCOMING_BYTES_TOTAL - 2 * part + 1), "all of it is taken of the whole");
+        assert!(proxy.grow(limits::SOCKETS_INCOMING_BYTES_TOTAL - 2 * part));
+        first.0.shrink(10);
+        assert!(second.0.grow(10));
+        drop((first, second, neighbour));
+        assert_eq!((memories.clients.borrow().len(), memories.whole.incoming.taken()), (0, proxy.bytes()));
+        assert!(proxy.grow(2 * part));
+    }
+}
