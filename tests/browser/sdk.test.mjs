@@ -1,4 +1,4 @@
-// The SDK in Chromium against the real node: a page that is nothing but a few calls of it.
+// The SDK in Chromium and Firefox against the real node: a page that is nothing but a few calls of it.
 
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { Suite } from './lib/suite.mjs';
 await enter();
 const suite = new Suite('sdk');
 const chromium = await Browser.start('chromium');
+const firefox = await Browser.start('firefox');
 
 const EVENTS = ['connected', 'signalling', 'disconnected', 'reconnecting', 'restarted', 'ended', 'error', 'live', 'idle', 'firstframe', 'playblocked', 'sourceended'];
 
@@ -51,11 +52,12 @@ const events = async (opened) => (await opened.evaluate(() => window.told)).map(
 const live = (opened, within = 15_000) => until(`${opened.name} is live`, () => opened.evaluate(() => window.session.live), { within })
   .catch(async (error) => { throw new Error(`${error.message}: ${await events(opened)}\n${opened.log.join('\n')}`); });
 const frames = async (opened) => (await stats(opened))?.frames ?? 0;
-/** Frames decoded in so many seconds from now. */
-async function framesIn(opened, seconds) {
-  const before = await opened.evaluate(() => window.video.getVideoPlaybackQuality().totalVideoFrames);
+/** Frames in so many seconds from now: shown ones. Firefox draws none in a tab that is not in front: there decoded ones. */
+async function framesIn(opened, seconds, browser = chromium) {
+  const count = () => (browser === firefox ? frames(opened) : opened.evaluate(() => window.video.getVideoPlaybackQuality().totalVideoFrames));
+  const before = await count();
   await sleep(1_000 * seconds);
-  return await opened.evaluate(() => window.video.getVideoPlaybackQuality().totalVideoFrames) - before;
+  return await count() - before;
 }
 
 for (const transport of ['http', 'websocket']) await suite.case(`publish, watch, change what is sent, and publish again from a page that was loaded anew (${transport})`, async (check, note) => {
@@ -124,9 +126,33 @@ function moveTo(address, from) {
   }
 }
 
-await suite.case('an address that changes under both ends: the same sessions go on', async (check, note) => {
-  const node = await Corecast.start('sdk-moves');
-  const [publisher, viewer] = [await page('publisher'), await page('viewer')];
+await suite.case('in Firefox: a page that is loaded anew publishes again, and its viewer plays on', async (check, note) => {
+  const node = await Corecast.start('sdk-reload-firefox');
+  const [publisher, viewer] = [await page('publisher', firefox), await page('viewer', firefox)];
+  const options = { transport: 'websocket' };
+  try {
+    await watch(viewer, 'reload', options);
+    await publish(publisher, 'reload', options);
+    await live(viewer);
+    await viewer.evaluate(() => { window.kept = window.session.pc; });
+    await publisher.reload();
+    await until('idle', () => viewer.evaluate(() => !window.session.live));
+    await prepare(publisher);
+    await publish(publisher, 'reload', options);
+    await live(viewer);
+    const seen = await framesIn(viewer, 2, firefox);
+    note({ viewer: await events(viewer), via: (await told(viewer, 'connected'))[0].via, framesPerSecond: seen / 2 });
+    check(seen > 15, `${seen} frames in two seconds`);
+    check(await viewer.evaluate(() => window.kept === window.session.pc), 'the viewer kept its connection');
+  } finally {
+    await Promise.all([publisher, viewer].map((each) => each.close()));
+    await node.stop();
+  }
+}, { attempts: 2 });
+
+for (const browser of [chromium, firefox]) await suite.case(`an address that changes under both ends: the same sessions go on (${browser.kind})`, async (check, note) => {
+  const node = await Corecast.start(`sdk-moves-${browser.kind}`);
+  const [publisher, viewer] = [await page('publisher', browser), await page('viewer', browser)];
   const other = PEER_IP.replace(/\d+$/, '77');
   let moved = false;
   try {
@@ -142,7 +168,7 @@ await suite.case('an address that changes under both ends: the same sessions go 
     await until('frames again', async () => (await told(viewer, 'restarted')).length > 0 && (await told(publisher, 'restarted')).length > 0 && (await frames(viewer)) > before + 20, { within: 30_000 })
       .catch(async (error) => { throw new Error(`${error.message}: publisher ${await events(publisher)}; viewer ${await events(viewer)}; ${JSON.stringify(await stats(viewer))}`); });
     note({ playsAgainAfterMs: Date.now() - from, publisher: await events(publisher), viewer: await events(viewer) });
-    check(await framesIn(viewer, 2) > 15, 'the picture moves');
+    check(await framesIn(viewer, 2, browser) > 15, 'the picture moves');
     for (const each of [publisher, viewer]) check(await each.evaluate(() => window.kept === window.session.pc), `the ${each.name} kept its connection`);
   } finally {
     if (moved) moveTo(PEER_IP, other);
@@ -171,9 +197,9 @@ async function cutSignalling(seconds) {
   }
 }
 
-await suite.case('signalling that is cut for ten seconds: media does not notice, and the socket is taken up again', async (check, note) => {
-  const node = await Corecast.start('sdk-cut');
-  const [publisher, viewer] = [await page('publisher'), await page('viewer')];
+for (const browser of [chromium, firefox]) await suite.case(`signalling that is cut for ten seconds: media does not notice, and the socket is taken up again (${browser.kind})`, async (check, note) => {
+  const node = await Corecast.start(`sdk-cut-${browser.kind}`);
+  const [publisher, viewer] = [await page('publisher', browser), await page('viewer', browser)];
   try {
     await publish(publisher, 'cut', { transport: 'auto' });
     await watch(viewer, 'cut', { transport: 'auto' });
@@ -265,5 +291,5 @@ await suite.case('refusals and lost nodes are explained', async (check, note) =>
   }
 }, { attempts: 2 });
 
-await chromium.close();
+await Promise.all([chromium, firefox].map((browser) => browser.close()));
 suite.finish();

@@ -124,7 +124,8 @@ export class Signalling {
           sdp: answer.sdp,
           iceServers: answer.ice_servers ?? [],
           restart: async (/** @type {string} */ fragment) => {
-            await this.#alive();
+            // Where media's path is gone the socket's may be, however short a time ago it was heard.
+            await this.#alive(0);
             return this.#request({ type: 'restart', session, fragment }, (restarted) => restarted.fragment);
           },
           close: () => this.#release(session),
@@ -160,9 +161,9 @@ export class Signalling {
     return this.#welcome;
   }
 
-  /** The same, of a socket that answers. @returns {Promise<Message>} */
-  async #alive() {
-    if (this.#socket && this.#welcome && Date.now() - this.#heardMs > QUIET_MS) await this.#ping(ALIVE_WITHIN_MS);
+  /** The same, of a socket that answers. @param {number} [quietMs] how short a time ago it was heard is proof enough @returns {Promise<Message>} */
+  async #alive(quietMs = QUIET_MS) {
+    if (this.#socket && this.#welcome && Date.now() - this.#heardMs >= quietMs) await this.#ping(ALIVE_WITHIN_MS);
     return this.#ready();
   }
 

@@ -21,7 +21,7 @@ export class FakeNode {
   onoffer = () => {};
   /** Messages that follow an answer at once, given its session's name. */
   breath = () => [];
-  /** Whether pings go unanswered. */
+  /** Whether pings and restarts go unanswered. */
   mute = false;
   /** Whether a restart over HTTP is a 404. */
   forgotten = false;
@@ -96,6 +96,7 @@ export class FakeNode {
       yield { type: 'connected', session: name };
       yield { type: 'stream', stream, live: true };
     } else if (type === 'restart') {
+      if (this.mute) return;
       if (this.sessions.has(session)) yield { type: 'restarted', id, session, fragment: FRAGMENT };
       else yield { type: 'error', id, session, status: 404, code: 'no_such_session', detail: 'no such session' };
     } else if (type === 'close') {
