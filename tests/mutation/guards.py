@@ -161,6 +161,84 @@ GUARDS = [
         "self.under_way < limits::HANDSHAKES_PER_WORKER_MAX * 1_000",
         "worker_sessions as_many_handshakes_as_may_be_are_refused_by_name_until_one_is_over",
     ),
+    # Who may do what.
+    Guard(
+        "a token's action",
+        "src/auth/token.rs",
+        "            return Err(Fault::WrongAction);\n",
+        "",
+        "authorisation every_fault_of_a_token_is_refused_by_its_name_at_every_door_before_anything_is_read_or_taken",
+    ),
+    Guard(
+        "a token's stream",
+        "src/auth/token.rs",
+        "            return Err(Fault::WrongStream);\n",
+        "",
+        "authorisation every_fault_of_a_token_is_refused_by_its_name_at_every_door_before_anything_is_read_or_taken",
+    ),
+    Guard(
+        "a token's end",
+        "src/auth/token.rs",
+        "        validation.validate_nbf = true;\n",
+        "        validation.validate_nbf = true;\n        validation.validate_exp = false;\n",
+        "authorisation every_fault_of_a_token_is_refused_by_its_name_at_every_door_before_anything_is_read_or_taken",
+    ),
+    Guard(
+        "critical extensions of a token",
+        "src/auth/token.rs",
+        "if header.crit.is_some() {",
+        "if header.crit.is_some() && token.is_empty() {",
+        "authorisation_keys another_librarys_tokens_are_believed_by_their_keys_algorithm_and_by_nothing_a_token_says",
+    ),
+    Guard(
+        "a token's pages",
+        "src/auth/token.rs",
+        "            origins.values().iter().find(means).ok_or(Fault::WrongOrigin)?;\n",
+        "            let _ = origins.values().iter().find(means);\n",
+        "authorisation a_token_for_pages_of_an_origin_is_for_them_only",
+    ),
+    Guard(
+        "a webhook that gives no answer",
+        "src/auth/mod.rs",
+        "Err(webhook::NoAnswer) => Err(Denied::Unavailable(\"the operator's authorisation service gives no answer\")),",
+        "Err(webhook::NoAnswer) => Ok((None, None)),",
+        "authorisation_webhook an_answer_that_cannot_be_believed_lets_nobody_in",
+    ),
+    Guard(
+        "too many failures",
+        "src/auth/mod.rs",
+        "wait.map_or(denied, Denied::TooManyFailures)",
+        "wait.map_or(denied.clone(), |_| denied)",
+        "authorisation who_fails_too_often_is_429_and_a_good_token_from_the_same_address_is_not",
+    ),
+    Guard(
+        "pages of other origins",
+        "src/signal/router.rs",
+        "if source == Source::Foreign && route != \"page\" {",
+        "if source == Source::Foreign && route.is_empty() {",
+        "signal_http only_own_and_listed_pages_may_call",
+    ),
+    Guard(
+        "figures for a token",
+        "src/signal/admin.rs",
+        "if self.is_remote || self.front",
+        "if self.front",
+        "authorisation the_operators_port_off_loopback_is_tls_and_shows_figures_to_an_admin_token_only",
+    ),
+    Guard(
+        "figures by no other name",
+        "src/signal/admin.rs",
+        "!cors::is_local(authority)",
+        "authority.is_empty()",
+        "authorisation the_operators_port_on_loopback_shows_no_figures_to_a_page_that_reaches_it_under_a_name_of_its_own",
+    ),
+    Guard(
+        "resuming by secret",
+        "src/signal/socket/book.rs",
+        "if !bool::from(owned.secret.as_bytes().ct_eq(secret.as_bytes())) {",
+        "if owned.secret.is_empty() && !bool::from(owned.secret.as_bytes().ct_eq(secret.as_bytes())) {",
+        "signal_sockets lost::a_wrong_secret_resumes_nothing_and_takes_nothing_away",
+    ),
 ]
 
 
@@ -227,7 +305,7 @@ def main():
         print(f"{guard.name}: its text is not in {guard.file} exactly once: the guard has moved, follow it", file=sys.stderr)
     if arguments.list:
         for guard in guards:
-            print(f"{guard.name:<36} {guard.file:<28} {guard.test}")
+            print(f"{guard.name:<32} {guard.file:<28} {guard.test}")
     if gone or arguments.list:
         return 1 if gone else 0
     copy_tree()
@@ -239,7 +317,7 @@ def main():
             print(f"unchanged, {test}: {result} ({seconds:.0f} s)", file=sys.stderr)
     if bad:
         return 1
-    print(f"{'guard':<36} {'test that must fail':<96} caught   s", flush=True)
+    print(f"{'guard':<32} caught    s  test that must fail", flush=True)
     for guard in guards:
         file = TREE / guard.file
         whole = file.read_text()
@@ -250,7 +328,7 @@ def main():
             file.write_text(whole)
         caught = result == "failed"
         bad += not caught
-        print(f"{guard.name:<36} {guard.test:<96} {'yes' if caught else 'NO':<6} {seconds:>3.0f}", flush=True)
+        print(f"{guard.name:<32} {'yes' if caught else 'NO':<6} {seconds:>4.0f}  {guard.test}", flush=True)
         if result not in ("failed", "passed"):
             print(result, file=sys.stderr)
     print(f"{len(guards) - bad} of {len(guards)} caught")
