@@ -146,10 +146,9 @@ test('a network that went away without a word is found out before a restart is s
   const at = await node();
   const seen = viewer(at.url);
   await seen.attach(video());
-  at.mute = true; // as a socket whose address is gone: nothing is answered
+  at.loseAddress();
   FakePeer.last.become('disconnected');
   await until('the socket was given up', () => at.told('hello').length === 2, 6_000);
-  at.mute = false;
   await until('restarted', () => seen.log.of('restarted').length === 1);
   assert.equal(FakePeer.made.length, 1);
 });
@@ -399,11 +398,10 @@ test('a socket that does not answer pings is given up and opened again', async (
   const at = await node();
   const seen = viewer(at.url);
   await seen.attach(video());
-  at.mute = true;
+  at.loseAddress();
   const signalling = Signalling.shared(at.url, undefined);
   signalling.hurry();
   await until('lost', () => seen.log.of('signalling').length > 0, 6_000);
-  at.mute = false;
   await until('resumed', () => seen.log.of('signalling').some(({ up }) => up));
   assert.equal(FakePeer.made.length, 1);
 });

@@ -21,14 +21,13 @@ export class FakeNode {
   onoffer = () => {};
   /** Messages that follow an answer at once, given its session's name. */
   breath = () => [];
-  /** Whether pings and restarts go unanswered. */
-  mute = false;
   /** Whether a restart over HTTP is a 404. */
   forgotten = false;
   /** Whether sockets are accepted. */
   hasSocket;
   #server;
   #sockets;
+  #unreachable = new Set();
   #next = 1;
 
   static async start({ socket = true, port = 0 } = {}) {
@@ -54,6 +53,9 @@ export class FakeNode {
   /** Sockets vanish; sessions stay. */
   cut() { for (const socket of this.sockets) socket.terminate(); }
 
+  /** The sockets there are lead nowhere from now on, as where an address is gone; nobody is told. */
+  loseAddress() { this.#unreachable = new Set(this.sockets); }
+
   async stop() {
     for (const socket of this.sockets) socket.close(1001);
     this.#server.closeAllConnections();
@@ -64,6 +66,7 @@ export class FakeNode {
     this.sockets.add(socket);
     socket.on('close', (code) => { this.sockets.delete(socket); this.seen.push({ type: 'socket closed', code }); });
     socket.on('message', (data) => {
+      if (this.#unreachable.has(socket)) return;
       const message = JSON.parse(String(data));
       this.seen.push(message);
       if (message.type === 'hello' && this.closeHello) { socket.close(this.closeHello, 'no'); return; }
@@ -96,14 +99,13 @@ export class FakeNode {
       yield { type: 'connected', session: name };
       yield { type: 'stream', stream, live: true };
     } else if (type === 'restart') {
-      if (this.mute) return;
       if (this.sessions.has(session)) yield { type: 'restarted', id, session, fragment: FRAGMENT };
       else yield { type: 'error', id, session, status: 404, code: 'no_such_session', detail: 'no such session' };
     } else if (type === 'close') {
       this.sessions.delete(session);
       yield { type: 'closed', id, session };
     } else if (type === 'ping') {
-      if (!this.mute) yield { type: 'pong', id };
+      yield { type: 'pong', id };
     }
   }
 
