@@ -148,7 +148,7 @@ test('a network that went away without a word is found out before a restart is s
   await seen.attach(video());
   at.loseAddress();
   FakePeer.last.become('disconnected');
-  await until('the socket was given up', () => at.told('hello').length === 2, 6_000);
+  await until('the socket was given up', () => at.told('hello').length === 2);
   await until('restarted', () => seen.log.of('restarted').length === 1);
   assert.equal(FakePeer.made.length, 1);
 });
@@ -177,7 +177,7 @@ test('a node that ends is waited for, and a new one is used', async () => {
   assert.deepEqual(seen.log.of('reconnecting').slice(0, 3).map(({ attempt }) => attempt), [1, 2, 3]);
   open.splice(open.indexOf(at), 1);
   await node({ port });
-  await until('connected again', () => seen.log.of('connected').length === 2, 8_000);
+  await until('connected again', () => seen.log.of('connected').length === 2);
 });
 
 test('a session that the node ended is made anew; one that its operator ended is not', async () => {
@@ -194,27 +194,27 @@ test('a session that the node ended is made anew; one that its operator ended is
 
 test('a session that is ended in the same breath as it is answered is made anew', async () => {
   const at = await node();
-  at.breath = (session) => [{ type: 'ended', session, reason: 'dtls_failed', detail: '' }];
+  at.breath = (session) => (session === 's1' ? [{ type: 'ended', session, reason: 'dtls_failed', detail: '' }] : []);
   const seen = viewer(at.url);
-  const attached = seen.attach(video());
-  await until('asked', () => at.told('subscribe').length === 1);
-  at.breath = () => [];
-  await attached;
+  await seen.attach(video());
   await until('asked again', () => at.told('subscribe').length === 2 && seen.state === 'connected');
   assert.equal(FakePeer.made[0].connectionState, 'closed');
 });
 
 test('idle is told at once when the node says that the publisher has gone', async () => {
   const at = await node();
-  const seen = viewer(at.url);
+  // No figures but the test's: the peer's own, which are empty, are silence, and two seconds of it are idle too.
+  const seen = viewer(at.url, { statsIntervalMs: 600_000 });
   await seen.attach(video());
   const stats = { direction: 'play', frames: 1, packets: 9, bitsPerSecond: 1 };
+  // In the same task: what arrives two seconds later is a new stream.
+  let isLiveByTheRest;
+  seen.addEventListener('idle', () => { seen.onStats({ ...stats, frames: 5 }); isLiveByTheRest = seen.live; });
   seen.onStats(stats);
   assert.equal(seen.live, true);
   at.say({ type: 'stream', stream: 'demo', live: false });
-  await until('idle', () => !seen.live);
-  seen.onStats({ ...stats, frames: 5 });
-  assert.equal(seen.live, false, 'the rest out of the jitter buffer is no new stream');
+  await until('idle', () => isLiveByTheRest !== undefined);
+  assert.equal(isLiveByTheRest, false, 'the rest out of the jitter buffer is no new stream');
   assert.deepEqual(seen.log.names().filter((name) => /live|idle/.test(name)), ['live', 'idle']);
 });
 
@@ -242,7 +242,8 @@ test('a restart that the node knows nothing of becomes a new session', async () 
   FakePeer.last.become('failed');
   await until('connected again', () => seen.log.of('connected').length === 2);
   assert.equal(FakePeer.made[0].rollbacks, 1);
-  assert.equal(at.told('DELETE').length, 1);
+  // By another connection than the new session's, so that it may come after it.
+  await until('the old session is deleted', () => at.told('DELETE').length === 1);
 });
 
 test('a network that comes back is a reason to restart ICE, and to try at once what waits', async (t) => {
@@ -284,9 +285,9 @@ test('a node that is full is asked again when it says', async () => {
   const at = await node({ socket: false });
   at.refuse.push({ status: 503, code: 'node_full', detail: 'full', retry_after_s: 1 });
   const seen = viewer(at.url, { transport: 'http' });
-  const from = Date.now();
+  const from = performance.now();
   await seen.attach(video());
-  assert.ok(Date.now() - from >= 1_000);
+  assert.ok(performance.now() - from >= 999, 'timers count whole milliseconds');
   assert.ok(seen.log.of('reconnecting')[0].delayMs >= 1_000);
 });
 
@@ -401,7 +402,7 @@ test('a socket that does not answer pings is given up and opened again', async (
   at.loseAddress();
   const signalling = Signalling.shared(at.url, undefined);
   signalling.hurry();
-  await until('lost', () => seen.log.of('signalling').length > 0, 6_000);
+  await until('lost', () => seen.log.of('signalling').length > 0);
   await until('resumed', () => seen.log.of('signalling').some(({ up }) => up));
   assert.equal(FakePeer.made.length, 1);
 });

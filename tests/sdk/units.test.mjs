@@ -39,7 +39,7 @@ test('a pause ends by itself, by being hurried, and by being stopped', async () 
   const stop = new AbortController();
   setTimeout(() => stop.abort(), 1);
   await pause(60_000, stop.signal);
-  assert.ok(Date.now() - from < 5_000);
+  assert.ok(Date.now() - from < 30_000, 'none of the three took its minute');
 });
 
 const VIDEO = ['v=0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 minptime=10', 'm=video 9 UDP/TLS/RTP/SAVPF 96 97 98',

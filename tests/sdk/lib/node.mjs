@@ -29,6 +29,8 @@ export class FakeNode {
   #sockets;
   #unreachable = new Set();
   #next = 1;
+  /** Ports that nodes have had: what the SDK remembers of a node it remembers by its address, for as long as a page lives. */
+  static #had = new Set();
 
   static async start({ socket = true, port = 0 } = {}) {
     const node = new FakeNode();
@@ -39,10 +41,31 @@ export class FakeNode {
       if (!node.hasSocket || request.url !== '/ws') { stream.end('HTTP/1.1 404 Not Found\r\n\r\n'); return; }
       node.#sockets.handleUpgrade(request, stream, head, (socket) => node.#serve(socket));
     });
-    await new Promise((done) => node.#server.listen(port, '127.0.0.1', done));
-    node.port = node.#server.address().port;
+    node.port = await node.#listen(port);
+    FakeNode.#had.add(node.port);
     node.url = `http://127.0.0.1:${node.port}`;
     return node;
+  }
+
+  /** Listens on this port, or on one that no node has had. */
+  async #listen(wanted) {
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      const error = await new Promise((done) => {
+        this.#server.once('error', done);
+        this.#server.listen(wanted, '127.0.0.1', () => { this.#server.off('error', done); done(null); });
+      });
+      if (!error) {
+        const { port } = this.#server.address();
+        if (wanted || !FakeNode.#had.has(port)) return port;
+        await new Promise((done) => { this.#server.close(done); });
+      } else if (error.code !== 'EADDRINUSE' || Date.now() > deadline) {
+        throw error;
+      } else {
+        // Somebody's outgoing connection may have been given the port since its node ended.
+        await new Promise((done) => { setTimeout(done, 50); });
+      }
+    }
   }
 
   /** Messages of a type, or requests by method. */
@@ -126,12 +149,13 @@ export class FakeNode {
   }
 }
 
-/** Waits until `check` gives something. */
-export async function until(what, check, within = 3_000) {
-  const deadline = Date.now() + within;
-  while (Date.now() < deadline) {
+/** Waits until `check` gives something; a machine that stood still meanwhile gets one look more. */
+export async function until(what, check, within = 20_000) {
+  for (const deadline = Date.now() + within; ;) {
+    const isLast = Date.now() >= deadline;
     const found = await check();
     if (found) return found;
+    if (isLast) break;
     await new Promise((done) => { setTimeout(done, 5); });
   }
   throw new Error(`${what}: not within ${within} ms`);
