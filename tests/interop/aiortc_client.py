@@ -15,6 +15,8 @@ from node_under_test import delete, post_offer
 
 WIDTH, HEIGHT = 640, 360
 BANDS = 8
+CONNECTED_SECONDS = 30
+PLAYED_SECONDS = 60
 
 
 class Bands(VideoStreamTrack):
@@ -60,7 +62,7 @@ async def _join(pc, kind, stream):
     await pc.setLocalDescription(await pc.createOffer())
     answer, session = await asyncio.to_thread(post_offer, kind, stream, pc.localDescription.sdp)
     await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + CONNECTED_SECONDS
     while pc.connectionState != "connected":
         if time.monotonic() > deadline or pc.connectionState in ("failed", "closed"):
             raise RuntimeError(f"{kind} {stream}: {pc.connectionState}, ICE {pc.iceConnectionState}; answer:\n{answer}")
@@ -90,16 +92,19 @@ class Publisher:
 
 
 async def play(stream, seconds):
-    """Plays for a time; returns what was decoded."""
+    """Plays so many seconds of the stream's own time, however long this machine takes for them; returns what was decoded."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     seen = {"video": 0, "audio": 0, "width": 0, "height": 0, "bands": set(), "loudest": 0, "backwards": 0}
+    played = {"video": 0.0, "audio": 0.0}
     tasks = []
 
     async def consume(track):
-        last = None
+        first = last = None
         try:
             while True:
                 frame = await track.recv()
+                first = frame.pts if first is None else first
+                played[track.kind] = float((frame.pts - first) * frame.time_base)
                 seen[track.kind] += 1
                 if last is not None and frame.pts <= last:
                     seen["backwards"] += 1
@@ -120,7 +125,10 @@ async def play(stream, seconds):
     pc.addTransceiver("video", direction="recvonly")
     try:
         session = await _join(pc, "whep", stream)
-        await asyncio.sleep(seconds)
+        deadline = time.monotonic() + PLAYED_SECONDS
+        while min(played.values()) < seconds and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        seen["played"] = {kind: round(time_of_kind, 1) for kind, time_of_kind in played.items()}
         await asyncio.to_thread(delete, session)
     finally:
         await pc.close()

@@ -23,8 +23,10 @@ ADDRESS = "10.77.1.1"
 HTTP = "http://127.0.0.1:8080"
 ADMIN = "http://127.0.0.1:8444"
 INSIDE = "CORECAST_INTEROP_NETWORK"
-READY_SECONDS = 15
-EXIT_SECONDS = 5
+READY_SECONDS = 30
+EXIT_SECONDS = 20
+# For one answer of the node: a machine may stand still for a second or two.
+ANSWER_SECONDS = 20
 
 
 def enter_network():
@@ -95,7 +97,7 @@ class Node:
 
     def sessions(self, stream):
         """The reports of this stream's sessions on all workers."""
-        with urllib.request.urlopen(ADMIN + "/api/v1/node", timeout=5) as answer:
+        with urllib.request.urlopen(ADMIN + "/api/v1/node", timeout=ANSWER_SECONDS) as answer:
             report = json.load(answer)
         workers = report if isinstance(report, list) else report["workers"]
         return [one for worker in workers for one in worker["sessions"] if one["stream"] == stream]
@@ -106,7 +108,7 @@ def post_offer(kind, stream, sdp):
     url = f"{HTTP}/{kind}/{stream}"
     request = urllib.request.Request(url, data=sdp.encode(), headers={"Content-Type": "application/sdp"}, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
             if answer.status != 201:
                 raise RuntimeError(f"POST {url}: {answer.status}")
             return answer.read().decode(), urllib.parse.urljoin(url, answer.headers["Location"])
@@ -116,4 +118,4 @@ def post_offer(kind, stream, sdp):
 
 def delete(session):
     """Ends a session."""
-    urllib.request.urlopen(urllib.request.Request(session, method="DELETE"), timeout=5).read()
+    urllib.request.urlopen(urllib.request.Request(session, method="DELETE"), timeout=ANSWER_SECONDS).read()

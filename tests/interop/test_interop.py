@@ -18,6 +18,8 @@ from node_under_test import ARTIFACTS, HTTP, Node, enter_network
 HERE = Path(__file__).resolve().parent
 SYSTEM_PYTHON = os.environ.get("CORECAST_SYSTEM_PYTHON", "/usr/bin/python3")
 SECONDS = 6
+# For one case: an end to what hangs.
+CASE_SECONDS = 200
 
 
 def require(holds, what):
@@ -25,10 +27,17 @@ def require(holds, what):
         raise AssertionError(what)
 
 
+def check_rates(who, seen, frames):
+    """Against the stream's own time: a machine that is held up takes longer for it and loses nothing."""
+    played = seen["played"]
+    require(min(played.values()) >= SECONDS, f"{who}: {played} s of the stream came: {seen}")
+    require(frames >= 15 * played["video"], f"{who}: {frames} frames in {played['video']} s: {seen}")
+    require(seen["audio"] >= 40 * played["audio"], f"{who}: {seen['audio']} pieces of sound in {played['audio']} s: {seen}")
+
+
 def check_decoded(seen, bands):
-    require(seen["video"] >= 15 * SECONDS, f"{seen['video']} frames decoded in {SECONDS} s: {seen}")
+    check_rates("aiortc", seen, seen["video"])
     require((seen["width"], seen["height"]) == (640, 360), f"{seen['width']}x{seen['height']} decoded")
-    require(seen["audio"] >= 40 * SECONDS, f"{seen['audio']} audio frames in {SECONDS} s: {seen}")
     require(seen["loudest"] > 2000, f"the tone is silent: {seen['loudest']}")
     require(seen["backwards"] == 0, f"{seen['backwards']} frames went back in time")
     require(not bands or len(seen["bands"]) >= 4, f"the bright band was only at {seen['bands']}")
@@ -39,12 +48,15 @@ async def werift(stream):
     process = await asyncio.create_subprocess_exec(
         "node", HERE / "werift_play.mjs", f"{HTTP}/whep/{stream}", str(SECONDS),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = await asyncio.wait_for(process.communicate(), SECONDS + 20)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+    except asyncio.TimeoutError:
+        process.kill()
+        raise
     require(process.returncode == 0, f"werift: exit {process.returncode}: {err.decode()}")
     seen = json.loads(out.decode().splitlines()[-1])
     print(f"    werift: {seen}")
-    require(seen["frames"] >= 15 * SECONDS, f"werift: {seen['frames']} frames: {seen} {err.decode()}")
-    require(seen["audio"] >= 40 * SECONDS, f"werift: {seen['audio']} audio packets")
+    check_rates("werift", seen, seen["frames"])
     require(seen["gaps"] <= 2 and len(seen["payloadTypes"]) == 1, f"werift: {seen}")
 
 
@@ -88,11 +100,11 @@ async def gstreamer(stream, codec):
                 if "certificate" in said:
                     return said["certificate"]
             raise AssertionError(f"GStreamer ended: see {log.name}")
-        yield await asyncio.wait_for(certificate(), 20)
+        yield await asyncio.wait_for(certificate(), 60)
     finally:
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), 10)
+            await asyncio.wait_for(process.wait(), 30)
         except asyncio.TimeoutError:
             process.kill()
             await process.wait()
@@ -142,7 +154,7 @@ def main():
         print(f"▶ {name}", flush=True)
         start = time.monotonic()
         try:
-            asyncio.run(asyncio.wait_for(case(), 90))
+            asyncio.run(asyncio.wait_for(case(), CASE_SECONDS))
             passed = True
         except Exception as error:  # a case's failure must not end the others
             print("".join(traceback.format_tb(error.__traceback__)[-2:]) + f"{type(error).__name__}: {error}")

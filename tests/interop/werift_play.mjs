@@ -1,4 +1,5 @@
-// werift plays a stream over WHEP: node werift_play.mjs URL SECONDS. Prints what it received as JSON.
+// werift plays a stream over WHEP: node werift_play.mjs URL SECONDS. Prints what it received as JSON. The seconds are those of
+// the stream's own time, so that a slow start or a machine that is held up takes nothing from what is counted.
 
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
@@ -21,12 +22,22 @@ const pc = new RTCPeerConnection({
   },
 });
 
-const seen = { video: 0, audio: 0, frames: 0, gaps: 0, payloadTypes: [], state: '' };
+const PLAYED_WITHIN_MS = 60_000;
+const RATES = { video: 90_000, audio: 48_000 };
+const seen = { video: 0, audio: 0, frames: 0, gaps: 0, payloadTypes: [], state: '', played: { video: 0, audio: 0 } };
+const newest = {};
 let last;
 pc.onTrack.subscribe((track) => {
   track.onReceiveRtp.subscribe(({ header, payload }) => {
     if (!payload.length) return;
     seen[track.kind]++;
+    const { kind } = track;
+    // RFC 3550 §5.1: timestamps wrap at 2³².
+    const step = (header.timestamp - (newest[kind] ?? header.timestamp)) | 0;
+    if (step >= 0) {
+      newest[kind] = header.timestamp;
+      seen.played[kind] += step / RATES[kind];
+    }
     if (track.kind !== 'video') return;
     if (header.marker) seen.frames++;
     if (last !== undefined && ((header.sequenceNumber - last) & 0xffff) !== 1) seen.gaps++;
@@ -44,7 +55,8 @@ if (response.status !== 201) {
   process.exit(1);
 }
 await pc.setRemoteDescription({ type: 'answer', sdp: answer });
-await new Promise((wake) => setTimeout(wake, Number(seconds) * 1_000));
+const deadline = Date.now() + PLAYED_WITHIN_MS;
+while (Math.min(seen.played.video, seen.played.audio) < Number(seconds) && Date.now() < deadline) await new Promise((wake) => setTimeout(wake, 100));
 seen.state = pc.connectionState;
 console.log(JSON.stringify(seen));
 await fetch(new URL(response.headers.get('location'), response.url), { method: 'DELETE' });
