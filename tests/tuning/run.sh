@@ -12,6 +12,7 @@ tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 node=${CORECAST_BIN:-$tree/target/release/corecast}
 scratch=$(mktemp -d)
 namespace=corecast-tuning-$$
+quiet=corecast-tuning-node-$$
 node_pid=
 trap 'cleanup' EXIT
 passed=0
@@ -20,6 +21,7 @@ failures=()
 cleanup() {
   [[ -n $node_pid ]] && kill "$node_pid" 2>/dev/null
   ip netns delete "$namespace" 2>/dev/null
+  ip netns delete "$quiet" 2>/dev/null
   rm -rf "$scratch"
 }
 
@@ -232,8 +234,10 @@ case $1 in
     if [[ $3 == delete ]]; then
       sed -i "/^$4 /d" "$rules"
     else
-      # flow-type FAMILY dst-port PORT action QUEUE
-      echo "$((1000 + RANDOM)) $4 $6 $8" >>"$rules"
+      # flow-type FAMILY dst-port PORT action QUEUE. Numbers are the card's choice, and no two rules have the same.
+      number=$((1000 + RANDOM))
+      while grep -q "^$number " "$rules"; do number=$((number + 1)); done
+      echo "$number $4 $6 $8" >>"$rules"
     fi
     ;;
 esac
@@ -259,14 +263,21 @@ each_media_port_gets_a_rule_to_its_cores_queue() {
 
 # --- unit and container ---
 
+# alone COMMAND...: on a loopback where nobody else has the node's ports.
+alone() { ip netns exec "$quiet" "$@"; }
+
+prepare_quiet() { [[ -e /var/run/netns/$quiet ]] || { ip netns add "$quiet" && ip -n "$quiet" link set lo up; }; }
+
 # under FILE OPTION...: the node under that filter, seen ready, asked for a page and a session, and ended.
 under() {
   local log=$scratch/node.log waited=0 status
   : >"$log"
-  STATE_DIRECTORY=$scratch/node-state /usr/bin/python3 "$tree/tests/tuning/under_filter.py" "$@" -- "$node" \
+  prepare_quiet || return
+  # No function in the background: that would be another process, and the node its child.
+  STATE_DIRECTORY=$scratch/node-state ip netns exec "$quiet" /usr/bin/python3 "$tree/tests/tuning/under_filter.py" "$@" -- "$node" \
     --https 127.0.0.1:28443 --http 127.0.0.1:28080 --admin 127.0.0.1:28444 --media-port-base 28400 >"$log" 2>&1 &
   node_pid=$!
-  until curl -sf http://127.0.0.1:28444/readyz >/dev/null; do
+  until alone curl -sf http://127.0.0.1:28444/readyz >/dev/null; do
     if ! kill -0 $node_pid 2>/dev/null || ((++waited > 300)); then
       wait $node_pid
       status=$?
@@ -276,8 +287,8 @@ under() {
     fi
     sleep 0.1
   done
-  curl -skf https://127.0.0.1:28443/ >/dev/null || fail 'no page' || return
-  status=$(curl -s -o /dev/null -w '%{http_code}' -H 'Content-Type: application/sdp' \
+  alone curl -skf https://127.0.0.1:28443/ >/dev/null || fail 'no page' || return
+  status=$(alone curl -s -o /dev/null -w '%{http_code}' -H 'Content-Type: application/sdp' \
     --data-binary "@$tree/tests/data/sdp/chromium-play.sdp" http://127.0.0.1:28080/whep/demo)
   [[ $status == 201 ]] || fail "a session is answered by $status" || return
   kill -TERM $node_pid
