@@ -3,7 +3,7 @@
 
 import { enter } from './lib/netns.mjs';
 import { Browser, Publisher, Viewer, servePages } from './lib/browsers.mjs';
-import { Corecast } from './lib/corecast.mjs';
+import { Corecast, ENDED_WITHIN_MS } from './lib/corecast.mjs';
 import { judgePicture, judgeSync, reachesBitrate, summary, watch } from './lib/watching.mjs';
 import { Suite } from './lib/suite.mjs';
 
@@ -88,7 +88,7 @@ async function broadcast(check, note, { flags, codec, seconds = 20, browsers = [
   } finally {
     for (const end of ends) await end.leave().catch((error) => check(false, `leaving: ${error.message}`));
     const { status, ms } = await node.stop();
-    check(status === 0 && ms < 2_500, `the node ended with ${status} after ${ms} ms`);
+    check(status === 0 && ms < ENDED_WITHIN_MS, `the node ended with ${status} after ${ms} ms`);
   }
 }
 

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { disableOffloads, enter, startLoss } from './lib/netns.mjs';
-import { Browser, Publisher, Viewer, servePages } from './lib/browsers.mjs';
+import { Browser, Publisher, Viewer, closePages, servePages } from './lib/browsers.mjs';
 import { Corecast } from './lib/corecast.mjs';
 import { judgePicture, reachesBitrate, summary, watch } from './lib/watching.mjs';
 import { Suite } from './lib/suite.mjs';
@@ -68,7 +68,7 @@ async function lossy(check, note, percent, direction) {
     }
   } finally {
     await node.stop();
-    for (const page of await chromium.handle.pages()) if (/localhost/.test(page.url())) await page.close();
+    await closePages(chromium, publishing);
   }
 }
 

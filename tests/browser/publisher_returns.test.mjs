@@ -3,8 +3,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { enter } from './lib/netns.mjs';
-import { Browser, Publisher, Viewer, servePages } from './lib/browsers.mjs';
-import { Corecast } from './lib/corecast.mjs';
+import { Browser, Publisher, Viewer, closePages, servePages } from './lib/browsers.mjs';
+import { Corecast, ENDED_WITHIN_MS } from './lib/corecast.mjs';
 import { judgePicture, judgeSync, summary, watch } from './lib/watching.mjs';
 import { Suite } from './lib/suite.mjs';
 
@@ -35,7 +35,7 @@ await suite.case('another publisher takes the name, viewers play on', async (che
     const from = Date.now();
     const second = await Publisher.start(publishing, site.base, node, stream, { width: 640, height: 360, maxBitrate: 1_200_000, firstFrame: SECOND });
     await Promise.all(viewers.map((viewer) => viewer.page.waitForFunction(
-      (number) => window.probe.frames.some(([frame]) => frame >= number), { timeout: 15_000, polling: 50 }, SECOND)));
+      (number) => window.probe.frames.some(([frame]) => frame >= number), { timeout: 60_000, polling: 50 }, SECOND)));
     note({ resumedMs: Date.now() - from });
     await sleep(4_000);
     for (const [index, seen] of (await watch(second, viewers, 6)).entries()) {
@@ -51,7 +51,8 @@ await suite.case('another publisher takes the name, viewers play on', async (che
     await viewers[0].screenshot('publisher-returns.png');
   } finally {
     const { status, ms } = await node.stop();
-    check(status === 0 && ms < 2_500, `the node ended with ${status} after ${ms} ms`);
+    check(status === 0 && ms < ENDED_WITHIN_MS, `the node ended with ${status} after ${ms} ms`);
+    await closePages(chromium, publishing);
   }
 }, { attempts: 3 });
 
@@ -67,6 +68,7 @@ await suite.case('a second publisher on a live name is refused, the first goes o
     for (const seen of await watch(first, [viewer], 8)) judgePicture(check, seen);
   } finally {
     await node.stop();
+    await closePages(chromium, publishing);
   }
 }, { attempts: 3 });
 

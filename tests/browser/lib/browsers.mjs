@@ -56,7 +56,7 @@ export class Browser {
     Object.assign(browser, { kind, name, profile: mkdtempSync(path.join(tmpdir(), `corecast-${kind}-`)) });
     browser.handle = await puppeteer.launch({
       executablePath, browser: kind === 'firefox' ? 'firefox' : 'chrome', headless: true, acceptInsecureCerts: true,
-      userDataDir: browser.profile, protocolTimeout: 60_000, timeout: 45_000, defaultViewport: null,
+      userDataDir: browser.profile, protocolTimeout: 180_000, timeout: 120_000, defaultViewport: null,
       ...(kind === 'firefox'
         ? { extraPrefsFirefox: {
           'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.autoplay.default': 0, 'media.autoplay.blocking_policy': 0, 'app.update.enabled': false,
@@ -77,7 +77,16 @@ export class Browser {
     page.once('close', opened(name, () => page.close()));
     page.on('console', (message) => log.push(message.text()));
     page.on('pageerror', (error) => log.push(`error: ${error.message}`));
-    await page.goto(url, { waitUntil: 'load', timeout: 30_000 });
+    page.setDefaultTimeout(60_000);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await page.goto(url, { waitUntil: 'load' });
+        break;
+      } catch (error) {
+        // Where a case before has changed the address, Chromium tells of it seconds later, and gives up what it is loading then.
+        if (attempt === 5 || !/ERR_NETWORK_CHANGED/.test(error.message)) throw error;
+      }
+    }
     return Object.assign(page, { log, name });
   }
 
@@ -100,10 +109,22 @@ export class Browser {
   }
 
   async close() {
-    await Promise.race([this.handle.close().catch(() => {}), sleep(10_000, undefined, { ref: false })]);
+    await Promise.race([this.handle.close().catch(() => {}), sleep(20_000, undefined, { ref: false })]);
     const child = this.handle.process();
     if (child && child.exitCode === null) child.kill('SIGKILL');
-    rmSync(this.profile, { recursive: true, force: true, maxRetries: 5 });
+    try {
+      rmSync(this.profile, { recursive: true, force: true, maxRetries: 10 });
+    } catch (error) {
+      // Processes of it that live a moment longer may still write there: no failure of what was tested.
+      console.log(`    ${this.profile} stays: ${error.message}`);
+    }
+  }
+}
+
+/** Closes the test's own pages: one that stays open goes on drawing and encoding beside the next case. */
+export async function closePages(...browsers) {
+  for (const browser of browsers) {
+    for (const page of await browser.handle.pages()) if (/localhost/.test(page.url())) await page.close();
   }
 }
 
@@ -111,13 +132,13 @@ export class Browser {
 const call = (page, method, ...values) =>
   page.evaluate((name, list) => window.probe[name](...list), method, values);
 
-/** Waits until `check` gives something; the error says what was seen last. */
-export async function until(what, check, { within = 15_000, every = 100 } = {}) {
-  const deadline = Date.now() + within;
-  let last;
-  while (Date.now() < deadline) {
-    last = await check();
-    if (last) return last;
+/** Waits until `check` gives something; a machine that stood still meanwhile gets one look more. */
+export async function until(what, check, { within = 30_000, every = 100 } = {}) {
+  for (const deadline = Date.now() + within; ;) {
+    const isLast = Date.now() >= deadline;
+    const found = await check();
+    if (found) return found;
+    if (isLast) break;
     await sleep(every);
   }
   throw new Error(`${what}: not within ${within} ms`);
@@ -172,7 +193,7 @@ export class Viewer extends End {
 
   take() { return call(this.page, 'take'); }
 
-  async playing(within = 15_000) {
+  async playing(within = 30_000) {
     let stats;
     await until(`${this.page.name}: first frame`, async () => {
       stats = await this.stats();

@@ -14,8 +14,10 @@ import { inNodeNamespace, NODE_IP } from './netns.mjs';
 export const BASE = `https://${NODE_IP}:8443`;
 const ADMIN = 'http://127.0.0.1:8444';
 const BINARY = process.env.CORECAST_BIN ?? path.join(repository, 'target/release/corecast');
-const READY_WITHIN_MS = 15_000;
-const EXIT_WITHIN_MS = 5_000;
+const READY_WITHIN_MS = 30_000;
+const EXIT_WITHIN_MS = 20_000;
+/** The node gives itself two seconds (`limits::SHUTDOWN_TIME_MAX`); the rest is for a machine that lets it, or this process, wait. */
+export const ENDED_WITHIN_MS = 2_000 + 3_000;
 const GET = `fetch(process.argv[1]).then(async (r) => { process.stdout.write(await r.text());
   if (!r.ok) process.exit(2); }, (e) => { console.error(String(e.cause ?? e)); process.exit(1); })`;
 
@@ -23,14 +25,14 @@ const GET = `fetch(process.argv[1]).then(async (r) => { process.stdout.write(awa
 export function request(method, location, { body, headers = {} } = {}) {
   return new Promise((resolve, reject) => {
     const url = new URL(location, BASE);
-    const call = https.request(url, { method, headers, rejectUnauthorized: false, timeout: 10_000, agent: false }, (response) => {
+    const call = https.request(url, { method, headers, rejectUnauthorized: false, timeout: 30_000, agent: false }, (response) => {
       const chunks = [];
       response.on('data', (chunk) => chunks.push(chunk));
       response.on('end', () => resolve({
         status: response.statusCode, headers: response.headers, text: Buffer.concat(chunks).toString(), url,
       }));
     });
-    call.on('timeout', () => call.destroy(new Error(`${method} ${url}: no answer in 10 s`)));
+    call.on('timeout', () => call.destroy(new Error(`${method} ${url}: no answer in 30 s`)));
     call.on('error', reject);
     call.end(body);
   });
@@ -84,7 +86,8 @@ export class Corecast {
     node.#child.stdout.pipe(log, { end: false });
     node.#child.stderr.pipe(log, { end: false });
     node.#exited = new Promise((done) => node.#child.on('exit', (code, signal) => done(signal ?? code)));
-    node.#exited.then((how) => log.end(`# exit: ${how}\n`));
+    // Not at `exit`: its last lines may still be on their way.
+    node.#child.on('close', (code, signal) => log.end(`# exit: ${signal ?? code}\n`));
     node.#exited.then((how) => { node.ended = how; });
     node.#closed = opened(`node ${name}`, () => node.stop());
 

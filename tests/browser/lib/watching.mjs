@@ -7,7 +7,7 @@ import { change, figures } from './judge.mjs';
 const SETTLE_MS = 5_000;
 
 /** Waits until the publisher sends at `mbps`; says after how many seconds. */
-export async function reachesBitrate(publisher, mbps = 1.5, within = 15_000) {
+export async function reachesBitrate(publisher, mbps = 1.5, within = 40_000) {
   const from = Date.now();
   let before = await publisher.stats();
   let rate = 0;
