@@ -2,7 +2,6 @@
 // and a restart of the node under both; themes; the operator's dashboard. Screenshots in both themes and at a phone's width.
 
 import { spawn } from 'node:child_process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { artifact } from './lib/artifacts.mjs';
 import { enter, inNodeNamespace, NODE_IP } from './lib/netns.mjs';
 import { Browser, until } from './lib/browsers.mjs';
@@ -15,7 +14,7 @@ const chromium = await Browser.start('chromium', { flags: ['--window-size=1280,8
 
 const state = (page) => page.evaluate(() => window.corecast.state);
 const stats = (page) => page.evaluate(() => window.corecast.stats());
-const reaches = (page, wanted, within = 15_000) =>
+const reaches = (page, wanted, within = 30_000) =>
   until(`${page.name} is ${wanted}`, async () => (await state(page)) === wanted, { within }).catch(async (error) => {
     throw new Error(`${error.message}; it is ${await state(page)}: ${await page.$eval('#problem', (p) => p.textContent)}\n${page.log.join('\n')}`);
   });
@@ -25,23 +24,32 @@ async function screenshots(page, name) {
     await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
     for (const [kind, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 390, height: 844, deviceScaleFactor: 2 }]]) {
       await page.setViewport(viewport);
-      await sleep(150);
+      // The page is laid out anew some time after the window has its size.
+      let size;
+      await until('laid out', async () => {
+        size = await page.evaluate(() => ({ window: window.innerWidth, page: document.documentElement.scrollWidth }));
+        return size.window === viewport.width && size.page <= size.window;
+      }, { within: 20_000, every: 50 }).catch(() => {});
       await page.screenshot({ path: artifact(`page-${name}-${theme}-${kind}.png`) });
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      if (wide > 0) throw new Error(`${name} at ${viewport.width} pixels is ${wide} pixels too wide`);
+      if (size.window !== viewport.width || size.page > size.window) throw new Error(`${name} at ${viewport.width} pixels is ${size.page} pixels wide in a window of ${size.window}`);
     }
   }
   await page.setViewport({ width: 1280, height: 800 });
 }
 
 /** The admin port is on the node's loopback, where no browser of the test is: bytes are carried there and back. */
-function carryAdmin() {
+async function carryAdmin() {
   const [command, ...rest] = inNodeNamespace(process.execPath, '-e', `const net = require('net');
     net.createServer((near) => {
       const far = net.connect(8444, '127.0.0.1');
       for (const [from, to] of [[near, far], [far, near]]) from.on('error', () => to.destroy()).pipe(to);
-    }).listen(8446, '${NODE_IP}')`);
-  return spawn(command, rest, { stdio: 'inherit' });
+    }).listen(8446, '${NODE_IP}', () => console.log('ready'))`);
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((done) => child.once('exit', done));
+  // The next case wants the same port.
+  const close = () => { child.kill(); return ended; };
+  await Promise.race([new Promise((done) => child.stdout.once('data', done)), ended.then(() => { throw new Error('the admin port is not carried'); })]);
+  return { close };
 }
 const DASHBOARD = `http://${NODE_IP}:8446/dashboard`;
 
@@ -83,16 +91,20 @@ await suite.case('publish and watch', async (check, note) => {
     await publish.click('#toggle');
     await reaches(publish, 'live');
     await reaches(watch, 'live');
-    await sleep(3_000);
-    const [sent, seen] = [await stats(publish), await stats(watch)];
+    const figures = (page) => page.$$eval('#figures dd', (cells) => cells.map((cell) => cell.textContent));
+    const isFilled = async (page) => (await figures(page)).filter((text) => text === '–').length <= 3;
+    let [sent, seen] = [];
+    await until('figures of a quiet second', async () => {
+      [sent, seen] = [await stats(publish), await stats(watch)];
+      return sent?.bitsPerSecond > 100_000 && seen.bitsPerSecond > 100_000 && seen.framesPerSecond > 10 && seen.width > 0 && await isFilled(publish) && await isFilled(watch);
+    }).catch(() => {});
     note({ sent, seen });
     check(/H264/.test(sent.codec) && /H264/.test(seen.codec), `codecs ${sent.codec}, ${seen.codec}`);
     check(sent.bitsPerSecond > 100_000 && seen.bitsPerSecond > 100_000, `${sent.bitsPerSecond} bit/s sent, ${seen.bitsPerSecond} seen`);
     check(seen.framesPerSecond > 10 && seen.width > 0, `${seen.framesPerSecond} frames/s of ${seen.width} pixels`);
     check(seen.firstFrameMs > 0, `first frame after ${seen.firstFrameMs}`);
     for (const page of [publish, watch]) {
-      const figures = await page.$$eval('#figures dd', (cells) => cells.map((cell) => cell.textContent));
-      check(figures.filter((text) => text === '–').length <= 3, `${page.name} shows ${figures}`);
+      check(await isFilled(page), `${page.name} shows ${await figures(page)}`);
     }
     await screenshots(publish, 'publish-live');
     await watch.click('#details');
@@ -117,11 +129,13 @@ await suite.case('publish and watch', async (check, note) => {
     check(ended.status === 0, `the node ended with ${ended.status}`);
     await reaches(watch, 'retrying');
     node = await Corecast.start('pages-again');
-    await reaches(publish, 'live', 30_000);
-    await reaches(watch, 'live', 30_000);
+    await reaches(publish, 'live', 60_000);
+    await reaches(watch, 'live', 60_000);
 
     // The goodbye of a closed tab frees the name at once.
     await publish.close({ runBeforeUnload: false });
+    // By the goodbye, which may still be on its way: a publisher that is only silent is missed after eight seconds or more.
+    await until('the name is free', async () => (await node.workers()).every(({ sessions }) => sessions.every(({ direction }) => direction !== 'publish')), { within: 7_000 });
     publish = await chromium.open(`${BASE}/publish.html?stream=pages`, 'second publish page');
     await publish.click('#toggle');
     await reaches(publish, 'live');
@@ -160,6 +174,9 @@ await suite.case('the theme is the system’s until a button says otherwise, and
   const node = await Corecast.start('pages-theme');
   try {
     const page = await chromium.open(`${BASE}/`, 'front');
+    // What an attempt before this one chose is remembered.
+    await page.evaluate(() => localStorage.clear());
+    await page.reload();
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const system = async (theme) => { await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]); return ground(); };
     const [dark, light] = [await system('dark'), await system('light')];
@@ -178,7 +195,7 @@ await suite.case('the theme is the system’s until a button says otherwise, and
 
 await suite.case('the dashboard draws what the node does', async (check, note) => {
   const node = await Corecast.start('pages-dashboard');
-  const carrier = carryAdmin();
+  const carrier = await carryAdmin();
   const opened = [];
   const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
   try {
@@ -189,21 +206,26 @@ await suite.case('the dashboard draws what the node does', async (check, note) =
     await reaches(watch, 'live');
     const board = await open(DASHBOARD, 'dashboard');
     const shown = () => board.evaluate(() => Object.fromEntries([...document.querySelectorAll('.tile b')].map((cell) => [cell.id, cell.textContent])));
-    await until('rates', async () => /bit\/s/.test((await shown()).bitrate), { within: 20_000 });
-    const figures = await shown();
+    let figures;
+    await until('figures', async () => { figures = await shown(); return /bit\/s/.test(figures.bitrate) && figures.viewers === '1' && figures.streams === '1'; }).catch(() => {});
     note({ figures });
+    check(/bit\/s/.test(figures?.bitrate), `the bitrate is ${figures?.bitrate}`);
     check(figures.viewers === '1' && figures.streams === '1', `${figures.viewers} viewers, ${figures.streams} streams`);
     const row = await board.$$eval('#table td', (cells) => cells.map((cell) => cell.textContent));
     check(row[0] === 'seen' && row[1] === '1' && /H\.264/.test(row[2]), `the table says ${row}`);
     check((await board.$$('.worker')).length > 0, 'there is a card for each core');
     // One viewer is too quiet for it to be shown; what it is made from is there.
-    const { node: { sealing }, workers } = JSON.parse(await node.admin('/api/v1/node'));
+    let [sealing, workers] = [];
+    await until('what it is made from', async () => {
+      ({ node: { sealing }, workers } = JSON.parse(await node.admin('/api/v1/node')));
+      return sealing.octet_ns > 0 && workers.some((worker) => worker.system_time_ns > 0);
+    }).catch(() => {});
     check(sealing.octet_ns > 0 && workers.some((worker) => worker.system_time_ns > 0), `sealing ${JSON.stringify(sealing)}`);
     await until('a line is drawn', () => board.$eval('#spark-bitrate .line', (line) => line.getAttribute('d')?.length > 10));
     await screenshots(board, 'dashboard');
   } finally {
     await Promise.all(opened.map((page) => page.close()));
-    carrier.kill();
+    await carrier.close();
     await node.stop();
   }
 }, { attempts: 2 });
@@ -211,7 +233,7 @@ await suite.case('the dashboard draws what the node does', async (check, note) =
 await suite.case('a node that wants tokens gets them from its pages, and says what is wrong with another', async (check, note) => {
   const keys = new Keys();
   const node = await Corecast.start('pages-tokens', ['--config', keys.config]);
-  const carrier = carryAdmin();
+  const carrier = await carryAdmin();
   const opened = [];
   const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
   const asks = (page) => page.$eval('#token-form', (form) => !form.hidden);
@@ -255,7 +277,7 @@ await suite.case('a node that wants tokens gets them from its pages, and says wh
     check(!log.includes(sends) && !log.includes(plays), 'no token is in the log');
   } finally {
     await Promise.all(opened.map((page) => page.close()));
-    carrier.kill();
+    await carrier.close();
     await node.stop();
     keys.remove();
   }
@@ -270,9 +292,9 @@ await suite.case('Firefox watches VP8 on the page', async (check, note) => {
     await publish.click('#toggle');
     await reaches(publish, 'live');
     const watch = await firefox.open(`${BASE}/watch.html?stream=fox`, 'watch page in Firefox');
-    await reaches(watch, 'live', 20_000);
-    await sleep(2_000);
-    const seen = await stats(watch);
+    await reaches(watch, 'live');
+    let seen;
+    await until('a second of pictures', async () => { seen = await stats(watch); return seen.framesPerSecond > 10 && seen.width > 0; }).catch(() => {});
     note({ seen });
     check(seen.framesPerSecond > 10 && seen.width > 0, `${seen.framesPerSecond} frames/s of ${seen.width} pixels`);
     await watch.screenshot({ path: artifact('page-watch-firefox.png') });

@@ -19,7 +19,7 @@ const suite = new Suite('report');
 /** Runs the load tester; its exit code and what it printed. */
 function loadtest(...flags) {
   return new Promise((resolve, reject) => {
-    const child = spawn(LOADTEST, flags, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 60_000 });
+    const child = spawn(LOADTEST, flags, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 180_000 });
     let text = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => { text += chunk; });
     child.on('error', reject);
