@@ -64,8 +64,7 @@ async function broadcast(check, note, { flags, codec, seconds = 20, browsers = [
       judgePicture(check, seen);
       check(seen.change.lost + seen.change.audioLost <= seen.overrun, `${seen.name}: ${seen.change.lost} video and ${seen.change.audioLost} audio packets lost, ${seen.overrun} of them by this machine's sockets`);
       check(new RegExp(codec, 'i').test(seen.stats.codec), `${seen.name}: plays ${seen.stats.codec}`);
-      // Chromium counts from 180 ms on, which a busy machine takes from a thread now and then; what the node does wrong it does again.
-      check(seen.change.freezes <= 2 || Number.isNaN(seen.change.freezes), `${seen.name}: ${seen.change.freezes} freezes by its own count`);
+      check(seen.change.freezes === 0 || Number.isNaN(seen.change.freezes), `${seen.name}: ${seen.change.freezes} freezes by its own count`);
       // A headless Firefox without a sound device plays nothing that could be listened to.
       if (!viewers[index].silent && browsers[index]?.kind !== 'firefox') judgeSync(check, seen, seconds);
     }

@@ -60,8 +60,8 @@ export const summary = (seen) => ({
   jitterMs: Math.round(seen.stats.jitterBufferMs), dtls: seen.stats.dtls, srtp: seen.stats.srtp,
 });
 
-/** What every viewer must have seen. The gap: a shared machine may take half a second from any thread between two frames. */
-export function judgePicture(check, seen, { share = 0.95, gapMs = 750 } = {}) {
+/** What every viewer must have seen. */
+export function judgePicture(check, seen, { share = 0.95, gapMs = 500 } = {}) {
   const who = seen.name;
   check(seen.sent > 0, `${who}: the publisher sent no frame (${JSON.stringify(seen.published)})`);
   check(seen.frames >= share * seen.sent, `${who}: read ${seen.frames} of ${seen.sent} frames sent (${seen.change.framesDecoded} decoded, source skipped ${seen.skipped})`);
