@@ -169,10 +169,9 @@ struct Talkative {
     errors: thread::JoinHandle<String>,
 }
 
+/// The number of its UDP port is that of its HTTP port too: one that the kernel gives to nobody by itself.
 fn talkative(state: &Path, port: &str, arguments: &[&str]) -> Talkative {
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let http = probe.local_addr().unwrap().to_string();
-    drop(probe);
+    let http = format!("127.0.0.1:{port}");
     let mut child = Command::new(BINARY)
         .args(["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--http", &http, "--media-port-base", port])
         .args(["--cores", "0", "--log", "trace"])
@@ -201,7 +200,7 @@ fn talkative(state: &Path, port: &str, arguments: &[&str]) -> Talkative {
 impl Talkative {
     /// Connects once it listens.
     fn stream(&self) -> std::net::TcpStream {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
             match std::net::TcpStream::connect(&self.http) {
                 Ok(stream) => return stream,

@@ -1,7 +1,7 @@
 //! Who may do what over a socket, beyond what it has in common with the other doors (`authorisation.rs`): the three places
 //! of a token, what becomes of a bad one, what needs none, and a leave that ends while its session goes on.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use corecast::auth::secret::Secret;
 use corecast::config::{Admission, Auth};
@@ -12,7 +12,7 @@ mod signal_support;
 
 use auth_support::client::Socket;
 use auth_support::{Door, SECRET, Server, claims, json_answer, node, now, shared_secret, sign};
-use signal_support::{Node, Plan, start};
+use signal_support::{Node, PATIENCE, Plan, start};
 
 /// A token to publish or to play, with some claims changed.
 fn token(door: Door, changes: &Value) -> String {
@@ -29,6 +29,11 @@ fn publisher() -> String {
 
 fn viewer() -> String {
     token(Door::Whep, &json!({}))
+}
+
+/// An endpoint that has time enough to answer, however busy the machine is.
+fn asking(server: &Server) -> Auth {
+    Auth { require: true, webhook: Some(server.url()), webhook_time_max: PATIENCE, ..Auth::default() }
 }
 
 /// A socket with `token` in its handshake; no `hello` yet.
@@ -94,7 +99,7 @@ fn a_bad_token_of_the_handshake_or_of_hello_is_told_why_and_closed_with_4001() {
     }
     let line = format!("corecast_sockets_closed_total{{reason=\"not_authorised\"}} {}", 2 * faults.len());
     // The last one is counted when its connection is gone too.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     while !node.admin("/metrics").body.lines().any(|have| have == line) {
         assert!(Instant::now() < deadline, "{line} is not in {}", node.admin("/metrics").body);
     }
@@ -210,8 +215,8 @@ fn who_says_hello_with_a_bad_token_again_and_again_is_told_when_to_come_back() {
 
 #[test]
 fn a_follow_ends_with_the_time_it_was_allowed_for() {
-    let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 1}"#));
-    let node = node(Auth { require: true, webhook: Some(server.url()), ..Auth::default() });
+    let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 4}"#));
+    let node = node(asking(&server));
     let mut socket = welcomed(&node, Some(&viewer()));
     assert_eq!(socket.ask(json!({"type": "follow", "stream": "demo"}))["type"], "following");
     assert_eq!(socket.event(), json!({"type": "stream", "stream": "demo", "live": false}));
@@ -222,9 +227,8 @@ fn a_follow_ends_with_the_time_it_was_allowed_for() {
 
 #[test]
 fn a_leave_that_ends_ends_the_session_and_its_socket_and_the_endpoint_are_told() {
-    let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 1, "viewers_max": 1}"#));
-    let node =
-        node(Auth { require: true, secret: Some(Secret::new(SECRET)), webhook: Some(server.url()), ..Auth::default() });
+    let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 4, "viewers_max": 1}"#));
+    let node = node(Auth { secret: Some(Secret::new(SECRET)), ..asking(&server) });
     let mut socket = welcomed(&node, Some(&viewer()));
     let answer = open(&mut socket, "subscribe", "demo", None);
     assert_eq!(answer["type"], "answer", "{answer}");
@@ -253,7 +257,7 @@ fn with_nothing_but_an_endpoint_every_token_is_its_to_judge() {
         Some("opaque") => json_answer(r#"{"allow": true}"#),
         _ => json_answer(r#"{"allow": false, "reason": "who are you?"}"#),
     });
-    let node = node(Auth { require: true, webhook: Some(server.url()), ..Auth::default() });
+    let node = node(asking(&server));
     let mut socket = welcomed(&node, Some("unknown"));
     assert!(server.seen().is_empty(), "it is asked about actions, not about sockets");
     let answer = open(&mut socket, "publish", "demo", None);

@@ -2,7 +2,7 @@
 //! is told.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast::auth::secret::Secret;
 use corecast::config::{Admission, Auth};
@@ -15,10 +15,11 @@ mod signal_support;
 use auth_support::{
     DOORS, Door, SECRET, Seen, Server, answer, claims, dead_url, json_answer, node, now, refusal, sign,
 };
-use signal_support::{Plan, ended, start};
+use signal_support::{PATIENCE, Plan, ended, start};
 
+/// With time enough for an endpoint that answers, however busy the machine is.
 fn asking(url: Secret) -> Auth {
-    Auth { require: true, webhook: Some(url), webhook_time_max: Duration::from_millis(400), ..Auth::default() }
+    Auth { require: true, webhook: Some(url), webhook_time_max: PATIENCE, ..Auth::default() }
 }
 
 /// Only questions; starts and ends are events.
@@ -117,18 +118,19 @@ fn an_answer_that_cannot_be_believed_lets_nobody_in() {
 #[test]
 fn an_endpoint_that_is_slow_or_not_there_or_not_itself_lets_nobody_in() {
     let slow = Server::http(|_, _| {
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(PATIENCE);
         json_answer(r#"{"allow": true}"#)
     });
     let (real, other) = (Server::https(|_, _| json_answer(r#"{"allow": true}"#)), Server::https(|_, _| Vec::new()));
+    let (_held, dead) = dead_url();
     for (name, url, ca) in [
         ("slow", slow.url(), None),
-        ("not there", dead_url(), None),
+        ("not there", dead, None),
         ("without a certificate that is believed", real.url(), Some(other.ca())),
         ("TLS where there is none", Secret::new(slow.url().expose().replace("http:", "https:")), Some(other.ca())),
     ] {
         let ca: Option<PathBuf> = ca;
-        let node = node(Auth { ca, ..asking(url) });
+        let node = node(Auth { ca, webhook_time_max: Duration::from_millis(400), ..asking(url) });
         let refused = Door::Whip.ask(&node, "demo", &[], "ok");
         assert_eq!(refusal(&refused), (503, "authorisation_unavailable".to_owned()), "{name}");
     }
@@ -182,18 +184,26 @@ fn a_token_that_has_run_out_is_refused_though_an_answer_about_it_stands() {
     let cached = "content-type: application/json\r\ncache-control: max-age=60\r\n";
     let server = Server::http(move |_, _| answer("200 OK", cached, r#"{"allow": true}"#));
     let node = node(Auth { secret: Some(Secret::new(SECRET)), ..asking(server.url()) });
-    // Valid for a second more, the leeway included.
+    // Valid for five seconds more, the leeway included.
     let mut claims = claims(Door::Whep);
-    claims["exp"] = json!(now() - 28);
+    claims["exp"] = json!(now() - 25);
     let token = sign(&claims);
     assert_eq!(Door::Whep.show(&node, "demo", &token).status, 201);
-    std::thread::sleep(Duration::from_millis(3_100));
-    assert_eq!(refusal(&Door::Whep.show(&node, "demo", &token)), (401, "token_expired".to_owned()));
+    let deadline = Instant::now() + PATIENCE;
+    let refused = loop {
+        let shown = Door::Whep.show(&node, "demo", &token);
+        if shown.status != 201 {
+            break shown;
+        }
+        assert!(Instant::now() < deadline, "it is let in for ever");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(refusal(&refused), (401, "token_expired".to_owned()));
 }
 
 #[test]
 fn it_can_narrow_what_it_allows_in_time_and_number_and_is_told_of_start_and_end() {
-    let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 1, "viewers_max": 1}"#));
+    let server = Server::http(|_, _| json_answer(r#"{"allow": true, "expires_in_s": 4, "viewers_max": 1}"#));
     let node = node(Auth { secret: Some(Secret::new(SECRET)), ..asking(server.url()) });
     let token = sign(&claims(Door::Whep));
     assert_eq!(Door::Whep.show(&node, "demo", &token).status, 201);
@@ -213,7 +223,8 @@ fn it_can_narrow_what_it_allows_in_time_and_number_and_is_told_of_start_and_end(
         );
     }
     assert_eq!(ended[0]["reason"], "leave_expired");
-    assert!(ended[0]["duration_ms"].as_u64().unwrap() >= 900, "{}", ended[0]);
+    // Of the four seconds that begin with the answer, less what its opening took.
+    assert!((1_000..60_000).contains(&ended[0]["duration_ms"].as_u64().unwrap()), "{}", ended[0]);
     let carried = (json!({ "packets": 3, "bytes": 300 }), json!({ "packets": 5, "bytes": 6_000 }));
     assert_eq!((&ended[0]["received"], &ended[0]["sent"]), (&carried.0, &carried.1), "{}", ended[0]);
     for name in ["reason", "duration_ms", "received", "sent"] {

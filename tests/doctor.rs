@@ -69,9 +69,10 @@ fn a_node_that_serves_is_recognised_and_goes_on() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // The first line comes when everything listens.
+    // The first line comes when everything listens. The pipe is kept: who prints into a closed one ends.
     let mut line = String::new();
-    BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut lines = BufReader::new(node.stdout.take().unwrap());
+    lines.read_line(&mut line).unwrap();
     let text = String::from_utf8(doctor(state.path(), &["--media-port-base", "27160"]).stdout).unwrap();
     let alive = node.try_wait().unwrap().is_none();
     node.kill().unwrap();

@@ -119,6 +119,7 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
     let now = || Timestamp::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap());
     let mut dtls = Dtls::new(&identity(), DtlsRole::Server, expected, now());
     let mut outcome = Outcome::default();
+    let mut failed_at: Option<Instant> = None;
     let mut peer = None;
     let mut buffer = [0; 2_048];
     while start.elapsed() < Duration::from_secs(25) {
@@ -157,9 +158,11 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
             break;
         }
         if dtls.state() == DtlsState::Failed && outcome.keys.is_none() {
-            // s_client would try for a minute; what matters is that it never connects.
-            std::thread::sleep(Duration::from_millis(300));
-            let _ = client.0.kill();
+            // s_client would try for a minute; what matters is that it never connects, and what it says of our alert.
+            let since = failed_at.get_or_insert_with(Instant::now).elapsed();
+            if outcome.openssl_says.contains("alert") || since > Duration::from_secs(3) {
+                let _ = client.0.kill();
+            }
         }
     }
     drop(stdin.take().map(|mut stdin| stdin.flush()));
@@ -232,7 +235,7 @@ fn openssl_understands_our_close_alert() {
     let outcome = run(directory.path(), expected, &arguments, 56, Closes::Server);
     assert_same_keys(&outcome, SrtpProfile::AeadAes128Gcm, GCM_128);
     assert!(outcome.openssl_says.contains("\nclosed"), "{}", outcome.openssl_says);
-    assert!(started.elapsed() < Duration::from_secs(10), "the client ended by itself");
+    assert!(started.elapsed() < Duration::from_secs(20), "the client ended by itself");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use corecast::limits;
 use corecast::net::uring::{SendBy, Uring};
 use corecast::net::{AnyIo, Io, IoKind, MediaSockets, Path, SendResult, TrainBatch, Waker, now, open_io};
 
-/// Far enough away that a test which waits for it has failed.
-const LONG: Duration = Duration::from_secs(5);
+/// Far enough away that a test which waits for it has failed, however busy the machine is.
+const LONG: Duration = Duration::from_secs(20);
 
 /// A backend under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,18 +217,23 @@ fn a_specific_socket_tells_its_own_address(backend: Backend) {
 fn a_wait_ends_at_its_deadline_and_not_before(backend: Backend) {
     let (mut io, _) = open(backend, &["127.0.0.1"]);
     let pause = Duration::from_millis(30);
-    let start = now();
-    let deadline = start + pause;
-    // It may return early, but not often.
-    for _ in 0..3 {
-        io.wait(deadline).unwrap();
+    // The machine may hold up any of them, a defect all.
+    let mut shortest = [LONG; 2];
+    for _ in 0..20 {
+        let start = now();
+        let deadline = start + pause;
+        // It may return early, but not often.
+        for _ in 0..3 {
+            io.wait(deadline).unwrap();
+        }
+        let waited = now().since(start);
+        assert!(waited >= pause, "{waited:?}");
+        let start = now();
+        io.wait(start).unwrap();
+        io.wait(start - LONG).unwrap();
+        shortest = [shortest[0].min(waited), shortest[1].min(now().since(start))];
     }
-    let waited = now().since(start);
-    assert!(waited >= pause && waited < pause + LONG / 10, "{waited:?}");
-    let start = now();
-    io.wait(start).unwrap();
-    io.wait(start - LONG).unwrap();
-    assert!(now().since(start) < pause);
+    assert!(shortest[0] < 2 * pause && shortest[1] < pause, "{shortest:?}");
 }
 
 fn a_wait_ends_when_a_datagram_comes(backend: Backend) {
@@ -334,9 +339,15 @@ fn a_limit_leaves_the_rest_for_the_next_call(backend: Backend) {
             peer.send_to(b"x", address).unwrap();
         }
     }
+    let deadline = now() + LONG;
     let mut visited = 0;
-    for _ in 0..20 {
-        assert_eq!(io.receive(10, |_| visited += 1), 10);
+    while visited < 200 {
+        assert!(now() < deadline, "only {visited} came");
+        let taken = io.receive(10, |_| visited += 1);
+        assert!(taken <= 10, "{taken} at once");
+        if taken == 0 {
+            io.wait(deadline).unwrap();
+        }
     }
     assert_eq!(visited, 200);
     assert_eq!(io.receive(10, |_| visited += 1), 0);
@@ -363,11 +374,17 @@ fn received_bytes_may_be_changed_in_place(backend: Backend) {
     // More rounds than there are buffers: each is used again, and shows only what came last.
     for round in 0..3 * u32::from(limits::RECEIVE_BUFFERS) {
         peer.send_to(&round.to_be_bytes(), addresses[0]).unwrap();
-        io.wait(now() + LONG).unwrap();
-        let taken = io.receive(8, |datagram| {
-            assert_eq!(datagram.bytes, round.to_be_bytes());
-            datagram.bytes.fill(0xff);
-        });
+        let deadline = now() + LONG;
+        let mut taken = 0;
+        // A wait may end early.
+        while taken == 0 {
+            assert!(now() < deadline, "round {round}");
+            io.wait(deadline).unwrap();
+            taken = io.receive(8, |datagram| {
+                assert_eq!(datagram.bytes, round.to_be_bytes());
+                datagram.bytes.fill(0xff);
+            });
+        }
         assert_eq!(taken, 1);
     }
 }
@@ -413,15 +430,19 @@ fn a_destination_without_a_route_fails_alone(backend: Backend) {
 }
 
 fn the_port_is_free_as_soon_as_the_backend_is_dropped(backend: Backend) {
-    let (mut io, addresses) = open(backend, &["127.0.0.1"]);
+    // An address of this process and a port that the kernel gives to nobody by itself: one that it chose could go to
+    // another test in between.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = SocketAddr::from(([127, 4, high, low], 27_170 + backend as u16));
+    let open = || backend.open(MediaSockets::open(&[address.ip()], address.port()).unwrap());
+    let mut io = open();
     for _ in 0..50 {
         io.wait(now()).unwrap();
         drop(io);
         // No retry here: an armed receive would still hold the port.
-        let holder = UdpSocket::bind(addresses[0]).unwrap();
+        let holder = UdpSocket::bind(address).unwrap();
         drop(holder);
-        let sockets = MediaSockets::open(&[addresses[0].ip()], addresses[0].port()).unwrap();
-        io = backend.open(sockets);
+        io = open();
     }
 }
 

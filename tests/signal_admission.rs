@@ -8,7 +8,7 @@ use corecast::config::Admission;
 use corecast::worker::mailbox::EndReason;
 
 mod signal_support;
-use signal_support::{Node, Plan, ended, start};
+use signal_support::{Node, PATIENCE, Plan, ended, start};
 
 /// One worker, nobody exempt, and what `change` makes of the limits.
 fn node(change: impl FnOnce(&mut Admission)) -> Node {
@@ -33,7 +33,7 @@ fn an_address_with_as_many_sessions_as_it_may_is_429_until_one_has_ended() {
     assert_eq!(node.post("whep", "a", "ok").status, 429);
     // A session that ends by itself gives its place back too.
     node.notices.send(ended(node.last_session(), EndReason::TimedOut)).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     while node.post("whep", "a", "ok").status != 201 {
         assert!(Instant::now() < deadline);
     }
@@ -55,11 +55,13 @@ fn this_host_is_exempt_unless_configured() {
 #[test]
 fn sessions_come_in_at_the_configured_rate_after_a_burst() {
     let node = node(|limits| limits.joins_per_second_max = 8);
-    let statuses: Vec<u16> = (0..6).map(|_| node.post("whep", "a", "ok").status).collect();
-    assert!(statuses.starts_with(&[201, 201]) && statuses.contains(&503), "{statuses:?}");
-    let refused = node.post("whep", "a", "ok");
-    assert!(refused.status == 201 || refused.code() == "too_many_joins", "{refused:?}");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    // Two at once and eight a second: asked faster, which a busy machine may not let us at first, one is refused.
+    let statuses: Vec<u16> = (0..2).map(|_| node.post("whep", "a", "ok").status).collect();
+    assert_eq!(statuses, [201, 201]);
+    let refused = (0..200).map(|_| node.post("whep", "a", "ok")).find(|response| response.status != 201);
+    let refused = refused.expect("two hundred are more than may come");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "too_many_joins"));
+    let deadline = Instant::now() + PATIENCE;
     while node.post("whep", "a", "ok").status != 201 {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(20));
@@ -92,7 +94,7 @@ fn connections_of_an_address_are_bounded_and_one_that_closes_makes_room() {
         answer.starts_with(b"HTTP/1.1 200")
     };
     let wait_until = |served: bool| {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while is_served() != served {
             assert!(Instant::now() < deadline, "{served}");
             std::thread::sleep(Duration::from_millis(10));

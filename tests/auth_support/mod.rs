@@ -3,7 +3,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
-use crate::signal_support::{Node, Plan, Response, start};
+use crate::signal_support::{Node, PATIENCE, Plan, Response, start};
 
 #[path = "../signal_sockets/client.rs"]
 pub mod client;
@@ -252,7 +252,7 @@ impl Server {
 
     /// Waits until it has seen `count` requests.
     pub fn wait_seen(&self, count: usize) -> Vec<Seen> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while self.seen().len() < count {
             assert!(Instant::now() < deadline, "{:?}", self.seen());
             thread::sleep(Duration::from_millis(5));
@@ -316,8 +316,10 @@ pub fn json_answer(body: &str) -> Vec<u8> {
     answer("200 OK", "content-type: application/json\r\n", body)
 }
 
-/// Nobody listens there.
-pub fn dead_url() -> Secret {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    Secret::new(format!("http://127.0.0.1:{port}/"))
+/// Nobody listens there, and nobody else can while the socket is kept.
+pub fn dead_url() -> (socket2::Socket, Secret) {
+    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let port = held.local_addr().unwrap().as_socket().unwrap().port();
+    (held, Secret::new(format!("http://127.0.0.1:{port}/")))
 }

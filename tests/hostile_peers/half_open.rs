@@ -32,7 +32,7 @@ pub(crate) fn begin_and_leave(scene: &Scene, time: Duration) {
     assert!(left.len() >= 200, "{} handshakes were begun only", left.len());
     assert!(scene.node.worker()["handshakes"].as_u64().unwrap() > 150);
     let mut last = left.pop().unwrap();
-    paced(4_000, time / 2, |at| last.send(&piece_of_hello(at)));
+    paced(&scene.node, 4_000, time / 2, |at| last.send(&piece_of_hello(at)));
     assert!(scene.node.dropped("handshake_session_over_share") + scene.node.dropped("handshake_queue_full") > 0);
     // What each of them was sent: a flight and its repetitions, bounded.
     std::thread::sleep(Duration::from_millis(200));

@@ -195,7 +195,7 @@ impl Honest {
     fn ask(&self) -> (Record, bool) {
         let (reply, answer) = flume::bounded(1);
         self.order(Order::Tell(reply));
-        answer.recv_timeout(Duration::from_secs(10)).expect("the honest peers' thread answers")
+        answer.recv_timeout(Duration::from_secs(20)).expect("the honest peers' thread answers")
     }
 
     /// What was measured since the last time it was asked.

@@ -54,7 +54,7 @@ impl Hostile {
     pub(crate) fn connect(node: &Node, direction: Direction, stream: &str) -> Self {
         let identity = DtlsIdentity::generate(SystemTime::now()).unwrap();
         let mut hostile = Self::open(node, &mut Http::to(node.http), &identity, direction, stream).expect("201");
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while !hostile.peer.is_connected() {
             assert!(Instant::now() < deadline, "a hostile peer did not even connect");
             hostile.step(|_| {});

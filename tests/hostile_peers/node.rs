@@ -111,6 +111,18 @@ impl Node {
         (of("VmRSS:"), of("VmHWM:"))
     }
 
+    /// Bytes that wait in the kernel for the worker to take them.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        // As the kernel writes it: the address as a number of this machine, and the port.
+        let SocketAddr::V4(media) = self.media else { return 0 };
+        let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(media.ip().octets()), media.port());
+        let sockets = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
+        let mut lines = sockets.lines().map(str::split_whitespace);
+        let queues = lines.find_map(|mut words| (words.nth(1)? == local).then(|| words.nth(2))?);
+        let received = queues.and_then(|queues| queues.split_once(':')).map(|(_, received)| received);
+        received.and_then(|received| u64::from_str_radix(received, 16).ok()).unwrap_or(0)
+    }
+
     /// Open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()

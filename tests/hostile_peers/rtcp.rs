@@ -1,6 +1,6 @@
 //! A viewer that complains: NACK for everything there is, PLI every millisecond, compounds of hundreds of packets.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast::description::{Direction, MediaKind};
 use corecast::limits;
@@ -16,6 +16,7 @@ pub(crate) fn bombs(scene: &Scene, time: Duration) {
     let mut viewer = Hostile::connect(&scene.node, Direction::Play, honest::STREAM);
     let video = viewer.opened.answer.section(MediaKind::Video).unwrap();
     let ssrc = video.ssrcs[0].media;
+    let begun = Instant::now();
     let before = scene.node.worker();
     let mut newest = 0_u16;
     let mut see = |viewer: &mut Hostile| {
@@ -26,7 +27,7 @@ pub(crate) fn bombs(scene: &Scene, time: Duration) {
         });
         newest
     };
-    paced(1_000, time, |at| {
+    paced(&scene.node, 1_000, time, |at| {
         let newest = see(&mut viewer);
         match at % 4 {
             // The last two thousand packets, a hundred at a time.
@@ -51,11 +52,13 @@ pub(crate) fn bombs(scene: &Scene, time: Duration) {
     });
     see(&mut viewer);
     let after = scene.node.worker();
+    // Longer than the attack where the machine held somebody up.
+    let time = begun.elapsed();
     let of =
         |report: &serde_json::Value, path: &str| report.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or(0);
     let bytes = of(&after, "/retransmitted/bytes") - of(&before, "/retransmitted/bytes");
     let budget = limits::RETRANSMISSION_BYTES_PER_SECOND_MAX as u64;
-    // One second's worth lies ready at the beginning, and the asking took a moment longer than the attack.
+    // One second's worth lies ready at the beginning.
     assert!(bytes > 0 && bytes <= budget * (time.as_secs() + 3), "{bytes} bytes sent again in {time:?}");
     let requests = |report: &serde_json::Value| -> u64 {
         let streams = report["streams"].as_array().unwrap();
@@ -75,5 +78,5 @@ fn a_viewers_rtcp_bombs_cost_its_publisher_two_key_frames_a_second_and_the_other
     let scene = Scene::set(28_024);
     bombs(&scene, ATTACK);
     scene.assert_undisturbed();
-    scene.assert_released(Duration::from_secs(10));
+    scene.assert_released(Duration::from_secs(20));
 }

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use corecast::limits;
 use corecast::net::process;
 
 use crate::honest::{self, Honest};
@@ -111,11 +112,28 @@ impl Scene {
     }
 }
 
-/// Calls `act` so many times a second for so long, in small bursts; how often it was called.
-pub(crate) fn paced(per_second: u32, time: Duration, mut act: impl FnMut(u64)) -> u64 {
-    let start = Instant::now();
+/// Calls `act` so many times a second for so long, in small bursts; how often it was called. While much waits in the
+/// kernel for the worker it pauses: what the kernel loses when a machine stops a core for a second is no attack's doing.
+pub(crate) fn paced(node: &Node, per_second: u32, time: Duration, mut act: impl FnMut(u64)) -> u64 {
+    /// How often it looks, which costs as much as some datagrams.
+    const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+    /// A quarter of what the kernel makes of the buffer that the worker asks for.
+    const WAITING_BYTES_MAX: u64 = limits::SOCKET_BUFFER_BYTES as u64 / 2;
+    let (mut start, mut looked) = (Instant::now(), Instant::now());
+    let mut paused = Duration::ZERO;
     let mut done = 0;
     while start.elapsed() < time {
+        if looked.elapsed() >= LOOK_INTERVAL {
+            let pause = Instant::now();
+            while node.waiting_bytes() > WAITING_BYTES_MAX {
+                let all = paused + pause.elapsed();
+                assert!(all < Duration::from_secs(5), "the worker does not keep up with the attack: {all:?} behind");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            looked = Instant::now();
+            paused += looked - pause;
+            start += looked - pause;
+        }
         let due = (start.elapsed().as_secs_f64() * f64::from(per_second)) as u64;
         // No more than 10 ms of it at once: a tester that was held up must not become a burst.
         let due = due.min(done + u64::from(per_second / 100).max(1));

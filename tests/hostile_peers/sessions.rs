@@ -22,8 +22,10 @@ pub(crate) fn open_and_abandon(scene: &Scene, time: Duration) {
     let mut http = Http::to(scene.node.http);
     let candidate = SocketAddr::from(([127, 0, 0, 1], 9));
     let end = Instant::now() + time * 3;
+    let latest = end + Duration::from_secs(20);
     let (mut opened, mut refused) = (0, 0);
-    while opened < 3_000 && Instant::now() < end {
+    // On a busy machine as long as it takes to open some hundred.
+    while opened < 3_000 && (Instant::now() < end || opened <= 300 && Instant::now() < latest) {
         let stream = format!("abandoned-{}", opened % 500);
         match client::open(&mut http, &identity, Direction::Play, &stream, candidate) {
             Ok(_) => opened += 1,
@@ -56,7 +58,7 @@ pub(crate) fn trickle_without_end(scene: &Scene, time: Duration) {
     let ice = &hostile.opened.peer.local_ice;
     let mut generation = head(&ice.ufrag, &ice.password);
     let (mut patches, mut restarts, mut entity_tag) = (0, 0, hostile.opened.entity_tag.clone());
-    while Instant::now() < end {
+    while Instant::now() < end || restarts <= 5 {
         let headers = [("content-type", "application/trickle-ice-sdpfrag"), ("if-match", entity_tag.as_str())];
         let status =
             http.ask("PATCH", &hostile.opened.location, &headers, &format!("{generation}{candidates}")).unwrap().status;
@@ -72,7 +74,7 @@ pub(crate) fn trickle_without_end(scene: &Scene, time: Duration) {
         }
     }
     println!("{patches} fragments of {} candidates, {restarts} restarts", limits::SDP_CANDIDATES_MAX);
-    assert!(patches > 20 && restarts > 5);
+    assert!(patches > 20);
     hostile.leave(&scene.node);
 }
 
@@ -89,7 +91,7 @@ fn candidates_and_restarts_without_end_cost_their_sender_its_time_only() {
     let scene = Scene::set(28_044);
     trickle_without_end(&scene, ATTACK);
     scene.assert_undisturbed();
-    scene.assert_released(Duration::from_secs(10));
+    scene.assert_released(Duration::from_secs(20));
 }
 
 #[test]
@@ -99,9 +101,11 @@ fn one_address_gets_the_sessions_it_may_have_and_everybody_else_is_served() {
     let (mut elsewhere, mut here) = (Http::to(scene.node.http).from(ELSEWHERE), Http::to(scene.node.http));
     let candidate = SocketAddr::from(([127, 0, 0, 2], 9));
     let end = Instant::now() + ATTACK;
+    // Before the first of them is given up, whose place is then another's.
+    let latest = Instant::now() + limits::SESSION_SETUP_MAX * 3 / 4;
     let mut statuses = std::collections::BTreeMap::new();
     let mut sessions = Vec::new();
-    while Instant::now() < end {
+    while Instant::now() < end || statuses.is_empty() && Instant::now() < latest {
         match client::open(&mut elsewhere, &identity, Direction::Play, hostile::STREAM, candidate) {
             Ok(opened) => sessions.push(opened.location),
             Err(status) => {

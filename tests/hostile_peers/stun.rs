@@ -1,7 +1,7 @@
 //! STUN floods, and strangers: whatever comes from an address that no authentic check came from.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast::crypto::random::{Random as _, SystemRandom};
 use corecast::description::Direction;
@@ -52,7 +52,8 @@ pub(crate) fn flood_without_credentials(scene: &Scene, time: Duration) {
     let user = format!("{}:{}", victim.opened.peer.remote_ice.ufrag, victim.opened.peer.local_ice.ufrag);
     let mut answers = (0, 0);
     let mut out = [0; 512];
-    paced(PER_SECOND, time, |at| {
+    let begun = Instant::now();
+    paced(&scene.node, PER_SECOND, time, |at| {
         let (socket, len) = match at % 4 {
             0 => (&plain, StunWriter::binding_request(&mut out, &transaction()).fingerprint().finish().unwrap()),
             1 => (&forged, check(&mut out, "AAnobodyhere:peer", "a-password-that-nobody-has")),
@@ -70,6 +71,8 @@ pub(crate) fn flood_without_credentials(scene: &Scene, time: Duration) {
     });
     std::thread::sleep(Duration::from_millis(100));
     answers.0 += drain(&plain).0;
+    // Longer than the attack where the machine held somebody up.
+    let time = begun.elapsed();
     assert_eq!(drain(&forged), (0, 0), "a check that is not authentic got an answer");
     let rate = u64::from(limits::PLAIN_BINDINGS_PER_SECOND_MAX);
     assert!(answers.0 > 0 && answers.0 <= rate * (time.as_secs() + 2), "{} plain bindings answered", answers.0);
@@ -88,7 +91,7 @@ pub(crate) fn flood_with_credentials(scene: &Scene, time: Duration) {
     let sockets: Vec<UdpSocket> = (0..64).map(|_| here()).collect();
     let (mut sent, mut received) = (0, 0);
     let mut out = [0; 512];
-    paced(PER_SECOND, time, |at| {
+    paced(&scene.node, PER_SECOND, time, |at| {
         let socket = &sockets[at as usize % sockets.len()];
         let len = check(&mut out, &user, &password);
         sent += socket.send(&out[..len]).unwrap_or(0) as u64;
@@ -107,7 +110,7 @@ pub(crate) fn strangers(scene: &Scene, time: Duration) {
     let hello = client_hello();
     let (mut sent, mut received) = (0_u64, 0_u64);
     let mut out = [0; 1_200];
-    paced(PER_SECOND, time, |at| {
+    paced(&scene.node, PER_SECOND, time, |at| {
         let victim = &victims[at as usize % victims.len()];
         let bytes: &[u8] = match at % 5 {
             0 => &hello,
@@ -155,7 +158,7 @@ fn a_stun_flood_without_credentials_is_answered_at_the_stated_rate_only() {
     let scene = Scene::set(28_000);
     flood_without_credentials(&scene, ATTACK);
     scene.assert_undisturbed();
-    scene.assert_released(Duration::from_secs(10));
+    scene.assert_released(Duration::from_secs(20));
 }
 
 #[test]
@@ -163,7 +166,7 @@ fn a_stun_flood_with_credentials_gets_no_more_bytes_than_it_sends() {
     let scene = Scene::set(28_004);
     flood_with_credentials(&scene, ATTACK);
     scene.assert_undisturbed();
-    scene.assert_released(Duration::from_secs(10));
+    scene.assert_released(Duration::from_secs(20));
 }
 
 #[test]
@@ -171,5 +174,5 @@ fn an_address_that_was_never_validated_gets_not_one_byte_whatever_it_sends() {
     let scene = Scene::set(28_008);
     strangers(&scene, ATTACK);
     scene.assert_undisturbed();
-    scene.assert_released(Duration::from_secs(10));
+    scene.assert_released(Duration::from_secs(20));
 }

@@ -4,14 +4,10 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::signal_support::Node;
-
-/// Longer than anything takes that a test waits for.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::signal_support::{Node, PATIENCE};
 
 pub(crate) const TEXT: u8 = 0x81;
 pub(crate) const BINARY: u8 = 0x82;
@@ -76,7 +72,8 @@ impl Socket {
     fn upgrade(mut stream: Box<dyn Duplex>, tcp: TcpStream, headers: &[(&str, &str)]) -> Result<Self, String> {
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         let headers = [&[("sec-websocket-protocol", "corecast.v1")], headers].concat();
-        stream.write_all(handshake(&headers).as_bytes()).unwrap();
+        // A listener that is full closes, perhaps before this is sent.
+        stream.write_all(handshake(&headers).as_bytes()).map_err(|error| error.to_string())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];

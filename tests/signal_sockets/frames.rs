@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::client::{BINARY, CLOSE, PING, PONG, Received, Socket, TEXT};
-use crate::signal_support::{Node, Plan, start};
+use crate::signal_support::{Node, PATIENCE, Plan, start};
 
 /// A node with `change` made to its terms.
 fn node(change: impl FnOnce(&mut corecast::config::Sockets)) -> Node {
@@ -14,12 +14,12 @@ fn node(change: impl FnOnce(&mut corecast::config::Sockets)) -> Node {
     start(plan)
 }
 
-/// Waits until the node has counted a socket that ended for that reason.
-fn wait_counted(node: &Node, reason: &str) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let line = format!("corecast_sockets_closed_total{{reason=\"{reason}\"}} 1");
-    while !node.admin("/metrics").body.contains(&line) {
-        assert!(Instant::now() < deadline, "{line}");
+/// Waits until the node has counted so many sockets that ended for that reason: each is, once its connection is gone.
+fn wait_counted(node: &Node, reason: &str, count: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    let line = format!("corecast_sockets_closed_total{{reason=\"{reason}\"}} {count}");
+    while !node.admin("/metrics").body.lines().any(|have| have == line) {
+        assert!(Instant::now() < deadline, "{line} is not in {}", node.admin("/metrics").body);
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -67,8 +67,7 @@ fn every_breach_has_its_close_code() {
         assert_eq!(socket.closed(), *code, "case {number}: {reason}");
         assert_eq!(socket.receive(), Received::End, "case {number}: nothing after the close frame");
     }
-    let metrics = node.admin("/metrics").body;
-    assert!(metrics.contains("corecast_sockets_closed_total{reason=\"protocol_error\"} 9\n"), "{metrics}");
+    wait_counted(&node, "protocol_error", 9);
     Socket::open(&node).assert_silent();
 }
 
@@ -94,25 +93,36 @@ fn a_message_may_come_in_parts_with_pings_between_them_and_bytes_one_by_one() {
 
 #[test]
 fn the_first_message_is_hello_and_comes_in_time() {
-    let node = node(|terms| terms.hello_time = Duration::from_millis(200));
+    let patient = start(Plan::default());
     for (message, code) in [
         (json!({"type": "ping", "id": 1}), "hello_missing"),
         (json!({"type": "hello", "id": 1, "version": 2}), "version_unknown"),
         (json!({"type": "hello", "id": 1}), "bad_message"),
     ] {
-        let mut socket = Socket::connect(&node);
+        let mut socket = Socket::connect(&patient);
         socket.send(&message);
         assert_eq!(socket.event()["code"], code);
         assert_eq!(socket.closed(), 4000, "{message}");
     }
-    // Frames that are no message do not count as one.
+    // Frames that are no message do not count as one: after one, a minute's silence would be waited for.
+    let node = node(|terms| terms.hello_time = Duration::from_millis(200));
     let mut socket = Socket::connect(&node);
-    let connected = Instant::now();
-    std::thread::sleep(Duration::from_millis(100));
     socket.frame(PING, b"");
     socket.frame(PONG, b"");
     assert_eq!(socket.closed(), 4000);
-    assert!(connected.elapsed() < Duration::from_secs(2));
+}
+
+/// The code it is closed with for sending so again and again, as fast as it is answered.
+fn closed_for_sending(socket: &mut Socket, send: impl Fn(&mut Socket)) -> u16 {
+    for _ in 0..1_000 {
+        send(socket);
+        match socket.receive() {
+            Received::Close(code) => return code,
+            Received::Message(_) | Received::Ping(_) | Received::Pong(_) => {}
+            other => panic!("{other:?} in place of an answer"),
+        }
+    }
+    panic!("a thousand in a row were not too many");
 }
 
 #[test]
@@ -124,40 +134,46 @@ fn a_client_that_sends_too_many_messages_is_closed_and_one_that_keeps_to_the_rat
         assert_eq!(socket.ask(json!({"type": "ping"}))["type"], "pong");
     }
     let mut other = Socket::open(&node);
-    for _ in 0..4 {
-        socket.send(&json!({"type": "ping", "id": 99}));
-    }
-    assert_eq!(socket.closed(), 4002);
-    wait_counted(&node, "too_many_messages");
+    // Five a second are given back: on a busy machine it takes some more.
+    assert_eq!(closed_for_sending(&mut socket, |socket| socket.send(&json!({"type": "ping", "id": 99}))), 4002);
+    wait_counted(&node, "too_many_messages", 1);
     // Pings of RFC 6455 are messages too.
-    for _ in 0..24 {
-        other.frame(PING, b"");
-    }
-    assert_eq!(other.closed(), 4002);
+    assert_eq!(closed_for_sending(&mut other, |socket| socket.frame(PING, b"")), 4002);
+}
+
+/// Longer than a busy machine keeps a client from answering a ping.
+const IDLE_TIME: Duration = Duration::from_secs(3);
+
+fn impatient() -> Node {
+    node(|terms| {
+        terms.ping_interval = Duration::from_millis(100);
+        terms.idle_time = IDLE_TIME;
+    })
 }
 
 #[test]
 fn a_client_that_answers_pings_may_be_silent_and_one_that_does_not_is_gone() {
-    let node = node(|terms| {
-        terms.ping_interval = Duration::from_millis(100);
-        terms.idle_time = Duration::from_millis(400);
-    });
+    let node = impatient();
     let mut socket = Socket::open(&node);
     let opened = Instant::now();
-    while opened.elapsed() < Duration::from_millis(900) {
+    while opened.elapsed() < IDLE_TIME * 3 / 2 {
         match socket.receive() {
             Received::Ping(payload) => socket.frame(PONG, &payload),
             other => panic!("{other:?}"),
         }
     }
-    socket.assert_silent();
     let silent_since = Instant::now();
+    socket.assert_silent();
     assert_eq!(socket.closed(), 4003);
-    assert!(silent_since.elapsed() >= Duration::from_millis(300));
-    // A message that never ends is nothing either.
+    assert!(silent_since.elapsed() >= IDLE_TIME - Duration::from_millis(100), "{:?}", silent_since.elapsed());
+}
+
+#[test]
+fn a_message_that_never_ends_is_no_sign_of_life() {
+    let node = impatient();
     let mut socket = Socket::open(&node);
     socket.frame(0x01, b"{");
-    let end = Instant::now() + Duration::from_secs(3);
+    let end = Instant::now() + IDLE_TIME + PATIENCE;
     let code = loop {
         socket.frame(0x00, b" ");
         match socket.receive() {
@@ -190,12 +206,17 @@ fn a_client_that_does_not_read_is_closed_and_costs_nobody_else() {
         deaf
     });
     let mut other = Socket::open(&node);
-    for _ in 0..50 {
-        let asked = Instant::now();
-        assert_eq!(other.ask(json!({"type": "ping"}))["type"], "pong");
-        assert!(asked.elapsed() < Duration::from_secs(1));
-    }
-    wait_counted(&node, "too_slow");
+    // The machine may hold up one of them, or some; what the flood costs, it costs all.
+    let mut waits: Vec<Duration> = (0..50)
+        .map(|_| {
+            let asked = Instant::now();
+            assert_eq!(other.ask(json!({"type": "ping"}))["type"], "pong");
+            asked.elapsed()
+        })
+        .collect();
+    waits.sort_unstable();
+    assert!(waits[25] < Duration::from_secs(1), "{waits:?}");
+    wait_counted(&node, "too_slow", 1);
     drop(flooding.join());
     other.assert_silent();
 }

@@ -1,12 +1,12 @@
 //! Who gets a socket: the handshake, origins, and how many.
 
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 
 use crate::client::{Socket, handshake};
-use crate::signal_support::{Plan, exchange, start};
+use crate::signal_support::{PATIENCE, Plan, exchange, start};
 
 const PROTOCOL: (&str, &str) = ("sec-websocket-protocol", "corecast.v1");
 
@@ -89,7 +89,7 @@ fn sockets_of_an_address_and_of_all_are_bounded_and_one_that_ends_makes_room() {
         assert!(refused.contains(status), "{refused}");
         let [one, _other] = held;
         one.cut();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while Socket::connect_plain(&node, &[]).is_err() {
             assert!(Instant::now() < deadline);
         }
@@ -100,7 +100,7 @@ fn sockets_of_an_address_and_of_all_are_bounded_and_one_that_ends_makes_room() {
 fn a_socket_is_no_http_connection_any_more() {
     let node = start(Plan { connections_max: 1, ..Plan::default() });
     let mut sockets = Vec::new();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     // Each needs the listener's only place for its handshake alone.
     while sockets.len() < 5 {
         assert!(Instant::now() < deadline);

@@ -34,6 +34,9 @@ pub fn ended(session: SessionId, reason: EndReason) -> Notice {
     Notice::Ended { session, reason, totals: TOTALS }
 }
 
+/// Longer than anything takes that a test waits for, also where the machine has no time for it.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
 /// How a recording worker answers `Open`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
@@ -251,7 +254,7 @@ impl Node {
 
     /// Waits until a worker was told a line that contains `part`.
     pub fn wait_told(&self, part: &str) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         while !self.told().iter().any(|line| line.contains(part)) {
             assert!(Instant::now() < deadline, "{part:?} is not in {:?}", self.told());
             thread::sleep(Duration::from_millis(5));
