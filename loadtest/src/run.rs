@@ -28,6 +28,8 @@ const PUBLISHERS_CONNECT_MAX: Duration = Duration::from_secs(15);
 const VIEWERS_CONNECT_MAX: Duration = Duration::from_secs(15);
 /// After the last frame: for what is on its way, and for what is asked for again.
 const DRAIN: Duration = Duration::from_millis(1_500);
+/// Beyond that, where it is known what must come and not all of it has: a server may stand still for a while.
+const LATE_MAX: Duration = Duration::from_secs(3);
 /// From the command to the first intended start, so that the first is not late already.
 const HEAD_START: Duration = Duration::from_millis(100);
 
@@ -391,6 +393,13 @@ impl Load {
         self.states.iter().map(|state| state.connected).sum()
     }
 
+    /// Packets that viewers must have got by now, where they were there first.
+    fn due(&self) -> Option<u64> {
+        let counts = &self.total.counts;
+        (self.viewers_first && self.publishers > 0)
+            .then(|| (counts.sent_video + counts.sent_audio) * self.planned.len() as u64 / self.publishers)
+    }
+
     /// The tester's own threads.
     pub(crate) fn own_threads(&self) -> Vec<OwnThread> {
         let busy = |state: &ThreadState| OwnThread {
@@ -414,6 +423,7 @@ impl Load {
         if self.publishers > 0 && !self.planned.is_empty() {
             self.threads[0].tell(Command::StopPublishing);
             self.run_while(DRAIN, |_| true);
+            self.run_while(LATE_MAX, |load| load.due().is_some_and(|due| load.total.counts.received() < due));
         }
         let ended_at = net::now();
         let intended = self.planned.iter().filter(|at| **at <= ended_at).count() as u64;
@@ -443,8 +453,7 @@ impl Load {
         let distributions = results::distributions(&self.total, &signal);
         let joining =
             self.planned.first().zip(self.total.last_connected).map(|(first, last)| last.since(*first).as_secs_f64());
-        let due = (self.viewers_first && self.publishers > 0)
-            .then(|| (counts.sent_video + counts.sent_audio) * self.planned.len() as u64 / self.publishers);
+        let due = self.due();
         let accounts = Accounts {
             sent: counts.sent_video + counts.sent_audio,
             due,

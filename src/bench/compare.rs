@@ -213,7 +213,8 @@ mod tests {
         for io in [IoKind::Uring, IoKind::Mmsg] {
             let mut pair = Pair::new(Sink::Null, io, 50).unwrap();
             for train in [1, 4, 16] {
-                let row = pair.compare(Sink::Null, train, 1);
+                // The reports of all viewers are due at once: of a single frame's messages they would be half.
+                let row = pair.compare(Sink::Null, train, 5);
                 assert_eq!((row.missing, row.train), (0, train), "{row:?}");
                 // Sender reports are messages of their own.
                 assert!((train as f64 * 0.8..=train as f64).contains(&row.packets_per_message), "{row:?}");
@@ -223,7 +224,8 @@ mod tests {
 
     #[test]
     fn on_loopback_nothing_is_missing_either() {
-        let row = Pair::new(Sink::Loopback, IoKind::Mmsg, 20).unwrap().compare(Sink::Loopback, 8, 1);
+        // Medians of so many turns: what else the machine does meets one part of a turn and not another.
+        let row = Pair::new(Sink::Loopback, IoKind::Mmsg, 20).unwrap().compare(Sink::Loopback, 8, 9);
         assert_eq!(row.missing, 0, "{row:?}");
         assert!(row.send_ns > 0.0 && row.floor_ns > row.seal_ns);
     }

@@ -18,7 +18,7 @@ use super::rig::{Inbox, PACKETS_PER_MEDIA_SECOND, Rig, RigConfig, Sink};
 use super::{BenchError, Progress, Settings, with_sink};
 use crate::limits;
 use crate::net::process::thread_cpu_time;
-use crate::net::{self, Io as _, IoKind};
+use crate::net::{Io as _, IoKind};
 use crate::time::Timestamp;
 use crate::worker::report::{ResidenceReport, TrainsReport};
 
@@ -152,25 +152,29 @@ fn cost(io: IoKind, viewers: usize) -> Result<f64, BenchError> {
 
 /// Serves `viewers` viewers in real time.
 fn level(io: IoKind, load: f64, viewers: usize, model: Model, media: Duration) -> Result<Level, BenchError> {
-    let mut rig = Rig::new(RigConfig { sink: Sink::Loopback, io, virtual_time: false, viewers, idle: 0, part: None })?;
-    let start = net::now() + Duration::from_millis(100) + Duration::from_micros(20) * viewers as u32;
+    let rig = Rig::new(RigConfig { sink: Sink::Loopback, io, virtual_time: false, viewers, idle: 0, part: None })?;
+    Ok(level_of(rig, load, model, media))
+}
+
+/// Serves the rig's viewers at the pace of its own clock.
+fn level_of(mut rig: Rig, load: f64, model: Model, media: Duration) -> Level {
+    let viewers = rig.viewers();
+    let start = rig.io.now() + Duration::from_millis(100) + Duration::from_micros(20) * viewers as u32;
     let schedule = Schedule::new(&mut rig, start, media);
-    let start = start.max(net::now() + Duration::from_millis(5));
+    let start = start.max(rig.io.now() + Duration::from_millis(5));
     let cpu = thread_cpu_time();
     for (due, inbox) in schedule.0 {
         // What came before is served until then.
-        while net::now() < start + due {
-            rig.round_until(start + due);
-        }
+        rig.serve_until(start + due);
         rig.io.inbox.append(&inbox, start + due);
     }
     rig.run_idle();
-    let (wall, cpu) = (net::now().since(start), thread_cpu_time() - cpu);
+    let (wall, cpu) = (rig.io.now().since(start), thread_cpu_time() - cpu);
     let share = cpu.as_secs_f64() / wall.as_secs_f64();
     let report = rig.report();
     let per_viewer = PACKETS_PER_MEDIA_SECOND as f64 * model.packet_ns(limits::PACKETS_PER_VISIT_MAX as f64)
         + model.packet_ns(1.0) / AUDIO_INTERVAL.as_secs_f64();
-    Ok(Level {
+    Level {
         load,
         viewers,
         cpu: round(share, 3),
@@ -180,7 +184,7 @@ fn level(io: IoKind, load: f64, viewers: usize, model: Model, media: Duration) -
         dropped: report.dropped.values().sum(),
         trains: report.trains,
         residence: report.residence,
-    })
+    }
 }
 
 /// Measures capacity, then serves at each load.
@@ -284,7 +288,10 @@ mod tests {
     #[test]
     fn every_packet_of_a_paced_run_is_told_in_its_class_for_first_and_last_viewer() {
         let model = Model { a_ns: 400.0, b_ns: 600.0 };
-        let level = level(IoKind::Mmsg, 0.1, 20, model, Duration::from_millis(500)).unwrap();
+        // In virtual time: a worker that does not run for a while leaves out what has become old, as it should.
+        let (sink, io) = (Sink::Loopback, IoKind::Mmsg);
+        let rig = Rig::new(RigConfig { sink, io, virtual_time: true, viewers: 20, idle: 0, part: None }).unwrap();
+        let level = level_of(rig, 0.1, model, Duration::from_millis(500));
         let told: Vec<_> = level.residence.iter().map(|r| (r.class, r.viewer, r.packets)).collect();
         // 16 frames (the last one falls just short of 500 ms), the first of them a key frame of 40 and its parameter
         // sets; audio at 7, 27, … 487 ms.
@@ -299,5 +306,15 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert_eq!((level.packets, level.dropped), (20 * (audio + delta + key), 0));
+    }
+
+    #[test]
+    fn a_run_in_real_time_takes_the_time_of_its_media() {
+        let model = Model { a_ns: 400.0, b_ns: 600.0 };
+        let before = crate::net::now();
+        let level = level(IoKind::Mmsg, 0.1, 20, model, Duration::from_millis(200)).unwrap();
+        // The last audio packet is due at 187 ms.
+        assert!(crate::net::now().since(before) >= Duration::from_millis(187), "{level:?}");
+        assert_eq!(level.viewers, 20);
     }
 }

@@ -400,6 +400,18 @@ impl Rig {
         self.worker.round(&mut self.io);
     }
 
+    /// Runs rounds until `until`. Virtual time gets there as soon as nothing is left to do.
+    pub fn serve_until(&mut self, until: Timestamp) {
+        while self.io.now() < until {
+            self.round_until(until);
+            if matches!(self.io.clock, Clock::Virtual(_)) && self.is_idle() {
+                let before = self.io.now();
+                self.io.advance(until.since(before));
+                self.worker.waited(before, until);
+            }
+        }
+    }
+
     /// Whether nothing is left to receive, to send or to time out now.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -66,7 +66,7 @@ fn who(config: &Config) -> Finding {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener};
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::super::finding::Level::{self, Error, Ok as Fine, Warning};
@@ -134,12 +134,15 @@ mod tests {
             \"alg\": \"EdDSA\", \"x\": \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
         let there = format!("http://127.0.0.1:{}/hunter2", server(keys));
         let hook = format!("http://127.0.0.1:{}/hunter2", server("HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n"));
-        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Held and not listened on: nobody else gets the port meanwhile.
+        let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        held.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let gone = held.local_addr().unwrap().as_socket().unwrap();
         for (jwks, webhook, level, words) in [
             (there, hook, Fine, ["1 key,", "405 to HEAD"]),
             (format!("http://{gone}/hunter2"), format!("http://{gone}/hunter2"), Error, ["none from", "refused"]),
         ] {
-            let found = found(&format!("[auth]\njwks = '{jwks}'\nwebhook = '{webhook}'"));
+            let found = found(&format!("[auth]\njwks = '{jwks}'\nwebhook = '{webhook}'\nwebhook_timeout_ms = 10000"));
             let (keys, hook) = (&found[1], &found[2]);
             assert_eq!((keys.0.as_str(), hook.0.as_str()), ("key set", "webhook"), "{found:?}");
             assert!(keys.1 == level && hook.1 == level, "{found:?}");

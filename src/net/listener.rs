@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn a_port_whose_connections_were_just_closed_can_be_listened_on_again() {
-        let first = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        // An address of its own: nobody is given the port between the two.
+        let first = listen("127.0.0.72:0".parse().unwrap()).unwrap();
         let address = first.local_addr().unwrap();
         let mut client = TcpStream::connect(address).unwrap();
         // The listening side closes first, so its end stays in TIME_WAIT.

@@ -300,10 +300,15 @@ mod tests {
 
     #[test]
     fn sleeping_costs_no_cpu_time_and_the_clock_goes_on() {
-        let (cpu, clock) = (thread_cpu_time(), now());
-        std::thread::sleep(Duration::from_millis(20));
-        assert!(now().since(clock) >= Duration::from_millis(20));
-        assert!(thread_cpu_time() - cpu < Duration::from_millis(10));
+        let nap = || {
+            let (cpu, clock) = (thread_cpu_time(), now());
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(now().since(clock) >= Duration::from_millis(20));
+            thread_cpu_time() - cpu
+        };
+        // A machine that stands still while a thread runs may charge that to it, but not to every nap.
+        let cheapest = (0..5).map(|_| nap()).min().unwrap();
+        assert!(cheapest < Duration::from_millis(10), "{cheapest:?}");
     }
 
     #[test]

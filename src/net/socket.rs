@@ -146,7 +146,7 @@ impl MediaSocket {
         // Setting "no segmentation" changes nothing and tells whether the kernel knows the option at all.
         let offload = Offload::new(set_option(fd, libc::SOL_UDP, libc::UDP_SEGMENT, 0).is_ok());
 
-        bind(&socket, address).map_err(bind_error)?;
+        bind(&socket, address, || thread::sleep(limits::BIND_RETRY_INTERVAL)).map_err(bind_error)?;
         let local = socket.local_addr().map_err(bind_error)?.as_socket().unwrap_or(address);
         Ok((Self { socket, local, offload }, warnings))
     }
@@ -171,13 +171,11 @@ impl AsRawFd for MediaSocket {
 
 /// Binds, waiting for a port that is still held: a process that ends with a receive armed on its ring keeps the
 /// port for some milliseconds.
-fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+fn bind(socket: &Socket, address: SocketAddr, mut pause: impl FnMut()) -> io::Result<()> {
     let deadline = Instant::now() + limits::BIND_RETRY_MAX;
     loop {
         match socket.bind(&address.into()) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
-                thread::sleep(limits::BIND_RETRY_INTERVAL);
-            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => pause(),
             result => return result,
         }
     }
@@ -251,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_wildcard_worker_has_both_families_on_one_port() {
-        let sockets = MediaSockets::open(&[], 0).unwrap();
+        // The port that is free for IPv4 may be somebody's for IPv6: then another.
+        let sockets = (0..5).find_map(|_| MediaSockets::open(&[], 0).ok()).unwrap();
         let addresses: Vec<_> = sockets.local_addresses().collect();
         assert_eq!(addresses.len(), 2, "this host has IPv6");
         assert!(addresses.iter().all(|address| address.port() == sockets.port() && address.port() != 0));
@@ -270,15 +269,20 @@ mod tests {
 
     #[test]
     fn a_port_that_becomes_free_in_time_is_taken() {
-        let ip = [IpAddr::V4(Ipv4Addr::LOCALHOST)];
-        let first = MediaSockets::open(&ip, 0).unwrap();
-        let port = first.port();
-        let holder = thread::spawn(move || {
-            thread::sleep(limits::BIND_RETRY_INTERVAL * 3);
-            drop(first);
-        });
-        assert_eq!(MediaSockets::open(&ip, port).unwrap().port(), port);
-        holder.join().unwrap();
+        // An address of its own: nobody else is given the port when it becomes free.
+        let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 73));
+        let first = MediaSockets::open(&[ip], 0).unwrap();
+        let address = SocketAddr::new(ip, first.port());
+        let (mut holder, mut pauses) = (Some(first), 0);
+        let second = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP)).unwrap();
+        bind(&second, address, || {
+            pauses += 1;
+            if pauses == 3 {
+                drop(holder.take());
+            }
+        })
+        .unwrap();
+        assert_eq!((second.local_addr().unwrap().as_socket(), pauses), (Some(address), 3));
     }
 
     #[test]

@@ -20,13 +20,16 @@ fn server() -> UdpSocket {
     UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
 }
 
-/// Length and segment length of every message, until `datagrams` have come or a second has passed.
+/// Far longer than anything here takes, on a machine that stands still now and then too.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Length and segment length of every message, until `datagrams` have come.
 fn receive(fleet: &mut FleetSockets, datagrams: u64) -> Vec<(u32, usize, usize)> {
-    let (mut seen, deadline) = (Vec::new(), now() + Duration::from_secs(1));
+    let (mut seen, deadline) = (Vec::new(), now() + PATIENCE);
     while fleet.counters().datagrams_received < datagrams && now() < deadline {
         fleet.wait(deadline).unwrap();
         fleet.receive(usize::MAX, |client, _, message| {
-            assert!(now().since(message.received) < Duration::from_secs(1));
+            assert!(now().since(message.received) < PATIENCE);
             seen.push((client, message.bytes.len(), message.segment_bytes));
         });
     }
@@ -87,8 +90,11 @@ fn a_place_is_used_again_after_its_client_left() {
     fleet.remove(first);
     assert!(fleet.socket(first).is_none());
     let free_before = fleet.free.len();
-    fleet.wait(now() + Duration::from_millis(20)).unwrap();
-    fleet.receive(usize::MAX, |_, _, _| panic!("it has left"));
+    let deadline = now() + PATIENCE;
+    while fleet.free.len() == free_before && now() < deadline {
+        fleet.wait(now() + Duration::from_millis(20)).unwrap();
+        fleet.receive(usize::MAX, |_, _, _| panic!("it has left"));
+    }
     assert_eq!(fleet.free.len(), free_before + 1);
     let socket = FleetSocket::towards(remote, 4_096).unwrap();
     socket.connect(remote).unwrap();
@@ -108,7 +114,7 @@ fn another_thread_ends_a_wait() {
         std::thread::sleep(Duration::from_millis(20));
         waker.wake();
     });
-    fleet.wait(start + Duration::from_secs(10)).unwrap();
+    fleet.wait(start + 3 * PATIENCE).unwrap();
     other.join().unwrap();
-    assert!(now().since(start) < Duration::from_secs(5));
+    assert!(now().since(start) < PATIENCE);
 }

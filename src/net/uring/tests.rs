@@ -68,10 +68,10 @@ fn every_set_of_flags_receives_wakes_and_sends() {
                 waker.wake();
             });
             while !woken.load(Ordering::SeqCst) {
-                io.wait(start + Duration::from_secs(5)).unwrap();
+                io.wait(start + Duration::from_secs(60)).unwrap();
             }
         });
-        assert!(now().since(start) < Duration::from_secs(2), "{}", flavour.name);
+        assert!(now().since(start) < Duration::from_secs(20), "{}", flavour.name);
 
         let mut batch = TrainBatch::new();
         batch.commit(&Path::to(peer.local_addr().unwrap()), 100);

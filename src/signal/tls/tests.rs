@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustls::SignatureScheme;
 
 use super::self_signed::{KEY_FILE, generate};
-use super::watch::{Look, Watch};
+use super::watch::{Look, Watch, stamp};
 use super::*;
 use crate::config::CertificateFiles;
 
@@ -167,10 +168,18 @@ impl Watched {
         self.certificates.dates()[0].name.clone()
     }
 
+    /// Later than what is there: a file system may tell times in ticks of milliseconds, and pairs are of one length.
     fn write(&self, cert: &str, key: &str) {
         let live = files_of(self.directory.path(), "live");
-        fs::write(live.cert, cert).unwrap();
-        fs::write(live.key, key).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for (path, text) in [(live.cert, cert), (live.key, key)] {
+            let before = stamp(&path);
+            fs::write(&path, text).unwrap();
+            while stamp(&path) == before {
+                assert!(Instant::now() < deadline, "a file's times stand still");
+                fs::write(&path, text).unwrap();
+            }
+        }
     }
 }
 
