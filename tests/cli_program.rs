@@ -1,6 +1,7 @@
 //! The program as an operator meets it: help, version, refusals with their exit codes, start and end.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -178,6 +179,40 @@ fn it_says_where_to_go_and_both_signals_end_it_in_time() {
         assert_eq!(code, Some(0), "{signal}");
         // Two seconds (`SHUTDOWN_TIME_MAX`), and what a busy machine keeps either process waiting.
         assert!(took < Duration::from_secs(5), "{signal}: {took:?}");
+    }
+}
+
+#[test]
+fn whoever_reads_the_log_may_go_away_and_the_node_serves_on() {
+    let state = tempfile::tempdir().unwrap();
+    for (format, port) in [("text", "27140"), ("json", "27150")] {
+        let admin = format!("127.0.0.1:{port}");
+        let child = Command::new(BINARY)
+            .args(["--https", "127.0.0.1:0", "--admin", &admin, "--cores", "0", "--media-port-base", port])
+            .args(["--log", "debug", "--log-format", format])
+            .env("STATE_DIRECTORY", state.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut node = Node(child);
+        // Before its first line.
+        drop((node.0.stdout.take(), node.0.stderr.take()));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let is_ready = || {
+            let mut stream = TcpStream::connect(&admin).ok()?;
+            write!(stream, "GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            answer.starts_with("HTTP/1.1 200").then_some(())
+        };
+        while is_ready().is_none() {
+            assert_eq!(node.0.try_wait().unwrap(), None, "{format}: it ended");
+            assert!(Instant::now() < deadline, "{format}: it is not ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // Which it logs, too.
+        assert_eq!(end(node, "-TERM").0, Some(0), "{format}");
     }
 }
 

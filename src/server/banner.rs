@@ -1,5 +1,7 @@
 //! What a person reads after start: where to go, what runs, and what could be better.
 
+use std::fmt;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{Config, LogFormat, Tls};
@@ -7,7 +9,7 @@ use crate::signal::Signalling;
 use crate::signal::tls::CERT_FILE;
 
 /// Prints it to standard output; with JSON logs it is one event instead.
-pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reason: &str) {
+pub(super) fn print(config: &Config, signalling: &Signalling, io_kind: &str, io_reason: &str) {
     let page = config.public_url.clone().unwrap_or_else(|| format!("https://{}", reachable(signalling.https)));
     let workers = config.cores.len();
     let ports = (config.media.port_base, usize::from(config.media.port_base) + workers - 1);
@@ -16,50 +18,66 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io: &str, io_reaso
             page,
             admin = %signalling.admin,
             workers,
-            io,
+            io = io_kind,
             io_reason,
             media_port_first = ports.0,
             media_port_last = ports.1,
             "serving"
         );
     } else {
-        println!("Corecast serves {page}/");
-        if let Some(http) = signalling.http {
-            println!("  plain HTTP   http://{http}/ (this host only)");
-        }
-        if let Some(redirect) = signalling.http_redirect {
-            let challenges = if config.acme_webroot.is_some() { ", and answers to ACME challenges" } else { "" };
-            println!("  redirect     http://{redirect}/ to HTTPS{challenges}");
-        }
-        println!("  publish      WHIP {page}/whip/NAME   or the page's Publish");
-        println!("  watch        WHEP {page}/whep/NAME   or the page's Watch");
-        let scheme = if signalling.admin.ip().is_loopback() { "http" } else { "https" };
-        println!("  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node", reachable(signalling.admin));
-        if config.auth.require {
-            let is_shared = config.auth.secret.is_some() || config.auth.secret_file.is_some();
-            let who = match (is_shared, config.auth.jwks.is_some()) {
-                (true, _) => "whoever has a token: corecast token --action play --stream NAME makes one",
-                (false, true) => "whoever has a token of yours",
-                (false, false) => "whom the webhook allows",
-            };
-            println!("  who may      {who}");
-        }
-        let cores: Vec<String> = config.cores.iter().map(ToString::to_string).collect();
-        let ports = if workers == 1 { ports.0.to_string() } else { format!("{} to {}", ports.0, ports.1) };
-        println!("  workers      {workers}, on core {}; UDP {ports}", cores.join(", "));
-        println!("  I/O          {io} ({io_reason})");
-        if config.tls == Tls::SelfSigned && config.public_url.is_none() {
-            let file = config.state_directory.join(CERT_FILE);
-            println!("  certificate  self-signed: the browser warns once; use --tls-cert and --tls-key for a real one");
-            println!(
-                "  to trust it  curl --cacert {}; browsers: README.md, \"Trust the node's own certificate\"",
-                file.display()
-            );
-        }
-        println!("Ctrl-C ends it.");
+        let text = text(config, signalling, &page, ports, &format!("{io_kind} ({io_reason})"));
+        // Whoever read the first lines and went away does not end the node by that.
+        let _ = io::stdout().write_all(text.as_bytes());
     }
     warn(config, ports);
     crate::doctor::memory::log(config);
+}
+
+/// The lines for a person.
+fn text(config: &Config, signalling: &Signalling, page: &str, ports: (u16, usize), io: &str) -> String {
+    let mut text = String::new();
+    let mut line = |line: fmt::Arguments<'_>| text.push_str(&format!("{line}\n"));
+    let workers = config.cores.len();
+    line(format_args!("Corecast serves {page}/"));
+    if let Some(http) = signalling.http {
+        line(format_args!("  plain HTTP   http://{http}/ (this host only)"));
+    }
+    if let Some(redirect) = signalling.http_redirect {
+        let challenges = if config.acme_webroot.is_some() { ", and answers to ACME challenges" } else { "" };
+        line(format_args!("  redirect     http://{redirect}/ to HTTPS{challenges}"));
+    }
+    line(format_args!("  publish      WHIP {page}/whip/NAME   or the page's Publish"));
+    line(format_args!("  watch        WHEP {page}/whep/NAME   or the page's Watch"));
+    let scheme = if signalling.admin.ip().is_loopback() { "http" } else { "https" };
+    line(format_args!(
+        "  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node",
+        reachable(signalling.admin)
+    ));
+    if config.auth.require {
+        let is_shared = config.auth.secret.is_some() || config.auth.secret_file.is_some();
+        let who = match (is_shared, config.auth.jwks.is_some()) {
+            (true, _) => "whoever has a token: corecast token --action play --stream NAME makes one",
+            (false, true) => "whoever has a token of yours",
+            (false, false) => "whom the webhook allows",
+        };
+        line(format_args!("  who may      {who}"));
+    }
+    let cores: Vec<String> = config.cores.iter().map(ToString::to_string).collect();
+    let ports = if workers == 1 { ports.0.to_string() } else { format!("{} to {}", ports.0, ports.1) };
+    line(format_args!("  workers      {workers}, on core {}; UDP {ports}", cores.join(", ")));
+    line(format_args!("  I/O          {io}"));
+    if config.tls == Tls::SelfSigned && config.public_url.is_none() {
+        let file = config.state_directory.join(CERT_FILE);
+        line(format_args!(
+            "  certificate  self-signed: the browser warns once; use --tls-cert and --tls-key for a real one"
+        ));
+        line(format_args!(
+            "  to trust it  curl --cacert {}; browsers: README.md, \"Trust the node's own certificate\"",
+            file.display()
+        ));
+    }
+    line(format_args!("Ctrl-C ends it."));
+    text
 }
 
 /// An address a browser can be pointed at: "all addresses" becomes loopback, which is one of them.

@@ -29,16 +29,20 @@ fn filter(level: Level) -> Targets {
     libraries.with_target("corecast", level)
 }
 
-/// Starts logging for the process. A second call (tests) changes nothing.
+/// Starts logging for the process. A second call (tests) changes nothing. A line that cannot be written is lost: the layer
+/// would complain of it to standard error, which has just refused, and that complaint panics.
 pub(super) fn init(log: Log) -> LevelHandle {
     let (filter, handle) = reload::Layer::new(filter(log.level));
     let subscriber = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Text => {
             let text = fmt::layer().with_writer(stderr).with_target(false).with_ansi(stderr().is_terminal());
-            subscriber.with(text.with_filter(filter)).try_init()
+            subscriber.with(text.log_internal_errors(false).with_filter(filter)).try_init()
         }
-        LogFormat::Json => subscriber.with(fmt::layer().json().with_writer(stderr).with_filter(filter)).try_init(),
+        LogFormat::Json => {
+            let json = fmt::layer().json().with_writer(stderr);
+            subscriber.with(json.log_internal_errors(false).with_filter(filter)).try_init()
+        }
     };
     drop(started);
     LevelHandle(handle)
