@@ -45,6 +45,8 @@ const ARRIVAL_INTERVAL: Duration = Duration::from_millis(100);
 /// Longer than anything takes that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// One sample of so many is told while it runs: one a minute.
+const REPORTED_OF: usize = 6;
 /// Of the fifth minute's memory.
 const GROWTH_MAX: f64 = 0.05;
 
@@ -206,6 +208,9 @@ impl Soak {
             if next_sample <= now {
                 next_sample = (next_sample + interval).max(now);
                 samples.push(self.sample(begun));
+                if samples.len().is_multiple_of(REPORTED_OF) {
+                    println!("{}", progress(samples.last().unwrap(), time));
+                }
             }
             std::thread::sleep(Duration::from_millis(4));
         }
@@ -219,6 +224,16 @@ impl Soak {
             self.end(guest);
         }
     }
+}
+
+fn progress(sample: &Sample, time: Duration) -> String {
+    let Sample { at, resident_bytes, descriptors, sessions } = sample;
+    let mib = *resident_bytes as f64 / f64::from(1 << 20);
+    format!(
+        "{:.0} of {:.0} s: {mib:.2} MiB resident, {descriptors} descriptors, {sessions} sessions",
+        at.as_secs_f64(),
+        time.as_secs_f64()
+    )
 }
 
 /// Mean resident bytes of the samples of one minute, which ends at `end`.
