@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use corecast::net::process::{allowed_cores, pin_current_thread, thread_cpu_time};
 use corecast::net::uring::{SendBy, Uring};
-use corecast::net::{AnyIo, Io, IoKind, MediaSockets, Path, SendResult, TrainBatch, now, open_io};
+use corecast::net::{AnyIo, Io, IoKind, MediaSockets, now, open_io};
+use corecast::transport::{Path, SendResult, TrainBatch};
 
 const ROUNDS: usize = 41;
 const PACKETS_PER_BATCH: usize = 128;

@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use corecast::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
-use corecast::net::{Path, TrainBatch};
-use corecast::peer::{Peer, PeerConfig};
+use corecast::lab::peer::{Peer, PeerConfig};
 use corecast::session::{Session, SessionEvent};
 use corecast::time::Timestamp;
+use corecast::transport::{Path, TrainBatch};
 use corecast::wire::demux;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 

@@ -4,11 +4,11 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use corecast::bench::rig::{Rig, RigConfig, Sink};
+use corecast::lab::bench::rig::{Rig, RigConfig, Sink};
 use corecast::limits;
 use corecast::net::{Io as _, IoKind};
-use corecast::relay::packet_ring::{PacketInfo, PacketRing, Start};
-use corecast::relay::subscription::{Cursor, EgressFormat, ExtensionBlock, Subscription};
+use corecast::relay::play::subscription::{Cursor, EgressFormat, ExtensionBlock, Subscription};
+use corecast::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
 use corecast::time::Timestamp;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 

@@ -4,11 +4,12 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use corecast::bench::rig::{Rig, RigConfig, Sink};
-use corecast::net::{Io as _, IoKind, Path, Waker};
-use corecast::relay::record::{MediaRecord, Record, RecordAddress};
-use corecast::relay::timeline::Incarnation;
+use corecast::lab::bench::rig::{Rig, RigConfig, Sink};
+use corecast::net::{Io as _, IoKind, Waker};
+use corecast::relay::store::record::{MediaRecord, Record, RecordAddress};
+use corecast::relay::store::timeline::Incarnation;
 use corecast::time::Timestamp;
+use corecast::transport::Path;
 use corecast::wire::demux;
 use corecast::worker::flow_table::FlowTable;
 use corecast::worker::lane::Lanes;

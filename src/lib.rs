@@ -34,14 +34,14 @@
 //! 2. **Find.** [`wire::demux`] sorts a datagram by its first byte (RFC 7983). STUN names its session by the user
 //!    fragment; everything else must come from an address that a valid ICE check came from ([`worker::flow_table`]).
 //! 3. **Open.** [`session`] decrypts the publisher's packet in place ([`srtp`]). From here on it is only read.
-//! 4. **Judge.** [`relay::publication`] finds the track and decides what is forwarded: no probes, no duplicates, no
+//! 4. **Judge.** [`relay::publish::publication`] finds the track and decides what is forwarded: no probes, no duplicates, no
 //!    holes; and feeds what the publisher is told (loss, arrival times).
-//! 5. **Store once.** The packet becomes a [`relay::record`], put into the [`relay::packet_ring`] of its encoding here
+//! 5. **Store once.** The packet becomes a [`relay::store::record`], put into the [`relay::store::packet_ring`] of its encoding here
 //!    and, through a [`worker::lane`], into the one of every other worker that has viewers of the stream.
-//! 6. **Visit.** [`relay::fan_out`] knows whose cursor is behind. A visit takes a bounded run of packets for one viewer:
-//!    [`relay::subscription`] writes that viewer's own header for each.
+//! 6. **Visit.** [`relay::play::fan_out`] knows whose cursor is behind. A visit takes a bounded run of packets for one viewer:
+//!    [`relay::play::subscription`] writes that viewer's own header for each.
 //! 7. **Seal.** [`srtp::SrtpSender`] encrypts the payload from the ring straight into the send slot; one (key, SSRC,
-//!    index) is sealed once, ever. A visit's packets lie one after the other, equal in size: a train ([`net::batch`]).
+//!    index) is sealed once, ever. A visit's packets lie one after the other, equal in size: a train ([`transport::train`]).
 //! 8. **Send.** The batch goes to the kernel, each train as one message that it cuts into datagrams (UDP GSO), by
 //!    [`net::uring`] or [`net::mmsg`]. Timers and notices, and the loop waits again.
 //!
@@ -56,20 +56,19 @@
 //! |---|---|---|
 //! | 0 wire | [`wire`] | bytes ↔ values: no state, no clock, no I/O, no allocation |
 //! | 0 crypto | [`crypto`] | the door to the cryptographic libraries (DTLS's own stay in [`dtls`], TLS's in [`signal`]) |
-//! | 1 protocol | [`description`], [`ice`], [`srtp`], [`dtls`], [`session`], [`relay`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
+//! | 1 protocol | [`transport`], [`description`], [`ice`], [`srtp`], [`dtls`], [`session`], [`relay`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
 //! | 2 machine | [`net`], [`worker`], [`placement`] | sockets, rings, threads; the only `unsafe` is in [`net`] |
-//! | 3 front | [`signal`], [`auth`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`], `bench` (feature) | people, programs and operators |
+//! | 3 front | [`signal`], [`auth`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`] | people, programs and operators |
+//! | beside | `lab` (feature) | the client side of the protocol, load and benches: what measures the node and is no part of it |
 //! | any | [`limits`], [`time`] | every bound of the node with its reason; the clock's values, not the clock |
 //!
 //! [`session`] and [`relay`] do not know each other: [`worker`] joins them, and what was agreed with the peer reaches
-//! both as a [`description`]. [`net::batch`] is plain data too and may be named from layer 1 although it stands higher,
-//! so that sessions write into the send slots themselves.
+//! both as a [`description`]. Paths and trains of datagrams are plain data in [`transport`], so that sessions write into the
+//! send slots themselves and no protocol names [`net`].
 //!
 //! Below [`net`] and the event loop nothing reads a clock, a socket or a random source: those are arguments, so that one
 //! seed replays everything.
 pub mod auth;
-#[cfg(feature = "bench")]
-pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod crypto;
@@ -77,11 +76,11 @@ pub mod description;
 pub mod doctor;
 pub mod dtls;
 pub mod ice;
+#[cfg(feature = "peer")]
+pub mod lab;
 pub mod limits;
 pub mod metrics;
 pub mod net;
-#[cfg(feature = "peer")]
-pub mod peer;
 pub mod placement;
 pub mod relay;
 pub mod server;
@@ -89,6 +88,7 @@ pub mod session;
 pub mod signal;
 pub mod srtp;
 pub mod time;
+pub mod transport;
 pub mod web;
 pub mod wire;
 pub mod worker;

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use corecast::auth::keys;
 use corecast::auth::token::{Claims, OneOrMany};
-#[cfg(feature = "bench")]
-use corecast::bench::rig::Sink;
 use corecast::cli::{BenchOptions, Cli, Command, Options, TokenOptions};
 use corecast::config::{Auth, Environment, Source};
+#[cfg(feature = "bench")]
+use corecast::lab::bench::rig::Sink;
 use corecast::{doctor, server};
 
 /// The program's choice, not the library's. Where `jemalloc` is not wanted: `--no-default-features --features bench`.
@@ -98,7 +98,16 @@ fn bench(options: &BenchOptions, common: &Options) -> ExitCode {
     };
     let BenchOptions { json, budgets, live, quick, baseline, save_baseline, .. } = options.clone();
     let sink = Sink::ALL.into_iter().find(|sink| Some(sink.name()) == options.sink.as_deref());
-    corecast::bench::run(&corecast::bench::Settings { json, budgets, live, quick, baseline, save_baseline, sink, io })
+    corecast::lab::bench::run(&corecast::lab::bench::Settings {
+        json,
+        budgets,
+        live,
+        quick,
+        baseline,
+        save_baseline,
+        sink,
+        io,
+    })
 }
 
 #[cfg(not(feature = "bench"))]

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use corecast::limits;
 use corecast::net::uring::{SendBy, Uring};
-use corecast::net::{AnyIo, Io, IoKind, MediaSockets, Path, SendResult, TrainBatch, Waker, now, open_io};
+use corecast::net::{AnyIo, Io, IoKind, MediaSockets, Waker, now, open_io};
+use corecast::transport::{Path, SendResult, TrainBatch};
 
 /// Far enough away that a test which waits for it has failed, however busy the machine is.
 const LONG: Duration = Duration::from_secs(20);

@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use corecast::description::{DtlsRole, IceCredentials};
 use corecast::dtls::{Dtls, DtlsEvent, DtlsIdentity, DtlsVersions};
+use corecast::lab::peer::checks::Checks;
 use corecast::limits;
-use corecast::net::{Path, TrainBatch};
-use corecast::peer::checks::Checks;
 use corecast::session::{Inbound, Rejected, Session};
 use corecast::time::Timestamp;
+use corecast::transport::{Path, TrainBatch};
 use corecast::wire::demux::classify;
 
 fn credentials(name: &str) -> IceCredentials {

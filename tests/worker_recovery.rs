@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use corecast::description::MediaKind;
 use corecast::limits;
-use corecast::net::SendResult;
+use corecast::transport::SendResult;
 use corecast::wire::codec::{Codec, h264, inspect};
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::rtp::RtpHeader;

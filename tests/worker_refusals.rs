@@ -296,8 +296,13 @@ fn what_a_viewer_sends_as_media_goes_nowhere() {
     let mut playing = playing();
     let viewer = playing.viewer;
     let client = &mut playing.world.clients[viewer];
-    let packet =
-        corecast::peer::OutgoingRtp { ssrc: 5, index: 7, payload_type: 96, payload: &[1; 50], ..Default::default() };
+    let packet = corecast::lab::peer::OutgoingRtp {
+        ssrc: 5,
+        index: 7,
+        payload_type: 96,
+        payload: &[1; 50],
+        ..Default::default()
+    };
     client.peer.send_rtp(&mut client.out, &packet).unwrap();
     playing.world.run(5 * MS);
     assert_eq!(playing.world.dropped(1, "media_from_viewer"), 1);

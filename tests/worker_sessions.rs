@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use corecast::description::{DtlsRole, MediaKind};
+use corecast::lab::peer::PeerEvent;
 use corecast::limits;
-use corecast::peer::PeerEvent;
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::worker::mailbox::{Control, EndReason, OpenRefused, Totals};
 use worker_support::{MS, Opening, World};

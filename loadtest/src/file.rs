@@ -10,9 +10,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use corecast::peer::publisher::{Script, ScriptFrame, ScriptPacket};
-use corecast::peer::stamp::Stamp;
-use corecast::peer::video::FRAGMENT_BYTES_MAX;
+use corecast::lab::peer::publisher::{Script, ScriptFrame, ScriptPacket};
+use corecast::lab::peer::stamp::Stamp;
+use corecast::lab::peer::video::FRAGMENT_BYTES_MAX;
 use corecast::time::Timestamp;
 use corecast::wire::codec::Codec;
 

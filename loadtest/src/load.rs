@@ -5,15 +5,15 @@ use std::time::Duration;
 use corecast::crypto::random::Random as _;
 use corecast::crypto::random::SystemRandom;
 use corecast::dtls::DtlsIdentity;
-use corecast::net::TrainBatch;
-use corecast::net::fleet_sockets::{FleetCounters, FleetSocket};
+use corecast::lab::peer::fleet::{Agent, Fleet};
+use corecast::lab::peer::publisher::{Publisher, PublisherConfig};
+use corecast::lab::peer::record::Record;
+use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
+use corecast::lab::peer::{Peer, PeerConfig};
+use corecast::net::lab::fleet_sockets::{FleetCounters, FleetSocket};
 use corecast::net::{self, StartError, Waker, process};
-use corecast::peer::fleet::{Agent, Fleet};
-use corecast::peer::publisher::{Publisher, PublisherConfig};
-use corecast::peer::record::Record;
-use corecast::peer::viewer::{Viewer, ViewerConfig};
-use corecast::peer::{Peer, PeerConfig};
 use corecast::time::Timestamp;
+use corecast::transport::TrainBatch;
 
 /// From one account of a load thread to the next.
 pub(crate) const ACCOUNT_INTERVAL: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  cli ─▶ run ─┬─▶ signalling (one thread: offers, HTTP, answers; open loop) ──new clients──▶ load threads
-//!              │                                                                 (one ring each, corecast::peer::fleet)
+//!              │                                                                 (one ring each, corecast::lab::peer::fleet)
 //!              └─◀── what was measured, twice a second ◀─────────────────────────────────────────┘
 //!        results ─▶ table, report.json, report.html
 //! ```

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use corecast::lab::peer::record::{Counts, Record};
 use corecast::net::host::KernelUdpCounters;
-use corecast::peer::record::{Counts, Record};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast::dtls::DtlsIdentity;
+use corecast::lab::peer::record::Record;
 use corecast::limits;
 use corecast::net::host::KernelUdpCounters;
 use corecast::net::{self, process};
-use corecast::peer::record::Record;
 use corecast::time::Timestamp;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -3,13 +3,13 @@
 //!
 //! `data/chromium-h264-2500.csv` has a row per frame of 20 s of H.264 at 2.5 Mbit/s and 30 frames a second: whether it
 //! is a key frame, bytes of its slice, and when each of its packets left after the first, in microseconds. Payloads are
-//! made by `corecast::peer::video`: true parameter sets, slice headers, fragments that differ by at most one byte;
+//! made by `corecast::lab::peer::video`: true parameter sets, slice headers, fragments that differ by at most one byte;
 //! what is inside the slices is noise, which a relay cannot tell from pictures.
 
 use std::time::Duration;
 
-use corecast::peer::publisher::{Script, ScriptFrame, ScriptPacket};
-use corecast::peer::video;
+use corecast::lab::peer::publisher::{Script, ScriptFrame, ScriptPacket};
+use corecast::lab::peer::video;
 
 const RECORDING: &str = include_str!("../data/chromium-h264-2500.csv");
 
@@ -98,7 +98,7 @@ impl Script for TraceScript {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corecast::peer::stamp;
+    use corecast::lab::peer::stamp;
 
     #[test]
     fn the_bitrate_is_the_asked_one_whatever_the_frame_rate() {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use crate::description::IceCredentials;
 use crate::limits;
-use crate::net::Path;
 use crate::time::Timestamp;
+use crate::transport::Path;
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 
 /// What an accepted check changed.

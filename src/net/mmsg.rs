@@ -9,7 +9,6 @@ use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use super::batch::{Datagram, Path, TrainBatch};
 use super::message::{CONTROL_IN_BYTES, NAME_BYTES, Name, parse_control, parse_name};
 use super::send::{SendSlots, send_by_sendmmsg};
 use super::socket::MediaSockets;
@@ -19,6 +18,7 @@ use super::{Io, IoCounters, Waker, now};
 use crate::limits;
 use crate::net::process::ArrivalClock;
 use crate::time::Timestamp;
+use crate::transport::{Datagram, Path, TrainBatch};
 
 /// Marks the wake-up event among the descriptors watched.
 const WAKE: u64 = u64::MAX;

@@ -1,6 +1,6 @@
 //! The machine's edge: sockets, rings, control messages, limits of the process. The only home of `unsafe`.
 //!
-//! The seam is [`Io`]: synchronous, plain data on both sides ([`batch`]). Backends: [`uring`] (a ring of the
+//! The seam is [`Io`]: synchronous, plain data on both sides ([`crate::transport`]). Backends: [`uring`] (a ring of the
 //! worker's own: multishot receive into a buffer ring, trains as one message each), [`mmsg`] (`epoll`, `recvmmsg`,
 //! `sendmmsg`: the control every claim is measured against) and `simulated` (queues in memory, for tests).
 //!
@@ -10,14 +10,12 @@
 //!
 //! | File | Holds |
 //! |---|---|
-//! | [`batch`] | what crosses the seam |
 //! | [`socket`] | opening and configuring the worker's UDP sockets |
 //! | [`mmsg`], [`uring`], [`open`] | the two backends and the choice between them |
 //! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
-//! | `fleet_sockets` | thousands of client sockets on one ring (feature `peer`) |
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`], `sleep_word` | ending a wait from another thread |
-//! | `bare`, `namespace` | for `corecast bench` only: sending with nothing else, a NIC-like sink in a network of its own |
+//! | `lab` | what only tests, benches and the load tester use |
 //! | [`prefetch`] | a hint to the processor |
 //! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
 //! | [`ethtool`] | offloads, queues and rings of an interface |
@@ -27,26 +25,19 @@
 //! into errors on the socket all viewers share).
 #![allow(unsafe_code)]
 
-#[cfg(feature = "bench")]
-pub mod bare;
-pub mod batch;
 pub mod ethtool;
-#[cfg(feature = "peer")]
-pub mod fleet_sockets;
 pub mod host;
+#[cfg(any(test, feature = "peer"))]
+pub mod lab;
 pub mod listener;
 mod message;
 pub mod mmsg;
-#[cfg(feature = "bench")]
-pub mod namespace;
 mod offload;
 pub mod open;
 pub mod prefetch;
 pub mod process;
 pub mod ring_probe;
 mod send;
-#[cfg(any(test, feature = "peer"))]
-pub mod simulated;
 mod sleep_word;
 pub mod socket;
 pub mod start_error;
@@ -65,7 +56,7 @@ mod atomic {
 use std::io;
 
 use crate::time::Timestamp;
-pub use batch::{Datagram, Path, SendResult, Train, TrainBatch};
+use crate::transport::{Datagram, TrainBatch};
 pub use open::{AnyIo, IoKind, OpenedIo, open_io};
 pub use process::now;
 pub use socket::MediaSockets;

@@ -10,6 +10,7 @@ use super::syscall::{check, set_option};
 use super::uring::{SendBy, Uring};
 use super::*;
 use crate::limits;
+use crate::transport::{Path, SendResult};
 
 /// Runs `body` on a thread of its own in a fresh network namespace whose loopback interface is up.
 fn in_namespace(body: impl FnOnce() + Send + 'static) {

@@ -4,13 +4,13 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-use super::batch::{Datagram, TrainBatch};
 use super::mmsg::Mmsg;
 use super::socket::MediaSockets;
 use super::start_error::StartError;
 use super::uring::{Receiver, SendBy, Uring};
 use super::{Io, IoCounters, Waker};
 use crate::time::Timestamp;
+use crate::transport::{Datagram, TrainBatch};
 
 /// The `--io` setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,12 +8,12 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::IoCounters;
-use super::batch::{SendResult, Train, TrainBatch};
 use super::message::{Control, Name};
 use super::offload::{Refusal, classify};
 use super::socket::MediaSocket;
 use super::syscall::errno;
 use crate::limits;
+use crate::transport::{SendResult, Train, TrainBatch};
 
 /// Flags of every send: never wait, never raise `SIGPIPE`.
 pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;

@@ -51,17 +51,6 @@
 //! Left out for now: several encodings of one track (rid simulcast) and choosing a layer per viewer (every viewer gets
 //! what the publisher sends), pacing per viewer, data channels.
 
-pub mod arrivals;
-pub mod encoding;
-pub mod fan_out;
-pub mod key_frame;
-pub mod numbering;
-pub mod packet_ring;
-pub mod padding;
-pub mod parameter_sets;
-pub mod publication;
-pub mod reception;
-pub mod record;
-pub mod sender_clock;
-pub mod subscription;
-pub mod timeline;
+pub mod play;
+pub mod publish;
+pub mod store;

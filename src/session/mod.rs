@@ -8,7 +8,7 @@
 //! key is used before the peer's certificate matched its fingerprint. A session knows nothing of streams; the
 //! worker joins the two.
 //!
-//! It names [`crate::net::batch`] for its plain data (paths and slots to write into), which does no I/O.
+//! It names [`crate::transport::train`] for its plain data (paths and slots to write into), which does no I/O.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod peer;

@@ -6,9 +6,9 @@ use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::{self, Dtls, DtlsError, DtlsEvent, DtlsIdentity};
 use crate::ice::{CheckRefused, IceLite};
 use crate::limits;
-use crate::net::batch::{Path, TrainBatch};
 use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
+use crate::transport::{Path, TrainBatch};
 use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
 

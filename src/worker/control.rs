@@ -3,8 +3,8 @@
 use crate::description::Direction;
 use crate::limits;
 use crate::net::Io;
-use crate::relay::publication::Publication;
-use crate::relay::record::RecordAddress;
+use crate::relay::publish::publication::Publication;
+use crate::relay::store::record::RecordAddress;
 use crate::session::Session;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{

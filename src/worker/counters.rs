@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::relay::publication::NotForwarded;
+use crate::relay::publish::publication::NotForwarded;
 use crate::worker::mailbox::EndReason;
 use crate::worker::report::Traffic;
 

@@ -6,12 +6,12 @@
 use crate::description::MediaKind;
 use crate::description::codec_match;
 use crate::limits;
-use crate::net::TrainBatch;
 use crate::net::prefetch::prefetch;
-use crate::relay::encoding::Encoding;
-use crate::relay::fan_out::AfterVisit;
-use crate::relay::subscription::{Cursor, EgressFormat};
+use crate::relay::play::fan_out::AfterVisit;
+use crate::relay::play::subscription::{Cursor, EgressFormat};
+use crate::relay::store::encoding::Encoding;
 use crate::time::Timestamp;
+use crate::transport::TrainBatch;
 use crate::worker::mailbox::Notice;
 use crate::worker::peer::{Peer, PeerKey, Role, Subscriber, ViewerTrack};
 use crate::worker::round::Worker;

@@ -1,7 +1,7 @@
 //! The compound RTCP packets a worker sends (RFC 3550 §6.1: a report first, then SDES with the CNAME).
 
-use crate::relay::arrivals::Feedback;
-use crate::relay::subscription::SenderReportFields;
+use crate::relay::play::subscription::SenderReportFields;
+use crate::relay::publish::arrivals::Feedback;
 use crate::wire::rtcp::full_intra_request::FirEntry;
 use crate::wire::rtcp::sender_report::SenderInfo;
 use crate::wire::rtcp::transport_feedback::FeedbackHeader;

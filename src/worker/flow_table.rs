@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::net::Path;
+use crate::transport::Path;
 
 /// Paths and their sessions.
 #[derive(Debug)]

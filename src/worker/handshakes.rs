@@ -11,8 +11,9 @@
 use std::collections::VecDeque;
 
 use crate::limits;
-use crate::net::{Io, Path};
+use crate::net::Io;
 use crate::time::Timestamp;
+use crate::transport::Path;
 use crate::wire::demux::DatagramKind;
 use crate::worker::peer::PeerKey;
 use crate::worker::round::Worker;

@@ -1,10 +1,10 @@
 //! A datagram arrives: whose is it, is it authentic, and what is in it.
 
 use crate::limits;
-use crate::net::Datagram;
 use crate::placement;
 use crate::session::{Inbound, SessionEvent};
 use crate::time::Timestamp;
+use crate::transport::Datagram;
 use crate::wire::demux::{self, DatagramKind};
 use crate::wire::rtcp;
 use crate::wire::rtp::RtpPacket;
@@ -76,7 +76,7 @@ impl Worker {
 
     /// Answers a binding request without credentials (RFC 8489 §2: the node is the STUN server of its own clients),
     /// at a bounded rate. Everything else that reaches here is counted and dropped.
-    fn answer_plain_binding(&mut self, bytes: &[u8], path: &crate::net::Path, now: Timestamp) {
+    fn answer_plain_binding(&mut self, bytes: &[u8], path: &crate::transport::Path, now: Timestamp) {
         let Ok(message) = StunMessage::parse(bytes) else {
             self.counters.dropped("stun_malformed");
             return;

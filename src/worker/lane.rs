@@ -1,6 +1,6 @@
 //! Lanes between workers: a bounded ring of bytes per ordered pair of workers, written by one and read by the other.
 //!
-//! Each packet of a stream crosses once to every worker that has a viewer of it ([`crate::relay::record`]). A full
+//! Each packet of a stream crosses once to every worker that has a viewer of it ([`crate::relay::store::record`]). A full
 //! lane drops the record and counts it: the reader is behind, and its viewers go on from a key frame
 //! ([`Record::Begin`]). What viewers need from the publisher goes the other way as [`Upstream`] messages over a bounded
 //! mailbox.
@@ -9,7 +9,7 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::limits;
 use crate::net::Waker;
-use crate::relay::record::{self, Record, RecordAddress, RecordError};
+use crate::relay::store::record::{self, Record, RecordAddress, RecordError};
 use crate::worker::mailbox::{StreamId, WorkerIndex};
 
 /// From a viewer's worker to the publisher's.
@@ -190,8 +190,8 @@ fn read_one(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::record::MediaRecord;
-    use crate::relay::timeline::Incarnation;
+    use crate::relay::store::record::MediaRecord;
+    use crate::relay::store::timeline::Incarnation;
     use crate::time::Timestamp;
 
     fn media(sequence: u64, payload: &[u8]) -> Record<'_> {

@@ -14,9 +14,9 @@
 use hdrhistogram::Histogram;
 
 use crate::limits;
-use crate::net::Train;
-use crate::relay::encoding::Encoding;
+use crate::relay::store::encoding::Encoding;
 use crate::time::Timestamp;
+use crate::transport::Train;
 use crate::worker::report::{ResidenceReport, TrainsReport};
 use crate::worker::stream::EncodingKey;
 
@@ -174,8 +174,8 @@ impl Live {
 mod tests {
     use super::*;
     use crate::description::MediaKind;
-    use crate::relay::record::MediaRecord;
-    use crate::relay::timeline::Incarnation;
+    use crate::relay::store::record::MediaRecord;
+    use crate::relay::store::timeline::Incarnation;
     use crate::worker::mailbox::StreamId;
 
     const KEY: EncodingKey = EncodingKey { stream: StreamId(1), encoding: 1 };
@@ -233,9 +233,9 @@ mod tests {
     fn train_lengths_are_told_by_the_share_of_packets_that_travel_so() {
         let mut live = Live::default();
         assert_eq!(live.trains(), TrainsReport::default());
-        let mut batch = crate::net::TrainBatch::new();
+        let mut batch = crate::transport::TrainBatch::new();
         for (port, packets) in [(1, 8), (2, 8), (3, 1), (4, 1)] {
-            let path = crate::net::Path::to(([127, 0, 0, 1], port).into());
+            let path = crate::transport::Path::to(([127, 0, 0, 1], port).into());
             (0..packets).for_each(|_| batch.commit(&path, 100));
         }
         batch.trains().iter().for_each(|train| live.train(train));

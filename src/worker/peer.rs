@@ -5,8 +5,8 @@ use slotmap::new_key_type;
 use crate::description::{Description, MediaKind, NegotiatedCodec};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
-use crate::relay::publication::Publication;
-use crate::relay::subscription::Subscription;
+use crate::relay::play::subscription::Subscription;
+use crate::relay::publish::publication::Publication;
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
 use crate::worker::mailbox::{SessionId, StreamId, Totals};
@@ -138,7 +138,7 @@ impl Peer {
 
 /// The parts of [`Description`] that a viewer's tracks are made of.
 pub fn viewer_tracks(description: &Description, mut random: impl FnMut() -> u64) -> Vec<ViewerTrack> {
-    use crate::relay::subscription::ExtensionBlock;
+    use crate::relay::play::subscription::ExtensionBlock;
     description
         .media
         .iter()

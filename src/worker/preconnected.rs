@@ -1,9 +1,9 @@
 //! Sessions that are connected from the start, for benches: thousands of viewers without thousands of handshakes.
 
-use crate::net::Path;
 use crate::session::Session;
 use crate::srtp::SrtpKeys;
 use crate::time::Timestamp;
+use crate::transport::Path;
 use crate::worker::mailbox::{OpenRefused, OpenSession};
 use crate::worker::round::Worker;
 

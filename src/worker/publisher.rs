@@ -1,8 +1,8 @@
 //! The publisher's side of a worker: its packets to the stream and to the other workers, its feedback back to it.
 
 use crate::limits;
-use crate::relay::publication::KeyFrameFeedback;
-use crate::relay::record::{Record, RecordAddress};
+use crate::relay::publish::publication::KeyFrameFeedback;
+use crate::relay::store::record::{Record, RecordAddress};
 use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::wire::rtcp::{self, RtcpPacket};

@@ -6,8 +6,9 @@ use slotmap::SlotMap;
 
 use crate::crypto::random::Random;
 use crate::limits;
-use crate::net::{Io, SendResult, TrainBatch};
+use crate::net::Io;
 use crate::time::{NtpTime, Timestamp};
+use crate::transport::{SendResult, TrainBatch};
 use crate::worker::counters::Counters;
 use crate::worker::flow_table::FlowTable;
 use crate::worker::handshakes::Handshakes;

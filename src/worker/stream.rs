@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::description::MediaKind;
 use crate::limits;
-use crate::relay::encoding::Encoding;
-use crate::relay::record::Record;
+use crate::relay::store::encoding::Encoding;
+use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::live::SendProgress;
 use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};

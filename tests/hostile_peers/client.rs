@@ -7,11 +7,11 @@ use std::time::Duration;
 use corecast::crypto::random::{Random as _, SystemRandom};
 use corecast::description::{Direction, IceCredentials};
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
-use corecast::net::Path;
-use corecast::peer::PeerConfig;
-use corecast::peer::answer::RemoteAnswer;
-use corecast::peer::offer::{self, LocalOffer, Published};
-use corecast::peer::terms::Sources;
+use corecast::lab::peer::PeerConfig;
+use corecast::lab::peer::answer::RemoteAnswer;
+use corecast::lab::peer::offer::{self, LocalOffer, Published};
+use corecast::lab::peer::terms::Sources;
+use corecast::transport::Path;
 use corecast::wire::codec::Codec;
 use socket2::{Domain, Socket, Type};
 

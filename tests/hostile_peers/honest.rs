@@ -7,15 +7,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use corecast::description::Direction;
 use corecast::dtls::DtlsIdentity;
-use corecast::net::fleet_sockets::FleetSocket;
-use corecast::net::{self, Path, TrainBatch, process};
-use corecast::peer::Peer;
-use corecast::peer::fleet::{Agent, Fleet};
-use corecast::peer::publisher::{Publisher, PublisherConfig, Script, ScriptFrame, ScriptPacket};
-use corecast::peer::record::Record;
-use corecast::peer::video;
-use corecast::peer::viewer::{Viewer, ViewerConfig};
+use corecast::lab::peer::Peer;
+use corecast::lab::peer::fleet::{Agent, Fleet};
+use corecast::lab::peer::publisher::{Publisher, PublisherConfig, Script, ScriptFrame, ScriptPacket};
+use corecast::lab::peer::record::Record;
+use corecast::lab::peer::video;
+use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
+use corecast::net::lab::fleet_sockets::FleetSocket;
+use corecast::net::{self, process};
 use corecast::time::{NtpTime, Timestamp};
+use corecast::transport::{Path, TrainBatch};
 
 use crate::client::{self, Http};
 use crate::node::Node;
@@ -116,7 +117,7 @@ fn join(node: &Node, identity: &DtlsIdentity, direction: Direction, via: Option<
     let opened = client::open(&mut Http::to(node.http), identity, direction, STREAM, candidate).expect("201");
     socket.connect(remote).unwrap();
     let (now, seed) = (net::now(), opened.peer.seed);
-    let peer = Peer::new(identity, corecast::peer::PeerConfig { path: Path::to(remote), ..opened.peer }, now);
+    let peer = Peer::new(identity, corecast::lab::peer::PeerConfig { path: Path::to(remote), ..opened.peer }, now);
     let client = match direction {
         Direction::Play => {
             let config = ViewerConfig { answer: opened.answer, intended: now, verify_fraction: 1.0, seed };

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use corecast::description::Direction;
 use corecast::dtls::DtlsIdentity;
-use corecast::net::{self, TrainBatch};
-use corecast::peer::{OutgoingRtp, Peer};
+use corecast::lab::peer::{OutgoingRtp, Peer};
+use corecast::net;
 use corecast::session::Inbound;
+use corecast::transport::TrainBatch;
 use corecast::wire::rtp::RtpPacket;
 
 use crate::client::{self, Http, Opened};

@@ -109,7 +109,7 @@ fn send_again(shared: &Shared, kept: &[Vec<u8>], to_node: &UdpSocket, elsewhere:
 /// The attack as one of the list: on a scene where nobody stands on the path, a hostile publisher's own packets again.
 pub(crate) fn send_again_own(scene: &Scene, time: Duration) {
     use corecast::description::Direction;
-    use corecast::peer::OutgoingRtp;
+    use corecast::lab::peer::OutgoingRtp;
     let mut hostile = hostile::Hostile::connect(&scene.node, Direction::Publish, hostile::STREAM);
     let section = hostile.opened.answer.section(corecast::description::MediaKind::Video).unwrap();
     let payload_type = section.codecs[0].payload_type;

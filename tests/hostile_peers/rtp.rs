@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corecast::crypto::random::{Random as _, SystemRandom};
 use corecast::description::{Direction, MediaKind};
-use corecast::peer::OutgoingRtp;
+use corecast::lab::peer::OutgoingRtp;
 
 use crate::ATTACK;
 use crate::hostile::{self, Hostile};

@@ -16,7 +16,7 @@ every survivor is listed and every listed mutant that was tried survived; 1 othe
 The product takes too long to compile for thousands of mutants. So each layer becomes a small crate in
 target/mutation/layers/: copies of its files, of what they name, and nothing else. Layers ice and relay name wire and
 description, which their crates take, compiled without tests, from a crate `below`. The only file that is not a copy is
-src/net/mod.rs, which there holds plain data (net::batch) only. And the mutants of a layer are compiled together
+src/net/mod.rs, which there holds plain data (transport::train) only. And the mutants of a layer are compiled together
 (together.py); cargo-mutants itself runs those that cannot be. Properties are tested with fewer cases and a fixed seed, so
 that a run can be repeated.
 """
@@ -151,7 +151,7 @@ def make_crates(layers):
         for module in crate.modules:
             if module == "net":
                 kept.add(write(directory / "src/net/mod.rs", "pub mod batch;\npub use batch::*;\n"))
-                sources = [ROOT / "src/net/batch.rs"]
+                sources = [ROOT / "src/transport/train.rs"]
             else:
                 sources = [path for path in (ROOT / f"src/{module}.rs",) if path.exists()]
                 sources += (ROOT / "src" / module).rglob("*.rs")

@@ -1,23 +1,23 @@
-//! A client of the simulation: the load tester's publisher or viewer ([`corecast::peer`]), its two links, and what the
+//! A client of the simulation: the load tester's publisher or viewer ([`corecast::lab::peer`]), its two links, and what the
 //! checkers remember of it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use corecast::bench::publisher::keys;
 use corecast::description::{
     Description, Direction, DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind, SsrcPair,
 };
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
-use corecast::net::Path;
-use corecast::peer::answer::{AnsweredCodec, AnsweredMedia, RemoteAnswer};
-use corecast::peer::fleet::Agent as _;
-use corecast::peer::publisher::{Publisher, PublisherConfig};
-use corecast::peer::terms::{self, Numbers, Offer, Sources};
-use corecast::peer::viewer::{Viewer, ViewerConfig};
-use corecast::peer::{Peer, PeerConfig};
+use corecast::lab::bench::publisher::keys;
+use corecast::lab::peer::answer::{AnsweredCodec, AnsweredMedia, RemoteAnswer};
+use corecast::lab::peer::fleet::Agent as _;
+use corecast::lab::peer::publisher::{Publisher, PublisherConfig};
+use corecast::lab::peer::terms::{self, Numbers, Offer, Sources};
+use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
+use corecast::lab::peer::{Peer, PeerConfig};
 use corecast::placement;
 use corecast::srtp::SrtpKeys;
 use corecast::time::{NtpTime, Timestamp};
+use corecast::transport::Path;
 use corecast::wire::codec::Codec;
 use corecast::worker::mailbox::{OpenSession, SessionId, StreamId, WorkerIndex};
 use corecast::worker::timers::NEVER;

@@ -1,4 +1,4 @@
-//! One worker's sockets in the simulation: what [`corecast::net::simulated`] is to the worker tests, made for a hundred
+//! One worker's sockets in the simulation: what [`corecast::net::lab::simulated`] is to the worker tests, made for a hundred
 //! million packets and with a price.
 //!
 //! It differs from that one in four things: time passes inside a round ([`Cost`]), buffers are used again instead of
@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use corecast::crypto::random::{Random, SeededRandom};
 use corecast::limits;
-use corecast::net::{Datagram, Io, IoCounters, Path, SendResult, TrainBatch, Waker};
+use corecast::net::{Io, IoCounters, Waker};
 use corecast::time::Timestamp;
+use corecast::transport::{Datagram, Path, SendResult, TrainBatch};
 use corecast::wire::demux::{self, DatagramKind};
 
 use crate::cost::Cost;

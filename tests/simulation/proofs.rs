@@ -35,7 +35,7 @@ impl World {
                 let Some(other) = other else { return };
                 let mut copy = datagram.to_vec();
                 copy[8..12].copy_from_slice(&self.clients[other].sources.audio.to_be_bytes());
-                copy[1] = corecast::peer::terms::PLAY.audio;
+                copy[1] = corecast::lab::peer::terms::PLAY.audio;
                 // Wherever its numbers are, some are ahead of them; what is behind is not looked at.
                 for number in (0..128_u16).map(|step| step * 509) {
                     copy[2..4].copy_from_slice(&number.to_be_bytes());

@@ -1,7 +1,7 @@
 //! What a publisher of the simulation publishes, so that every packet tells by itself which it is, and the log of it that
 //! viewers' packets are compared with.
 //!
-//! Video is the peer's own H.264 ([`corecast::peer::video`]) with the last bytes of each payload overwritten by a
+//! Video is the peer's own H.264 ([`corecast::lab::peer::video`]) with the last bytes of each payload overwritten by a
 //! [`Tag`]; parameter sets stay as they are. Sound is stamped by the peer's publisher.
 
 use std::collections::VecDeque;
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use corecast::crypto::random::{Random, SeededRandom};
-use corecast::peer::publisher::{Script, ScriptFrame, ScriptPacket};
-use corecast::peer::video;
+use corecast::lab::peer::publisher::{Script, ScriptFrame, ScriptPacket};
+use corecast::lab::peer::video;
 
 const MARK: [u8; 4] = *b"SIMU";
 pub(crate) const TAG_BYTES: usize = 24;

@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use corecast::description::Direction;
+use corecast::lab::peer::fleet::Agent as _;
 use corecast::limits;
-use corecast::peer::fleet::Agent as _;
+use corecast::placement;
 use corecast::time::Timestamp;
+use corecast::transport::Path;
 use corecast::worker::mailbox::{Control, EndReason, Listener, Notice, OpenRefused, SessionId, StreamId, WorkerIndex};
 use corecast::worker::timers::NEVER;
-use corecast::{net::Path, placement};
 
 use crate::check::Violation;
 use crate::check::content::{Content, Publication};

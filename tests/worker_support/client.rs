@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use corecast::description::{Direction, MediaKind};
-use corecast::net::TrainBatch;
-use corecast::peer::source::Source;
-use corecast::peer::terms::{self, PLAY, PUBLISH, Sources};
-use corecast::peer::{OutgoingRtp, Peer, PeerEvent, audio, video};
+use corecast::lab::peer::source::Source;
+use corecast::lab::peer::terms::{self, PLAY, PUBLISH, Sources};
+use corecast::lab::peer::{OutgoingRtp, Peer, PeerEvent, audio, video};
 use corecast::session::Inbound;
 use corecast::time::{NtpTime, Timestamp};
+use corecast::transport::TrainBatch;
 use corecast::wire::rtcp::sender_report::SenderInfo;
 use corecast::wire::rtcp::{self, RtcpPacket, nack, picture_loss_indication, sender_report};
 use corecast::wire::rtp::RtpPacket;
@@ -295,7 +295,12 @@ impl Client {
         self.send_source_packet(MediaKind::Audio, &packet, now);
     }
 
-    fn send_source_packet(&mut self, kind: MediaKind, packet: &corecast::peer::source::SourcePacket, now: Timestamp) {
+    fn send_source_packet(
+        &mut self,
+        kind: MediaKind,
+        packet: &corecast::lab::peer::source::SourcePacket,
+        now: Timestamp,
+    ) {
         let ssrc = self.ssrc(kind);
         let Role::Publisher(publisher) = &mut self.role else { panic!("a viewer") };
         let transport = publisher.next_transport_sequence();

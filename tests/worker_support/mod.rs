@@ -15,12 +15,13 @@ use std::time::{Duration, SystemTime};
 use corecast::crypto::random::SeededRandom;
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
-use corecast::net::simulated::{SentTrain, SimulatedIo};
-use corecast::net::{Path, SendResult, Waker};
-use corecast::peer::terms::{self, Offer, Sources};
-use corecast::peer::{Peer, PeerConfig};
+use corecast::lab::peer::terms::{self, Offer, Sources};
+use corecast::lab::peer::{Peer, PeerConfig};
+use corecast::net::Waker;
+use corecast::net::lab::simulated::{SentTrain, SimulatedIo};
 use corecast::placement;
 use corecast::time::{NtpTime, Timestamp};
+use corecast::transport::{Path, SendResult};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
     Control, EndReason, Listener, Notice, OpenRefused, OpenSession, SessionId, StreamId, Totals, WorkerHandle,

@@ -40,12 +40,12 @@ pub(super) use receive::Receiver;
 pub(super) use ring::Enter;
 pub(super) use ring::Ring;
 
-use super::batch::{Datagram, TrainBatch};
 use super::send::{SendSlots, send_by_sendmmsg};
 use super::socket::MediaSockets;
 use super::start_error::StartError;
 use super::{Io, IoCounters, Waker, now};
 use crate::time::Timestamp;
+use crate::transport::{Datagram, TrainBatch};
 
 /// How a ring's trains leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

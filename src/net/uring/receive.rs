@@ -13,11 +13,11 @@ use super::buffers;
 use super::ring::{Enter, Ring};
 use crate::limits;
 use crate::net::IoCounters;
-use crate::net::batch::{Datagram, Path};
 use crate::net::message::{CONTROL_IN_BYTES, NAME_BYTES, parse_control, parse_name};
 use crate::net::process::ArrivalClock;
 use crate::net::socket::MediaSockets;
 use crate::net::start_error::StartError;
+use crate::transport::train::{Datagram, Path};
 
 /// What a completion belongs to: the upper half of its user data. The lower half is a socket or a send's slot.
 const RECEIVE: u64 = 1 << 32;

@@ -8,9 +8,9 @@ use io_uring::types::Fixed;
 use super::Uring;
 use super::receive::{Receiver, SEND};
 use super::ring::Enter;
-use crate::net::batch::{SendResult, TrainBatch};
 use crate::net::send::{Pass, SEND_FLAGS, SendSlots, count_refusal, payload, send_segments};
 use crate::net::socket::MediaSocket;
+use crate::transport::train::{SendResult, TrainBatch};
 
 impl Uring {
     /// Sends a batch. Trains leave in order: each completes, or is refused, while it is submitted.

@@ -8,7 +8,7 @@ use super::receive::{COMPLETIONS, SUBMISSIONS};
 use super::ring::{Enter, FLAVOURS};
 use super::*;
 use crate::limits;
-use crate::net::{Path, SendResult};
+use crate::transport::{Path, SendResult};
 
 fn sockets() -> (MediaSockets, UdpSocket) {
     let sockets = MediaSockets::open(&["127.0.0.1".parse().unwrap()], 0).unwrap();

@@ -2,7 +2,7 @@
 //! key frame that comes without them.
 
 use corecast::limits;
-use corecast::relay::parameter_sets::ParameterSets;
+use corecast::relay::publish::parameter_sets::ParameterSets;
 use corecast::wire::codec::av1::AggregationHeader;
 use corecast::wire::codec::vp8::Vp8Descriptor;
 use corecast::wire::codec::vp9::Vp9Descriptor;

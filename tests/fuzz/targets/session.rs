@@ -8,7 +8,7 @@ use std::time::Duration;
 use corecast::description::{Direction, DtlsRole};
 use corecast::dtls::DtlsVersions;
 use corecast::limits;
-use corecast::net::SendResult;
+use corecast::transport::SendResult;
 use corecast::wire::stun::StunWriter;
 use corecast::worker::mailbox::EndReason;
 

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use corecast::description::IceCredentials;
 use corecast::ice::{CheckRefused, IceLite};
 use corecast::limits;
-use corecast::net::Path;
 use corecast::time::Timestamp;
+use corecast::transport::Path;
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::stun::{self, StunClass, StunMessage, StunWriter, attribute};
 

@@ -10,10 +10,10 @@
 //! order.
 
 use corecast::description::MediaKind;
-use corecast::peer::publisher::audio_payload;
-use corecast::peer::stamp::Stamp;
-use corecast::peer::terms::{MIDS, PLAY};
-use corecast::peer::video;
+use corecast::lab::peer::publisher::audio_payload;
+use corecast::lab::peer::stamp::Stamp;
+use corecast::lab::peer::terms::{MIDS, PLAY};
+use corecast::lab::peer::video;
 use corecast::time::Timestamp;
 use corecast::wire::rtp::RtpPacket;
 

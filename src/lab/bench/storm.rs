@@ -14,10 +14,11 @@ use super::BenchError;
 use super::publisher::keys;
 use super::rig::{Rig, RigConfig, RigIo, Sink, ice, request};
 use crate::description::Direction;
+use crate::lab::peer::terms::PLAY;
 use crate::net::process::thread_cpu_time;
-use crate::net::{self, Datagram, Io, IoCounters, IoKind, Path, TrainBatch, Waker};
-use crate::peer::terms::PLAY;
+use crate::net::{self, Io, IoCounters, IoKind, Waker};
 use crate::time::Timestamp;
+use crate::transport::{Datagram, Path, TrainBatch};
 use crate::wire::stun::StunWriter;
 use crate::worker::mailbox::StreamId;
 

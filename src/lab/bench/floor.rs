@@ -2,13 +2,13 @@
 //!
 //! It shares no code with the relay. A header is a template with a new sequence number, the key and the destination are
 //! the next in a list, the payload is sealed out of place straight into the batch, and the batch goes to the kernel in
-//! messages prepared beforehand ([`net::bare`](crate::net::bare)). Batch size and system call are tried out first and
+//! messages prepared beforehand ([`net::lab::bare`](crate::net::lab::bare)). Batch size and system call are tried out first and
 //! the best is taken ([`Floor::tune`]).
 
 use super::BenchError;
 use super::rig::Sink;
 use crate::crypto::aead::{AeadKey, AwsLcKey, NONCE_LEN, TAG_LEN};
-use crate::net::bare::{BareMode, BareSender};
+use crate::net::lab::bare::{BareMode, BareSender};
 use crate::net::process::thread_cpu_time;
 
 /// Bytes of the header: the fixed part and an extension block with the MID, as the relay's packets have.

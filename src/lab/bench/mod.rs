@@ -38,7 +38,8 @@ use std::thread;
 use serde::Serialize;
 
 use crate::dtls::IdentityError;
-use crate::net::{IoKind, StartError, namespace, process};
+use crate::net::lab::namespace;
+use crate::net::{IoKind, StartError, process};
 use crate::worker::mailbox::OpenRefused;
 use baseline::Baseline;
 use compare::{Plan, Row};

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::description::MediaKind;
-use crate::peer::source::{Source, SourcePacket};
-use crate::peer::terms::{MIDS, PUBLISH, Sources};
-use crate::peer::{audio, video};
+use crate::lab::peer::source::{Source, SourcePacket};
+use crate::lab::peer::terms::{MIDS, PUBLISH, Sources};
+use crate::lab::peer::{audio, video};
 use crate::srtp::{SrtpKeys, SrtpProfile, SrtpSender};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtcp::sender_report::{self, SenderInfo};

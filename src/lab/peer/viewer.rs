@@ -22,9 +22,9 @@ use super::stamp::Stamp;
 use crate::crypto::random::{Random, SeededRandom};
 use crate::description::MediaKind;
 use crate::limits;
-use crate::net::batch::TrainBatch;
 use crate::srtp::{OpenedRtp, SrtpError};
 use crate::time::Timestamp;
+use crate::transport::train::TrainBatch;
 use crate::wire::codec::{Codec, inspect};
 use crate::wire::demux::{self, DatagramKind};
 use crate::wire::rtcp::{

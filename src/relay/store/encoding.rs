@@ -5,12 +5,12 @@
 
 use crate::description::MediaKind;
 use crate::limits;
-use crate::relay::fan_out::FanOut;
-use crate::relay::key_frame::KeyFrameRequests;
-use crate::relay::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
-use crate::relay::record::{MediaRecord, PublishedCodec};
-use crate::relay::sender_clock::SenderClock;
-use crate::relay::timeline::{Incarnation, Timeline};
+use crate::relay::play::fan_out::FanOut;
+use crate::relay::store::key_frame::KeyFrameRequests;
+use crate::relay::store::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
+use crate::relay::store::record::{MediaRecord, PublishedCodec};
+use crate::relay::store::sender_clock::SenderClock;
+use crate::relay::store::timeline::{Incarnation, Timeline};
 use crate::time::{NtpTime, Timestamp};
 
 /// An encoding and its subscribers, named by `K`.
@@ -127,7 +127,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
         self.fan_out.wake_all();
     }
 
-    /// Packets are missing between what is here and what comes ([`Record::Begin`](crate::relay::record::Record)): everyone
+    /// Packets are missing between what is here and what comes ([`Record::Begin`](crate::relay::store::record::Record)): everyone
     /// goes on behind the gap, video from a key frame. Nobody would answer a NACK for what is in it.
     pub fn begin(&mut self) {
         self.starts_from = self.ring.head();

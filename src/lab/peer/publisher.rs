@@ -22,9 +22,9 @@ use super::terms::Sources;
 use crate::crypto::random::{Random, SeededRandom};
 use crate::description::MediaKind;
 use crate::limits;
-use crate::net::batch::TrainBatch;
 use crate::session::Inbound;
 use crate::time::{NtpTime, Timestamp};
+use crate::transport::train::TrainBatch;
 use crate::wire::rtcp::sender_report::{self, SenderInfo};
 use crate::wire::rtcp::{RtcpPacket, packets, source_description};
 

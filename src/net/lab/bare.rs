@@ -9,10 +9,10 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use io_uring::{IoUring, opcode, types};
 
-use super::message::{Control, Name};
-use super::send::SEND_FLAGS;
-use super::socket::MediaSockets;
-use super::start_error::StartError;
+use crate::net::message::{Control, Name};
+use crate::net::send::SEND_FLAGS;
+use crate::net::socket::MediaSockets;
+use crate::net::start_error::StartError;
 
 /// How messages are handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use serde::Serialize;
 use super::BenchError;
 use super::floor::{Floor, Tuning, Work};
 use super::rig::{PACKETS_PER_MEDIA_SECOND, Rig, RigConfig, Sink};
-use crate::net::bare::BareMode;
+use crate::lab::peer::video;
+use crate::net::lab::bare::BareMode;
 use crate::net::process::thread_cpu_time;
 use crate::net::{Io as _, IoKind};
-use crate::peer::video;
 
 /// CPU time one part of a turn takes, about.
 const PART: Duration = Duration::from_millis(8);

@@ -17,10 +17,10 @@ use super::BenchError;
 use super::compare::quantile;
 use super::floor::{Floor, Work};
 use super::rig::{Rig, RigConfig, STREAM, Sink};
+use crate::lab::peer::video;
 use crate::limits;
 use crate::net::process::{allowed_cores, pin_current_thread, thread_cpu_time};
 use crate::net::{self, Io as _, IoKind, MediaSockets};
-use crate::peer::video;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Control, Listener, WorkerIndex};
 

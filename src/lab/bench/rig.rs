@@ -18,12 +18,13 @@ use super::publisher::{Publisher, Reporters, keys, sources};
 use crate::crypto::random::SystemRandom;
 use crate::description::{Direction, Fingerprint, FingerprintHash, IceCredentials};
 use crate::dtls::DtlsIdentity;
+use crate::lab::peer::terms::{self, Offer};
 use crate::limits;
-use crate::net::namespace::{SINK_LOCAL, SINK_PREFIX};
-use crate::net::{self, AnyIo, Datagram, Io, IoCounters, IoKind, MediaSockets, Path, TrainBatch, Waker};
-use crate::peer::terms::{self, Offer};
+use crate::net::lab::namespace::{SINK_LOCAL, SINK_PREFIX};
+use crate::net::{self, AnyIo, Io, IoCounters, IoKind, MediaSockets, Waker};
 use crate::placement;
 use crate::time::{NtpTime, Timestamp};
+use crate::transport::{Datagram, Path, TrainBatch};
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Control, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex};
 use crate::worker::report::WorkerReport;
@@ -40,7 +41,7 @@ pub enum Sink {
     /// To one socket on the loopback interface that nobody reads. The kernel charges the sender for cutting the train,
     /// for the receiver's path up to the socket, and for the drop there.
     Loopback,
-    /// Out of an interface that frees them (see [`net::namespace`]).
+    /// Out of an interface that frees them (see [`net::lab::namespace`]).
     Nic,
 }
 
@@ -184,7 +185,7 @@ impl Io for RigIo {
             return;
         }
         for train in batch.trains_mut() {
-            train.result = net::SendResult::Sent;
+            train.result = crate::transport::SendResult::Sent;
             self.dropped.messages_sent += 1;
             self.dropped.segments_sent += u64::from(train.segments);
             self.dropped.bytes_sent += u64::from(train.len);

@@ -9,7 +9,7 @@
 //!
 //! Sends are plain `send(2)`: a client sends a few reports a second, a publisher some hundred packets.
 //!
-//! What is shared with the kernel, and for how long, is as in [`super::uring`]: buffers and message header until every
+//! What is shared with the kernel, and for how long, is as in [`crate::net::uring`]: buffers and message header until every
 //! receive was cancelled and its last completion seen.
 //!
 //! Left out: segmentation on sending, sends by the ring (both pay on a server, which sends to thousands).
@@ -24,16 +24,16 @@ use io_uring::types::{CancelBuilder, Fixed, Timespec};
 use io_uring::{cqueue, opcode};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::batch::SendResult;
-use super::message::{CONTROL_COALESCED_BYTES, parse_control};
-use super::now;
-use super::process::ArrivalClock;
-use super::start_error::StartError;
-use super::syscall::{check, set_option};
-use super::uring::{Buffers, Enter, Ring};
-use super::waker::{Sleeper, Waker};
 use crate::limits;
+use crate::net::message::{CONTROL_COALESCED_BYTES, parse_control};
+use crate::net::now;
+use crate::net::process::ArrivalClock;
+use crate::net::start_error::StartError;
+use crate::net::syscall::{check, set_option};
+use crate::net::uring::{Buffers, Enter, Ring};
+use crate::net::waker::{Sleeper, Waker};
 use crate::time::Timestamp;
+use crate::transport::SendResult;
 
 /// What a completion belongs to: the upper half of its user data. The lower half is a client's place.
 const RECEIVE: u64 = 1 << 32;

@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
-use super::batch::{Datagram, Path, SendResult, Train, TrainBatch};
-use super::{Io, IoCounters, Waker};
 use crate::limits;
+use crate::net::{Io, IoCounters, Waker};
 use crate::time::Timestamp;
+use crate::transport::{Datagram, Path, SendResult, Train, TrainBatch};
 
 /// A train that a worker handed over.
 #[derive(Clone, Debug)]

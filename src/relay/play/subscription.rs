@@ -10,7 +10,7 @@
 //! header and seals the same bytes, which gives the same ciphertext (RFC 7714 §8 forbids anything else).
 
 use crate::limits;
-use crate::relay::packet_ring::{PacketInfo, PacketRing, Start};
+use crate::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtp::{self, HeaderFields};
 use crate::wire::rtp_extension;

@@ -304,7 +304,7 @@ mod tests {
             session_version: 1,
         };
         let mut next = 100;
-        let offer = include_str!("../../tests/data/sdp/chromium-play.sdp");
+        let offer = include_str!("../../../tests/data/sdp/chromium-play.sdp");
         let made = answer(offer, Direction::Play, &local, &mut || {
             next += 1;
             next

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::thread;
 
-use super::syscall::check;
+use crate::net::syscall::check;
 
 /// The address of the interface; everything in [`SINK_PREFIX`] leaves through it.
 pub const SINK_LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));

@@ -12,7 +12,7 @@
 use std::fmt;
 
 use crate::description::CodecFormat;
-use crate::relay::timeline::Incarnation;
+use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec::Codec;
 

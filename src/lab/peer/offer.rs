@@ -14,8 +14,8 @@ use super::terms::Sources;
 use crate::description::IceCredentials;
 use crate::wire::codec::Codec;
 
-const PLAY: &str = include_str!("../../tests/data/sdp/chromium-play.sdp");
-const PUBLISH: &str = include_str!("../../tests/data/sdp/chromium-publish.sdp");
+const PLAY: &str = include_str!("../../../tests/data/sdp/chromium-play.sdp");
+const PUBLISH: &str = include_str!("../../../tests/data/sdp/chromium-publish.sdp");
 
 /// What one client puts into its offer.
 #[derive(Clone, Copy, Debug)]

@@ -162,7 +162,7 @@ impl Checks {
 mod tests {
     use super::*;
     use crate::ice::IceLite;
-    use crate::net::Path;
+    use crate::transport::Path;
 
     fn credentials(name: &str) -> IceCredentials {
         IceCredentials { ufrag: format!("{name}ufrag"), password: format!("{name}-password-of-24-letters") }

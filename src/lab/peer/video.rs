@@ -155,7 +155,7 @@ mod tests {
         let sets: Vec<_> = parameter_sets(&payloads[0]).collect();
         assert!(matches!(sets[..], [ParameterSet::Sequence(_), ParameterSet::Picture(_)]));
         let sps = SequenceParameterSet::parse(&sequence_parameter_set()).unwrap();
-        assert_eq!(sps.profile_level_id(), crate::peer::terms::H264_PROFILE_LEVEL_ID);
+        assert_eq!(sps.profile_level_id(), crate::lab::peer::terms::H264_PROFILE_LEVEL_ID);
         let starts = payloads.iter().filter(|payload| inspect(Codec::H264, payload).key_frame_start).count();
         assert_eq!(starts, 1);
         assert!(frame(1, 20_000, false, true).iter().all(|payload| !inspect(Codec::H264, payload).key_frame_start));

@@ -7,10 +7,10 @@ use std::io;
 use std::time::Duration;
 
 use super::record::{Record, note};
-use crate::net::batch::{SendResult, TrainBatch};
-use crate::net::fleet_sockets::{Coalesced, FleetCounters, FleetSocket, FleetSockets};
+use crate::net::lab::fleet_sockets::{Coalesced, FleetCounters, FleetSocket, FleetSockets};
 use crate::net::{StartError, Waker, now};
 use crate::time::Timestamp;
+use crate::transport::train::{SendResult, TrainBatch};
 use crate::worker::timers::{NEVER, Timers};
 
 /// Messages received in a row before timers are served again.

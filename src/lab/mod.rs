@@ -1,0 +1,12 @@
+//! The laboratory: what measures and tries the node, and is no part of it. Compiled only where it is used.
+//!
+//! | Module | Holds | Feature |
+//! |---|---|---|
+//! | [`peer`] | the client side of the protocol, for tests, benches and the load tester | `peer` |
+//! | `bench` | `corecast bench`: the floor, the relay beside it, the budgets | `bench` |
+//!
+//! Its sockets and rings need `unsafe` and so are in [`crate::net::lab`].
+
+#[cfg(feature = "bench")]
+pub mod bench;
+pub mod peer;

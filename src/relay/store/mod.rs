@@ -1,0 +1,8 @@
+//! What is published, kept once per worker: packets, clocks, and the records that carry both between workers.
+
+pub mod encoding;
+pub mod key_frame;
+pub mod packet_ring;
+pub mod record;
+pub mod sender_clock;
+pub mod timeline;
