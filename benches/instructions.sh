@@ -1,5 +1,5 @@
 #!/bin/sh
-# Instructions of the wire and SRTP benches, counted by callgrind: seconds are noisy, instructions are not.
+# Instructions of parsing, sealing and relaying, counted by callgrind: seconds are noisy, instructions are not.
 #
 #   benches/instructions.sh            count, and compare with benches/instructions.txt in ratios; exit code 1 when a
 #                                      bench takes 5 % more than recorded

@@ -1,8 +1,11 @@
-//! Does one small thing a given number of times, for `benches/instructions.sh` to count its instructions. Without
+//! Does one thing a given number of times, for `benches/instructions.sh` to count its instructions. Without
 //! arguments it names the things.
 
 use std::hint::black_box;
+use std::time::Duration;
 
+use corecast::lab::bench::rig::{Rig, RigConfig, Sink};
+use corecast::net::{Io as _, IoKind};
 use corecast::srtp::{MasterKey, SrtpProfile, SrtpReceiver, SrtpSender};
 use corecast::wire::codec::{self, Codec};
 use corecast::wire::rtcp::{self, ReportBlock, receiver_report};
@@ -14,7 +17,7 @@ const KEY: &[u8] = b"a-password-that-is-long-enough";
 /// A thing and how to do it so many times.
 type Work = (&'static str, fn(usize));
 
-const WORK: [Work; 8] = [
+const WORK: [Work; 9] = [
     ("rtp-parse", rtp_parse),
     ("rtp-write", rtp_write),
     ("h264-inspect", h264_inspect),
@@ -23,6 +26,7 @@ const WORK: [Work; 8] = [
     ("srtp-seal-gcm128-1200", |times| seal(SrtpProfile::AeadAes128Gcm, times)),
     ("srtp-seal-cm80-1200", |times| seal(SrtpProfile::AesCm128HmacSha1_80, times)),
     ("srtp-seal-open-gcm128-1200", seal_and_open),
+    ("relay-frame-4-to-20", relay_frame),
 ];
 
 fn header(slot: &mut [u8], sequence: u16) -> usize {
@@ -93,6 +97,18 @@ fn seal_and_open(times: usize) {
         let len = header(&mut slot, index as u16);
         let len = sender.seal_rtp(index, len, &mut slot, &payload, 0).expect("it fits");
         receiver.open_rtp(&mut slot[..len]).expect("it is new and whole");
+    }
+}
+
+/// A frame of 4 packets through a whole worker to 20 viewers: opened, stored, and written and sealed 80 times.
+fn relay_frame(times: usize) {
+    let config = RigConfig { sink: Sink::Null, io: IoKind::Mmsg, virtual_time: true, viewers: 20, idle: 0, part: None };
+    let mut rig = Rig::new(config).expect("a worker");
+    for frame in 0..=times {
+        let now = rig.io.now();
+        rig.io.inbox = rig.arrivals(4, frame == 0, now);
+        rig.run_idle();
+        rig.io.advance(Duration::from_millis(5));
     }
 }
 
