@@ -15,12 +15,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
+use crate::signal_support::client::Socket;
 use crate::signal_support::{Node, PATIENCE, Plan, Response, start};
-
-#[path = "../signal_sockets/client.rs"]
-pub mod client;
-
-use client::Socket;
 
 pub const SECRET: &str = "a secret of the tests, 32 bytes at least";
 

@@ -1,4 +1,4 @@
-"""libsrtp, driven over standard input and output: the foreign end of tests/srtp_oracle.rs.
+"""libsrtp, driven over standard input and output: the foreign end of tests/parts/srtp_oracle.rs.
 
 One command a line, one answer a line. Bytes are hexadecimal.
 

@@ -17,8 +17,8 @@
 //! | `scale`, `crowds` | one worker against several; crowds that come and go |
 //! | `runner` | the seeds of every test run, the replay of one, campaigns |
 //!
-//! Left out: signalling's HTTP and SDP (their own tests), the real sockets and rings (`tests/net_io.rs`), DTLS with RSA
-//! certificates (`tests/dtls_openssl.rs`), probes and SSRC changes of publishers (`tests/worker_media.rs`).
+//! Left out: signalling's HTTP and SDP (their own tests), the real sockets and rings (`tests/parts/net_io.rs`), DTLS with RSA
+//! certificates (`tests/parts/dtls_openssl.rs`), probes and SSRC changes of publishers (`tests/parts/worker_media.rs`).
 
 mod check;
 mod client;

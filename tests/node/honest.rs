@@ -1,0 +1,232 @@
+//! Those who must not notice anything: a publisher of 1 Mbit/s and sound, and a viewer who opens every packet.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use corecast::description::Direction;
+use corecast::dtls::DtlsIdentity;
+use corecast::lab::peer::Peer;
+use corecast::lab::peer::fleet::{Agent, Fleet};
+use corecast::lab::peer::publisher::{Publisher, PublisherConfig, Script, ScriptFrame, ScriptPacket};
+use corecast::lab::peer::record::Record;
+use corecast::lab::peer::video;
+use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
+use corecast::net::lab::fleet_sockets::FleetSocket;
+use corecast::net::{self, process};
+use corecast::time::{NtpTime, Timestamp};
+use corecast::transport::{Path, TrainBatch};
+
+use crate::client::{self, Http};
+
+/// The name they meet at.
+pub(crate) const STREAM: &str = "honest";
+
+/// Thirty frames a second of four packets, a key frame of twelve every two seconds and whenever one is asked for.
+struct Frames;
+
+impl Script for Frames {
+    fn frame(&mut self, number: u64, key: bool) -> ScriptFrame {
+        let key = key || number.is_multiple_of(60);
+        let payloads = video::frame(number, video::bytes_for(if key { 12 } else { 4 }), key, true);
+        let packet = |payload: Vec<u8>| ScriptPacket {
+            after: Duration::ZERO,
+            // Parameter sets stay whole.
+            stampable: payload.first().is_some_and(|byte| byte & 0x1f != 24),
+            payload,
+        };
+        ScriptFrame { packets: payloads.into_iter().map(packet).collect(), key }
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(1) / 30
+    }
+}
+
+enum Client {
+    Viewer(Box<Viewer>),
+    Publisher(Box<Publisher>),
+}
+
+impl Client {
+    fn agent(&mut self) -> &mut dyn Agent {
+        match self {
+            Self::Viewer(viewer) => viewer.as_mut(),
+            Self::Publisher(publisher) => publisher.as_mut(),
+        }
+    }
+}
+
+impl Agent for Client {
+    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        self.agent().handle_datagram(bytes, received, out, record);
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+        self.agent().handle_timeout(now, out, record);
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::Viewer(viewer) => viewer.next_deadline(),
+            Self::Publisher(publisher) => publisher.next_deadline(),
+        }
+    }
+
+    fn leave(&mut self, now: Timestamp, out: &mut TrainBatch) {
+        self.agent().leave(now, out);
+    }
+}
+
+enum Order {
+    Tell(flume::Sender<(Record, bool)>),
+    StopPublishing,
+}
+
+/// Where a node takes sessions, and where their datagrams.
+#[derive(Clone, Copy)]
+pub(crate) struct Doors {
+    pub(crate) http: SocketAddr,
+    pub(crate) media: SocketAddr,
+}
+
+/// The two, on a thread of their own.
+pub(crate) struct Honest {
+    orders: Option<flume::Sender<Order>>,
+    waker: net::Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Honest {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn ntp_at_zero() -> NtpTime {
+    /// Seconds from 1900 to 1970 (RFC 5905 §6).
+    const UNIX_TO_NTP: u64 = 2_208_988_800;
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    NtpTime(UNIX_TO_NTP << 32) + since_1970.saturating_sub(net::now().since(Timestamp::ZERO))
+}
+
+/// Opens a session and makes its socket, which talks to `via` where there is somebody on the path.
+fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<SocketAddr>) -> (FleetSocket, Client) {
+    let remote = via.unwrap_or(node.media);
+    let socket = FleetSocket::towards(remote, 1 << 20).unwrap();
+    let candidate = socket.local_address().unwrap();
+    let opened = client::open(&mut Http::to(node.http), identity, direction, STREAM, candidate).expect("201");
+    socket.connect(remote).unwrap();
+    let (now, seed) = (net::now(), opened.peer.seed);
+    let peer = Peer::new(identity, corecast::lab::peer::PeerConfig { path: Path::to(remote), ..opened.peer }, now);
+    let client = match direction {
+        Direction::Play => {
+            let config = ViewerConfig { answer: opened.answer, intended: now, verify_fraction: 1.0, seed };
+            Client::Viewer(Box::new(Viewer::new(peer, config, now)))
+        }
+        Direction::Publish => {
+            let config = PublisherConfig {
+                answer: opened.answer,
+                sources: opened.sources,
+                cname: opened.cname,
+                script: Box::new(Frames),
+                audio: true,
+                ntp_at_zero: ntp_at_zero(),
+                seed,
+            };
+            Client::Publisher(Box::new(Publisher::new(peer, config, now)))
+        }
+    };
+    (socket, client)
+}
+
+impl Honest {
+    /// Publishes and watches; returns when the viewer has a picture. `via` is who stands on the path of each of the two.
+    pub(crate) fn play(node: Doors, via: [Option<SocketAddr>; 2]) -> Self {
+        let identity = DtlsIdentity::generate(SystemTime::now()).unwrap();
+        let mut joined = vec![join(node, &identity, Direction::Publish, via[0])];
+        joined.push(join(node, &identity, Direction::Play, via[1]));
+        let (orders, inbox) = flume::unbounded::<Order>();
+        let (started, waker) = flume::bounded(1);
+        let thread = std::thread::spawn(move || {
+            beside_the_worker();
+            let mut fleet = Fleet::new(2).unwrap();
+            started.send(fleet.waker()).unwrap();
+            for (socket, client) in joined {
+                assert!(fleet.add(socket, client).is_ok(), "there is a place for each");
+            }
+            loop {
+                fleet.round(net::now() + Duration::from_millis(20)).unwrap();
+                match inbox.try_recv() {
+                    Ok(Order::Tell(reply)) => {
+                        let sees = |(_, client): (u32, &Client)| matches!(client, Client::Viewer(v) if v.has_picture());
+                        let sees = fleet.agents().any(sees);
+                        let _ = reply.send((fleet.take_record(), sees));
+                    }
+                    Ok(Order::StopPublishing) => {
+                        if let Some(Client::Publisher(publisher)) = fleet.agent_mut(0) {
+                            publisher.stop();
+                        }
+                        if let Some(Client::Publisher(publisher)) = fleet.agent_mut(1) {
+                            publisher.stop();
+                        }
+                    }
+                    Err(flume::TryRecvError::Empty) => {}
+                    Err(flume::TryRecvError::Disconnected) => break,
+                }
+            }
+            for client in [0, 1] {
+                fleet.remove(client);
+            }
+        });
+        let honest = Self { orders: Some(orders), waker: waker.recv().unwrap(), thread: Some(thread) };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !honest.ask().1 {
+            assert!(Instant::now() < deadline, "the honest viewer sees nothing, attacked by nobody");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        honest
+    }
+
+    fn order(&self, order: Order) {
+        let orders = self.orders.as_ref().expect("taken only when it is dropped");
+        assert!(orders.send(order).is_ok(), "the honest peers' thread has ended");
+        self.waker.wake();
+    }
+
+    fn ask(&self) -> (Record, bool) {
+        let (reply, answer) = flume::bounded(1);
+        self.order(Order::Tell(reply));
+        answer.recv_timeout(Duration::from_secs(20)).expect("the honest peers' thread answers")
+    }
+
+    /// What was measured since the last time it was asked.
+    pub(crate) fn record(&self) -> Record {
+        self.ask().0
+    }
+
+    /// Nothing new is published from now on; what is missing may still be repaired.
+    pub(crate) fn stop_publishing(&self) {
+        self.order(Order::StopPublishing);
+    }
+}
+
+/// The cores this process was given; the first is the worker's.
+pub(crate) fn cores() -> &'static [u16] {
+    static CORES: OnceLock<Vec<u16>> = OnceLock::new();
+    CORES.get_or_init(|| process::allowed_cores().expect("the kernel says which cores there are"))
+}
+
+/// Leaves the worker's core to the worker, where there is another.
+pub(crate) fn beside_the_worker() {
+    if let [_, others @ ..] = cores()
+        && !others.is_empty()
+    {
+        let _ = process::pin_current_thread(others);
+    }
+}

@@ -1,0 +1,270 @@
+//! OpenSSL as a judge from outside: its DTLS client against our server over a loopback socket, with RSA and ECDSA
+//! certificates and each SRTP profile, and the keying material both ends export (RFC 5764 §4.2) compared.
+//!
+//! Needs the `openssl` program; without it the tests fail.
+
+use std::io::{Read, Write};
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::dtls_support::identity;
+use corecast::description::{DtlsRole, Fingerprint, FingerprintHash};
+use corecast::dtls::{Dtls, DtlsError, DtlsEvent, DtlsState, ExportedKeys};
+use corecast::srtp::SrtpProfile;
+use corecast::time::Timestamp;
+
+const GCM_128: &str = "SRTP_AEAD_AES_128_GCM";
+const GCM_256: &str = "SRTP_AEAD_AES_256_GCM";
+const CM_SHA1: &str = "SRTP_AES128_CM_SHA1_80";
+
+fn openssl(arguments: &[&str], directory: &Path) -> String {
+    let output = Command::new("openssl").args(arguments).current_dir(directory).output();
+    let output = output.expect("the tests need the openssl program");
+    assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// A certificate in `cert.pem` and its key in `key.pem`.
+fn make_certificate(kind: &str, directory: &Path) {
+    let key: &[&str] = match kind {
+        "rsa-2048" => &["rsa:2048"],
+        "rsa-4096" => &["rsa:4096"],
+        "p-256" => &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        "p-384" => &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        other => panic!("{other}"),
+    };
+    let mut arguments = vec!["req", "-x509", "-nodes", "-subj", "/CN=peer", "-days", "2"];
+    arguments.extend(["-keyout", "key.pem", "-out", "cert.pem", "-newkey"]);
+    arguments.extend(key);
+    openssl(&arguments, directory);
+}
+
+fn fingerprint(hash: FingerprintHash, directory: &Path) -> Fingerprint {
+    let name = match hash {
+        FingerprintHash::Sha256 => "-sha256",
+        FingerprintHash::Sha384 => "-sha384",
+        FingerprintHash::Sha512 => "-sha512",
+    };
+    let text = openssl(&["x509", "-in", "cert.pem", "-noout", "-fingerprint", name], directory);
+    let hex = text.trim().split_once('=').expect("name=value").1;
+    Fingerprint { hash, value: hex.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect() }
+}
+
+/// What came of one association with OpenSSL as the client.
+#[derive(Default)]
+struct Outcome {
+    keys: Option<ExportedKeys>,
+    version: Option<&'static str>,
+    failed: Option<DtlsError>,
+    closed: bool,
+    datagrams_in: usize,
+    openssl_says: String,
+}
+
+/// Ends the client even when the test panics.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Who ends the association once both ends have their keys.
+#[derive(Clone, Copy, PartialEq)]
+enum Closes {
+    Client,
+    Server,
+}
+
+fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_len: usize, closes: Closes) -> Outcome {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let len = export_len.to_string();
+    let mut client = Running(
+        Command::new("openssl")
+            .args(["s_client", "-dtls1_2", "-connect", &address, "-keymatexport", "EXTRACTOR-dtls_srtp"])
+            .args(["-keymatexportlen", &len])
+            .args(arguments)
+            .current_dir(directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tests need the openssl program"),
+    );
+    let mut stdin = client.0.stdin.take();
+    let (to_us, text) = mpsc::channel();
+    for mut stream in
+        [Box::new(client.0.stdout.take().unwrap()) as Box<dyn Read + Send>, Box::new(client.0.stderr.take().unwrap())]
+    {
+        let to_us = to_us.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4_096];
+            while let Ok(len @ 1..) = stream.read(&mut buffer) {
+                let _ = to_us.send(String::from_utf8_lossy(&buffer[..len]).into_owned());
+            }
+        });
+    }
+    drop(to_us);
+
+    let start = Instant::now();
+    let now = || Timestamp::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap());
+    let mut dtls = Dtls::new(&identity(), DtlsRole::Server, expected, now());
+    let mut outcome = Outcome::default();
+    let mut failed_at: Option<Instant> = None;
+    let mut peer = None;
+    let mut buffer = [0; 2_048];
+    while start.elapsed() < Duration::from_secs(25) {
+        while let Ok(piece) = text.try_recv() {
+            outcome.openssl_says.push_str(&piece);
+        }
+        if let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            peer = Some(from);
+            outcome.datagrams_in += 1;
+            dtls.handle_datagram(&buffer[..len], now());
+        }
+        if dtls.next_deadline().is_some_and(|at| at <= now()) {
+            dtls.handle_timeout(now());
+        }
+        let has_exported = outcome.openssl_says.contains("Keying material: ");
+        if outcome.keys.is_some() && has_exported && dtls.state() == DtlsState::Connected {
+            match closes {
+                Closes::Client => drop(stdin.take()),
+                Closes::Server => dtls.close(now()),
+            }
+        }
+        while let Some(event) = dtls.poll(&mut buffer) {
+            match event {
+                DtlsEvent::Datagram(len) => {
+                    let _ = socket.send_to(&buffer[..len], peer.unwrap());
+                }
+                DtlsEvent::Connected(keys) => {
+                    outcome.keys = Some(keys);
+                    outcome.version = dtls.version();
+                }
+                DtlsEvent::Failed(error) => outcome.failed = Some(error),
+                DtlsEvent::Closed => outcome.closed = true,
+            }
+        }
+        if matches!(dtls.state(), DtlsState::Closed | DtlsState::Failed) && client.0.try_wait().unwrap().is_some() {
+            break;
+        }
+        if dtls.state() == DtlsState::Failed && outcome.keys.is_none() {
+            // s_client would try for a minute; what matters is that it never connects, and what it says of our alert.
+            let since = failed_at.get_or_insert_with(Instant::now).elapsed();
+            if outcome.openssl_says.contains("alert") || since > Duration::from_secs(3) {
+                let _ = client.0.kill();
+            }
+        }
+    }
+    drop(stdin.take().map(|mut stdin| stdin.flush()));
+    drop(client);
+    outcome.openssl_says.extend(text.iter());
+    outcome
+}
+
+#[track_caller]
+fn assert_same_keys(outcome: &Outcome, profile: SrtpProfile, name: &str) {
+    let says = &outcome.openssl_says;
+    let Some(keys) = &outcome.keys else { panic!("{name}: {:?}\n{says}", outcome.failed) };
+    assert_eq!(keys.profile(), profile);
+    assert!(says.contains(&format!("SRTP Extension negotiated, profile={name}")), "{says}");
+    let hex = says.split("Keying material: ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let ours: String = keys.material().iter().map(|byte| format!("{byte:02X}")).collect();
+    assert_eq!(ours, hex, "{name}: exported keying material");
+    assert_eq!(hex.len(), profile.exported_len() * 2);
+    assert!(!keys.is_client());
+    assert_eq!(outcome.version, Some("1.2"));
+}
+
+#[test]
+fn rsa_and_ecdsa_certificates_and_each_profile_export_the_same_keys() {
+    use SrtpProfile::*;
+    let any_order = format!("{CM_SHA1}:{GCM_256}:{GCM_128}");
+    let brief = format!("{GCM_128}:{CM_SHA1}");
+    let without_128 = format!("{CM_SHA1}:{GCM_256}");
+    let hashes = [FingerprintHash::Sha256, FingerprintHash::Sha384, FingerprintHash::Sha512];
+    let cases = [
+        ("rsa-2048", brief.as_str(), AeadAes128Gcm, GCM_128),
+        ("rsa-2048", CM_SHA1, AesCm128HmacSha1_80, CM_SHA1), // as GStreamer's
+        ("rsa-2048", any_order.as_str(), AeadAes128Gcm, GCM_128),
+        ("rsa-4096", without_128.as_str(), AeadAes256Gcm, GCM_256),
+        ("p-256", any_order.as_str(), AeadAes128Gcm, GCM_128),
+        ("p-256", without_128.as_str(), AeadAes256Gcm, GCM_256),
+        ("p-256", CM_SHA1, AesCm128HmacSha1_80, CM_SHA1),
+        ("p-384", brief.as_str(), AeadAes128Gcm, GCM_128),
+    ];
+    for ((kind, offer, profile, name), hash) in cases.into_iter().zip(hashes.into_iter().cycle()) {
+        let directory = tempfile::tempdir().unwrap();
+        make_certificate(kind, directory.path());
+        let expected = vec![fingerprint(hash, directory.path())];
+        let arguments = ["-use_srtp", offer, "-cert", "cert.pem", "-key", "key.pem"];
+        let len = profile.exported_len();
+        let outcome = run(directory.path(), expected, &arguments, len, Closes::Client);
+        assert_same_keys(&outcome, profile, name);
+        assert!(outcome.closed, "{kind}: OpenSSL's close alert");
+    }
+}
+
+#[test]
+fn a_flight_in_small_fragments_is_put_together() {
+    let directory = tempfile::tempdir().unwrap();
+    make_certificate("rsa-2048", directory.path());
+    let expected = vec![fingerprint(FingerprintHash::Sha256, directory.path())];
+    let arguments = ["-use_srtp", GCM_128, "-cert", "cert.pem", "-key", "key.pem", "-mtu", "256"];
+    let outcome = run(directory.path(), expected, &arguments, 56, Closes::Client);
+    assert_same_keys(&outcome, SrtpProfile::AeadAes128Gcm, GCM_128);
+    assert!(outcome.datagrams_in > 6, "{} datagrams: not fragmented", outcome.datagrams_in);
+}
+
+#[test]
+fn openssl_understands_our_close_alert() {
+    let directory = tempfile::tempdir().unwrap();
+    make_certificate("p-256", directory.path());
+    let expected = vec![fingerprint(FingerprintHash::Sha256, directory.path())];
+    let arguments = ["-use_srtp", GCM_128, "-cert", "cert.pem", "-key", "key.pem"];
+    let started = Instant::now();
+    let outcome = run(directory.path(), expected, &arguments, 56, Closes::Server);
+    assert_same_keys(&outcome, SrtpProfile::AeadAes128Gcm, GCM_128);
+    assert!(outcome.openssl_says.contains("\nclosed"), "{}", outcome.openssl_says);
+    assert!(started.elapsed() < Duration::from_secs(20), "the client ended by itself");
+}
+
+#[test]
+fn another_certificate_than_promised_or_none_gives_no_keys() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for kind in ["rsa-2048", "p-256"] {
+        make_certificate(kind, one.path());
+        make_certificate(kind, other.path());
+        let expected = vec![fingerprint(FingerprintHash::Sha256, other.path())];
+        let arguments = ["-use_srtp", GCM_128, "-cert", "cert.pem", "-key", "key.pem"];
+        let outcome = run(one.path(), expected, &arguments, 56, Closes::Client);
+        assert_eq!(outcome.failed, Some(DtlsError::FingerprintMismatch), "{kind}: {}", outcome.openssl_says);
+        assert_eq!(outcome.keys, None);
+        assert!(outcome.openssl_says.contains("alert bad certificate"), "{}", outcome.openssl_says);
+
+        let expected = vec![fingerprint(FingerprintHash::Sha256, one.path())];
+        let outcome = run(one.path(), expected, &["-use_srtp", GCM_128], 56, Closes::Client);
+        assert_eq!(outcome.failed, Some(DtlsError::NoCertificate), "{kind}: {}", outcome.openssl_says);
+        assert_eq!(outcome.keys, None);
+    }
+}
+
+#[test]
+fn a_client_without_a_usable_profile_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    make_certificate("p-256", directory.path());
+    for profiles in [&["-use_srtp", "SRTP_AES128_CM_SHA1_32"][..], &[]] {
+        let expected = vec![fingerprint(FingerprintHash::Sha256, directory.path())];
+        let arguments = [profiles, &["-cert", "cert.pem", "-key", "key.pem"]].concat();
+        let outcome = run(directory.path(), expected, &arguments, 56, Closes::Client);
+        assert_eq!(outcome.failed, Some(DtlsError::NoCommonProfile), "{}", outcome.openssl_says);
+        assert_eq!(outcome.keys, None);
+    }
+}

@@ -1,0 +1,30 @@
+//! The parts of the library together, without the program: workers on a simulated network, the front end over real
+//! sockets, DTLS and SRTP against other implementations, I/O over loopback.
+//!
+//! One program, because each costs seconds to link. `cargo test --test parts NAME::` runs one file of it.
+
+#[path = "../auth_support/mod.rs"]
+mod auth_support;
+#[path = "../dtls_support/mod.rs"]
+mod dtls_support;
+#[path = "../signal_support/mod.rs"]
+mod signal_support;
+#[path = "../worker_support/mod.rs"]
+mod worker_support;
+
+mod authorisation;
+mod authorisation_keys;
+mod authorisation_sockets;
+mod authorisation_webhook;
+mod dtls_handshake;
+mod dtls_openssl;
+mod net_io;
+mod session_gate;
+mod signal_admission;
+mod signal_http;
+mod signal_sockets;
+mod srtp_oracle;
+mod worker_media;
+mod worker_recovery;
+mod worker_refusals;
+mod worker_sessions;
