@@ -78,6 +78,18 @@ pub fn admin_asset(path: &str) -> Option<Asset> {
     find(ADMIN, path)
 }
 
+/// The page about one stream at `/watch/{stream}` or `/publish/{stream}`, and the stream's name as the path has it. Whether
+/// a stream may have that name is for the caller to check.
+pub fn stream_page(path: &str) -> Option<(Asset, &str)> {
+    let (page, stream) = path.strip_prefix('/')?.split_once('/')?;
+    let page = match page {
+        "watch" => asset("/watch.html"),
+        "publish" => asset("/publish.html"),
+        _ => None,
+    }?;
+    Some((page, stream))
+}
+
 fn find(own: &[Entry], path: &str) -> Option<Asset> {
     let (_, content_type, body) = own.iter().chain(SHARED).find(|(name, ..)| *name == path)?;
     Some(Asset { content_type, body })
@@ -195,6 +207,38 @@ mod tests {
     fn an_unknown_path_is_not_served() {
         for path in ["", "/index", "/../Cargo.toml", "/style.css/", "//", "/watch.html?stream=a"] {
             assert_eq!(asset(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_page_about_a_stream_has_an_address_of_its_own() {
+        for (address, page, name) in [
+            ("/watch/demo", "/watch.html", "demo"),
+            ("/publish/demo", "/publish.html", "demo"),
+            ("/watch/a.b_c~d-e", "/watch.html", "a.b_c~d-e"),
+            ("/watch/", "/watch.html", ""),
+            ("/watch/a/b", "/watch.html", "a/b"),
+        ] {
+            assert_eq!(stream_page(address), asset(page).map(|page| (page, name)), "{address}");
+        }
+        for other in ["", "/", "/watch", "/watch.html", "watch/demo", "//watch/demo", "/whep/demo", "/sdk/index.js"] {
+            assert_eq!(stream_page(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_pages_about_a_stream_name_everything_from_the_root() {
+        for page in ["/watch.html", "/publish.html"] {
+            for attribute in ["src", "href", "action", "formaction"] {
+                for target in values(text(asset, page), attribute) {
+                    assert!(target.starts_with('/'), "{page} names {target}, which is another file below /watch/");
+                }
+            }
+        }
+        for script in ["/watch.js", "/publish.js", "/page.js"] {
+            for target in imports(text(asset, script)) {
+                assert!(target.starts_with('/'), "{script} imports {target}");
+            }
         }
     }
 
