@@ -88,7 +88,9 @@ await suite.case('publish and watch', async (check, note) => {
     watch = front;
     watch.name = 'watch page';
     // The form says ?stream=, and the page turns that into the address that people share.
-    check(watch.url() === `${BASE}/watch/pages`, `the form leads to ${watch.url()}`);
+    const address = () => watch.evaluate(() => location.href);
+    await until('the shareable address', async () => (await address()) === `${BASE}/watch/pages`, { within: 5_000 }).catch(() => {});
+    check((await address()) === `${BASE}/watch/pages`, `the form leads to ${await address()}`);
     await reaches(watch, 'waiting');
     await screenshots(watch, 'watch-waiting');
 
