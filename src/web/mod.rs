@@ -1,12 +1,12 @@
-//! What the node serves to browsers: the SDK, and the pages that are made with it (what the node is, publish, watch; for
-//! the operator, on the admin port, a dashboard).
+//! What the node serves to browsers: the SDK, the pages that use it (front page, publish, watch), and on the admin port
+//! a dashboard for the operator.
 //!
-//! Plain HTML, CSS and ES modules, compiled into the binary as they lie in `pages/` and `sdk/`: no framework and no build
-//! step. Nothing is inline, so all of it runs under `Content-Security-Policy: default-src 'self'`. The SDK is also an npm
-//! package as it lies there; its types (`sdk/types/`) are made from it by tsc and not served.
+//! The files of `pages/` and `sdk/` are plain HTML, CSS and ES modules, and are compiled into the binary as they are:
+//! there is no framework and no build step. Nothing is inline, so everything runs under `Content-Security-Policy:
+//! default-src 'self'`. `sdk/` is also an npm package. tsc makes its types (`sdk/types/`), which are not served.
 //!
-//! Not here: HTTP (headers, caching, methods are `signal`'s), and anything a test needs: test-only sources of video
-//! live under `tests/browser/pages`.
+//! Not here: HTTP ([`crate::signal`] has headers, caching and methods), and what only tests need: their sources of
+//! video are in `tests/browser/pages`.
 
 /// The policy the pages are written for; `signal` sends it with each of them.
 pub const CONTENT_SECURITY_POLICY: &str =
