@@ -277,6 +277,38 @@ fn the_manuals_contents_name_every_page_of_it() {
 }
 
 #[test]
+fn the_manual_has_what_the_program_refers_to() {
+    let (mut directories, mut references) = (vec![root().join("src"), root().join("tuning")], 0);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let Ok(text) = fs::read_to_string(&path) else { continue };
+            if path.extension().is_some_and(|kind| kind == "md") {
+                continue;
+            }
+            for rest in text.split("src/manual/").skip(1) {
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-.".contains(c)).unwrap_or(rest.len());
+                let (name, rest) = rest.split_at(end);
+                let page = root().join("src/manual").join(name.trim_end_matches('.'));
+                assert!(page.exists(), "{} refers to src/manual/{name}", path.display());
+                references += 1;
+                // A section is named in quotes: `src/manual/deployment.md, "Trust the node's own certificate"`.
+                if let Some(title) = rest.strip_prefix(", \\\"").and_then(|rest| rest.split("\\\"").next()) {
+                    let anchors = Document::of(&fs::read_to_string(&page).unwrap()).anchors;
+                    assert!(anchors.contains(&slug(title)), "{name} has no section {title}");
+                    references += 1;
+                }
+            }
+        }
+    }
+    assert!(references >= 3, "the start-up lines and the doctor refer to the manual: {references}");
+}
+
+#[test]
 fn the_checker_finds_what_is_broken() {
     let tree = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
