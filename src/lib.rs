@@ -2,7 +2,7 @@
 //!
 //! One publisher sends a stream in (WHIP), thousands of viewers on the same machine watch it (WHEP), every packet
 //! encrypted for the one viewer it goes to. It relays: nothing is decoded, transcoded or mixed. This is the library
-//! behind the `corecast` program; how to run that is in `README.md`.
+//! behind the `corecast` program; how to run that is in `README.md`, and how to use it in `src/manual/`.
 //!
 //! # The picture
 //!

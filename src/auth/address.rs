@@ -1,4 +1,4 @@
-//! Client addresses: which of them are one client, and how much of one is shown.
+//! Client addresses: which addresses count as one client, and how much of an address is shown.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

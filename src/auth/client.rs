@@ -1,9 +1,9 @@
-//! The HTTP client for the operator's endpoint and the issuer's keys. It blocks, and so runs on threads of its own,
+//! The HTTP client for the operator's webhook and the issuer's key set. It blocks, so it runs on threads of its own and
 //! never on the signalling executor.
 //!
-//! TLS is rustls with the node's own library; believed are the system's authorities, or those of `auth.ca` instead.
-//! Redirects are not followed (the operator named the place), answers are not decompressed, and proxies from the
-//! environment are not used.
+//! TLS is rustls with the node's own cryptographic library. Certificates are checked against the system's authorities,
+//! or against those of `auth.ca`. The client follows no redirects, because the operator named the place. It does not
+//! decompress answers, and it ignores proxies from the environment.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
-//! How often one may be refused: by client address and by token, in a window.
+//! How often one client address, and one token, may be refused within a window.
 //!
-//! Counting comes after judging: a token that the keys find good is let in whatever its address has done, since many
-//! viewers share one behind a carrier's NAT and one of them must not shut out the others. What is spared is the operator's
-//! endpoint, and whoever tries in a loop is told to stop. Tokens are kept as keyed hashes only.
+//! A token is judged first and counted afterwards. A token that the keys find good is let in whatever its address has
+//! done: many viewers share one address behind a carrier's NAT, and one of them must not shut out the others. The count
+//! spares the operator's webhook, and tells a client that tries in a loop to stop. Tokens are kept as keyed hashes
+//! only.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! What a session was let in with, kept for as long as it lives.
+//! The permission with which a session was opened. The session keeps it for as long as it lives.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +55,7 @@ impl Grant {
     }
 }
 
-/// What the operator's endpoint is told of a session.
+/// What it takes to tell the operator's endpoint about a session.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) events: Events,
@@ -90,7 +90,7 @@ impl Report {
 }
 
 impl Drop for Report {
-    /// Whatever way a session ends, its end is told if its start was.
+    /// Tells the end of each session whose start was told, in whatever way it ends.
     fn drop(&mut self) {
         let Some((session, since)) = self.started else { return };
         let end = End {

@@ -1,13 +1,15 @@
 //! How often one client address, and one token, may open a session: a rate each, with a burst.
 //!
-//! The node's own rate bounds what all of them ask for together; these keep one of them from being all. It is
-//! counted after the keys have judged the token, so that nobody is shut out by others who try theirs in vain from the same
-//! address; where the operator's endpoint alone can judge it, before that one is asked.
-//! A token may be a whole audience's, and an address a carrier's: both rates are generous, an operator's to move, and let
-//! a crowd in at once.
+//! The node's own rate bounds the joins of all clients together. The rates here keep one client from using all of it. A
+//! join is counted after the keys have judged its token, so that bad tokens from the same address shut nobody out.
+//! Where only the operator's webhook can judge a token, the join is counted before the webhook is asked.
 //!
-//! The generic cell rate algorithm (ITU-T I.371) for each: the time at which all that was let in would have come at an
-//! even pace may lie ahead of now by a bounded time. Who paused that long is forgotten, and that changes nothing.
+//! A token may belong to a whole audience, and an address to a carrier. So both rates are generous, let a crowd in at
+//! once, and can be changed by the operator.
+//!
+//! Each rate is the generic cell rate algorithm (ITU-T I.371). It computes when all admitted joins would have arrived
+//! at an even pace; that time may lie ahead of now by a bounded amount. Once that time has passed, the entry is
+//! forgotten, which changes no decision.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -29,7 +31,7 @@ pub(super) struct Joins {
 }
 
 impl Joins {
-    /// Nobody yet. For addresses that are exempt their tokens' rates alone hold: all clients of a proxy on this host have its.
+    /// No client yet. For exempt addresses only the tokens' rates hold: all clients of a proxy on this host share its address.
     pub(super) fn new(admission: &Admission, now: Instant) -> Self {
         let per_second = [admission.joins_per_second_and_address_max, admission.joins_per_second_and_token_max];
         Self {
@@ -85,7 +87,7 @@ impl<K: Eq + Hash> Paces<K> {
         Ok(())
     }
 
-    /// Whether one more can be told apart. Those who paused are looked for once a second, not once a client.
+    /// Whether there is room to follow one client more. Entries that may be forgotten are looked for once a second at most.
     fn has_room(&mut self, now: Instant) -> bool {
         if self.paced.len() >= limits::JOINS_TRACKED_MAX && now >= self.cleared + Duration::from_secs(1) {
             self.paced.retain(|_, paced| *paced > now);

@@ -1,9 +1,9 @@
-//! A key set that is looked at again: every so often, and when a token names a key nobody has seen.
+//! A key set that is read again: at an interval, and when a token names an unknown key.
 //!
-//! The looking is done by a thread, since it may take seconds. A set that cannot be fetched, read or used leaves the old
-//! keys in force and says why in the log, once per change of reason. Tokens with invented key ids cause at most one look
-//! per [`limits::JWKS_PAUSE_MIN`]. A file that is bad at start stops the start; a URL does not, since an issuer that is
-//! down must not keep a node from coming back: until its keys come, tokens are answered 503.
+//! A thread reads it, because reading may take seconds. If a set cannot be fetched, read or used, the old keys stay in
+//! use and the log says why, once per change of reason. Tokens with invented key ids cause at most one reading per
+//! [`limits::JWKS_PAUSE_MIN`]. A bad file stops the start. A bad URL does not, because an issuer that is down must not
+//! keep a node from coming back; until its keys come, tokens are answered with 503.
 
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -1,8 +1,9 @@
-//! Keys that tokens are believed by: the shared secret, and public keys from a JSON Web Key Set (RFC 7517).
+//! Keys that verify tokens: the shared secret, and public keys from a JSON Web Key Set (RFC 7517).
 //!
-//! Of a set only what can verify one of our algorithms is taken: RSA for RS256 (2,048 bits at least), P-256 for ES256,
-//! Ed25519 for EdDSA (RFC 8037), for signatures and with an `alg` that fits if there is one. Others are passed over: a
-//! set often holds keys for other purposes. Symmetric keys (`oct`) too: a set is something that is published.
+//! From a set only keys for one of our algorithms are taken: RSA of at least 2,048 bits for RS256, P-256 for ES256, and
+//! Ed25519 for EdDSA (RFC 8037). They must be for signatures, and their `alg` must fit if they have one. Others are
+//! ignored, because a set often holds keys for other purposes. Symmetric keys (`oct`) are ignored too, because a set is
+//! public.
 
 use std::fmt;
 use std::fs::File;

@@ -1,26 +1,27 @@
-//! Who may do what: tokens, the operator's endpoint, and how often one may be refused.
+//! Who may do what: tokens, the operator's endpoint (the webhook), and how often a client may join or be refused.
 //!
 //! ```text
 //!   asked to publish, play, administer
 //!     │
-//!     ├─ keys?      the token must be one of theirs, in time, for this: token ── keys ◀── key_source (thread)
+//!     ├─ keys?      one must verify the token, which must be in time and for this: token ── keys ◀── key_source (thread)
 //!     ├─ webhook?   the operator's endpoint must allow it: webhook ──▶ threads, bounded; fails closed
 //!     ├─ limits     joins and refusals of one token and one address, sessions of one token: joins, failures, grant
 //!     ▼
-//!   Grant: kept by the session; its drop gives the place back and tells the endpoint of the end
+//!   Grant: kept by the session; dropping it frees the place and tells the endpoint that the session has ended
 //! ```
 //!
-//! No type of an HTTP server is in here: WHIP, WHEP, WebSocket and the operator's port ask the same [`Authoriser`], each
-//! before it reads a byte of SDP or takes a place. A session's own URL is its proof of ownership (144 random bits), so
-//! that changing and ending one needs no token; that is also what lets a player whose token has run out say goodbye. Over
-//! a socket the same holds for the sessions it has, and for those it resumes with their secrets.
+//! This module names no type of an HTTP server. WHIP, WHEP, WebSocket and the operator's port ask the same
+//! [`Authoriser`], each before it reads a byte of SDP or takes a place. A session's URL (144 random bits) proves who
+//! owns it, so changing and ending a session need no token. A player whose token has expired can therefore still end
+//! its session. Over a socket the same holds for the socket's own sessions, and for those that it resumes with their
+//! secrets.
 //!
-//! Where nothing is configured everybody is let in, and the configuration sees to it that only this host can ask.
-//! Without `auth.require` a client without a token is let in, and one with a token must have a good one.
+//! Where nothing is configured, everybody is let in; [`crate::config`] then refuses every address but loopback. Without
+//! `auth.require` a client may show no token, but a token that it shows must be good.
 //!
-//! Nothing here is logged that lets anybody in: tokens are hashed with a key of this process where they are remembered
-//! ([`failures`], cache of the webhook), secrets wiped when dropped, client addresses cut to their network
-//! ([`address::Shown`]). Signatures are compared in equal time by the cryptographic library.
+//! Logs hold nothing that lets anybody in. Remembered tokens are hashed with a key of this process ([`failures`], the
+//! cache of the webhook), secrets are wiped when dropped, and client addresses are cut to their network
+//! ([`address::Shown`]). The cryptographic library compares signatures in equal time.
 
 pub mod address;
 mod client;
@@ -274,11 +275,11 @@ impl Authoriser {
         allowed.await.map_err(|denied| self.refuse(denied, access))
     }
 
-    /// Whether `token` is one of this node's and in time, for where it is not known yet what it is to be used for. Where
-    /// the operator's endpoint alone can tell, it passes: that one is asked about one action at a time.
+    /// Whether a key of this node verifies `token`, and whether it is in time. A socket asks this before it knows what the
+    /// token is to be used for. Without keys every token passes: the operator's endpoint is asked for one action at a time.
     ///
     /// # Errors
-    /// Why nothing will be done with it.
+    /// Why this token can open nothing.
     pub async fn recognise(&self, token: &str, address: IpAddr) -> Result<(), Denied> {
         if !self.has_keys() {
             return Ok(());

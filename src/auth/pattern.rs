@@ -1,4 +1,4 @@
-//! Names with a star in them: streams a token is for, and origins of web pages.
+//! Names with a star in them: streams that a token is for, and origins of web pages.
 
 /// Whether `name` is what `pattern` says: `*` stands for any run of characters, none included; every other character
 /// for itself. Time is at most the product of the lengths, which are bounded.

@@ -1,7 +1,7 @@
-//! What of the configuration can be tried without asking for anything: for `corecast doctor`.
+//! What `corecast doctor` can try of the configured authorisation without asking for a decision.
 //!
-//! The same code as the node's, once, in the caller's thread. The operator's endpoint is asked for nothing (`HEAD`), so
-//! that whatever counts questions counts none.
+//! It runs the node's own code once, in the caller's thread. It sends the operator's webhook a `HEAD` only, so an
+//! endpoint that counts questions counts none.
 
 use std::path::Path;
 use std::time::Duration;

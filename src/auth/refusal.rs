@@ -1,4 +1,4 @@
-//! Why something may not be done, as every transport tells it: a kind, a name for programs, and a text for people.
+//! Why an action is refused, as every transport tells it: a kind, a code for programs, and a text for people.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub enum Denied {
     TooManyJoins(Duration),
     /// Refused too often; again after this time.
     TooManyFailures(Duration),
-    /// Nobody can say at the moment.
+    /// The webhook or the key set gives no answer at the moment.
     Unavailable(&'static str),
 }
 

@@ -1,4 +1,4 @@
-//! Text that must not be seen: wiped when dropped, and never shown by `Debug`.
+//! Secret text: wiped when dropped, and never shown by `Debug`.
 
 use std::fmt;
 

@@ -4,24 +4,25 @@
 //! |---|---|---|
 //! | `action` | required | `"publish"`, `"play"` or `"admin"`, or a list of them |
 //! | `stream` | to publish and play | the stream's name, or a pattern in which `*` is any run of characters; or a list |
-//! | `exp` | required | seconds since 1970 from which on nothing is opened with it |
-//! | `nbf` | | seconds since 1970 before which nothing is |
+//! | `exp` | required | seconds since 1970; the token opens nothing from then on |
+//! | `nbf` | | seconds since 1970; the token opens nothing before then |
 //! | `aud` | when `auth.audience` is set | must name it; a token for an audience is refused where none is set (RFC 7519 §4.1.3) |
 //! | `iss` | when `auth.issuer` is set | must be it |
 //! | `origin` | | web origins it may come from, one or a list, as in `cors.origins`; others and no origin are refused |
 //! | `viewers_max` | | sessions that play with this token at once |
 //! | `sub` | | who it is, for logs and the webhook |
 //!
-//! Both clocks may be off by [`limits::TOKEN_LEEWAY`]. Unknown claims say nothing here. A session outlives its token:
-//! what `exp` bounds is the opening (the webhook can end one, [`super::webhook`]).
+//! The clocks of node and signer may differ by [`limits::TOKEN_LEEWAY`]. Unknown claims are ignored. A session outlives
+//! its token: `exp` bounds when a session may open, not how long it lasts. (The webhook can end a session:
+//! [`super::webhook`].)
 //!
-//! The algorithm belongs to the key, not to the token: a key made for one verifies no other, so that neither `none` nor a
-//! public key taken for a shared secret verifies anything. HS256, RS256, ES256 (P-256) and EdDSA (Ed25519) only. A token
-//! with critical extensions (`crit`) is refused, for none are understood (RFC 7515 §4.1.11). Keys that a token names or
-//! carries itself (`jku`, `jwk`, `x5u`, `x5c`) are never looked at.
+//! The algorithm belongs to the key, not to the token: a key that was made for one algorithm verifies no other. So
+//! neither `none` nor a public key that is presented as a shared secret verifies anything. The algorithms are HS256,
+//! RS256, ES256 (P-256) and EdDSA (Ed25519). A token with critical extensions (`crit`) is refused, because none are
+//! understood (RFC 7515 §4.1.11). Keys that a token names or carries (`jku`, `jwk`, `x5u`, `x5c`) are never used.
 //!
-//! Left out: encrypted tokens (JWE), PASETO, revocation (short tokens and the webhook are the answer), and `jti` replay:
-//! a player that reconnects shows its token again.
+//! Left out: encrypted tokens (JWE), PASETO, revocation (use short tokens or the webhook), and a check that a `jti`
+//! is used once: a player that reconnects shows its token again.
 
 use std::fmt;
 
@@ -79,13 +80,13 @@ pub struct Claims {
     /// Who.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// For whom. Judged while the signature is; here for making one.
+    /// For whom. It is checked together with the signature; the field is for making a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<OneOrMany>,
-    /// By whom, likewise.
+    /// By whom. As `aud`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iss: Option<OneOrMany>,
-    /// Until when, likewise: seconds since 1970. Fractions are allowed (RFC 7519 §2) and dropped.
+    /// Until when: seconds since 1970. As `aud`. Fractions are allowed (RFC 7519 §2) and dropped.
     #[serde(default, deserialize_with = "whole_seconds", skip_serializing_if = "Option::is_none")]
     pub exp: Option<u64>,
     /// From pages of which origins.

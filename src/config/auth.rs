@@ -1,4 +1,4 @@
-//! Who may do what, as configured; what it means is [`crate::auth`]'s.
+//! Who may do what, as configured. [`crate::auth`] gives it its meaning.
 
 use std::path::PathBuf;
 use std::time::Duration;

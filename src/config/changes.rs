@@ -1,7 +1,8 @@
-//! What a reload may change, and what only a start can.
+//! Which settings a reload may change, and which need a restart.
 //!
-//! A setting is *live* when all that depends on it reads it anew each time, or is told. Addresses, ports, cores and the
-//! bounds that memory was planned with are not: they belong to sockets and threads that exist.
+//! A setting is *live* when everything that depends on it reads it anew each time, or is notified. Addresses, ports,
+//! cores and the limits that memory was planned with are not live: they belong to sockets and threads that already
+//! exist.
 
 use std::collections::BTreeMap;
 

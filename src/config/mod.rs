@@ -1,12 +1,12 @@
 //! The node's settings: a TOML file and flags in, one checked [`Config`] out.
 //!
-//! "Parse, don't validate": text of every kind ends here, and what leaves is typed and consistent. A flag beats the
-//! file, the file beats the default. Every refusal names the setting as the operator wrote it, the value, and the
-//! rule it broke: `config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores`.
+//! "Parse, don't validate": this module takes text, and returns values that are typed and consistent. A flag beats the
+//! file, and the file beats the default. Every error names the setting as the operator wrote it, the value, and the
+//! rule that it breaks: `config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores`.
 //!
-//! Not here: whether an address can be bound, a certificate read or a kernel feature used. That is found out at
-//! start ([`crate::server`]), because it may change between two starts. Which settings may change while the node runs is
-//! in [`changes`].
+//! Not here: whether an address can be bound, a certificate read or a kernel feature used. [`crate::server`] finds that
+//! out at start, because it may change between two starts. [`changes`] says which settings may change while the node
+//! runs.
 
 mod auth;
 pub mod changes;

@@ -1,4 +1,5 @@
-//! From written settings to a checked [`Config`]: one rule after the other, each naming what it refuses.
+//! From written settings to a checked [`Config`]: one rule after the other. Each error names the setting that it
+//! refuses.
 
 mod auth;
 mod tls;

@@ -1,5 +1,5 @@
-//! Who may publish and watch: what the configuration says of it, and whether the keys and the operator's endpoint that it
-//! names are there. Nothing that may hold a secret is shown, neither are the URLs.
+//! Who may publish and watch: what the configuration says about it, and whether its keys and the operator's webhook can
+//! be used. Secrets are not shown, and neither are URLs, which may hold one.
 
 use super::finding::Finding;
 use crate::auth::probe;

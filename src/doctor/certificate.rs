@@ -1,5 +1,5 @@
-//! From when to when the HTTPS certificate is valid. Whether it fits its key and its names is found out at start, by
-//! rustls, and by clients.
+//! The dates between which the HTTPS certificate is valid. Whether it fits its key is checked by rustls at start, and
+//! whether it fits its name by the clients.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};

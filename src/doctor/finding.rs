@@ -1,4 +1,4 @@
-//! One thing that was looked at, and how it is written: aligned lines for people, JSON for programs.
+//! One finding and how it is written: aligned lines for people, JSON for programs.
 
 use std::fmt::Write as _;
 

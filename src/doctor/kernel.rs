@@ -40,7 +40,7 @@ fn io_uring(probed: Result<&'static str, RingUnavailable>) -> Finding {
         // The text of the refusal holds the fix.
         Err(error) => {
             let text = error.to_string();
-            let (found, fix) = text.split_once(": ").unwrap_or((&text, "see the README's Troubleshooting"));
+            let (found, fix) = text.split_once(": ").unwrap_or((&text, "see src/manual/troubleshooting.md"));
             Finding::error("io_uring", found, fix)
         }
     }

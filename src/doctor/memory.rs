@@ -1,8 +1,8 @@
-//! Memory as it is planned: what a configuration may come to need when every limit is reached at once, by part, against
-//! what this machine, or the control group the process runs in, has.
+//! Planned memory: what a configuration may need, by part, when every limit is reached at once; and what this machine,
+//! or the control group of the process, has.
 //!
-//! The figures of each part are in [`crate::limits`], most of them bounds, that of a session measured. Left out: pages
-//! the kernel caches, and what other programs need.
+//! The figures of the parts are in [`crate::limits`]. Most are bounds; that of a session is measured. Left out: pages
+//! that the kernel caches, and what other programs need.
 
 use std::fmt;
 

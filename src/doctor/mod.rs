@@ -1,8 +1,8 @@
-//! `corecast doctor`: what of this host would cost viewers, packets or latency, each line with its fix.
+//! `corecast doctor`: which settings of this host cost viewers, packets or latency. Each line has its fix.
 //!
-//! It reads and changes nothing, and takes nothing a running node may want: whether a port is free is read from the
-//! kernel's tables, not tried. So it may be run beside a node that serves, as often as one likes. It takes the flags
-//! and the file of `serve`, because what is right depends on cores and ports.
+//! It reads, and changes nothing. It takes nothing that a running node may want: it reads from the kernel's tables
+//! whether a port is free, and does not try it. So it may run beside a serving node at any time. It takes the flags and
+//! the file of `serve`, because the right settings depend on cores and ports.
 //!
 //! | File | Looks at |
 //! |---|---|
@@ -14,8 +14,9 @@
 //! | `authorisation` | who may publish and watch; whether the secret, the key set and the webhook can be used |
 //! | `certificate` | from when to when the HTTPS certificate is valid |
 //!
-//! Left out: everything that needs measuring (`benches/` does that) and everything about the network beyond this host
-//! (firewalls, NAT, the path's MTU); but keys and an endpoint of the operator's that are reached by a URL are tried. What changes the settings is `tuning/`.
+//! Left out: everything that needs measuring (`benches/` does that), and the network beyond this host (firewalls, NAT,
+//! the path's MTU). An exception is the URL of a key set or of the operator's webhook, which is tried. `tuning/`
+//! changes settings.
 
 mod authorisation;
 mod certificate;

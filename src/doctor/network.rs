@@ -1,4 +1,4 @@
-//! The network: what each interface takes off the processor, the sockets' buffers, and what the kernel dropped.
+//! The network: which work each interface takes off the processor, the sockets' buffers, and what the kernel dropped.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! The ports of the configuration: free, or held by whom. Read from the kernel's socket tables; binding one to try it
-//! would take it from a node that starts at that moment.
+//! The ports of the configuration: free, or held by which process. This is read from the kernel's socket tables.
+//! Binding a port to try it would take it from a node that starts at that moment.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;

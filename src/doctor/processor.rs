@@ -1,4 +1,4 @@
-//! The processor: the workers' cores, who else runs there, and at what speed.
+//! The processor: the workers' cores, what else runs on them, and at what speed.
 
 use std::collections::BTreeMap;
 

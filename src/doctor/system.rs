@@ -1,4 +1,4 @@
-//! The files a host tells about itself in, `/proc` and `/sys`, under a root that tests replace.
+//! The files in which a host describes itself, `/proc` and `/sys`, under a root that tests replace.
 
 use std::fs;
 use std::path::{Path, PathBuf};

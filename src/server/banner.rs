@@ -8,6 +8,9 @@ use crate::config::{Config, LogFormat, Tls};
 use crate::signal::Signalling;
 use crate::signal::tls::CERT_FILE;
 
+/// Where the manual says how browsers come to trust the node's own certificate.
+const TRUST: &str = "src/manual/deployment.md, \"Trust the node's own certificate\"";
+
 /// Prints it to standard output; with JSON logs it is one event instead.
 pub(super) fn print(config: &Config, signalling: &Signalling, io_kind: &str, io_reason: &str) {
     let page = config.public_url.clone().unwrap_or_else(|| format!("https://{}", reachable(signalling.https)));
@@ -46,11 +49,11 @@ fn text(config: &Config, signalling: &Signalling, page: &str, ports: (u16, usize
         let challenges = if config.acme_webroot.is_some() { ", and answers to ACME challenges" } else { "" };
         line(format_args!("  redirect     http://{redirect}/ to HTTPS{challenges}"));
     }
-    line(format_args!("  publish      WHIP {page}/whip/NAME   or the page's Publish"));
-    line(format_args!("  watch        WHEP {page}/whep/NAME   or the page's Watch"));
+    line(format_args!("  publish      WHIP {page}/whip/NAME   or the page {page}/publish/NAME"));
+    line(format_args!("  watch        WHEP {page}/whep/NAME   or the page {page}/watch/NAME"));
     let scheme = if signalling.admin.ip().is_loopback() { "http" } else { "https" };
     line(format_args!(
-        "  operator     {scheme}://{}/metrics, /healthz, /readyz, /api/v1/node",
+        "  operator     {scheme}://{}/dashboard, /metrics, /healthz, /readyz, /api/v1/node",
         reachable(signalling.admin)
     ));
     if config.auth.require {
@@ -71,10 +74,7 @@ fn text(config: &Config, signalling: &Signalling, page: &str, ports: (u16, usize
         line(format_args!(
             "  certificate  self-signed: the browser warns once; use --tls-cert and --tls-key for a real one"
         ));
-        line(format_args!(
-            "  to trust it  curl --cacert {}; browsers: README.md, \"Trust the node's own certificate\"",
-            file.display()
-        ));
+        line(format_args!("  to trust it  curl --cacert {}; browsers: {TRUST}", file.display()));
     }
     line(format_args!("Ctrl-C ends it."));
     text

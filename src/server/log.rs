@@ -1,6 +1,7 @@
-//! Logs: session-rate events to standard error, as text or JSON. What happens per packet is counted, not logged.
+//! Logs: events of sessions, to standard error, as text or JSON. What happens per packet is counted, not logged.
 //!
-//! Tokens, keys and ICE credentials are never logged, and of client addresses the network only, unless `log.addresses`.
+//! Tokens, keys and ICE credentials are never logged. Of client addresses only the network is, unless `log.addresses`
+//! is set.
 
 use std::io::{IsTerminal as _, stderr};
 

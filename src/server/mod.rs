@@ -1,13 +1,14 @@
 //! The program around the layers: start-up checks, threads, signals, and the end.
 //!
-//! Order of start: limits of the process, io_uring probe, certificate, keys, sockets, workers, signalling, then the lines that
-//! say where to go. Whatever can fail for the operator's reasons fails before the first packet, with the fix in the text.
+//! Order of start: limits of the process, io_uring probe, certificate, keys, sockets, workers, signalling, then the
+//! lines that say where to go. An error that an operator can mend comes before the first packet, with the fix in its
+//! text.
 //!
-//! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, `Shutdown` to the workers, at most
-//! [`limits::SHUTDOWN_TIME_MAX`] for them to say goodbye to their peers, exit. A second signal exits at once.
+//! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, send `Shutdown` to the workers, give them at
+//! most [`limits::SHUTDOWN_TIME_MAX`] to say goodbye to their peers, exit. A second signal exits at once.
 //!
-//! A service manager is told of both, and in between that all threads are alive (`notify`, `watchdog`). SIGHUP reads the
-//! configuration again (`reload`).
+//! The service manager hears of start and end, and in between that all threads are alive (`notify`, `watchdog`). SIGHUP
+//! reads the configuration again (`reload`).
 
 mod announce;
 mod banner;
@@ -112,7 +113,7 @@ pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
     process::allowed_cores().map_err(ServerError::Cores)
 }
 
-/// Serves what `config` says, which `source` gave, until told to end; reads the latter again when told to.
+/// Serves what `config` says until a signal ends it. `source` is what `config` was read from; SIGHUP reads it again.
 ///
 /// # Errors
 /// When it cannot start, or a thread died.
@@ -225,7 +226,7 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
     cause.map_or(Ok(()), Err)
 }
 
-/// Starts what feeds the service manager's watchdog, where it wants to be fed; it ends with what is returned.
+/// Starts feeding the service manager's watchdog, if there is one. Dropping the returned sender ends that.
 fn feed_watchdog(workers: &[WorkerHandle], signalling: &Signalling) -> Result<Option<flume::Sender<()>>, ServerError> {
     let Some(interval) = notify::watchdog_interval() else { return Ok(None) };
     let mut watched: Vec<Watched> = workers.iter().cloned().map(Watched::worker).collect();
@@ -233,7 +234,7 @@ fn feed_watchdog(workers: &[WorkerHandle], signalling: &Signalling) -> Result<Op
     watchdog::start(watched, Notifier::from_environment(), interval).map(Some).map_err(ServerError::Thread)
 }
 
-/// Limits of the process. None of them is fatal by itself; what is too small is said.
+/// Limits of the process. None of them is fatal by itself; the log names those that are too small.
 fn prepare_process() {
     if let Err(error) = process::forbid_core_dumps() {
         tracing::warn!(%error, "core dumps could not be forbidden: one would hold session keys (LimitCORE=0)");

@@ -1,5 +1,5 @@
-//! What the service manager is told: `READY=1`, `RELOADING=1`, `STATUS=`, `WATCHDOG=1` and `STOPPING=1` as datagrams to the socket it
-//! named, which is the whole of `sd_notify(3)` that a node needs. Without `NOTIFY_SOCKET` all of it does nothing.
+//! What the service manager is told: `READY=1`, `RELOADING=1`, `STATUS=`, `WATCHDOG=1` and `STOPPING=1`, as datagrams
+//! to the socket that it named. A node needs nothing else of `sd_notify(3)`. Without `NOTIFY_SOCKET` nothing is sent.
 //!
 //! Left out: `MAINPID` (the node does not fork), descriptors, and `vsock:` addresses (a virtual machine's manager).
 

@@ -1,13 +1,14 @@
-//! What may change while the node runs: certificate files that were written anew, and on SIGHUP the whole configuration.
+//! What may change while the node runs: certificate files when they change, and on SIGHUP the whole configuration.
 //!
-//! A thread of its own waits for the one or the other; reading files, checking keys and starting threads may take a moment,
-//! and neither signalling nor a worker shall. A configuration is read and checked whole, with everything it names, before
-//! any of it is put in place. One that cannot be used changes nothing, and the log and the service manager say why. What
-//! only a start can change (addresses, cores, planned memory: [`changes`]) stays as it runs and is named in the log.
+//! A thread of its own waits for both. Reading files, checking keys and starting threads may take a moment, for which
+//! neither signalling nor a worker may wait. The configuration is read and checked whole, with everything that it
+//! names, before any of it takes effect. One that cannot be used changes nothing, and the log and the service manager
+//! say why. What only a start can change (addresses, cores, planned memory: [`changes`]) stays as it is, and the log
+//! names it.
 //!
-//! What runs afterwards is a mixture that nobody wrote: the old addresses with the new rules. So the mixture is checked
-//! too. (A file that moves the node to loopback and drops authorisation is right for its next start, and would open the
-//! present one to everybody.)
+//! The result mixes old and new settings: old addresses with new rules. So that mixture is checked too. (For example, a
+//! file that moves the node to loopback and drops authorisation is right for the next start, but would open the running
+//! node to everybody.)
 
 use std::io;
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
-//! Feeds the service manager's watchdog, and only while the whole node is alive: `WATCHDOG=1` is sent when every worker
-//! *and* signalling have answered a heartbeat within half of the manager's interval. One of them that is stuck is
-//! enough for the line to stay away, and the manager then starts the node again.
+//! Feeds the service manager's watchdog while the whole node is alive: `WATCHDOG=1` is sent only if every worker *and*
+//! signalling have answered a heartbeat within half of the manager's interval. If a single one is stuck, nothing is
+//! sent, and the manager restarts the node.
 //!
-//! A heartbeat goes the way of all control: through the mailbox, answered from a worker's round and from signalling's
-//! executor. It costs a worker one message per half interval and walks nothing. Whoever has not answered is not asked
-//! again before it has, so that a stuck worker's mailbox does not fill up with heartbeats.
+//! A heartbeat travels as all control does: through the mailbox. A worker answers it in its round, and signalling on
+//! its executor. It costs a worker one message per half interval, and walks nothing. A thread that has not answered is
+//! not asked again until it has, so that a stuck worker's mailbox does not fill up with heartbeats.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::notify::Notifier;
 use crate::worker::mailbox::{Control, Heartbeat, WorkerHandle};
 
-/// Whoever must answer.
+/// One thread that must answer.
 pub(super) struct Watched {
     /// As in the log: `worker 3`.
     name: String,

@@ -1,5 +1,5 @@
-//! The one place where the program meets the workers: opens each worker's sockets, starts its pinned thread, and hands
-//! signalling what it needs to know of them.
+//! The one place where the program meets the workers: it opens each worker's sockets, starts its pinned thread, and
+//! gives signalling what it needs to know about them.
 
 use std::io;
 use std::thread::{self, JoinHandle};

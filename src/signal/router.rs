@@ -17,7 +17,7 @@ use super::front::Front;
 use super::http::{Request, Response, Service, Upgrade};
 use super::problem::Problem;
 use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
-use super::socket;
+use super::{sessions, socket};
 use crate::description::Direction;
 use crate::web::Asset;
 
@@ -171,13 +171,20 @@ fn foreign_origin() -> Problem {
     )
 }
 
-/// A page of the public ports.
+/// A page of the public ports. A stream's page exists for every name that a stream may have, published or not.
 fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
+    if let Some((asset, stream)) = crate::web::stream_page(path) {
+        sessions::check_name(stream).map_err(|bad| {
+            Problem::new(StatusCode::NOT_FOUND, bad.code(), format!("there is no such page: {}", bad.detail()))
+        })?;
+        return Ok(embedded(asset, request));
+    }
     let asset = crate::web::asset(path).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
             "not_found",
-            "nothing is here: pages start at /, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
+            "nothing is here: pages start at /, a stream is watched at /watch/{stream} and published at \
+             /publish/{stream}, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
         )
     })?;
     Ok(embedded(asset, request))

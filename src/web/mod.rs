@@ -1,12 +1,12 @@
-//! What the node serves to browsers: the SDK, and the pages that are made with it (what the node is, publish, watch; for
-//! the operator, on the admin port, a dashboard).
+//! What the node serves to browsers: the SDK, the pages that use it (front page, publish, watch), and on the admin port
+//! a dashboard for the operator.
 //!
-//! Plain HTML, CSS and ES modules, compiled into the binary as they lie in `pages/` and `sdk/`: no framework and no build
-//! step. Nothing is inline, so all of it runs under `Content-Security-Policy: default-src 'self'`. The SDK is also an npm
-//! package as it lies there; its types (`sdk/types/`) are made from it by tsc and not served.
+//! The files of `pages/` and `sdk/` are plain HTML, CSS and ES modules, and are compiled into the binary as they are:
+//! there is no framework and no build step. Nothing is inline, so everything runs under `Content-Security-Policy:
+//! default-src 'self'`. `sdk/` is also an npm package. tsc makes its types (`sdk/types/`), which are not served.
 //!
-//! Not here: HTTP (headers, caching, methods are `signal`'s), and anything a test needs: test-only sources of video
-//! live under `tests/browser/pages`.
+//! Not here: HTTP ([`crate::signal`] has headers, caching and methods), and what only tests need: their sources of
+//! video are in `tests/browser/pages`.
 
 /// The policy the pages are written for; `signal` sends it with each of them.
 pub const CONTENT_SECURITY_POLICY: &str =
@@ -76,6 +76,18 @@ pub fn asset(path: &str) -> Option<Asset> {
 /// The asset of the admin port at an absolute path without query, or `None`.
 pub fn admin_asset(path: &str) -> Option<Asset> {
     find(ADMIN, path)
+}
+
+/// The page about one stream at `/watch/{stream}` or `/publish/{stream}`, and the stream's name as the path has it. Whether
+/// a stream may have that name is for the caller to check.
+pub fn stream_page(path: &str) -> Option<(Asset, &str)> {
+    let (page, stream) = path.strip_prefix('/')?.split_once('/')?;
+    let page = match page {
+        "watch" => asset("/watch.html"),
+        "publish" => asset("/publish.html"),
+        _ => None,
+    }?;
+    Some((page, stream))
 }
 
 fn find(own: &[Entry], path: &str) -> Option<Asset> {
@@ -195,6 +207,38 @@ mod tests {
     fn an_unknown_path_is_not_served() {
         for path in ["", "/index", "/../Cargo.toml", "/style.css/", "//", "/watch.html?stream=a"] {
             assert_eq!(asset(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_page_about_a_stream_has_an_address_of_its_own() {
+        for (address, page, name) in [
+            ("/watch/demo", "/watch.html", "demo"),
+            ("/publish/demo", "/publish.html", "demo"),
+            ("/watch/a.b_c~d-e", "/watch.html", "a.b_c~d-e"),
+            ("/watch/", "/watch.html", ""),
+            ("/watch/a/b", "/watch.html", "a/b"),
+        ] {
+            assert_eq!(stream_page(address), asset(page).map(|page| (page, name)), "{address}");
+        }
+        for other in ["", "/", "/watch", "/watch.html", "watch/demo", "//watch/demo", "/whep/demo", "/sdk/index.js"] {
+            assert_eq!(stream_page(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_pages_about_a_stream_name_everything_from_the_root() {
+        for page in ["/watch.html", "/publish.html"] {
+            for attribute in ["src", "href", "action", "formaction"] {
+                for target in values(text(asset, page), attribute) {
+                    assert!(target.starts_with('/'), "{page} names {target}, which is another file below /watch/");
+                }
+            }
+        }
+        for script in ["/watch.js", "/publish.js", "/page.js"] {
+            for target in imports(text(asset, script)) {
+                assert!(target.starts_with('/'), "{script} imports {target}");
+            }
         }
     }
 

@@ -57,6 +57,7 @@ await suite.case('every page is served with a strict policy', async (check) => {
   const node = await Corecast.start('pages-served');
   try {
     for (const [path, type] of [['/', 'text/html'], ['/publish.html', 'text/html'], ['/watch.html?stream=a', 'text/html'],
+      ['/publish/a', 'text/html'], ['/watch/a', 'text/html'],
       ['/style.css', 'text/css'], ['/theme.js', 'text/javascript'], ['/page.js', 'text/javascript'], ['/publish.js', 'text/javascript'],
       ['/watch.js', 'text/javascript'], ['/sdk.js', 'text/javascript'], ['/sdk/index.js', 'text/javascript'], ['/favicon.svg', 'image/svg+xml']]) {
       const { status, headers } = await request('GET', path);
@@ -66,7 +67,10 @@ await suite.case('every page is served with a strict policy', async (check) => {
         check(policy.includes("default-src 'self'") && !policy.includes('unsafe'), `${path}: policy "${policy}"`);
       }
     }
-    check((await request('GET', '/nothing')).status === 404, '/nothing is not 404');
+    for (const path of ['/nothing', '/watch', '/watch/', '/watch/a%20b']) {
+      const { status } = await request('GET', path);
+      check(status === 404, `${path} is ${status}, not 404`);
+    }
   } finally {
     await node.stop();
   }
@@ -83,11 +87,16 @@ await suite.case('publish and watch', async (check, note) => {
     await Promise.all([front.waitForNavigation(), front.click('[formaction="/watch.html"]')]);
     watch = front;
     watch.name = 'watch page';
-    check(new URL(watch.url()).search === '?stream=pages', `the form leads to ${watch.url()}`);
+    // The form says ?stream=, and the page turns that into the address that people share.
+    const address = () => watch.evaluate(() => location.href);
+    await until('the shareable address', async () => (await address()) === `${BASE}/watch/pages`, { within: 5_000 }).catch(() => {});
+    check((await address()) === `${BASE}/watch/pages`, `the form leads to ${await address()}`);
     await reaches(watch, 'waiting');
     await screenshots(watch, 'watch-waiting');
 
-    publish = await chromium.open(`${BASE}/publish.html?stream=pages`, 'publish page');
+    publish = await chromium.open(`${BASE}/publish/pages`, 'publish page');
+    const other = await publish.$eval('#other', (link) => link.href);
+    check(other === `${BASE}/watch/pages`, `the publish page leads to ${other}`);
     await publish.click('#toggle');
     await reaches(publish, 'live');
     await reaches(watch, 'live');
@@ -199,10 +208,10 @@ await suite.case('the dashboard draws what the node does', async (check, note) =
   const opened = [];
   const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
   try {
-    const publish = await open(`${BASE}/publish.html?stream=seen`, 'publish page');
+    const publish = await open(`${BASE}/publish/seen`, 'publish page');
     await publish.click('#toggle');
     await reaches(publish, 'live');
-    const watch = await open(`${BASE}/watch.html?stream=seen`, 'watch page');
+    const watch = await open(`${BASE}/watch/seen`, 'watch page');
     await reaches(watch, 'live');
     const board = await open(DASHBOARD, 'dashboard');
     const shown = () => board.evaluate(() => Object.fromEntries([...document.querySelectorAll('.tile b')].map((cell) => [cell.id, cell.textContent])));
@@ -291,7 +300,7 @@ await suite.case('Firefox watches VP8 on the page', async (check, note) => {
     await publish.select('#codec', 'VP8');
     await publish.click('#toggle');
     await reaches(publish, 'live');
-    const watch = await firefox.open(`${BASE}/watch.html?stream=fox`, 'watch page in Firefox');
+    const watch = await firefox.open(`${BASE}/watch/fox`, 'watch page in Firefox');
     await reaches(watch, 'live');
     let seen;
     await until('a second of pictures', async () => { seen = await stats(watch); return seen.framesPerSecond > 10 && seen.width > 0; }).catch(() => {});

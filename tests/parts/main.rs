@@ -16,6 +16,7 @@ mod authorisation;
 mod authorisation_keys;
 mod authorisation_sockets;
 mod authorisation_webhook;
+mod documents;
 mod dtls_handshake;
 mod dtls_openssl;
 mod net_io;

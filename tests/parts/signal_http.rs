@@ -299,6 +299,37 @@ fn pages_are_served_with_a_strict_policy_and_not_twice() {
 }
 
 #[test]
+fn a_stream_has_pages_at_its_name_by_the_rules_of_whep() {
+    let node = start(Plan::default());
+    let longest = "a".repeat(128);
+    for (page, served) in [("watch", "/watch.html"), ("publish", "/publish.html")] {
+        let expected = node.ask("GET", served, &[], "");
+        assert_eq!(expected.status, 200);
+        for name in ["demo", "a.b_c~d-e", "...", &longest] {
+            let response = node.ask("GET", &format!("/{page}/{name}"), &[], "");
+            assert_eq!(response.status, 200, "{page} {name}");
+            assert_eq!(response.body, expected.body, "{page} {name}");
+            assert_eq!(response.header("content-type"), "text/html; charset=utf-8");
+            assert!(response.header("content-security-policy").contains("default-src 'self'"));
+            let head = node.ask("HEAD", &format!("/{page}/{name}"), &[], "");
+            assert_eq!((head.status, head.body.as_str()), (200, ""));
+            let tag = response.header("etag");
+            let again = node.ask("GET", &format!("/{page}/{name}"), &[("if-none-match", &tag)], "");
+            assert_eq!(again.status, 304);
+        }
+        // What `/whep/NAME` refuses with 400 is no page.
+        for name in ["", ".", "..", "a%20b", "a/b", "demo/", "d%C3%A9mo", &"a".repeat(129)] {
+            let response = node.ask("GET", &format!("/{page}/{name}"), &[], "");
+            assert_eq!((response.status, response.code().as_str()), (404, "bad_stream_name"), "{page} {name}");
+            assert!(response.body.contains("1 to 128 of the characters"), "{}", response.body);
+        }
+        assert_eq!(node.ask("GET", &format!("/{page}"), &[], "").code(), "not_found");
+        let post = node.ask("POST", &format!("/{page}/demo"), &[SDP], "ok");
+        assert_eq!((post.status, post.header("allow").as_str()), (405, "GET, HEAD, OPTIONS"));
+    }
+}
+
+#[test]
 fn the_operators_port_answers_and_serves_nothing_else() {
     let node = start(Plan::default());
     node.open("whip", "live");

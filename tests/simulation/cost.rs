@@ -2,8 +2,8 @@
 //! starvation, lag and held-up timers show, though no processor is measured.
 //!
 //! Where the numbers come from: measured on a 2-core virtual machine (Linux 6.18, VAES), software GSO, 1,200-byte packets;
-//! the README's design section names the same figures. They are a model's constants, no promise: a scenario multiplies all
-//! of them ([`Cost::slower`]) to see a machine that is too small.
+//! `benches/README.md` has figures of the same kind. They are a model's constants, no promise: a scenario multiplies all of
+//! them ([`Cost::slower`]) to see a machine that is too small.
 //!
 //! Left out: timers, header writing and look-ups (under 100 ns per packet together), which the sealing term carries.
 

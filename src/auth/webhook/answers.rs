@@ -1,4 +1,4 @@
-//! Answers of the operator's endpoint: which are believed, and for how long one is remembered.
+//! Answers of the operator's webhook: which are accepted, and for how long one is remembered.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
-//! Starts and ends of sessions, told to the operator's endpoint one after the other.
+//! Starts and ends of sessions, sent to the operator's webhook one after the other.
 //!
-//! Told means tried: once more where the connection fails, then counted as lost. Signalling never waits; what does not
-//! fit into the queue is dropped and counted (`corecast_webhook_events_dropped_total`).
+//! An event is sent once, and once more if the connection fails; then it is counted as lost. Signalling never waits for
+//! it. Events that do not fit into the queue are dropped and counted (`corecast_webhook_events_dropped_total`).
 
 use std::io;
 use std::sync::Arc;

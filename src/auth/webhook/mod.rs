@@ -9,8 +9,9 @@
 //!  "origin": "https://www.example.org", "subject": "alice", "token": null}
 //! ```
 //!
-//! `request` comes again when the session starts and ends. `subject` is the token's `sub`, where this node has keys and
-//! has judged the token; then `token` is null. Where it has none, the token as it came is the endpoint's to judge.
+//! The same `request` is sent again when the session starts and ends. If this node has keys, it has judged the token:
+//! `subject` is the token's `sub`, and `token` is null. If it has none, `token` is what the client showed, for the
+//! endpoint to judge.
 //!
 //! The answer is `200` with `Content-Type: application/json` and one of
 //!
@@ -20,14 +21,15 @@
 //! {"allow": false, "reason": "not subscribed"}
 //! ```
 //!
-//! `expires_in_s` ends the session then; `viewers_max` is how many sessions play at once with this token (without one:
-//! from this address). `Cache-Control: max-age=60` lets the answer stand for a minute for the same token (without one:
-//! the same address), action, stream and origin.
+//! `expires_in_s` ends the session after that time. `viewers_max` bounds how many sessions play at once with this token
+//! (or, without a token, from this address). `Cache-Control: max-age=60` makes the answer valid for a minute, for the
+//! same token (without one: the same address), action, stream and origin.
 //!
-//! Whatever else comes (another status, a redirect, no JSON, too much of it, an unknown or contradictory field, nothing in
-//! time) is no answer, and no answer is a refusal: 503 `authorisation_unavailable`. A field nobody here knows could be
-//! a limit somebody meant. A connection that fails is tried once more. After [`limits::WEBHOOK_FAILURES_MAX`] failures
-//! in a row the endpoint is left alone for [`limits::WEBHOOK_PAUSE`], and then one question tries it.
+//! Everything else counts as no answer: another status, a redirect, no JSON, too much of it, an unknown or
+//! contradictory field, nothing in time. No answer is a refusal: 503 `authorisation_unavailable`. An unknown field is
+//! refused because it may be a limit that the operator meant. A connection that fails is tried once more. After
+//! [`limits::WEBHOOK_FAILURES_MAX`] failures in a row the endpoint is left alone for [`limits::WEBHOOK_PAUSE`]; then a
+//! single question tries it.
 //!
 //! # Told
 //!
@@ -38,11 +40,12 @@
 //!  "received": {"packets": 132, "bytes": 9504}, "sent": {"packets": 15932, "bytes": 18801364}}
 //! ```
 //!
-//! In order, by one thread, once each and without waiting for it ([`events`]). `received` and `sent` are RTP and RTCP as
-//! this node had them from the client and gave them to it, headers of UDP and IP not counted; null for a session that
-//! ended with its worker. A node that ends does not stay for the telling.
+//! One thread sends these in order, each once, and nobody waits for them ([`events`]). `received` and `sent` count RTP
+//! and RTCP from and to the client, without headers of UDP and IP; they are null for a session that ended with its
+//! worker. A node that ends does not wait until its last events are sent.
 //!
-//! Left out: a signature of the questions. The endpoint can tell this node by an unguessable path, which is not logged.
+//! Left out: a signature of the questions. The endpoint can recognise this node by an unguessable path, which is not
+//! logged.
 
 mod answers;
 pub(super) mod events;
@@ -76,7 +79,7 @@ struct Answered {
     remembered_until: Option<Instant>,
 }
 
-/// There is none that could be believed.
+/// There is no answer that can be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoAnswer;
 
@@ -212,7 +215,7 @@ struct Breaker(Mutex<BreakerState>);
 #[derive(Debug, Default)]
 struct BreakerState {
     failures: u32,
-    /// Until then nobody asks; after it, one.
+    /// Until then no question is asked; afterwards a single one.
     closed_until: Option<Instant>,
     is_tried: bool,
 }
@@ -222,7 +225,7 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a question may be asked. Each that may ends in one of the three below.
+    /// Whether a question may be asked. One of the three methods below must follow if it may.
     fn admit(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let Some(until) = state.closed_until else { return true };
@@ -237,7 +240,7 @@ impl Breaker {
         *self.lock() = BreakerState::default();
     }
 
-    /// `true` when from now on nobody asks who could before.
+    /// `true` if this failure has closed the breaker.
     fn failed(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);

@@ -81,12 +81,23 @@ export class Spark {
   }
 }
 
-/** The stream this page is about, from `?stream=`. Fills in the title, the heading and the link to the other page. */
-export function streamOfPage(otherPage) {
-  const name = new URLSearchParams(location.search).get('stream') || 'demo';
+/** What the node takes for a stream's name. */
+const STREAM_NAME = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
+
+/** The shareable address of a page about a stream: `/watch/demo`. A name that the node would refuse stays a query. */
+const addressOf = (page, name) => (STREAM_NAME.test(name) ? `/${page}/${name}` : `/${page}.html?stream=${encodeURIComponent(name)}`);
+
+/**
+ * The stream this page is about, from the path (`/watch/demo`) or from `?stream=`. Fills in the title, the heading, the
+ * link to the other page, and the shareable address where the page was opened by the other one.
+ */
+export function streamOfPage(page, otherPage) {
+  const name = location.pathname.split('/')[2] || new URLSearchParams(location.search).get('stream') || 'demo';
   write('name', name);
   document.title = `${name} · ${document.title}`;
-  element('other').href = `${otherPage}?stream=${encodeURIComponent(name)}`;
+  element('other').href = addressOf(otherPage, name);
+  const address = addressOf(page, name);
+  if (STREAM_NAME.test(name) && location.pathname !== address) history.replaceState(null, '', address);
   return name;
 }
 

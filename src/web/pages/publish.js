@@ -4,7 +4,7 @@ import { Publisher, capture, captureScreen, devices, onDevicesChanged, sendableC
 import { Spark, element, format, onToken, show, showProblem, streamOfPage, token, write } from '/page.js';
 
 const video = element('video');
-const stream = streamOfPage('/watch.html');
+const stream = streamOfPage('publish', 'watch');
 const sparks = {
   bitrate: new Spark(element('spark-bitrate')), frames: new Spark(element('spark-frames')),
   trip: new Spark(element('spark-trip')), loss: new Spark(element('spark-loss'), { most: 0.1 }),

@@ -4,7 +4,7 @@ import { Viewer } from '/sdk.js';
 import { Spark, element, format, onToken, show, showProblem, streamOfPage, token, write } from '/page.js';
 
 const video = element('video');
-const stream = streamOfPage('/publish.html');
+const stream = streamOfPage('watch', 'publish');
 const viewer = new Viewer({ stream, token: token.get });
 const sparks = {
   latency: new Spark(element('spark-latency')), bitrate: new Spark(element('spark-bitrate')), frames: new Spark(element('spark-frames')),

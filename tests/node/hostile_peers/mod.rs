@@ -55,7 +55,7 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("candidates without end", sessions::trickle_without_end),
 ];
 
-/// For the README: what each attack does to the honest viewer. Run it alone, on a quiet machine, in release.
+/// For `benches/README.md`: what each attack does to the honest viewer. Run it alone, on a quiet machine, in release.
 #[test]
 #[ignore = "a measurement: it asserts nothing and takes a minute"]
 fn latency_under_each_attack() {
