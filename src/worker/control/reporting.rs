@@ -117,11 +117,16 @@ fn session_report(peer: &Peer, streams: &Streams) -> SessionReport {
         rejected: session.rejected,
         ..SessionReport::default()
     };
-    if let Role::Viewer(playback) = &peer.role {
-        report.retransmitted = playback.retransmitted;
-        report.nacks_received = playback.tracks.iter().map(|track| track.nacks_received).sum();
-        report.rtt_us = playback.rtt_us;
-        report.fraction_lost = playback.tracks.iter().map(|track| track.fraction_lost).max().unwrap_or(0);
+    match &peer.role {
+        Role::Publisher(publication) => {
+            report.rtt_us = publication.round_trip.measured().map_or(0, |rtt| rtt.as_micros() as u64);
+        }
+        Role::Viewer(playback) => {
+            report.retransmitted = playback.retransmitted;
+            report.nacks_received = playback.tracks.iter().map(|track| track.nacks_received).sum();
+            report.rtt_us = playback.rtt_us;
+            report.fraction_lost = playback.tracks.iter().map(|track| track.fraction_lost).max().unwrap_or(0);
+        }
     }
     report
 }

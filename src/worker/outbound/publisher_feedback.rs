@@ -21,12 +21,12 @@ pub(in crate::worker) fn send(peer: &mut Peer, outbox: &mut Outbox, now: Timesta
         let len = peer.session.send_rtcp(out, |slot| compound_rtcp::arrivals(slot, own, media, &arrivals));
         peer.sent.add(len);
     }
-    let rtt = publication.rtt;
+    let pace = publication.round_trip.pace();
     for track in &mut publication.tracks {
         let Some(ssrc) = track.ssrc() else { continue };
         if track.reception.next_deadline().is_some_and(|deadline| deadline <= now) {
             let mut wanted = [0u16; limits::NACKS_PER_PACKET_MAX];
-            let count = track.reception.poll_nack(rtt, now, &mut wanted);
+            let count = track.reception.poll_nack(pace, now, &mut wanted);
             if let Some(wanted) = wanted.get(..count).filter(|wanted| !wanted.is_empty()) {
                 let len = peer.session.send_rtcp(out, |slot| rtcp::nack::write(slot, own, ssrc, wanted));
                 peer.sent.add(len);
