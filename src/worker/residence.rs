@@ -6,8 +6,8 @@
 //! the send. While viewers are behind without a pause, nothing can be said of the last of them; once all have caught up
 //! it is told for every packet since, with the time of that moment: too long rather than too short.
 //!
-//! Counted from the worker's start. Left out: retransmissions, whose wait is the viewer's round trip, and packets that
-//! nobody was sent.
+//! Counted from the worker's start. Left out: retransmissions, whose wait is the viewer's round trip; packets that nobody
+//! was sent; and old packets that a viewer is sent because it joined late ([`super::send_progress`]).
 
 use hdrhistogram::Histogram;
 

@@ -1,4 +1,7 @@
 //! How far an encoding's packets have come on this worker: which of them have reached a first viewer, and which the last.
+//!
+//! Told of *live* packets only. A viewer that joins is sent what the ring still holds from the last key frame on; packets
+//! that everybody here had been sent before it came, or that nobody waited for, are not told of again.
 
 /// Which of an encoding's viewers on this worker a packet has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ impl SendProgress {
                 tell(Passage { recipient: Recipient::Last, from: self.last_told, to });
             }
             self.last_told = released;
+            // Whoever comes later may be sent what is here once more: that was not on its way all the time.
+            self.first_told = self.first_told.max(released);
         }
     }
 }
@@ -72,11 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_was_sent_is_not_told() {
+    fn only_what_arrives_while_somebody_plays_is_told() {
         let mut progress = SendProgress::default();
         assert_eq!(told(&mut progress, true, 10), []);
-        // The first viewer starts at 8, which nobody had, and goes on to 12.
+        // The first viewer starts at 8, which nobody waited for, and goes on to 12: 8 and 9 are old.
+        progress.reached(9);
+        assert_eq!(told(&mut progress, false, 12), []);
         progress.reached(12);
-        assert_eq!(told(&mut progress, true, 12), [(Recipient::First, 0, 12), (Recipient::Last, 10, 12)]);
+        assert_eq!(told(&mut progress, true, 12), [(Recipient::First, 10, 12), (Recipient::Last, 10, 12)]);
     }
 }
