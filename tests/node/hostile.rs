@@ -76,7 +76,7 @@ impl Hostile {
             self.bytes_in += len as u64;
             let bytes = &mut buffer[..len];
             if let Ok(Inbound::Rtp(opened)) = self.peer.handle_datagram(bytes, &mut self.out, now)
-                && let Some(plain) = bytes.get(..opened.header_len + opened.payload_len)
+                && let Some(plain) = bytes.get(..opened.plain_len())
                 && let Ok(packet) = RtpPacket::parse(plain)
             {
                 media(&packet);

@@ -404,7 +404,7 @@ impl World {
         };
         let Some(opened) = opened else { return };
         self.totals.opened += 1;
-        let plain = bytes.get(..opened.header_len + opened.payload_len).unwrap_or_default();
+        let plain = bytes.get(..opened.plain_len()).unwrap_or_default();
         let Ok(packet) = RtpPacket::parse(plain) else {
             self.break_rule(Violation::new("content", "a packet that is not whole"));
             return;

@@ -401,7 +401,7 @@ impl Client {
         match self.peer.handle_datagram(bytes, &mut self.out, now) {
             Ok(Inbound::Handled) => {}
             Ok(Inbound::Rtp(opened)) => {
-                let packet = &bytes[..opened.header_len + opened.payload_len];
+                let packet = &bytes[..opened.plain_len()];
                 let packet = RtpPacket::parse(packet).expect("the node sends whole packets");
                 let header = packet.header();
                 let mid = packet.extensions().find(|&(id, _)| id == PLAY.mid).map(|(_, mid)| mid.to_vec());

@@ -289,7 +289,7 @@ impl Viewer {
             Ok(opened) => {
                 record.counts.opened += 1;
                 self.opened = Some(opened);
-                let plain = bytes.get(..opened.header_len + opened.payload_len)?;
+                let plain = bytes.get(..opened.plain_len())?;
                 let packet = RtpPacket::parse(plain).ok()?;
                 Some((*packet.header(), packet.payload()))
             }

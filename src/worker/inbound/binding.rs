@@ -15,21 +15,20 @@ use crate::worker::plain_bindings::PlainBindings;
 pub(super) enum Addressee {
     /// A session, by its user fragment.
     Session(PeerKey),
-    /// Nobody in particular: the sender asks for its address. Holds the transaction.
-    Node([u8; 12]),
+    /// Nobody in particular: the sender asks for its address.
+    Node,
 }
 
 /// Reads whom a message is for.
 ///
 /// # Errors
 /// It is for nobody here; the name in metrics.
-pub(super) fn addressee(bytes: &[u8], peers: &Peers, own: WorkerIndex) -> Result<Addressee, &'static str> {
-    let message = StunMessage::parse(bytes).map_err(|_| "stun_malformed")?;
+pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerIndex) -> Result<Addressee, &'static str> {
     let Some(username) = message.username() else {
         if message.class() != StunClass::Request || message.method() != stun::BINDING {
             return Err("stun_not_a_request");
         }
-        return Ok(Addressee::Node(*message.transaction_id()));
+        return Ok(Addressee::Node);
     };
     // RFC 8445 §7.2.2: our user fragment, a colon, the peer's.
     let username = std::str::from_utf8(username).unwrap_or_default();
@@ -42,22 +41,27 @@ pub(super) fn addressee(bytes: &[u8], peers: &Peers, own: WorkerIndex) -> Result
     Err(if elsewhere { "stun_wrong_worker" } else { "stun_unknown_user" })
 }
 
-/// Answers a plain binding request, at a bounded rate. Whether it was within the rate and the answer found room.
+/// Answers a plain binding request, at a bounded rate.
+///
+/// # Errors
+/// The name in metrics.
 pub(super) fn answer(
     rate: &mut PlainBindings,
-    transaction: &[u8; 12],
+    request: &StunMessage<'_>,
     path: &Path,
     out: &mut TrainBatch,
     now: Timestamp,
-) -> bool {
+) -> Result<(), &'static str> {
     if !rate.may_answer(now) || !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
-        return false;
+        return Err("plain_bindings_over_rate");
     }
     rate.answered();
-    let reply =
-        StunWriter::binding_success(out.slot(), transaction).xor_mapped_address(path.remote).fingerprint().finish();
+    let reply = StunWriter::binding_success(out.slot(), request.transaction_id())
+        .xor_mapped_address(path.remote)
+        .fingerprint()
+        .finish();
     if let Some(len) = reply {
         out.commit(path, len);
     }
-    true
+    Ok(())
 }

@@ -1,11 +1,13 @@
 //! A datagram arrives: whose is it, is it authentic, and what is in it.
 
-use crate::session::Inbound;
+use crate::session::{Inbound, Rejected};
 use crate::time::Timestamp;
-use crate::transport::Datagram;
+use crate::transport::{Datagram, Path};
 use crate::wire::demux::{self, DatagramKind};
+use crate::wire::stun::StunMessage;
 use crate::worker::inbound::binding::{self, Addressee};
-use crate::worker::inbound::{feedback, media};
+use crate::worker::inbound::feedback::Feedback;
+use crate::worker::inbound::media;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::plain_bindings::PlainBindings;
@@ -23,65 +25,69 @@ impl DatagramPhase<'_> {
     /// Takes one datagram: sorts it (RFC 7983), finds its session, lets the session open it, and acts on what it was.
     pub(in crate::worker) fn handle(&mut self, datagram: Datagram<'_>, now: Timestamp) {
         let Datagram { bytes, path, received } = datagram;
-        let Lifecycle { config, peers, outbox, counters, handshakes, streams, .. } = &mut self.lifecycle;
         let kind = demux::classify(bytes);
-        let key = match kind {
-            DatagramKind::Stun => match binding::addressee(bytes, peers, config.index) {
-                Ok(Addressee::Session(key)) => key,
-                Ok(Addressee::Node(transaction)) => {
-                    let answered = binding::answer(self.plain_bindings, &transaction, &path, outbox.batch(), now);
-                    if !answered {
-                        counters.dropped("plain_bindings_over_rate");
-                    }
-                    return;
-                }
-                Err(reason) => {
-                    counters.dropped(reason);
-                    return;
-                }
-            },
-            DatagramKind::Unknown => {
-                counters.dropped("not_demultiplexed");
-                return;
+        let outcome = match kind {
+            DatagramKind::Stun => self.handle_stun(bytes, &path, now),
+            DatagramKind::Unknown => Err("not_demultiplexed"),
+            DatagramKind::Dtls | DatagramKind::Rtp | DatagramKind::Rtcp => {
+                self.handle_of_session(kind, bytes, &path, received, now)
             }
-            // An address that no valid check came from may only do STUN.
-            _ => match peers.find_path(&path) {
-                Some(key) => key,
-                None => {
-                    counters.dropped("unknown_address");
-                    return;
-                }
-            },
         };
-        let Some(peer) = peers.get_mut(key) else { return };
-        if kind == DatagramKind::Dtls && handshakes.defer(key, peer, &path, bytes, counters) {
-            return;
+        if let Err(reason) = outcome {
+            self.lifecycle.counters.dropped(reason);
         }
-        match peer.session.handle_datagram(&peer.identity, kind, &path, bytes, outbox.batch(), now) {
-            Ok(Inbound::Handled) => {
+    }
+
+    /// A connectivity check or a plain binding request. `Err` is the name in metrics, here and below.
+    fn handle_stun(&mut self, bytes: &[u8], path: &Path, now: Timestamp) -> Result<(), &'static str> {
+        let Lifecycle { config, peers, outbox, .. } = &mut self.lifecycle;
+        let message = StunMessage::parse(bytes).map_err(|_| "stun_malformed")?;
+        match binding::addressee(&message, peers, config.index)? {
+            Addressee::Node => binding::answer(self.plain_bindings, &message, path, outbox.batch(), now),
+            Addressee::Session(key) => {
+                let Some(peer) = peers.get_mut(key) else { return Ok(()) };
+                let answered = peer.session.handle_check(&peer.identity, &message, path, outbox.batch(), now);
+                answered.map_err(Rejected::name)?;
+                self.lifecycle.handle_events(key, now);
+                self.lifecycle.peers.arm(key);
+                Ok(())
+            }
+        }
+    }
+
+    /// DTLS or media: an address that no valid check came from may do neither.
+    fn handle_of_session(
+        &mut self,
+        kind: DatagramKind,
+        bytes: &mut [u8],
+        path: &Path,
+        received: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), &'static str> {
+        let Lifecycle { config, peers, outbox, counters, handshakes, streams, .. } = &mut self.lifecycle;
+        let key = peers.find_path(path).ok_or("unknown_address")?;
+        let Some(peer) = peers.get_mut(key) else { return Ok(()) };
+        if kind == DatagramKind::Dtls && handshakes.defer(key, peer, path, bytes, counters) {
+            return Ok(());
+        }
+        let inbound = peer.session.handle_datagram(&peer.identity, kind, path, bytes, outbox.batch(), now);
+        match inbound.map_err(Rejected::name)? {
+            Inbound::Handled => {
                 self.lifecycle.handle_events(key, now);
                 self.lifecycle.peers.arm(key);
             }
-            Ok(Inbound::Rtp(opened)) => {
-                let end = opened.header_len + opened.payload_len;
-                if let Some(packet) = bytes.get(..end) {
-                    media::receive(peer, packet, received, streams, self.lanes, counters);
-                    peers.arm(key);
-                }
+            Inbound::Rtp(opened) => {
+                let taken = media::receive(peer, &opened, bytes, received, streams, self.lanes);
+                peers.arm(key);
+                taken?;
             }
-            Ok(Inbound::Rtcp(len)) => {
-                if let Some(compound) = bytes.get(..len) {
-                    let mut feedback = feedback::Feedback {
-                        wall_clock: config.wall_clock.at(now),
-                        streams,
-                        lanes: self.lanes,
-                        repairs: self.repairs,
-                        counters,
-                    };
-                    feedback.handle(key, peer, compound, now);
-                }
+            Inbound::Rtcp(len) => {
+                let Some(compound) = bytes.get(..len) else { return Ok(()) };
+                let wall_clock = config.wall_clock.at(now);
+                let (lanes, repairs) = (&mut *self.lanes, &mut *self.repairs);
+                Feedback { wall_clock, streams, lanes, repairs, counters }.handle(key, peer, compound, now);
             }
-            Err(rejected) => counters.dropped(rejected.name()),
         }
+        Ok(())
     }
 }
