@@ -40,8 +40,6 @@ pub struct ViewerTrack {
     pub subscription: Subscription,
     /// What it can decode, with its payload types.
     pub codecs: Vec<NegotiatedCodec>,
-    /// The encoding's codec generation that `subscription`'s format was chosen for.
-    pub codec_generation: u32,
     /// Sequence numbers it asked for again.
     pub nacks_received: u64,
     /// Fraction lost in its last receiver report, in 1/256.
@@ -174,7 +172,6 @@ impl Playback {
                 kind: media.kind,
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),
                 codecs: media.codecs.clone(),
-                codec_generation: 0,
                 nacks_received: 0,
                 fraction_lost: 0,
             })

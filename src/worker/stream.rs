@@ -227,11 +227,11 @@ impl Streams {
         Some((stream.encodings.get_mut(key.encoding)?, stream.progress.get_mut(key.encoding)?))
     }
 
-    /// Adds a viewer's track that is to be visited.
+    /// Adds a viewer's track that just connected.
     pub fn add_subscriber(&mut self, key: EncodingKey, subscriber: Subscriber) {
         let stream = self.table.get_mut(key.stream);
         let Some(encoding) = stream.and_then(|stream| stream.encodings.get_mut(key.encoding)) else { return };
-        encoding.fan_out.add_ready(subscriber);
+        encoding.fan_out.add_undecided(subscriber);
         self.queue(key);
     }
 

@@ -11,6 +11,7 @@ use crate::relay::store::encoding::Encoding;
 use crate::time::Timestamp;
 use crate::worker::counters::Counters;
 use crate::worker::mail::Mail;
+use crate::worker::outbound::format;
 use crate::worker::outbound::visit::Visit;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Role, Subscriber};
@@ -74,6 +75,7 @@ impl FanOutPhase<'_> {
         let Self { streams, peers, outbox, counters, mail, reports_due, hold } = self;
         let Some((encoding, progress)) = streams.turn(key) else { return (Served::AllCaughtUp, None) };
         let held_until = encoding.release(*hold, now);
+        let all_decided = decide_formats(encoding, peers, mail);
         let mut bytes = 0;
         let mut key_frame_wanted = false;
         let served = loop {
@@ -85,7 +87,9 @@ impl FanOutPhase<'_> {
             if enough || !out.has_room_for(limits::PACKETS_PER_VISIT_MAX) {
                 break Served::BatchFull;
             }
-            let Some(subscriber) = encoding.fan_out.take_next() else { break Served::AllCaughtUp };
+            let Some(subscriber) = encoding.fan_out.take_next() else {
+                break if all_decided { Served::AllCaughtUp } else { Served::TurnOver };
+            };
             look_ahead(encoding, peers);
             let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
             let mut visit = Visit::new(encoding, peer, out, now);
@@ -97,9 +101,6 @@ impl FanOutPhase<'_> {
             counters.forwarded(sent.packets, sent.bytes);
             encoding.forwarded_packets += sent.packets;
             encoding.forwarded_bytes += sent.bytes;
-            if let Some(notice) = sent.notice {
-                mail.notify(notice);
-            }
             if sent.packets > 0
                 && let Role::Viewer(playback) = &mut peer.role
                 && playback.next_report.is_none()
@@ -117,6 +118,24 @@ impl FanOutPhase<'_> {
         }
         (served, held_until)
     }
+}
+
+/// Decides what those are sent for whom that is open, a bounded number in a turn: a publisher that changes its codec with
+/// every frame must not make each turn a walk of all viewers. Whether nobody is left.
+#[inline]
+fn decide_formats(encoding: &mut Encoding<Subscriber>, peers: &mut Peers, mail: &mut Mail) -> bool {
+    if !encoding.fan_out.anyone_undecided() {
+        return true;
+    }
+    for _ in 0..limits::FORMATS_DECIDED_PER_TURN_MAX {
+        let Some(subscriber) = encoding.fan_out.take_undecided() else { return true };
+        let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
+        if let Some(notice) = format::decide(peer, subscriber.track, encoding) {
+            mail.notify(notice);
+        }
+        encoding.fan_out.add_ready(subscriber);
+    }
+    !encoding.fan_out.anyone_undecided()
 }
 
 /// Brings what the coming visits will read into the cache while this one seals: with a thousand viewers each is cold, and

@@ -1,14 +1,12 @@
 //! One visit: a bounded run of packets for one viewer, headers written and payloads sealed straight into the send slots.
 
 use crate::description::MediaKind;
-use crate::description::codec_match;
 use crate::limits;
 use crate::relay::play::fan_out::AfterVisit;
-use crate::relay::play::subscription::{Cursor, EgressFormat};
+use crate::relay::play::subscription::Cursor;
 use crate::relay::store::encoding::Encoding;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
-use crate::worker::mailbox::{Notice, SessionId};
 use crate::worker::peer::{Peer, Role, Subscriber, ViewerTrack};
 
 /// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
@@ -21,7 +19,7 @@ pub(super) struct Visit<'a> {
 }
 
 /// What a visit sent.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Sent {
     pub(super) packets: u64,
     pub(super) bytes: u64,
@@ -29,7 +27,6 @@ pub(super) struct Sent {
     pub(super) reached: u64,
     /// Packets left out because they would be longer than a datagram may be.
     pub(super) too_long: u64,
-    pub(super) notice: Option<Notice>,
 }
 
 impl<'a> Visit<'a> {
@@ -51,14 +48,10 @@ impl<'a> Visit<'a> {
 
     /// Visits one track of the viewer.
     pub(super) fn run(&mut self, track: usize) -> AfterVisit {
-        let session = self.peer.id;
         let Role::Viewer(playback) = &mut self.peer.role else { return AfterVisit::Gone };
         let Some(track) = playback.tracks.get_mut(track) else { return AfterVisit::Gone };
         let Some((sender, path)) = self.peer.session.egress() else { return AfterVisit::Gone };
         let encoding = self.encoding;
-        if track.codec_generation != encoding.codec_generation() {
-            self.sent.notice = choose_format(track, encoding, session);
-        }
         let is_video = encoding.kind() == MediaKind::Video;
         if track.subscription.format().is_none() {
             // Woken again by the next key frame or change of codec.
@@ -137,18 +130,4 @@ fn place_cursor(
     }
     subscription.start_at(start);
     Ok(())
-}
-
-/// Chooses among what the viewer can decode; a notice when nothing fits.
-fn choose_format(track: &mut ViewerTrack, encoding: &Encoding<Subscriber>, session: SessionId) -> Option<Notice> {
-    track.codec_generation = encoding.codec_generation();
-    let published = encoding.codec()?;
-    let chosen =
-        codec_match::fits(published.codec, published.format, &track.codecs).and_then(|index| track.codecs.get(index));
-    track.subscription.set_format(chosen.map(|codec| EgressFormat {
-        payload_type: codec.payload_type,
-        rtx_payload_type: codec.rtx_payload_type,
-        clock_rate_hz: codec.clock_rate_hz,
-    }));
-    chosen.is_none().then(|| Notice::NothingFits { session, published: published.to_string() })
 }
