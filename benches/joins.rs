@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use corecast::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
-use corecast::lab::peer::{Peer, PeerConfig};
+use corecast::lab::peer::{ClientPeer, PeerConfig};
 use corecast::session::{Session, SessionEvent};
 use corecast::time::Timestamp;
 use corecast::transport::{Path, TrainBatch};
@@ -45,7 +45,7 @@ fn join(node: &DtlsIdentity, client: &DtlsIdentity, versions: DtlsVersions, seed
         path,
         seed,
     };
-    let mut peer = Peer::new(client, config, now);
+    let mut peer = ClientPeer::new(client, config, now);
     let (mut to_node, mut to_peer) = (TrainBatch::new(), TrainBatch::new());
     let mut connected = false;
     for _ in 0..20 {

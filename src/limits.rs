@@ -300,6 +300,10 @@ pub const FAN_OUT_TRAINS_PER_ROUND_MAX: usize = 128;
 
 const _: () = assert!(FAN_OUT_TRAINS_PER_ROUND_MAX + PACKETS_PER_VISIT_MAX <= TRAINS_PER_BATCH_MAX);
 
+/// Viewers for whom a turn decides which payload type they are sent, when they just came or the codec changed. Each costs a
+/// few cache misses, so that these are as much as some dozen visits. More come at its next turn.
+pub const FORMATS_DECIDED_PER_TURN_MAX: usize = 64;
+
 /// Bytes sent from one video encoding before the next one's turn. More come at its next turn.
 pub const BYTES_PER_TURN_MAX: usize = 64 * 1024;
 

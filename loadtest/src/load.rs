@@ -7,9 +7,9 @@ use corecast::crypto::random::SystemRandom;
 use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::fleet::{Agent, Fleet};
 use corecast::lab::peer::publisher::{Publisher, PublisherConfig};
-use corecast::lab::peer::record::Record;
+use corecast::lab::peer::record::LoadRecord;
 use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
-use corecast::lab::peer::{Peer, PeerConfig};
+use corecast::lab::peer::{ClientPeer, PeerConfig};
 use corecast::net::lab::fleet_sockets::{FleetCounters, FleetSocket};
 use corecast::net::{self, StartError, Waker, process};
 use corecast::time::Timestamp;
@@ -44,7 +44,7 @@ pub(crate) enum Command {
 pub(crate) struct Account {
     pub(crate) thread: usize,
     /// Measured since the last account.
-    pub(crate) record: Box<Record>,
+    pub(crate) record: Box<LoadRecord>,
     /// CPU time since the last account, and how long that was.
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
@@ -62,14 +62,20 @@ enum Client {
 }
 
 impl Agent for Client {
-    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_datagram(
+        &mut self,
+        bytes: &mut [u8],
+        received: Timestamp,
+        out: &mut TrainBatch,
+        record: &mut LoadRecord,
+    ) {
         match self {
             Self::Viewer(viewer) => viewer.handle_datagram(bytes, received, out, record),
             Self::Publisher(publisher) => publisher.handle_datagram(bytes, received, out, record),
         }
     }
 
-    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord) {
         match self {
             Self::Viewer(viewer) => viewer.handle_timeout(now, out, record),
             Self::Publisher(publisher) => publisher.handle_timeout(now, out, record),
@@ -202,7 +208,7 @@ impl Loop {
 
     fn add(&mut self, new: NewClient) {
         let now = net::now();
-        let peer = Peer::new(&self.identity, new.peer, now);
+        let peer = ClientPeer::new(&self.identity, new.peer, now);
         let client = match new.kind {
             NewKind::Viewer(config) => Client::Viewer(Box::new(Viewer::new(peer, config, now))),
             NewKind::Publisher(config) => Client::Publisher(Box::new(Publisher::new(peer, *config, now))),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corecast::lab::peer::record::{Counts, Record};
+use corecast::lab::peer::record::{Counts, LoadRecord};
 use corecast::net::host::KernelUdpCounters;
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -183,7 +183,7 @@ pub(crate) struct Results {
 }
 
 /// The distributions of a record, by the names of `report.json`.
-pub(crate) fn distributions(record: &Record, signalling: &SignalRecord) -> BTreeMap<&'static str, Distribution> {
+pub(crate) fn distributions(record: &LoadRecord, signalling: &SignalRecord) -> BTreeMap<&'static str, Distribution> {
     [
         ("start_to_answer", &signalling.answer_us),
         ("start_to_connected", &record.connect_us),
@@ -298,6 +298,6 @@ mod tests {
 
     #[test]
     fn a_distribution_of_nothing_is_zeros() {
-        assert_eq!(Distribution::of(&Record::default().connect_us).count, 0);
+        assert_eq!(Distribution::of(&LoadRecord::default().connect_us).count, 0);
     }
 }

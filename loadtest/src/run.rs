@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast::dtls::DtlsIdentity;
-use corecast::lab::peer::record::Record;
+use corecast::lab::peer::record::LoadRecord;
 use corecast::limits;
 use corecast::net::host::KernelUdpCounters;
 use corecast::net::{self, process};
@@ -111,9 +111,9 @@ pub(crate) struct Load {
     signalling: Option<Signalling>,
     /// Threads below this number are the publishers'.
     viewers_from: usize,
-    pub(crate) total: Record,
+    pub(crate) total: LoadRecord,
     /// Measured since [`Self::begin_window`].
-    pub(crate) window: Record,
+    pub(crate) window: LoadRecord,
     window_cpu: CpuTimes,
     window_begun: Timestamp,
     /// Intended starts of viewers, ascending.
@@ -198,14 +198,14 @@ impl Load {
             accounts,
             signalling: Some(signalling),
             viewers_from,
-            total: Record::default(),
-            window: Record::default(),
+            total: LoadRecord::default(),
+            window: LoadRecord::default(),
             window_cpu: cpu.clone(),
             window_begun: begun,
             planned: Vec::new(),
             publishers: 0,
             timeline: Vec::new(),
-            latency: Record::default().video_latency_us,
+            latency: LoadRecord::default().video_latency_us,
             begun,
             kernel: KernelUdpCounters::read().unwrap_or_default(),
             cpu,
@@ -319,7 +319,7 @@ impl Load {
         self.show();
     }
 
-    fn note_second(&mut self, record: &Record) {
+    fn note_second(&mut self, record: &LoadRecord) {
         let now = net::now();
         let second = now.since(self.begun).as_secs();
         if self.timeline.last().is_none_or(|last| last.second != second) {
@@ -360,7 +360,7 @@ impl Load {
 
     /// Figures of [`Self::window`] are counted from now on.
     pub(crate) fn begin_window(&mut self) {
-        self.window = Record::default();
+        self.window = LoadRecord::default();
         self.window_cpu = CpuTimes::read(self.server_pid);
         self.window_begun = net::now();
     }

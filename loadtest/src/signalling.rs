@@ -16,7 +16,7 @@ use corecast::lab::peer::PeerConfig;
 use corecast::lab::peer::answer::RemoteAnswer;
 use corecast::lab::peer::offer::{self, LocalOffer, Published};
 use corecast::lab::peer::publisher::{PublisherConfig, Script};
-use corecast::lab::peer::record::{self, Record};
+use corecast::lab::peer::record::{self, LoadRecord};
 use corecast::lab::peer::terms::Sources;
 use corecast::lab::peer::viewer::ViewerConfig;
 use corecast::net::lab::fleet_sockets::FleetSocket;
@@ -94,7 +94,7 @@ pub(crate) struct SignalRecord {
 
 impl SignalRecord {
     fn new() -> Self {
-        let Record { connect_us, first_packet_us, .. } = Record::default();
+        let LoadRecord { connect_us, first_packet_us, .. } = LoadRecord::default();
         Self {
             started: 0,
             answered: 0,

@@ -224,6 +224,23 @@ impl Session {
         self.events.pop_front()
     }
 
+    /// Takes a connectivity check: a STUN message that was read to find out whose it is, and is not read again.
+    ///
+    /// # Errors
+    /// Why it was dropped. Nothing changed then but counters.
+    pub fn handle_check(
+        &mut self,
+        identity: &DtlsIdentity,
+        check: &StunMessage<'_>,
+        path: &Path,
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let answered = self.answer_check(identity, check, path, out, now);
+        self.rejected += u64::from(answered.is_err());
+        answered
+    }
+
     /// Takes one datagram, opens it in place where it is media, answers into `out` where an answer is due.
     ///
     /// # Errors
@@ -260,7 +277,8 @@ impl Session {
         now: Timestamp,
     ) -> Result<Inbound, Rejected> {
         if kind == DatagramKind::Stun {
-            return self.handle_check(identity, path, bytes, out, now);
+            let check = StunMessage::parse(bytes).map_err(|_| Rejected::Unknown)?;
+            return self.answer_check(identity, &check, path, out, now).map(|()| Inbound::Handled);
         }
         if !self.ice.is_validated(path) {
             return Err(Rejected::PathNotValidated);
@@ -297,19 +315,18 @@ impl Session {
         }
     }
 
-    fn handle_check(
+    fn answer_check(
         &mut self,
         identity: &DtlsIdentity,
+        check: &StunMessage<'_>,
         path: &Path,
-        bytes: &[u8],
         out: &mut TrainBatch,
         now: Timestamp,
-    ) -> Result<Inbound, Rejected> {
-        let message = StunMessage::parse(bytes).map_err(|_| Rejected::Unknown)?;
+    ) -> Result<(), Rejected> {
         if !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
             return Err(Rejected::NoRoom);
         }
-        let outcome = match self.ice.handle_check(&message, path, now, out.slot()) {
+        let outcome = match self.ice.handle_check(check, path, now, out.slot()) {
             Ok(outcome) => outcome,
             Err(refused) => {
                 if let CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len) = refused {
@@ -335,7 +352,7 @@ impl Session {
             self.dtls = Some(Box::new(Dtls::new(identity, self.dtls_role, fingerprints, now)));
             self.drain_dtls(path, out);
         }
-        Ok(Inbound::Handled)
+        Ok(())
     }
 
     fn drain_dtls(&mut self, path: &Path, out: &mut TrainBatch) {

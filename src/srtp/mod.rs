@@ -86,40 +86,11 @@ impl fmt::Display for SrtpError {
 
 impl std::error::Error for SrtpError {}
 
-/// What sealing and opening need of an RTP header (RFC 3550 §5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct RtpHeader {
-    sequence: u16,
-    ssrc: u32,
-    /// Fixed header, CSRCs and extension; in plaintext on the wire, authenticated.
-    len: usize,
-}
-
 /// Bytes of the fixed RTP header.
 const RTP_FIXED_HEADER_LEN: usize = 12;
 
 /// Bytes of an RTCP packet that stay in plaintext: the first header and the sender's SSRC (RFC 3711 §3.4).
 const RTCP_HEADER_LEN: usize = 8;
-
-/// Reads the header at the start of `packet`; `None` where it is not version 2 or does not fit in.
-fn parse_rtp_header(packet: &[u8]) -> Option<RtpHeader> {
-    let [first, _, s0, s1, _, _, _, _, c0, c1, c2, c3] = *packet.first_chunk::<RTP_FIXED_HEADER_LEN>()?;
-    if first >> 6 != 2 {
-        return None;
-    }
-    let csrcs_end = RTP_FIXED_HEADER_LEN + usize::from(first & 0x0f) * 4;
-    let mut len = csrcs_end;
-    if first & 0x10 != 0 {
-        // RFC 3550 §5.3.1: 16 bits of the profile's own, then the length in words.
-        let [_, _, w0, w1] = *packet.get(csrcs_end..)?.first_chunk::<4>()?;
-        len += 4 + usize::from(u16::from_be_bytes([w0, w1])) * 4;
-    }
-    (len <= packet.len()).then_some(RtpHeader {
-        sequence: u16::from_be_bytes([s0, s1]),
-        ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
-        len,
-    })
-}
 
 /// The sender's SSRC of the first packet of a compound; `None` where it is not version 2 or too short.
 fn parse_rtcp_ssrc(packet: &[u8]) -> Option<u32> {

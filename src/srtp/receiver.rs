@@ -10,21 +10,28 @@ use super::key_derivation::{PacketKind, SessionKeys};
 use super::profile::{MasterKey, SrtpProfile};
 use super::replay::{ReplayWindow, estimate_index};
 use super::transform::Transform;
-use super::{SrtpError, parse_rtcp_ssrc, parse_rtp_header};
+use super::{SrtpError, parse_rtcp_ssrc};
 use crate::crypto::aead::{AeadKey, DefaultAead};
 use crate::limits;
+use crate::wire::rtp::RtpHeader;
 
-/// An RTP packet, opened in place: header in `packet[..header_len]`, payload in the `payload_len` bytes behind it.
+/// An RTP packet, opened in place: the header as it was read on the way, and the payload in the `payload_len` bytes behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenedRtp {
-    /// Synchronisation source.
-    pub ssrc: u32,
+    /// The header, which SRTP leaves in the clear.
+    pub header: RtpHeader,
     /// Rollover counter and sequence number: 48 bits that rise over the source's life.
     pub packet_index: u64,
-    /// Bytes of the header with CSRCs and extension.
-    pub header_len: usize,
     /// Bytes of the payload; it still ends in the padding where the header's padding bit is set.
     pub payload_len: usize,
+}
+
+impl OpenedRtp {
+    /// Bytes of the plaintext packet: header and payload.
+    #[must_use]
+    pub const fn plain_len(&self) -> usize {
+        self.header.header_len + self.payload_len
+    }
 }
 
 /// Opens the RTP and RTCP packets of one peer.
@@ -72,8 +79,8 @@ impl<A: AeadKey> SrtpReceiver<A> {
     /// # Errors
     /// See [`SrtpError`]; `packet` then holds nothing of use.
     pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<OpenedRtp, SrtpError> {
-        let header = parse_rtp_header(packet).ok_or(SrtpError::Malformed)?;
-        if packet.len() - header.len < self.profile.tag_len() {
+        let header = RtpHeader::parse(packet).map_err(|_| SrtpError::Malformed)?;
+        if packet.len() - header.header_len < self.profile.tag_len() {
             return Err(SrtpError::Malformed);
         }
         let source = known_or_room(&mut self.rtp_sources, header.ssrc)?;
@@ -86,12 +93,12 @@ impl<A: AeadKey> SrtpReceiver<A> {
             None => header.sequence.into(),
         };
         let transform = self.rtp.get_or_insert_with(|| Transform::new(self.profile, &self.rtp_keys));
-        let payload_len = transform.open_rtp(header.ssrc, packet_index, packet, header.len)?;
+        let payload_len = transform.open_rtp(header.ssrc, packet_index, packet, header.header_len)?;
         match source {
             Some(source) => source.window.accept(packet_index),
             None => self.rtp_sources.push(Source::new(header.ssrc, packet_index)),
         }
-        Ok(OpenedRtp { ssrc: header.ssrc, packet_index, header_len: header.len, payload_len })
+        Ok(OpenedRtp { header, packet_index, payload_len })
     }
 
     /// Authenticates and decrypts a compound RTCP packet in place; returns the length of the plaintext, which starts

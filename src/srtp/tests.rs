@@ -115,7 +115,7 @@ fn rfc_7714_vectors<A: AeadKey>() {
         let mut packet = seal_padded(&sender, 0xf17b, &header, payload, 0);
         assert_eq!(packet, hex(sealed_rtp), "{} {}", A::NAME, profile.name());
         let opened = receiver.open_rtp(&mut packet).unwrap();
-        assert_eq!(packet[opened.header_len..][..opened.payload_len], payload[..]);
+        assert_eq!(packet[opened.header.header_len..][..opened.payload_len], payload[..]);
 
         sender.skip_to_rtcp_index(0x5d4);
         let mut packet = [&rtcp[..], &[0; 20]].concat();
@@ -206,7 +206,10 @@ fn every_header_payload_and_padding_length_opens_to_what_was_sealed() {
             let mut packet = seal_padded(&sender, round.into(), &header, &payload, padding as u8);
             assert_eq!(packet.len(), header.len() + payload.len() + usize::from(padding) + profile.tag_len());
             let opened = receiver.open_rtp(&mut packet).unwrap();
-            assert_eq!((opened.ssrc, opened.packet_index, opened.header_len), (5, round.into(), header.len()));
+            assert_eq!(
+                (opened.header.ssrc, opened.packet_index, opened.header.header_len),
+                (5, round.into(), header.len())
+            );
             let plain = &packet[header.len()..][..opened.payload_len];
             assert_eq!(plain[..payload.len()], payload);
             assert_eq!(packet[0] & 0x20 != 0, padding > 0, "the padding bit");
@@ -414,7 +417,7 @@ fn the_shortest_packets_open_and_one_byte_less_is_malformed() {
         let (mut sender, mut receiver) = pair(profile);
         let rtp = seal_padded(&sender, 9, &header(9, 5, 0, None), &[], 0);
         let opened = open(&mut receiver, &rtp).unwrap();
-        assert_eq!((opened.header_len, opened.payload_len), (12, 0));
+        assert_eq!((opened.header.header_len, opened.payload_len), (12, 0));
         let mut rtcp = [&[0x80, 201, 0, 1, 0, 0, 0, 5][..], &[0; 20]].concat();
         let len = sender.seal_rtcp(&mut rtcp, 8).unwrap();
         assert_eq!(receiver.open_rtcp(&mut rtcp[..len].to_vec()), Ok(8));

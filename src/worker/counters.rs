@@ -2,26 +2,59 @@
 
 use std::collections::BTreeMap;
 
-use crate::relay::publish::publication::NotForwarded;
 use crate::worker::mailbox::EndReason;
-use crate::worker::report::Traffic;
+use crate::worker::report::{Traffic, WorkerReport};
 
 /// What a worker counted since its start.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    pub(super) rounds: u64,
-    pub(super) forwarded: Traffic,
-    pub(super) retransmitted: Traffic,
-    pub(super) joins: u64,
-    pub(super) connected: u64,
-    pub(super) cursor_skips: u64,
-    /// Datagrams of handshakes that waited for a later round.
-    pub(super) handshakes_deferred: u64,
+    rounds: u64,
+    forwarded: Traffic,
+    retransmitted: Traffic,
+    joins: u64,
+    connected: u64,
+    /// Of viewers that left; those of the present ones are in their subscriptions.
+    cursor_skips: u64,
+    handshakes_deferred: u64,
     ended: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<&'static str, u64>,
 }
 
 impl Counters {
+    pub(super) fn round_began(&mut self) {
+        self.rounds += 1;
+    }
+
+    /// Counts what one visit sent.
+    #[inline]
+    pub(super) fn forwarded(&mut self, packets: u64, bytes: u64) {
+        self.forwarded.packets += packets;
+        self.forwarded.bytes += bytes;
+    }
+
+    /// Counts one packet sent again.
+    pub(super) fn retransmitted(&mut self, len: usize) {
+        self.retransmitted.add(Some(len));
+    }
+
+    pub(super) fn session_opened(&mut self) {
+        self.joins += 1;
+    }
+
+    pub(super) fn session_connected(&mut self) {
+        self.connected += 1;
+    }
+
+    /// Keeps the skips of a viewer that leaves: a counter outlives whom it counted.
+    pub(super) fn cursor_skips_of_departed(&mut self, skips: u64) {
+        self.cursor_skips += skips;
+    }
+
+    /// Counts a handshake's datagram that waits for a later round.
+    pub(super) fn handshake_deferred(&mut self) {
+        self.handshakes_deferred += 1;
+    }
+
     pub(super) fn ended(&mut self, reason: EndReason) {
         *self.ended.entry(reason.name()).or_default() += 1;
     }
@@ -31,27 +64,23 @@ impl Counters {
         self.dropped_many(reason, 1);
     }
 
+    #[inline]
     pub(super) fn dropped_many(&mut self, reason: &'static str, count: u64) {
         if count > 0 {
             *self.dropped.entry(reason).or_default() += count;
         }
     }
 
-    pub(super) fn ended_by_reason(&self) -> &BTreeMap<&'static str, u64> {
-        &self.ended
-    }
-
-    pub(super) fn dropped_by_reason(&self) -> &BTreeMap<&'static str, u64> {
-        &self.dropped
-    }
-}
-
-pub(super) const fn not_forwarded_name(reason: NotForwarded) -> &'static str {
-    match reason {
-        NotForwarded::UnknownSource => "uplink_unknown_source",
-        NotForwarded::UnknownPayloadType => "uplink_unknown_payload_type",
-        NotForwarded::Probe => "uplink_probe",
-        NotForwarded::Duplicate => "uplink_duplicate",
-        NotForwarded::Malformed => "uplink_malformed",
+    /// Fills in what is counted here.
+    pub(super) fn tell(&self, report: &mut WorkerReport) {
+        report.rounds = self.rounds;
+        report.forwarded = self.forwarded;
+        report.retransmitted = self.retransmitted;
+        report.joins = self.joins;
+        report.connected = self.connected;
+        report.handshakes_deferred = self.handshakes_deferred;
+        report.ended = self.ended.clone();
+        report.dropped = self.dropped.clone();
+        *report.dropped.entry("cursor_skips").or_default() += self.cursor_skips;
     }
 }

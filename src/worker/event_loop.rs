@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::net::Io;
-use crate::worker::Worker;
+use crate::worker::round::Worker;
 
 /// Runs a worker until it was told to end and has ended its sessions.
 ///

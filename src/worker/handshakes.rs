@@ -11,26 +11,23 @@
 use std::collections::VecDeque;
 
 use crate::limits;
-use crate::net::Io;
-use crate::time::Timestamp;
 use crate::transport::Path;
-use crate::wire::demux::DatagramKind;
-use crate::worker::peer::PeerKey;
-use crate::worker::round::Worker;
+use crate::worker::counters::Counters;
+use crate::worker::peer::{Peer, PeerKey};
 
 /// A datagram that waits for its round.
 #[derive(Debug)]
-struct Waiting {
-    key: PeerKey,
-    path: Path,
-    bytes: Box<[u8]>,
+pub(super) struct Waiting {
+    pub(super) key: PeerKey,
+    pub(super) path: Path,
+    pub(super) bytes: Box<[u8]>,
 }
 
 /// The handshakes of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
     /// Sessions that are open and not connected yet.
-    pub(super) under_way: usize,
+    under_way: usize,
     /// Datagrams that may still be worked on in this round.
     left: usize,
     /// Rounds with media behind since one was worked on.
@@ -68,63 +65,61 @@ impl Handshakes {
         may
     }
 
-    fn next(&mut self) -> Option<Waiting> {
+    /// Puts a peer's datagram off when this round has done its share. `false` when it is to be worked on now.
+    pub(super) fn defer(
+        &mut self,
+        key: PeerKey,
+        peer: &mut Peer,
+        path: &Path,
+        bytes: &[u8],
+        counters: &mut Counters,
+    ) -> bool {
+        if !peer.handshaking || self.take_turn() {
+            return false;
+        }
+        if peer.handshake_datagrams >= limits::HANDSHAKE_DATAGRAMS_PER_SESSION_MAX {
+            counters.dropped("handshake_session_over_share");
+        } else if self.waiting.len() >= limits::HANDSHAKE_DATAGRAMS_WAITING_MAX {
+            counters.dropped("handshake_queue_full");
+        } else {
+            peer.handshake_datagrams += 1;
+            self.waiting.push_back(Waiting { key, path: *path, bytes: bytes.into() });
+            counters.handshake_deferred();
+        }
+        true
+    }
+
+    /// Whether a datagram waits that may still be worked on in this round.
+    pub(super) fn has_turn(&self) -> bool {
+        self.is_waiting() && self.left > 0
+    }
+
+    /// The next that may be worked on in this round.
+    pub(super) fn next(&mut self) -> Option<Waiting> {
         let left = self.left.checked_sub(1)?;
         let next = self.waiting.pop_front()?;
         self.left = left;
         Some(next)
     }
-}
 
-impl Worker {
-    /// Puts a handshake's datagram off when this round has done its share. `false` when it is to be worked on now.
-    pub(super) fn defer_handshake(&mut self, key: PeerKey, path: &Path, bytes: &[u8]) -> bool {
-        let Some(peer) = self.peers.get_mut(key) else { return true };
-        if !peer.handshaking || self.handshakes.take_turn() {
-            return false;
-        }
-        if peer.handshake_datagrams >= limits::HANDSHAKE_DATAGRAMS_PER_SESSION_MAX {
-            self.counters.dropped("handshake_session_over_share");
-        } else if self.handshakes.waiting.len() >= limits::HANDSHAKE_DATAGRAMS_WAITING_MAX {
-            self.counters.dropped("handshake_queue_full");
-        } else {
-            peer.handshake_datagrams += 1;
-            self.handshakes.waiting.push_back(Waiting { key, path: *path, bytes: bytes.into() });
-            self.counters.handshakes_deferred += 1;
-        }
-        true
+    /// What [`Self::next`] gave was of a peer that is gone: no work was done, and none is charged.
+    pub(super) fn not_charged(&mut self) {
+        self.left += 1;
     }
 
-    /// Works on what waits, after the round's media has left.
-    pub(super) fn serve_handshakes<I: Io>(&mut self, io: &mut I, now: Timestamp) {
-        while self.handshakes.is_waiting() && self.handshakes.left > 0 {
-            // A flight must not find the batch full: it would be lost and wait for its repetition.
-            self.flush(io);
-            let Some(Waiting { key, path, mut bytes }) = self.handshakes.next() else { return };
-            // Gone meanwhile: no work was done, and none is charged.
-            let Some(peer) = self.peers.get_mut(key) else {
-                self.handshakes.left += 1;
-                continue;
-            };
-            peer.handshake_datagrams = peer.handshake_datagrams.saturating_sub(1);
-            let (kind, out) = (DatagramKind::Dtls, &mut self.out);
-            match peer.session.handle_datagram(&peer.identity, kind, &path, &mut bytes, out, now) {
-                Ok(_) => {
-                    self.handle_session_events(key, now);
-                    self.arm(key);
-                }
-                Err(rejected) => self.counters.dropped(rejected.name()),
-            }
-        }
+    /// A session was opened.
+    pub(super) fn began(&mut self, peer: &mut Peer) {
+        self.under_way += usize::from(!std::mem::replace(&mut peer.handshaking, true));
     }
 
     /// The session is connected or gone: its place is another's.
-    pub(super) fn handshake_over(&mut self, key: PeerKey) {
-        if let Some(peer) = self.peers.get_mut(key)
-            && std::mem::replace(&mut peer.handshaking, false)
-        {
-            self.handshakes.under_way -= 1;
-        }
+    pub(super) fn over(&mut self, peer: &mut Peer) {
+        self.under_way -= usize::from(std::mem::replace(&mut peer.handshaking, false));
+    }
+
+    /// Sessions that are open and not connected yet.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way
     }
 }
 

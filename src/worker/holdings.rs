@@ -1,7 +1,11 @@
 //! How much a worker holds, counted where it is held: what the simulation compares with the limits while it runs and
 //! with nothing at its end. Walks the streams, not the sessions.
 
-use crate::worker::round::Worker;
+use crate::worker::mail::Mail;
+use crate::worker::peer::PeerKey;
+use crate::worker::peers::Peers;
+use crate::worker::repairs::Repairs;
+use crate::worker::stream::Streams;
 
 /// Entries of a worker's tables, sets and queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,24 +40,30 @@ pub struct Holdings {
     pub ring_packets: usize,
 }
 
-impl Worker {
-    /// What it holds now.
-    #[must_use]
-    pub fn holdings(&self) -> Holdings {
-        let mut holdings = Holdings {
-            sessions: self.peers.len(),
-            session_names: self.by_session.len(),
-            user_fragments: self.by_ufrag.len(),
-            flows: self.flows.len(),
-            timers: self.timers.len(),
-            streams: self.streams.len(),
-            queued_encodings: self.streams.queued_len(),
-            retransmissions: self.retransmissions.len(),
-            reports_due: self.reports_due.len(),
-            notices: self.notices_waiting.len(),
-            ..Holdings::default()
+impl Holdings {
+    /// What these parts hold now.
+    pub(super) fn of(
+        peers: &Peers,
+        streams: &Streams,
+        repairs: &Repairs,
+        mail: &Mail,
+        reports_due: &[PeerKey],
+    ) -> Self {
+        let (session_names, user_fragments, flows, timers) = peers.table_lens();
+        let mut holdings = Self {
+            sessions: peers.len(),
+            session_names,
+            user_fragments,
+            flows,
+            timers,
+            streams: streams.len(),
+            queued_encodings: streams.queued_len(),
+            retransmissions: repairs.len(),
+            reports_due: reports_due.len(),
+            notices: mail.waiting(),
+            ..Self::default()
         };
-        for (_, stream) in self.streams.iter() {
+        for stream in streams.iter() {
             holdings.viewers += stream.viewers;
             for encoding in &stream.encodings {
                 holdings.subscribers += encoding.fan_out.len();
@@ -62,12 +72,5 @@ impl Worker {
             }
         }
         holdings
-    }
-
-    /// Whether in every packet ring each stored packet has its bytes to itself. Sorts them: now and then, not every
-    /// round.
-    #[must_use]
-    pub fn rings_are_disjoint(&self) -> bool {
-        self.streams.iter().flat_map(|(_, stream)| &stream.encodings).all(|encoding| encoding.ring.is_disjoint())
     }
 }

@@ -1,42 +1,76 @@
 //! One pinned core: the synchronous worker that joins sessions and streams, and its event loop.
 //!
-//! A packet's way, one file after the other:
+//! # Phases
 //!
-//! | Step | File |
+//! [`event_loop`] waits for datagrams, mail or a deadline and runs one `round` after the other. A round is a fixed order of
+//! phases, each in a folder by its direction; a phase is lent the parts it touches and no others.
+//!
+//! | Folder | What happens |
 //! |---|---|
-//! | wait for datagrams, mail or a deadline; one round after the other | [`event_loop`] |
-//! | a datagram finds its session and is opened in place | `inbound` |
-//! | the publisher's packet is stored once and goes to the other workers | `publisher`, [`lane`] |
-//! | cursors are visited; headers written, payloads sealed into trains | `egress` |
-//! | a viewer's feedback: retransmissions, key-frame requests; sender reports | `viewer` |
-//! | DTLS of joins: a few datagrams a round, the rest after media | `handshakes` |
-//! | control messages, routes, reports | `control`, [`report`] |
-//! | residence times, train lengths | `live` |
+//! | `inbound` | a datagram finds its session and is opened in place; a publisher's packet is stored once and goes to the other workers; feedback is taken; lanes are read |
+//! | `control` | signalling's requests, routes, reports; peers' deadlines |
+//! | `outbound` | key frames are asked for, lost packets sent again; cursors visited, headers written, payloads sealed into trains; sender reports |
+//!
+//! Three walks, each from file to file and never back:
+//!
+//! - **A packet**: `inbound/datagram`, `inbound/media`, `distribution`, [`stream`] (and [`lane`] to the other workers, there
+//!   `inbound/lanes`), `outbound/fan_out`, `outbound/visit`, `outbox`.
+//! - **A session**: `control/messages`, `lifecycle` (open); `inbound/datagram`, `inbound/binding`, `lifecycle` (its events:
+//!   paths, connected, ended).
+//! - **A NACK**: `inbound/datagram`, `inbound/feedback`, `repairs`, `outbound/retransmission`, `outbox`.
+//!
+//! # Parts
+//!
+//! Each hides its fields.
+//!
+//! | Part | Holds |
+//! |---|---|
+//! | `peers` | [`peer`]s by key, number, user fragment, path ([`flow_table`]) and deadline ([`timers`]) |
+//! | [`stream`] | streams with their encodings, and the queues of those with something to do |
+//! | [`lane`] | records to and from other workers |
+//! | `mail` | the worker's end of the [`mailbox`] |
+//! | `repairs`, `repair_budget` | packets to be sent again, and each viewer's allowance |
+//! | `outbox` | the batch that is filled; `residence` and `train_lengths` of what has left |
+//! | `handshakes` | DTLS of joins: a few datagrams a round, the rest after media |
+//! | `plain_bindings` | the rate of answers to strangers |
+//! | `counters`, `load` | what is told in a [`report`] |
+//!
+//! `lifecycle` is what the phases share: a session is opened, tells what happened to it, ends.
 //!
 //! Nothing in a worker is shared: what reaches it from outside comes through [`mailbox`] and [`lane`].
 
+mod compound_rtcp;
+mod config;
 mod control;
 mod counters;
-mod egress;
+mod distribution;
 pub mod event_loop;
-mod feedback;
 pub mod flow_table;
 mod handshakes;
 #[cfg(any(test, feature = "peer"))]
 pub mod holdings;
 mod inbound;
 pub mod lane;
-mod live;
+mod lifecycle;
+mod load;
+mod mail;
 pub mod mailbox;
+mod outbound;
+mod outbox;
 pub mod peer;
+mod peers;
+mod plain_bindings;
 #[cfg(any(test, feature = "peer"))]
 mod preconnected;
-mod publisher;
+mod repair_budget;
+mod repairs;
 pub mod report;
-mod reporting;
+mod residence;
 mod round;
+mod send_progress;
 pub mod stream;
 pub mod timers;
-mod viewer;
+mod train_lengths;
 
-pub use round::{WallClock, Worker, WorkerConfig};
+pub use config::{WallClock, WorkerConfig};
+pub use round::Worker;

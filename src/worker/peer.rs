@@ -2,19 +2,24 @@
 
 use slotmap::new_key_type;
 
-use crate::description::{Description, MediaKind, NegotiatedCodec};
+use crate::description::{Description, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
-use crate::relay::play::subscription::Subscription;
+use crate::relay::play::subscription::{ExtensionBlock, Subscription};
 use crate::relay::publish::publication::Publication;
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
-use crate::worker::mailbox::{SessionId, StreamId, Totals};
+use crate::worker::mailbox::{SessionId, Totals};
+use crate::worker::repair_budget::RepairBudget;
 use crate::worker::report::Traffic;
+use crate::worker::timers::NEVER;
 
 new_key_type! {
     /// Names a peer on its worker.
     pub struct PeerKey;
+
+    /// Names a stream on its worker, as long as somebody there publishes or plays it.
+    pub struct StreamKey;
 }
 
 /// One track of one viewer: what an encoding's fan-out visits.
@@ -35,29 +40,23 @@ pub struct ViewerTrack {
     pub subscription: Subscription,
     /// What it can decode, with its payload types.
     pub codecs: Vec<NegotiatedCodec>,
-    /// The encoding's codec generation that `subscription`'s format was chosen for.
-    pub codec_generation: u32,
     /// Sequence numbers it asked for again.
     pub nacks_received: u64,
     /// Fraction lost in its last receiver report, in 1/256.
     pub fraction_lost: u8,
 }
 
-/// A viewer.
+/// What a viewer plays, as a publisher's side is a [`Publication`].
 #[derive(Debug)]
-pub struct Viewer {
+pub struct Playback {
     /// In the offer's order.
     pub tracks: Vec<ViewerTrack>,
     /// When the next sender report is due; `None` before anything was sent.
     pub next_report: Option<Timestamp>,
     /// Round-trip time in microseconds from its receiver reports.
     pub rtt_us: u64,
-    /// Bytes of retransmission it may still ask for.
-    pub retransmission_credit: i64,
-    /// Packets it asked for again that wait for their round.
-    pub retransmissions_waiting: u16,
-    /// When the credit was last filled.
-    pub credit_at: Timestamp,
+    /// What it may have sent again.
+    pub repairs: RepairBudget,
     /// What was sent again.
     pub retransmitted: Traffic,
 }
@@ -68,7 +67,7 @@ pub enum Role {
     /// It publishes the stream.
     Publisher(Box<Publication>),
     /// It plays the stream.
-    Viewer(Viewer),
+    Viewer(Playback),
 }
 
 /// A peer of this worker.
@@ -77,7 +76,7 @@ pub struct Peer {
     /// Its name on all cores.
     pub id: SessionId,
     /// The stream it publishes or plays.
-    pub stream: StreamId,
+    pub stream: StreamKey,
     /// ICE, DTLS, SRTP.
     pub session: Session,
     /// What its DTLS proves itself with, as long as it lives.
@@ -101,7 +100,33 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// When [`super::Worker`] must look at it again.
+    /// A peer that was just opened.
+    pub(super) fn new(
+        id: SessionId,
+        stream: StreamKey,
+        session: Session,
+        identity: DtlsIdentity,
+        role: Role,
+        cname: String,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            stream,
+            session,
+            identity,
+            role,
+            cname,
+            opened: now,
+            armed: NEVER,
+            handshaking: false,
+            handshake_datagrams: 0,
+            moved_told: None,
+            sent: Traffic::default(),
+        }
+    }
+
+    /// When the worker must look at it again.
     #[must_use]
     pub fn next_deadline(&self) -> Timestamp {
         let silence = self.session.silent_at();
@@ -136,23 +161,39 @@ impl Peer {
     }
 }
 
-/// The parts of [`Description`] that a viewer's tracks are made of.
-pub fn viewer_tracks(description: &Description, mut random: impl FnMut() -> u64) -> Vec<ViewerTrack> {
-    use crate::relay::play::subscription::ExtensionBlock;
-    description
-        .media
-        .iter()
-        .filter_map(|media| {
+impl Playback {
+    /// A viewer's tracks as they were agreed; nothing was sent yet.
+    #[must_use]
+    pub fn new(description: &Description, mut random: impl FnMut() -> u64, now: Timestamp) -> Self {
+        let track = |media: &NegotiatedMedia| {
             let ssrcs = media.ssrcs.first()?;
             let extension = ExtensionBlock::with_mid(media.extensions.mid, &media.mid);
             Some(ViewerTrack {
                 kind: media.kind,
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),
                 codecs: media.codecs.clone(),
-                codec_generation: 0,
                 nacks_received: 0,
                 fraction_lost: 0,
             })
-        })
-        .collect()
+        };
+        Self {
+            tracks: description.media.iter().filter_map(track).collect(),
+            next_report: None,
+            rtt_us: 0,
+            repairs: RepairBudget::new(now),
+            retransmitted: Traffic::default(),
+        }
+    }
+
+    /// The index of the track that is sent under `ssrc`.
+    #[must_use]
+    pub fn track_of(&self, ssrc: u32) -> Option<usize> {
+        self.tracks.iter().position(|track| track.subscription.ssrc() == ssrc)
+    }
+
+    /// Times a cursor of it skipped.
+    #[must_use]
+    pub fn skips(&self) -> u64 {
+        self.tracks.iter().map(|track| track.subscription.skips).sum()
+    }
 }

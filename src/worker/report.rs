@@ -178,7 +178,8 @@ pub struct SessionReport {
     pub nacks_received: u64,
     /// Packets that failed authentication or replay checks.
     pub rejected: u64,
-    /// Round-trip time from receiver reports in microseconds; zero before one is known.
+    /// Round-trip time in microseconds, from a viewer's receiver reports or a publisher's answers to NACKs; zero before one is
+    /// known.
     pub rtt_us: u64,
     /// Fraction lost in the last receiver report, in 1/256.
     pub fraction_lost: u8,

@@ -1,15 +1,20 @@
 //! The streams a worker has a part in, and which of their encodings have work to do.
+//!
+//! A stream's number is looked up when a peer is opened, a route comes or a lane's record names another stream than the one
+//! before it; from there on it goes by its [`StreamKey`], which is an index.
 
 use std::collections::{HashMap, VecDeque};
+
+use slotmap::SlotMap;
 
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::store::encoding::Encoding;
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
-use crate::worker::live::SendProgress;
 use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
-use crate::worker::peer::{PeerKey, Subscriber};
+use crate::worker::peer::{PeerKey, StreamKey, Subscriber};
+use crate::worker::send_progress::SendProgress;
 
 /// Encodings of a stream: one audio and one video. Index 0 and 1; a record's address carries the index.
 pub const ENCODINGS: [MediaKind; 2] = [MediaKind::Audio, MediaKind::Video];
@@ -26,6 +31,8 @@ pub const fn encoding_index(kind: MediaKind) -> usize {
 /// A stream on one worker.
 #[derive(Debug)]
 pub struct Stream {
+    /// Its number on all cores.
+    pub id: StreamId,
     /// Its name, for reports.
     pub name: String,
     /// Its encodings, by [`encoding_index`].
@@ -42,14 +49,15 @@ pub struct Stream {
     /// earlier, and the rest of it never came.
     begun: [bool; ENCODINGS.len()],
     /// How far each encoding's packets have come.
-    pub(super) progress: [SendProgress; ENCODINGS.len()],
+    progress: [SendProgress; ENCODINGS.len()],
     /// Whether an encoding is in one of the work queues.
     queued: [bool; ENCODINGS.len()],
 }
 
 impl Stream {
-    fn new(name: String) -> Self {
+    fn new(id: StreamId, name: String) -> Self {
         Self {
+            id,
             name,
             encodings: ENCODINGS.iter().map(|&kind| Encoding::new(kind)).collect(),
             publisher: None,
@@ -92,7 +100,7 @@ pub(super) struct Audience {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodingKey {
     /// The stream.
-    pub stream: StreamId,
+    pub stream: StreamKey,
     /// The encoding's index.
     pub encoding: usize,
 }
@@ -100,7 +108,8 @@ pub struct EncodingKey {
 /// All streams of a worker.
 #[derive(Debug, Default)]
 pub struct Streams {
-    streams: HashMap<StreamId, Stream>,
+    table: SlotMap<StreamKey, Stream>,
+    by_id: HashMap<StreamId, StreamKey>,
     /// Encodings with something to release or send: audio goes first.
     audio: VecDeque<EncodingKey>,
     video: VecDeque<EncodingKey>,
@@ -111,77 +120,89 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// A stream by its number.
+    /// The key of a stream that is known by its number.
     #[must_use]
-    pub fn get(&self, id: StreamId) -> Option<&Stream> {
-        self.streams.get(&id)
+    pub fn find(&self, id: StreamId) -> Option<StreamKey> {
+        self.by_id.get(&id).copied()
     }
 
-    /// A stream by its number.
-    pub fn get_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
-        self.streams.get_mut(&id)
+    /// A stream.
+    #[must_use]
+    pub fn get(&self, key: StreamKey) -> Option<&Stream> {
+        self.table.get(key)
+    }
+
+    /// A stream.
+    pub fn get_mut(&mut self, key: StreamKey) -> Option<&mut Stream> {
+        self.table.get_mut(key)
+    }
+
+    /// An encoding of a stream.
+    #[must_use]
+    pub fn encoding(&self, key: EncodingKey) -> Option<&Encoding<Subscriber>> {
+        self.table.get(key.stream)?.encodings.get(key.encoding)
     }
 
     /// A stream by its number, made when it is new. A name given later is kept.
-    pub fn get_or_create(&mut self, id: StreamId, name: &str) -> &mut Stream {
-        let stream = self.streams.entry(id).or_insert_with(|| Stream::new(name.to_owned()));
+    pub fn get_or_create(&mut self, id: StreamId, name: &str) -> (StreamKey, &mut Stream) {
+        let table = &mut self.table;
+        let key = *self.by_id.entry(id).or_insert_with(|| table.insert(Stream::new(id, name.to_owned())));
+        let stream = &mut self.table[key];
         if stream.name.is_empty() {
             stream.name.push_str(name);
         }
-        stream
+        (key, stream)
     }
 
     /// Forgets a stream that nobody of this worker publishes or plays and that is not routed here.
-    pub fn drop_if_unused(&mut self, id: StreamId) {
-        let unused = self.streams.get(&id).is_some_and(|stream| stream.viewers == 0 && stream.publisher.is_none());
-        if unused {
-            self.streams.remove(&id);
+    pub fn drop_if_unused(&mut self, key: StreamKey) {
+        let unused = self.table.get(key).is_some_and(|stream| stream.viewers == 0 && stream.publisher.is_none());
+        if unused && let Some(stream) = self.table.remove(key) {
+            self.by_id.remove(&stream.id);
         }
     }
 
     /// All streams.
-    pub fn iter(&self) -> impl Iterator<Item = (&StreamId, &Stream)> {
-        self.streams.iter()
+    pub fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.table.values()
     }
 
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.streams.len()
+        self.table.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.streams.is_empty()
+        self.table.is_empty()
     }
 
-    /// Applies a record to its encoding and queues it for sending. Returns whether anything was stored or changed.
-    pub fn apply(&mut self, key: EncodingKey, record: &Record<'_>) -> bool {
-        let Some(encoding) =
-            self.streams.get_mut(&key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding))
-        else {
-            return false;
-        };
-        let stored = match record {
-            Record::Media(media) => encoding.store(media).is_ok(),
-            Record::Format(codec) => {
-                encoding.set_codec(*codec);
-                true
+    /// Applies a record to its encoding and queues it for sending. The stream when anything was stored or changed.
+    pub fn apply(&mut self, key: EncodingKey, record: &Record<'_>) -> Option<&mut Stream> {
+        let stream = self.table.get_mut(key.stream)?;
+        let encoding = stream.encodings.get_mut(key.encoding)?;
+        match record {
+            Record::Media(media) => {
+                encoding.store(media).ok()?;
             }
+            Record::Format(codec) => encoding.set_codec(*codec),
             Record::Clock { incarnation, ntp, timestamp, arrival } => {
                 encoding.set_clock(*incarnation, *ntp, *timestamp, *arrival);
-                return true;
+                return Some(stream);
             }
-            Record::Begin => {
-                encoding.begin();
-                true
-            }
-        };
-        if stored {
-            self.queue(key);
+            Record::Begin => encoding.begin(),
         }
-        stored
+        if let Some(queued) = stream.queued.get_mut(key.encoding)
+            && !std::mem::replace(queued, true)
+        {
+            match ENCODINGS[key.encoding] {
+                MediaKind::Audio => self.audio.push_back(key),
+                MediaKind::Video => self.video.push_back(key),
+            }
+        }
+        Some(stream)
     }
 
     /// Applies a record that another worker sent.
@@ -189,7 +210,7 @@ impl Streams {
     /// # Errors
     /// Why it is of no use here; the name in metrics.
     pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), &'static str> {
-        let stream = self.streams.get_mut(&key.stream).ok_or("lane_unknown_stream")?;
+        let stream = self.table.get_mut(key.stream).ok_or("lane_unknown_stream")?;
         let begun = stream.begun.get_mut(key.encoding).ok_or("lane_unknown_stream")?;
         *begun |= matches!(record, Record::Begin);
         if !*begun {
@@ -199,10 +220,24 @@ impl Streams {
         Ok(())
     }
 
+    /// An encoding whose turn it is, with how far its packets have come.
+    #[inline]
+    pub(super) fn turn(&mut self, key: EncodingKey) -> Option<(&mut Encoding<Subscriber>, &mut SendProgress)> {
+        let stream = self.table.get_mut(key.stream)?;
+        Some((stream.encodings.get_mut(key.encoding)?, stream.progress.get_mut(key.encoding)?))
+    }
+
+    /// Adds a viewer's track that just connected.
+    pub fn add_subscriber(&mut self, key: EncodingKey, subscriber: Subscriber) {
+        let stream = self.table.get_mut(key.stream);
+        let Some(encoding) = stream.and_then(|stream| stream.encodings.get_mut(key.encoding)) else { return };
+        encoding.fan_out.add_undecided(subscriber);
+        self.queue(key);
+    }
+
     /// Queues an encoding that may have something to send.
     pub fn queue(&mut self, key: EncodingKey) {
-        let Some(queued) = self.streams.get_mut(&key.stream).and_then(|stream| stream.queued.get_mut(key.encoding))
-        else {
+        let Some(queued) = self.table.get_mut(key.stream).and_then(|stream| stream.queued.get_mut(key.encoding)) else {
             return;
         };
         if std::mem::replace(queued, true) {
@@ -234,7 +269,7 @@ impl Streams {
 
     /// Gives back an encoding that was taken: it has nothing to do now.
     pub fn done(&mut self, key: EncodingKey) {
-        if let Some(stream) = self.streams.get_mut(&key.stream) {
+        if let Some(stream) = self.table.get_mut(key.stream) {
             stream.queued[key.encoding] = false;
         }
     }
@@ -273,7 +308,7 @@ impl Streams {
 
     /// A key frame of this encoding is wanted.
     pub fn want_key_frame(&mut self, key: EncodingKey) {
-        let encoding = self.streams.get_mut(&key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding));
+        let encoding = self.table.get_mut(key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding));
         let Some(encoding) = encoding else { return };
         if encoding.kind() != MediaKind::Video {
             return;
@@ -283,16 +318,16 @@ impl Streams {
     }
 
     /// A stream has a publisher, here or elsewhere: what its viewers want meanwhile can be asked for.
-    pub fn publisher_came(&mut self, id: StreamId) {
+    pub fn publisher_came(&mut self, stream: StreamKey) {
         for encoding in 0..ENCODINGS.len() {
-            self.list_wanting(EncodingKey { stream: id, encoding });
+            self.list_wanting(EncodingKey { stream, encoding });
         }
     }
 
     /// Lists an encoding whose wish can be told to somebody. Those of streams without a publisher are not listed: there may
     /// be thousands of them, and the list is looked at in every round.
     fn list_wanting(&mut self, key: EncodingKey) {
-        let Some(stream) = self.streams.get(&key.stream) else { return };
+        let Some(stream) = self.table.get(key.stream) else { return };
         let wants =
             stream.encodings.get(key.encoding).is_some_and(|encoding| encoding.requests.next_deadline().is_some());
         if wants && stream.is_published() && !self.wanting.contains(&key) {
@@ -302,9 +337,9 @@ impl Streams {
 
     /// The encodings for which a request is to be sent now; those no longer wanting are forgotten.
     pub fn poll_key_frame_requests(&mut self, now: Timestamp, mut ask: impl FnMut(EncodingKey, &Stream)) {
-        let streams = &mut self.streams;
+        let streams = &mut self.table;
         self.wanting.retain(|key| {
-            let Some(stream) = streams.get_mut(&key.stream) else { return false };
+            let Some(stream) = streams.get_mut(key.stream) else { return false };
             // Without a publisher there is nobody to ask: see `publisher_came`.
             if !stream.is_published() {
                 return false;
@@ -326,7 +361,7 @@ impl Streams {
             .wanting
             .iter()
             .filter_map(|key| {
-                let stream = self.streams.get(&key.stream)?;
+                let stream = self.table.get(key.stream)?;
                 if !stream.is_published() {
                     return None;
                 }
@@ -351,32 +386,39 @@ mod tests {
         streams
     }
 
+    fn key(streams: &Streams, id: u64) -> StreamKey {
+        streams.find(StreamId(id)).unwrap()
+    }
+
     #[test]
     fn a_thousand_streams_that_wait_for_a_publisher_are_not_looked_at_and_none_is_forgotten() {
         let mut streams = streams(1_000);
+        let seventh = key(&streams, 7);
         for id in 0..1_000 {
-            streams.want_key_frame(EncodingKey { stream: StreamId(id), encoding: VIDEO });
+            let stream = key(&streams, id);
+            streams.want_key_frame(EncodingKey { stream, encoding: VIDEO });
         }
         assert!(streams.wanting.is_empty() && streams.next_deadline().is_none());
-        streams.get_mut(StreamId(7)).unwrap().origin = Some(WorkerIndex(3));
-        streams.publisher_came(StreamId(7));
+        streams.get_mut(seventh).unwrap().origin = Some(WorkerIndex(3));
+        streams.publisher_came(seventh);
         let mut asked = Vec::new();
         streams.poll_key_frame_requests(Timestamp::from_millis(1), |key, _| asked.push(key.stream));
-        assert_eq!(asked, [StreamId(7)]);
+        assert_eq!(asked, [seventh]);
         // The publisher leaves before it has answered; the next one is asked again.
-        streams.get_mut(StreamId(7)).unwrap().origin = None;
+        streams.get_mut(seventh).unwrap().origin = None;
         streams.poll_key_frame_requests(Timestamp::from_millis(2), |_, _| panic!("there is nobody to ask"));
         assert!(streams.wanting.is_empty());
-        streams.get_mut(StreamId(7)).unwrap().origin = Some(WorkerIndex(1));
-        streams.publisher_came(StreamId(7));
+        streams.get_mut(seventh).unwrap().origin = Some(WorkerIndex(1));
+        streams.publisher_came(seventh);
         assert_eq!(streams.wanting.len(), 1);
     }
 
     #[test]
     fn viewers_that_came_and_went_where_nothing_is_published_leave_nothing_behind() {
-        let mut keys: slotmap::SlotMap<PeerKey, ()> = slotmap::SlotMap::with_key();
+        let mut keys: SlotMap<PeerKey, ()> = SlotMap::with_key();
         let mut streams = streams(1);
-        let stream = streams.get_mut(StreamId(0)).unwrap();
+        let stream = key(&streams, 0);
+        let stream = streams.get_mut(stream).unwrap();
         for _ in 0..10_000 {
             let peer = keys.insert(());
             stream.viewers += 1;

@@ -59,15 +59,9 @@ GUARDS = [
     ),
     Guard(
         "ICE gate before DTLS: the worker's",
-        "src/worker/inbound.rs",
-        """                None => {
-                    self.counters.dropped("unknown_address");
-                    return;
-                }""",
-        """                None => match self.peers.keys().next() {
-                    Some(key) => key,
-                    None => return,
-                },""",
+        "src/worker/inbound/datagram.rs",
+        'peers.find_path(path).ok_or("unknown_address")?;',
+        'peers.find_path(path).or(peers.keys().first().copied()).ok_or("unknown_address")?;',
         "parts worker_refusals::dtls_is_not_answered_before_a_valid_check",
     ),
     Guard(
@@ -107,7 +101,7 @@ GUARDS = [
     ),
     Guard(
         "a listener that was away",
-        "src/worker/control.rs",
+        "src/worker/control/routes.rs",
         "audience.listener == listener",
         "audience.listener.worker == listener.worker",
         "parts worker_recovery::a_worker_that_lost_its_last_viewer_and_got_another_unnoticed_is_introduced_again",

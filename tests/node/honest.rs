@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use corecast::description::Direction;
 use corecast::dtls::DtlsIdentity;
-use corecast::lab::peer::Peer;
+use corecast::lab::peer::ClientPeer;
 use corecast::lab::peer::fleet::{Agent, Fleet};
 use corecast::lab::peer::publisher::{Publisher, PublisherConfig, Script, ScriptFrame, ScriptPacket};
-use corecast::lab::peer::record::Record;
+use corecast::lab::peer::record::LoadRecord;
 use corecast::lab::peer::video;
 use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
 use corecast::net::lab::fleet_sockets::FleetSocket;
@@ -59,11 +59,17 @@ impl Client {
 }
 
 impl Agent for Client {
-    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_datagram(
+        &mut self,
+        bytes: &mut [u8],
+        received: Timestamp,
+        out: &mut TrainBatch,
+        record: &mut LoadRecord,
+    ) {
         self.agent().handle_datagram(bytes, received, out, record);
     }
 
-    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord) {
         self.agent().handle_timeout(now, out, record);
     }
 
@@ -80,7 +86,7 @@ impl Agent for Client {
 }
 
 enum Order {
-    Tell(flume::Sender<(Record, bool)>),
+    Tell(flume::Sender<(LoadRecord, bool)>),
     StopPublishing,
 }
 
@@ -123,7 +129,8 @@ fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<
     let opened = client::open(&mut Http::to(node.http), identity, direction, STREAM, candidate).expect("201");
     socket.connect(remote).unwrap();
     let (now, seed) = (net::now(), opened.peer.seed);
-    let peer = Peer::new(identity, corecast::lab::peer::PeerConfig { path: Path::to(remote), ..opened.peer }, now);
+    let peer =
+        ClientPeer::new(identity, corecast::lab::peer::PeerConfig { path: Path::to(remote), ..opened.peer }, now);
     let client = match direction {
         Direction::Play => {
             let config = ViewerConfig { answer: opened.answer, intended: now, verify_fraction: 1.0, seed };
@@ -199,14 +206,14 @@ impl Honest {
         self.waker.wake();
     }
 
-    fn ask(&self) -> (Record, bool) {
+    fn ask(&self) -> (LoadRecord, bool) {
         let (reply, answer) = flume::bounded(1);
         self.order(Order::Tell(reply));
         answer.recv_timeout(Duration::from_secs(20)).expect("the honest peers' thread answers")
     }
 
     /// What was measured since the last time it was asked.
-    pub(crate) fn record(&self) -> Record {
+    pub(crate) fn record(&self) -> LoadRecord {
         self.ask().0
     }
 

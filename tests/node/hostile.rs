@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use corecast::description::Direction;
 use corecast::dtls::DtlsIdentity;
-use corecast::lab::peer::{OutgoingRtp, Peer};
+use corecast::lab::peer::{ClientPeer, OutgoingRtp};
 use corecast::net;
 use corecast::session::Inbound;
 use corecast::transport::TrainBatch;
@@ -21,7 +21,7 @@ pub(crate) const STREAM: &str = "hostile";
 /// See the module.
 pub(crate) struct Hostile {
     pub(crate) socket: UdpSocket,
-    pub(crate) peer: Peer,
+    pub(crate) peer: ClientPeer,
     pub(crate) opened: Opened,
     out: TrainBatch,
     pub(crate) bytes_in: u64,
@@ -47,7 +47,7 @@ impl Hostile {
     ) -> Result<Self, u16> {
         let socket = socket(SocketAddr::from(([127, 0, 0, 1], 0)), node.media);
         let opened = client::open(http, identity, direction, stream, socket.local_addr().unwrap())?;
-        let peer = Peer::new(identity, opened.peer.clone(), net::now());
+        let peer = ClientPeer::new(identity, opened.peer.clone(), net::now());
         Ok(Self { socket, peer, opened, out: TrainBatch::new(), bytes_in: 0, bytes_out: 0 })
     }
 
@@ -76,7 +76,7 @@ impl Hostile {
             self.bytes_in += len as u64;
             let bytes = &mut buffer[..len];
             if let Ok(Inbound::Rtp(opened)) = self.peer.handle_datagram(bytes, &mut self.out, now)
-                && let Some(plain) = bytes.get(..opened.header_len + opened.payload_len)
+                && let Some(plain) = bytes.get(..opened.plain_len())
                 && let Ok(packet) = RtpPacket::parse(plain)
             {
                 media(&packet);

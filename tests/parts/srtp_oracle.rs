@@ -172,8 +172,8 @@ fn libsrtp_seals<A: AeadKey>(oracle: &mut Oracle, random: &mut SeededRandom, pro
         for ssrc in [0x1234_5678, 0xfedc_ba98] {
             let (mut packet, plain, header_len) = sealed[&(index, ssrc)].clone();
             let opened = receiver.open_rtp(&mut packet).unwrap();
-            assert_eq!((opened.ssrc, opened.packet_index, opened.header_len), (ssrc, index, header_len));
-            assert_eq!(packet[..opened.header_len + opened.payload_len], plain, "{} {}", A::NAME, profile.name());
+            assert_eq!((opened.header.ssrc, opened.packet_index, opened.header.header_len), (ssrc, index, header_len));
+            assert_eq!(packet[..opened.plain_len()], plain, "{} {}", A::NAME, profile.name());
         }
     }
     for _ in 0..50 {

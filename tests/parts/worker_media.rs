@@ -74,6 +74,27 @@ fn every_viewer_on_every_worker_gets_what_is_published() {
 }
 
 #[test]
+fn what_a_late_viewer_is_sent_from_the_ring_is_not_told_as_time_in_the_node() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    world.clients[publisher].publisher().fragments = Some(9);
+    for _ in 0..2 {
+        // The first viewer comes 200 ms after a key frame, the second much later.
+        world.run(200 * MS);
+        let before = world.clients[publisher].published(MediaKind::Video).len();
+        let viewer = world.join(&Opening::viewer(0));
+        world.run(600 * MS);
+        let published = world.clients[publisher].published(MediaKind::Video);
+        let received = world.clients[viewer].received(MediaKind::Video);
+        assert!(start_of(&published, &received).is_some_and(|start| start < before) || world.clients.len() > 2);
+        let residence = world.report(0).residence;
+        let classes: HashSet<(&str, &str)> = residence.iter().map(|told| (told.class, told.viewer)).collect();
+        assert!(classes.is_superset(&HashSet::from([("delta", "first"), ("delta", "last"), ("audio", "first")])));
+        assert!(residence.iter().all(|told| told.max_us < 5_000), "{residence:?}");
+    }
+}
+
+#[test]
 fn one_byte_of_padding_makes_a_frame_one_train() {
     let mut world = World::new(1);
     let publisher = world.join(&Opening::publisher(0));

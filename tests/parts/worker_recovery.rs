@@ -1,6 +1,7 @@
 //! Loss on either side, key-frame requests, and viewers that fall behind.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::worker_support::sealed_once::SealedTwice;
@@ -175,6 +176,29 @@ fn what_the_uplink_loses_is_asked_for_and_forwarded_late_once() {
     let asked = world.clients[publisher].publisher().nacked.clone();
     assert_eq!(asked.len() as u64, lost.get(), "each is asked for once on a fast path");
     assert!(world.clients[publisher].publisher().key_frame_requests.len() <= 2);
+}
+
+#[test]
+fn a_distant_publisher_is_asked_once_for_each_packet_as_soon_as_its_round_trip_is_known() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    world.latency = 100 * MS;
+    let ssrc = world.clients[publisher].sources.video;
+    world.filter = Box::new(move |hop: &Hop<'_>| {
+        !(hop.client == publisher && !hop.to_client && is_video(hop.bytes, ssrc) && hop.number % 13 == 5)
+    });
+    world.clients[publisher].publisher().fragments = Some(7);
+    world.run(3_000 * MS);
+    let known = world.now;
+    world.run(3_000 * MS);
+    let asked = world.clients[publisher].publisher().nacked.clone();
+    let early: Vec<u16> = asked.iter().filter(|(at, _)| *at < known).map(|&(_, sequence)| sequence).collect();
+    assert!(early.iter().collect::<HashSet<_>>().len() < early.len(), "50 ms are assumed at first, and it is 200");
+    let late: Vec<u16> = asked.iter().filter(|(at, _)| *at >= known).map(|&(_, sequence)| sequence).collect();
+    assert!(late.len() > 40, "{}", late.len());
+    assert_eq!(late.iter().collect::<HashSet<_>>().len(), late.len(), "each is asked for once: {late:?}");
+    let rtt_us = world.session(publisher).unwrap().rtt_us;
+    assert!((200_000..=202_000).contains(&rtt_us), "{rtt_us}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use corecast::lab::peer::fleet::Agent as _;
 use corecast::lab::peer::publisher::{Publisher, PublisherConfig};
 use corecast::lab::peer::terms::{self, Numbers, Offer, Sources};
 use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
-use corecast::lab::peer::{Peer, PeerConfig};
+use corecast::lab::peer::{ClientPeer, PeerConfig};
 use corecast::placement;
 use corecast::srtp::SrtpKeys;
 use corecast::time::{NtpTime, Timestamp};
@@ -243,8 +243,8 @@ pub(crate) fn make_agent(
         seed,
     };
     let peer = match wish.joining {
-        Joining::Handshake => Peer::new(&identities.client, config, now),
-        Joining::Preconnected => Peer::connected(&identities.client, config, &preset_keys(client, true), now),
+        Joining::Handshake => ClientPeer::new(&identities.client, config, now),
+        Joining::Preconnected => ClientPeer::connected(&identities.client, config, &preset_keys(client, true), now),
     };
     match script {
         None => {

@@ -16,7 +16,7 @@ use corecast::crypto::random::SeededRandom;
 use corecast::description::{Direction, MediaKind};
 use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::fleet::Agent as _;
-use corecast::lab::peer::record::Record;
+use corecast::lab::peer::record::LoadRecord;
 use corecast::time::Timestamp;
 use corecast::transport::{Path, SendResult, TrainBatch};
 use corecast::wire::demux::{self, DatagramKind};
@@ -110,7 +110,7 @@ pub(crate) struct World {
     pub(crate) violation: Option<Violation>,
     pub(crate) timers: Timers<ClientId>,
     pub(crate) out: TrainBatch,
-    pub(crate) record: Record,
+    pub(crate) record: LoadRecord,
     flights: BinaryHeap<Reverse<(Timestamp, u64, u32)>>,
     slots: Vec<Option<Flight>>,
     free_slots: Vec<u32>,
@@ -154,7 +154,7 @@ impl World {
             violation: None,
             timers: Timers::default(),
             out: TrainBatch::new(),
-            record: Record::default(),
+            record: LoadRecord::default(),
             flights: BinaryHeap::new(),
             slots: Vec::new(),
             free_slots: Vec::new(),
@@ -404,7 +404,7 @@ impl World {
         };
         let Some(opened) = opened else { return };
         self.totals.opened += 1;
-        let plain = bytes.get(..opened.header_len + opened.payload_len).unwrap_or_default();
+        let plain = bytes.get(..opened.plain_len()).unwrap_or_default();
         let Ok(packet) = RtpPacket::parse(plain) else {
             self.break_rule(Violation::new("content", "a packet that is not whole"));
             return;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use corecast::description::{Direction, MediaKind};
 use corecast::lab::peer::source::Source;
 use corecast::lab::peer::terms::{self, PLAY, PUBLISH, Sources};
-use corecast::lab::peer::{OutgoingRtp, Peer, PeerEvent, audio, video};
+use corecast::lab::peer::{ClientPeer, OutgoingRtp, PeerEvent, audio, video};
 use corecast::session::Inbound;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::transport::TrainBatch;
@@ -93,7 +93,7 @@ pub(crate) enum Role {
 }
 
 pub(crate) struct Client {
-    pub(crate) peer: Peer,
+    pub(crate) peer: ClientPeer,
     pub(crate) session: SessionId,
     pub(crate) stream: StreamId,
     pub(crate) worker: usize,
@@ -112,7 +112,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(
-        peer: Peer,
+        peer: ClientPeer,
         session: SessionId,
         opening: &Opening,
         sources: Sources,
@@ -401,7 +401,7 @@ impl Client {
         match self.peer.handle_datagram(bytes, &mut self.out, now) {
             Ok(Inbound::Handled) => {}
             Ok(Inbound::Rtp(opened)) => {
-                let packet = &bytes[..opened.header_len + opened.payload_len];
+                let packet = &bytes[..opened.plain_len()];
                 let packet = RtpPacket::parse(packet).expect("the node sends whole packets");
                 let header = packet.header();
                 let mid = packet.extensions().find(|&(id, _)| id == PLAY.mid).map(|(_, mid)| mid.to_vec());

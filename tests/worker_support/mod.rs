@@ -16,7 +16,7 @@ use corecast::crypto::random::SeededRandom;
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::lab::peer::terms::{self, Offer, Sources};
-use corecast::lab::peer::{Peer, PeerConfig};
+use corecast::lab::peer::{ClientPeer, PeerConfig};
 use corecast::net::Waker;
 use corecast::net::lab::simulated::{SentTrain, SimulatedIo};
 use corecast::placement;
@@ -224,7 +224,7 @@ impl World {
             path: Path::to(self.nodes[opening.worker].address),
             seed: 5_000 + client as u64,
         };
-        let peer = Peer::new(&self.client_identity, config, self.now);
+        let peer = ClientPeer::new(&self.client_identity, config, self.now);
         self.clients.push(Client::new(peer, session, opening, sources, address));
         self.by_address.insert(address, client);
         self.route(opening.stream);

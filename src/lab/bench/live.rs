@@ -87,7 +87,7 @@ pub struct Level {
 
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Live {
+pub struct LiveRun {
     /// `uring` or `mmsg`.
     pub io: &'static str,
     /// Capacity of trains.
@@ -191,7 +191,7 @@ fn level_of(mut rig: Rig, load: f64, model: Model, media: Duration) -> Level {
 ///
 /// # Errors
 /// Sockets or backend could not be made.
-pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result<Live, BenchError> {
+pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result<LiveRun, BenchError> {
     let io = settings.io.unwrap_or_default();
     let media = Duration::from_secs(if settings.quick { 3 } else { 10 });
     let run = move || {
@@ -210,7 +210,7 @@ pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result
         }
         let model = Model { a_ns: round(model.a_ns, 0), b_ns: round(model.b_ns, 0) };
         let io = if io == IoKind::Mmsg { "mmsg" } else { "uring" };
-        Ok(Live { io, model, capacity_viewers: capacity as usize, levels })
+        Ok(LiveRun { io, model, capacity_viewers: capacity as usize, levels })
     };
     with_sink(Sink::Loopback, run).unwrap_or_else(|reason| unreachable!("loopback is always permitted, not {reason:?}"))
 }

@@ -1,4 +1,4 @@
-//! [`Peer`]: one client of the node, whether it publishes or plays.
+//! [`ClientPeer`]: one client of the node, whether it publishes or plays.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -83,7 +83,7 @@ pub struct OutgoingRtp<'a> {
 }
 
 /// One client of the node. After each call that may raise events, drain [`Self::poll_event`].
-pub struct Peer {
+pub struct ClientPeer {
     identity: DtlsIdentity,
     config: PeerConfig,
     checks: Checks,
@@ -99,13 +99,13 @@ pub struct Peer {
     pub rtt: Option<Duration>,
 }
 
-impl std::fmt::Debug for Peer {
+impl std::fmt::Debug for ClientPeer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer").field("connected", &self.is_connected()).finish_non_exhaustive()
+        f.debug_struct("ClientPeer").field("connected", &self.is_connected()).finish_non_exhaustive()
     }
 }
 
-impl Peer {
+impl ClientPeer {
     /// A peer whose first check is due at once.
     #[must_use]
     pub fn new(identity: &DtlsIdentity, config: PeerConfig, now: Timestamp) -> Self {

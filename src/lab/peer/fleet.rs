@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::record::{Record, note};
+use super::record::{LoadRecord, note};
 use crate::net::lab::fleet_sockets::{Coalesced, FleetCounters, FleetSocket, FleetSockets};
 use crate::net::{StartError, Waker, now};
 use crate::time::Timestamp;
@@ -19,10 +19,10 @@ const MESSAGES_PER_ROUND: usize = 256;
 /// One client of a fleet.
 pub trait Agent {
     /// Takes one datagram, which it may open in place.
-    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record);
+    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord);
 
     /// Does what is due.
-    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record);
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord);
 
     /// When [`Self::handle_timeout`] is due; `None` for never.
     fn next_deadline(&self) -> Option<Timestamp>;
@@ -50,7 +50,7 @@ pub struct Fleet<A> {
     generations: u32,
     out: TrainBatch,
     /// What was measured since [`Self::take_record`].
-    pub record: Record,
+    pub record: LoadRecord,
 }
 
 impl<A: Agent> Fleet<A> {
@@ -65,7 +65,7 @@ impl<A: Agent> Fleet<A> {
             timers: Timers::default(),
             generations: 0,
             out: TrainBatch::new(),
-            record: Record::default(),
+            record: LoadRecord::default(),
         })
     }
 
@@ -122,7 +122,7 @@ impl<A: Agent> Fleet<A> {
     }
 
     /// What was measured since the last call. Reads every socket's drop counter: a few times a minute is enough.
-    pub fn take_record(&mut self) -> Record {
+    pub fn take_record(&mut self) -> LoadRecord {
         for (client, member) in self.members.iter_mut().enumerate() {
             if let (Some(member), Some(socket)) = (member, self.sockets.socket(client as u32)) {
                 let drops = socket.drops();
@@ -191,7 +191,7 @@ impl<A: Agent> Fleet<A> {
 }
 
 /// Sends what a client has put into the batch, and clears it.
-fn flush(out: &mut TrainBatch, socket: &FleetSocket, record: &mut Record) {
+fn flush(out: &mut TrainBatch, socket: &FleetSocket, record: &mut LoadRecord) {
     if out.is_empty() {
         return;
     }

@@ -3,7 +3,7 @@
 //!
 //! | File | Holds |
 //! |---|---|
-//! | [`client`] | [`Peer`]: controlling ICE, DTLS, SRTP behind one `handle_datagram` |
+//! | [`client`] | [`ClientPeer`]: controlling ICE, DTLS, SRTP behind one `handle_datagram` |
 //! | [`checks`] | the controlling agent: nominating checks, their repetition, the answers |
 //! | [`terms`] | what a publisher and a viewer agree on with the node, without SDP |
 //! | [`source`] | a publisher's RTP stream: numbers, history, retransmission |
@@ -38,4 +38,4 @@ pub mod terms;
 pub mod video;
 pub mod viewer;
 
-pub use client::{OutgoingRtp, Peer, PeerConfig, PeerEvent, Refused};
+pub use client::{ClientPeer, OutgoingRtp, PeerConfig, PeerEvent, Refused};

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use super::answer::{AnsweredMedia, RemoteAnswer};
 use super::audio;
-use super::client::{Peer, PeerEvent};
+use super::client::{ClientPeer, PeerEvent};
 use super::fleet::Agent;
-use super::record::{Record, note};
+use super::record::{LoadRecord, note};
 use super::source::Source;
 use super::stamp::{BYTES, Stamp};
 use super::terms::Sources;
@@ -66,7 +66,7 @@ pub trait Script: Send {
     fn interval(&self) -> Duration;
 }
 
-/// What a publisher is made with beside its [`Peer`].
+/// What a publisher is made with beside its [`ClientPeer`].
 pub struct PublisherConfig {
     /// What the server agreed to.
     pub answer: RemoteAnswer,
@@ -126,7 +126,7 @@ struct Queued {
 
 /// A publisher.
 pub struct Publisher {
-    peer: Peer,
+    peer: ClientPeer,
     video: Option<Stream>,
     audio: Option<Stream>,
     script: Box<dyn Script>,
@@ -158,7 +158,7 @@ impl std::fmt::Debug for Publisher {
 impl Publisher {
     /// A publisher whose first check is due at once and whose first frame is sent when it is connected.
     #[must_use]
-    pub fn new(peer: Peer, config: PublisherConfig, now: Timestamp) -> Self {
+    pub fn new(peer: ClientPeer, config: PublisherConfig, now: Timestamp) -> Self {
         let mut random = SeededRandom::new(config.seed);
         let Sources { audio, video, video_rtx } = config.sources;
         let mut stream =
@@ -202,7 +202,7 @@ impl Publisher {
     }
 
     /// Its connection.
-    pub fn peer_mut(&mut self) -> &mut Peer {
+    pub fn peer_mut(&mut self) -> &mut ClientPeer {
         &mut self.peer
     }
 
@@ -227,7 +227,7 @@ impl Publisher {
         Some(self.started? + AUDIO_INTERVAL * packets).filter(|_| self.audio.is_some() && !self.stopped)
     }
 
-    fn queue_frames(&mut self, now: Timestamp, record: &mut Record) {
+    fn queue_frames(&mut self, now: Timestamp, record: &mut LoadRecord) {
         while let Some(due) = self.next_frame().filter(|due| *due <= now) {
             let Some(video) = self.video.as_ref() else { return };
             let since_start = due.since(self.started.unwrap_or(due));
@@ -249,7 +249,7 @@ impl Publisher {
         }
     }
 
-    fn send_video(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+    fn send_video(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut LoadRecord) {
         while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
             && self.queue.front().is_some_and(|queued| queued.due <= now)
             && let Some(queued) = self.queue.pop_front()
@@ -270,7 +270,7 @@ impl Publisher {
         }
     }
 
-    fn send_audio(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+    fn send_audio(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut LoadRecord) {
         while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
             && let Some(due) = self.next_audio().filter(|due| *due <= now)
             && let Some(stream) = self.audio.as_mut()
@@ -286,7 +286,7 @@ impl Publisher {
         }
     }
 
-    fn send_repairs(&mut self, out: &mut TrainBatch, record: &mut Record) {
+    fn send_repairs(&mut self, out: &mut TrainBatch, record: &mut LoadRecord) {
         let Some(stream) = self.video.as_mut() else { return };
         while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
             && let Some(sequence) = self.repairs.pop_front()
@@ -332,7 +332,7 @@ impl Publisher {
         }
     }
 
-    fn drain_events(&mut self, now: Timestamp, record: &mut Record) {
+    fn drain_events(&mut self, now: Timestamp, record: &mut LoadRecord) {
         while let Some(event) = self.peer.poll_event() {
             match event {
                 PeerEvent::Connected => {
@@ -346,7 +346,7 @@ impl Publisher {
         }
     }
 
-    fn end_early(&mut self, record: &mut Record) {
+    fn end_early(&mut self, record: &mut LoadRecord) {
         if !std::mem::replace(&mut self.ended, true) {
             record.counts.ended_early += 1;
         }
@@ -365,7 +365,7 @@ pub fn audio_payload(base: u64, number: u64) -> Vec<u8> {
 
 /// Numbers, stamps, seals and queues one packet; the datagram's length.
 fn send(
-    peer: &Peer,
+    peer: &ClientPeer,
     stream: &mut Stream,
     transport_sequence: &mut u16,
     out: &mut TrainBatch,
@@ -391,7 +391,13 @@ fn send(
 }
 
 impl Agent for Publisher {
-    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_datagram(
+        &mut self,
+        bytes: &mut [u8],
+        received: Timestamp,
+        out: &mut TrainBatch,
+        record: &mut LoadRecord,
+    ) {
         match self.peer.handle_datagram(bytes, out, received) {
             Ok(Inbound::Rtcp(len)) => self.handle_rtcp(bytes.get(..len).unwrap_or_default()),
             Ok(Inbound::Rtp(_)) => record.counts.unknown += 1,
@@ -399,7 +405,7 @@ impl Agent for Publisher {
         }
     }
 
-    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord) {
         if self.peer.next_deadline().is_some_and(|due| due <= now) {
             self.peer.handle_timeout(out, now);
             self.drain_events(now, record);

@@ -143,7 +143,7 @@ fields!(
 
 /// Counters and histograms.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct LoadRecord {
     /// Sums.
     pub counts: Counts,
     /// When a viewer connected last.
@@ -164,7 +164,7 @@ pub struct Record {
     pub read_late_us: Histogram<u64>,
 }
 
-impl Default for Record {
+impl Default for LoadRecord {
     fn default() -> Self {
         Self {
             counts: Counts::default(),
@@ -180,7 +180,7 @@ impl Default for Record {
     }
 }
 
-impl Record {
+impl LoadRecord {
     /// Adds another's.
     pub fn merge(&mut self, other: &Self) {
         self.counts.add(&other.counts);
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn records_of_two_threads_add_up() {
-        let (mut one, mut two) = (Record::default(), Record::default());
+        let (mut one, mut two) = (LoadRecord::default(), LoadRecord::default());
         note(&mut one.connect_us, Duration::from_millis(3));
         note(&mut two.connect_us, Duration::from_secs(1_000));
         note(&mut two.connect_us, Duration::ZERO);

@@ -14,10 +14,10 @@
 use std::time::Duration;
 
 use super::answer::{AnsweredMedia, RemoteAnswer};
-use super::client::{Peer, PeerEvent, Refused};
+use super::client::{ClientPeer, PeerEvent, Refused};
 use super::fleet::Agent;
 use super::reception::{Arrival, Reception};
-use super::record::{Record, note};
+use super::record::{LoadRecord, note};
 use super::stamp::Stamp;
 use crate::crypto::random::{Random, SeededRandom};
 use crate::description::MediaKind;
@@ -70,7 +70,7 @@ struct KeyFrame {
 /// A viewer.
 #[derive(Debug)]
 pub struct Viewer {
-    peer: Peer,
+    peer: ClientPeer,
     media: Vec<AnsweredMedia>,
     tracks: Vec<Track>,
     random: SeededRandom,
@@ -96,7 +96,7 @@ pub struct Viewer {
     ended: bool,
 }
 
-/// What a viewer is made with beside its [`Peer`].
+/// What a viewer is made with beside its [`ClientPeer`].
 #[derive(Clone, Debug)]
 pub struct ViewerConfig {
     /// What the server agreed to.
@@ -112,7 +112,7 @@ pub struct ViewerConfig {
 impl Viewer {
     /// A viewer whose first check is due at once.
     #[must_use]
-    pub fn new(peer: Peer, config: ViewerConfig, now: Timestamp) -> Self {
+    pub fn new(peer: ClientPeer, config: ViewerConfig, now: Timestamp) -> Self {
         let mut random = SeededRandom::new(config.seed);
         let ssrc = random.u64() as u32;
         Self {
@@ -146,7 +146,7 @@ impl Viewer {
     }
 
     /// Its connection.
-    pub fn peer_mut(&mut self) -> &mut Peer {
+    pub fn peer_mut(&mut self) -> &mut ClientPeer {
         &mut self.peer
     }
 
@@ -199,7 +199,7 @@ impl Viewer {
         Some(self.tracks.len() - 1)
     }
 
-    fn handle_rtp(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut Record) {
+    fn handle_rtp(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut LoadRecord) {
         let Ok(header) = RtpHeader::parse(bytes) else {
             record.counts.unknown += 1;
             return;
@@ -256,7 +256,7 @@ impl Viewer {
         }
     }
 
-    fn handle_rtx(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut Record) {
+    fn handle_rtx(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut LoadRecord) {
         let Some((header, payload)) = self.decrypt(bytes, record) else { return };
         // RFC 4588 §4: the original sequence number comes first. Nothing: a probe.
         let Some((original, rest)) = payload.split_first_chunk::<2>().filter(|(_, rest)| !rest.is_empty()) else {
@@ -284,12 +284,12 @@ impl Viewer {
     }
 
     /// Opens a packet in place: its header and its payload without padding.
-    fn decrypt<'a>(&mut self, bytes: &'a mut [u8], record: &mut Record) -> Option<(RtpHeader, &'a [u8])> {
+    fn decrypt<'a>(&mut self, bytes: &'a mut [u8], record: &mut LoadRecord) -> Option<(RtpHeader, &'a [u8])> {
         match self.peer.open_rtp(bytes) {
             Ok(opened) => {
                 record.counts.opened += 1;
                 self.opened = Some(opened);
-                let plain = bytes.get(..opened.header_len + opened.payload_len)?;
+                let plain = bytes.get(..opened.plain_len())?;
                 let packet = RtpPacket::parse(plain).ok()?;
                 Some((*packet.header(), packet.payload()))
             }
@@ -312,7 +312,7 @@ impl Viewer {
         header: &RtpHeader,
         bytes: &mut [u8],
         received: Timestamp,
-        record: &mut Record,
+        record: &mut LoadRecord,
     ) {
         let Some((_, payload)) = self.decrypt(bytes, record) else { return };
         let stamp = Stamp::read(payload);
@@ -347,7 +347,7 @@ impl Viewer {
         index: u64,
         header: &RtpHeader,
         received: Timestamp,
-        record: &mut Record,
+        record: &mut LoadRecord,
     ) {
         let Some(frame) = self.key_frame.as_mut() else { return };
         if header.marker && header.timestamp == frame.timestamp {
@@ -364,7 +364,7 @@ impl Viewer {
         }
     }
 
-    fn handle_rtcp(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut Record) {
+    fn handle_rtcp(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut LoadRecord) {
         match self.peer.open_rtcp(bytes) {
             Ok(len) => {
                 for packet in packets(bytes.get(..len).unwrap_or_default()).flatten() {
@@ -383,7 +383,7 @@ impl Viewer {
         }
     }
 
-    fn drain_events(&mut self, now: Timestamp, record: &mut Record) {
+    fn drain_events(&mut self, now: Timestamp, record: &mut LoadRecord) {
         while let Some(event) = self.peer.poll_event() {
             match event {
                 PeerEvent::Connected => {
@@ -400,7 +400,7 @@ impl Viewer {
         }
     }
 
-    fn end_early(&mut self, record: &mut Record) {
+    fn end_early(&mut self, record: &mut LoadRecord) {
         if !std::mem::replace(&mut self.ended, true) {
             record.counts.ended_early += 1;
         }
@@ -432,7 +432,7 @@ impl Viewer {
         self.peer.rtt.unwrap_or_default().max(NACK_REPEAT_MIN)
     }
 
-    fn ask_again(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+    fn ask_again(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut LoadRecord) {
         let (repeat, own) = (self.nack_repeat(), self.ssrc);
         self.next_request = None;
         for track in self.tracks.iter_mut().filter(|track| track.nack && !track.is_rtx) {
@@ -457,7 +457,7 @@ impl Viewer {
         Some(self.pli_sent.map_or(since + PLI_PATIENCE, |sent| sent + PLI_INTERVAL))
     }
 
-    fn ask_for_key_frame(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut Record) {
+    fn ask_for_key_frame(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut LoadRecord) {
         self.pli_sent = Some(now);
         let own = self.ssrc;
         let video = self.tracks.iter().find(|track| track.kind == MediaKind::Video && !track.is_rtx);
@@ -473,7 +473,7 @@ impl Viewer {
 }
 
 /// Counts an arrival; whether the packet is new to the viewer.
-fn count(arrival: Arrival, by_rtx: bool, record: &mut Record) -> bool {
+fn count(arrival: Arrival, by_rtx: bool, record: &mut LoadRecord) -> bool {
     let counts = &mut record.counts;
     match arrival {
         Arrival::New { skipped } => {
@@ -491,7 +491,13 @@ fn count(arrival: Arrival, by_rtx: bool, record: &mut Record) -> bool {
 }
 
 impl Agent for Viewer {
-    fn handle_datagram(&mut self, bytes: &mut [u8], received: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_datagram(
+        &mut self,
+        bytes: &mut [u8],
+        received: Timestamp,
+        out: &mut TrainBatch,
+        record: &mut LoadRecord,
+    ) {
         self.opened = None;
         match demux::classify(bytes) {
             DatagramKind::Rtp => self.handle_rtp(bytes, received, record),
@@ -504,7 +510,7 @@ impl Agent for Viewer {
         }
     }
 
-    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut Record) {
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord) {
         if self.peer.next_deadline().is_some_and(|due| due <= now) {
             self.peer.handle_timeout(out, now);
             self.drain_events(now, record);

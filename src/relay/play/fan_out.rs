@@ -1,6 +1,7 @@
 //! Who of an encoding's viewers must be visited next: ready sets instead of walks.
 //!
-//! Every subscriber is in exactly one of three places:
+//! Every subscriber is in exactly one of four places:
+//! - `undecided`: it just came, or the codec changed: what it is sent must be decided before it is visited;
 //! - `waiting`: it needs a key frame before anything can be sent to it;
 //! - `idle`: its cursor is at the head, there is nothing to send;
 //! - `ready`: its cursor is behind the head.
@@ -28,6 +29,7 @@ pub enum AfterVisit {
 /// The subscribers of one encoding on one worker, by what they wait for.
 #[derive(Debug)]
 pub struct FanOut<K> {
+    undecided: VecDeque<K>,
     waiting: Vec<K>,
     idle: Vec<K>,
     ready: VecDeque<K>,
@@ -35,11 +37,27 @@ pub struct FanOut<K> {
 
 impl<K> Default for FanOut<K> {
     fn default() -> Self {
-        Self { waiting: Vec::new(), idle: Vec::new(), ready: VecDeque::new() }
+        Self { undecided: VecDeque::new(), waiting: Vec::new(), idle: Vec::new(), ready: VecDeque::new() }
     }
 }
 
 impl<K: Copy + PartialEq> FanOut<K> {
+    /// Adds one that just came.
+    pub fn add_undecided(&mut self, key: K) {
+        self.undecided.push_back(key);
+    }
+
+    /// The next for which is to be decided what it is sent; give it to [`Self::add_ready`] then.
+    pub fn take_undecided(&mut self) -> Option<K> {
+        self.undecided.pop_front()
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn anyone_undecided(&self) -> bool {
+        !self.undecided.is_empty()
+    }
+
     /// Adds one that has something to send or will find out at its visit.
     pub fn add_ready(&mut self, key: K) {
         self.ready.push_back(key);
@@ -93,7 +111,12 @@ impl<K: Copy + PartialEq> FanOut<K> {
         }
     }
 
-    /// Everyone becomes ready, for instance because the codec changed and each must look again.
+    /// Everyone must be decided for anew, in the order in which they would have been visited.
+    pub fn all_undecided(&mut self) {
+        self.undecided.extend(self.ready.drain(..).chain(self.idle.drain(..)).chain(self.waiting.drain(..)));
+    }
+
+    /// Everyone becomes ready, for instance because there is a gap and each must look where it goes on.
     pub fn wake_all(&mut self) {
         self.head_moved();
         self.key_frame_began();
@@ -101,15 +124,16 @@ impl<K: Copy + PartialEq> FanOut<K> {
 
     /// Keeps those for whom `keep` says so. Walks the sets: for leaving, not for the packet path.
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        self.undecided.retain(&keep);
         self.waiting.retain(&keep);
         self.idle.retain(&keep);
         self.ready.retain(&keep);
     }
 
-    /// Subscribers in all three sets.
+    /// Subscribers in all four sets.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiting.len() + self.idle.len() + self.ready.len()
+        self.undecided.len() + self.waiting.len() + self.idle.len() + self.ready.len()
     }
 
     /// Whether nobody is here.
@@ -171,12 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn a_decision_for_everyone_keeps_the_order_of_visits_and_who_comes_later_comes_last() {
+        let mut fan_out = FanOut::default();
+        fan_out.add_ready(1);
+        fan_out.add_waiting(3);
+        fan_out.visited(2, AfterVisit::CaughtUp);
+        fan_out.all_undecided();
+        fan_out.add_undecided(4);
+        assert!(fan_out.anyone_undecided() && !fan_out.is_ready() && fan_out.len() == 4);
+        assert_eq!(std::iter::from_fn(|| fan_out.take_undecided()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert!(!fan_out.anyone_undecided() && fan_out.is_empty());
+    }
+
+    #[test]
     fn one_that_left_is_in_no_set() {
         let mut fan_out = FanOut::default();
         fan_out.add_ready(1);
         fan_out.add_waiting(2);
         fan_out.visited(3, AfterVisit::CaughtUp);
-        for key in 1..=3 {
+        fan_out.add_undecided(4);
+        for key in 1..=4 {
             fan_out.retain(|&kept| kept != key);
         }
         assert!(fan_out.is_empty());

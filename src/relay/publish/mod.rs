@@ -6,3 +6,4 @@ pub mod padding;
 pub mod parameter_sets;
 pub mod publication;
 pub mod reception;
+pub mod round_trip;

@@ -5,8 +5,6 @@
 //! SSRCs the offer declared, a payload type that only one track has. Bindings are bounded and learnt only from
 //! authenticated packets.
 
-use std::time::Duration;
-
 use crate::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::limits;
 use crate::relay::publish::arrivals::Arrivals;
@@ -14,6 +12,7 @@ use crate::relay::publish::numbering::Numbering;
 use crate::relay::publish::padding::FragmentPadding;
 use crate::relay::publish::parameter_sets::ParameterSets;
 use crate::relay::publish::reception::Reception;
+use crate::relay::publish::round_trip::RoundTrip;
 use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use crate::relay::store::sender_clock::NtpOffset;
 use crate::relay::store::timeline::Incarnation;
@@ -149,8 +148,8 @@ pub struct Publication {
     pub arrivals: Option<Arrivals>,
     /// SSRC of this node towards the publisher, in feedback packets.
     pub feedback_ssrc: u32,
-    /// Round-trip time to the publisher, for NACK pacing.
-    pub rtt: Duration,
+    /// Round-trip time to the publisher, for the pace of NACKs.
+    pub round_trip: RoundTrip,
     full_intra_requests: u8,
     scratch: Vec<u8>,
 }
@@ -167,7 +166,7 @@ impl Publication {
             ntp_offset: NtpOffset::default(),
             arrivals: None,
             feedback_ssrc,
-            rtt: limits::RTT_ASSUMED,
+            round_trip: RoundTrip::default(),
             full_intra_requests: 0,
             scratch: vec![0; limits::DATAGRAM_IN_BYTES_MAX],
         };
@@ -259,6 +258,11 @@ impl Publication {
             .reception
             .receive(sequence_number, header.timestamp, is_repair, now)
             .ok_or(NotForwarded::Duplicate)?;
+        if let Some(asked) = received.asked
+            && is_repair == track.codec.rtx_payload_type.is_some()
+        {
+            self.round_trip.answered(asked, now);
+        }
         if payload.is_empty() {
             track.numbering.leave_out(received.sequence);
             return Err(NotForwarded::Probe);

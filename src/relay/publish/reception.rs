@@ -18,7 +18,16 @@ struct Gap {
     sequence: u64,
     seen: Timestamp,
     next_request: Timestamp,
-    requests: u8,
+    asked: Option<Asked>,
+}
+
+/// When a missing packet was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The first time.
+    pub first: Timestamp,
+    /// The last time: the same where it was asked for once.
+    pub last: Timestamp,
 }
 
 /// What [`Reception::receive`] says of a packet.
@@ -26,8 +35,10 @@ struct Gap {
 pub struct Received {
     /// Its extended sequence number.
     pub sequence: u64,
-    /// Whether it filled a gap.
+    /// Whether it filled a gap that was asked for.
     pub recovered: bool,
+    /// When it was asked for, if it was.
+    pub asked: Option<Asked>,
 }
 
 /// One source's reception.
@@ -96,7 +107,7 @@ impl Reception {
             self.newest = Some(sequence);
             self.received = 1;
             self.update_jitter(timestamp, now);
-            return Some(Received { sequence, recovered: false });
+            return Some(Received { sequence, recovered: false, asked: None });
         };
         let sequence = sequence::extend(newest, sequence_number);
         if sequence > newest {
@@ -108,14 +119,14 @@ impl Reception {
             self.newest = Some(sequence);
             self.received += 1;
             self.update_jitter(timestamp, now);
-            return Some(Received { sequence, recovered: false });
+            return Some(Received { sequence, recovered: false, asked: None });
         }
         let at = self.gaps.binary_search_by_key(&sequence, |gap| gap.sequence).ok()?;
         let gap = self.gaps.remove(at)?;
-        let recovered = gap.requests > 0;
+        let recovered = gap.asked.is_some();
         self.received += 1;
         self.recovered += u64::from(recovered);
-        Some(Received { sequence, recovered })
+        Some(Received { sequence, recovered, asked: gap.asked })
     }
 
     fn open_gaps(&mut self, from: u64, to: u64, now: Timestamp) {
@@ -127,7 +138,8 @@ impl Reception {
                 self.gaps.pop_front();
                 self.lost += 1;
             }
-            self.gaps.push_back(Gap { sequence, seen: now, next_request: now + limits::NACK_GRACE, requests: 0 });
+            let next_request = now + limits::NACK_GRACE;
+            self.gaps.push_back(Gap { sequence, seen: now, next_request, asked: None });
         }
     }
 
@@ -161,7 +173,7 @@ impl Reception {
             let Some(slot) = request.get_mut(filled) else { break };
             gap.next_request = now + pause;
             *slot = (gap.sequence & 0xffff) as u16;
-            gap.requests = gap.requests.saturating_add(1);
+            gap.asked = Some(Asked { first: gap.asked.map_or(now, |asked| asked.first), last: now });
             filled += 1;
         }
         self.nacks_sent += filled as u64;
@@ -245,9 +257,11 @@ mod tests {
         reception.receive(1, 0, false, at(1));
         assert_eq!(nack(&mut reception, 30), [65_535, 0]);
         assert_eq!(nack(&mut reception, 31), [0u16; 0]);
-        assert!(reception.receive(65_535, 0, true, at(60)).unwrap().recovered);
+        let first = reception.receive(65_535, 0, true, at(60)).unwrap();
+        assert!(first.recovered && first.asked == Some(Asked { first: at(30), last: at(30) }));
         assert_eq!(nack(&mut reception, 150), [0]);
-        assert!(reception.receive(0, 0, true, at(190)).is_some());
+        let second = reception.receive(0, 0, true, at(190)).unwrap();
+        assert_eq!(second.asked, Some(Asked { first: at(30), last: at(150) }));
         assert!(reception.receive(0, 0, true, at(191)).is_none(), "a second repair is a duplicate");
         assert_eq!((reception.recovered, reception.lost), (2, 0));
     }

@@ -18,8 +18,6 @@ use crate::time::{NtpTime, Timestamp};
 pub struct Encoding<K> {
     kind: MediaKind,
     codec: Option<PublishedCodec>,
-    /// Counts changes of `codec`; a subscription that saw another number looks again.
-    codec_generation: u32,
     /// Nobody starts at a packet before this position: it is of the codec before, or packets are missing after it.
     starts_from: u64,
     /// Packets are missing before `starts_from`: who has sent all before it must not simply go on.
@@ -63,7 +61,6 @@ impl<K: Copy + PartialEq> Encoding<K> {
         Self {
             kind,
             codec: None,
-            codec_generation: 0,
             starts_from: 0,
             gap: false,
             timeline: Timeline::new(clock_rate_hz),
@@ -96,12 +93,6 @@ impl<K: Copy + PartialEq> Encoding<K> {
         self.codec.as_ref()
     }
 
-    /// Changes when [`Self::codec`] does.
-    #[must_use]
-    pub fn codec_generation(&self) -> u32 {
-        self.codec_generation
-    }
-
     /// Whether one whose next packet is at `position` can go on from there to the head: all of it is encoded as
     /// [`Self::codec`] says, and nothing is missing that cannot come any more.
     #[must_use]
@@ -115,16 +106,15 @@ impl<K: Copy + PartialEq> Encoding<K> {
         position >= self.starts_from
     }
 
-    /// What follows is encoded so. Subscribers find out at their next visit.
+    /// What follows is encoded so. What each subscriber is sent is to be decided anew.
     pub fn set_codec(&mut self, codec: PublishedCodec) {
         if self.codec == Some(codec) {
             return;
         }
         self.codec = Some(codec);
-        self.codec_generation += 1;
         self.gap &= self.starts_from == self.ring.head();
         self.starts_from = self.ring.head();
-        self.fan_out.wake_all();
+        self.fan_out.all_undecided();
     }
 
     /// Packets are missing between what is here and what comes ([`Record::Begin`](crate::relay::store::record::Record)): everyone
@@ -298,20 +288,21 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_codec_makes_everyone_look_again() {
+    fn a_change_of_codec_asks_for_a_decision_for_everyone() {
         let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
         encoding.store(&record(1, 0, 0, true, true)).unwrap();
         encoding.fan_out.add_waiting(1);
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
-        assert_eq!((encoding.codec(), encoding.codec_generation()), (None, 0));
+        assert_eq!(encoding.codec(), None);
         assert!(encoding.may_start_at(0));
-        for _ in 0..2 {
+        for undecided in [Some(1), None] {
             // The second time nothing changes.
             encoding.set_codec(codec);
-            assert_eq!((encoding.codec(), encoding.codec_generation()), (Some(&codec), 1));
+            assert_eq!(encoding.codec(), Some(&codec));
+            assert_eq!(encoding.fan_out.take_next(), None);
+            assert_eq!(encoding.fan_out.take_undecided(), undecided);
             assert!(!encoding.may_start_at(0) && encoding.may_start_at(1) && encoding.continues_at(1));
         }
-        assert_eq!((encoding.fan_out.take_next(), encoding.fan_out.take_next()), (Some(1), None));
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
         encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
         assert!(encoding.fresh_key_frame(Timestamp::from_millis(33)).is_some());

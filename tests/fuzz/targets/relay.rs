@@ -436,8 +436,7 @@ impl World {
                     Err(corecast::srtp::SrtpError::Replayed | corecast::srtp::SrtpError::TooOld) => return,
                     Err(error) => panic!("sealed under another key: {error}"),
                 };
-                let packet =
-                    RtpPacket::parse(&bytes[..opened.header_len + opened.payload_len]).expect("a whole packet");
+                let packet = RtpPacket::parse(&bytes[..opened.plain_len()]).expect("a whole packet");
                 let Sources { audio, video, video_rtx } = client.sources;
                 let (header, mut payload) = (packet.header(), packet.payload());
                 if header.ssrc == video {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use corecast::limits;
 use corecast::srtp::{OpenedRtp, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
-use corecast::wire::rtp::HeaderFields;
+use corecast::wire::rtp::{HeaderFields, RtpHeader};
 use corecast::wire::{rtcp, rtp};
 
 use super::Seed;
@@ -124,7 +124,7 @@ impl World {
         let sealed = &mut self.sealed[which];
         let plain = if sealed.is_rtp {
             let Ok(opened) = self.receiver.open_rtp(&mut bytes) else { return };
-            let OpenedRtp { ssrc, packet_index, header_len, payload_len } = opened;
+            let OpenedRtp { header: RtpHeader { ssrc, header_len, .. }, packet_index, payload_len } = opened;
             assert_eq!(packet_index, sealed.index, "the sender's own index");
             assert!(self.rtp_seen.insert((ssrc, packet_index)), "accepted twice");
             &bytes[..header_len + payload_len]

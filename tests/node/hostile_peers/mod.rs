@@ -60,7 +60,7 @@ const ATTACKS: &[(&str, Attack)] = &[
 #[ignore = "a measurement: it asserts nothing and takes a minute"]
 fn latency_under_each_attack() {
     println!("{:<36} {:>9} {:>9} {:>9} {:>9} {:>6}", "attack", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "lost");
-    let tell = |what: &str, record: &corecast::lab::peer::record::Record| {
+    let tell = |what: &str, record: &corecast::lab::peer::record::LoadRecord| {
         let ms = |quantile| record.video_latency_us.value_at_quantile(quantile) as f64 / 1e3;
         let (max, lost) = (record.video_latency_us.max() as f64 / 1e3, record.counts.lost());
         println!("{what:<36} {:>9.2} {:>9.2} {:>9.2} {max:>9.2} {lost:>6}", ms(0.5), ms(0.99), ms(0.999));

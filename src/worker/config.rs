@@ -1,0 +1,38 @@
+//! What a worker is made with, and the node's wall clock.
+
+use crate::time::{NtpTime, Timestamp};
+use crate::worker::mailbox::WorkerIndex;
+
+/// This node's wall clock, read once and carried forward by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct WallClock {
+    /// Wall-clock time at [`Timestamp::ZERO`].
+    pub at_zero: NtpTime,
+}
+
+impl WallClock {
+    /// Wall-clock time at `now`.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> NtpTime {
+        self.at_zero + now.since(Timestamp::ZERO)
+    }
+}
+
+/// What a worker is made with.
+#[derive(Debug)]
+pub struct WorkerConfig {
+    /// Its index.
+    pub index: WorkerIndex,
+    /// The core it is pinned to, for reports.
+    pub core: u16,
+    /// Its UDP port, for reports.
+    pub media_port: u16,
+    /// `uring` or `mmsg`, for reports.
+    pub io: &'static str,
+    /// Sessions it serves at most.
+    pub sessions_max: usize,
+    /// How long video is held for its frame's end when the worker is more than half busy; zero never holds.
+    pub hold_max: std::time::Duration,
+    /// The node's wall clock.
+    pub wall_clock: WallClock,
+}

@@ -1,0 +1,99 @@
+//! Signalling's requests.
+
+use crate::crypto::random::Random;
+use crate::limits;
+use crate::net::Io;
+use crate::time::Timestamp;
+use crate::worker::control::{reporting, routes};
+use crate::worker::lane::Lanes;
+use crate::worker::lifecycle::Lifecycle;
+use crate::worker::load::Load;
+use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, Totals};
+
+/// What a request may change, and what a report tells of.
+pub(in crate::worker) struct ControlPhase<'a> {
+    pub(in crate::worker) lifecycle: Lifecycle<'a>,
+    pub(in crate::worker) lanes: &'a mut Lanes,
+    pub(in crate::worker) random: &'a mut dyn Random,
+    pub(in crate::worker) shutting_down: &'a mut bool,
+    pub(in crate::worker) load: &'a Load,
+    pub(in crate::worker) started: Timestamp,
+}
+
+impl ControlPhase<'_> {
+    /// Takes a bounded number of messages. Returns whether more wait.
+    pub(in crate::worker) fn run<I: Io>(&mut self, io: &mut I, now: Timestamp) -> bool {
+        for _ in 0..limits::CONTROL_PER_ROUND_MAX {
+            match self.lifecycle.mail.receive() {
+                Ok(message) => self.handle(io, message, now),
+                Err(flume::TryRecvError::Empty) => return false,
+                Err(flume::TryRecvError::Disconnected) => {
+                    // Signalling is gone, so is the node.
+                    self.end_all(io, now);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn handle<I: Io>(&mut self, io: &mut I, message: Control, now: Timestamp) {
+        let Lifecycle { config, peers, streams, mail, .. } = &mut self.lifecycle;
+        match message {
+            Control::Open(request) => {
+                let reply = request.reply.clone();
+                let answer = if *self.shutting_down {
+                    Err(OpenRefused::ShuttingDown)
+                } else {
+                    self.lifecycle.open(*request, self.random, now).map(drop)
+                };
+                // The asker may have given up; then the session expires by itself.
+                let _ = reply.try_send(answer);
+            }
+            Control::RestartIce { session, local_ice, remote_ice } => {
+                let Some(key) = peers.find_session(session) else { return };
+                peers.add_ufrag(local_ice.ufrag.clone(), key);
+                let retired = peers.get_mut(key).and_then(|peer| peer.session.restart_ice(local_ice, remote_ice));
+                if let Some(retired) = retired {
+                    peers.remove_ufrag(&retired);
+                }
+            }
+            Control::Close { session, reason } => {
+                match peers.find_session(session) {
+                    Some(key) => self.lifecycle.end(key, reason, now),
+                    // Ended meanwhile, or never opened: signalling waits for the answer all the same.
+                    None => mail.notify(Notice::Ended { session, reason, totals: Totals::default() }),
+                }
+            }
+            Control::Route { stream, origin, audience } => {
+                routes::set(stream, origin, audience, config.index, peers, streams, self.lanes);
+            }
+            Control::Report(reply) => {
+                let report = reporting::report(&self.lifecycle, self.lanes, self.load, self.started, io, now);
+                let _ = reply.try_send(Box::new(report));
+            }
+            Control::Heartbeat(reply) => {
+                let _ = reply.try_send(());
+            }
+            Control::Shutdown => self.end_all(io, now),
+        }
+    }
+
+    /// Ends every session: BYE and close alerts go out at once.
+    fn end_all<I: Io>(&mut self, io: &mut I, now: Timestamp) {
+        *self.shutting_down = true;
+        for key in self.lifecycle.peers.keys() {
+            // A BYE and a close alert, each perhaps a train of its own: neither may find the batch full.
+            if !self.lifecycle.outbox.batch().has_room_for(4) {
+                self.flush(io);
+            }
+            self.lifecycle.end(key, EndReason::ShuttingDown, now);
+        }
+        self.flush(io);
+    }
+
+    fn flush<I: Io>(&mut self, io: &mut I) {
+        let Lifecycle { outbox, streams, counters, .. } = &mut self.lifecycle;
+        outbox.flush(io, streams, counters);
+    }
+}

@@ -1,0 +1,13 @@
+//! What is not a packet's business: signalling's requests, deadlines, reports.
+//!
+//! | File | What |
+//! |---|---|
+//! | [`messages`] | signalling's requests, one after the other |
+//! | [`routes`] | where a stream comes from and who else has viewers of it |
+//! | [`reporting`] | the worker's state for an operator |
+//! | [`deadlines`] | peers whose time has come: silence, DTLS repetitions, feedback |
+
+pub(super) mod deadlines;
+pub(super) mod messages;
+mod reporting;
+mod routes;

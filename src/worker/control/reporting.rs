@@ -1,0 +1,139 @@
+//! Fills in a [`WorkerReport`] from the worker's parts. Walks everything: at an operator's pace, not a packet's.
+
+use crate::description::MediaKind;
+use crate::net::{Io, process};
+use crate::session::SessionState;
+use crate::time::Timestamp;
+use crate::worker::lane::Lanes;
+use crate::worker::lifecycle::Lifecycle;
+use crate::worker::load::Load;
+use crate::worker::peer::{Peer, Role};
+use crate::worker::peers::Peers;
+use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
+use crate::worker::stream::{Stream, Streams, encoding_index};
+
+/// The worker's state now.
+pub(super) fn report<I: Io>(
+    parts: &Lifecycle<'_>,
+    lanes: &Lanes,
+    load: &Load,
+    started: Timestamp,
+    io: &mut I,
+    now: Timestamp,
+) -> WorkerReport {
+    let Lifecycle { config, peers, streams, handshakes, outbox, counters, .. } = parts;
+    let io_counters = io.counters();
+    let messages = io_counters.messages_sent;
+    let mut report = WorkerReport {
+        worker: config.index.0,
+        core: config.core,
+        media_port: config.media_port,
+        io: config.io,
+        cpu_time_ns: process::thread_cpu_time().as_nanos() as u64,
+        system_time_ns: process::thread_system_time().as_nanos() as u64,
+        uptime_ns: now.since(started).as_nanos() as u64,
+        busy_permille: load.busy_permille(),
+        received: Traffic { packets: io_counters.datagrams_received, bytes: io_counters.bytes_received },
+        sent: Traffic { packets: io_counters.segments_sent, bytes: io_counters.bytes_sent },
+        messages_sent: messages,
+        segments_sent: io_counters.segments_sent,
+        segments_per_message: if messages == 0 { 0.0 } else { io_counters.segments_sent as f64 / messages as f64 },
+        lane_packets_sent: lanes.sent,
+        lane_packets_received: lanes.received,
+        handshakes: handshakes.under_way() as u64,
+        streams: streams.iter().map(|stream| stream_report(stream, peers)).collect(),
+        sessions: peers.iter().map(|peer| session_report(peer, streams)).collect(),
+        ..WorkerReport::default()
+    };
+    counters.tell(&mut report);
+    outbox.tell(&mut report);
+    let others = [
+        ("lane_full", lanes.dropped_full),
+        ("lane_malformed", lanes.malformed),
+        ("upstream_mailbox_full", lanes.upstream_dropped),
+        ("datagram_truncated", io_counters.datagrams_truncated),
+        ("cursor_skips", cursor_skips(peers)),
+    ];
+    for (name, count) in others {
+        *report.dropped.entry(name).or_default() += count;
+    }
+    report
+}
+
+/// Of the viewers that are here; those that left are in the counters.
+fn cursor_skips(peers: &Peers) -> u64 {
+    let skips = peers.iter().map(|peer| match &peer.role {
+        Role::Viewer(playback) => playback.skips(),
+        Role::Publisher(_) => 0,
+    });
+    skips.sum()
+}
+
+fn stream_report(stream: &Stream, peers: &Peers) -> StreamReport {
+    let publication = stream.publisher.and_then(|key| peers.get(key)).and_then(|peer| match &peer.role {
+        Role::Publisher(publication) => Some(publication),
+        Role::Viewer(_) => None,
+    });
+    let encodings = stream.encodings.iter().map(|encoding| {
+        let track = publication.and_then(|publication| {
+            publication.tracks.iter().find(|track| encoding_index(track.kind) == encoding_index(encoding.kind()))
+        });
+        EncodingReport {
+            kind: kind_name(encoding.kind()),
+            codec: encoding.codec().map_or("", |codec| codec.codec.name()),
+            stored: Traffic { packets: encoding.stored_packets, bytes: encoding.stored_bytes },
+            forwarded: Traffic { packets: encoding.forwarded_packets, bytes: encoding.forwarded_bytes },
+            key_frames: encoding.key_frames,
+            key_frame_requests: encoding.requests.sent,
+            lost: track.map_or(0, |track| track.reception.lost),
+            recovered: track.map_or(0, |track| track.reception.recovered),
+            ring_bytes: encoding.ring.allocated_bytes() as u64,
+        }
+    });
+    StreamReport {
+        name: stream.name.clone(),
+        origin: stream.publisher.is_some(),
+        viewers: stream.viewers as u64,
+        encodings: encodings.collect(),
+    }
+}
+
+fn session_report(peer: &Peer, streams: &Streams) -> SessionReport {
+    let (session, totals) = (&peer.session, peer.totals());
+    let mut report = SessionReport {
+        session: peer.id.0,
+        direction: peer.direction_name(),
+        stream: streams.get(peer.stream).map_or_else(String::new, |stream| stream.name.clone()),
+        state: match session.state() {
+            SessionState::New => "new",
+            SessionState::Handshaking => "handshaking",
+            SessionState::Connected => "connected",
+            SessionState::Ended => "ended",
+        },
+        dtls_version: session.dtls_version().unwrap_or_default(),
+        srtp_profile: session.srtp_profile().map_or("", |profile| profile.name()),
+        received: totals.received,
+        sent: totals.sent,
+        rejected: session.rejected,
+        ..SessionReport::default()
+    };
+    match &peer.role {
+        Role::Publisher(publication) => {
+            report.rtt_us = publication.round_trip.measured().map_or(0, |rtt| rtt.as_micros() as u64);
+        }
+        Role::Viewer(playback) => {
+            report.retransmitted = playback.retransmitted;
+            report.nacks_received = playback.tracks.iter().map(|track| track.nacks_received).sum();
+            report.rtt_us = playback.rtt_us;
+            report.fraction_lost = playback.tracks.iter().map(|track| track.fraction_lost).max().unwrap_or(0);
+        }
+    }
+    report
+}
+
+const fn kind_name(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Audio => "audio",
+        MediaKind::Video => "video",
+    }
+}

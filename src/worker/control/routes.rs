@@ -1,0 +1,46 @@
+//! Where a stream comes from, and which workers have viewers of it.
+
+use crate::relay::store::record::RecordAddress;
+use crate::worker::distribution::introduce;
+use crate::worker::lane::Lanes;
+use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
+use crate::worker::peer::Role;
+use crate::worker::peers::Peers;
+use crate::worker::stream::{Audience, Streams, encoding_index};
+
+/// Takes a stream's newest route. On the publisher's worker, those who begin to listen are introduced.
+pub(super) fn set(
+    id: StreamId,
+    origin: Option<WorkerIndex>,
+    listeners: Vec<Listener>,
+    own: WorkerIndex,
+    peers: &Peers,
+    streams: &mut Streams,
+    lanes: &mut Lanes,
+) {
+    let Some(key) = streams.find(id) else { return };
+    let Some(stream) = streams.get_mut(key) else { return };
+    stream.origin = origin;
+    let before = std::mem::take(&mut stream.audience);
+    if origin == Some(own) {
+        let publisher = stream.publisher.and_then(|key| peers.get(key)).map(|peer| &peer.role);
+        for listener in listeners.into_iter().filter(|listener| listener.worker != own) {
+            if let Some(known) = before.iter().find(|audience| audience.listener == listener) {
+                stream.audience.push(*known);
+                continue;
+            }
+            let mut audience = Audience { listener, introduced: Default::default() };
+            if let Some(Role::Publisher(publication)) = publisher {
+                for track in &publication.tracks {
+                    let encoding = encoding_index(track.kind);
+                    let address = RecordAddress { stream: id.0, encoding: encoding as u32 };
+                    audience.introduced[encoding] = introduce(lanes, listener.worker, address, track.introduction());
+                }
+            }
+            stream.audience.push(audience);
+        }
+    }
+    if origin.is_some() {
+        streams.publisher_came(key);
+    }
+}

@@ -1,0 +1,35 @@
+//! A record of the publisher goes to this worker's own encoding, and once each to every other worker with viewers.
+
+use crate::relay::store::record::{Record, RecordAddress};
+use crate::worker::lane::Lanes;
+use crate::worker::mailbox::WorkerIndex;
+use crate::worker::stream::{EncodingKey, Streams};
+
+/// Gives a record to this worker's own encoding and, once each, to every other worker with viewers of the stream.
+pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: EncodingKey, record: &Record<'_>) {
+    let Some(stream) = streams.apply(key, record) else { return };
+    let address = RecordAddress { stream: stream.id.0, encoding: key.encoding as u32 };
+    let Some(encoding) = stream.encodings.get(key.encoding) else { return };
+    for audience in &mut stream.audience {
+        let worker = audience.listener.worker;
+        let Some(introduced) = audience.introduced.get_mut(key.encoding) else { return };
+        // Without it the rest is of no use there.
+        *introduced = *introduced || introduce(lanes, worker, address, encoding.codec().copied().map(Record::Format));
+        if *introduced {
+            let sent = lanes.send(worker, address, record);
+            // A packet that found no room is a gap that nobody can fill: what follows begins anew, so that the viewers there
+            // see no hole and one request for a key frame is made for all of them.
+            *introduced = sent || matches!(record, Record::Clock { .. });
+        }
+    }
+}
+
+/// Tells a worker that begins to listen what it must know before an encoding's next packet. Whether all of it found room.
+pub(super) fn introduce(
+    lanes: &mut Lanes,
+    to: WorkerIndex,
+    address: RecordAddress,
+    introduction: impl IntoIterator<Item = Record<'static>>,
+) -> bool {
+    std::iter::once(Record::Begin).chain(introduction).all(|record| lanes.send(to, address, &record))
+}

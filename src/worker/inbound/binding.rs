@@ -1,0 +1,67 @@
+//! STUN messages: a connectivity check names its session by the user fragment; a binding request without credentials is
+//! answered by the node itself, as the STUN server of its own clients (RFC 8489 §2).
+
+use crate::limits;
+use crate::placement;
+use crate::time::Timestamp;
+use crate::transport::{Path, TrainBatch};
+use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
+use crate::worker::mailbox::WorkerIndex;
+use crate::worker::peer::PeerKey;
+use crate::worker::peers::Peers;
+use crate::worker::plain_bindings::PlainBindings;
+
+/// Whom a STUN message is for.
+pub(super) enum Addressee {
+    /// A session, by its user fragment.
+    Session(PeerKey),
+    /// Nobody in particular: the sender asks for its address.
+    Node,
+}
+
+/// Reads whom a message is for.
+///
+/// # Errors
+/// It is for nobody here; the name in metrics.
+pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerIndex) -> Result<Addressee, &'static str> {
+    let Some(username) = message.username() else {
+        if message.class() != StunClass::Request || message.method() != stun::BINDING {
+            return Err("stun_not_a_request");
+        }
+        return Ok(Addressee::Node);
+    };
+    // RFC 8445 §7.2.2: our user fragment, a colon, the peer's.
+    let username = std::str::from_utf8(username).unwrap_or_default();
+    let session = username.split_once(':').and_then(|(ufrag, _)| peers.find_ufrag(ufrag));
+    if let Some(key) = session {
+        return Ok(Addressee::Session(key));
+    }
+    let worker = placement::worker_of(username.split(':').next().unwrap_or_default());
+    let elsewhere = worker.is_some_and(|worker| worker != own);
+    Err(if elsewhere { "stun_wrong_worker" } else { "stun_unknown_user" })
+}
+
+/// Answers a plain binding request, at a bounded rate.
+///
+/// # Errors
+/// The name in metrics.
+pub(super) fn answer(
+    rate: &mut PlainBindings,
+    request: &StunMessage<'_>,
+    path: &Path,
+    out: &mut TrainBatch,
+    now: Timestamp,
+) -> Result<(), &'static str> {
+    if !rate.may_answer(now) || !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
+        return Err("plain_bindings_over_rate");
+    }
+    rate.answered();
+    let reply = StunWriter::binding_success(out.slot(), request.transaction_id())
+        .xor_mapped_address(path.remote)
+        .fingerprint()
+        .finish();
+    if let Some(len) = reply {
+        out.commit(path, len);
+    }
+    Ok(())
+}

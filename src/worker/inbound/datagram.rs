@@ -1,0 +1,93 @@
+//! A datagram arrives: whose is it, is it authentic, and what is in it.
+
+use crate::session::{Inbound, Rejected};
+use crate::time::Timestamp;
+use crate::transport::{Datagram, Path};
+use crate::wire::demux::{self, DatagramKind};
+use crate::wire::stun::StunMessage;
+use crate::worker::inbound::binding::{self, Addressee};
+use crate::worker::inbound::feedback::Feedback;
+use crate::worker::inbound::media;
+use crate::worker::lane::Lanes;
+use crate::worker::lifecycle::Lifecycle;
+use crate::worker::plain_bindings::PlainBindings;
+use crate::worker::repairs::Repairs;
+
+/// What a datagram may change.
+pub(in crate::worker) struct DatagramPhase<'a> {
+    pub(in crate::worker) lifecycle: Lifecycle<'a>,
+    pub(in crate::worker) lanes: &'a mut Lanes,
+    pub(in crate::worker) repairs: &'a mut Repairs,
+    pub(in crate::worker) plain_bindings: &'a mut PlainBindings,
+}
+
+impl DatagramPhase<'_> {
+    /// Takes one datagram: sorts it (RFC 7983), finds its session, lets the session open it, and acts on what it was.
+    pub(in crate::worker) fn handle(&mut self, datagram: Datagram<'_>, now: Timestamp) {
+        let Datagram { bytes, path, received } = datagram;
+        let kind = demux::classify(bytes);
+        let outcome = match kind {
+            DatagramKind::Stun => self.handle_stun(bytes, &path, now),
+            DatagramKind::Unknown => Err("not_demultiplexed"),
+            DatagramKind::Dtls | DatagramKind::Rtp | DatagramKind::Rtcp => {
+                self.handle_of_session(kind, bytes, &path, received, now)
+            }
+        };
+        if let Err(reason) = outcome {
+            self.lifecycle.counters.dropped(reason);
+        }
+    }
+
+    /// A connectivity check or a plain binding request. `Err` is the name in metrics, here and below.
+    fn handle_stun(&mut self, bytes: &[u8], path: &Path, now: Timestamp) -> Result<(), &'static str> {
+        let Lifecycle { config, peers, outbox, .. } = &mut self.lifecycle;
+        let message = StunMessage::parse(bytes).map_err(|_| "stun_malformed")?;
+        match binding::addressee(&message, peers, config.index)? {
+            Addressee::Node => binding::answer(self.plain_bindings, &message, path, outbox.batch(), now),
+            Addressee::Session(key) => {
+                let Some(peer) = peers.get_mut(key) else { return Ok(()) };
+                let answered = peer.session.handle_check(&peer.identity, &message, path, outbox.batch(), now);
+                answered.map_err(Rejected::name)?;
+                self.lifecycle.handle_events(key, now);
+                self.lifecycle.peers.arm(key);
+                Ok(())
+            }
+        }
+    }
+
+    /// DTLS or media: an address that no valid check came from may do neither.
+    fn handle_of_session(
+        &mut self,
+        kind: DatagramKind,
+        bytes: &mut [u8],
+        path: &Path,
+        received: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), &'static str> {
+        let Lifecycle { config, peers, outbox, counters, handshakes, streams, .. } = &mut self.lifecycle;
+        let key = peers.find_path(path).ok_or("unknown_address")?;
+        let Some(peer) = peers.get_mut(key) else { return Ok(()) };
+        if kind == DatagramKind::Dtls && handshakes.defer(key, peer, path, bytes, counters) {
+            return Ok(());
+        }
+        let inbound = peer.session.handle_datagram(&peer.identity, kind, path, bytes, outbox.batch(), now);
+        match inbound.map_err(Rejected::name)? {
+            Inbound::Handled => {
+                self.lifecycle.handle_events(key, now);
+                self.lifecycle.peers.arm(key);
+            }
+            Inbound::Rtp(opened) => {
+                let taken = media::receive(peer, &opened, bytes, received, streams, self.lanes);
+                peers.arm(key);
+                taken?;
+            }
+            Inbound::Rtcp(len) => {
+                let Some(compound) = bytes.get(..len) else { return Ok(()) };
+                let wall_clock = config.wall_clock.at(now);
+                let (lanes, repairs) = (&mut *self.lanes, &mut *self.repairs);
+                Feedback { wall_clock, streams, lanes, repairs, counters }.handle(key, peer, compound, now);
+            }
+        }
+        Ok(())
+    }
+}

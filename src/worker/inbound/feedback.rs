@@ -1,0 +1,126 @@
+//! A compound RTCP packet: a publisher's sender reports; a viewer's receiver reports, NACKs and key-frame requests.
+
+use crate::limits;
+use crate::relay::publish::publication::Publication;
+use crate::time::{NtpTime, Timestamp};
+use crate::wire::rtcp::nack::Nack;
+use crate::wire::rtcp::{self, ReportBlock, RtcpPacket};
+use crate::worker::counters::Counters;
+use crate::worker::distribution::distribute;
+use crate::worker::lane::Lanes;
+use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber};
+use crate::worker::repairs::{Repair, Repairs};
+use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+
+/// What feedback may change.
+pub(super) struct Feedback<'a> {
+    pub(super) wall_clock: NtpTime,
+    pub(super) streams: &'a mut Streams,
+    pub(super) lanes: &'a mut Lanes,
+    pub(super) repairs: &'a mut Repairs,
+    pub(super) counters: &'a mut Counters,
+}
+
+impl Feedback<'_> {
+    /// Takes a peer's compound.
+    pub(super) fn handle(&mut self, key: PeerKey, peer: &mut Peer, compound: &[u8], now: Timestamp) {
+        for (handled, packet) in rtcp::packets(compound).enumerate() {
+            if handled >= limits::RTCP_PACKETS_PER_COMPOUND_MAX {
+                self.counters.dropped("rtcp_compound_too_long");
+                return;
+            }
+            let Ok(packet) = packet else {
+                self.counters.dropped("rtcp_malformed");
+                return;
+            };
+            match &mut peer.role {
+                Role::Publisher(publication) => self.of_publisher(peer.stream, publication, &packet, now),
+                Role::Viewer(playback) => self.of_viewer(key, peer.stream, playback, &packet),
+            }
+        }
+    }
+
+    fn of_publisher(
+        &mut self,
+        stream: StreamKey,
+        publication: &mut Publication,
+        packet: &RtcpPacket<'_>,
+        now: Timestamp,
+    ) {
+        match packet {
+            RtcpPacket::SenderReport(report) => {
+                let track = publication.sender_report(report.ssrc, &report.info, self.wall_clock, now);
+                let Some(track) = track.and_then(|track| publication.tracks.get(track)) else { return };
+                let encoding = EncodingKey { stream, encoding: encoding_index(track.kind) };
+                // The format again with every clock: a worker whose lane was full may have lost it.
+                for record in track.introduction() {
+                    distribute(self.streams, self.lanes, encoding, &record);
+                }
+            }
+            RtcpPacket::Goodbye(_) => self.counters.dropped("publisher_goodbye"),
+            _ => {}
+        }
+    }
+
+    fn of_viewer(&mut self, key: PeerKey, stream: StreamKey, playback: &mut Playback, packet: &RtcpPacket<'_>) {
+        match packet {
+            RtcpPacket::ReceiverReport(report) => {
+                report.reports.into_iter().for_each(|block| take_report(playback, &block, self.wall_clock.middle()));
+            }
+            RtcpPacket::SenderReport(report) => {
+                report.reports.into_iter().for_each(|block| take_report(playback, &block, self.wall_clock.middle()));
+            }
+            RtcpPacket::Nack(nack) => self.queue_repairs(key, playback, nack),
+            RtcpPacket::PictureLossIndication(request) => {
+                self.want_key_frame(stream, playback, request.media_ssrc);
+            }
+            RtcpPacket::FullIntraRequest(request) => {
+                request.entries().for_each(|entry| self.want_key_frame(stream, playback, entry.ssrc));
+            }
+            _ => {}
+        }
+    }
+
+    /// Queues what a viewer asks for again, as far as there is room for it.
+    fn queue_repairs(&mut self, peer: PeerKey, playback: &mut Playback, nack: &Nack<'_>) {
+        let Some(index) = playback.track_of(nack.media_ssrc) else { return };
+        let Playback { tracks, repairs: budget, .. } = playback;
+        let Some(track) = tracks.get_mut(index) else { return };
+        for sequence_number in nack.sequences().take(limits::NACKS_PER_PACKET_MAX) {
+            track.nacks_received += 1;
+            if !budget.has_place() {
+                self.counters.dropped("retransmission_viewer_over_share");
+                continue;
+            }
+            if !self.repairs.has_room() {
+                self.counters.dropped("retransmission_queue_full");
+                break;
+            }
+            budget.take_place();
+            let subscriber = Subscriber { peer, track: index as u8 };
+            self.repairs.push(Repair { subscriber, sequence_number });
+        }
+    }
+
+    fn want_key_frame(&mut self, stream: StreamKey, playback: &Playback, ssrc: u32) {
+        let track = playback.track_of(ssrc).and_then(|index| playback.tracks.get(index));
+        let Some(track) = track else { return };
+        self.streams.want_key_frame(EncodingKey { stream, encoding: encoding_index(track.kind) });
+    }
+}
+
+/// Round-trip time from a report block (RFC 3550 §6.4.1, figure 2): arrival less LSR less DLSR, in 1/65,536 s.
+fn take_report(playback: &mut Playback, block: &ReportBlock, ntp_middle: u32) {
+    let track = playback.track_of(block.ssrc).and_then(|index| playback.tracks.get_mut(index));
+    let Some(track) = track else { return };
+    track.fraction_lost = block.fraction_lost;
+    if block.last_sender_report == 0 {
+        return;
+    }
+    let round_trip =
+        ntp_middle.wrapping_sub(block.last_sender_report).wrapping_sub(block.delay_since_last_sender_report);
+    // Clocks of peers are theirs to set: more than ten seconds is not a round trip.
+    if round_trip < 10 << 16 {
+        playback.rtt_us = u64::from(round_trip) * 1_000_000 / 65_536;
+    }
+}

@@ -1,0 +1,170 @@
+//! A session's life on its worker: it is opened, it tells what happened to it, it ends.
+//!
+//! Datagrams, control messages and timers all lead here; each lends the parts that a session's life changes.
+
+use crate::crypto::random::Random;
+use crate::description::Direction;
+use crate::dtls::DtlsError;
+use crate::limits;
+use crate::relay::publish::publication::Publication;
+use crate::session::{Session, SessionEvent};
+use crate::time::Timestamp;
+use crate::worker::compound_rtcp;
+use crate::worker::config::WorkerConfig;
+use crate::worker::counters::Counters;
+use crate::worker::handshakes::Handshakes;
+use crate::worker::mail::Mail;
+use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession};
+use crate::worker::outbox::Outbox;
+use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
+use crate::worker::peers::Peers;
+use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+
+/// What a session's life changes.
+pub(super) struct Lifecycle<'a> {
+    pub(super) config: &'a WorkerConfig,
+    pub(super) peers: &'a mut Peers,
+    pub(super) streams: &'a mut Streams,
+    pub(super) handshakes: &'a mut Handshakes,
+    pub(super) mail: &'a mut Mail,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) counters: &'a mut Counters,
+}
+
+impl Lifecycle<'_> {
+    /// Opens a session that waits for its first connectivity check.
+    ///
+    /// # Errors
+    /// The worker has as many sessions, or as many that are not connected yet, as it may.
+    pub(super) fn open(
+        &mut self,
+        request: OpenSession,
+        random: &mut dyn Random,
+        now: Timestamp,
+    ) -> Result<PeerKey, OpenRefused> {
+        if self.peers.len() >= self.config.sessions_max {
+            return Err(OpenRefused::Full);
+        }
+        if !self.handshakes.has_place() {
+            return Err(OpenRefused::TooManyHandshakes);
+        }
+        let OpenSession { session: id, stream: stream_id, stream_name, local_ice, identity, description, .. } = request;
+        let role = match description.direction {
+            Direction::Publish => {
+                let feedback_ssrc = random.u32();
+                Role::Publisher(Box::new(Publication::new(&description.media, id.0, feedback_ssrc)))
+            }
+            Direction::Play => Role::Viewer(Playback::new(&description, || random.u64(), now)),
+        };
+        let session = Session::new(
+            local_ice,
+            description.remote_ice,
+            description.dtls_role,
+            description.remote_fingerprints,
+            now,
+        );
+        let (stream_key, stream) = self.streams.get_or_create(stream_id, &stream_name);
+        let mut peer = Peer::new(id, stream_key, session, identity, role, description.cname, now);
+        self.handshakes.began(&mut peer);
+        let key = self.peers.insert(peer);
+        match description.direction {
+            Direction::Publish => {
+                stream.publisher = Some(key);
+                stream.origin = Some(self.config.index);
+                self.streams.publisher_came(stream_key);
+            }
+            Direction::Play => stream.viewers += 1,
+        }
+        self.counters.session_opened();
+        self.mail.notify(Notice::Opened { session: id, worker: self.config.index });
+        self.peers.arm(key);
+        Ok(key)
+    }
+
+    /// Acts on what a session has to tell.
+    pub(super) fn handle_events(&mut self, key: PeerKey, now: Timestamp) {
+        while let Some(peer) = self.peers.get_mut(key)
+            && let Some(event) = peer.session.poll_event()
+        {
+            match event {
+                SessionEvent::PathAdded(path) => self.peers.add_path(path, key),
+                SessionEvent::PathRemoved(path) => self.peers.remove_path(&path, key),
+                SessionEvent::Moved => {
+                    // A peer that nominates two paths in turn must not choose how many notices there are.
+                    if peer.moved_told.is_none_or(|told| now.since(told) >= limits::MOVED_NOTICE_INTERVAL) {
+                        peer.moved_told = Some(now);
+                        self.mail.notify(Notice::Moved { session: peer.id });
+                    }
+                }
+                SessionEvent::Connected => {
+                    self.mail.notify(Notice::Connected { session: peer.id });
+                    self.connected(key);
+                }
+                SessionEvent::Closed => self.end(key, EndReason::PeerClosed, now),
+                SessionEvent::Failed(error) => {
+                    let reason = match error {
+                        DtlsError::FingerprintMismatch => EndReason::FingerprintMismatch,
+                        _ => EndReason::DtlsFailed,
+                    };
+                    self.end(key, reason, now);
+                }
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(key)
+            && let Some(retired) = peer.session.retired_ufrag()
+        {
+            self.peers.remove_ufrag(&retired);
+        }
+    }
+
+    /// The keys are there: a viewer's tracks take their places among those to be visited.
+    pub(super) fn connected(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        self.handshakes.over(peer);
+        self.counters.session_connected();
+        let Role::Viewer(playback) = &peer.role else { return };
+        for (index, track) in playback.tracks.iter().enumerate() {
+            let encoding = EncodingKey { stream: peer.stream, encoding: encoding_index(track.kind) };
+            self.streams.add_subscriber(encoding, Subscriber { peer: key, track: index as u8 });
+        }
+    }
+
+    /// Ends a session: BYE and a close alert are queued, everything it held is released, signalling is told.
+    pub(super) fn end(&mut self, key: PeerKey, reason: EndReason, now: Timestamp) {
+        let Some(mut peer) = self.peers.remove(key) else { return };
+        send_goodbye(&mut peer, self.outbox);
+        self.handshakes.over(&mut peer);
+        peer.session.close(self.outbox.batch(), now);
+        let peers = &*self.peers;
+        if let Some(stream) = self.streams.get_mut(peer.stream) {
+            match &peer.role {
+                Role::Publisher(_) if stream.publisher == Some(key) => stream.publisher = None,
+                Role::Publisher(_) => {}
+                Role::Viewer(playback) => {
+                    stream.viewer_left(|key| peers.contains(key));
+                    self.counters.cursor_skips_of_departed(playback.skips());
+                }
+            }
+        }
+        self.streams.drop_if_unused(peer.stream);
+        self.counters.ended(reason);
+        self.mail.notify(Notice::Ended { session: peer.id, reason, totals: peer.totals() });
+    }
+}
+
+fn send_goodbye(peer: &mut Peer, outbox: &mut Outbox) {
+    let mut sources = [0u32; limits::TRACKS_PER_SESSION_MAX];
+    let mut count = 0;
+    let mut add = |ssrc| {
+        if let Some(slot) = sources.get_mut(count) {
+            *slot = ssrc;
+            count += 1;
+        }
+    };
+    match &peer.role {
+        Role::Publisher(publication) => add(publication.feedback_ssrc),
+        Role::Viewer(playback) => playback.tracks.iter().for_each(|track| add(track.subscription.ssrc())),
+    }
+    let Some(sources) = sources.get(..count) else { return };
+    peer.session.send_rtcp(outbox.batch(), |slot| compound_rtcp::goodbye(slot, sources));
+}

@@ -1,0 +1,63 @@
+//! Key frames that viewers wait for: asked of the publisher where it is on this worker, else of the worker that has it.
+
+use crate::relay::publish::publication::KeyFrameFeedback;
+use crate::time::Timestamp;
+use crate::wire::rtcp;
+use crate::worker::compound_rtcp;
+use crate::worker::lane::{Lanes, Upstream};
+use crate::worker::mailbox::WorkerIndex;
+use crate::worker::outbox::Outbox;
+use crate::worker::peer::{Peer, Role};
+use crate::worker::peers::Peers;
+use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+
+/// What key-frame requests touch.
+pub(in crate::worker) struct KeyFramePhase<'a> {
+    pub(in crate::worker) own: WorkerIndex,
+    pub(in crate::worker) streams: &'a mut Streams,
+    pub(in crate::worker) peers: &'a mut Peers,
+    pub(in crate::worker) lanes: &'a mut Lanes,
+    pub(in crate::worker) outbox: &'a mut Outbox,
+}
+
+impl KeyFramePhase<'_> {
+    /// Takes what other workers ask for, and asks for what is due.
+    pub(in crate::worker) fn run(&mut self, now: Timestamp) {
+        let Self { own, streams, peers, lanes, outbox } = self;
+        while let Some(Upstream { stream, encoding }) = lanes.receive_upstream() {
+            if let Some(stream) = streams.find(stream) {
+                streams.want_key_frame(EncodingKey { stream, encoding: encoding as usize });
+            }
+        }
+        streams.poll_key_frame_requests(now, |key, stream| match (stream.publisher, stream.origin) {
+            (Some(publisher), _) => {
+                if let Some(peer) = peers.get_mut(publisher) {
+                    request(peer, key.encoding, outbox);
+                }
+            }
+            (None, Some(origin)) if origin != *own => {
+                lanes.send_upstream(origin, Upstream { stream: stream.id, encoding: key.encoding as u32 });
+            }
+            _ => {}
+        });
+    }
+}
+
+fn request(peer: &mut Peer, encoding: usize, outbox: &mut Outbox) {
+    let Role::Publisher(publication) = &mut peer.role else { return };
+    let own = publication.feedback_ssrc;
+    let sequence = publication.next_full_intra_request();
+    let Some(track) = publication.tracks.iter().find(|track| encoding_index(track.kind) == encoding) else { return };
+    let Some(ssrc) = track.ssrc() else { return };
+    match track.key_frame_feedback() {
+        KeyFrameFeedback::PictureLossIndication => {
+            let write = |slot: &mut [u8]| rtcp::picture_loss_indication::write(slot, own, ssrc);
+            peer.session.send_rtcp(outbox.batch(), write);
+        }
+        KeyFrameFeedback::FullIntraRequest => {
+            let write = |slot: &mut [u8]| compound_rtcp::full_intra_request(slot, own, ssrc, sequence);
+            peer.session.send_rtcp(outbox.batch(), write);
+        }
+        KeyFrameFeedback::None => {}
+    }
+}

@@ -1,0 +1,18 @@
+//! What a round sends, in this order.
+//!
+//! | File | What |
+//! |---|---|
+//! | [`publisher_feedback`] | NACKs, arrival times and receiver reports, by a publisher's timer |
+//! | [`key_frame_requests`] | what viewers here and elsewhere wait for |
+//! | [`retransmission`] | packets that viewers asked for again |
+//! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
+//! | [`format`] | before that: which payload type a viewer is sent, where that is not decided |
+//! | [`sender_report`] | sender reports, with a viewer's first packet and by its timer |
+
+pub(super) mod fan_out;
+mod format;
+pub(super) mod key_frame_requests;
+pub(super) mod publisher_feedback;
+pub(super) mod retransmission;
+pub(super) mod sender_report;
+mod visit;

@@ -1,0 +1,71 @@
+//! Packets that viewers asked for again: RTX (RFC 4588) where it was agreed, else the same packet once more.
+
+use crate::limits;
+use crate::time::Timestamp;
+use crate::worker::counters::Counters;
+use crate::worker::outbox::Outbox;
+use crate::worker::peer::Role;
+use crate::worker::peers::Peers;
+use crate::worker::repairs::{Repair, Repairs};
+use crate::worker::stream::{Streams, encoding_index};
+
+/// What retransmission touches.
+pub(in crate::worker) struct RetransmissionPhase<'a> {
+    pub(in crate::worker) repairs: &'a mut Repairs,
+    pub(in crate::worker) peers: &'a mut Peers,
+    pub(in crate::worker) streams: &'a Streams,
+    pub(in crate::worker) outbox: &'a mut Outbox,
+    pub(in crate::worker) counters: &'a mut Counters,
+}
+
+impl RetransmissionPhase<'_> {
+    /// Sends again what was asked for, within bounds.
+    pub(in crate::worker) fn run(&mut self, now: Timestamp) {
+        for _ in 0..limits::RETRANSMISSIONS_PER_ROUND_MAX {
+            if !self.outbox.batch().has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
+                return;
+            }
+            let Some(repair) = self.repairs.pop() else { return };
+            if let Err(reason) = self.send(repair, now) {
+                self.counters.dropped(reason);
+            }
+        }
+    }
+
+    /// Sends one; `Err` is the name in metrics. A viewer that has left asks for nothing any more.
+    fn send(&mut self, repair: Repair, now: Timestamp) -> Result<(), &'static str> {
+        let Some(peer) = self.peers.get_mut(repair.subscriber.peer) else { return Ok(()) };
+        let Role::Viewer(playback) = &mut peer.role else { return Ok(()) };
+        if !playback.repairs.turn(now) {
+            return Err("retransmission_over_rate");
+        }
+        let Some(track) = playback.tracks.get_mut(usize::from(repair.subscriber.track)) else { return Ok(()) };
+        let Some((sender, path)) = peer.session.egress() else { return Ok(()) };
+        let Some(stream) = self.streams.get(peer.stream) else { return Ok(()) };
+        let ring = &stream.encodings[encoding_index(track.kind)].ring;
+        let located = track.subscription.locate(repair.sequence_number).ok_or("retransmission_never_sent")?;
+        let (_, info, payload) = ring.find(located.sequence).ok_or("retransmission_not_in_ring")?;
+        let out = self.outbox.batch();
+        let slot = out.slot();
+        let has_rtx = track.subscription.format().is_some_and(|format| format.rtx_payload_type.is_some());
+        let len = if has_rtx {
+            let scratch = self.repairs.scratch();
+            track
+                .subscription
+                .write_rtx(slot, scratch, located, info, payload)
+                .and_then(|(header, len)| sender.seal_rtp(header.index, header.len, slot, scratch.get(..len)?, 0))
+        } else {
+            track
+                .subscription
+                .write_repeat(slot, located, info)
+                .and_then(|header| sender.seal_rtp(header.index, header.len, slot, payload, info.padding))
+        };
+        let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or("retransmission_too_long")?;
+        out.commit(path, len);
+        playback.repairs.spend(len);
+        playback.retransmitted.add(Some(len));
+        peer.sent.add(Some(len));
+        self.counters.retransmitted(len);
+        Ok(())
+    }
+}

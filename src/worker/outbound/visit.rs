@@ -1,0 +1,133 @@
+//! One visit: a bounded run of packets for one viewer, headers written and payloads sealed straight into the send slots.
+
+use crate::description::MediaKind;
+use crate::limits;
+use crate::relay::play::fan_out::AfterVisit;
+use crate::relay::play::subscription::Cursor;
+use crate::relay::store::encoding::Encoding;
+use crate::time::Timestamp;
+use crate::transport::TrainBatch;
+use crate::worker::peer::{Peer, Role, Subscriber, ViewerTrack};
+
+/// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
+pub(super) struct Visit<'a> {
+    encoding: &'a Encoding<Subscriber>,
+    peer: &'a mut Peer,
+    out: &'a mut TrainBatch,
+    now: Timestamp,
+    sent: Sent,
+}
+
+/// What a visit sent.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Sent {
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
+    /// The position after the last packet sent; 0 before one.
+    pub(super) reached: u64,
+    /// Packets left out because they would be longer than a datagram may be.
+    pub(super) too_long: u64,
+}
+
+impl<'a> Visit<'a> {
+    #[inline]
+    pub(super) fn new(
+        encoding: &'a Encoding<Subscriber>,
+        peer: &'a mut Peer,
+        out: &'a mut TrainBatch,
+        now: Timestamp,
+    ) -> Self {
+        Self { encoding, peer, out, now, sent: Sent::default() }
+    }
+
+    /// What it sent.
+    #[inline]
+    pub(super) fn finish(self) -> Sent {
+        self.sent
+    }
+
+    /// Visits one track of the viewer.
+    pub(super) fn run(&mut self, track: usize) -> AfterVisit {
+        let Role::Viewer(playback) = &mut self.peer.role else { return AfterVisit::Gone };
+        let Some(track) = playback.tracks.get_mut(track) else { return AfterVisit::Gone };
+        let Some((sender, path)) = self.peer.session.egress() else { return AfterVisit::Gone };
+        let encoding = self.encoding;
+        let is_video = encoding.kind() == MediaKind::Video;
+        if track.subscription.format().is_none() {
+            // Woken again by the next key frame or change of codec.
+            return if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp };
+        }
+        if let Err(after) = place_cursor(track, encoding, is_video, self.now) {
+            return after;
+        }
+        let tag_len = sender.profile().tag_len();
+        let mut packets = 0;
+        while let Cursor::At(position) = track.subscription.cursor()
+            && position < encoding.released()
+        {
+            if packets == limits::PACKETS_PER_VISIT_MAX {
+                break;
+            }
+            let Some((info, payload)) = encoding.ring.get(position) else { break };
+            track.subscription.advance();
+            packets += 1;
+            let slot = self.out.slot();
+            let Some(header) = track.subscription.write_header(slot, info) else { continue };
+            let len = header.len + payload.len() + usize::from(info.padding) + tag_len;
+            if len > limits::DATAGRAM_OUT_BYTES_MAX {
+                self.sent.too_long += 1;
+                continue;
+            }
+            let Some(len) = sender.seal_rtp(header.index, header.len, slot, payload, info.padding) else { continue };
+            self.out.commit(path, len);
+            track.subscription.sent(header.index, payload.len());
+            self.sent.packets += 1;
+            self.sent.bytes += len as u64;
+        }
+        self.peer.sent.packets += self.sent.packets;
+        self.peer.sent.bytes += self.sent.bytes;
+        if let Cursor::At(position) = track.subscription.cursor()
+            && self.sent.packets > 0
+        {
+            self.sent.reached = position;
+        }
+        match track.subscription.cursor() {
+            Cursor::At(position) if position < encoding.released() => AfterVisit::Behind,
+            Cursor::At(_) => AfterVisit::CaughtUp,
+            Cursor::AwaitsKeyFrame => AfterVisit::NeedsKeyFrame,
+        }
+    }
+}
+
+/// Moves a cursor to where its next packet is; `Err` says where the subscriber waits when there is none.
+fn place_cursor(
+    track: &mut ViewerTrack,
+    encoding: &Encoding<Subscriber>,
+    is_video: bool,
+    now: Timestamp,
+) -> Result<(), AfterVisit> {
+    let subscription = &mut track.subscription;
+    if let Cursor::At(position) = subscription.settle(&encoding.ring, is_video, now) {
+        if encoding.continues_at(position) {
+            return Ok(());
+        }
+        // Of another codec, or what follows it never came here.
+        subscription.await_key_frame();
+    }
+    let start = if is_video {
+        encoding.fresh_key_frame(now).ok_or(AfterVisit::NeedsKeyFrame)?
+    } else {
+        // Audio starts with the newest packet, or with the next one.
+        let newest = encoding.ring.newest().ok_or(AfterVisit::CaughtUp)?;
+        let (info, _) = encoding.ring.get(newest.position).ok_or(AfterVisit::CaughtUp)?;
+        if !encoding.may_start_at(newest.position) || now.since(info.arrival) > limits::AUDIO_START_AGE_MAX {
+            return Err(AfterVisit::CaughtUp);
+        }
+        newest
+    };
+    if !subscription.is_ahead(start.sequence) {
+        return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });
+    }
+    subscription.start_at(start);
+    Ok(())
+}

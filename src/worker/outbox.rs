@@ -1,0 +1,73 @@
+//! What a worker sends: the batch that is being filled, and what is to be told of it once it has left.
+
+use crate::limits;
+use crate::net::Io;
+use crate::transport::{SendResult, TrainBatch};
+use crate::worker::counters::Counters;
+use crate::worker::report::WorkerReport;
+use crate::worker::residence::{Note, Residence};
+use crate::worker::stream::Streams;
+use crate::worker::train_lengths::TrainLengths;
+
+/// The batch of one round, the notes that go with it, and the figures made of both.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    batch: TrainBatch,
+    notes: Vec<Note>,
+    residence: Residence,
+    train_lengths: TrainLengths,
+}
+
+impl Outbox {
+    /// The batch, to write into.
+    #[inline]
+    pub(super) fn batch(&mut self) -> &mut TrainBatch {
+        &mut self.batch
+    }
+
+    /// Packets that are in the batch and whose residence is measured when it has left.
+    pub(super) fn note(&mut self, note: Note) {
+        self.notes.push(note);
+    }
+
+    /// Sends what is queued. A train that met a full socket buffer is dropped and counted, as a network would: its
+    /// packets are in the ring, and a viewer that misses one asks for it. It is never sealed again from here.
+    pub(super) fn flush<I: Io>(&mut self, io: &mut I, streams: &Streams, counters: &mut Counters) {
+        if self.batch.is_empty() {
+            return;
+        }
+        io.send(&mut self.batch);
+        for train in self.batch.trains() {
+            self.train_lengths.count(train);
+            match train.result {
+                SendResult::Sent | SendResult::Pending => {}
+                SendResult::Full => counters.dropped_many("socket_buffer_full", u64::from(train.segments)),
+                SendResult::TooLong => counters.dropped_many("datagram_too_long", u64::from(train.segments)),
+                SendResult::Failed(_) => counters.dropped_many("send_failed", u64::from(train.segments)),
+            }
+        }
+        self.batch.clear();
+        if self.notes.is_empty() {
+            return;
+        }
+        let now = io.now();
+        for note in self.notes.drain(..) {
+            if let Some(encoding) = streams.encoding(note.key) {
+                self.residence.sent(note.passage, encoding, now);
+            }
+        }
+    }
+
+    /// The same, but only when the batch is half full: between the steps of a phase.
+    pub(super) fn flush_if_half_full<I: Io>(&mut self, io: &mut I, streams: &Streams, counters: &mut Counters) {
+        if !self.batch.has_room(limits::SEND_BUFFER_BYTES / 2) {
+            self.flush(io, streams, counters);
+        }
+    }
+
+    /// Fills in what is measured here.
+    pub(super) fn tell(&self, report: &mut WorkerReport) {
+        report.trains = self.train_lengths.report();
+        report.residence = self.residence.report();
+    }
+}

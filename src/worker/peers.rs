@@ -1,0 +1,134 @@
+//! The peers of a worker and everything by which they are found: number, user fragment, path, deadline.
+
+use std::collections::HashMap;
+
+use slotmap::SlotMap;
+
+use crate::time::Timestamp;
+use crate::transport::Path;
+use crate::worker::flow_table::FlowTable;
+use crate::worker::mailbox::SessionId;
+use crate::worker::peer::{Peer, PeerKey};
+use crate::worker::timers::{NEVER, Timers};
+
+/// All peers of a worker.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    table: SlotMap<PeerKey, Peer>,
+    by_session: HashMap<SessionId, PeerKey>,
+    by_ufrag: HashMap<String, PeerKey>,
+    flows: FlowTable<PeerKey>,
+    timers: Timers<PeerKey>,
+}
+
+impl Peers {
+    #[inline]
+    pub(super) fn get(&self, key: PeerKey) -> Option<&Peer> {
+        self.table.get(key)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        self.table.get_mut(key)
+    }
+
+    pub(super) fn contains(&self, key: PeerKey) -> bool {
+        self.table.contains_key(key)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn keys(&self) -> Vec<PeerKey> {
+        self.table.keys().collect()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.table.values()
+    }
+
+    /// Adds a peer under its session's number and its user fragment.
+    pub(super) fn insert(&mut self, peer: Peer) -> PeerKey {
+        let (id, ufrag) = (peer.id, peer.session.ice().local_ufrag().to_owned());
+        let key = self.table.insert(peer);
+        self.by_session.insert(id, key);
+        self.by_ufrag.insert(ufrag, key);
+        key
+    }
+
+    /// Takes a peer out with all its names and paths. A timer entry that is left comes up for nobody.
+    pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
+        let peer = self.table.remove(key)?;
+        for path in peer.session.ice().paths() {
+            self.flows.remove(path, key);
+        }
+        self.by_session.remove(&peer.id);
+        self.by_ufrag.remove(peer.session.ice().local_ufrag());
+        if let Some(previous) = peer.session.ice().previous_ufrag() {
+            self.by_ufrag.remove(previous);
+        }
+        Some(peer)
+    }
+
+    pub(super) fn find_session(&self, session: SessionId) -> Option<PeerKey> {
+        self.by_session.get(&session).copied()
+    }
+
+    pub(super) fn find_ufrag(&self, ufrag: &str) -> Option<PeerKey> {
+        self.by_ufrag.get(ufrag).copied()
+    }
+
+    #[inline]
+    pub(super) fn find_path(&self, path: &Path) -> Option<PeerKey> {
+        self.flows.find(path)
+    }
+
+    pub(super) fn add_ufrag(&mut self, ufrag: String, key: PeerKey) {
+        self.by_ufrag.insert(ufrag, key);
+    }
+
+    pub(super) fn remove_ufrag(&mut self, ufrag: &str) {
+        self.by_ufrag.remove(ufrag);
+    }
+
+    pub(super) fn add_path(&mut self, path: Path, key: PeerKey) {
+        self.flows.insert(path, key);
+    }
+
+    pub(super) fn remove_path(&mut self, path: &Path, key: PeerKey) {
+        self.flows.remove(path, key);
+    }
+
+    /// Arms a peer's timer for its next deadline.
+    pub(super) fn arm(&mut self, key: PeerKey) {
+        if let Some(peer) = self.table.get_mut(key) {
+            let deadline = peer.next_deadline();
+            self.timers.arm(key, &mut peer.armed, deadline);
+        }
+    }
+
+    /// Takes the next peer whose deadline has come; [`Self::arm`] it again. Entries that were superseded are skipped.
+    pub(super) fn pop_due(&mut self, now: Timestamp) -> Option<PeerKey> {
+        while let Some((deadline, key)) = self.timers.pop_due(now) {
+            if let Some(peer) = self.table.get_mut(key)
+                && peer.armed == deadline
+            {
+                peer.armed = NEVER;
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// The earliest deadline.
+    pub(super) fn next_deadline(&self) -> Timestamp {
+        self.timers.next_deadline()
+    }
+
+    /// Entries of its tables: sessions' numbers, user fragments, paths, timers.
+    #[cfg(any(test, feature = "peer"))]
+    pub(super) fn table_lens(&self) -> (usize, usize, usize, usize) {
+        (self.by_session.len(), self.by_ufrag.len(), self.flows.len(), self.timers.len())
+    }
+}
