@@ -1,9 +1,9 @@
-//! A worker's own counters: cumulative, named once, told in [`super::report`].
+//! A worker's own counters: cumulative, told in [`super::report`].
 
 use std::collections::BTreeMap;
 
-use crate::relay::publish::publication::NotForwarded;
 use crate::worker::mailbox::EndReason;
+use crate::worker::reason::DropReason;
 use crate::worker::report::Traffic;
 
 /// What a worker counted since its start.
@@ -17,41 +17,68 @@ pub(super) struct Counters {
     pub(super) cursor_skips: u64,
     /// Datagrams of handshakes that waited for a later round.
     pub(super) handshakes_deferred: u64,
-    ended: BTreeMap<&'static str, u64>,
-    dropped: BTreeMap<&'static str, u64>,
+    ended: Tally<{ EndReason::COUNT }>,
+    dropped: Tally<{ DropReason::COUNT }>,
+}
+
+/// One count for each reason of an enum: an array, so that counting costs one addition, whatever a peer does.
+#[derive(Debug)]
+struct Tally<const REASONS: usize>([u64; REASONS]);
+
+impl<const REASONS: usize> Default for Tally<REASONS> {
+    fn default() -> Self {
+        Self([0; REASONS])
+    }
 }
 
 impl Counters {
     pub(super) fn ended(&mut self, reason: EndReason) {
-        *self.ended.entry(reason.name()).or_default() += 1;
+        self.ended.0[reason as usize] += 1;
     }
 
-    /// Counts one thing dropped or refused; `reason` is a name from the code, never a peer's text.
-    pub(super) fn dropped(&mut self, reason: &'static str) {
+    /// Counts one thing dropped or refused.
+    pub(super) fn dropped(&mut self, reason: impl Into<DropReason>) {
         self.dropped_many(reason, 1);
     }
 
-    pub(super) fn dropped_many(&mut self, reason: &'static str, count: u64) {
-        if count > 0 {
-            *self.dropped.entry(reason).or_default() += count;
-        }
+    pub(super) fn dropped_many(&mut self, reason: impl Into<DropReason>, count: u64) {
+        self.dropped.0[reason.into() as usize] += count;
     }
 
-    pub(super) fn ended_by_reason(&self) -> &BTreeMap<&'static str, u64> {
-        &self.ended
+    /// The reasons that sessions ended for, with how many.
+    pub(super) fn ended_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        seen(EndReason::ALL.iter().map(|reason| reason.name()), &self.ended)
     }
 
-    pub(super) fn dropped_by_reason(&self) -> &BTreeMap<&'static str, u64> {
-        &self.dropped
+    /// The reasons that something was dropped for, with how often.
+    pub(super) fn dropped_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        seen(DropReason::ALL.iter().map(|reason| reason.name()), &self.dropped)
     }
 }
 
-pub(super) const fn not_forwarded_name(reason: NotForwarded) -> &'static str {
-    match reason {
-        NotForwarded::UnknownSource => "uplink_unknown_source",
-        NotForwarded::UnknownPayloadType => "uplink_unknown_payload_type",
-        NotForwarded::Probe => "uplink_probe",
-        NotForwarded::Duplicate => "uplink_duplicate",
-        NotForwarded::Malformed => "uplink_malformed",
+/// The counts by name, those of zero left out.
+fn seen<const REASONS: usize>(
+    names: impl Iterator<Item = &'static str>,
+    counts: &Tally<REASONS>,
+) -> BTreeMap<&'static str, u64> {
+    names.zip(counts.0).filter(|&(_, count)| count > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Rejected;
+
+    #[test]
+    fn what_was_counted_is_told_by_name_and_nothing_else() {
+        let mut counters = Counters::default();
+        counters.dropped(DropReason::UnknownAddress);
+        counters.dropped(Rejected::Unknown);
+        counters.dropped_many(DropReason::SendFailed, 40);
+        counters.dropped_many(DropReason::SocketBufferFull, 0);
+        counters.ended(EndReason::SignallingLost);
+        let expected = [("not_demultiplexed", 1), ("send_failed", 40), ("unknown_address", 1)];
+        assert_eq!(counters.dropped_by_reason(), expected.into());
+        assert_eq!(counters.ended_by_reason(), [("signalling_lost", 1)].into());
     }
 }

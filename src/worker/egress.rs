@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 use crate::transport::TrainBatch;
 use crate::worker::mailbox::Notice;
 use crate::worker::peer::{Peer, PeerKey, Role, Subscriber, ViewerTrack};
+use crate::worker::reason::DropReason;
 use crate::worker::round::Worker;
 use crate::worker::stream::EncodingKey;
 
@@ -103,7 +104,7 @@ impl Worker {
             let after = visit.run(usize::from(subscriber.track));
             progress.reached = progress.reached.max(visit.reached);
             let (sent_packets, sent_bytes, notice) = (visit.sent_packets, visit.sent_bytes, visit.notice.take());
-            counters.dropped_many("datagram_too_long", visit.too_long);
+            counters.dropped_many(DropReason::DatagramTooLong, visit.too_long);
             bytes += sent_bytes as usize;
             counters.forwarded.packets += sent_packets;
             counters.forwarded.bytes += sent_bytes;

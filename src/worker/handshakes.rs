@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 use crate::transport::Path;
 use crate::wire::demux::DatagramKind;
 use crate::worker::peer::PeerKey;
+use crate::worker::reason::DropReason;
 use crate::worker::round::Worker;
 
 /// A datagram that waits for its round.
@@ -84,9 +85,9 @@ impl Worker {
             return false;
         }
         if peer.handshake_datagrams >= limits::HANDSHAKE_DATAGRAMS_PER_SESSION_MAX {
-            self.counters.dropped("handshake_session_over_share");
+            self.counters.dropped(DropReason::HandshakeSessionOverShare);
         } else if self.handshakes.waiting.len() >= limits::HANDSHAKE_DATAGRAMS_WAITING_MAX {
-            self.counters.dropped("handshake_queue_full");
+            self.counters.dropped(DropReason::HandshakeQueueFull);
         } else {
             peer.handshake_datagrams += 1;
             self.handshakes.waiting.push_back(Waiting { key, path: *path, bytes: bytes.into() });
@@ -113,7 +114,7 @@ impl Worker {
                     self.handle_session_events(key, now);
                     self.arm(key);
                 }
-                Err(rejected) => self.counters.dropped(rejected.name()),
+                Err(rejected) => self.counters.dropped(rejected),
             }
         }
     }

@@ -9,10 +9,10 @@ use crate::wire::demux::{self, DatagramKind};
 use crate::wire::rtcp;
 use crate::wire::rtp::RtpPacket;
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
-use crate::worker::counters::not_forwarded_name;
 use crate::worker::feedback;
 use crate::worker::mailbox::{EndReason, Notice};
 use crate::worker::peer::{PeerKey, Role};
+use crate::worker::reason::DropReason;
 use crate::worker::round::Worker;
 use crate::worker::stream::{EncodingKey, encoding_index};
 
@@ -30,14 +30,14 @@ impl Worker {
                 }
             },
             DatagramKind::Unknown => {
-                self.counters.dropped("not_demultiplexed");
+                self.counters.dropped(DropReason::NotDemultiplexed);
                 return;
             }
             // An address that no valid check came from may only do STUN.
             _ => match self.flows.find(&path) {
                 Some(key) => key,
                 None => {
-                    self.counters.dropped("unknown_address");
+                    self.counters.dropped(DropReason::UnknownAddress);
                     return;
                 }
             },
@@ -62,7 +62,7 @@ impl Worker {
                     self.handle_rtcp(key, compound, now);
                 }
             }
-            Err(rejected) => self.counters.dropped(rejected.name()),
+            Err(rejected) => self.counters.dropped(rejected),
         }
     }
 
@@ -78,7 +78,7 @@ impl Worker {
     /// at a bounded rate. Everything else that reaches here is counted and dropped.
     fn answer_plain_binding(&mut self, bytes: &[u8], path: &crate::transport::Path, now: Timestamp) {
         let Ok(message) = StunMessage::parse(bytes) else {
-            self.counters.dropped("stun_malformed");
+            self.counters.dropped(DropReason::StunMalformed);
             return;
         };
         if let Some(username) = message.username() {
@@ -86,11 +86,11 @@ impl Worker {
                 .ok()
                 .and_then(|name| placement::worker_of(name.split(':').next().unwrap_or_default()))
                 .is_some_and(|worker| worker != self.config.index);
-            self.counters.dropped(if other_worker { "stun_wrong_worker" } else { "stun_unknown_user" });
+            self.counters.dropped(if other_worker { DropReason::StunWrongWorker } else { DropReason::StunUnknownUser });
             return;
         }
         if message.class() != StunClass::Request || message.method() != stun::BINDING {
-            self.counters.dropped("stun_not_a_request");
+            self.counters.dropped(DropReason::StunNotARequest);
             return;
         }
         if now.since(self.binding_credit_at).as_secs() >= 1 {
@@ -98,7 +98,7 @@ impl Worker {
             self.binding_credit = limits::PLAIN_BINDINGS_PER_SECOND_MAX;
         }
         if self.binding_credit == 0 || !self.out.has_room(limits::STUN_REPLY_BYTES_MAX) {
-            self.counters.dropped("plain_bindings_over_rate");
+            self.counters.dropped(DropReason::PlainBindingsOverRate);
             return;
         }
         self.binding_credit -= 1;
@@ -156,11 +156,11 @@ impl Worker {
     fn handle_rtp(&mut self, key: PeerKey, packet: &[u8], received: Timestamp) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let Role::Publisher(publication) = &mut peer.role else {
-            self.counters.dropped("media_from_viewer");
+            self.counters.dropped(DropReason::MediaFromViewer);
             return;
         };
         let Ok(packet) = RtpPacket::parse(packet) else {
-            self.counters.dropped("rtp_malformed");
+            self.counters.dropped(DropReason::RtpMalformed);
             return;
         };
         let stream = peer.stream;
@@ -173,7 +173,7 @@ impl Worker {
             super::publisher::distribute(streams, lanes, encoding, &record);
         });
         if let Err(reason) = result {
-            self.counters.dropped(not_forwarded_name(reason));
+            self.counters.dropped(reason);
         }
         self.arm(key);
     }
@@ -183,11 +183,11 @@ impl Worker {
         for packet in rtcp::packets(compound) {
             handled += 1;
             if handled > limits::RTCP_PACKETS_PER_COMPOUND_MAX {
-                self.counters.dropped("rtcp_compound_too_long");
+                self.counters.dropped(DropReason::RtcpCompoundTooLong);
                 return;
             }
             let Ok(packet) = packet else {
-                self.counters.dropped("rtcp_malformed");
+                self.counters.dropped(DropReason::RtcpMalformed);
                 return;
             };
             let is_publisher = self.peers.get(key).is_some_and(|peer| matches!(peer.role, Role::Publisher(_)));

@@ -11,6 +11,7 @@
 //! | a viewer's feedback: retransmissions, key-frame requests; sender reports | `viewer` |
 //! | DTLS of joins: a few datagrams a round, the rest after media | `handshakes` |
 //! | control messages, routes, reports | `control`, [`report`] |
+//! | why something was dropped | [`reason`] |
 //! | residence times, train lengths | `live` |
 //!
 //! Nothing in a worker is shared: what reaches it from outside comes through [`mailbox`] and [`lane`].
@@ -32,6 +33,7 @@ pub mod peer;
 #[cfg(any(test, feature = "peer"))]
 mod preconnected;
 mod publisher;
+pub mod reason;
 pub mod report;
 mod reporting;
 mod round;

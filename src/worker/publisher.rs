@@ -10,6 +10,7 @@ use crate::worker::feedback;
 use crate::worker::lane::{Lanes, Upstream};
 use crate::worker::mailbox::{StreamId, WorkerIndex};
 use crate::worker::peer::{PeerKey, Role};
+use crate::worker::reason::DropReason;
 use crate::worker::round::Worker;
 use crate::worker::stream::{EncodingKey, Streams, encoding_index};
 
@@ -62,7 +63,7 @@ impl Worker {
                     distribute(&mut self.streams, &mut self.lanes, encoding, &record);
                 }
             }
-            RtcpPacket::Goodbye(_) => self.counters.dropped("publisher_goodbye"),
+            RtcpPacket::Goodbye(_) => self.counters.dropped(DropReason::PublisherGoodbye),
             _ => {}
         }
     }

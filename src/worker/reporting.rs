@@ -6,6 +6,7 @@ use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::worker::mailbox::StreamId;
 use crate::worker::peer::{Peer, Role};
+use crate::worker::reason::DropReason;
 use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
 use crate::worker::round::Worker;
 use crate::worker::stream::{Stream, encoding_index};
@@ -13,16 +14,17 @@ use crate::worker::stream::{Stream, encoding_index};
 impl Worker {
     pub(super) fn report<I: Io>(&self, io: &mut I, now: Timestamp) -> WorkerReport {
         let io_counters = io.counters();
-        let mut dropped = self.counters.dropped_by_reason().clone();
-        let others = [
-            ("lane_full", self.lanes.dropped_full),
-            ("lane_malformed", self.lanes.malformed),
-            ("upstream_mailbox_full", self.lanes.upstream_dropped),
-            ("datagram_truncated", io_counters.datagrams_truncated),
-            ("cursor_skips", self.counters.cursor_skips + self.cursor_skips()),
+        let mut dropped = self.counters.dropped_by_reason();
+        // Counted where they happen, not here; told even when zero.
+        let counted_elsewhere = [
+            (DropReason::LaneFull, self.lanes.dropped_full),
+            (DropReason::LaneMalformed, self.lanes.malformed),
+            (DropReason::UpstreamMailboxFull, self.lanes.upstream_dropped),
+            (DropReason::DatagramTruncated, io_counters.datagrams_truncated),
+            (DropReason::CursorSkips, self.counters.cursor_skips + self.cursor_skips()),
         ];
-        for (name, count) in others {
-            *dropped.entry(name).or_default() += count;
+        for (reason, count) in counted_elsewhere {
+            *dropped.entry(reason.name()).or_default() += count;
         }
         let messages = io_counters.messages_sent;
         WorkerReport {
@@ -50,7 +52,7 @@ impl Worker {
             connected: self.counters.connected,
             handshakes: self.handshakes.under_way as u64,
             handshakes_deferred: self.counters.handshakes_deferred,
-            ended: self.counters.ended_by_reason().clone(),
+            ended: self.counters.ended_by_reason(),
             dropped,
             streams: self.streams.iter().map(|(id, stream)| self.stream_report(*id, stream)).collect(),
             sessions: self.peers.values().map(|peer| self.session_report(peer)).collect(),

@@ -16,6 +16,7 @@ use crate::worker::lane::Lanes;
 use crate::worker::live::Live;
 use crate::worker::mailbox::{Control, EndReason, Notice, SessionId, WorkerIndex};
 use crate::worker::peer::{Peer, PeerKey, Subscriber};
+use crate::worker::reason::DropReason;
 use crate::worker::stream::Streams;
 use crate::worker::timers::Timers;
 
@@ -218,9 +219,11 @@ impl Worker {
             self.live.train(train);
             match train.result {
                 SendResult::Sent | SendResult::Pending => {}
-                SendResult::Full => self.counters.dropped_many("socket_buffer_full", u64::from(train.segments)),
-                SendResult::TooLong => self.counters.dropped_many("datagram_too_long", u64::from(train.segments)),
-                SendResult::Failed(_) => self.counters.dropped_many("send_failed", u64::from(train.segments)),
+                SendResult::Full => self.counters.dropped_many(DropReason::SocketBufferFull, u64::from(train.segments)),
+                SendResult::TooLong => {
+                    self.counters.dropped_many(DropReason::DatagramTooLong, u64::from(train.segments))
+                }
+                SendResult::Failed(_) => self.counters.dropped_many(DropReason::SendFailed, u64::from(train.segments)),
             }
         }
         self.out.clear();

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use crate::worker::live::SendProgress;
 use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
 use crate::worker::peer::{PeerKey, Subscriber};
+use crate::worker::reason::DropReason;
 
 /// Encodings of a stream: one audio and one video. Index 0 and 1; a record's address carries the index.
 pub const ENCODINGS: [MediaKind; 2] = [MediaKind::Audio, MediaKind::Video];
@@ -187,13 +188,13 @@ impl Streams {
     /// Applies a record that another worker sent.
     ///
     /// # Errors
-    /// Why it is of no use here; the name in metrics.
-    pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), &'static str> {
-        let stream = self.streams.get_mut(&key.stream).ok_or("lane_unknown_stream")?;
-        let begun = stream.begun.get_mut(key.encoding).ok_or("lane_unknown_stream")?;
+    /// Why it is of no use here.
+    pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), DropReason> {
+        let stream = self.streams.get_mut(&key.stream).ok_or(DropReason::LaneUnknownStream)?;
+        let begun = stream.begun.get_mut(key.encoding).ok_or(DropReason::LaneUnknownStream)?;
         *begun |= matches!(record, Record::Begin);
         if !*begun {
-            return Err("lane_not_introduced");
+            return Err(DropReason::LaneNotIntroduced);
         }
         self.apply(key, record);
         Ok(())

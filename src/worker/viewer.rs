@@ -5,6 +5,7 @@ use crate::time::Timestamp;
 use crate::wire::rtcp::{ReportBlock, RtcpPacket};
 use crate::worker::feedback;
 use crate::worker::peer::{PeerKey, Role, Subscriber, Viewer};
+use crate::worker::reason::DropReason;
 use crate::worker::round::{Retransmission, Worker};
 use crate::worker::stream::{EncodingKey, encoding_index};
 
@@ -31,11 +32,11 @@ impl Worker {
                 for sequence_number in nack.sequences().take(limits::NACKS_PER_PACKET_MAX) {
                     asked += 1;
                     if viewer.retransmissions_waiting >= limits::RETRANSMISSIONS_WAITING_PER_VIEWER_MAX {
-                        self.counters.dropped("retransmission_viewer_over_share");
+                        self.counters.dropped(DropReason::RetransmissionViewerOverShare);
                         continue;
                     }
                     if self.retransmissions.len() >= limits::RETRANSMISSIONS_WAITING_MAX {
-                        self.counters.dropped("retransmission_queue_full");
+                        self.counters.dropped(DropReason::RetransmissionQueueFull);
                         break;
                     }
                     viewer.retransmissions_waiting += 1;
@@ -114,7 +115,7 @@ impl Worker {
         viewer.retransmissions_waiting = viewer.retransmissions_waiting.saturating_sub(1);
         refill(viewer, now);
         if viewer.retransmission_credit <= 0 {
-            self.counters.dropped("retransmission_over_rate");
+            self.counters.dropped(DropReason::RetransmissionOverRate);
             return;
         }
         let Some(track) = viewer.tracks.get_mut(usize::from(request.subscriber.track)) else { return };
@@ -122,11 +123,11 @@ impl Worker {
         let Some(stream) = self.streams.get(peer.stream) else { return };
         let ring = &stream.encodings[encoding_index(track.kind)].ring;
         let Some(located) = track.subscription.locate(request.sequence_number) else {
-            self.counters.dropped("retransmission_never_sent");
+            self.counters.dropped(DropReason::RetransmissionNeverSent);
             return;
         };
         let Some((_, info, payload)) = ring.find(located.sequence) else {
-            self.counters.dropped("retransmission_not_in_ring");
+            self.counters.dropped(DropReason::RetransmissionNotInRing);
             return;
         };
         let slot = self.out.slot();
@@ -143,7 +144,7 @@ impl Worker {
                 .and_then(|header| sender.seal_rtp(header.index, header.len, slot, payload, info.padding))
         };
         let Some(len) = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX) else {
-            self.counters.dropped("retransmission_too_long");
+            self.counters.dropped(DropReason::RetransmissionTooLong);
             return;
         };
         self.out.commit(path, len);

@@ -61,7 +61,7 @@ GUARDS = [
         "ICE gate before DTLS: the worker's",
         "src/worker/inbound.rs",
         """                None => {
-                    self.counters.dropped("unknown_address");
+                    self.counters.dropped(DropReason::UnknownAddress);
                     return;
                 }""",
         """                None => match self.peers.keys().next() {
