@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::worker::mailbox::EndReason;
+use crate::worker::reason::DropReason;
 use crate::worker::report::{Traffic, WorkerReport};
 
 /// What a worker counted since its start.
@@ -16,8 +17,18 @@ pub(super) struct Counters {
     /// Of viewers that left; those of the present ones are in their subscriptions.
     cursor_skips: u64,
     handshakes_deferred: u64,
-    ended: BTreeMap<&'static str, u64>,
-    dropped: BTreeMap<&'static str, u64>,
+    ended: Tally<{ EndReason::COUNT }>,
+    dropped: Tally<{ DropReason::COUNT }>,
+}
+
+/// One count for each reason of an enum: an array, so that counting costs one addition, whatever a peer does.
+#[derive(Debug)]
+struct Tally<const REASONS: usize>([u64; REASONS]);
+
+impl<const REASONS: usize> Default for Tally<REASONS> {
+    fn default() -> Self {
+        Self([0; REASONS])
+    }
 }
 
 impl Counters {
@@ -56,19 +67,17 @@ impl Counters {
     }
 
     pub(super) fn ended(&mut self, reason: EndReason) {
-        *self.ended.entry(reason.name()).or_default() += 1;
+        self.ended.0[reason as usize] += 1;
     }
 
-    /// Counts one thing dropped or refused; `reason` is a name from the code, never a peer's text.
-    pub(super) fn dropped(&mut self, reason: &'static str) {
+    /// Counts one thing dropped or refused.
+    pub(super) fn dropped(&mut self, reason: impl Into<DropReason>) {
         self.dropped_many(reason, 1);
     }
 
     #[inline]
-    pub(super) fn dropped_many(&mut self, reason: &'static str, count: u64) {
-        if count > 0 {
-            *self.dropped.entry(reason).or_default() += count;
-        }
+    pub(super) fn dropped_many(&mut self, reason: impl Into<DropReason>, count: u64) {
+        self.dropped.0[reason.into() as usize] += count;
     }
 
     /// Fills in what is counted here.
@@ -79,8 +88,38 @@ impl Counters {
         report.joins = self.joins;
         report.connected = self.connected;
         report.handshakes_deferred = self.handshakes_deferred;
-        report.ended = self.ended.clone();
-        report.dropped = self.dropped.clone();
-        *report.dropped.entry("cursor_skips").or_default() += self.cursor_skips;
+        report.ended = seen(EndReason::ALL.iter().map(|reason| reason.name()), &self.ended);
+        report.dropped = seen(DropReason::ALL.iter().map(|reason| reason.name()), &self.dropped);
+        *report.dropped.entry(DropReason::CursorSkips.name()).or_default() += self.cursor_skips;
+    }
+}
+
+/// The counts by name, those of zero left out.
+fn seen<const REASONS: usize>(
+    names: impl Iterator<Item = &'static str>,
+    counts: &Tally<REASONS>,
+) -> BTreeMap<&'static str, u64> {
+    names.zip(counts.0).filter(|&(_, count)| count > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Rejected;
+
+    #[test]
+    fn what_was_counted_is_told_by_name_and_nothing_else() {
+        let mut counters = Counters::default();
+        counters.dropped(DropReason::UnknownAddress);
+        counters.dropped(Rejected::Unknown);
+        counters.dropped_many(DropReason::SendFailed, 40);
+        counters.dropped_many(DropReason::SocketBufferFull, 0);
+        counters.ended(EndReason::SignallingLost);
+        let told =
+            |reasons: &Tally<{ DropReason::COUNT }>| seen(DropReason::ALL.iter().map(|reason| reason.name()), reasons);
+        let expected = [("not_demultiplexed", 1), ("send_failed", 40), ("unknown_address", 1)];
+        assert_eq!(told(&counters.dropped), expected.into());
+        let ended = seen(EndReason::ALL.iter().map(|reason| reason.name()), &counters.ended);
+        assert_eq!(ended, [("signalling_lost", 1)].into());
     }
 }
