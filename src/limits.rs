@@ -66,6 +66,10 @@ const _: () = assert!(SESSION_DOUBT_MAX.as_secs() > 6 && SESSION_DOUBT_MAX.as_se
 /// A session that is not connected this long after its answer is ended.
 pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 
+/// How long an older epoch of keys opens packets after the newer one has taken over: what was on its way, and a peer that
+/// still plays by the old connection until it has seen the new one's first frame.
+pub const EPOCH_OVERLAP_MAX: Duration = Duration::from_secs(10);
+
 // --- signalling: HTTP connections, bodies and waiting ---
 
 /// Bytes of a request body. A browser's offer with simulcast and every codec is about 12 KB. Longer: 413.

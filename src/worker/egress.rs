@@ -238,6 +238,7 @@ impl Visit<'_> {
             self.sent_packets += 1;
             self.sent_bytes += len as u64;
         }
+        self.peer.session.note_sealed(self.sent_packets);
         self.peer.sent.packets += self.sent_packets;
         self.peer.sent.bytes += self.sent_bytes;
         if let Cursor::At(position) = track.subscription.cursor()

@@ -142,6 +142,8 @@ impl Worker {
                     };
                     self.end_peer(key, reason, now);
                 }
+                // No worker begins a second epoch yet.
+                SessionEvent::EpochConnected(_) | SessionEvent::EpochFailed(..) | SessionEvent::EpochEnded(_) => {}
             }
         }
         if let Some(peer) = self.peers.get_mut(key)

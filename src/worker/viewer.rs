@@ -147,6 +147,7 @@ impl Worker {
             return;
         };
         self.out.commit(path, len);
+        peer.session.note_sealed(1);
         viewer.retransmission_credit -= len as i64;
         viewer.retransmitted.packets += 1;
         viewer.retransmitted.bytes += len as u64;

@@ -1,0 +1,382 @@
+//! Two epochs alive in one session, through real handshakes with a client made of the same parts.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions};
+use crate::lab::peer::checks::Checks;
+use crate::limits;
+use crate::srtp::{SrtpError, SrtpKeys, SrtpReceiver, SrtpSender};
+use crate::time::Timestamp;
+use crate::transport::{Path, TrainBatch};
+use crate::wire::demux::{DatagramKind, classify};
+
+const PAYLOAD: &[u8] = b"one packet of a picture";
+
+fn credentials(name: &str) -> IceCredentials {
+    IceCredentials { ufrag: format!("{name}ufrag"), password: format!("{name}-password-of-24-letters") }
+}
+
+fn fingerprints(identity: &DtlsIdentity) -> Vec<Fingerprint> {
+    vec![Fingerprint { hash: FingerprintHash::Sha256, value: identity.fingerprint_sha256().to_vec() }]
+}
+
+/// The client's end of one epoch.
+struct ClientEpoch {
+    dtls: Dtls,
+    keys: Option<(SrtpSender, SrtpReceiver)>,
+    closed: bool,
+}
+
+/// A session and its client, with nothing between them.
+struct Pair {
+    node: DtlsIdentity,
+    client: DtlsIdentity,
+    session: Session,
+    epochs: Vec<ClientEpoch>,
+    events: Vec<SessionEvent>,
+    out: TrainBatch,
+    path: Path,
+    now: Timestamp,
+}
+
+impl Pair {
+    /// A session whose first epoch is connected.
+    fn connected(versions: DtlsVersions) -> Self {
+        let now = Timestamp::from_millis(1_000);
+        let [node, client] = [0, 1].map(|_| DtlsIdentity::generate(SystemTime::now()).unwrap());
+        let session =
+            Session::new(credentials("node"), credentials("peer"), DtlsRole::Server, fingerprints(&client), now);
+        let path = Path::to(([192, 0, 2, 1], 4_000).into());
+        let mut pair =
+            Self { node, client, session, epochs: Vec::new(), events: Vec::new(), out: TrainBatch::new(), path, now };
+        let mut check = [0; limits::STUN_REPLY_BYTES_MAX];
+        let len = Checks::new(credentials("peer"), credentials("node"), 1, now).poll(&mut check, now).unwrap();
+        assert_eq!(pair.to_session(&mut check[..len]), Ok(Inbound::Handled));
+        pair.add_client(versions);
+        pair.run();
+        assert!(pair.epochs[0].keys.is_some() && pair.session.state() == SessionState::Connected);
+        assert_eq!(pair.session.dtls_version().is_some_and(|v| v == "1.2"), versions == DtlsVersions::Only12);
+        pair
+    }
+
+    /// A client's association for the next handshake.
+    fn add_client(&mut self, versions: DtlsVersions) {
+        let dtls = Dtls::new_client(&self.client, versions, fingerprints(&self.node), self.now);
+        self.epochs.push(ClientEpoch { dtls, keys: None, closed: false });
+    }
+
+    fn begin_epoch(&mut self) -> Result<EpochNumber, EpochRefused> {
+        let expected = fingerprints(&self.client);
+        self.session.begin_epoch(&self.node, DtlsRole::Server, expected, &mut self.out, self.now)
+    }
+
+    /// A second epoch, connected and not yet current.
+    fn with_next(versions: [DtlsVersions; 2]) -> Self {
+        let mut pair = Self::connected(versions[0]);
+        assert_eq!(pair.begin_epoch(), Ok(EpochNumber(1)));
+        pair.add_client(versions[1]);
+        pair.run();
+        assert!(pair.epochs[1].keys.is_some());
+        assert!(pair.events.contains(&SessionEvent::EpochConnected(EpochNumber(1))), "{:?}", pair.events);
+        pair
+    }
+
+    fn to_session(&mut self, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
+        let kind = classify(bytes);
+        let path = self.path;
+        self.session.handle_datagram(&self.node, kind, &path, bytes, &mut self.out, self.now)
+    }
+
+    /// Takes datagrams back and forth until there are none.
+    fn run(&mut self) {
+        for _ in 0..50 {
+            let mut moved = false;
+            for index in 0..self.epochs.len() {
+                let mut datagram = [0; limits::DTLS_DATAGRAM_OUT_BYTES_MAX];
+                while let Some(event) = self.epochs[index].dtls.poll(&mut datagram) {
+                    match event {
+                        DtlsEvent::Datagram(len) => {
+                            moved = true;
+                            assert_eq!(self.to_session(&mut datagram[..len]), Ok(Inbound::Handled));
+                        }
+                        DtlsEvent::Connected(exported) => {
+                            let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), true).unwrap();
+                            let sender = SrtpSender::new(keys.profile, &keys.local);
+                            let receiver = SrtpReceiver::new(keys.profile, &keys.remote);
+                            self.epochs[index].keys = Some((sender, receiver));
+                        }
+                        DtlsEvent::Closed => self.epochs[index].closed = true,
+                        DtlsEvent::Failed(error) => panic!("client {index}: {error}"),
+                    }
+                }
+            }
+            for datagram in self.sent() {
+                moved = true;
+                if classify(&datagram) == DatagramKind::Dtls {
+                    // As a client with two transports would, and as one with a single five-tuple must.
+                    self.epochs.iter_mut().for_each(|epoch| epoch.dtls.handle_datagram(&datagram, self.now));
+                }
+            }
+            while let Some(event) = self.session.poll_event() {
+                self.events.push(event);
+            }
+            if !moved {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn sent(&mut self) -> Vec<Vec<u8>> {
+        let mut sent = Vec::new();
+        for train in self.out.trains() {
+            sent.extend(self.out.bytes(train).chunks(usize::from(train.segment_size)).map(<[u8]>::to_vec));
+        }
+        self.out.clear();
+        sent
+    }
+
+    fn later(&mut self, passed: Duration) {
+        self.now = self.now + passed;
+        self.session.handle_timeout(&mut self.out, self.now);
+        self.run();
+    }
+
+    /// The client's packet, sealed under one of its epochs.
+    fn packet_under(&self, epoch: usize, index: u64) -> Vec<u8> {
+        let (sender, _) = self.epochs[epoch].keys.as_ref().unwrap();
+        seal(sender, 0xc11e, index)
+    }
+
+    /// What the client opens under one of its epochs.
+    fn client_opens(&mut self, epoch: usize, packet: &[u8]) -> bool {
+        let (_, receiver) = self.epochs[epoch].keys.as_mut().unwrap();
+        receiver.open_rtp(&mut packet.to_vec()).is_ok()
+    }
+
+    fn session_opens(&mut self, packet: &[u8]) -> Result<(), Rejected> {
+        let mut packet = packet.to_vec();
+        match self.to_session(&mut packet)? {
+            Inbound::Rtp(opened) => {
+                assert_eq!(&packet[opened.header_len..opened.header_len + opened.payload_len], PAYLOAD);
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn seal(sender: &SrtpSender, ssrc: u32, index: u64) -> Vec<u8> {
+    let mut slot = [0; 200];
+    slot[..2].copy_from_slice(&[0x80, 96]);
+    slot[2..4].copy_from_slice(&(index as u16).to_be_bytes());
+    slot[8..12].copy_from_slice(&ssrc.to_be_bytes());
+    let len = sender.seal_rtp(index, 12, &mut slot, PAYLOAD, 0).unwrap();
+    slot[..len].to_vec()
+}
+
+const ALL_PAIRS: [[DtlsVersions; 2]; 4] = [
+    [DtlsVersions::Only13, DtlsVersions::Only13],
+    [DtlsVersions::Only12, DtlsVersions::Only12],
+    [DtlsVersions::Only12, DtlsVersions::Only13],
+    [DtlsVersions::Only13, DtlsVersions::Only12],
+];
+
+#[test]
+fn media_flows_both_ways_under_both_epochs_and_the_old_one_ends() {
+    for versions in ALL_PAIRS {
+        let mut pair = Pair::connected(versions[0]);
+        assert_eq!(pair.session_opens(&pair.packet_under(0, 100)), Ok(()));
+        pair.begin_epoch().unwrap();
+        pair.add_client(versions[1]);
+        // Media goes on while the second handshake runs.
+        assert_eq!(pair.session_opens(&pair.packet_under(0, 101)), Ok(()));
+        pair.run();
+        assert_eq!(pair.session.other_epoch().unwrap().number(), EpochNumber(1));
+        assert!(pair.session.other_epoch().unwrap().is_connected());
+
+        // Both ends seal under both; each packet opens under its own keys only.
+        let old = seal(pair.session.egress().unwrap().0, 0x40de, 7);
+        let new = seal(pair.session.next_egress().unwrap().0, 0x40de, 7);
+        assert_ne!(old, new);
+        assert!(pair.client_opens(0, &old) && !pair.client_opens(1, &old), "{versions:?}");
+        assert!(pair.client_opens(1, &new) && !pair.client_opens(0, &new), "{versions:?}");
+        for (epoch, index) in [(0, 102), (1, 5), (0, 103), (1, 6), (0, 104)] {
+            assert_eq!(pair.session_opens(&pair.packet_under(epoch, index)), Ok(()), "{versions:?}: {epoch} {index}");
+        }
+        assert_eq!(pair.session.epoch().opened_packets(), 5);
+        assert_eq!(pair.session.other_epoch().unwrap().opened_packets(), 2);
+        assert_eq!(pair.session.rejected, 0);
+
+        // The new one takes over: nothing is sealed under the old one any more, but what is under way still opens.
+        assert_eq!(pair.session.switch_epoch(Duration::from_secs(2), pair.now), Ok(EpochNumber(1)));
+        assert!(pair.session.next_egress().is_none());
+        let sealed = seal(pair.session.egress().unwrap().0, 0x40de, 8);
+        assert!(pair.client_opens(1, &sealed) && !pair.client_opens(0, &sealed));
+        assert_eq!(pair.session_opens(&pair.packet_under(0, 105)), Ok(()));
+        assert_eq!(pair.session_opens(&pair.packet_under(1, 7)), Ok(()));
+
+        pair.later(Duration::from_millis(1_999));
+        assert_eq!(pair.session_opens(&pair.packet_under(0, 106)), Ok(()));
+        let total = pair.session.received_packets();
+        pair.later(Duration::from_millis(1));
+        assert!(pair.session.other_epoch().is_none());
+        assert!(pair.events.contains(&SessionEvent::EpochEnded(EpochNumber(0))));
+        assert!(pair.epochs[0].closed && !pair.epochs[1].closed, "the old association ends by a close alert");
+        assert_eq!(
+            pair.session_opens(&pair.packet_under(0, 107)),
+            Err(Rejected::Srtp(SrtpError::Authentication)),
+            "{versions:?}"
+        );
+        assert_eq!(pair.session.rejected, 1);
+        assert_eq!(pair.session_opens(&pair.packet_under(1, 8)), Ok(()));
+        assert_eq!(pair.session.received_packets(), total + 1, "what the old epoch received stays counted");
+        assert_eq!(pair.session.state(), SessionState::Connected);
+    }
+}
+
+#[test]
+fn a_packet_under_neither_epoch_is_refused_once() {
+    let mut pair = Pair::with_next([DtlsVersions::Only13; 2]);
+    let mut forged = pair.packet_under(0, 9);
+    forged[20] ^= 1;
+    assert_eq!(pair.session_opens(&forged), Err(Rejected::Srtp(SrtpError::Authentication)));
+    assert_eq!(pair.session.rejected, 1);
+    // A replay is one under its own epoch, whichever is tried first.
+    for first in [0, 1] {
+        let packets = [pair.packet_under(0, 20 + first), pair.packet_under(1, 20 + first)];
+        for packet in &packets {
+            assert_eq!(pair.session_opens(packet), Ok(()));
+        }
+        for packet in &packets {
+            assert_eq!(pair.session_opens(packet), Err(Rejected::Srtp(SrtpError::Replayed)));
+        }
+    }
+    assert_eq!(pair.session.rejected, 5);
+}
+
+#[test]
+fn rtcp_opens_under_both_epochs_and_is_sent_under_the_current_one() {
+    let mut pair = Pair::with_next([DtlsVersions::Only12; 2]);
+    let report = [0x80, 201, 0, 1, 0, 0, 0xc1, 0x1e];
+    for epoch in [0, 1, 0] {
+        let mut slot = [0; 64];
+        slot[..report.len()].copy_from_slice(&report);
+        let (sender, _) = pair.epochs[epoch].keys.as_mut().unwrap();
+        let len = sender.seal_rtcp(&mut slot, report.len()).unwrap();
+        assert_eq!(pair.to_session(&mut slot[..len]), Ok(Inbound::Rtcp(report.len())));
+    }
+    for (current, sealed) in [(0, 1), (1, 1)] {
+        let write = |slot: &mut [u8]| {
+            slot.get_mut(..report.len())?.copy_from_slice(&report);
+            Some(report.len())
+        };
+        pair.session.send_rtcp(&mut pair.out, write).unwrap();
+        let datagram = pair.sent().pop().unwrap();
+        let opens = |epoch: &mut ClientEpoch| epoch.keys.as_mut().unwrap().1.open_rtcp(&mut datagram.clone()).is_ok();
+        let opened: Vec<bool> = pair.epochs.iter_mut().map(opens).collect();
+        assert_eq!(opened, [current == 0, current == 1]);
+        assert_eq!(pair.session.epoch().sealed_packets(), sealed);
+        let _ = pair.session.switch_epoch(Duration::from_secs(1), pair.now);
+    }
+}
+
+#[test]
+fn the_old_associations_close_alert_ends_nothing_while_a_next_epoch_is_under_way() {
+    for versions in ALL_PAIRS {
+        let mut pair = Pair::connected(versions[0]);
+        pair.begin_epoch().unwrap();
+        // Chromium's order: the old association's close alert, then the new one's hello.
+        pair.epochs[0].dtls.close(pair.now);
+        pair.run();
+        assert_eq!(pair.session.state(), SessionState::Connected);
+        assert_eq!(pair.session_opens(&pair.packet_under(0, 50)), Ok(()), "its keys hold");
+        pair.add_client(versions[1]);
+        pair.run();
+        pair.session.switch_epoch(Duration::ZERO, pair.now).unwrap();
+        pair.later(Duration::ZERO);
+        assert_eq!(pair.session_opens(&pair.packet_under(1, 1)), Ok(()), "{versions:?}");
+        assert!(!pair.events.contains(&SessionEvent::Closed));
+        // From now on the new association's alert is the session's end.
+        pair.epochs[1].dtls.close(pair.now);
+        pair.run();
+        assert_eq!(pair.session.state(), SessionState::Ended);
+        assert!(pair.events.contains(&SessionEvent::Closed));
+    }
+}
+
+#[test]
+fn a_next_epoch_that_fails_leaves_the_session_as_it_was() {
+    // Its peer shows another certificate than was promised.
+    let mut pair = Pair::connected(DtlsVersions::Only13);
+    let wrong = fingerprints(&pair.node);
+    pair.session.begin_epoch(&pair.node, DtlsRole::Server, wrong, &mut pair.out, pair.now).unwrap();
+    assert_eq!(pair.begin_epoch(), Err(EpochRefused::Busy));
+    pair.add_client(DtlsVersions::Only13);
+    pair.run();
+    assert!(pair.events.contains(&SessionEvent::EpochFailed(EpochNumber(1), DtlsError::FingerprintMismatch)));
+    assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Ok(()));
+    assert!(pair.session.other_epoch().is_none());
+    // Nobody comes at all.
+    pair.epochs.truncate(1);
+    pair.begin_epoch().unwrap();
+    assert_eq!(pair.session.switch_epoch(Duration::ZERO, pair.now), Err(EpochRefused::NoNext));
+    assert_eq!(pair.session.next_deadline().map(|at| at <= pair.now + limits::SESSION_SETUP_MAX), Some(true));
+    pair.later(limits::SESSION_SETUP_MAX);
+    assert!(pair.events.contains(&SessionEvent::EpochFailed(EpochNumber(1), DtlsError::Timeout)));
+    assert_eq!(pair.session_opens(&pair.packet_under(0, 2)), Ok(()));
+    // The peer has closed the old association meanwhile, whose engine is gone: the session is in doubt.
+    pair.begin_epoch().unwrap();
+    pair.epochs[0].dtls.close(pair.now);
+    pair.run();
+    pair.session.end_other_epoch(&mut pair.out, pair.now);
+    assert_eq!(pair.session.state(), SessionState::Connected);
+    assert_eq!(pair.session.silent_at(), pair.now + limits::SESSION_DOUBT_MAX);
+}
+
+#[test]
+fn a_peer_that_closes_and_then_fails_to_begin_anew_is_gone() {
+    let mut pair = Pair::connected(DtlsVersions::Only13);
+    pair.begin_epoch().unwrap();
+    pair.epochs[0].dtls.close(pair.now);
+    pair.run();
+    assert_eq!(pair.session.state(), SessionState::Connected);
+    pair.session.end_other_epoch(&mut pair.out, pair.now);
+    assert_eq!(pair.session.state(), SessionState::Ended);
+}
+
+#[test]
+fn an_explicit_call_ends_the_old_epoch_and_an_overlap_has_a_bound() {
+    let mut pair = Pair::with_next([DtlsVersions::Only13; 2]);
+    pair.session.switch_epoch(Duration::from_secs(3_600), pair.now).unwrap();
+    assert_eq!(pair.session.switch_epoch(Duration::ZERO, pair.now), Err(EpochRefused::NoNext));
+    assert_eq!(pair.session.next_deadline(), Some(pair.now + limits::EPOCH_OVERLAP_MAX));
+    pair.session.end_other_epoch(&mut pair.out, pair.now);
+    assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Err(Rejected::Srtp(SrtpError::Authentication)));
+    assert_eq!(pair.session_opens(&pair.packet_under(1, 1)), Ok(()));
+    // And the next change can come.
+    assert_eq!(pair.begin_epoch(), Ok(EpochNumber(2)));
+}
+
+#[test]
+fn an_epoch_knows_its_age_and_what_it_sealed() {
+    let mut pair = Pair::with_next([DtlsVersions::Only13; 2]);
+    pair.session.note_sealed(3);
+    pair.session.note_next_sealed(2);
+    pair.later(Duration::from_secs(5));
+    let (current, next) = (pair.session.epoch(), pair.session.other_epoch().unwrap());
+    assert_eq!((current.sealed_packets(), next.sealed_packets()), (3, 2));
+    assert_eq!(next.age(pair.now), Duration::from_secs(5));
+    pair.session.switch_epoch(Duration::ZERO, pair.now).unwrap();
+    assert_eq!(pair.session.epoch().sealed_packets(), 2);
+}
+
+#[test]
+fn a_session_of_one_epoch_pays_a_pointer_for_the_second() {
+    // What a viewer costs: README's figure has room for tens of bytes, not for a second set of keys.
+    assert!(size_of::<Session>() <= SESSION_BYTES_MAX, "{}", size_of::<Session>());
+}
+
+const SESSION_BYTES_MAX: usize = 800;
