@@ -385,6 +385,13 @@ pub const DTLS_HANDSHAKE_MAX: Duration = Duration::from_secs(20);
 /// allows less for media; the ICE check before DTLS has just shown that the path answers.
 pub const DTLS_RETRANSMIT_FIRST: Duration = Duration::from_millis(200);
 
+/// Bytes of application data in one record: with header, padding, tag and the longest overhead of either version it fits
+/// [`DTLS_DATAGRAM_OUT_BYTES_MAX`].
+pub const DTLS_APPLICATION_DATA_BYTES_MAX: usize = DTLS_DATAGRAM_OUT_BYTES_MAX - 64;
+
+/// Records of application data that an engine holds before it is polled; more are refused, and wait in the sender's queue.
+pub const DTLS_APPLICATION_RECORDS_UNSENT_MAX: usize = 4;
+
 /// Retransmissions of one flight: 0.2 + 0.4 + … + 12.8 s goes past [`DTLS_HANDSHAKE_MAX`], which ends it first.
 pub const DTLS_RETRANSMITS_MAX: usize = 7;
 

@@ -1,8 +1,9 @@
 //! DTLS for SRTP (RFC 5764), versions 1.2 (RFC 6347) and 1.3 (RFC 9147), as a state machine without I/O.
 //!
 //! A [`Dtls`] takes datagrams and `now`, and gives datagrams, the next deadline, and once: the exported SRTP keys,
-//! after the peer's certificate was found to have one of the fingerprints its SDP promised. It is not a transport
-//! for application data, and not a TLS library: two libraries do the cryptography and hide behind it.
+//! after the peer's certificate was found to have one of the fingerprints its SDP promised. Where the peers agreed on
+//! data channels it also carries application data, a record a call; else its engine is given up soon after the
+//! handshake. It is not a TLS library: two libraries do the cryptography and hide behind it.
 //!
 //! | engine | serves | why |
 //! |---|---|---|
@@ -28,7 +29,6 @@
 //! - RSA certificates from a client that offers 1.3: the certificate is not known when the engine is chosen, and
 //!   `dimpl` takes ECDSA only. Browsers use ECDSA unless a page asks for RSA by name;
 //! - resumption, 0-RTT, connection identifiers: WebRTC uses none;
-//! - application data (data channels): read and dropped for now;
 //! - **a second association on a live five-tuple.** A plaintext record on a connected association is dropped here.
 //!   To re-key, the session looks at it first ([`starts_association`]): where it is true, it makes a second `Dtls`
 //!   with the new fingerprints, feeds it every plaintext record and, until it is connected, both of them every
@@ -56,7 +56,7 @@ mod modern;
 mod record;
 mod signing;
 
-pub use association::{Dtls, DtlsEvent, DtlsState, DtlsVersions};
+pub use association::{DataRefused, Dtls, DtlsEvent, DtlsState, DtlsVersions};
 pub use error::{DtlsError, IdentityError};
 pub use identity::DtlsIdentity;
 pub use keys::ExportedKeys;

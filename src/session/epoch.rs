@@ -8,10 +8,11 @@
 //! ```
 //!
 //! The sender is dropped, and its keys with it, at the moment an epoch gives up sealing: nothing can be sealed under it
-//! after that.
+//! after that. Bytes for export are in [`super::export`].
 
 use std::time::Duration;
 
+use super::data::DataInbox;
 use crate::description::{DtlsRole, Fingerprint};
 use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsState};
 use crate::limits;
@@ -59,7 +60,9 @@ pub struct Epoch {
     /// When the DTLS engine may be given up; `None` before the handshake is complete and once it is gone.
     pub(super) shrink_due: Option<Timestamp>,
     /// When a DTLS record came that nobody can read any more: perhaps a close alert.
-    unread_since: Option<Timestamp>,
+    pub(super) unread_since: Option<Timestamp>,
+    /// Where the peers agreed on application data: what of it came.
+    pub(super) data: Option<Box<DataInbox>>,
 }
 
 impl std::fmt::Debug for Epoch {
@@ -84,6 +87,7 @@ impl Epoch {
             opened_bytes: 0,
             shrink_due: None,
             unread_since: None,
+            data: None,
         }
     }
 
@@ -137,7 +141,8 @@ impl Epoch {
     /// Begins the handshake: a client's first flight can be drained at once.
     pub(super) fn begin_handshake(&mut self, identity: &DtlsIdentity, now: Timestamp) {
         let fingerprints = std::mem::take(&mut self.fingerprints);
-        self.dtls = Some(Box::new(Dtls::new(identity, self.role, fingerprints, now)));
+        let dtls = self.dtls.insert(Box::new(Dtls::new(identity, self.role, fingerprints, now)));
+        dtls.expect_application_data(self.data.is_some());
     }
 
     pub(super) fn use_keys(&mut self, keys: &SrtpKeys, now: Timestamp) {
@@ -212,6 +217,11 @@ impl Epoch {
                     self.shrink_due = Some(now + limits::DTLS_ENGINE_KEPT);
                     return Some(EpochNews::Connected);
                 }
+                DtlsEvent::ApplicationData(data) => {
+                    if let Some(inbox) = &mut self.data {
+                        inbox.put(data);
+                    }
+                }
                 DtlsEvent::Failed(error) => return Some(EpochNews::Failed(error)),
                 DtlsEvent::Closed => return Some(EpochNews::Closed),
             }
@@ -241,6 +251,14 @@ impl Epoch {
         let shrunk = self.opened_packets > 0 && self.dtls.as_mut().is_some_and(|dtls| dtls.shrink(now));
         self.shrink_due = if shrunk { None } else { Some(now + limits::DTLS_ENGINE_KEPT) };
         shrunk
+    }
+
+    /// Gives up the DTLS engine before its time, for export.
+    pub(super) fn shrink_now(&mut self, now: Timestamp) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.shrink(now);
+        }
+        self.shrink_due = None;
     }
 
     /// Ends the association; the close alert is queued where there is one.

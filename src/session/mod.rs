@@ -11,11 +11,14 @@
 //! It names [`crate::transport::train`] for its plain data (paths and slots to write into), which does no I/O.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod data;
 mod epoch;
+mod export;
 mod peer;
 mod rekey;
 
 pub use epoch::{Epoch, EpochNumber};
+pub use export::{ExportRefused, NotExported};
 pub use peer::{Inbound, Rejected, Session, SessionEvent, SessionState};
 pub use rekey::EpochRefused;
 

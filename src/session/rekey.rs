@@ -31,6 +31,12 @@ pub(super) struct Other {
     sealed: Vec<u8>,
 }
 
+impl Other {
+    pub(super) fn new(epoch: Epoch, stage: Stage) -> Self {
+        Self { epoch, stage, sealed: Vec::new() }
+    }
+}
+
 /// What the other epoch is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -85,9 +91,10 @@ impl Session {
         }
         let number = self.current.number.next();
         let mut epoch = Epoch::new(number, role, fingerprints, now);
+        epoch.data = self.current.data.as_ref().map(|_| Box::default());
         epoch.begin_handshake(identity, now);
         let stage = Stage::Next { until: now + limits::SESSION_SETUP_MAX };
-        self.other = Some(Box::new(Other { epoch, stage, sealed: Vec::new() }));
+        self.other = Some(Box::new(Other::new(epoch, stage)));
         if let Some(path) = self.ice.selected().copied() {
             self.drain_other(&path, out, now);
         }

@@ -1,5 +1,7 @@
-//! Two epochs alive in one session, through real handshakes with a client made of the same parts.
+//! Two epochs alive in one session, and a session taken out and put in again: through real handshakes with a client made of
+//! the same parts.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use super::*;
@@ -10,6 +12,7 @@ use crate::limits;
 use crate::srtp::{SrtpError, SrtpKeys, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
 use crate::transport::{Path, TrainBatch};
+use crate::wire::bytes::{StateBytes, refuses_damage};
 use crate::wire::demux::{DatagramKind, classify};
 
 const PAYLOAD: &[u8] = b"one packet of a picture";
@@ -27,6 +30,7 @@ struct ClientEpoch {
     dtls: Dtls,
     keys: Option<(SrtpSender, SrtpReceiver)>,
     closed: bool,
+    data: Vec<Box<[u8]>>,
 }
 
 /// A session and its client, with nothing between them.
@@ -39,18 +43,35 @@ struct Pair {
     out: TrainBatch,
     path: Path,
     now: Timestamp,
+    unique: u64,
 }
 
 impl Pair {
     /// A session whose first epoch is connected.
     fn connected(versions: DtlsVersions) -> Self {
+        Self::connect(versions, false)
+    }
+
+    fn connect(versions: DtlsVersions, carry_data: bool) -> Self {
         let now = Timestamp::from_millis(1_000);
         let [node, client] = [0, 1].map(|_| DtlsIdentity::generate(SystemTime::now()).unwrap());
-        let session =
+        let mut session =
             Session::new(credentials("node"), credentials("peer"), DtlsRole::Server, fingerprints(&client), now);
+        if carry_data {
+            session.carry_data();
+        }
         let path = Path::to(([192, 0, 2, 1], 4_000).into());
-        let mut pair =
-            Self { node, client, session, epochs: Vec::new(), events: Vec::new(), out: TrainBatch::new(), path, now };
+        let mut pair = Self {
+            node,
+            client,
+            session,
+            epochs: Vec::new(),
+            events: Vec::new(),
+            out: TrainBatch::new(),
+            path,
+            now,
+            unique: 0,
+        };
         let mut check = [0; limits::STUN_REPLY_BYTES_MAX];
         let len = Checks::new(credentials("peer"), credentials("node"), 1, now).poll(&mut check, now).unwrap();
         assert_eq!(pair.to_session(&mut check[..len]), Ok(Inbound::Handled));
@@ -63,8 +84,9 @@ impl Pair {
 
     /// A client's association for the next handshake.
     fn add_client(&mut self, versions: DtlsVersions) {
-        let dtls = Dtls::new_client(&self.client, versions, fingerprints(&self.node), self.now);
-        self.epochs.push(ClientEpoch { dtls, keys: None, closed: false });
+        let mut dtls = Dtls::new_client(&self.client, versions, fingerprints(&self.node), self.now);
+        dtls.expect_application_data(true);
+        self.epochs.push(ClientEpoch { dtls, keys: None, closed: false, data: Vec::new() });
     }
 
     fn begin_epoch(&mut self) -> Result<EpochNumber, EpochRefused> {
@@ -107,6 +129,7 @@ impl Pair {
                             let receiver = SrtpReceiver::new(keys.profile, &keys.remote);
                             self.epochs[index].keys = Some((sender, receiver));
                         }
+                        DtlsEvent::ApplicationData(data) => self.epochs[index].data.push(data),
                         DtlsEvent::Closed => self.epochs[index].closed = true,
                         DtlsEvent::Failed(error) => panic!("client {index}: {error}"),
                     }
@@ -169,11 +192,15 @@ impl Pair {
 }
 
 fn seal(sender: &SrtpSender, ssrc: u32, index: u64) -> Vec<u8> {
+    seal_payload(sender, ssrc, index, PAYLOAD)
+}
+
+fn seal_payload(sender: &SrtpSender, ssrc: u32, index: u64, payload: &[u8]) -> Vec<u8> {
     let mut slot = [0; 200];
     slot[..2].copy_from_slice(&[0x80, 96]);
     slot[2..4].copy_from_slice(&(index as u16).to_be_bytes());
     slot[8..12].copy_from_slice(&ssrc.to_be_bytes());
-    let len = sender.seal_rtp(index, 12, &mut slot, PAYLOAD, 0).unwrap();
+    let len = sender.seal_rtp(index, 12, &mut slot, payload, 0).unwrap();
     slot[..len].to_vec()
 }
 
@@ -380,3 +407,255 @@ fn a_session_of_one_epoch_pays_a_pointer_for_the_second() {
 }
 
 const SESSION_BYTES_MAX: usize = 800;
+
+// --- state that is taken out ---
+
+/// Sees every packet that any process seals: under one key, an (SSRC, index) belongs to one sequence of bytes (RFC 7714
+/// §8.1). A key is named by its epoch: a session has one sender for each.
+#[derive(Default)]
+struct SealedOnce {
+    seen: HashMap<(EpochNumber, DatagramKind, u32, u64), Vec<u8>>,
+}
+
+impl SealedOnce {
+    /// `rtp_index` is what was passed to the sender.
+    fn observe(&mut self, epoch: EpochNumber, rtp_index: u64, sealed: &[u8]) -> Result<(), String> {
+        let kind = classify(sealed);
+        let (ssrc, index) = match kind {
+            DatagramKind::Rtp => (&sealed[8..12], rtp_index),
+            // With GCM the word of E flag and index comes last (RFC 7714 §9.2).
+            DatagramKind::Rtcp => {
+                let word = u32::from_be_bytes(*sealed.last_chunk().unwrap());
+                (&sealed[4..8], u64::from(word & 0x7fff_ffff))
+            }
+            other => panic!("{other:?} is not sealed"),
+        };
+        let ssrc = u32::from_be_bytes(ssrc.try_into().unwrap());
+        let before = self.seen.entry((epoch, kind, ssrc, index)).or_insert_with(|| sealed.to_vec());
+        if before == sealed { Ok(()) } else { Err(format!("{epoch:?}, SSRC {ssrc:#x}, index {index}: sealed twice")) }
+    }
+}
+
+/// What a relay has of a viewer: the next index. It goes with the session, by value.
+struct Relay {
+    next: u64,
+}
+
+impl Relay {
+    /// Seals a packet that no other is like, under the current epoch, and a report every few.
+    fn send(&mut self, pair: &mut Pair, checker: &mut SealedOnce) -> Result<(), String> {
+        let number = pair.session.epoch().number();
+        let unique = pair.unique();
+        let packet = seal_payload(pair.session.egress().unwrap().0, 0x40de, self.next, &unique);
+        pair.session.note_sealed(1);
+        checker.observe(number, self.next, &packet)?;
+        let epoch = number.0 as usize;
+        assert!(pair.client_opens(epoch, &packet), "{number:?}, index {}", self.next);
+        self.next += 1;
+        if self.next.is_multiple_of(3) {
+            let unique = pair.unique();
+            pair.session.send_rtcp(&mut pair.out, |slot| {
+                slot.get_mut(..16)?.copy_from_slice(&[0x80, 200, 0, 3, 0, 0, 0x40, 0xde, 0, 0, 0, 0, 0, 0, 0, 0]);
+                slot.get_mut(8..16)?.copy_from_slice(&unique);
+                Some(16)
+            });
+            let report = pair.sent().pop().unwrap();
+            checker.observe(number, 0, &report)?;
+            assert!(pair.epochs[epoch].keys.as_mut().unwrap().1.open_rtcp(&mut report.clone()).is_ok());
+        }
+        Ok(())
+    }
+}
+
+impl Pair {
+    fn unique(&mut self) -> [u8; 8] {
+        self.unique += 1;
+        self.unique.to_be_bytes()
+    }
+
+    /// Takes the session out of one process.
+    fn exported(&mut self) -> StateBytes {
+        while let Some(event) = self.session.poll_event() {
+            self.events.push(event);
+        }
+        let credentials = (credentials("gone"), credentials("gone"));
+        let gone = Session::new(credentials.0, credentials.1, DtlsRole::Server, Vec::new(), self.now);
+        let session = std::mem::replace(&mut self.session, gone);
+        session.export(self.now, &mut |out, path| path.export(out)).unwrap()
+    }
+
+    /// Puts it into another one, whose clock shows something else.
+    fn import(&mut self, bytes: &[u8]) {
+        self.now = self.now + Duration::from_secs(100_000);
+        self.session = import(bytes, self.now).unwrap();
+    }
+}
+
+fn import(bytes: &[u8], now: Timestamp) -> Result<Session, crate::wire::bytes::ImportError> {
+    Session::import(StateBytes::from(bytes.to_vec()), now, &mut Path::import)
+}
+
+#[test]
+fn a_session_moves_in_mid_stream_and_no_index_is_sealed_twice() {
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
+        let mut pair = Pair::connected(versions);
+        let (mut relay, mut checker) = (Relay { next: 65_530 }, SealedOnce::default());
+        let mut heard = Vec::new();
+        for step in 0..400 {
+            relay.send(&mut pair, &mut checker).unwrap();
+            let packet = pair.packet_under(0, 30_000 + step);
+            assert_eq!(pair.session_opens(&packet), Ok(()), "{step}");
+            heard.push(packet);
+            if step % 100 == 99 {
+                let bytes = pair.exported();
+                pair.import(bytes.as_slice());
+                // What it heard in the other process is known here.
+                for packet in heard.iter().rev().take(50) {
+                    assert_eq!(pair.session_opens(packet), Err(Rejected::Srtp(SrtpError::Replayed)));
+                }
+            }
+        }
+        assert_eq!(pair.session.epoch().opened_packets(), 400);
+        assert_eq!(pair.session.epoch().sealed_packets(), 400 + 133);
+        assert_eq!(checker.seen.len(), 400 + 133);
+        assert_eq!(pair.session.dtls_version().is_some_and(|v| v == "1.2"), versions == DtlsVersions::Only12);
+        // It is reached, watched over and closed as before.
+        assert_eq!(pair.session.egress().unwrap().1, &pair.path);
+        assert!(pair.session.silent_at() > pair.now);
+        pair.session.close(&mut pair.out, pair.now);
+        pair.run();
+        assert!(pair.epochs[0].closed, "the close alert was taken along");
+    }
+}
+
+#[test]
+fn a_session_moves_with_two_epochs_alive() {
+    let mut pair = Pair::with_next([DtlsVersions::Only13, DtlsVersions::Only12]);
+    let (mut relay, mut checker) = (Relay { next: 1 }, SealedOnce::default());
+    relay.send(&mut pair, &mut checker).unwrap();
+    assert_eq!(pair.session_opens(&pair.packet_under(1, 3)), Ok(()));
+    // Before the switch, and behind it.
+    let bytes = pair.exported();
+    refuses_damage(&bytes, |bytes| import(bytes, pair.now));
+    pair.import(bytes.as_slice());
+    relay.send(&mut pair, &mut checker).unwrap();
+    pair.session.switch_epoch(Duration::from_secs(3), pair.now).unwrap();
+    relay.send(&mut pair, &mut checker).unwrap();
+    pair.later(Duration::from_secs(1));
+    let bytes = pair.exported();
+    refuses_damage(&bytes, |bytes| import(bytes, pair.now));
+    pair.import(bytes.as_slice());
+    relay.send(&mut pair, &mut checker).unwrap();
+    assert_eq!(pair.session_opens(&pair.packet_under(0, 9)), Ok(()), "the overlap goes on");
+    assert_eq!(pair.session_opens(&pair.packet_under(1, 3)), Err(Rejected::Srtp(SrtpError::Replayed)));
+    pair.later(Duration::from_secs(2));
+    assert!(pair.session.other_epoch().is_none(), "and ends two seconds later");
+    assert_eq!(pair.session_opens(&pair.packet_under(0, 10)), Err(Rejected::Srtp(SrtpError::Authentication)));
+    relay.send(&mut pair, &mut checker).unwrap();
+}
+
+#[test]
+fn the_checker_sees_a_session_that_goes_on_in_two_places() {
+    // A broken hand-over: bytes kept and put in a second time, so that both processes go on behind the same index.
+    let mut pair = Pair::connected(DtlsVersions::Only13);
+    let (mut relay, mut checker) = (Relay { next: 1 }, SealedOnce::default());
+    relay.send(&mut pair, &mut checker).unwrap();
+    let (kept, stale) = (pair.exported().as_slice().to_vec(), relay.next);
+    pair.import(&kept);
+    // An RTP packet, and with the third index a report.
+    relay.send(&mut pair, &mut checker).unwrap();
+    pair.import(&kept);
+    let packet = seal_payload(pair.session.egress().unwrap().0, 0x40de, stale, b"something else");
+    assert!(checker.observe(EpochNumber(0), stale, &packet).is_err(), "the same RTP index with other bytes");
+    // SRTCP's index is the session's own.
+    let write = |slot: &mut [u8]| {
+        slot.get_mut(..8)?.copy_from_slice(&[0x80, 201, 0, 1, 0, 0, 0x40, 0xde]);
+        Some(8)
+    };
+    pair.session.send_rtcp(&mut pair.out, write).unwrap();
+    let report = pair.sent().pop().unwrap();
+    assert!(checker.observe(EpochNumber(0), 0, &report).is_err(), "the same SRTCP index with other bytes");
+}
+
+#[test]
+fn a_session_that_cannot_move_is_given_back_and_goes_on() {
+    let export = |pair: &mut Pair| {
+        let gone = Session::new(credentials("a"), credentials("b"), DtlsRole::Server, Vec::new(), pair.now);
+        let session = std::mem::replace(&mut pair.session, gone);
+        let refused = session.export(pair.now, &mut |out, path| path.export(out)).unwrap_err();
+        pair.session = refused.session;
+        refused.reason
+    };
+    let mut pair = Pair::connected(DtlsVersions::Only13);
+    pair.begin_epoch().unwrap();
+    assert_eq!(export(&mut pair), ExportRefused::Handshaking);
+    pair.session.end_other_epoch(&mut pair.out, pair.now);
+    assert_eq!(export(&mut pair), ExportRefused::EventsWaiting);
+    pair.run();
+    assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Ok(()), "it goes on");
+    pair.session.close(&mut pair.out, pair.now);
+    assert_eq!(export(&mut pair), ExportRefused::NotConnected);
+}
+
+// --- application data ---
+
+#[test]
+fn data_goes_both_ways_for_as_long_as_the_session_lives() {
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
+        let mut pair = Pair::connect(versions, true);
+        assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Ok(()));
+        // Long after the engine of a session without data is given up.
+        pair.later(limits::DTLS_ENGINE_KEPT * 3);
+        for round in 0..20_u8 {
+            pair.epochs[0].dtls.send_application_data(&[round; 900], pair.now).unwrap();
+            pair.run();
+            let (epoch, data) = pair.session.poll_data().unwrap();
+            assert_eq!((epoch, &data[..]), (EpochNumber(0), &[round; 900][..]), "{versions:?}");
+            pair.session.send_data(&data, &mut pair.out, pair.now).unwrap();
+            pair.run();
+            assert_eq!(pair.epochs[0].data.pop().as_deref(), Some(&[round; 900][..]), "{versions:?}");
+        }
+        // What nobody takes is dropped and counted.
+        for _ in 0..limits::DTLS_INBOX_MAX + 3 {
+            pair.epochs[0].dtls.send_application_data(b"unread", pair.now).unwrap();
+            pair.run();
+        }
+        assert_eq!(pair.session.data_dropped(), 3);
+        let long = vec![0; limits::DTLS_APPLICATION_DATA_BYTES_MAX + 1];
+        assert_eq!(pair.session.send_data(&long, &mut pair.out, pair.now), Err(crate::dtls::DataRefused::Length));
+    }
+}
+
+#[test]
+fn each_epoch_has_its_own_data_and_a_session_that_carries_some_stays_where_it_is() {
+    let mut pair = Pair::connect(DtlsVersions::Only13, true);
+    pair.begin_epoch().unwrap();
+    pair.add_client(DtlsVersions::Only12);
+    pair.run();
+    for epoch in [1, 0] {
+        pair.epochs[epoch].dtls.send_application_data(&[epoch as u8], pair.now).unwrap();
+        pair.run();
+        let (number, data) = pair.session.poll_data().unwrap();
+        assert_eq!((number, &data[..]), (EpochNumber(epoch as u32), &[epoch as u8][..]));
+    }
+    pair.session.switch_epoch(Duration::from_secs(1), pair.now).unwrap();
+    pair.session.send_data(b"under the new one", &mut pair.out, pair.now).unwrap();
+    pair.run();
+    assert_eq!((pair.epochs[0].data.len(), pair.epochs[1].data.len()), (0, 1));
+    let refused = pair.session.export(pair.now, &mut |out, path| path.export(out)).unwrap_err();
+    assert_eq!(refused.reason, ExportRefused::CarriesData);
+}
+
+#[test]
+fn data_that_was_not_agreed_on_is_dropped_and_the_engine_given_up() {
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
+        let mut pair = Pair::connected(versions);
+        pair.epochs[0].dtls.send_application_data(b"unexpected", pair.now).unwrap();
+        pair.run();
+        assert_eq!(pair.session.poll_data(), None);
+        assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Ok(()));
+        pair.later(limits::DTLS_ENGINE_KEPT);
+        let refused = pair.session.send_data(b"x", &mut pair.out, pair.now);
+        assert_eq!(refused, Err(crate::dtls::DataRefused::NotConnected), "{versions:?}");
+    }
+}
