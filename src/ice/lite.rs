@@ -264,12 +264,14 @@ impl IceLite {
         true
     }
 
+    /// The user fragment before the last restart, which is forgotten.
+    pub fn forget_previous(&mut self) -> Option<String> {
+        self.previous.take().map(|(local, _)| local.ufrag)
+    }
+
     /// After a nomination with the new credentials: the user fragment that no longer works, once.
     pub fn retire_previous(&mut self) -> Option<String> {
-        if !self.nominated {
-            return None;
-        }
-        self.previous.take().map(|(local, _)| local.ufrag)
+        if self.nominated { self.forget_previous() } else { None }
     }
 }
 

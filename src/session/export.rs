@@ -132,6 +132,7 @@ impl Session {
                     out.wait(until, now);
                 }
             }
+            out.option(other.ice, |out, ice| ice.export(now, out, path));
             other.epoch.shrink_now(now);
             other.epoch.export(now, out);
         });
@@ -146,7 +147,7 @@ impl Session {
         if self.state != SessionState::Connected {
             return Err(ExportRefused::NotConnected);
         }
-        if !self.events.is_empty() {
+        if !self.events.is_empty() || self.retired_ice.is_some() {
             return Err(ExportRefused::EventsWaiting);
         }
         self.current.may_be_exported()?;
@@ -172,12 +173,14 @@ impl Session {
                 1 => Stage::Retiring { until: from.wait(now, limits::EPOCH_OVERLAP_MAX)? },
                 _ => return Err(ImportError::Malformed),
             };
-            Ok(Box::new(Other::new(Epoch::import(now, from)?, stage)))
+            let ice = from.option(|from| IceLite::import(now, from, path))?;
+            Ok(Box::new(Other::new(Epoch::import(now, from)?, stage, ice)))
         })?;
         let session = Self {
             ice,
             current,
             other,
+            retired_ice: None,
             state: SessionState::Connected,
             last_heard: from.age(now)?,
             events: std::collections::VecDeque::new(),

@@ -6,7 +6,7 @@ use super::epoch::{Epoch, EpochNews, EpochNumber};
 use super::rekey::{Other, open};
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::{self, DtlsError, DtlsIdentity};
-use crate::ice::{CheckRefused, IceLite};
+use crate::ice::{CheckOutcome, CheckRefused, IceLite};
 use crate::limits;
 #[cfg(any(test, feature = "peer"))]
 use crate::srtp::SrtpKeys;
@@ -109,6 +109,8 @@ pub struct Session {
     pub(super) current: Epoch,
     /// A newer or older one beside it, while keys change.
     pub(super) other: Option<Box<Other>>,
+    /// The agent of an epoch that is over, until its user fragments were told.
+    pub(super) retired_ice: Option<Box<IceLite>>,
     pub(super) state: SessionState,
     pub(super) last_heard: Timestamp,
     pub(super) events: VecDeque<SessionEvent>,
@@ -140,6 +142,7 @@ impl Session {
             ice: IceLite::new(local, remote),
             current: Epoch::new(EpochNumber::default(), dtls_role, remote_fingerprints, now),
             other: None,
+            retired_ice: None,
             state: SessionState::New,
             last_heard: now,
             events: VecDeque::new(),
@@ -235,8 +238,13 @@ impl Session {
         self.ice.restart(local, remote)
     }
 
-    /// A user fragment that no longer works since the last call.
+    /// A user fragment that no longer works since the last call. To be called until there is none.
     pub fn retired_ufrag(&mut self) -> Option<String> {
+        if let Some(mut ice) = self.retired_ice.take() {
+            let Some(previous) = ice.forget_previous() else { return Some(ice.local_ufrag().to_owned()) };
+            self.retired_ice = Some(ice);
+            return Some(previous);
+        }
         self.ice.retire_previous()
     }
 
@@ -281,7 +289,7 @@ impl Session {
         if kind == DatagramKind::Stun {
             return self.handle_check(identity, path, bytes, out, now);
         }
-        if !self.ice.is_validated(path) {
+        if !self.ice.is_validated(path) && !self.other_has_validated(path) {
             return Err(Rejected::PathNotValidated);
         }
         match kind {
@@ -289,11 +297,10 @@ impl Session {
                 if !dtls::is_whole(bytes) {
                     return Err(Rejected::Dtls);
                 }
-                if self.current.dtls.is_none() {
-                    return Err(Rejected::PathNotValidated);
-                }
                 if self.other.is_some() {
                     self.handle_dtls_of_two(path, bytes, out, now);
+                } else if self.current.dtls.is_none() {
+                    return Err(Rejected::PathNotValidated);
                 } else if self.current.take_dtls(bytes, now) {
                     self.drain_current(path, out, now);
                 } else {
@@ -319,23 +326,14 @@ impl Session {
         if !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
             return Err(Rejected::NoRoom);
         }
-        let outcome = match self.ice.handle_check(&message, path, now, out.slot()) {
-            Ok(outcome) => outcome,
-            Err(refused) => {
-                if let CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len) = refused {
-                    out.commit(path, len);
-                }
-                return Err(Rejected::Check(refused));
+        let outcome = match answer_check(&mut self.ice, &message, path, out, now) {
+            // An epoch on paths of its own has credentials of its own.
+            Err(CheckRefused::Username) if self.other.is_some() => {
+                return self.handle_others_check(identity, &message, path, out, now);
             }
+            outcome => outcome.map_err(Rejected::Check)?,
         };
-        out.commit(path, outcome.reply_len);
-        self.last_heard = now;
-        if let Some(evicted) = outcome.evicted {
-            self.events.push_back(SessionEvent::PathRemoved(evicted));
-        }
-        if outcome.validated {
-            self.events.push_back(SessionEvent::PathAdded(*path));
-        }
+        self.note_check(&outcome, path, now);
         if outcome.selected && self.state == SessionState::Connected {
             self.events.push_back(SessionEvent::Moved);
         }
@@ -345,6 +343,17 @@ impl Session {
             self.drain_current(path, out, now);
         }
         Ok(Inbound::Handled)
+    }
+
+    /// Takes note of an accepted check.
+    pub(super) fn note_check(&mut self, outcome: &CheckOutcome, path: &Path, now: Timestamp) {
+        self.last_heard = now;
+        if let Some(evicted) = outcome.evicted {
+            self.events.push_back(SessionEvent::PathRemoved(evicted));
+        }
+        if outcome.validated {
+            self.events.push_back(SessionEvent::PathAdded(*path));
+        }
     }
 
     /// What the current epoch's association has to send and to tell.
@@ -377,7 +386,7 @@ impl Session {
         let Some(path) = self.ice.selected().copied() else { return };
         self.current.handle_timeout(now);
         self.drain_current(&path, out, now);
-        self.handle_other_timeout(&path, out, now);
+        self.handle_other_timeout(out, now);
         if self.current.shrink(now) {
             self.events.shrink_to_fit();
         }
@@ -411,8 +420,26 @@ impl Session {
         let path = self.ice.selected().copied();
         self.current.close(path.as_ref(), out, now);
         if let Some(other) = &mut self.other {
+            let path = other.path(&self.ice).copied();
             other.epoch.close(path.as_ref(), out, now);
         }
         self.state = SessionState::Ended;
     }
+}
+
+/// Answers a check, also one that is refused with a reason.
+pub(super) fn answer_check(
+    ice: &mut IceLite,
+    message: &StunMessage<'_>,
+    path: &Path,
+    out: &mut TrainBatch,
+    now: Timestamp,
+) -> Result<CheckOutcome, CheckRefused> {
+    let outcome = ice.handle_check(message, path, now, out.slot());
+    match outcome {
+        Ok(CheckOutcome { reply_len: len, .. })
+        | Err(CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len)) => out.commit(path, len),
+        Err(_) => {}
+    }
+    outcome
 }

@@ -5,8 +5,12 @@
 //! current 0 ────────────▶ 0 + next 1 ───▶ 0 and 1 seal ────────▶ 1 seals, 0 opens ────────────▶ current 1
 //! ```
 //!
-//! While two are alive, a DTLS datagram goes to both associations: a connected one reads no plaintext and drops what it
-//! cannot authenticate, so each keeps its own. An SRTP packet is opened by the epoch whose tag is right: the newer one is
+//! The second one comes by the session's own path (a handshake in place), or by paths of its own with credentials of its own
+//! (a client with a second connection, which plays on by the first until the second shows a picture). Its agent goes with
+//! it: the switch makes it the session's, and the older one ends with the older epoch.
+//!
+//! While two are alive on one path, a DTLS datagram goes to both associations: a connected one reads no plaintext and drops
+//! what it cannot authenticate, so each keeps its own. An SRTP packet is opened by the epoch whose tag is right: the newer one is
 //! tried first once a packet has come under it. A packet that opens under neither is refused once.
 //!
 //! A session with one epoch pays a null pointer for all this.
@@ -14,26 +18,35 @@
 use std::time::Duration;
 
 use super::epoch::{Epoch, EpochNews, EpochNumber};
-use super::peer::{Inbound, Rejected, Session, SessionEvent, SessionState};
-use crate::description::{DtlsRole, Fingerprint};
+use super::peer::{Inbound, Rejected, Session, SessionEvent, SessionState, answer_check};
+use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::{DtlsError, DtlsIdentity};
+use crate::ice::{CheckRefused, IceLite};
 use crate::limits;
 use crate::srtp::{SrtpError, SrtpSender};
 use crate::time::Timestamp;
 use crate::transport::{Path, TrainBatch};
 use crate::wire::demux::DatagramKind;
+use crate::wire::stun::StunMessage;
 
 /// The epoch beside the current one.
 pub(super) struct Other {
     pub(super) epoch: Epoch,
     pub(super) stage: Stage,
+    /// Where it has paths of its own, its agent.
+    pub(super) ice: Option<IceLite>,
     /// A sealed packet, kept while the first of two epochs is tried: a failed attempt spoils the packet.
     sealed: Vec<u8>,
 }
 
 impl Other {
-    pub(super) fn new(epoch: Epoch, stage: Stage) -> Self {
-        Self { epoch, stage, sealed: Vec::new() }
+    pub(super) fn new(epoch: Epoch, stage: Stage, ice: Option<IceLite>) -> Self {
+        Self { epoch, stage, ice, sealed: Vec::new() }
+    }
+
+    /// Where its datagrams go, on its own paths or on those of the current epoch.
+    pub(super) fn path<'a>(&'a self, shared: &'a IceLite) -> Option<&'a Path> {
+        self.ice.as_ref().unwrap_or(shared).selected()
     }
 }
 
@@ -83,21 +96,47 @@ impl Session {
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<EpochNumber, EpochRefused> {
+        let number = self.add_next(None, role, fingerprints, now)?;
+        if let (Some(other), Some(path)) = (&mut self.other, self.ice.selected().copied()) {
+            other.epoch.begin_handshake(identity, now);
+            self.drain_other(&path, out, now);
+        }
+        Ok(number)
+    }
+
+    /// Begins a second epoch that waits for its first check, on paths of its own with these credentials.
+    ///
+    /// # Errors
+    /// As [`Self::begin_epoch`].
+    pub fn begin_epoch_on_its_own_paths(
+        &mut self,
+        local: IceCredentials,
+        remote: IceCredentials,
+        role: DtlsRole,
+        fingerprints: Vec<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<EpochNumber, EpochRefused> {
+        self.add_next(Some(IceLite::new(local, remote)), role, fingerprints, now)
+    }
+
+    fn add_next(
+        &mut self,
+        ice: Option<IceLite>,
+        role: DtlsRole,
+        fingerprints: Vec<Fingerprint>,
+        now: Timestamp,
+    ) -> Result<EpochNumber, EpochRefused> {
         if self.state != SessionState::Connected {
             return Err(EpochRefused::NotConnected);
         }
-        if self.other.is_some() {
+        if self.other.is_some() || self.retired_ice.is_some() {
             return Err(EpochRefused::Busy);
         }
         let number = self.current.number.next();
         let mut epoch = Epoch::new(number, role, fingerprints, now);
         epoch.data = self.current.data.as_ref().map(|_| Box::default());
-        epoch.begin_handshake(identity, now);
         let stage = Stage::Next { until: now + limits::SESSION_SETUP_MAX };
-        self.other = Some(Box::new(Other::new(epoch, stage)));
-        if let Some(path) = self.ice.selected().copied() {
-            self.drain_other(&path, out, now);
-        }
+        self.other = Some(Box::new(Other::new(epoch, stage, ice)));
         Ok(number)
     }
 
@@ -106,7 +145,7 @@ impl Session {
     #[must_use]
     pub fn next_egress(&self) -> Option<(&SrtpSender, &Path)> {
         let other = self.other.as_ref().filter(|_| self.next_is_coming())?;
-        Some((other.epoch.sender.as_deref()?, self.ice.selected()?))
+        Some((other.epoch.sender.as_deref()?, other.path(&self.ice)?))
     }
 
     /// Notes that `packets` were sealed with what [`Self::next_egress`] gave.
@@ -132,6 +171,9 @@ impl Session {
             return Err(EpochRefused::NoNext);
         }
         std::mem::swap(&mut self.current, &mut other.epoch);
+        if let Some(ice) = &mut other.ice {
+            std::mem::swap(&mut self.ice, ice);
+        }
         other.epoch.give_up_sealing();
         other.stage = Stage::Retiring { until: now + overlap.min(limits::EPOCH_OVERLAP_MAX) };
         Ok(self.current.number)
@@ -140,7 +182,13 @@ impl Session {
     /// Ends the epoch beside the current one now: a next one is given up, a retiring one opens nothing any more.
     pub fn end_other_epoch(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(mut other) = self.other.take() else { return };
-        other.epoch.close(self.ice.selected(), out, now);
+        let path = other.path(&self.ice).copied();
+        other.epoch.close(path.as_ref(), out, now);
+        if let Some(ice) = other.ice {
+            let gone = ice.paths().filter(|path| !self.ice.is_validated(path));
+            self.events.extend(gone.map(|path| SessionEvent::PathRemoved(*path)));
+            self.retired_ice = Some(Box::new(ice));
+        }
         self.retired_packets += other.epoch.opened_packets;
         self.retired_bytes += other.epoch.opened_bytes;
         self.events.push_back(SessionEvent::EpochEnded(other.epoch.number));
@@ -181,22 +229,55 @@ impl Session {
         }
     }
 
-    /// A DTLS datagram while two epochs are alive.
+    /// Whether an epoch with an agent of its own has validated `path`.
+    pub(super) fn other_has_validated(&self, path: &Path) -> bool {
+        let ice = self.other.as_ref().and_then(|other| other.ice.as_ref());
+        ice.is_some_and(|ice| ice.is_validated(path))
+    }
+
+    /// A check with credentials that are not the current epoch's.
+    pub(super) fn handle_others_check(
+        &mut self,
+        identity: &DtlsIdentity,
+        message: &StunMessage<'_>,
+        path: &Path,
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<Inbound, Rejected> {
+        let ice = self.other.as_mut().and_then(|other| other.ice.as_mut());
+        let ice = ice.ok_or(Rejected::Check(CheckRefused::Username))?;
+        let outcome = answer_check(ice, message, path, out, now).map_err(Rejected::Check)?;
+        self.note_check(&outcome, path, now);
+        if let Some(other) = self.other.as_mut().filter(|other| other.epoch.dtls.is_none()) {
+            other.epoch.begin_handshake(identity, now);
+            self.drain_other(path, out, now);
+        }
+        Ok(Inbound::Handled)
+    }
+
+    /// A DTLS datagram while two epochs are alive: for the association whose path it is, or for both.
     pub(super) fn handle_dtls_of_two(&mut self, path: &Path, bytes: &[u8], out: &mut TrainBatch, now: Timestamp) {
-        if !self.current.take_dtls(bytes, now) && self.next_is_coming() {
+        let apart = self.other.as_ref().is_some_and(|other| other.ice.is_some());
+        if apart && self.other_has_validated(path) {
+            if let Some(other) = &mut self.other {
+                other.epoch.take_dtls(bytes, now);
+            }
+            return self.drain_other(path, out, now);
+        }
+        if !self.current.take_dtls(bytes, now) && (apart || self.next_is_coming()) {
             // Of the next association, or the old one's close alert: should the next one fail, the session is in doubt.
             self.current.note_unread(self.last_heard, now);
         }
         self.drain_current(path, out, now);
-        if let Some(other) = &mut self.other {
+        if let Some(other) = self.other.as_mut().filter(|_| !apart) {
             other.epoch.take_dtls(bytes, now);
+            self.drain_other(path, out, now);
         }
-        self.drain_other(path, out, now);
     }
 
     /// Opens an SRTP or SRTCP packet under whichever of two epochs it was sealed.
     pub(super) fn open_under_either(&mut self, kind: DatagramKind, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
-        let Some(Other { epoch, stage, sealed }) = self.other.as_deref_mut() else { return Err(Rejected::NoKeys) };
+        let Some(Other { epoch, stage, sealed, .. }) = self.other.as_deref_mut() else { return Err(Rejected::NoKeys) };
         let (newer, older) = match stage {
             Stage::Next { .. } => (epoch, &mut self.current),
             Stage::Retiring { .. } => (&mut self.current, epoch),
@@ -221,15 +302,20 @@ impl Session {
     }
 
     /// What is due of the other epoch.
-    pub(super) fn handle_other_timeout(&mut self, path: &Path, out: &mut TrainBatch, now: Timestamp) {
+    pub(super) fn handle_other_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(other) = self.other.as_mut() else { return };
         other.epoch.handle_timeout(now);
+        let path = other.path(&self.ice).copied();
         match other.stage {
             Stage::Retiring { until } if until <= now => self.end_other_epoch(out, now),
             Stage::Next { until } if until <= now && !other.epoch.is_connected() => {
                 self.next_failed(DtlsError::Timeout, out, now);
             }
-            _ => self.drain_other(path, out, now),
+            _ => {
+                if let Some(path) = path {
+                    self.drain_other(&path, out, now);
+                }
+            }
         }
     }
 

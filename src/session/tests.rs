@@ -31,6 +31,7 @@ struct ClientEpoch {
     keys: Option<(SrtpSender, SrtpReceiver)>,
     closed: bool,
     data: Vec<Box<[u8]>>,
+    path: Path,
 }
 
 /// A session and its client, with nothing between them.
@@ -74,7 +75,7 @@ impl Pair {
         };
         let mut check = [0; limits::STUN_REPLY_BYTES_MAX];
         let len = Checks::new(credentials("peer"), credentials("node"), 1, now).poll(&mut check, now).unwrap();
-        assert_eq!(pair.to_session(&mut check[..len]), Ok(Inbound::Handled));
+        assert_eq!(pair.deliver(&mut check[..len]), Ok(Inbound::Handled));
         pair.add_client(versions);
         pair.run();
         assert!(pair.epochs[0].keys.is_some() && pair.session.state() == SessionState::Connected);
@@ -86,7 +87,7 @@ impl Pair {
     fn add_client(&mut self, versions: DtlsVersions) {
         let mut dtls = Dtls::new_client(&self.client, versions, fingerprints(&self.node), self.now);
         dtls.expect_application_data(true);
-        self.epochs.push(ClientEpoch { dtls, keys: None, closed: false, data: Vec::new() });
+        self.epochs.push(ClientEpoch { dtls, keys: None, closed: false, data: Vec::new(), path: self.path });
     }
 
     fn begin_epoch(&mut self) -> Result<EpochNumber, EpochRefused> {
@@ -105,9 +106,12 @@ impl Pair {
         pair
     }
 
-    fn to_session(&mut self, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
+    fn deliver(&mut self, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
+        self.deliver_on(self.path, bytes)
+    }
+
+    fn deliver_on(&mut self, path: Path, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
         let kind = classify(bytes);
-        let path = self.path;
         self.session.handle_datagram(&self.node, kind, &path, bytes, &mut self.out, self.now)
     }
 
@@ -121,7 +125,11 @@ impl Pair {
                     match event {
                         DtlsEvent::Datagram(len) => {
                             moved = true;
-                            assert_eq!(self.to_session(&mut datagram[..len]), Ok(Inbound::Handled));
+                            let path = self.epochs[index].path;
+                            let taken = self.deliver_on(path, &mut datagram[..len]);
+                            // A client answers the close alert of an epoch whose path is gone with it.
+                            let gone = self.session.egress().is_some_and(|(_, selected)| *selected != path);
+                            assert!(taken == Ok(Inbound::Handled) || gone && taken == Err(Rejected::PathNotValidated));
                         }
                         DtlsEvent::Connected(exported) => {
                             let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), true).unwrap();
@@ -135,11 +143,12 @@ impl Pair {
                     }
                 }
             }
-            for datagram in self.sent() {
+            for (path, datagram) in self.sent_on() {
                 moved = true;
                 if classify(&datagram) == DatagramKind::Dtls {
-                    // As a client with two transports would, and as one with a single five-tuple must.
-                    self.epochs.iter_mut().for_each(|epoch| epoch.dtls.handle_datagram(&datagram, self.now));
+                    // Two associations of a client may have one path: then each has to know its own.
+                    let here = self.epochs.iter_mut().filter(|epoch| epoch.path == path);
+                    here.for_each(|epoch| epoch.dtls.handle_datagram(&datagram, self.now));
                 }
             }
             while let Some(event) = self.session.poll_event() {
@@ -152,13 +161,18 @@ impl Pair {
         panic!("it never comes to rest");
     }
 
-    fn sent(&mut self) -> Vec<Vec<u8>> {
+    fn sent_on(&mut self) -> Vec<(Path, Vec<u8>)> {
         let mut sent = Vec::new();
         for train in self.out.trains() {
-            sent.extend(self.out.bytes(train).chunks(usize::from(train.segment_size)).map(<[u8]>::to_vec));
+            let datagrams = self.out.bytes(train).chunks(usize::from(train.segment_size));
+            sent.extend(datagrams.map(|datagram| (train.path, datagram.to_vec())));
         }
         self.out.clear();
         sent
+    }
+
+    fn sent(&mut self) -> Vec<Vec<u8>> {
+        self.sent_on().into_iter().map(|(_, datagram)| datagram).collect()
     }
 
     fn later(&mut self, passed: Duration) {
@@ -181,7 +195,7 @@ impl Pair {
 
     fn session_opens(&mut self, packet: &[u8]) -> Result<(), Rejected> {
         let mut packet = packet.to_vec();
-        match self.to_session(&mut packet)? {
+        match self.deliver(&mut packet)? {
             Inbound::Rtp(opened) => {
                 assert_eq!(&packet[opened.header_len..opened.header_len + opened.payload_len], PAYLOAD);
                 Ok(())
@@ -293,7 +307,7 @@ fn rtcp_opens_under_both_epochs_and_is_sent_under_the_current_one() {
         slot[..report.len()].copy_from_slice(&report);
         let (sender, _) = pair.epochs[epoch].keys.as_mut().unwrap();
         let len = sender.seal_rtcp(&mut slot, report.len()).unwrap();
-        assert_eq!(pair.to_session(&mut slot[..len]), Ok(Inbound::Rtcp(report.len())));
+        assert_eq!(pair.deliver(&mut slot[..len]), Ok(Inbound::Rtcp(report.len())));
     }
     for (current, sealed) in [(0, 1), (1, 1)] {
         let write = |slot: &mut [u8]| {
@@ -402,11 +416,94 @@ fn an_epoch_knows_its_age_and_what_it_sealed() {
 
 #[test]
 fn a_session_of_one_epoch_pays_a_pointer_for_the_second() {
-    // What a viewer costs: README's figure has room for tens of bytes, not for a second set of keys.
-    assert!(size_of::<Session>() <= SESSION_BYTES_MAX, "{}", size_of::<Session>());
+    // What a viewer costs has room for tens of bytes, not for a second set of keys.
+    let without_ice = size_of::<Session>() - size_of::<crate::ice::IceLite>();
+    assert!(without_ice <= 256, "{without_ice}, an epoch {}", size_of::<Epoch>());
 }
 
-const SESSION_BYTES_MAX: usize = 800;
+/// A check of the client with these names, as its first connection or its second sends it.
+fn check(local: &str, remote: &str, seed: u64, now: Timestamp) -> Vec<u8> {
+    let mut check = vec![0; limits::STUN_REPLY_BYTES_MAX];
+    let len = Checks::new(credentials(local), credentials(remote), seed, now).poll(&mut check, now).unwrap();
+    check.truncate(len);
+    check
+}
+
+#[test]
+fn a_second_connection_has_paths_of_its_own_and_both_play_until_the_switch() {
+    let (first, second) = (Path::to(([192, 0, 2, 1], 4_000).into()), Path::to(([192, 0, 2, 1], 5_000).into()));
+    for versions in ALL_PAIRS {
+        let mut pair = Pair::connected(versions[0]);
+        let (local, remote, expected) = (credentials("node2"), credentials("peer2"), fingerprints(&pair.client));
+        let number =
+            pair.session.begin_epoch_on_its_own_paths(local, remote, DtlsRole::Server, expected, pair.now).unwrap();
+        pair.path = second;
+        pair.add_client(versions[1]);
+        pair.path = first;
+        // Nothing but a check opens the second path, and only one with the second credentials.
+        let mut hello = [0; limits::DTLS_DATAGRAM_OUT_BYTES_MAX];
+        let Some(DtlsEvent::Datagram(len)) = pair.epochs[1].dtls.poll(&mut hello) else { panic!("no hello") };
+        assert_eq!(pair.deliver_on(second, &mut hello[..len]), Err(Rejected::PathNotValidated));
+        let unknown = pair.deliver_on(second, &mut check("peer3", "node3", 3, pair.now));
+        assert_eq!(unknown, Err(Rejected::Check(crate::ice::CheckRefused::Username)));
+        assert_eq!(pair.deliver_on(second, &mut check("peer2", "node2", 2, pair.now)), Ok(Inbound::Handled));
+        assert_eq!(pair.deliver_on(second, &mut hello[..len]), Ok(Inbound::Handled));
+        pair.run();
+        assert!(pair.events.contains(&SessionEvent::PathAdded(second)));
+        assert!(pair.events.contains(&SessionEvent::EpochConnected(number)), "{versions:?}");
+        assert!(!pair.events.contains(&SessionEvent::Moved), "the current epoch stays where it is");
+
+        // Both play, each on its path, and both are kept alive by checks.
+        assert_eq!(pair.session.egress().unwrap().1, &first);
+        assert_eq!(pair.session.next_egress().unwrap().1, &second);
+        for (epoch, path) in [(0, first), (1, second), (0, first)] {
+            let mut packet = pair.packet_under(epoch, 10 + pair.session.received_packets());
+            assert!(matches!(pair.deliver_on(path, &mut packet), Ok(Inbound::Rtp(_))));
+        }
+        for (path, names, seed) in [(first, ("peer", "node"), 11), (second, ("peer2", "node2"), 12)] {
+            let mut check = check(names.0, names.1, seed, pair.now);
+            assert_eq!(pair.deliver_on(path, &mut check), Ok(Inbound::Handled));
+            assert_eq!(pair.session.egress().unwrap().1, &first);
+        }
+        pair.run();
+
+        // It moves to another process in between.
+        let bytes = pair.exported();
+        if versions == ALL_PAIRS[0] {
+            refuses_damage(&bytes, |bytes| import(bytes, pair.now));
+        }
+        pair.import(bytes.as_slice());
+        pair.session.switch_epoch(Duration::from_secs(1), pair.now).unwrap();
+        assert_eq!(pair.session.egress().unwrap().1, &second);
+        let mut late = pair.packet_under(0, 40);
+        assert!(matches!(pair.deliver_on(first, &mut late), Ok(Inbound::Rtp(_))));
+        assert_eq!(pair.session.retired_ufrag(), None);
+
+        pair.later(Duration::from_secs(1));
+        assert!(pair.epochs[0].closed && !pair.epochs[1].closed, "{versions:?}: the close alert goes by the old path");
+        assert!(pair.events.contains(&SessionEvent::PathRemoved(first)));
+        assert_eq!(pair.session.retired_ufrag().as_deref(), Some("nodeufrag"));
+        assert_eq!(pair.session.retired_ufrag(), None);
+        assert_eq!(pair.session.ice().local_ufrag(), "node2ufrag");
+        let mut late = pair.packet_under(0, 41);
+        assert_eq!(pair.deliver_on(first, &mut late), Err(Rejected::PathNotValidated));
+        let mut packet = pair.packet_under(1, 42);
+        assert!(matches!(pair.deliver_on(second, &mut packet), Ok(Inbound::Rtp(_))));
+    }
+}
+
+#[test]
+fn a_second_connection_that_never_comes_leaves_its_name_behind() {
+    let mut pair = Pair::connected(DtlsVersions::Only13);
+    let (local, remote) = (credentials("node2"), credentials("peer2"));
+    pair.session.begin_epoch_on_its_own_paths(local, remote, DtlsRole::Server, Vec::new(), pair.now).unwrap();
+    assert!(pair.session.next_egress().is_none());
+    pair.later(limits::SESSION_SETUP_MAX);
+    assert!(pair.events.contains(&SessionEvent::EpochFailed(EpochNumber(1), DtlsError::Timeout)));
+    assert_eq!(pair.begin_epoch(), Err(EpochRefused::Busy), "its user fragment is still known");
+    assert_eq!(pair.session.retired_ufrag().as_deref(), Some("node2ufrag"));
+    assert_eq!(pair.begin_epoch(), Ok(EpochNumber(1)));
+}
 
 // --- state that is taken out ---
 

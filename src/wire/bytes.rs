@@ -130,12 +130,12 @@ impl StateWriter {
 
     /// How long ago `at` was, so that it holds on another clock.
     pub fn age(&mut self, at: Timestamp, now: Timestamp) {
-        self.u64(at.as_nanos().min(now.as_nanos()).abs_diff(now.as_nanos()));
+        self.u64(now.as_nanos().saturating_sub(at.as_nanos()));
     }
 
     /// How far away `at` is.
     pub fn wait(&mut self, at: Timestamp, now: Timestamp) {
-        self.u64(at.as_nanos().max(now.as_nanos()).abs_diff(now.as_nanos()));
+        self.u64(at.as_nanos().saturating_sub(now.as_nanos()));
     }
 
     /// One byte: 0 or 1.
@@ -255,7 +255,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When the bytes end.
     pub fn age(&mut self, now: Timestamp) -> Result<Timestamp, ImportError> {
-        Ok(now - Duration::from_nanos(self.u64()?))
+        Ok(Timestamp::from_nanos(now.as_nanos().saturating_sub(self.u64()?)))
     }
 
     /// The time that is as far away as [`StateWriter::wait`] wrote, at most `max`.
@@ -263,8 +263,11 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When it is further away, or the bytes end.
     pub fn wait(&mut self, now: Timestamp, max: Duration) -> Result<Timestamp, ImportError> {
-        let wait = Duration::from_nanos(self.u64()?);
-        if wait > max { Err(ImportError::Malformed) } else { Ok(now + wait) }
+        let wait = self.u64()?;
+        if Duration::from_nanos(wait) > max {
+            return Err(ImportError::Malformed);
+        }
+        Ok(Timestamp::from_nanos(now.as_nanos().saturating_add(wait)))
     }
 
     /// One byte that is 0 or 1.
