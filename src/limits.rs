@@ -66,6 +66,10 @@ const _: () = assert!(SESSION_DOUBT_MAX.as_secs() > 6 && SESSION_DOUBT_MAX.as_se
 /// A session that is not connected this long after its answer is ended.
 pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 
+/// How long an older epoch of keys opens packets after the newer one has taken over: what was on its way, and a peer that
+/// still plays by the old connection until it has seen the new one's first frame.
+pub const EPOCH_OVERLAP_MAX: Duration = Duration::from_secs(10);
+
 // --- signalling: HTTP connections, bodies and waiting ---
 
 /// Bytes of a request body. A browser's offer with simulcast and every codec is about 12 KB. Longer: 413.
@@ -384,6 +388,13 @@ pub const DTLS_HANDSHAKE_MAX: Duration = Duration::from_secs(20);
 /// The first retransmission of a flight; each further one waits twice as long. RFC 9147 §5.8.2 recommends 1 s and
 /// allows less for media; the ICE check before DTLS has just shown that the path answers.
 pub const DTLS_RETRANSMIT_FIRST: Duration = Duration::from_millis(200);
+
+/// Bytes of application data in one record: with header, padding, tag and the longest overhead of either version it fits
+/// [`DTLS_DATAGRAM_OUT_BYTES_MAX`].
+pub const DTLS_APPLICATION_DATA_BYTES_MAX: usize = DTLS_DATAGRAM_OUT_BYTES_MAX - 64;
+
+/// Records of application data that an engine holds before it is polled; more are refused, and wait in the sender's queue.
+pub const DTLS_APPLICATION_RECORDS_UNSENT_MAX: usize = 4;
 
 /// Retransmissions of one flight: 0.2 + 0.4 + … + 12.8 s goes past [`DTLS_HANDSHAKE_MAX`], which ends it first.
 pub const DTLS_RETRANSMITS_MAX: usize = 7;

@@ -6,6 +6,7 @@ use crate::description::IceCredentials;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::transport::Path;
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 
 /// What an accepted check changed.
@@ -263,12 +264,67 @@ impl IceLite {
         true
     }
 
+    /// The user fragment before the last restart, which is forgotten.
+    pub fn forget_previous(&mut self) -> Option<String> {
+        self.previous.take().map(|(local, _)| local.ufrag)
+    }
+
     /// After a nomination with the new credentials: the user fragment that no longer works, once.
     pub fn retire_previous(&mut self) -> Option<String> {
-        if !self.nominated {
-            return None;
+        if self.nominated { self.forget_previous() } else { None }
+    }
+}
+
+/// What [`IceLite::export`] writes.
+const STATE_VERSION: u8 = 1;
+
+impl IceLite {
+    /// Writes the agent's state and ends it: credentials, validated paths, the selected one, remembered transactions.
+    /// `path` writes one path in a form that the other process can read.
+    pub fn export(self, now: Timestamp, out: &mut StateWriter, path: &mut dyn FnMut(&mut StateWriter, &Path)) {
+        out.version(STATE_VERSION);
+        self.local.export(out);
+        self.remote.export(out);
+        out.option(self.previous, |out, (local, remote)| {
+            local.export(out);
+            remote.export(out);
+        });
+        out.count(self.validated.len());
+        for validated in &self.validated {
+            path(out, &validated.path);
+            out.age(validated.last_check, now);
         }
-        self.previous.take().map(|(local, _)| local.ufrag)
+        out.option(self.selected, |out, selected| path(out, &selected));
+        out.bool(self.nominated);
+        for transaction in self.recent.transactions {
+            out.option(transaction, |out, transaction| out.raw(&transaction));
+        }
+        out.count(self.recent.next);
+    }
+
+    /// Reads what [`Self::export`] wrote; `path` reads one path.
+    ///
+    /// # Errors
+    /// When it is not such a state.
+    pub fn import(
+        now: Timestamp,
+        from: &mut StateReader<'_>,
+        path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<Path, ImportError>,
+    ) -> Result<Self, ImportError> {
+        from.version("an ICE agent", STATE_VERSION)?;
+        let mut agent = Self::new(IceCredentials::import(from)?, IceCredentials::import(from)?);
+        agent.previous = from.option(|from| Ok((IceCredentials::import(from)?, IceCredentials::import(from)?)))?;
+        for _ in 0..from.count(limits::PATHS_PER_SESSION_MAX)? {
+            let path = path(from)?;
+            agent.validated.push(Validated { path, last_check: from.age(now)? });
+        }
+        agent.selected = from.option(|from| path(from))?;
+        agent.nominated = from.bool()?;
+        for transaction in &mut agent.recent.transactions {
+            *transaction = from.option(StateReader::array)?;
+        }
+        agent.recent.next = from.count(limits::CHECKS_REMEMBERED.saturating_sub(1))?;
+        Ok(agent)
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::limits;
 use crate::time::Timestamp;
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
 /// Both ends of a five-tuple as this node sees them (the protocol is UDP), and the socket they go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +27,43 @@ impl Path {
     pub const fn to(remote: SocketAddr) -> Self {
         Self { remote, local_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), socket: 0 }
     }
+}
+
+/// What [`Path::export`] writes.
+const PATH_STATE_VERSION: u8 = 1;
+
+impl Path {
+    /// Writes both addresses and the socket's index.
+    pub fn export(&self, out: &mut StateWriter) {
+        out.version(PATH_STATE_VERSION);
+        export_ip(self.remote.ip(), out);
+        out.u16(self.remote.port());
+        export_ip(self.local_ip, out);
+        out.u8(self.socket);
+    }
+
+    /// Reads what [`Self::export`] wrote.
+    ///
+    /// # Errors
+    /// When it is not that.
+    pub fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        from.version("a path", PATH_STATE_VERSION)?;
+        let remote = SocketAddr::new(import_ip(from)?, from.u16()?);
+        Ok(Self { remote, local_ip: import_ip(from)?, socket: from.u8()? })
+    }
+}
+
+fn export_ip(ip: IpAddr, out: &mut StateWriter) {
+    match ip {
+        IpAddr::V4(ip) => out.block(&ip.octets()),
+        IpAddr::V6(ip) => out.block(&ip.octets()),
+    }
+}
+
+fn import_ip(from: &mut StateReader<'_>) -> Result<IpAddr, ImportError> {
+    let octets = from.block(16)?;
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).map_err(|_| ImportError::Malformed)
 }
 
 /// One received datagram, in the receive buffer: the session opens it in place.

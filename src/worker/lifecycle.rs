@@ -100,6 +100,8 @@ impl Lifecycle<'_> {
                     self.mail.notify(Notice::Connected { session: peer.id });
                     self.connected(key);
                 }
+                // No worker begins a second epoch yet.
+                SessionEvent::EpochConnected(_) | SessionEvent::EpochFailed(..) | SessionEvent::EpochEnded(_) => {}
                 SessionEvent::Closed => self.end(key, EndReason::PeerClosed, now),
                 SessionEvent::Failed(error) => {
                     let reason = match error {

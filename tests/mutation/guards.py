@@ -67,8 +67,8 @@ GUARDS = [
     Guard(
         "ICE gate before DTLS: the session's",
         "src/session/peer.rs",
-        "if !self.ice.is_validated(path) {",
-        "if !self.ice.is_validated(path) && kind == DatagramKind::Unknown {",
+        "if !self.ice.is_validated(path) && !self.other_has_validated(path) {",
+        "if !self.ice.is_validated(path) && !self.other_has_validated(path) && kind == DatagramKind::Unknown {",
         "parts session_gate::dtls_and_media_are_taken_from_validated_paths_only",
     ),
     Guard(

@@ -250,6 +250,8 @@ impl ClientPeer {
                     self.closed = true;
                     self.events.push_back(PeerEvent::Failed(error));
                 }
+                // It negotiates none.
+                DtlsEvent::ApplicationData(_) => {}
                 DtlsEvent::Closed => {
                     self.closed = true;
                     self.events.push_back(PeerEvent::Closed);
