@@ -42,26 +42,6 @@ pub enum Rejected {
     NoRoom,
 }
 
-impl Rejected {
-    /// The name in metrics and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PathNotValidated => "path_not_validated",
-            Self::Check(CheckRefused::Username) => "stun_username",
-            Self::Check(CheckRefused::Integrity) => "stun_integrity",
-            Self::Check(CheckRefused::Fingerprint) => "stun_fingerprint",
-            Self::Check(CheckRefused::Replayed) => "stun_replayed",
-            Self::Check(_) => "stun_other",
-            Self::Unknown => "not_demultiplexed",
-            Self::Dtls => "dtls_malformed",
-            Self::NoKeys => "media_before_keys",
-            Self::Srtp(error) => error.name(),
-            Self::NoRoom => "no_room_to_answer",
-        }
-    }
-}
-
 /// What the worker must know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEvent {

@@ -54,22 +54,6 @@ pub enum SrtpError {
     KeyExhausted,
 }
 
-impl SrtpError {
-    /// The name in metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "srtp_malformed",
-            Self::Authentication => "srtp_authentication",
-            Self::Replayed => "srtp_replayed",
-            Self::TooOld => "srtp_too_old",
-            Self::TooManySources => "srtp_too_many_sources",
-            Self::Unencrypted => "srtcp_unencrypted",
-            Self::KeyExhausted => "srtp_key_exhausted",
-        }
-    }
-}
-
 impl fmt::Display for SrtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -14,6 +14,7 @@ use crate::limits;
 use crate::transport::Path;
 use crate::worker::counters::Counters;
 use crate::worker::peer::{Peer, PeerKey};
+use crate::worker::reason::DropReason;
 
 /// A datagram that waits for its round.
 #[derive(Debug)]
@@ -78,9 +79,9 @@ impl Handshakes {
             return false;
         }
         if peer.handshake_datagrams >= limits::HANDSHAKE_DATAGRAMS_PER_SESSION_MAX {
-            counters.dropped("handshake_session_over_share");
+            counters.dropped(DropReason::HandshakeSessionOverShare);
         } else if self.waiting.len() >= limits::HANDSHAKE_DATAGRAMS_WAITING_MAX {
-            counters.dropped("handshake_queue_full");
+            counters.dropped(DropReason::HandshakeQueueFull);
         } else {
             peer.handshake_datagrams += 1;
             self.waiting.push_back(Waiting { key, path: *path, bytes: bytes.into() });

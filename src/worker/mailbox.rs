@@ -9,6 +9,7 @@ use crate::description::{Description, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::net::Waker;
+use crate::worker::reason::reasons;
 use crate::worker::report::Traffic;
 
 /// Names a session on every core and in the operator's reports (not the secret in its URL).
@@ -154,50 +155,31 @@ pub struct Totals {
     pub sent: Traffic,
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EndReason {
-    /// `DELETE` or the SDK's leave.
-    Left,
-    /// The peer closed DTLS.
-    PeerClosed,
-    /// Nothing authenticated came for [`limits::SESSION_SILENCE_MAX`].
-    TimedOut,
-    /// ICE and DTLS were not finished within [`limits::SESSION_SETUP_MAX`].
-    NeverConnected,
-    /// The certificate's hash is not the one in the SDP.
-    FingerprintMismatch,
-    /// DTLS failed for another reason.
-    DtlsFailed,
-    /// The node is ending.
-    ShuttingDown,
-    /// An operator ended it.
-    Operator,
-    /// The viewer waited as long as it may and nobody published.
-    NoPublisher,
-    /// The operator's endpoint had let it in for a time, which is over.
-    LeaveExpired,
-    /// The socket it was opened on was lost and nobody resumed it in time.
-    SignallingLost,
-}
-
-impl EndReason {
-    /// The name in metrics, logs and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::PeerClosed => "peer_closed",
-            Self::TimedOut => "timed_out",
-            Self::NeverConnected => "never_connected",
-            Self::FingerprintMismatch => "fingerprint_mismatch",
-            Self::DtlsFailed => "dtls_failed",
-            Self::ShuttingDown => "shutting_down",
-            Self::Operator => "operator",
-            Self::NoPublisher => "no_publisher",
-            Self::LeaveExpired => "leave_expired",
-            Self::SignallingLost => "signalling_lost",
-        }
+reasons! {
+    /// Why a session ended.
+    pub enum EndReason {
+        /// `DELETE` or the SDK's leave.
+        Left = "left",
+        /// The peer closed DTLS.
+        PeerClosed = "peer_closed",
+        /// Nothing authenticated came for [`limits::SESSION_SILENCE_MAX`].
+        TimedOut = "timed_out",
+        /// ICE and DTLS were not finished within [`limits::SESSION_SETUP_MAX`].
+        NeverConnected = "never_connected",
+        /// The certificate's hash is not the one in the SDP.
+        FingerprintMismatch = "fingerprint_mismatch",
+        /// DTLS failed for another reason.
+        DtlsFailed = "dtls_failed",
+        /// The node is ending.
+        ShuttingDown = "shutting_down",
+        /// An operator ended it.
+        Operator = "operator",
+        /// The viewer waited as long as it may and nobody published.
+        NoPublisher = "no_publisher",
+        /// The operator's endpoint had let it in for a time, which is over.
+        LeaveExpired = "leave_expired",
+        /// The socket it was opened on was lost and nobody resumed it in time.
+        SignallingLost = "signalling_lost",
     }
 }
 

@@ -33,7 +33,7 @@
 //! | `outbox` | the batch that is filled; `residence` and `train_lengths` of what has left |
 //! | `handshakes` | DTLS of joins: a few datagrams a round, the rest after media |
 //! | `plain_bindings` | the rate of answers to strangers |
-//! | `counters`, `load` | what is told in a [`report`] |
+//! | `counters`, `load` | what is told in a [`report`]; why something was dropped: [`reason`] |
 //!
 //! `lifecycle` is what the phases share: a session is opened, tells what happened to it, ends.
 //!
@@ -62,6 +62,7 @@ mod peers;
 mod plain_bindings;
 #[cfg(any(test, feature = "peer"))]
 mod preconnected;
+pub mod reason;
 mod repair_budget;
 mod repairs;
 pub mod report;

@@ -4,6 +4,7 @@ use crate::limits;
 use crate::net::Io;
 use crate::transport::{SendResult, TrainBatch};
 use crate::worker::counters::Counters;
+use crate::worker::reason::DropReason;
 use crate::worker::report::WorkerReport;
 use crate::worker::residence::{Note, Residence};
 use crate::worker::stream::Streams;
@@ -41,9 +42,9 @@ impl Outbox {
             self.train_lengths.count(train);
             match train.result {
                 SendResult::Sent | SendResult::Pending => {}
-                SendResult::Full => counters.dropped_many("socket_buffer_full", u64::from(train.segments)),
-                SendResult::TooLong => counters.dropped_many("datagram_too_long", u64::from(train.segments)),
-                SendResult::Failed(_) => counters.dropped_many("send_failed", u64::from(train.segments)),
+                SendResult::Full => counters.dropped_many(DropReason::SocketBufferFull, u64::from(train.segments)),
+                SendResult::TooLong => counters.dropped_many(DropReason::DatagramTooLong, u64::from(train.segments)),
+                SendResult::Failed(_) => counters.dropped_many(DropReason::SendFailed, u64::from(train.segments)),
             }
         }
         self.batch.clear();

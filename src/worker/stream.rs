@@ -14,6 +14,7 @@ use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
 use crate::worker::peer::{PeerKey, StreamKey, Subscriber};
+use crate::worker::reason::DropReason;
 use crate::worker::send_progress::SendProgress;
 
 /// Encodings of a stream: one audio and one video. Index 0 and 1; a record's address carries the index.
@@ -208,13 +209,13 @@ impl Streams {
     /// Applies a record that another worker sent.
     ///
     /// # Errors
-    /// Why it is of no use here; the name in metrics.
-    pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), &'static str> {
-        let stream = self.table.get_mut(key.stream).ok_or("lane_unknown_stream")?;
-        let begun = stream.begun.get_mut(key.encoding).ok_or("lane_unknown_stream")?;
+    /// Why it is of no use here.
+    pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), DropReason> {
+        let stream = self.table.get_mut(key.stream).ok_or(DropReason::LaneUnknownStream)?;
+        let begun = stream.begun.get_mut(key.encoding).ok_or(DropReason::LaneUnknownStream)?;
         *begun |= matches!(record, Record::Begin);
         if !*begun {
-            return Err("lane_not_introduced");
+            return Err(DropReason::LaneNotIntroduced);
         }
         self.apply(key, record);
         Ok(())

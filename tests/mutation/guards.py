@@ -60,8 +60,8 @@ GUARDS = [
     Guard(
         "ICE gate before DTLS: the worker's",
         "src/worker/inbound/datagram.rs",
-        'peers.find_path(path).ok_or("unknown_address")?;',
-        'peers.find_path(path).or(peers.keys().first().copied()).ok_or("unknown_address")?;',
+        'peers.find_path(path).ok_or(DropReason::UnknownAddress)?;',
+        'peers.find_path(path).or(peers.keys().first().copied()).ok_or(DropReason::UnknownAddress)?;',
         "parts worker_refusals::dtls_is_not_answered_before_a_valid_check",
     ),
     Guard(

@@ -10,6 +10,7 @@ use crate::worker::mailbox::WorkerIndex;
 use crate::worker::peer::PeerKey;
 use crate::worker::peers::Peers;
 use crate::worker::plain_bindings::PlainBindings;
+use crate::worker::reason::DropReason;
 
 /// Whom a STUN message is for.
 pub(super) enum Addressee {
@@ -22,11 +23,11 @@ pub(super) enum Addressee {
 /// Reads whom a message is for.
 ///
 /// # Errors
-/// It is for nobody here; the name in metrics.
-pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerIndex) -> Result<Addressee, &'static str> {
+/// It is for nobody here.
+pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerIndex) -> Result<Addressee, DropReason> {
     let Some(username) = message.username() else {
         if message.class() != StunClass::Request || message.method() != stun::BINDING {
-            return Err("stun_not_a_request");
+            return Err(DropReason::StunNotARequest);
         }
         return Ok(Addressee::Node);
     };
@@ -38,22 +39,22 @@ pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerInd
     }
     let worker = placement::worker_of(username.split(':').next().unwrap_or_default());
     let elsewhere = worker.is_some_and(|worker| worker != own);
-    Err(if elsewhere { "stun_wrong_worker" } else { "stun_unknown_user" })
+    Err(if elsewhere { DropReason::StunWrongWorker } else { DropReason::StunUnknownUser })
 }
 
 /// Answers a plain binding request, at a bounded rate.
 ///
 /// # Errors
-/// The name in metrics.
+/// It was one too many.
 pub(super) fn answer(
     rate: &mut PlainBindings,
     request: &StunMessage<'_>,
     path: &Path,
     out: &mut TrainBatch,
     now: Timestamp,
-) -> Result<(), &'static str> {
+) -> Result<(), DropReason> {
     if !rate.may_answer(now) || !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
-        return Err("plain_bindings_over_rate");
+        return Err(DropReason::PlainBindingsOverRate);
     }
     rate.answered();
     let reply = StunWriter::binding_success(out.slot(), request.transaction_id())

@@ -1,6 +1,6 @@
 //! A datagram arrives: whose is it, is it authentic, and what is in it.
 
-use crate::session::{Inbound, Rejected};
+use crate::session::Inbound;
 use crate::time::Timestamp;
 use crate::transport::{Datagram, Path};
 use crate::wire::demux::{self, DatagramKind};
@@ -11,6 +11,7 @@ use crate::worker::inbound::media;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::plain_bindings::PlainBindings;
+use crate::worker::reason::DropReason;
 use crate::worker::repairs::Repairs;
 
 /// What a datagram may change.
@@ -28,7 +29,7 @@ impl DatagramPhase<'_> {
         let kind = demux::classify(bytes);
         let outcome = match kind {
             DatagramKind::Stun => self.handle_stun(bytes, &path, now),
-            DatagramKind::Unknown => Err("not_demultiplexed"),
+            DatagramKind::Unknown => Err(DropReason::NotDemultiplexed),
             DatagramKind::Dtls | DatagramKind::Rtp | DatagramKind::Rtcp => {
                 self.handle_of_session(kind, bytes, &path, received, now)
             }
@@ -38,16 +39,15 @@ impl DatagramPhase<'_> {
         }
     }
 
-    /// A connectivity check or a plain binding request. `Err` is the name in metrics, here and below.
-    fn handle_stun(&mut self, bytes: &[u8], path: &Path, now: Timestamp) -> Result<(), &'static str> {
+    /// A connectivity check or a plain binding request.
+    fn handle_stun(&mut self, bytes: &[u8], path: &Path, now: Timestamp) -> Result<(), DropReason> {
         let Lifecycle { config, peers, outbox, .. } = &mut self.lifecycle;
-        let message = StunMessage::parse(bytes).map_err(|_| "stun_malformed")?;
+        let message = StunMessage::parse(bytes).map_err(|_| DropReason::StunMalformed)?;
         match binding::addressee(&message, peers, config.index)? {
             Addressee::Node => binding::answer(self.plain_bindings, &message, path, outbox.batch(), now),
             Addressee::Session(key) => {
                 let Some(peer) = peers.get_mut(key) else { return Ok(()) };
-                let answered = peer.session.handle_check(&peer.identity, &message, path, outbox.batch(), now);
-                answered.map_err(Rejected::name)?;
+                peer.session.handle_check(&peer.identity, &message, path, outbox.batch(), now)?;
                 self.lifecycle.handle_events(key, now);
                 self.lifecycle.peers.arm(key);
                 Ok(())
@@ -63,15 +63,15 @@ impl DatagramPhase<'_> {
         path: &Path,
         received: Timestamp,
         now: Timestamp,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), DropReason> {
         let Lifecycle { config, peers, outbox, counters, handshakes, streams, .. } = &mut self.lifecycle;
-        let key = peers.find_path(path).ok_or("unknown_address")?;
+        let key = peers.find_path(path).ok_or(DropReason::UnknownAddress)?;
         let Some(peer) = peers.get_mut(key) else { return Ok(()) };
         if kind == DatagramKind::Dtls && handshakes.defer(key, peer, path, bytes, counters) {
             return Ok(());
         }
         let inbound = peer.session.handle_datagram(&peer.identity, kind, path, bytes, outbox.batch(), now);
-        match inbound.map_err(Rejected::name)? {
+        match inbound? {
             Inbound::Handled => {
                 self.lifecycle.handle_events(key, now);
                 self.lifecycle.peers.arm(key);

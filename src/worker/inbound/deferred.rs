@@ -24,7 +24,7 @@ impl Lifecycle<'_> {
                     self.handle_events(key, now);
                     self.peers.arm(key);
                 }
-                Err(rejected) => self.counters.dropped(rejected.name()),
+                Err(rejected) => self.counters.dropped(rejected),
             }
         }
     }

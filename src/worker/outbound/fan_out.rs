@@ -16,6 +16,7 @@ use crate::worker::outbound::visit::Visit;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Role, Subscriber};
 use crate::worker::peers::Peers;
+use crate::worker::reason::DropReason;
 use crate::worker::residence::Note;
 use crate::worker::stream::{EncodingKey, Streams};
 
@@ -96,7 +97,7 @@ impl FanOutPhase<'_> {
             let after = visit.run(usize::from(subscriber.track));
             let sent = visit.finish();
             progress.reached(sent.reached);
-            counters.dropped_many("datagram_too_long", sent.too_long);
+            counters.dropped_many(DropReason::DatagramTooLong, sent.too_long);
             bytes += sent.bytes as usize;
             counters.forwarded(sent.packets, sent.bytes);
             encoding.forwarded_packets += sent.packets;
