@@ -1,0 +1,155 @@
+//! What `/metrics` says, to the byte where the values do not come from the kernel.
+
+use std::path::Path;
+
+use super::*;
+use crate::worker::report::{ResidenceReport, StreamReport, Traffic, TrainsReport};
+
+#[test]
+fn the_text_has_signallings_counters_and_every_workers_figures() {
+    let counters = SignallingCounters::new();
+    counters.request("whip", 201);
+    counters.request("whip", 201);
+    counters.connection_opened();
+    counters.session_ended("left");
+    let report = |worker| WorkerReport {
+        worker,
+        cpu_time_ns: 1_500_000_000,
+        system_time_ns: 500_000_000,
+        sent: Traffic { packets: 7, bytes: 8_400 },
+        dropped: [("replayed", 3)].into(),
+        trains: TrainsReport { by_packets: vec![(1, 5), (8, 1), (9, 2)], ..TrainsReport::default() },
+        residence: vec![ResidenceReport { class: "audio", viewer: "last", p99_us: 1_500, ..Default::default() }],
+        streams: vec![StreamReport { name: "a".into(), origin: worker == 0, viewers: 2, ..Default::default() }],
+        ..WorkerReport::default()
+    };
+    let audience = Audience { publishers: 1, viewers: 4, waiting_viewers: 0 };
+    let build = BuildInfo { version: "1", commit: "abc", features: "none" };
+    let text = counters.encode(audience, build, vec![report(0), report(1)]);
+    assert!(text.contains("\ncorecast_kernel_udp_receive_buffer_errors_total "), "{text}");
+    assert!(text.contains("\ncorecast_resident_memory_bytes "), "{text}");
+    for line in [
+        "corecast_http_requests_total{route=\"whip\",status=\"201\"} 2",
+        "corecast_http_connections 1",
+        "corecast_sessions_ended_total{reason=\"left\"} 1",
+        "corecast_viewers 4",
+        "corecast_build{version=\"1\",commit=\"abc\",features=\"none\"} 1",
+        "corecast_worker_sent_packets_total{worker=\"1\"} 7",
+        "corecast_worker_cpu_seconds_total{worker=\"0\"} 1.5",
+        "corecast_worker_system_cpu_seconds_total{worker=\"1\"} 0.5",
+        "corecast_worker_dropped_total{worker=\"0\",reason=\"replayed\"} 3",
+        "corecast_worker_trains_total{worker=\"0\",packets=\"1\"} 5",
+        "corecast_worker_trains_total{worker=\"0\",packets=\"8\"} 3",
+        "corecast_worker_residence_seconds{worker=\"1\",class=\"audio\",viewer=\"last\",quantile=\"0.99\"} 0.0015",
+        "corecast_stream_viewers{stream=\"a\"} 4",
+        "corecast_stream_published{stream=\"a\"} 1",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
+    }
+}
+
+#[test]
+fn every_counter_ends_in_total_and_no_name_appears_twice() {
+    let build = BuildInfo { version: "1", commit: "abc", features: "none" };
+    let text = SignallingCounters::new().encode(Audience::default(), build, vec![WorkerReport::default()]);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+    let unique: std::collections::BTreeSet<&&str> = names.iter().collect();
+    assert_eq!(names.len(), unique.len());
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let is_counter = names.contains(&format!("{} counter", name.trim_end_matches("_total")).as_str());
+        assert_eq!(is_counter, name.ends_with("_total"), "{line}");
+    }
+}
+
+/// Every figure with a value of its own.
+fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
+    let counters = SignallingCounters::new();
+    counters.request("whip", 201);
+    counters.request("whep", 503);
+    counters.connection_opened();
+    counters.connection_opened();
+    counters.connection_closed();
+    counters.connection_refused("too_many");
+    counters.session_refused("full");
+    counters.session_ended("left");
+    counters.nothing_fits();
+    counters.webhook_events_dropped(3);
+    counters.certificates([("live.example.org", 2_000_000_000), ("live.example.org", 1_900_000_000)].into_iter());
+    counters.socket_opened();
+    counters.socket_opened();
+    counters.socket_closed("idle");
+    counters.socket_message("hello");
+    counters.session_resumed();
+    let traffic = |of: u64| Traffic { packets: of, bytes: of * 1_000 };
+    let report = |worker: u16| {
+        let of = u64::from(worker) * 100;
+        WorkerReport {
+            worker,
+            cpu_time_ns: 1_500_000_000 + of,
+            system_time_ns: 500_000_000,
+            uptime_ns: 9_000_000_000,
+            rounds: of + 1,
+            busy_permille: 125,
+            received: traffic(of + 2),
+            sent: traffic(of + 3),
+            forwarded: traffic(of + 4),
+            retransmitted: traffic(of + 5),
+            messages_sent: of + 6,
+            segments_sent: of + 7,
+            lane_packets_sent: of + 8,
+            lane_packets_received: of + 9,
+            joins: of + 10,
+            connected: of + 11,
+            handshakes: of + 12,
+            handshakes_deferred: of + 13,
+            ended: [("left", 1), ("timed_out", of)].into(),
+            dropped: [("cursor_skips", 0), ("srtp_replayed", of + 1)].into(),
+            trains: TrainsReport { by_packets: vec![(1, 5), (8, 1), (9, 2)], ..TrainsReport::default() },
+            residence: vec![ResidenceReport {
+                class: "audio",
+                viewer: "last",
+                packets: 4,
+                p50_us: 20,
+                p99_us: 1_500,
+                p999_us: 2_000,
+                max_us: 9_999,
+            }],
+            streams: vec![
+                StreamReport { name: "a".into(), origin: worker == 0, viewers: 2, ..Default::default() },
+                StreamReport { name: "\"b\"".into(), viewers: of, ..Default::default() },
+            ],
+            ..WorkerReport::default()
+        }
+    };
+    (counters, vec![report(0), report(1)])
+}
+
+/// The text without the values that the kernel gives.
+fn steady(text: &str) -> String {
+    let line = |line: &str| match line.split_once(' ') {
+        Some((name, _)) if name.starts_with("corecast_kernel_") || name == "corecast_resident_memory_bytes" => {
+            format!("{name} …\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+/// Dashboards and alerts know these names: a line that changes here changes for them. `BLESS=1` writes the file anew.
+#[test]
+fn the_whole_text_is_as_it_was() {
+    let (counters, reports) = busy_node();
+    let audience = Audience { publishers: 1, viewers: 4, waiting_viewers: 2 };
+    let build = BuildInfo { version: "1", commit: "abc", features: "none" };
+    let text = steady(&counters.encode(audience, build, reports));
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/metrics/golden.txt");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&file, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&file).unwrap();
+    let first = text.lines().zip(golden.lines()).find(|(now, then)| now != then);
+    assert_eq!(first, None, "the first line that differs");
+    assert_eq!(text, golden);
+}
