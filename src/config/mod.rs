@@ -5,14 +5,24 @@
 //! rule that it breaks: `config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores`.
 //!
 //! Not here: whether an address can be bound, a certificate read or a kernel feature used. [`crate::server`] finds that
-//! out at start, because it may change between two starts. [`changes`] says which settings may change while the node
-//! runs.
+//! out at start, because it may change between two starts.
+//!
+//! | Question | File |
+//! |---|---|
+//! | which settings are there; bounds, default, flag, help of one | [`settings`] |
+//! | the form of a file and of the flags given | `file` |
+//! | which values are refused, and with what words | `resolve` |
+//! | which settings a reload changes | [`changes`] |
+//! | the manual's tables and the sample file | [`reference`] |
 
 mod auth;
 pub mod changes;
 mod cores;
 mod file;
+pub mod reference;
 mod resolve;
+pub mod setting;
+pub mod settings;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
