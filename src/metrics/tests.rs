@@ -1,5 +1,6 @@
 //! What `/metrics` says, to the byte where the values do not come from the kernel.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
@@ -152,4 +153,92 @@ fn the_whole_text_is_as_it_was() {
     let first = text.lines().zip(golden.lines()).find(|(now, then)| now != then);
     assert_eq!(first, None, "the first line that differs");
     assert_eq!(text, golden);
+}
+
+/// The value at `path` (`workers[].sent.packets`), of the first element of each list.
+fn at<'a>(json: &'a serde_json::Value, path: &str) -> &'a serde_json::Value {
+    path.split('.').fold(json, |value, step| match step.strip_suffix("[]") {
+        Some(list) => &value[list][0],
+        None => &value[step],
+    })
+}
+
+#[test]
+fn the_json_report_has_each_figure_of_a_worker_where_its_declaration_says() {
+    let (_, reports) = busy_node();
+    let report = &reports[1];
+    let json = serde_json::json!({ "workers": [report] });
+    for figure in worker::WORKER {
+        let path = figure.description.json;
+        let told = at(&json, path);
+        match figure.values(report)[..] {
+            [(ref labels, figure::Value::Count(value))] if labels.is_empty() => {
+                let told = told.as_u64().or(told.as_array().map(|list| list.len() as u64));
+                assert_eq!(told, Some(value), "{path}");
+            }
+            [(ref labels, figure::Value::Real(value))] if labels.is_empty() => {
+                let scale = told.as_f64().unwrap() / value;
+                let expected = if path.ends_with("_ns") { 1e9 } else { 1e3 };
+                assert!((scale / expected - 1.0).abs() < 1e-9, "{path}: {scale}");
+            }
+            _ => assert!(told.is_object() || told.is_array(), "{path}: {told}"),
+        }
+    }
+    for figure in worker::STREAMS {
+        let told = at(&json, figure.description.json);
+        assert!(told.is_boolean() || told.is_u64(), "{}", figure.description.json);
+    }
+}
+
+#[test]
+fn a_workers_report_tells_nothing_that_metrics_leave_out_unnoticed() {
+    /// What a worker is, and what follows from other figures.
+    const NO_FIGURES: &[&str] = &["core", "io", "media_port", "segments_per_message", "streams", "worker"];
+    let json = serde_json::to_value(WorkerReport::default()).unwrap();
+    let told: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    let field = |path: &'static str| path.strip_prefix("workers[].")?.split(['.', '[']).next();
+    let mut declared: BTreeSet<&str> = worker::WORKER.iter().filter_map(|f| field(f.description.json)).collect();
+    declared.extend(NO_FIGURES);
+    assert_eq!(told, declared);
+}
+
+#[test]
+fn the_json_report_has_the_kernels_figures_under_their_own_names() {
+    let json = serde_json::json!({ "kernel_udp": crate::net::host::KernelUdpCounters::default() });
+    for figure in host::KERNEL_UDP {
+        assert!(at(&json, figure.description.json).is_u64(), "{}", figure.description.json);
+    }
+    assert_eq!(json["kernel_udp"].as_object().unwrap().len(), host::KERNEL_UDP.len());
+}
+
+#[test]
+fn the_table_of_figures_has_every_figure_of_the_text() {
+    let (counters, reports) = busy_node();
+    let build = BuildInfo { version: "1", commit: "abc", features: "none" };
+    let text = counters.encode(Audience::default(), build, reports);
+    let table = reference::markdown();
+    let mut figures = 0;
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let total = if kind == "counter" { "_total" } else { "" };
+        assert!(table.contains(&format!("| `{name}{total}` |")), "{name}");
+        figures += 1;
+    }
+    assert_eq!(figures, reference::descriptions().len());
+}
+
+/// `BLESS=1` writes the manual's page anew.
+#[test]
+fn the_manuals_table_of_figures_is_made_from_their_declarations() {
+    let (begin, end) = ("<!-- figures: begin -->\n", "<!-- figures: end -->\n");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual/figures.md");
+    let page = std::fs::read_to_string(&file).unwrap();
+    let (before, rest) = page.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let made = format!("{before}{begin}\n{}\n{end}{after}", reference::markdown());
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&file, &made).unwrap();
+    }
+    let hint = "`BLESS=1 cargo test --lib metrics` writes the page anew";
+    assert!(std::fs::read_to_string(&file).unwrap() == made, "{hint}");
 }
