@@ -1,8 +1,9 @@
 //! The machine's edge: sockets, rings, control messages, limits of the process. The only home of `unsafe`.
 //!
-//! The seam is [`Io`]: synchronous, plain data on both sides ([`crate::transport`]). Backends: [`uring`] (a ring of the
-//! worker's own: multishot receive into a buffer ring, trains as one message each), [`mmsg`] (`epoll`, `recvmmsg`,
-//! `sendmmsg`: the control every claim is measured against) and `simulated` (queues in memory, for tests).
+//! The seam is [`Io`]: synchronous, plain data on both sides ([`crate::transport`]). Backends: [`uring`] (waits and
+//! receives by a ring of the worker's own, multishot into a buffer ring; sends by `sendmmsg`), [`mmsg`] (`epoll`, `recvmmsg`
+//! and `sendmmsg`: the control every claim is measured against) and `simulated` (queues in memory, for tests). Either sends
+//! a train as one message.
 //!
 //! A worker's machine is made in two steps, so that what can fail for the operator's reasons fails in the main
 //! thread before anything runs: [`MediaSockets::open`] there (ports, buffers, the [`Waker`]), then [`open_io`] on

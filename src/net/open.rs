@@ -19,8 +19,8 @@ pub enum IoKind {
     Uring,
     /// Plain system calls.
     Mmsg,
-    /// The ring, or plain system calls where a worker may not have one. (Signalling needs io_uring in any case: where it
-    /// is forbidden to the whole process the node does not start.)
+    /// A ring, or plain system calls for a worker that gets none: no memory or no descriptor is left for it. Where io_uring
+    /// is forbidden to the process, this helps nobody: signalling needs it, and the node does not start.
     #[default]
     Auto,
 }

@@ -71,7 +71,9 @@ impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cores(error) => write!(f, "the cores of this process cannot be read ({error}): is /proc mounted?"),
-            Self::Ring(error) => write!(f, "signalling needs io_uring: {error}"),
+            Self::Ring(error) => {
+                write!(f, "signalling needs io_uring: {error}; --io does not help: it is for the workers only")
+            }
             Self::Net(error) => error.fmt(f),
             Self::Dtls(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),

@@ -257,6 +257,7 @@ fn a_forbidden_io_uring_is_a_message_with_the_fix_and_no_panic() {
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{io}: {error}");
         assert!(error.contains("corecast: error: signalling needs io_uring"), "{io}: {error}");
+        assert!(error.contains("--io does not help"), "{io}: {error}");
         assert!(!error.contains("panicked"), "{io}: {error}");
     }
 }
