@@ -9,16 +9,16 @@ use crate::relay::publish::publication::NotForwarded;
 use crate::session::Rejected;
 use crate::srtp::SrtpError;
 
-/// Declares an enum of reasons: a line of documentation, the variant and its name for each.
+/// Declares an enum of reasons: what each means, the variant, and its name.
 macro_rules! reasons {
     (
         $(#[$attribute:meta])*
-        pub enum $Reason:ident { $($(#[$documentation:meta])* $Variant:ident = $name:literal,)+ }
+        pub enum $Reason:ident { $($(#[doc = $meaning:literal])+ $Variant:ident = $name:literal,)+ }
     ) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $Reason {
-            $($(#[$documentation])* $Variant,)+
+            $($(#[doc = $meaning])+ $Variant,)+
         }
 
         impl $Reason {
@@ -35,6 +35,14 @@ macro_rules! reasons {
                     $(Self::$Variant => $name,)+
                 }
             }
+
+            /// What it means, in Markdown: its documentation.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => concat!($($meaning),+).trim_ascii(),)+
+                }
+            }
         }
     };
 }
@@ -49,7 +57,7 @@ reasons! {
         DatagramTruncated = "datagram_truncated",
         /// DTLS or media from an address that no valid check came from.
         UnknownAddress = "unknown_address",
-        /// The same from an address that is another session's.
+        /// DTLS or media from a path that its own session has not validated.
         PathNotValidated = "path_not_validated",
 
         /// A STUN message that cannot be parsed.
