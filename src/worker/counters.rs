@@ -31,6 +31,13 @@ impl<const REASONS: usize> Default for Tally<REASONS> {
     }
 }
 
+impl<const REASONS: usize> Tally<REASONS> {
+    /// The counts by name, those of zero left out.
+    fn by_name(&self, names: impl Iterator<Item = &'static str>) -> BTreeMap<&'static str, u64> {
+        names.zip(self.0).filter(|&(_, count)| count > 0).collect()
+    }
+}
+
 impl Counters {
     pub(super) fn round_began(&mut self) {
         self.rounds += 1;
@@ -88,24 +95,43 @@ impl Counters {
         report.joins = self.joins;
         report.connected = self.connected;
         report.handshakes_deferred = self.handshakes_deferred;
-        report.ended = seen(EndReason::ALL.iter().map(|reason| reason.name()), &self.ended);
-        report.dropped = seen(DropReason::ALL.iter().map(|reason| reason.name()), &self.dropped);
+        report.ended = self.ended.by_name(EndReason::ALL.iter().map(|reason| reason.name()));
+        report.dropped = self.dropped.by_name(DropReason::ALL.iter().map(|reason| reason.name()));
         *report.dropped.entry(DropReason::CursorSkips.name()).or_default() += self.cursor_skips;
     }
 }
 
-/// The counts by name, those of zero left out.
-fn seen<const REASONS: usize>(
-    names: impl Iterator<Item = &'static str>,
-    counts: &Tally<REASONS>,
-) -> BTreeMap<&'static str, u64> {
-    names.zip(counts.0).filter(|&(_, count)| count > 0).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::session::Rejected;
+
+    /// Names as metrics and dashboards know them; `names` are those of one enum.
+    fn check_names(names: &[&str]) {
+        let unique: BTreeSet<&&str> = names.iter().collect();
+        assert_eq!(unique.len(), names.len(), "a name stands for two reasons: {names:?}");
+        for name in names {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_snake_case() {
+        check_names(&DropReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
+        check_names(&EndReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_reason_is_its_own_place_in_the_list_of_all() {
+        for (index, &reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+        for (index, &reason) in EndReason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
 
     #[test]
     fn what_was_counted_is_told_by_name_and_nothing_else() {
@@ -115,11 +141,10 @@ mod tests {
         counters.dropped_many(DropReason::SendFailed, 40);
         counters.dropped_many(DropReason::SocketBufferFull, 0);
         counters.ended(EndReason::SignallingLost);
-        let told =
-            |reasons: &Tally<{ DropReason::COUNT }>| seen(DropReason::ALL.iter().map(|reason| reason.name()), reasons);
-        let expected = [("not_demultiplexed", 1), ("send_failed", 40), ("unknown_address", 1)];
-        assert_eq!(told(&counters.dropped), expected.into());
-        let ended = seen(EndReason::ALL.iter().map(|reason| reason.name()), &counters.ended);
-        assert_eq!(ended, [("signalling_lost", 1)].into());
+        let mut report = WorkerReport::default();
+        counters.tell(&mut report);
+        let expected = [("cursor_skips", 0), ("not_demultiplexed", 1), ("send_failed", 40), ("unknown_address", 1)];
+        assert_eq!(report.dropped, expected.into());
+        assert_eq!(report.ended, [("signalling_lost", 1)].into());
     }
 }

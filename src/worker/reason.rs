@@ -9,16 +9,16 @@ use crate::relay::publish::publication::NotForwarded;
 use crate::session::Rejected;
 use crate::srtp::SrtpError;
 
-/// Declares an enum of reasons: a line of documentation, the variant and its name for each.
+/// Declares an enum of reasons: what each means, the variant, and its name.
 macro_rules! reasons {
     (
         $(#[$attribute:meta])*
-        pub enum $Reason:ident { $($(#[$documentation:meta])* $Variant:ident = $name:literal,)+ }
+        pub enum $Reason:ident { $($(#[doc = $meaning:literal])+ $Variant:ident = $name:literal,)+ }
     ) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum $Reason {
-            $($(#[$documentation])* $Variant,)+
+            $($(#[doc = $meaning])+ $Variant,)+
         }
 
         impl $Reason {
@@ -35,6 +35,14 @@ macro_rules! reasons {
                     $(Self::$Variant => $name,)+
                 }
             }
+
+            /// What it means, in Markdown: its documentation.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => concat!($($meaning),+).trim_ascii(),)+
+                }
+            }
         }
     };
 }
@@ -49,7 +57,7 @@ reasons! {
         DatagramTruncated = "datagram_truncated",
         /// DTLS or media from an address that no valid check came from.
         UnknownAddress = "unknown_address",
-        /// The same from an address that is another session's.
+        /// DTLS or media from a path that its own session has not validated.
         PathNotValidated = "path_not_validated",
 
         /// A STUN message that cannot be parsed.
@@ -213,35 +221,7 @@ impl From<NotForwarded> for DropReason {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-    use crate::worker::mailbox::EndReason;
-
-    /// Names as metrics and dashboards know them; `names` are those of one enum.
-    fn check(names: &[&str]) {
-        let unique: BTreeSet<&&str> = names.iter().collect();
-        assert_eq!(unique.len(), names.len(), "a name stands for two reasons: {names:?}");
-        for name in names {
-            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
-        }
-    }
-
-    #[test]
-    fn names_are_unique_and_snake_case() {
-        check(&DropReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
-        check(&EndReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_reason_is_its_own_place_in_the_list_of_all() {
-        for (index, &reason) in DropReason::ALL.iter().enumerate() {
-            assert_eq!(reason as usize, index);
-        }
-        for (index, &reason) in EndReason::ALL.iter().enumerate() {
-            assert_eq!(reason as usize, index);
-        }
-    }
 
     #[test]
     fn refusals_of_every_protocol_keep_their_names() {

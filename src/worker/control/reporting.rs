@@ -48,15 +48,15 @@ pub(super) fn report<I: Io>(
     };
     counters.tell(&mut report);
     outbox.tell(&mut report);
-    // Told even when zero.
-    let counted_elsewhere = [
+    // Counted where they happen; told even when zero.
+    let others = [
         (DropReason::LaneFull, lanes.dropped_full),
         (DropReason::LaneMalformed, lanes.malformed),
         (DropReason::UpstreamMailboxFull, lanes.upstream_dropped),
         (DropReason::DatagramTruncated, io_counters.datagrams_truncated),
         (DropReason::CursorSkips, cursor_skips(peers)),
     ];
-    for (reason, count) in counted_elsewhere {
+    for (reason, count) in others {
         *report.dropped.entry(reason.name()).or_default() += count;
     }
     report

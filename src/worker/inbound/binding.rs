@@ -45,7 +45,7 @@ pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerInd
 /// Answers a plain binding request, at a bounded rate.
 ///
 /// # Errors
-/// The name in metrics.
+/// It was one too many.
 pub(super) fn answer(
     rate: &mut PlainBindings,
     request: &StunMessage<'_>,

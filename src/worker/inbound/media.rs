@@ -11,7 +11,7 @@ use crate::worker::peer::{Peer, Role};
 use crate::worker::reason::DropReason;
 use crate::worker::stream::{EncodingKey, Streams, encoding_index};
 
-/// Takes a publisher's packet, opened in `datagram`; `Err` is the name in metrics. Its time is the kernel's, not the round's:
+/// Takes a publisher's packet, opened in `datagram`. Its time is the kernel's, not the round's:
 /// bandwidth estimation and jitter measure the network, and a worker's own delay must not be taken for the network's.
 pub(super) fn receive(
     peer: &mut Peer,
@@ -27,9 +27,9 @@ pub(super) fn receive(
     let stream = peer.stream;
     let kinds: [Option<MediaKind>; limits::TRACKS_PER_SESSION_MAX] =
         std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.kind));
-    let result = publication.receive(&packet, received, |track, record| {
+    publication.receive(&packet, received, |track, record| {
         let Some(kind) = kinds.get(track).copied().flatten() else { return };
         distribute(streams, lanes, EncodingKey { stream, encoding: encoding_index(kind) }, &record);
-    });
-    Ok(result?)
+    })?;
+    Ok(())
 }
