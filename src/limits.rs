@@ -249,6 +249,15 @@ pub const RTT_ASSUMED: Duration = Duration::from_millis(50);
 /// Validated paths of one session. Full: the one checked longest ago goes, never the selected one.
 pub const PATHS_PER_SESSION_MAX: usize = 8;
 
+/// Paths in one worker's book. Full: an address that nobody holds yet is not answered, counted.
+pub const PATHS_PER_WORKER_MAX: usize = 1 << 20;
+
+/// Paths that are answered in one round and that no session holds: a check from each of its datagrams.
+pub const UNPROVEN_PATHS_MAX: usize = DATAGRAMS_PER_ROUND_MAX;
+
+const _: () =
+    assert!(SESSIONS_PER_WORKER_DEFAULT as usize * PATHS_PER_SESSION_MAX + UNPROVEN_PATHS_MAX <= PATHS_PER_WORKER_MAX);
+
 /// Bytes of a binding response: header, mapped address, integrity, fingerprint, an error with its reason.
 pub const STUN_REPLY_BYTES_MAX: usize = 256;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::description::IceCredentials;
 use crate::limits;
 use crate::time::Timestamp;
-use crate::transport::Path;
+use crate::transport::{Arrival, PathId};
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 
@@ -17,7 +17,7 @@ pub struct CheckOutcome {
     /// The path was not validated before.
     pub validated: bool,
     /// A path that fell out of the table to make room.
-    pub evicted: Option<Path>,
+    pub evicted: Option<PathId>,
     /// Media goes to another path from now on.
     pub selected: bool,
 }
@@ -45,7 +45,7 @@ pub enum CheckRefused {
 
 #[derive(Clone, Copy, Debug)]
 struct Validated {
-    path: Path,
+    path: PathId,
     last_check: Timestamp,
 }
 
@@ -64,7 +64,7 @@ pub struct IceLite {
     /// Before an ICE restart; they work until a check with the new ones nominates (RFC 8445 §9).
     previous: Option<(IceCredentials, IceCredentials)>,
     validated: Vec<Validated>,
-    selected: Option<Path>,
+    selected: Option<PathId>,
     nominated: bool,
     recent: Recent,
 }
@@ -113,8 +113,8 @@ impl IceLite {
 
     /// Takes a path as validated and selected without a check, for benches and simulated viewers.
     #[cfg(any(test, feature = "peer"))]
-    pub fn adopt(&mut self, path: Path, now: Timestamp) {
-        self.validate(&path, now);
+    pub fn adopt(&mut self, path: PathId, now: Timestamp) {
+        self.validate(path, now);
         self.selected = Some(path);
     }
 
@@ -140,19 +140,19 @@ impl IceLite {
 
     /// Where media goes: the nominated path, before a nomination the first validated one.
     #[must_use]
-    pub fn selected(&self) -> Option<&Path> {
-        self.selected.as_ref()
+    pub fn selected(&self) -> Option<PathId> {
+        self.selected
     }
 
     /// Whether a check validated this path: nothing but STUN is accepted from any other.
     #[must_use]
-    pub fn is_validated(&self, path: &Path) -> bool {
-        self.validated.iter().any(|validated| validated.path == *path)
+    pub fn is_validated(&self, path: PathId) -> bool {
+        self.validated.iter().any(|validated| validated.path == path)
     }
 
     /// The validated paths.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.validated.iter().map(|validated| &validated.path)
+    pub fn paths(&self) -> impl Iterator<Item = PathId> {
+        self.validated.iter().map(|validated| validated.path)
     }
 
     /// Checks and answers a binding request (RFC 8445 §7.3); the reply is written at the start of `out`.
@@ -162,7 +162,7 @@ impl IceLite {
     pub fn handle_check(
         &mut self,
         message: &StunMessage<'_>,
-        path: &Path,
+        from: Arrival,
         now: Timestamp,
         out: &mut [u8],
     ) -> Result<CheckOutcome, CheckRefused> {
@@ -199,12 +199,13 @@ impl IceLite {
                 .finish();
             return Err(len.map_or(CheckRefused::NoRoom, CheckRefused::RoleConflict));
         }
+        let Arrival { path, remote } = from;
         let is_new = self.recent.is_new(message.transaction_id());
         if !is_new && !self.is_validated(path) {
             return Err(CheckRefused::Replayed);
         }
         let reply_len = StunWriter::binding_success(out, message.transaction_id())
-            .xor_mapped_address(unmapped(path.remote))
+            .xor_mapped_address(unmapped(remote))
             .integrity(password)
             .fingerprint()
             .finish()
@@ -229,8 +230,8 @@ impl IceLite {
         matches(local, remote).then_some(Generation::Previous)
     }
 
-    fn validate(&mut self, path: &Path, now: Timestamp) -> (bool, Option<Path>) {
-        if let Some(known) = self.validated.iter_mut().find(|validated| validated.path == *path) {
+    fn validate(&mut self, path: PathId, now: Timestamp) -> (bool, Option<PathId>) {
+        if let Some(known) = self.validated.iter_mut().find(|validated| validated.path == path) {
             known.last_check = now;
             return (false, None);
         }
@@ -246,21 +247,21 @@ impl IceLite {
                 .map(|(index, _)| index);
             evicted = oldest.map(|index| self.validated.swap_remove(index).path);
         }
-        self.validated.push(Validated { path: *path, last_check: now });
+        self.validated.push(Validated { path, last_check: now });
         (true, evicted)
     }
 
-    fn select(&mut self, path: &Path, generation: Generation, use_candidate: bool) -> bool {
+    fn select(&mut self, path: PathId, generation: Generation, use_candidate: bool) -> bool {
         let nominates = use_candidate && (generation == Generation::Current || self.previous.is_none());
         if nominates {
             self.nominated = true;
         }
         // Before the new credentials nominate, the old pair may still move.
         let may_select = nominates || self.selected.is_none() || (use_candidate && !self.nominated);
-        if !may_select || self.selected == Some(*path) {
+        if !may_select || self.selected == Some(path) {
             return false;
         }
-        self.selected = Some(*path);
+        self.selected = Some(path);
         true
     }
 
@@ -281,7 +282,7 @@ const STATE_VERSION: u8 = 1;
 impl IceLite {
     /// Writes the agent's state and ends it: credentials, validated paths, the selected one, remembered transactions.
     /// `path` writes one path in a form that the other process can read.
-    pub fn export(self, now: Timestamp, out: &mut StateWriter, path: &mut dyn FnMut(&mut StateWriter, &Path)) {
+    pub fn export(self, now: Timestamp, out: &mut StateWriter, path: &mut dyn FnMut(&mut StateWriter, PathId)) {
         out.version(STATE_VERSION);
         self.local.export(out);
         self.remote.export(out);
@@ -291,10 +292,10 @@ impl IceLite {
         });
         out.count(self.validated.len());
         for validated in &self.validated {
-            path(out, &validated.path);
+            path(out, validated.path);
             out.age(validated.last_check, now);
         }
-        out.option(self.selected, |out, selected| path(out, &selected));
+        out.option(self.selected, |out, selected| path(out, selected));
         out.bool(self.nominated);
         for transaction in self.recent.transactions {
             out.option(transaction, |out, transaction| out.raw(&transaction));
@@ -309,7 +310,7 @@ impl IceLite {
     pub fn import(
         now: Timestamp,
         from: &mut StateReader<'_>,
-        path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<Path, ImportError>,
+        path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<PathId, ImportError>,
     ) -> Result<Self, ImportError> {
         from.version("an ICE agent", STATE_VERSION)?;
         let mut agent = Self::new(IceCredentials::import(from)?, IceCredentials::import(from)?);

@@ -57,7 +57,7 @@ mod atomic {
 use std::io;
 
 use crate::time::Timestamp;
-use crate::transport::{Datagram, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch};
 pub use open::{AnyIo, IoKind, OpenedIo, open_io};
 pub use process::now;
 pub use socket::MediaSockets;
@@ -82,10 +82,11 @@ pub trait Io {
     /// truncated is taken and counted, not handed over). Zero means none waits.
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, visit: F) -> usize;
 
-    /// Sends every train of the batch and fills in each [`Train::result`]; the slots are free on return. Trains to
+    /// Sends every train of the batch and fills in each [`crate::transport::Train::result`]; the slots are free on return. Trains to
     /// one destination leave in their order: one that is refused may be lost, never overtaken and sent later.
-    /// An offload that the kernel refuses is resent unsegmented and counted. Does not clear the batch.
-    fn send(&mut self, batch: &mut TrainBatch);
+    /// An offload that the kernel refuses is resent unsegmented and counted. A train whose path is not in `paths`, or is
+    /// none that the backend carries, fails. Does not clear the batch.
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook);
 
     /// Cumulative counters.
     fn counters(&self) -> IoCounters;
@@ -107,8 +108,8 @@ impl<T: Io> Io for &mut T {
         (**self).receive(limit, visit)
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
-        (**self).send(batch);
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
+        (**self).send(batch, paths);
     }
 
     fn counters(&self) -> IoCounters {

@@ -10,7 +10,7 @@ use super::start_error::StartError;
 use super::uring::{Receiver, SendBy, Uring};
 use super::{Io, IoCounters, Waker};
 use crate::time::Timestamp;
-use crate::transport::{Datagram, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch};
 
 /// The `--io` setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,10 +129,10 @@ impl Io for AnyIo {
         }
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         match self {
-            Self::Uring(io) => io.send(batch),
-            Self::Mmsg(io) => io.send(batch),
+            Self::Uring(io) => io.send(batch, paths),
+            Self::Mmsg(io) => io.send(batch, paths),
         }
     }
 

@@ -43,13 +43,13 @@ impl Session {
     /// # Errors
     /// Why it was not taken. The session is as it was; [`DataRefused::Full`] also where the batch has no room.
     pub fn send_data(&mut self, data: &[u8], out: &mut TrainBatch, now: Timestamp) -> Result<(), DataRefused> {
-        let path = *self.ice.selected().ok_or(DataRefused::NotConnected)?;
+        let path = self.ice.selected().ok_or(DataRefused::NotConnected)?;
         if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
             return Err(DataRefused::Full);
         }
         let dtls = self.current.dtls.as_mut().ok_or(DataRefused::NotConnected)?;
         dtls.send_application_data(data, now)?;
-        self.drain_current(&path, out, now);
+        self.drain_current(path, out, now);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsState};
 use crate::limits;
 use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
+use crate::transport::{PathId, TrainBatch};
 
 /// Names an epoch within its session: 0 is the first, each next one is one more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -202,7 +202,7 @@ impl Epoch {
     }
 
     /// Queues what the association has to send on `path`, up to the next thing it has to tell.
-    pub(super) fn drain(&mut self, path: &Path, out: &mut TrainBatch, now: Timestamp) -> Option<EpochNews> {
+    pub(super) fn drain(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) -> Option<EpochNews> {
         loop {
             // A flight that finds no room is lost, as on a network: DTLS sends it again.
             if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
@@ -262,7 +262,7 @@ impl Epoch {
     }
 
     /// Ends the association; the close alert is queued where there is one.
-    pub(super) fn close(&mut self, path: Option<&Path>, out: &mut TrainBatch, now: Timestamp) {
+    pub(super) fn close(&mut self, path: Option<PathId>, out: &mut TrainBatch, now: Timestamp) {
         if let (Some(path), Some(dtls)) = (path, &mut self.dtls) {
             dtls.close(now);
             while self.drain(path, out, now).is_some() {}

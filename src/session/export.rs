@@ -21,7 +21,7 @@ use crate::ice::IceLite;
 use crate::limits;
 use crate::srtp::{SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
-use crate::transport::Path;
+use crate::transport::PathId;
 use crate::wire::bytes::{ImportError, StateBytes, StateReader, StateWriter};
 
 /// What [`Session::export`] writes.
@@ -114,7 +114,7 @@ impl Session {
     pub fn export(
         mut self,
         now: Timestamp,
-        path: &mut dyn FnMut(&mut StateWriter, &Path),
+        path: &mut dyn FnMut(&mut StateWriter, PathId),
     ) -> Result<StateBytes, Box<NotExported>> {
         if let Err(reason) = self.may_be_exported() {
             return Err(Box::new(NotExported { session: self, reason }));
@@ -161,7 +161,7 @@ impl Session {
     pub fn import(
         bytes: StateBytes,
         now: Timestamp,
-        path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<Path, ImportError>,
+        path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<PathId, ImportError>,
     ) -> Result<Self, ImportError> {
         let mut from = StateReader::new(bytes.as_slice());
         from.version("a session", SESSION_STATE_VERSION)?;

@@ -19,7 +19,7 @@
 //! No worker begins a second epoch, carries data or exports a session yet: those three are for what comes next, and held by
 //! this module's tests.
 //!
-//! It names [`crate::transport::train`] for its plain data (paths and slots to write into), which does no I/O.
+//! It names [`crate::transport`] for its plain data (numbers of paths, and slots to write into), which does no I/O.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod data;

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::srtp::SrtpKeys;
 use crate::srtp::{OpenedRtp, SrtpError, SrtpProfile, SrtpSender};
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
+use crate::transport::{Arrival, PathId, TrainBatch};
 use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
 
@@ -50,9 +50,9 @@ pub enum Rejected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
     /// A path was validated: its datagrams belong to this session.
-    PathAdded(Path),
+    PathAdded(PathId),
     /// A path is forgotten.
-    PathRemoved(Path),
+    PathRemoved(PathId),
     /// A connected peer is reached by another path from now on.
     Moved,
     /// The keys are there.
@@ -139,7 +139,7 @@ impl Session {
         local: IceCredentials,
         remote: IceCredentials,
         keys: &SrtpKeys,
-        path: Path,
+        path: PathId,
         now: Timestamp,
     ) -> Self {
         let mut session = Self::new(local, remote, DtlsRole::Server, Vec::new(), now);
@@ -203,7 +203,7 @@ impl Session {
     /// Where media goes and with which key; `None` before the session is connected.
     #[inline]
     #[must_use]
-    pub fn egress(&self) -> Option<(&SrtpSender, &Path)> {
+    pub fn egress(&self) -> Option<(&SrtpSender, PathId)> {
         Some((self.current.sender.as_deref()?, self.ice.selected()?))
     }
 
@@ -241,11 +241,11 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         check: &StunMessage<'_>,
-        path: &Path,
+        from: Arrival,
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<(), Rejected> {
-        let answered = self.answer_check(identity, check, path, out, now);
+        let answered = self.answer_check(identity, check, from, out, now);
         self.rejected += u64::from(answered.is_err());
         answered
     }
@@ -258,12 +258,12 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         kind: DatagramKind,
-        path: &Path,
+        from: Arrival,
         bytes: &mut [u8],
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<Inbound, Rejected> {
-        let inbound = self.dispatch(identity, kind, path, bytes, out, now);
+        let inbound = self.dispatch(identity, kind, from, bytes, out, now);
         match &inbound {
             Ok(Inbound::Rtp(_) | Inbound::Rtcp(_)) => {
                 self.last_heard = now;
@@ -278,16 +278,16 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         kind: DatagramKind,
-        path: &Path,
+        from: Arrival,
         bytes: &mut [u8],
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<Inbound, Rejected> {
         if kind == DatagramKind::Stun {
             let check = StunMessage::parse(bytes).map_err(|_| Rejected::Unknown)?;
-            return self.answer_check(identity, &check, path, out, now).map(|()| Inbound::Handled);
+            return self.answer_check(identity, &check, from, out, now).map(|()| Inbound::Handled);
         }
-        if !self.ice.is_validated(path) && !self.other_has_validated(path) {
+        if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) {
             return Err(Rejected::PathNotValidated);
         }
         match kind {
@@ -296,11 +296,11 @@ impl Session {
                     return Err(Rejected::Dtls);
                 }
                 if self.other.is_some() {
-                    self.handle_dtls_of_two(path, bytes, out, now);
+                    self.handle_dtls_of_two(from.path, bytes, out, now);
                 } else if self.current.dtls.is_none() {
                     return Err(Rejected::PathNotValidated);
                 } else if self.current.take_dtls(bytes, now) {
-                    self.drain_current(path, out, now);
+                    self.drain_current(from.path, out, now);
                 } else {
                     self.current.note_unread(self.last_heard, now);
                 }
@@ -316,45 +316,45 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         check: &StunMessage<'_>,
-        path: &Path,
+        from: Arrival,
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<(), Rejected> {
         if !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
             return Err(Rejected::NoRoom);
         }
-        let outcome = match answer_check(&mut self.ice, check, path, out, now) {
+        let outcome = match answer_check(&mut self.ice, check, from, out, now) {
             // An epoch on paths of its own has credentials of its own.
             Err(CheckRefused::Username) if self.other.is_some() => {
-                return self.handle_others_check(identity, check, path, out, now);
+                return self.handle_others_check(identity, check, from, out, now);
             }
             outcome => outcome.map_err(Rejected::Check)?,
         };
-        self.note_check(&outcome, path, now);
+        self.note_check(&outcome, from.path, now);
         if outcome.selected && self.state == SessionState::Connected {
             self.events.push_back(SessionEvent::Moved);
         }
         if self.current.dtls.is_none() && self.state == SessionState::New {
             self.state = SessionState::Handshaking;
             self.current.begin_handshake(identity, now);
-            self.drain_current(path, out, now);
+            self.drain_current(from.path, out, now);
         }
         Ok(())
     }
 
     /// Takes note of an accepted check.
-    pub(super) fn note_check(&mut self, outcome: &CheckOutcome, path: &Path, now: Timestamp) {
+    pub(super) fn note_check(&mut self, outcome: &CheckOutcome, path: PathId, now: Timestamp) {
         self.last_heard = now;
         if let Some(evicted) = outcome.evicted {
             self.events.push_back(SessionEvent::PathRemoved(evicted));
         }
         if outcome.validated {
-            self.events.push_back(SessionEvent::PathAdded(*path));
+            self.events.push_back(SessionEvent::PathAdded(path));
         }
     }
 
     /// What the current epoch's association has to send and to tell.
-    pub(super) fn drain_current(&mut self, path: &Path, out: &mut TrainBatch, now: Timestamp) {
+    pub(super) fn drain_current(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
         while let Some(news) = self.current.drain(path, out, now) {
             match news {
                 EpochNews::Connected => {
@@ -380,9 +380,9 @@ impl Session {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
-        let Some(path) = self.ice.selected().copied() else { return };
+        let Some(path) = self.ice.selected() else { return };
         self.current.handle_timeout(now);
-        self.drain_current(&path, out, now);
+        self.drain_current(path, out, now);
         self.handle_other_timeout(out, now);
         if self.current.shrink(now) {
             self.events.shrink_to_fit();
@@ -398,7 +398,7 @@ impl Session {
     /// Seals the compound RTCP packet that `write` puts into the slot and queues it; false when there are no keys or
     /// no room, or `write` wrote nothing.
     pub fn send_rtcp(&mut self, out: &mut TrainBatch, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
-        let path = *self.ice.selected()?;
+        let path = self.ice.selected()?;
         let sender = self.current.sender.as_mut()?;
         if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
             return None;
@@ -408,17 +408,17 @@ impl Session {
         let len = write(room)?;
         let len = sender.seal_rtcp(slot, len)?;
         self.current.sealed_packets += 1;
-        out.commit(&path, len);
+        out.commit(path, len);
         Some(len)
     }
 
     /// Ends the session: a close alert is queued for each DTLS association.
     pub fn close(&mut self, out: &mut TrainBatch, now: Timestamp) {
-        let path = self.ice.selected().copied();
-        self.current.close(path.as_ref(), out, now);
+        let path = self.ice.selected();
+        self.current.close(path, out, now);
         if let Some(other) = &mut self.other {
-            let path = other.path(&self.ice).copied();
-            other.epoch.close(path.as_ref(), out, now);
+            let path = other.path(&self.ice);
+            other.epoch.close(path, out, now);
         }
         self.state = SessionState::Ended;
     }
@@ -428,14 +428,14 @@ impl Session {
 pub(super) fn answer_check(
     ice: &mut IceLite,
     message: &StunMessage<'_>,
-    path: &Path,
+    from: Arrival,
     out: &mut TrainBatch,
     now: Timestamp,
 ) -> Result<CheckOutcome, CheckRefused> {
-    let outcome = ice.handle_check(message, path, now, out.slot());
+    let outcome = ice.handle_check(message, from, now, out.slot());
     match outcome {
         Ok(CheckOutcome { reply_len: len, .. })
-        | Err(CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len)) => out.commit(path, len),
+        | Err(CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len)) => out.commit(from.path, len),
         Err(_) => {}
     }
     outcome

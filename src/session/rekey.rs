@@ -25,7 +25,7 @@ use crate::ice::{CheckRefused, IceLite};
 use crate::limits;
 use crate::srtp::{SrtpError, SrtpSender};
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
+use crate::transport::{Arrival, PathId, TrainBatch};
 use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
 
@@ -45,7 +45,7 @@ impl Other {
     }
 
     /// Where its datagrams go, on its own paths or on those of the current epoch.
-    pub(super) fn path<'a>(&'a self, shared: &'a IceLite) -> Option<&'a Path> {
+    pub(super) fn path(&self, shared: &IceLite) -> Option<PathId> {
         self.ice.as_ref().unwrap_or(shared).selected()
     }
 }
@@ -97,9 +97,9 @@ impl Session {
         now: Timestamp,
     ) -> Result<EpochNumber, EpochRefused> {
         let number = self.add_next(None, role, fingerprints, now)?;
-        if let (Some(other), Some(path)) = (&mut self.other, self.ice.selected().copied()) {
+        if let (Some(other), Some(path)) = (&mut self.other, self.ice.selected()) {
             other.epoch.begin_handshake(identity, now);
-            self.drain_other(&path, out, now);
+            self.drain_other(path, out, now);
         }
         Ok(number)
     }
@@ -143,7 +143,7 @@ impl Session {
     /// The next epoch's keys and path, once it is connected: what is sent to a peer that is to show its first packet
     /// before the current epoch ends.
     #[must_use]
-    pub fn next_egress(&self) -> Option<(&SrtpSender, &Path)> {
+    pub fn next_egress(&self) -> Option<(&SrtpSender, PathId)> {
         let other = self.other.as_ref().filter(|_| self.next_is_coming())?;
         Some((other.epoch.sender.as_deref()?, other.path(&self.ice)?))
     }
@@ -182,11 +182,11 @@ impl Session {
     /// Ends the epoch beside the current one now: a next one is given up, a retiring one opens nothing any more.
     pub fn end_other_epoch(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(mut other) = self.other.take() else { return };
-        let path = other.path(&self.ice).copied();
-        other.epoch.close(path.as_ref(), out, now);
+        let path = other.path(&self.ice);
+        other.epoch.close(path, out, now);
         if let Some(ice) = other.ice {
-            let gone = ice.paths().filter(|path| !self.ice.is_validated(path));
-            self.events.extend(gone.map(|path| SessionEvent::PathRemoved(*path)));
+            let gone = ice.paths().filter(|path| !self.ice.is_validated(*path));
+            self.events.extend(gone.map(SessionEvent::PathRemoved));
             self.retired_ice = Some(Box::new(ice));
         }
         self.retired_packets += other.epoch.opened_packets;
@@ -196,7 +196,7 @@ impl Session {
     }
 
     /// What the next epoch's association has to send and to tell.
-    pub(super) fn drain_other(&mut self, path: &Path, out: &mut TrainBatch, now: Timestamp) {
+    pub(super) fn drain_other(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
         while let Some(other) = self.other.as_mut()
             && let Some(news) = other.epoch.drain(path, out, now)
         {
@@ -230,7 +230,7 @@ impl Session {
     }
 
     /// Whether an epoch with an agent of its own has validated `path`.
-    pub(super) fn other_has_validated(&self, path: &Path) -> bool {
+    pub(super) fn other_has_validated(&self, path: PathId) -> bool {
         let ice = self.other.as_ref().and_then(|other| other.ice.as_ref());
         ice.is_some_and(|ice| ice.is_validated(path))
     }
@@ -240,14 +240,14 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         message: &StunMessage<'_>,
-        path: &Path,
+        from: Arrival,
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<(), Rejected> {
         let ice = self.other.as_mut().and_then(|other| other.ice.as_mut());
         let ice = ice.ok_or(Rejected::Check(CheckRefused::Username))?;
-        let outcome = answer_check(ice, message, path, out, now).map_err(Rejected::Check)?;
-        self.note_check(&outcome, path, now);
+        let outcome = answer_check(ice, message, from, out, now).map_err(Rejected::Check)?;
+        self.note_check(&outcome, from.path, now);
         if let Some(other) = self.other.as_mut().filter(|other| other.epoch.dtls.is_none()) {
             other.epoch.begin_handshake(identity, now);
             self.drain_other(path, out, now);
@@ -256,7 +256,7 @@ impl Session {
     }
 
     /// A DTLS datagram while two epochs are alive: for the association whose path it is, or for both.
-    pub(super) fn handle_dtls_of_two(&mut self, path: &Path, bytes: &[u8], out: &mut TrainBatch, now: Timestamp) {
+    pub(super) fn handle_dtls_of_two(&mut self, path: PathId, bytes: &[u8], out: &mut TrainBatch, now: Timestamp) {
         let apart = self.other.as_ref().is_some_and(|other| other.ice.is_some());
         if apart && self.other_has_validated(path) {
             if let Some(other) = &mut self.other {
@@ -305,7 +305,7 @@ impl Session {
     pub(super) fn handle_other_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(other) = self.other.as_mut() else { return };
         other.epoch.handle_timeout(now);
-        let path = other.path(&self.ice).copied();
+        let path = other.path(&self.ice);
         match other.stage {
             Stage::Retiring { until } if until <= now => self.end_other_epoch(out, now),
             Stage::Next { until } if until <= now && !other.epoch.is_connected() => {
@@ -313,7 +313,7 @@ impl Session {
             }
             _ => {
                 if let Some(path) = path {
-                    self.drain_other(&path, out, now);
+                    self.drain_other(path, out, now);
                 }
             }
         }

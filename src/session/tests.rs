@@ -11,8 +11,8 @@ use crate::lab::peer::checks::Checks;
 use crate::limits;
 use crate::srtp::{SrtpError, SrtpKeys, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
-use crate::wire::bytes::{StateBytes, refuses_damage};
+use crate::transport::{Arrival, PathAddress, PathBook, PathId, TrainBatch, UdpPath};
+use crate::wire::bytes::{ImportError, StateBytes, refuses_damage};
 use crate::wire::demux::{DatagramKind, classify};
 
 const PAYLOAD: &[u8] = b"one packet of a picture";
@@ -25,13 +25,25 @@ fn fingerprints(identity: &DtlsIdentity) -> Vec<Fingerprint> {
     vec![Fingerprint { hash: FingerprintHash::Sha256, value: identity.fingerprint_sha256().to_vec() }]
 }
 
+/// The client's two addresses.
+const FIRST: PathId = PathId::numbered(0);
+const SECOND: PathId = PathId::numbered(1);
+
+fn address(path: PathId) -> PathAddress {
+    let mut book = PathBook::new();
+    for port in [4_000, 5_000] {
+        book.enter(UdpPath::to(([192, 0, 2, 1], port).into())).unwrap();
+    }
+    *book.address(path).unwrap()
+}
+
 /// The client's end of one epoch.
 struct ClientEpoch {
     dtls: Dtls,
     keys: Option<(SrtpSender, SrtpReceiver)>,
     closed: bool,
     data: Vec<Box<[u8]>>,
-    path: Path,
+    path: PathId,
 }
 
 /// A session and its client, with nothing between them.
@@ -42,7 +54,7 @@ struct Pair {
     epochs: Vec<ClientEpoch>,
     events: Vec<SessionEvent>,
     out: TrainBatch,
-    path: Path,
+    path: PathId,
     now: Timestamp,
     unique: u64,
 }
@@ -61,7 +73,7 @@ impl Pair {
         if carry_data {
             session.carry_data();
         }
-        let path = Path::to(([192, 0, 2, 1], 4_000).into());
+        let path = FIRST;
         let mut pair = Self {
             node,
             client,
@@ -110,7 +122,7 @@ impl Pair {
         self.deliver_on(self.path, bytes)
     }
 
-    fn deliver_on(&mut self, path: Path, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
+    fn deliver_on(&mut self, path: PathId, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
         let kind = classify(bytes);
         self.session.handle_datagram(&self.node, kind, &path, bytes, &mut self.out, self.now)
     }
@@ -128,7 +140,7 @@ impl Pair {
                             let path = self.epochs[index].path;
                             let taken = self.deliver_on(path, &mut datagram[..len]);
                             // A client answers the close alert of an epoch whose path is gone with it.
-                            let gone = self.session.egress().is_some_and(|(_, selected)| *selected != path);
+                            let gone = self.session.egress().is_some_and(|(_, selected)| selected != path);
                             assert!(taken == Ok(Inbound::Handled) || gone && taken == Err(Rejected::PathNotValidated));
                         }
                         DtlsEvent::Connected(exported) => {
@@ -161,7 +173,7 @@ impl Pair {
         panic!("it never comes to rest");
     }
 
-    fn sent_on(&mut self) -> Vec<(Path, Vec<u8>)> {
+    fn sent_on(&mut self) -> Vec<(PathId, Vec<u8>)> {
         let mut sent = Vec::new();
         for train in self.out.trains() {
             let datagrams = self.out.bytes(train).chunks(usize::from(train.segment_size));
@@ -431,7 +443,7 @@ fn check(local: &str, remote: &str, seed: u64, now: Timestamp) -> Vec<u8> {
 
 #[test]
 fn a_second_connection_has_paths_of_its_own_and_both_play_until_the_switch() {
-    let (first, second) = (Path::to(([192, 0, 2, 1], 4_000).into()), Path::to(([192, 0, 2, 1], 5_000).into()));
+    let (first, second) = (FIRST, SECOND);
     for versions in ALL_PAIRS {
         let mut pair = Pair::connected(versions[0]);
         let (local, remote, expected) = (credentials("node2"), credentials("peer2"), fingerprints(&pair.client));
@@ -454,8 +466,8 @@ fn a_second_connection_has_paths_of_its_own_and_both_play_until_the_switch() {
         assert!(!pair.events.contains(&SessionEvent::Moved), "the current epoch stays where it is");
 
         // Both play, each on its path, and both are kept alive by checks.
-        assert_eq!(pair.session.egress().unwrap().1, &first);
-        assert_eq!(pair.session.next_egress().unwrap().1, &second);
+        assert_eq!(pair.session.egress().unwrap().1, first);
+        assert_eq!(pair.session.next_egress().unwrap().1, second);
         for (epoch, path) in [(0, first), (1, second), (0, first)] {
             let mut packet = pair.packet_under(epoch, 10 + pair.session.received_packets());
             assert!(matches!(pair.deliver_on(path, &mut packet), Ok(Inbound::Rtp(_))));
@@ -463,7 +475,7 @@ fn a_second_connection_has_paths_of_its_own_and_both_play_until_the_switch() {
         for (path, names, seed) in [(first, ("peer", "node"), 11), (second, ("peer2", "node2"), 12)] {
             let mut check = check(names.0, names.1, seed, pair.now);
             assert_eq!(pair.deliver_on(path, &mut check), Ok(Inbound::Handled));
-            assert_eq!(pair.session.egress().unwrap().1, &first);
+            assert_eq!(pair.session.egress().unwrap().1, first);
         }
         pair.run();
 
@@ -474,7 +486,7 @@ fn a_second_connection_has_paths_of_its_own_and_both_play_until_the_switch() {
         }
         pair.import(bytes.as_slice());
         pair.session.switch_epoch(Duration::from_secs(1), pair.now).unwrap();
-        assert_eq!(pair.session.egress().unwrap().1, &second);
+        assert_eq!(pair.session.egress().unwrap().1, second);
         let mut late = pair.packet_under(0, 40);
         assert!(matches!(pair.deliver_on(first, &mut late), Ok(Inbound::Rtp(_))));
         assert_eq!(pair.session.retired_ufrag(), None);
@@ -578,7 +590,7 @@ impl Pair {
         let credentials = (credentials("gone"), credentials("gone"));
         let gone = Session::new(credentials.0, credentials.1, DtlsRole::Server, Vec::new(), self.now);
         let session = std::mem::replace(&mut self.session, gone);
-        session.export(self.now, &mut |out, path| path.export(out)).unwrap()
+        session.export(self.now, &mut |out, path| address(path).export(out)).unwrap()
     }
 
     /// Puts it into another one, whose clock shows something else.
@@ -588,8 +600,12 @@ impl Pair {
     }
 }
 
-fn import(bytes: &[u8], now: Timestamp) -> Result<Session, crate::wire::bytes::ImportError> {
-    Session::import(StateBytes::from(bytes.to_vec()), now, &mut Path::import)
+fn import(bytes: &[u8], now: Timestamp) -> Result<Session, ImportError> {
+    Session::import(StateBytes::from(bytes.to_vec()), now, &mut |from| {
+        let imported = PathAddress::import(from)?;
+        let known = [FIRST, SECOND].into_iter().find(|path| address(*path) == imported);
+        known.ok_or(ImportError::Malformed)
+    })
 }
 
 #[test]
@@ -617,7 +633,7 @@ fn a_session_moves_in_mid_stream_and_no_index_is_sealed_twice() {
         assert_eq!(checker.seen.len(), 400 + 133);
         assert_eq!(pair.session.dtls_version().is_some_and(|v| v == "1.2"), versions == DtlsVersions::Only12);
         // It is reached, watched over and closed as before.
-        assert_eq!(pair.session.egress().unwrap().1, &pair.path);
+        assert_eq!(pair.session.egress().unwrap().1, pair.path);
         assert!(pair.session.silent_at() > pair.now);
         pair.session.close(&mut pair.out, pair.now);
         pair.run();
@@ -679,7 +695,7 @@ fn a_session_that_cannot_move_is_given_back_and_goes_on() {
     let export = |pair: &mut Pair| {
         let gone = Session::new(credentials("a"), credentials("b"), DtlsRole::Server, Vec::new(), pair.now);
         let session = std::mem::replace(&mut pair.session, gone);
-        let refused = session.export(pair.now, &mut |out, path| path.export(out)).unwrap_err();
+        let refused = session.export(pair.now, &mut |out, path| address(path).export(out)).unwrap_err();
         pair.session = refused.session;
         refused.reason
     };
@@ -739,7 +755,7 @@ fn each_epoch_has_its_own_data_and_a_session_that_carries_some_stays_where_it_is
     pair.session.send_data(b"under the new one", &mut pair.out, pair.now).unwrap();
     pair.run();
     assert_eq!((pair.epochs[0].data.len(), pair.epochs[1].data.len()), (0, 1));
-    let refused = pair.session.export(pair.now, &mut |out, path| path.export(out)).unwrap_err();
+    let refused = pair.session.export(pair.now, &mut |out, path| address(path).export(out)).unwrap_err();
     assert_eq!(refused.reason, ExportRefused::CarriesData);
 }
 

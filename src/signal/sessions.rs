@@ -6,7 +6,7 @@
 //! matter: a URL ([`super::resource`]) or a socket ([`super::socket`]); who owns one may change and end it without a token.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -23,6 +23,7 @@ use super::{authorise, random, runtime};
 use crate::auth::Grant;
 use crate::description::{Description, Direction, IceCredentials};
 use crate::dtls::DtlsIdentity;
+use crate::transport::Candidate;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, Totals, WorkerIndex};
 use crate::{limits, placement};
 
@@ -289,7 +290,7 @@ fn local_parameters(
             password: random::ice_chars(PASSWORD_CHARS),
         },
         fingerprint_sha256: identity.fingerprint_sha256(),
-        candidates: front.announce.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
+        candidates: Candidate::udp_hosts(&front.announce, port).collect(),
         cname,
         stream_name: stream_name.to_owned(),
     }

@@ -1,78 +1,21 @@
-//! What crosses the I/O seam, as plain data: received [`Datagram`]s in, [`TrainBatch`]es out.
+//! What crosses the I/O seam, as plain data: received [`Datagram`]s in, [`TrainBatch`]es out. Where they go is a number
+//! ([`super::path`]).
 //!
 //! A *train* is a run of datagrams to one destination in which every segment but the last has the same size and
 //! the last is no longer: exactly what one generic-segmentation-offload message may carry. The batch owns one
 //! contiguous buffer; packets are sealed straight into it and trains are ranges of it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use crate::limits;
 use crate::time::Timestamp;
-use crate::wire::bytes::{ImportError, StateReader, StateWriter};
-
-/// Both ends of a five-tuple as this node sees them (the protocol is UDP), and the socket they go through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Path {
-    /// The peer's address and port.
-    pub remote: SocketAddr,
-    /// The local address the peer's datagrams arrive at; replies leave from it.
-    pub local_ip: IpAddr,
-    /// Index of the worker's socket, in the order the sockets were opened.
-    pub socket: u8,
-}
-
-impl Path {
-    /// A path for tests and for places that have not seen a datagram yet.
-    #[must_use]
-    pub const fn to(remote: SocketAddr) -> Self {
-        Self { remote, local_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), socket: 0 }
-    }
-}
-
-/// What [`Path::export`] writes.
-const PATH_STATE_VERSION: u8 = 1;
-
-impl Path {
-    /// Writes both addresses and the socket's index.
-    pub fn export(&self, out: &mut StateWriter) {
-        out.version(PATH_STATE_VERSION);
-        export_ip(self.remote.ip(), out);
-        out.u16(self.remote.port());
-        export_ip(self.local_ip, out);
-        out.u8(self.socket);
-    }
-
-    /// Reads what [`Self::export`] wrote.
-    ///
-    /// # Errors
-    /// When it is not that.
-    pub fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
-        from.version("a path", PATH_STATE_VERSION)?;
-        let remote = SocketAddr::new(import_ip(from)?, from.u16()?);
-        Ok(Self { remote, local_ip: import_ip(from)?, socket: from.u8()? })
-    }
-}
-
-fn export_ip(ip: IpAddr, out: &mut StateWriter) {
-    match ip {
-        IpAddr::V4(ip) => out.block(&ip.octets()),
-        IpAddr::V6(ip) => out.block(&ip.octets()),
-    }
-}
-
-fn import_ip(from: &mut StateReader<'_>) -> Result<IpAddr, ImportError> {
-    let octets = from.block(16)?;
-    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).map_err(|_| ImportError::Malformed)
-}
+use crate::transport::path::{PathAddress, PathId};
 
 /// One received datagram, in the receive buffer: the session opens it in place.
 #[derive(Debug)]
 pub struct Datagram<'a> {
-    /// The UDP payload.
+    /// The payload.
     pub bytes: &'a mut [u8],
     /// Where it came from and where it arrived.
-    pub path: Path,
+    pub from: PathAddress,
     /// When the kernel received it, where the backend knows; else when it was read.
     pub received: Timestamp,
 }
@@ -96,8 +39,8 @@ pub enum SendResult {
 /// A run of segments to one destination: `batch.bytes()[start..start + len]`, cut every `segment_size` bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Train {
-    /// Where it goes and from which address and socket.
-    pub path: Path,
+    /// Where it goes, as its number in the [`crate::transport::PathBook`] that the batch is sent with.
+    pub path: PathId,
     /// First byte in the batch's buffer.
     pub start: u32,
     /// Bytes of all segments together.
@@ -106,7 +49,7 @@ pub struct Train {
     pub segment_size: u16,
     /// Number of segments.
     pub segments: u16,
-    /// Filled in by [`crate::net::Io::send`].
+    /// Filled in by whoever sends it.
     pub result: SendResult,
 }
 
@@ -158,7 +101,7 @@ impl TrainBatch {
 
     /// Appends the `len` bytes written into [`Self::slot`] as one datagram on `path`, in order: to the last train
     /// where path and size allow, else as the first of a new one.
-    pub fn commit(&mut self, path: &Path, len: usize) {
+    pub fn commit(&mut self, path: PathId, len: usize) {
         debug_assert!(len > 0 && self.used + len <= self.buffer.len());
         let start = self.used;
         self.used += len;
@@ -167,7 +110,7 @@ impl TrainBatch {
             && len <= usize::from(last.segment_size)
             && usize::from(last.segments) < limits::SEGMENTS_PER_TRAIN_MAX
             && last.len as usize + len <= limits::TRAIN_BYTES_MAX
-            && last.path == *path
+            && last.path == path
         {
             last.len += len as u32;
             last.segments += 1;
@@ -176,7 +119,7 @@ impl TrainBatch {
             return;
         }
         self.trains.push(Train {
-            path: *path,
+            path,
             start: start as u32,
             len: len as u32,
             segment_size: len as u16,

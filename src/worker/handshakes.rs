@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use crate::limits;
-use crate::transport::Path;
+use crate::transport::Arrival;
 use crate::worker::counters::Counters;
 use crate::worker::peer::{Peer, PeerKey};
 use crate::worker::reason::DropReason;
@@ -20,7 +20,7 @@ use crate::worker::reason::DropReason;
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) key: PeerKey,
-    pub(super) path: Path,
+    pub(super) from: Arrival,
     pub(super) bytes: Box<[u8]>,
 }
 
@@ -71,7 +71,7 @@ impl Handshakes {
         &mut self,
         key: PeerKey,
         peer: &mut Peer,
-        path: &Path,
+        from: Arrival,
         bytes: &[u8],
         counters: &mut Counters,
     ) -> bool {
@@ -84,7 +84,7 @@ impl Handshakes {
             counters.dropped(DropReason::HandshakeQueueFull);
         } else {
             peer.handshake_datagrams += 1;
-            self.waiting.push_back(Waiting { key, path: *path, bytes: bytes.into() });
+            self.waiting.push_back(Waiting { key, from, bytes: bytes.into() });
             counters.handshake_deferred();
         }
         true
@@ -127,9 +127,11 @@ impl Handshakes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::PathId;
 
     fn waiting() -> Waiting {
-        Waiting { key: PeerKey::default(), path: Path::to(([192, 0, 2, 1], 1).into()), bytes: Box::default() }
+        let from = Arrival { path: PathId::default(), remote: ([192, 0, 2, 1], 1).into() };
+        Waiting { key: PeerKey::default(), from, bytes: Box::default() }
     }
 
     /// Datagrams worked on in each of `rounds` rounds while more wait than can be served.

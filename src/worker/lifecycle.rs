@@ -88,7 +88,7 @@ impl Lifecycle<'_> {
         {
             match event {
                 SessionEvent::PathAdded(path) => self.peers.add_path(path, key),
-                SessionEvent::PathRemoved(path) => self.peers.remove_path(&path, key),
+                SessionEvent::PathRemoved(path) => self.peers.remove_path(path, key),
                 SessionEvent::Moved => {
                     // A peer that nominates two paths in turn must not choose how many notices there are.
                     if peer.moved_told.is_none_or(|told| now.since(told) >= limits::MOVED_NOTICE_INTERVAL) {

@@ -25,7 +25,7 @@
 //!
 //! | Part | Holds |
 //! |---|---|
-//! | `peers` | [`peer`]s by key, number, user fragment, path ([`flow_table`]) and deadline ([`timers`]) |
+//! | `peers` | [`peer`]s by key, number, user fragment, path ([`crate::transport::path_table`]) and deadline ([`timers`]) |
 //! | [`stream`] | streams with their encodings, and the queues of those with something to do |
 //! | [`lane`] | records to and from other workers |
 //! | `mail` | the worker's end of the [`mailbox`] |
@@ -45,7 +45,6 @@ mod control;
 mod counters;
 mod distribution;
 pub mod event_loop;
-pub mod flow_table;
 mod handshakes;
 #[cfg(any(test, feature = "peer"))]
 pub mod holdings;

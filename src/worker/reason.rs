@@ -59,6 +59,8 @@ reasons! {
         UnknownAddress = "unknown_address",
         /// DTLS or media from a path that its own session has not validated.
         PathNotValidated = "path_not_validated",
+        /// A STUN message from an address that no session holds, where the worker's book of paths is full.
+        PathsFull = "paths_full",
 
         /// A STUN message that cannot be parsed.
         StunMalformed = "stun_malformed",

@@ -60,15 +60,15 @@ GUARDS = [
     Guard(
         "ICE gate before DTLS: the worker's",
         "src/worker/inbound/datagram.rs",
-        'peers.find_path(path).ok_or(DropReason::UnknownAddress)?;',
-        'peers.find_path(path).or(peers.keys().first().copied()).ok_or(DropReason::UnknownAddress)?;',
+        'peers.find_path(from).ok_or(DropReason::UnknownAddress)?;',
+        'peers.find_path(from).or(peers.keys().first().map(|key| (Default::default(), *key))).ok_or(DropReason::UnknownAddress)?;',
         "parts worker_refusals::dtls_is_not_answered_before_a_valid_check",
     ),
     Guard(
         "ICE gate before DTLS: the session's",
         "src/session/peer.rs",
-        "if !self.ice.is_validated(path) && !self.other_has_validated(path) {",
-        "if !self.ice.is_validated(path) && !self.other_has_validated(path) && kind == DatagramKind::Unknown {",
+        "if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) {",
+        "if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) && kind == DatagramKind::Unknown {",
         "parts session_gate::dtls_and_media_are_taken_from_validated_paths_only",
     ),
     Guard(

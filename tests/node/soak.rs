@@ -143,8 +143,8 @@ impl Soak {
                 guest.moves = None;
                 guest.peer.socket = hostile::socket(SocketAddr::from(([127, 0, 0, 1], 0)), self.node.media);
                 // A client whose network has changed checks at once, from where it is now.
-                let path = guest.peer.opened.peer.path;
-                guest.peer.peer.change_path(path, net::now());
+                let node = guest.peer.opened.peer.node;
+                guest.peer.peer.change_path(node, net::now());
                 self.tally.moved += 1;
             }
             if guest.next_report <= now {

@@ -52,9 +52,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
-
 use crate::description::{Description, Direction, IceCredentials};
+use crate::transport::Candidate;
 pub use fragment::{Fragment, restart_answer};
 pub use refused::{Malformed, SdpRefused, Unsupported};
 
@@ -65,8 +64,8 @@ pub struct LocalParameters<'a> {
     pub ice: &'a IceCredentials,
     /// SHA-256 of this node's DTLS certificate.
     pub fingerprint_sha256: [u8; 32],
-    /// UDP host candidates of the session's worker, the most preferred first.
-    pub candidates: &'a [SocketAddr],
+    /// Candidates of the session's worker, the most preferred first.
+    pub candidates: &'a [Candidate],
     /// Canonical name (RFC 3550 §6.5.1) towards this peer, one for audio and video.
     pub cname: &'a str,
     /// Play: the id of the one `MediaStream` that the viewer's tracks are in (RFC 8830), at most 56 bytes of it used.

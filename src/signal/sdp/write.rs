@@ -8,7 +8,7 @@ use rtc_sdp::{MediaDescription, SessionDescription};
 use super::LocalParameters;
 use super::negotiate::{Accepted, Agreement};
 use super::offer::{Offer, Section, is_token_byte};
-use super::transport::{candidate_lines, fingerprint_text};
+use super::transport::fingerprint_text;
 use crate::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
 
 /// The options of RFC 8838 §3 and RFC 8445 §10 that this node has: it takes trickled candidates (by ignoring them).
@@ -96,8 +96,8 @@ fn accepted_section(
         ssrc_lines(&mut lines, media, &agreement.description.cname, &track);
     }
     if agreement.bundle.first() == Some(&media.mid) {
-        for candidate in candidate_lines(local.candidates) {
-            lines.value("candidate", candidate);
+        for candidate in local.candidates {
+            lines.value("candidate", candidate.to_string());
         }
         lines.flag("end-of-candidates");
     }

@@ -93,7 +93,7 @@ pub(super) enum Request {
     Hello(Hello),
     Publish(Offer),
     Subscribe(Offer),
-    Candidate(Candidate),
+    Candidate(TrickledCandidate),
     Restart(Restart),
     Close(Close),
     Follow(Named),
@@ -133,7 +133,7 @@ pub(super) struct Offer {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Candidate {
+pub(super) struct TrickledCandidate {
     pub(super) session: SessionName,
     pub(super) candidate: String,
     /// Checked for its type only: with BUNDLE there is one transport.

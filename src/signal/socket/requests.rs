@@ -10,7 +10,7 @@ use hyper::header::RETRY_AFTER;
 
 use super::book::SocketId;
 use super::message::{
-    Candidate, Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, Unreadable, VERSION,
+    Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, TrickledCandidate, Unreadable, VERSION,
 };
 use super::outbox::{Closing, Outbox};
 use crate::description::Direction;
@@ -220,7 +220,7 @@ impl<'a> Client<'a> {
     }
 
     /// Nothing comes of a candidate: an ICE-lite node sends no checks (RFC 8445 §2.5). What is none is said to be.
-    fn candidate(&self, told: &Candidate) {
+    fn candidate(&self, told: &TrickledCandidate) {
         let fits = told.candidate.len() <= limits::CANDIDATE_BYTES_MAX
             && !told.candidate.chars().any(char::is_control)
             && (told.candidate.is_empty() || told.candidate.starts_with("candidate:"));

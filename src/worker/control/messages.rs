@@ -93,7 +93,7 @@ impl ControlPhase<'_> {
     }
 
     fn flush<I: Io>(&mut self, io: &mut I) {
-        let Lifecycle { outbox, streams, counters, .. } = &mut self.lifecycle;
-        outbox.flush(io, streams, counters);
+        let Lifecycle { outbox, peers, streams, counters, .. } = &mut self.lifecycle;
+        outbox.flush(io, peers, streams, counters);
     }
 }

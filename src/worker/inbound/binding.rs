@@ -4,7 +4,7 @@
 use crate::limits;
 use crate::placement;
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
+use crate::transport::{Arrival, TrainBatch};
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 use crate::worker::mailbox::WorkerIndex;
 use crate::worker::peer::PeerKey;
@@ -49,7 +49,7 @@ pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerInd
 pub(super) fn answer(
     rate: &mut PlainBindings,
     request: &StunMessage<'_>,
-    path: &Path,
+    from: Arrival,
     out: &mut TrainBatch,
     now: Timestamp,
 ) -> Result<(), DropReason> {
@@ -58,11 +58,11 @@ pub(super) fn answer(
     }
     rate.answered();
     let reply = StunWriter::binding_success(out.slot(), request.transaction_id())
-        .xor_mapped_address(path.remote)
+        .xor_mapped_address(from.remote)
         .fingerprint()
         .finish();
     if let Some(len) = reply {
-        out.commit(path, len);
+        out.commit(from.path, len);
     }
     Ok(())
 }

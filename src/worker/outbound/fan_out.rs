@@ -157,7 +157,7 @@ fn look_ahead(encoding: &Encoding<Subscriber>, peers: &Peers) {
         }
         if let Some((sender, path)) = peer.session.egress() {
             prefetch(sender);
-            prefetch(path);
+            peers.path_book().address(path).into_iter().for_each(prefetch);
         }
     }
 }
