@@ -204,8 +204,8 @@ impl Hash for PathAddress {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
             Self::Udp(path) => hash_pair(&path.remote, path.local_ip, u32::from(path.socket), state),
-            Self::Tcp(path) => hash_pair(&path.remote, path.local_ip, 1 << 8 | path.connection.0 << 9, state),
-            Self::Relayed(path) => hash_pair(&path.relayed, path.local_ip, 2 << 8 | path.connection.0 << 9, state),
+            Self::Tcp(path) => hash_pair(&path.remote, path.local_ip, 1 << 8 | path.connection.0 << 10, state),
+            Self::Relayed(path) => hash_pair(&path.relayed, path.local_ip, 2 << 8 | path.connection.0 << 10, state),
         }
     }
 }
