@@ -250,7 +250,7 @@ impl Session {
         self.note_check(&outcome, from.path, now);
         if let Some(other) = self.other.as_mut().filter(|other| other.epoch.dtls.is_none()) {
             other.epoch.begin_handshake(identity, now);
-            self.drain_other(path, out, now);
+            self.drain_other(from.path, out, now);
         }
         Ok(())
     }

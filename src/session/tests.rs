@@ -124,7 +124,8 @@ impl Pair {
 
     fn deliver_on(&mut self, path: PathId, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
         let kind = classify(bytes);
-        self.session.handle_datagram(&self.node, kind, &path, bytes, &mut self.out, self.now)
+        let from = Arrival { path, remote: address(path).remote() };
+        self.session.handle_datagram(&self.node, kind, from, bytes, &mut self.out, self.now)
     }
 
     /// Takes datagrams back and forth until there are none.
