@@ -73,9 +73,11 @@ impl FanOutPhase<'_> {
     /// One turn of an encoding: lets its cursors move on, and visits those that are behind. Says with why it stopped until
     /// when the newest frame is held, if it is.
     fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> (Served, Option<Timestamp>) {
-        let Self { streams, peers, outbox, counters, mail, reports_due, hold } = self;
+        // Reborrowed one by one, so that the loop goes through one pointer to each.
+        let (streams, peers, outbox) = (&mut *self.streams, &mut *self.peers, &mut *self.outbox);
+        let (counters, mail, reports_due) = (&mut *self.counters, &mut *self.mail, &mut *self.reports_due);
         let Some((encoding, progress)) = streams.turn(key) else { return (Served::AllCaughtUp, None) };
-        let held_until = encoding.release(*hold, now);
+        let held_until = encoding.release(self.hold, now);
         let all_decided = decide_formats(encoding, peers, mail);
         let mut bytes = 0;
         let mut key_frame_wanted = false;
