@@ -169,6 +169,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, ConfigError, Environment, Settings, settings};
+    use crate::limits;
 
     fn manual(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("src/manual").join(name)
@@ -250,5 +251,17 @@ mod tests {
             }
         }
         assert!(keys.len() > 45, "{}", keys.len());
+    }
+
+    #[test]
+    fn a_limit_that_is_told_in_words_is_the_limit_that_holds() {
+        let remark = |key| settings::of(key).remark;
+        assert!(remark("cores").contains(&limits::WORKERS_MAX.to_string()));
+        assert!(remark("media.ips").contains(&limits::SOCKETS_PER_WORKER_MAX.to_string()));
+        assert!(settings::of("auth.secret").help.contains(&format!("{} bytes", limits::SECRET_BYTES_MIN)));
+        // "1,000 for each worker", "a sixteenth", "a quarter", "a year".
+        let joins = (limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT, limits::JOINS_ADDRESS_DIVISOR);
+        assert_eq!((joins, limits::JOINS_TOKEN_DIVISOR), ((1_000, 16), 4));
+        assert_eq!(limits::HSTS_AGE_DEFAULT.as_secs(), 31_536_000);
     }
 }

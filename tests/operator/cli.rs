@@ -17,6 +17,23 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn the_reference_and_the_sample_are_printed_without_a_configuration_and_the_sample_is_accepted() {
+    let reference = run(&["check-config", "--reference", "--https", "nonsense"]);
+    assert!(reference.status.success());
+    assert!(text(&reference.stdout).contains("| `https` | `--https ADDR` | `127.0.0.1:8443` |"));
+    let sample = run(&["check-config", "--sample"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("corecast.toml");
+    std::fs::write(&file, &sample.stdout).unwrap();
+    let printed = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert_eq!(printed(&["check-config", "--config", file.to_str().unwrap()]), printed(&["check-config"]));
+}
+
+#[test]
 fn help_names_every_flag_and_command() {
     let output = run(&["--help"]);
     assert!(output.status.success());
