@@ -103,6 +103,12 @@ impl Epoch {
         self.receiver.is_some()
     }
 
+    /// Whether anything can be sealed under it: not before it has keys, and not after a newer one took over.
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        self.sender.is_some()
+    }
+
     /// How long its keys have been in use; zero before it has any.
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Duration {

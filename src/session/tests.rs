@@ -406,6 +406,7 @@ fn an_explicit_call_ends_the_old_epoch_and_an_overlap_has_a_bound() {
     let mut pair = Pair::with_next([DtlsVersions::Only13; 2]);
     pair.session.switch_epoch(Duration::from_secs(3_600), pair.now).unwrap();
     assert_eq!(pair.session.switch_epoch(Duration::ZERO, pair.now), Err(EpochRefused::NoNext));
+    assert!(pair.session.epoch().seals() && !pair.session.other_epoch().unwrap().seals());
     assert_eq!(pair.session.next_deadline(), Some(pair.now + limits::EPOCH_OVERLAP_MAX));
     pair.session.end_other_epoch(&mut pair.out, pair.now);
     assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Err(Rejected::Srtp(SrtpError::Authentication)));
