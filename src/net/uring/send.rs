@@ -5,48 +5,52 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::types::Fixed;
 
-use super::Uring;
 use super::receive::{Receiver, SEND};
 use super::ring::Enter;
+use crate::net::IoCounters;
 use crate::net::send::{Pass, SEND_FLAGS, SendSlots, count_refusal, payload, send_segments};
 use crate::net::socket::MediaSocket;
 use crate::transport::train::{SendResult, TrainBatch};
 
-impl Uring {
-    /// Sends a batch. Trains leave in order: each completes, or is refused, while it is submitted.
-    pub(super) fn send_by_entries(&mut self, batch: &mut TrainBatch) {
-        let (bytes, trains) = batch.parts_mut();
-        let mut pass = Pass { bytes, trains, counters: &mut self.counters };
-        let mut next = 0;
-        while next < pass.trains.len() {
-            let mut unsegmented = None;
-            self.send.clear();
-            while next < pass.trains.len() && !self.send.is_full() && unsegmented.is_none() {
-                let train = &mut pass.trains[next];
-                let several = train.segments > 1;
-                match self.sockets.sockets.get_mut(usize::from(train.path.socket)) {
-                    None => {
-                        train.result = SendResult::Failed(libc::EBADF);
-                        count_refusal(train.result, pass.counters);
-                    }
-                    Some(socket) => {
-                        if several && !socket.offload.may_ask() {
-                            unsegmented = Some(next);
-                        } else {
-                            self.send.push(next, train, payload(pass.bytes, train), socket, several);
-                        }
+/// Sends a batch. Trains leave in order: each completes, or is refused, while it is submitted.
+pub(super) fn send_by_entries(
+    receiver: &mut Receiver,
+    slots: &mut SendSlots,
+    sockets: &mut [MediaSocket],
+    batch: &mut TrainBatch,
+    counters: &mut IoCounters,
+) {
+    let (bytes, trains) = batch.parts_mut();
+    let mut pass = Pass { bytes, trains, counters };
+    let mut next = 0;
+    while next < pass.trains.len() {
+        let mut unsegmented = None;
+        slots.clear();
+        while next < pass.trains.len() && !slots.is_full() && unsegmented.is_none() {
+            let train = &mut pass.trains[next];
+            let several = train.segments > 1;
+            match sockets.get_mut(usize::from(train.path.socket)) {
+                None => {
+                    train.result = SendResult::Failed(libc::EBADF);
+                    count_refusal(train.result, pass.counters);
+                }
+                Some(socket) => {
+                    if several && !socket.offload.may_ask() {
+                        unsegmented = Some(next);
+                    } else {
+                        slots.push(next, train, payload(pass.bytes, train), socket, several);
                     }
                 }
-                next += 1;
             }
-            submit_and_settle(&mut self.receiver, &mut self.send, &mut self.sockets.sockets, &mut pass);
-            if let Some(at) = unsegmented {
-                let train = &mut pass.trains[at];
-                let socket = &self.sockets.sockets[usize::from(train.path.socket)];
-                pass.counters.offload_skipped += 1;
-                train.result = send_segments(pass.bytes, train, socket, pass.counters);
-                count_refusal(train.result, pass.counters);
-            }
+            next += 1;
+        }
+        submit_and_settle(receiver, slots, sockets, &mut pass);
+        if let Some(at) = unsegmented {
+            let train = &mut pass.trains[at];
+            let socket = &sockets[usize::from(train.path.socket)];
+            pass.counters.offload_skipped += 1;
+            train.result = send_segments(pass.bytes, train, socket, pass.counters);
+            count_refusal(train.result, pass.counters);
         }
     }
 }
