@@ -55,7 +55,7 @@ fn every_counter_ends_in_total_and_no_name_appears_twice() {
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
     let text = SignallingCounters::new().encode(Audience::default(), build, vec![WorkerReport::default()]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    let unique: std::collections::BTreeSet<&&str> = names.iter().collect();
+    let unique: BTreeSet<&&str> = names.iter().collect();
     assert_eq!(names.len(), unique.len());
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
