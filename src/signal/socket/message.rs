@@ -1,5 +1,5 @@
 //! The messages of both directions: text ↔ values. What each means is in `../README.md`, what it does in
-//! [`super::requests`].
+//! `requests.rs`.
 //!
 //! Unknown fields are ignored, so that a newer client can talk to an older node. Everything else that is not as it must
 //! be is refused: a message that cannot even be answered closes the socket, any other gets an `error`.
@@ -11,6 +11,7 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+use crate::signal::code::Code;
 use crate::signal::problem::Problem;
 use crate::worker::mailbox::{EndReason, SessionId};
 
@@ -23,7 +24,7 @@ const DETAIL_CHARS_MAX: usize = 200;
 /// A request's number, chosen by the client: 1 to 2⁵³, which every JSON reader can keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64")]
-pub(super) struct Id(u64);
+pub(in crate::signal) struct Id(u64);
 
 impl TryFrom<u64> for Id {
     type Error = &'static str;
@@ -35,7 +36,7 @@ impl TryFrom<u64> for Id {
 
 /// A session as clients name it: its number as text, the one in the node's log and reports. Not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SessionName(pub(super) SessionId);
+pub(in crate::signal) struct SessionName(pub(super) SessionId);
 
 impl From<SessionId> for SessionName {
     fn from(session: SessionId) -> Self {
@@ -201,14 +202,14 @@ impl Request {
             "ping" => serde_json::from_str(text).map(Self::Ping),
             _ => {
                 let detail = "send hello, publish, subscribe, candidate, restart, close, follow, unfollow or ping";
-                let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown_type", detail);
+                let problem = Problem::new(StatusCode::BAD_REQUEST, Code::UnknownType, detail);
                 return Err(Unreadable::Refused(id_of(&envelope), problem));
             }
         };
         read.map_err(|error| {
             // It may repeat what came, at any length.
             let detail = error.to_string().chars().take(DETAIL_CHARS_MAX).collect::<String>();
-            let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_message", detail);
+            let problem = Problem::new(StatusCode::BAD_REQUEST, Code::BadMessage, detail);
             Unreadable::Refused(id_of(&envelope), problem)
         })
     }
@@ -236,7 +237,7 @@ fn id_of(envelope: &Envelope) -> Option<Id> {
 /// To the client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Told<'a> {
+pub(in crate::signal) enum Told<'a> {
     Welcome {
         id: Id,
         version: u64,
@@ -318,7 +319,7 @@ pub(super) enum Told<'a> {
 
 /// What the client may do, so that it need not find out.
 #[derive(Debug, Serialize)]
-pub(super) struct Limits {
+pub(in crate::signal) struct Limits {
     pub(super) message_bytes: usize,
     pub(super) messages_per_second: u32,
     pub(super) messages_burst: u64,
@@ -329,7 +330,7 @@ pub(super) struct Limits {
 
 impl Told<'_> {
     /// The message as it is sent.
-    pub(super) fn text(&self) -> Utf8Bytes {
+    pub(in crate::signal) fn text(&self) -> Utf8Bytes {
         // Text, numbers and lists of them are always JSON.
         serde_json::to_string(self).unwrap_or_default().into()
     }
@@ -340,7 +341,7 @@ impl Told<'_> {
             id,
             session,
             status: problem.status().as_u16(),
-            code: problem.code(),
+            code: problem.code().name(),
             title: problem.title(),
             detail: problem.detail().to_owned(),
             retry_after_s: problem.retry_after_s(),
@@ -349,15 +350,22 @@ impl Told<'_> {
 }
 
 /// What a viewer is told when no codec of its fits.
-pub(super) fn nothing_fits(session: SessionId, published: &str) -> Told<'static> {
+pub(in crate::signal) fn nothing_fits(session: SessionId, published: &str) -> Told<'static> {
     let detail =
         format!("{published} is published, and the viewer's offer had nothing that fits: offer that codec too");
-    let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, "nothing_fits", detail);
+    let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, Code::NothingFits, detail);
+    Told::error(None, Some(session.into()), &problem)
+}
+
+/// What a socket is told whose session another took over.
+pub(in crate::signal) fn resumed_elsewhere(session: SessionId) -> Told<'static> {
+    let detail = "another socket took the session over with its secret: this one hears of it no more";
+    let problem = Problem::new(StatusCode::CONFLICT, Code::ResumedElsewhere, detail);
     Told::error(None, Some(session.into()), &problem)
 }
 
 /// Why a session ended, for people.
-pub(super) const fn detail_of(reason: EndReason) -> &'static str {
+pub(in crate::signal) const fn detail_of(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Left => "it was closed as asked",
         EndReason::PeerClosed => "the peer closed its connection",
@@ -381,7 +389,9 @@ mod tests {
 
     fn refused(text: &str) -> (Option<u64>, &'static str, String) {
         match Request::parse(text) {
-            Err(Unreadable::Refused(id, problem)) => (id.map(|id| id.0), problem.code(), problem.detail().to_owned()),
+            Err(Unreadable::Refused(id, problem)) => {
+                (id.map(|id| id.0), problem.code().name(), problem.detail().to_owned())
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -455,7 +465,7 @@ mod tests {
 
     #[test]
     fn messages_are_written_as_the_protocol_says() {
-        let problem = Problem::unavailable("node_full", "try later");
+        let problem = Problem::unavailable(Code::NodeFull, "try later");
         for (told, text) in [
             (Told::Pong { id: Id(3) }, r#"{"type":"pong","id":3}"#),
             (Told::GoingAway { in_s: 2 }, r#"{"type":"going_away","in_s":2}"#),

@@ -14,7 +14,7 @@ use crate::limits;
 
 /// Why the node closes a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closing {
+pub(in crate::signal) enum Closing {
     /// The node ends.
     GoingAway,
     /// Frames that break RFC 6455.
@@ -63,7 +63,7 @@ impl Closing {
 
 /// The outbox of one socket; everything is on the signalling thread.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(in crate::signal) struct Outbox {
     waiting: RefCell<Waiting>,
     share: Share,
 }
@@ -83,7 +83,7 @@ impl Outbox {
     }
 
     /// Puts a message behind the others. One that does not fit closes the socket in place of all that waits.
-    pub(super) fn push(&self, text: Utf8Bytes) {
+    pub(in crate::signal) fn push(&self, text: Utf8Bytes) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.closing.is_some() {
             return;
@@ -102,7 +102,7 @@ impl Outbox {
     }
 
     /// Closes the socket behind what waits. The first reason stays.
-    pub(super) fn close(&self, closing: Closing) {
+    pub(in crate::signal) fn close(&self, closing: Closing) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.closing.get_or_insert(closing);
         wake(&mut waiting.writer);
