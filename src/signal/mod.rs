@@ -19,7 +19,7 @@
 //!         lifecycle.rs  what happens to sessions, and who is told
 //!           sessions/     the table of sessions and its indexes
 //!           workers.rs    the workers' mailboxes  ──────────────────────────▶ worker
-//!           socket/outboxes.rs ▸ outbox.rs  ──────────────────────────────▶ client
+//!           messages/     what sockets are told  ─────────────────────────▶ client
 //! notices.rs          what workers tell  ▸ lifecycle.rs: served, connected, moved, ended
 //! ```
 //!
@@ -42,6 +42,7 @@ mod http;
 mod identity;
 mod lifecycle;
 pub mod live;
+mod messages;
 pub mod negotiator;
 mod node_info;
 mod notices;

@@ -15,8 +15,6 @@ use futures_util::future::{Either, select};
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 
 use super::io::{Metered, NO_ROOM, TOO_LONG, Unfinished};
-use super::message::Token;
-use super::outbox::{Closing, Outbox};
 use super::places::Place;
 use super::requests::Client;
 use super::service::SocketService;
@@ -24,6 +22,8 @@ use crate::config;
 use crate::limits;
 use crate::signal::admission::Rate;
 use crate::signal::http::Upgraded;
+use crate::signal::messages::message::Token;
+use crate::signal::messages::outbox::{Closing, Outbox};
 use crate::signal::runtime;
 use crate::signal::sessions::sockets::SocketId;
 use crate::worker::mailbox::EndReason;

@@ -14,13 +14,13 @@ use hyper::header::{
 use hyper::{StatusCode, Version};
 
 use super::connection::{self, Visitor};
-use super::message::Token;
 use super::places::NoPlace;
 use super::service::SocketService;
 use crate::limits;
 use crate::signal::admission::ClientAddress;
 use crate::signal::code::Code;
 use crate::signal::http::{Request, Response, Upgrade};
+use crate::signal::messages::message::Token;
 use crate::signal::problem::Problem;
 
 /// The protocol of `../README.md`.

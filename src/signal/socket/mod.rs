@@ -1,6 +1,7 @@
 //! Signalling over WebSocket (RFC 6455): many streams over one connection, told of what happens to them.
 //!
-//! The protocol, message by message, is in `../README.md`. A *socket* is a connection that was upgraded at `/ws`; it
+//! The protocol, message by message, is in `../README.md`; the messages themselves and what waits to be written are in
+//! [`super::messages`]. A *socket* is a connection that was upgraded at `/ws`; it
 //! *owns* the sessions it opened ([`super::sessions`] knows which), and when it drops, they go on until another socket takes them over or the grace is
 //! over. Opening itself is [`super::opening`], the same as for WHIP.
 //!
@@ -11,22 +12,14 @@
 //! | `requests.rs` | what each message does |
 //! | `service.rs` | what they need of the node |
 //! | `places.rs` | how many sockets there may be |
-//! | `message.rs` | the messages: text ↔ values |
-//! | `outboxes.rs` | what is told to which socket |
-//! | `outbox.rs` | what waits to be written to one, bounded |
-//! | `budget.rs` | the memory that sockets share, by client and over all |
 //! | `io.rs` | the bytes below the frames: fairness, and the memory of messages that have not ended |
 //!
 //! Left out: `permessage-deflate` (RFC 7692), because messages are few and a compressor per socket is 40 KB; WebSocket
 //! over HTTP/2 (RFC 8441): the node does not announce it, and browsers then open a connection of their own.
 
-mod budget;
 mod connection;
 pub(super) mod handshake;
 mod io;
-pub(super) mod message;
-pub(super) mod outbox;
-pub(super) mod outboxes;
 pub(super) mod places;
 mod requests;
 pub(super) mod service;

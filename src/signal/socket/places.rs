@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::budget::{Memories, Memory};
 use crate::config;
 use crate::metrics::SignallingCounters;
 use crate::signal::admission::{PerAddress, PlaceOfAddress};
+use crate::signal::messages::budget::{Memories, Memory};
 
 /// The places.
 pub(in crate::signal) struct Places {

@@ -7,15 +7,15 @@ use std::time::Instant;
 
 use hyper::StatusCode;
 
-use super::message::{
-    Candidate, Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, Unreadable, VERSION,
-};
-use super::outbox::{Closing, Outbox};
 use super::service::SocketService;
 use crate::description::Direction;
 use crate::limits;
 use crate::signal::authorise::Asker;
 use crate::signal::code::Code;
+use crate::signal::messages::message::{
+    Candidate, Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, Unreadable, VERSION,
+};
+use crate::signal::messages::outbox::{Closing, Outbox};
 use crate::signal::opening::name_of;
 use crate::signal::problem::Problem;
 use crate::signal::random;

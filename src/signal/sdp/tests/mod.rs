@@ -7,6 +7,7 @@ mod refusals;
 use std::net::SocketAddr;
 
 use super::*;
+use crate::description::{Direction, IceCredentials};
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -43,7 +43,7 @@ pub(in crate::signal) enum Closing {
 
 impl Closing {
     /// The status code (RFC 6455 §7.4) and the reason, which also is the name in metrics.
-    pub(super) const fn code_and_name(self) -> (u16, &'static str) {
+    pub(in crate::signal) const fn code_and_name(self) -> (u16, &'static str) {
         match self {
             Self::GoingAway => (1001, "going_away"),
             Self::Protocol => (1002, "protocol_error"),
@@ -78,7 +78,7 @@ struct Waiting {
 
 impl Outbox {
     /// An empty one, its bytes counted in `all`.
-    pub(super) fn new(all: Rc<Budget>) -> Rc<Self> {
+    pub(in crate::signal) fn new(all: Rc<Budget>) -> Rc<Self> {
         Rc::new(Self { waiting: RefCell::default(), share: Share::of(all) })
     }
 
@@ -109,7 +109,7 @@ impl Outbox {
     }
 
     /// The next message, or why there will be none. Nothing is lost when this is dropped before it is ready.
-    pub(super) async fn next(&self) -> Result<Utf8Bytes, Closing> {
+    pub(in crate::signal) async fn next(&self) -> Result<Utf8Bytes, Closing> {
         poll_fn(|context| {
             let mut waiting = self.waiting.borrow_mut();
             if let Some(text) = waiting.messages.pop_front() {
@@ -129,7 +129,7 @@ impl Outbox {
     }
 
     /// Returns when there is room for answers: until then nothing that asks for one is read.
-    pub(super) async fn room(&self) {
+    pub(in crate::signal) async fn room(&self) {
         poll_fn(|context| {
             if self.has_room() {
                 return Poll::Ready(());

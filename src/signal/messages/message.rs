@@ -16,7 +16,7 @@ use crate::signal::problem::Problem;
 use crate::worker::mailbox::{EndReason, SessionId};
 
 /// The protocol's version, which the subprotocol names too.
-pub(super) const VERSION: u64 = 1;
+pub(in crate::signal) const VERSION: u64 = 1;
 
 /// Characters of what is said about a message that is not as it must be.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -36,7 +36,7 @@ impl TryFrom<u64> for Id {
 
 /// A session as clients name it: its number as text, the one in the node's log and reports. Not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::signal) struct SessionName(pub(super) SessionId);
+pub(in crate::signal) struct SessionName(pub(in crate::signal) SessionId);
 
 impl From<SessionId> for SessionName {
     fn from(session: SessionId) -> Self {
@@ -62,11 +62,11 @@ impl<'de> Deserialize<'de> for SessionName {
 /// A token. Shown to nobody.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Token(String);
+pub(in crate::signal) struct Token(String);
 
 impl Token {
     /// The text.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::signal) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -90,7 +90,7 @@ impl fmt::Debug for Token {
 
 /// From the client.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(in crate::signal) enum Request {
     Hello(Hello),
     Publish(Offer),
     Subscribe(Offer),
@@ -103,18 +103,18 @@ pub(super) enum Request {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Hello {
-    pub(super) id: Id,
-    pub(super) version: u64,
-    pub(super) token: Option<Token>,
+pub(in crate::signal) struct Hello {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) version: u64,
+    pub(in crate::signal) token: Option<Token>,
     #[serde(default)]
-    pub(super) resume: Vec<Resume>,
+    pub(in crate::signal) resume: Vec<Resume>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Resume {
-    pub(super) session: SessionName,
-    pub(super) secret: String,
+pub(in crate::signal) struct Resume {
+    pub(in crate::signal) session: SessionName,
+    pub(in crate::signal) secret: String,
 }
 
 impl fmt::Debug for Resume {
@@ -124,51 +124,51 @@ impl fmt::Debug for Resume {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Offer {
-    pub(super) id: Id,
-    pub(super) stream: String,
-    pub(super) sdp: String,
+pub(in crate::signal) struct Offer {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) stream: String,
+    pub(in crate::signal) sdp: String,
     #[serde(default)]
-    pub(super) trickle: bool,
-    pub(super) token: Option<Token>,
+    pub(in crate::signal) trickle: bool,
+    pub(in crate::signal) token: Option<Token>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Candidate {
-    pub(super) session: SessionName,
-    pub(super) candidate: String,
+pub(in crate::signal) struct Candidate {
+    pub(in crate::signal) session: SessionName,
+    pub(in crate::signal) candidate: String,
     /// Checked for its type only: with BUNDLE there is one transport.
     #[serde(rename = "mid")]
-    pub(super) _mid: String,
+    pub(in crate::signal) _mid: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Restart {
-    pub(super) id: Id,
-    pub(super) session: SessionName,
-    pub(super) fragment: String,
+pub(in crate::signal) struct Restart {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) session: SessionName,
+    pub(in crate::signal) fragment: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Close {
-    pub(super) id: Id,
-    pub(super) session: SessionName,
+pub(in crate::signal) struct Close {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) session: SessionName,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Named {
-    pub(super) id: Id,
-    pub(super) stream: String,
+pub(in crate::signal) struct Named {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) stream: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Ping {
-    pub(super) id: Id,
+pub(in crate::signal) struct Ping {
+    pub(in crate::signal) id: Id,
 }
 
 /// Why a message was not read.
 #[derive(Debug)]
-pub(super) enum Unreadable {
+pub(in crate::signal) enum Unreadable {
     /// Not a JSON object with a type.
     Malformed,
     /// The request it answers, where that can be told, and what is wrong.
@@ -184,7 +184,7 @@ struct Envelope {
 
 impl Request {
     /// Reads a message.
-    pub(super) fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub(in crate::signal) fn parse(text: &str) -> Result<Self, Unreadable> {
         // A list would be read as the fields in their order.
         if !text.trim_start().starts_with('{') {
             return Err(Unreadable::Malformed);
@@ -215,7 +215,7 @@ impl Request {
     }
 
     /// The name in metrics.
-    pub(super) const fn name(&self) -> &'static str {
+    pub(in crate::signal) const fn name(&self) -> &'static str {
         match self {
             Self::Hello(_) => "hello",
             Self::Publish(_) => "publish",
@@ -320,12 +320,12 @@ pub(in crate::signal) enum Told<'a> {
 /// What the client may do, so that it need not find out.
 #[derive(Debug, Serialize)]
 pub(in crate::signal) struct Limits {
-    pub(super) message_bytes: usize,
-    pub(super) messages_per_second: u32,
-    pub(super) messages_burst: u64,
-    pub(super) sessions: usize,
-    pub(super) follows: usize,
-    pub(super) idle_s: u64,
+    pub(in crate::signal) message_bytes: usize,
+    pub(in crate::signal) messages_per_second: u32,
+    pub(in crate::signal) messages_burst: u64,
+    pub(in crate::signal) sessions: usize,
+    pub(in crate::signal) follows: usize,
+    pub(in crate::signal) idle_s: u64,
 }
 
 impl Told<'_> {
@@ -336,7 +336,7 @@ impl Told<'_> {
     }
 
     /// A refusal of a request, or of what concerned a session.
-    pub(super) fn error(id: Option<Id>, session: Option<SessionName>, problem: &Problem) -> Self {
+    pub(in crate::signal) fn error(id: Option<Id>, session: Option<SessionName>, problem: &Problem) -> Self {
         Self::Error {
             id,
             session,
