@@ -19,7 +19,7 @@ use super::clock::Clock;
 use super::code::Code;
 use super::cors;
 use super::http::{Request, Response, Service, Upgrade};
-use super::lifecycle::Lifecycle;
+use super::keeper::SessionKeeper;
 use super::node_info::NodeInfo;
 use super::problem::Problem;
 use super::router;
@@ -45,7 +45,7 @@ pub(super) struct AdminService {
 /// Where the figures come from.
 pub(super) struct Figures {
     pub(super) node: NodeInfo,
-    pub(super) lifecycle: Rc<Lifecycle>,
+    pub(super) keeper: Rc<SessionKeeper>,
     /// What HTTPS is served with.
     pub(super) certificates: Certificates,
     pub(super) clock: Clock,
@@ -119,10 +119,10 @@ impl AdminService {
     }
 
     async fn metrics(&self) -> Result<Response, Problem> {
-        let reports = self.figures.lifecycle.workers().reports().await;
+        let reports = self.figures.keeper.workers().reports().await;
         let node = &self.figures.node;
         let build = BuildInfo { version: node.version, commit: node.commit, features: node.features };
-        let audience = self.figures.lifecycle.audience();
+        let audience = self.figures.keeper.audience();
         self.counters.webhook_events_dropped(self.authorisation.now().events_dropped());
         let dates = self.figures.certificates.dates();
         self.counters.certificates(dates.iter().map(|dates| (dates.name.as_str(), dates.not_after_s)));
@@ -139,8 +139,8 @@ impl AdminService {
         if self.shutdown.has_begun() {
             return Err(Problem::unavailable(Code::ShuttingDown, "the node is ending"));
         }
-        let answered = self.figures.lifecycle.workers().reports().await.len();
-        let workers = usize::from(self.figures.lifecycle.workers().count());
+        let answered = self.figures.keeper.workers().reports().await.len();
+        let workers = usize::from(self.figures.keeper.workers().count());
         if answered < workers {
             let silent = workers - answered;
             return Err(Problem::unavailable(
@@ -152,8 +152,8 @@ impl AdminService {
     }
 
     async fn node(&self) -> Result<Response, Problem> {
-        let workers = self.figures.lifecycle.workers().reports().await;
-        let audience = self.figures.lifecycle.audience();
+        let workers = self.figures.keeper.workers().reports().await;
+        let audience = self.figures.keeper.audience();
         let node = Node {
             node: &self.figures.node,
             ready: !self.shutdown.has_begun(),
@@ -161,7 +161,7 @@ impl AdminService {
             publishers: audience.publishers,
             viewers: audience.viewers,
             waiting_viewers: audience.waiting_viewers,
-            workers_silent: usize::from(self.figures.lifecycle.workers().count()) - workers.len(),
+            workers_silent: usize::from(self.figures.keeper.workers().count()) - workers.len(),
             resident_memory_bytes: process::resident_bytes().ok(),
             kernel_udp: KernelUdpCounters::read().ok(),
             workers,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::admission::Door;
 use super::authorise::Authorisation;
-use super::lifecycle::Lifecycle;
+use super::keeper::SessionKeeper;
 use super::live::{Change, Settings, Terms};
 
 /// The parts that a change reaches.
@@ -13,7 +13,7 @@ pub(super) struct Changes {
     pub(super) settings: Rc<Settings>,
     pub(super) authorisation: Rc<Authorisation>,
     pub(super) door: Rc<Door>,
-    pub(super) lifecycle: Rc<Lifecycle>,
+    pub(super) keeper: Rc<SessionKeeper>,
 }
 
 impl Changes {
@@ -21,7 +21,7 @@ impl Changes {
     pub(super) async fn hear(self, changes: flume::Receiver<Change>) {
         while let Ok(Change { live, authoriser, in_place }) = changes.recv_async().await {
             let terms = Terms::new(live);
-            self.lifecycle.set_bounds(terms.bounds());
+            self.keeper.set_bounds(terms.bounds());
             self.door.change(&terms.live.admission);
             self.settings.replace(terms);
             if let Some(authoriser) = authoriser {

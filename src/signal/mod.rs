@@ -16,15 +16,15 @@
 //!     socket/         the same requests over WebSocket
 //!       opening.rs    authorise.rs ▸ admission.rs ▸ the table ▸ ownership/ ▸ answers.rs ▸ a worker
 //!         answers.rs    the answer: negotiator.rs ▸ sdp/
-//!         lifecycle.rs  what happens to sessions, and who is told
+//!         keeper.rs  what happens to sessions, and who is told
 //!           sessions/     the table of sessions and its indexes
 //!           workers.rs    the workers' mailboxes  ──────────────────────────▶ worker
 //!           messages/     what sockets are told  ─────────────────────────▶ client
-//! notices.rs          what workers tell  ▸ lifecycle.rs: served, connected, moved, ended
+//! notices.rs          what workers tell  ▸ keeper.rs: served, connected, moved, ended
 //! ```
 //!
-//! So the way there is `http ▸ router ▸ resource ▸ opening ▸ lifecycle ▸ workers`, and the worker's answer comes in by
-//! `notices ▸ lifecycle`, which completes the one future that [`opening`] waits for.
+//! So the way there is `http ▸ router ▸ resource ▸ opening ▸ keeper ▸ workers`, and the worker's answer comes in by
+//! `notices ▸ keeper`, which completes the one future that [`opening`] waits for.
 //!
 //! Beside it: [`admin`] and [`redirect`] are the other two ports, [`changes`] puts a reload in place, [`code`] lists every
 //! name a refusal has for programs. [`runtime`] is the only file that names the executor.
@@ -40,7 +40,7 @@ pub mod code;
 mod cors;
 mod http;
 mod identity;
-mod lifecycle;
+mod keeper;
 pub mod live;
 mod messages;
 pub mod negotiator;

@@ -2,28 +2,28 @@
 
 use std::rc::Rc;
 
-use super::lifecycle::Lifecycle;
+use super::keeper::SessionKeeper;
 use crate::worker::mailbox::Notice;
 
 /// Takes what the workers tell, until the last one is gone.
-pub(super) async fn hear(lifecycle: Rc<Lifecycle>, notices: flume::Receiver<Notice>) {
+pub(super) async fn hear(keeper: Rc<SessionKeeper>, notices: flume::Receiver<Notice>) {
     while let Ok(notice) = notices.recv_async().await {
-        take(&lifecycle, notice);
+        take(&keeper, notice);
     }
 }
 
-fn take(lifecycle: &Lifecycle, notice: Notice) {
+fn take(keeper: &SessionKeeper, notice: Notice) {
     match notice {
-        Notice::Opened { session, worker } => lifecycle.served(session, worker),
-        Notice::Refused { session, why } => lifecycle.refused(session, why),
+        Notice::Opened { session, worker } => keeper.served(session, worker),
+        Notice::Refused { session, why } => keeper.refused(session, why),
         Notice::Connected { session } => {
             tracing::info!(session = session.0, "session connected");
-            lifecycle.connected(session);
+            keeper.connected(session);
         }
-        Notice::Moved { session } => lifecycle.moved(session),
-        Notice::Ended { session, reason, totals } => lifecycle.ended(session, reason, totals),
+        Notice::Moved { session } => keeper.moved(session),
+        Notice::Ended { session, reason, totals } => keeper.ended(session, reason, totals),
         Notice::NothingFits { session, published } => {
-            lifecycle.nothing_fits(session, &published);
+            keeper.nothing_fits(session, &published);
             tracing::warn!(
                 session = session.0,
                 published,

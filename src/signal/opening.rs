@@ -6,7 +6,7 @@
 //! 1. **Authorised** ([`super::authorise`]), before the offer is read and before any place is taken. The
 //!    [`Grant`](crate::auth::Grant) is kept as long as the session.
 //! 2. **Let in** at the [`Door`]: by client, by rate.
-//! 3. **Admitted** to its stream ([`Lifecycle::admit`]). A publisher's name is then **claimed** ([`super::ownership`]),
+//! 3. **Admitted** to its stream ([`SessionKeeper::admit`]). A publisher's name is then **claimed** ([`super::ownership`]),
 //!    which may take seconds where other nodes have a say.
 //! 4. **Answered** ([`super::answers`]) and **served**: one of its two workers says so, in one answer.
 //!
@@ -23,7 +23,7 @@ use super::admission::{Door, NotLetIn, PlaceOfAddress};
 use super::answers::{Answered, Answers};
 use super::authorise::{Asker, Authorisation};
 use super::code::Code;
-use super::lifecycle::{Kept, Lifecycle};
+use super::keeper::{Kept, SessionKeeper};
 use super::ownership::{Claim, Claimant, Claims, NotClaimed};
 use super::problem::Problem;
 use super::runtime::{self, Task};
@@ -43,7 +43,7 @@ pub(super) struct Opener {
     pub(super) door: Rc<Door>,
     pub(super) claims: Claims,
     pub(super) answers: Answers,
-    pub(super) lifecycle: Rc<Lifecycle>,
+    pub(super) keeper: Rc<SessionKeeper>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
     pub(super) clock: Clock,
@@ -60,7 +60,7 @@ pub(super) struct Opened {
 
 /// A session between its admission and its answer.
 struct Opening<'a> {
-    lifecycle: &'a Lifecycle,
+    keeper: &'a SessionKeeper,
     session: SessionId,
     stream: StreamId,
     name: &'a StreamName,
@@ -73,7 +73,7 @@ struct Opening<'a> {
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.is_open {
-            self.lifecycle.given_up(self.session, self.asked);
+            self.keeper.given_up(self.session, self.asked);
         }
     }
 }
@@ -123,9 +123,9 @@ impl Opener {
         let place = self.door.enter(address, self.clock.now()).map_err(not_let_in)?;
         // 53 bits, so that the number survives JSON readers that know only doubles.
         let session = SessionId(random::number() >> 11);
-        let stream = self.lifecycle.admit(session, name, direction).map_err(|refused| not_admitted(refused, name))?;
-        let lifecycle = &*self.lifecycle;
-        let mut opening = Opening { lifecycle, session, stream, name, direction, asked: None, is_open: false };
+        let stream = self.keeper.admit(session, name, direction).map_err(|refused| not_admitted(refused, name))?;
+        let keeper = &*self.keeper;
+        let mut opening = Opening { keeper, session, stream, name, direction, asked: None, is_open: false };
         let claim = match direction {
             Direction::Publish => Some(self.claim(&grant, session, name).await?),
             Direction::Play => None,
@@ -151,11 +151,11 @@ impl Opener {
 
     /// The first of the session's two workers that serves it, and what it was answered with that worker in it.
     async fn find_worker(&self, opening: &mut Opening<'_>, offer: &str) -> Result<(WorkerIndex, Answered), Problem> {
-        let (first, second) = placement::choose(opening.session, self.lifecycle.workers().count());
+        let (first, second) = placement::choose(opening.session, self.keeper.workers().count());
         let cname = random::token();
         let mut handshakes = false;
         for worker in [Some(first), second].into_iter().flatten() {
-            let handle = self.lifecycle.workers().handle(worker);
+            let handle = self.keeper.workers().handle(worker);
             let answered = self.answers.answer(offer, opening.direction, handle, &cname, opening.name)?;
             match self.ask(opening, worker, &answered).await? {
                 Ok(()) => return Ok((worker, answered)),
@@ -181,7 +181,7 @@ impl Opener {
         worker: WorkerIndex,
         answered: &Answered,
     ) -> Result<Result<(), TryNext>, Problem> {
-        let answer = self.lifecycle.asked(opening.session);
+        let answer = self.keeper.asked(opening.session);
         let message = Control::Open(Box::new(OpenSession {
             session: opening.session,
             stream: opening.stream,
@@ -191,7 +191,7 @@ impl Opener {
             description: answered.answer.description.clone(),
             reply: None,
         }));
-        if self.lifecycle.workers().handle(worker).try_send(message).is_err() {
+        if self.keeper.workers().handle(worker).try_send(message).is_err() {
             // Its mailbox is full: it has more to do than it can.
             return Ok(Err(TryNext::Full));
         }
@@ -223,7 +223,7 @@ impl Opener {
         claim: Option<Claim>,
     ) -> Result<Opened, Problem> {
         let session = opening.session;
-        if !self.lifecycle.is_served(session) {
+        if !self.keeper.is_served(session) {
             return Err(ended_early());
         }
         opening.is_open = true;
@@ -237,7 +237,7 @@ impl Opener {
             subject = grant.subject(),
             "session opened"
         );
-        let expiry = grant.expires().map(|at| end_at(&self.lifecycle, session, at));
+        let expiry = grant.expires().map(|at| end_at(&self.keeper, session, at));
         let kept = Kept {
             identity: answered.identity,
             description: answered.answer.description,
@@ -247,24 +247,24 @@ impl Opener {
             _expiry: expiry,
             waiters: Vec::new(),
         };
-        self.lifecycle.opened(session, kept);
+        self.keeper.opened(session, kept);
         Ok(Opened { session, worker, sdp: answered.answer.sdp })
     }
 
-    /// Takes the peer's fragment (RFC 8840 §9); see [`Lifecycle::restart`].
+    /// Takes the peer's fragment (RFC 8840 §9); see [`SessionKeeper::restart`].
     pub(super) fn restart(&self, session: SessionId, fragment: &str) -> Result<Option<String>, Problem> {
         let remote_ice = self.answers.remote_ice(fragment)?;
-        self.lifecycle.restart(&self.answers, session, remote_ice)
+        self.keeper.restart(&self.answers, session, remote_ice)
     }
 }
 
 /// Ends a session whose leave has run out. The task is kept by what it ends, and must not keep all of it.
-fn end_at(lifecycle: &Rc<Lifecycle>, session: SessionId, at: Instant) -> Task {
-    let lifecycle = Rc::downgrade(lifecycle);
+fn end_at(keeper: &Rc<SessionKeeper>, session: SessionId, at: Instant) -> Task {
+    let keeper = Rc::downgrade(keeper);
     runtime::spawn(async move {
         runtime::Sleep::until(at).await;
-        if let Some(lifecycle) = lifecycle.upgrade() {
-            lifecycle.end(session, EndReason::LeaveExpired);
+        if let Some(keeper) = keeper.upgrade() {
+            keeper.end(session, EndReason::LeaveExpired);
         }
     })
 }

@@ -22,7 +22,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, He
 
 use super::code::Code;
 use super::http::{BodyBytes, BodyError, Request, Response, read_text};
-use super::lifecycle::Lifecycle;
+use super::keeper::SessionKeeper;
 use super::live::Settings;
 use super::opening::Opener;
 use super::problem::Problem;
@@ -44,7 +44,7 @@ pub(super) const ACCEPT_PATCH: (HeaderName, HeaderValue) =
 /// Answers WHIP and WHEP.
 pub(super) struct Resources {
     pub(super) opener: Rc<Opener>,
-    pub(super) lifecycle: Rc<Lifecycle>,
+    pub(super) keeper: Rc<SessionKeeper>,
     pub(super) settings: Rc<Settings>,
     /// Bytes of bodies being read.
     pub(super) bodies: BodyBytes,
@@ -67,7 +67,7 @@ impl Resources {
         let (token, entity_tag) = (random::token(), random::entity_tag());
         let path = format!("/{}/{name}/{token}", segment_of(direction));
         let response = self.created(&path, &entity_tag, opened.sdp);
-        self.lifecycle.given_url(opened.session, token, entity_tag);
+        self.keeper.given_url(opened.session, token, entity_tag);
         Ok(response)
     }
 
@@ -97,7 +97,7 @@ impl Resources {
         token: &str,
         request: Request,
     ) -> Result<Response, Problem> {
-        self.lifecycle.at_url(token, stream_name, direction)?;
+        self.keeper.at_url(token, stream_name, direction)?;
         let condition = Condition::of(request.headers());
         if condition == Condition::Absent {
             return Err(Problem::new(
@@ -110,7 +110,7 @@ impl Resources {
         let body = self.body_of(&head.headers, body, FRAGMENT).await?;
 
         // No await from here on: what is checked is what is changed.
-        let (session, entity_tag) = self.lifecycle.at_url(token, stream_name, direction)?;
+        let (session, entity_tag) = self.keeper.at_url(token, stream_name, direction)?;
         if !condition.holds(&entity_tag) {
             return Err(stale());
         }
@@ -125,7 +125,7 @@ impl Resources {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         insert_text(headers, ETAG, &entity_tag);
-        self.lifecycle.retagged(session, entity_tag);
+        self.keeper.retagged(session, entity_tag);
         Ok(response)
     }
 
@@ -139,11 +139,11 @@ impl Resources {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let condition = Condition::of(headers);
-        let (session, entity_tag) = self.lifecycle.at_url(token, stream_name, direction)?;
+        let (session, entity_tag) = self.keeper.at_url(token, stream_name, direction)?;
         if condition != Condition::Absent && !condition.holds(&entity_tag) {
             return Err(stale());
         }
-        self.lifecycle.close(session).await;
+        self.keeper.close(session).await;
         Ok(Response::default())
     }
 

@@ -17,7 +17,7 @@ use super::changes::Changes;
 use super::clock::Clock;
 use super::http::{self, BodyBytes};
 use super::identity::{self, Identity};
-use super::lifecycle::Lifecycle;
+use super::keeper::SessionKeeper;
 use super::live::{Change, Live, Settings, Terms};
 use super::negotiator::Negotiator;
 use super::node_info::NodeInfo;
@@ -261,7 +261,7 @@ struct Services {
     public: PublicService,
     admin: AdminService,
     redirect: RedirectService,
-    lifecycle: Rc<Lifecycle>,
+    keeper: Rc<SessionKeeper>,
     _tasks: Vec<Task>,
 }
 
@@ -277,27 +277,27 @@ impl Services {
         let identity = Rc::new(Identity::new(setup.identity));
         let (claims, releasing) = Claims::new((setup.ownership)());
         let (workers, woken) = Workers::new(setup.workers);
-        let lifecycle = Lifecycle::new(terms.bounds(), workers, counters.clone(), clock);
+        let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
         let settings = Rc::new(Settings::new(terms));
         let opener = Rc::new(Opener {
             authorisation: authorisation.clone(),
             door: door.clone(),
             claims,
             answers: Answers::new(setup.negotiator, identity.clone(), setup.announce),
-            lifecycle: lifecycle.clone(),
+            keeper: keeper.clone(),
             shutdown: shutdown.clone(),
             counters: counters.clone(),
             clock,
         });
         let resources = Resources {
             opener: opener.clone(),
-            lifecycle: lifecycle.clone(),
+            keeper: keeper.clone(),
             settings: settings.clone(),
             bodies: BodyBytes::default(),
         };
         let sockets = SocketService {
             opener,
-            lifecycle: lifecycle.clone(),
+            keeper: keeper.clone(),
             settings: settings.clone(),
             places: Places::new(&setup.sockets, &admission.exempt_addresses, counters.clone()),
             terms: setup.sockets,
@@ -306,23 +306,19 @@ impl Services {
             node_version: setup.node.version,
         };
         let is_remote = !setup.admin.ip().is_loopback();
-        let figures = Figures { node: setup.node, lifecycle: lifecycle.clone(), certificates: setup.tls, clock };
+        let figures = Figures { node: setup.node, keeper: keeper.clone(), certificates: setup.tls, clock };
 
-        let changes = Changes {
-            settings: settings.clone(),
-            authorisation: authorisation.clone(),
-            door,
-            lifecycle: lifecycle.clone(),
-        };
+        let changes =
+            Changes { settings: settings.clone(), authorisation: authorisation.clone(), door, keeper: keeper.clone() };
         let mut tasks = vec![
             releasing,
-            runtime::spawn(notices::hear(lifecycle.clone(), setup.notices)),
-            runtime::spawn(lifecycle.clone().end_waits()),
+            runtime::spawn(notices::hear(keeper.clone(), setup.notices)),
+            runtime::spawn(keeper.clone().end_waits()),
             runtime::spawn(identity::rotate(identity, setup.identity_age)),
             runtime::spawn(changes.hear(setup.changes)),
         ];
         for (index, woken) in (0..).zip(woken) {
-            tasks.push(runtime::spawn(lifecycle.clone().tell_worker(WorkerIndex(index), woken)));
+            tasks.push(runtime::spawn(keeper.clone().tell_worker(WorkerIndex(index), woken)));
         }
         Self {
             public: PublicService {
@@ -341,7 +337,7 @@ impl Services {
                 is_remote,
             },
             redirect: RedirectService { settings, shutdown, counters: counters.clone(), https_port },
-            lifecycle,
+            keeper,
             _tasks: tasks,
         }
     }
@@ -349,7 +345,7 @@ impl Services {
     /// No session is opened any more, and sockets are told.
     fn begin_shutdown(&self) {
         self.public.shutdown.begin();
-        self.lifecycle.going_away();
+        self.keeper.going_away();
     }
 
     /// Returns when no request is under way and no socket open.

@@ -11,10 +11,10 @@ use crate::worker::mailbox::{Control, EndReason, SessionId, WorkerHandle, Worker
 use crate::worker::report::WorkerReport;
 
 /// All of them, by index.
-pub(super) struct Workers(Vec<Peer>);
+pub(super) struct Workers(Vec<WorkerSlot>);
 
 /// One worker.
-struct Peer {
+struct WorkerSlot {
     handle: WorkerHandle,
     /// `Close` messages that wait for room in its mailbox; bounded by its sessions.
     closes: RefCell<VecDeque<Control>>,
@@ -23,16 +23,16 @@ struct Peer {
 }
 
 impl Workers {
-    /// The workers, and what wakes the task that talks to each ([`super::lifecycle`]).
+    /// The workers, and what wakes the task that talks to each ([`super::keeper`]).
     pub(super) fn new(handles: Vec<WorkerHandle>) -> (Self, Vec<flume::Receiver<()>>) {
-        let (peers, wakes) = handles
+        let (slots, wakes) = handles
             .into_iter()
             .map(|handle| {
                 let (wake, woken) = flume::bounded(1);
-                (Peer { handle, closes: RefCell::default(), wake }, woken)
+                (WorkerSlot { handle, closes: RefCell::default(), wake }, woken)
             })
             .unzip();
-        (Self(peers), wakes)
+        (Self(slots), wakes)
     }
 
     /// How many there are; their number is bounded by [`limits::WORKERS_MAX`].
@@ -47,8 +47,8 @@ impl Workers {
 
     /// Ends a session on its worker; waits for room in the mailbox, not the caller.
     pub(super) fn close(&self, worker: WorkerIndex, session: SessionId, reason: EndReason) {
-        let peer = &self.0[usize::from(worker.0)];
-        peer.closes.borrow_mut().push_back(Control::Close { session, reason });
+        let slot = &self.0[usize::from(worker.0)];
+        slot.closes.borrow_mut().push_back(Control::Close { session, reason });
         self.wake(worker);
     }
 
@@ -64,9 +64,9 @@ impl Workers {
 
     /// The reports of all workers that answer in time, by index.
     pub(super) async fn reports(&self) -> Vec<WorkerReport> {
-        let asked = self.0.iter().map(|peer| async {
+        let asked = self.0.iter().map(|slot| async {
             let (sender, receiver) = flume::bounded(1);
-            peer.handle.try_send(Control::Report(sender)).ok()?;
+            slot.handle.try_send(Control::Report(sender)).ok()?;
             let report = runtime::timeout(limits::WORKER_REPLY_TIME_MAX, receiver.recv_async()).await?;
             report.ok().map(|report| *report)
         });

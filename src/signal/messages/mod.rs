@@ -8,7 +8,7 @@
 //! | `budget.rs` | the memory that sockets share, by client and over all |
 //!
 //! What a message of a client *does* is in [`super::socket`], which stands above: whatever happens to a session is told
-//! by [`super::lifecycle`] through here.
+//! by [`super::keeper`] through here.
 
 pub(super) mod budget;
 pub(super) mod message;

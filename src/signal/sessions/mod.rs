@@ -6,7 +6,7 @@
 //! | `streams.rs` | by stream: publisher, viewers, waits, and what workers are to be told |
 //! | `sockets.rs` | by socket: whose session it is, who hears of which stream |
 //!
-//! What happens because of a change (messages to workers, events to sockets, counters) is in [`super::lifecycle`].
+//! What happens because of a change (messages to workers, events to sockets, counters) is in [`super::keeper`].
 
 pub(super) mod sockets;
 pub(super) mod streams;

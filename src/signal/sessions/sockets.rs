@@ -15,7 +15,7 @@ pub(in crate::signal) struct SocketId(u64);
 
 /// The index.
 #[derive(Debug, Default)]
-pub(super) struct Sockets {
+pub(super) struct SocketIndex {
     sockets_so_far: u64,
     open: HashMap<SocketId, Socket>,
     /// Whom a stream's name concerns, each with the number of reasons.
@@ -31,7 +31,7 @@ struct Socket {
     follows: BTreeMap<StreamName, Option<Timestamp>>,
 }
 
-impl Sockets {
+impl SocketIndex {
     /// A socket more.
     pub(super) fn opened(&mut self) -> SocketId {
         self.sockets_so_far += 1;

@@ -2,7 +2,7 @@
 //! not been told of that yet.
 //!
 //! Every change of a stream's origin or audience marks the stream as *changed* for each worker concerned. The task that
-//! talks to that worker then takes the present state ([`Streams::take_route`]). So a burst of joins becomes one `Route`,
+//! talks to that worker then takes the present state ([`StreamIndex::take_route`]). So a burst of joins becomes one `Route`,
 //! the newest state always wins, and what waits to be told is bounded by streams × workers.
 //!
 //! Not here: what else is known of a session ([`super::table`]). No clock and no channel: `now` is handed in, messages
@@ -69,7 +69,7 @@ struct Members {
 
 /// The index.
 #[derive(Debug)]
-pub(super) struct Streams {
+pub(super) struct StreamIndex {
     bounds: Bounds,
     numbers_so_far: u64,
     memberships_so_far: u64,
@@ -81,11 +81,11 @@ pub(super) struct Streams {
     waiting: BTreeSet<(Timestamp, SessionId, StreamId)>,
     /// Names that got or lost their publisher, with whether there is one, until they are taken.
     went: Vec<(StreamName, bool)>,
-    /// Streams whose route a worker has not been told.
+    /// StreamIndex whose route a worker has not been told.
     changed: BTreeMap<WorkerIndex, BTreeSet<StreamId>>,
 }
 
-impl Streams {
+impl StreamIndex {
     /// No stream yet.
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {

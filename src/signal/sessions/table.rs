@@ -1,6 +1,6 @@
 //! The one table of this node's sessions, whatever they are signalled over. All that is known of a session is in its row;
 //! everything else that names a session is an index of the same table: by stream ([`super::streams`]), by the secret in
-//! a URL, by socket ([`super::sockets`]), by the end of a lost socket's grace. So [`Table::ended`] is one call, and
+//! a URL, by socket ([`super::sockets`]), by the end of a lost socket's grace. So [`SessionTable::ended`] is one call, and
 //! nothing of a session is left behind it.
 //!
 //! A session's life, by the methods that tell of it:
@@ -24,8 +24,8 @@ use std::fmt;
 
 use subtle::ConstantTimeEq as _;
 
-use super::sockets::{SocketId, Sockets};
-use super::streams::{Bounds, NotAdmitted, Streams};
+use super::sockets::{SocketId, SocketIndex};
+use super::streams::{Bounds, NotAdmitted, StreamIndex};
 use crate::description::Direction;
 use crate::metrics::Audience;
 use crate::signal::stream_name::StreamName;
@@ -34,14 +34,14 @@ use crate::worker::mailbox::{Control, OpenRefused, SessionId, StreamId, WorkerIn
 
 /// The one answer to whoever opens a session: a worker serves it, or has refused it. Dropped without one, the session
 /// ended first.
-pub(in crate::signal) type Answer = Result<(), OpenRefused>;
+pub(in crate::signal) type WorkerAnswer = Result<(), OpenRefused>;
 
 /// The table.
 #[derive(Debug)]
-pub(in crate::signal) struct Table<K> {
+pub(in crate::signal) struct SessionTable<K> {
     rows: HashMap<SessionId, Row<K>>,
-    streams: Streams,
-    sockets: Sockets,
+    streams: StreamIndex,
+    sockets: SocketIndex,
     by_url: HashMap<String, SessionId>,
     /// Sessions whose socket is gone, by the end of their grace.
     lost: BTreeSet<(Timestamp, SessionId)>,
@@ -53,7 +53,7 @@ struct Row<K> {
     stream: StreamId,
     direction: Direction,
     /// Who opens it, until it is answered.
-    asker: Option<flume::Sender<Answer>>,
+    asker: Option<flume::Sender<WorkerAnswer>>,
     /// Once one serves it.
     worker: Option<WorkerIndex>,
     /// Once it is open.
@@ -96,7 +96,7 @@ impl<K> Row<K> {
 
 /// An open session, for who looks.
 #[derive(Debug)]
-pub(in crate::signal) struct Session<'a, K> {
+pub(in crate::signal) struct InService<'a, K> {
     pub(in crate::signal) name: &'a StreamName,
     pub(in crate::signal) worker: WorkerIndex,
     pub(in crate::signal) kept: &'a mut K,
@@ -122,19 +122,19 @@ pub(in crate::signal) struct Resumed {
     pub(in crate::signal) taken_from: Option<SocketId>,
 }
 
-impl<K> Table<K> {
+impl<K> SessionTable<K> {
     /// No session yet.
     pub(in crate::signal) fn new(bounds: Bounds) -> Self {
         Self {
             rows: HashMap::new(),
-            streams: Streams::new(bounds),
-            sockets: Sockets::default(),
+            streams: StreamIndex::new(bounds),
+            sockets: SocketIndex::default(),
             by_url: HashMap::new(),
             lost: BTreeSet::new(),
         }
     }
 
-    /// From now on these bounds; see [`Streams::set_bounds`].
+    /// From now on these bounds; see [`StreamIndex::set_bounds`].
     pub(in crate::signal) fn set_bounds(&mut self, bounds: Bounds) {
         self.streams.set_bounds(bounds);
     }
@@ -166,7 +166,7 @@ impl<K> Table<K> {
     }
 
     /// A worker is asked to serve it. `asker` gets the one answer.
-    pub(in crate::signal) fn asked(&mut self, session: SessionId, asker: flume::Sender<Answer>) {
+    pub(in crate::signal) fn asked(&mut self, session: SessionId, asker: flume::Sender<WorkerAnswer>) {
         if let Some(row) = self.rows.get_mut(&session) {
             row.asker = Some(asker);
         }
@@ -204,9 +204,9 @@ impl<K> Table<K> {
     }
 
     /// An open session.
-    pub(in crate::signal) fn open(&mut self, session: SessionId) -> Option<Session<'_, K>> {
+    pub(in crate::signal) fn open(&mut self, session: SessionId) -> Option<InService<'_, K>> {
         let Row { name, worker, kept, .. } = self.rows.get_mut(&session)?;
-        Some(Session { name, worker: (*worker)?, kept: kept.as_mut()? })
+        Some(InService { name, worker: (*worker)?, kept: kept.as_mut()? })
     }
 
     /// The worker that serves an open session.
@@ -365,7 +365,7 @@ impl<K> Table<K> {
         Some(Resumed { connected: row.connected, plays: row.plays().cloned(), taken_from })
     }
 
-    /// Has a socket hear of a stream; see [`Sockets::follow`].
+    /// Has a socket hear of a stream; see [`SocketIndex::follow`].
     pub(in crate::signal) fn follow(
         &mut self,
         socket: SocketId,
@@ -420,7 +420,7 @@ impl<K> Table<K> {
         over
     }
 
-    /// Ends the follows whose leave has run out; see [`Sockets::end_follows`].
+    /// Ends the follows whose leave has run out; see [`SocketIndex::end_follows`].
     pub(in crate::signal) fn end_follows(&mut self, now: Timestamp) -> Vec<(SocketId, StreamName)> {
         self.sockets.end_follows(now)
     }

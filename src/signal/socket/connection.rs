@@ -76,7 +76,7 @@ struct Membership<'a> {
 impl Drop for Membership<'_> {
     fn drop(&mut self) {
         let grace_ends = self.service.clock.now() + self.service.terms.grace;
-        self.service.lifecycle.socket_closed(self.id, grace_ends);
+        self.service.keeper.socket_closed(self.id, grace_ends);
     }
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
     let stream = WebSocketStream::from_partially_read(io, early, Role::Server, Some(frames())).await;
     let (mut sender, mut receiver) = stream.split();
     let outbox = Outbox::new(place.memory().outgoing.clone());
-    let id = service.lifecycle.socket_opened(outbox.clone());
+    let id = service.keeper.socket_opened(outbox.clone());
     let membership = Membership { service: &service, id };
     let mut client = Client::new(&service, id, outbox.clone(), address, origin, token);
 
@@ -106,8 +106,8 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
         }
     };
     if end == End::Done {
-        for session in service.lifecycle.sessions_of(id) {
-            service.lifecycle.end(session, EndReason::Left);
+        for session in service.keeper.sessions_of(id) {
+            service.keeper.end(session, EndReason::Left);
         }
     }
     drop(membership);

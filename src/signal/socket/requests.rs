@@ -91,7 +91,7 @@ impl<'a> Client<'a> {
 
     /// Tells whether a stream is live.
     fn tell_stream(&self, stream: &StreamName) {
-        let live = self.service.lifecycle.is_live(stream);
+        let live = self.service.keeper.is_live(stream);
         self.tell(&Told::Stream { stream: stream.as_str(), live });
     }
 
@@ -118,7 +118,7 @@ impl<'a> Client<'a> {
         let (mut resumed, mut gone, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         for resume in &hello.resume {
             let name = resume.session;
-            let Some(taken) = self.service.lifecycle.resume(self.socket, name.0, &resume.secret) else {
+            let Some(taken) = self.service.keeper.resume(self.socket, name.0, &resume.secret) else {
                 gone.push(name);
                 continue;
             };
@@ -163,7 +163,7 @@ impl<'a> Client<'a> {
 
     async fn open(&self, direction: Direction, offer: Offer) {
         let terms = &self.service.terms;
-        if self.service.lifecycle.sessions_of(self.socket).len() >= terms.sessions_max {
+        if self.service.keeper.sessions_of(self.socket).len() >= terms.sessions_max {
             return self.refuse(Some(offer.id), None, &too_many_sessions(terms.sessions_max));
         }
         let opener = &self.service.opener;
@@ -178,7 +178,7 @@ impl<'a> Client<'a> {
         };
         // No await from here on: nobody tells this socket of the session before its answer. The secret has 144 bits.
         let secret = random::token();
-        self.service.lifecycle.given_to_socket(self.socket, opened.session, secret.clone());
+        self.service.keeper.given_to_socket(self.socket, opened.session, secret.clone());
         let session = opened.session.into();
         let (sdp, candidates) = match offer.trickle {
             true => split_candidates(&opened.sdp),
@@ -211,7 +211,7 @@ impl<'a> Client<'a> {
 
     /// The session a client names, where it is its own; otherwise it might as well not be there.
     fn own(&self, session: SessionName) -> Result<SessionId, Problem> {
-        let owns = self.service.lifecycle.owns(self.socket, session.0);
+        let owns = self.service.keeper.owns(self.socket, session.0);
         owns.then_some(session.0).ok_or_else(Problem::no_session)
     }
 
@@ -249,7 +249,7 @@ impl<'a> Client<'a> {
     async fn close(&self, id: Id, session: SessionName) {
         match self.own(session) {
             Ok(number) => {
-                self.service.lifecycle.close(number).await;
+                self.service.keeper.close(number).await;
                 self.tell(&Told::Closed { id, session });
             }
             Err(problem) => self.refuse(Some(id), Some(session), &problem),
@@ -265,7 +265,7 @@ impl<'a> Client<'a> {
             Ok(expires) => expires.map(|at| self.service.clock.now() + at.saturating_duration_since(Instant::now())),
             Err(problem) => return self.refuse(Some(id), None, &problem),
         };
-        if !self.service.lifecycle.follow(self.socket, &stream, until) {
+        if !self.service.keeper.follow(self.socket, &stream, until) {
             let max = limits::SOCKET_FOLLOWS_MAX;
             let detail = format!("this socket follows {max} streams, as many as it may: unfollow some");
             return self.refuse(Some(id), None, &Problem::too_many(Code::TooManyFollows, detail));
@@ -279,7 +279,7 @@ impl<'a> Client<'a> {
             Ok(stream) => stream,
             Err(problem) => return self.refuse(Some(id), None, &problem),
         };
-        self.service.lifecycle.unfollow(self.socket, &stream);
+        self.service.keeper.unfollow(self.socket, &stream);
         self.tell(&Told::Unfollowed { id: Some(id), stream: stream.as_str() });
     }
 }

@@ -6,14 +6,14 @@ use super::places::Places;
 use crate::config;
 use crate::metrics::SignallingCounters;
 use crate::signal::clock::Clock;
-use crate::signal::lifecycle::Lifecycle;
+use crate::signal::keeper::SessionKeeper;
 use crate::signal::live::Settings;
 use crate::signal::opening::Opener;
 
 /// The parts.
 pub(in crate::signal) struct SocketService {
     pub(in crate::signal) opener: Rc<Opener>,
-    pub(in crate::signal) lifecycle: Rc<Lifecycle>,
+    pub(in crate::signal) keeper: Rc<SessionKeeper>,
     pub(in crate::signal) settings: Rc<Settings>,
     pub(in crate::signal) places: Places,
     /// Bounds of one socket.

@@ -1,4 +1,4 @@
-//! The table as those who use it see it. Each helper ends with [`Table::check`]: no index differs from the table.
+//! The table as those who use it see it. Each helper ends with [`SessionTable::check`]: no index differs from the table.
 
 mod random;
 mod sockets;
@@ -8,14 +8,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::streams::{Bounds, NotAdmitted};
-use super::table::Table;
+use super::table::SessionTable;
 use crate::description::Direction;
 use crate::signal::stream_name::StreamName;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{SessionId, StreamId, WorkerIndex};
 
 /// What is kept with a session here: its count of holders tells whether it is.
-type Book = Table<Rc<()>>;
+type Book = SessionTable<Rc<()>>;
 
 const T0: Timestamp = Timestamp::from_millis(1_000);
 const T1: Timestamp = Timestamp::from_millis(2_000);

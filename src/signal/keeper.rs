@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::runtime::{self, Task};
 use super::sessions::sockets::SocketId;
 use super::sessions::streams::{Bounds, NotAdmitted};
-use super::sessions::table::{Answer, Resumed, Table};
+use super::sessions::table::{Resumed, SessionTable, WorkerAnswer};
 use super::stream_name::StreamName;
 use super::workers::Workers;
 use crate::auth::Grant;
@@ -51,8 +51,8 @@ pub(super) struct Kept {
 }
 
 /// The table, and who is told of its changes.
-pub(super) struct Lifecycle {
-    table: RefCell<Table<Kept>>,
+pub(super) struct SessionKeeper {
+    table: RefCell<SessionTable<Kept>>,
     workers: Workers,
     outboxes: Outboxes,
     counters: SignallingCounters,
@@ -60,11 +60,11 @@ pub(super) struct Lifecycle {
     alarm: Alarm,
 }
 
-impl Lifecycle {
+impl SessionKeeper {
     /// No session yet.
     pub(super) fn new(bounds: Bounds, workers: Workers, counters: SignallingCounters, clock: Clock) -> Rc<Self> {
         Rc::new(Self {
-            table: RefCell::new(Table::new(bounds)),
+            table: RefCell::new(SessionTable::new(bounds)),
             workers,
             outboxes: Outboxes::default(),
             counters,
@@ -106,7 +106,7 @@ impl Lifecycle {
     }
 
     /// A worker is about to be asked; the one answer comes by what is returned.
-    pub(super) fn asked(&self, session: SessionId) -> flume::Receiver<Answer> {
+    pub(super) fn asked(&self, session: SessionId) -> flume::Receiver<WorkerAnswer> {
         let (asker, answered) = flume::bounded(1);
         self.table.borrow_mut().asked(session, asker);
         answered
