@@ -397,6 +397,15 @@ mod tests {
     }
 
     #[test]
+    fn the_protocol_names_every_reason_of_an_end() {
+        let text = include_str!("../README.md");
+        let list = text.split("Reasons of `ended`:").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+        for reason in EndReason::ALL {
+            assert!(list.contains(&format!("`{}`", reason.name())), "{}", reason.name());
+        }
+    }
+
+    #[test]
     fn what_cannot_be_answered_is_malformed() {
         for text in [
             "",

@@ -42,6 +42,23 @@ pub(in crate::signal) enum Closing {
 }
 
 impl Closing {
+    /// All of them.
+    #[cfg(test)]
+    const ALL: [Self; 12] = [
+        Self::GoingAway,
+        Self::Protocol,
+        Self::Binary,
+        Self::NotText,
+        Self::TooLong,
+        Self::NoRoom,
+        Self::NoHello,
+        Self::NotAuthorised,
+        Self::TooMany,
+        Self::Idle,
+        Self::Malformed,
+        Self::TooSlow,
+    ];
+
     /// The status code (RFC 6455 §7.4) and the reason, which also is the name in metrics.
     pub(in crate::signal) const fn code_and_name(self) -> (u16, &'static str) {
         match self {
@@ -156,6 +173,17 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn the_protocols_table_has_every_close_code_and_no_other() {
+        let rows = include_str!("../README.md").lines().filter_map(|line| line.strip_prefix("| "));
+        let rows = rows.filter_map(|row| {
+            let mut cells = row.split(" | ");
+            let code = cells.next()?.parse::<u16>().ok().filter(|code| *code > 1000)?;
+            Some((code, cells.next()?.trim_matches('`')))
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), Closing::ALL.map(Closing::code_and_name));
+    }
 
     fn next(outbox: &Outbox) -> Option<Result<String, Closing>> {
         outbox.next().now_or_never().map(|next| next.map(|text| text.as_str().to_owned()))

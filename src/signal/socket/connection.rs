@@ -14,6 +14,7 @@ use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
 use futures_util::future::{Either, select};
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 
+use super::end::End;
 use super::io::{Metered, NO_ROOM, TOO_LONG, Unfinished};
 use super::places::Place;
 use super::requests::Client;
@@ -40,31 +41,6 @@ pub(super) struct Visitor {
     pub(super) token: Option<Token>,
     /// The socket's place.
     pub(super) place: Place,
-}
-
-/// How a socket ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// This node closes it.
-    Closed(Closing),
-    /// The client closed it, and is done with its sessions (1000, or no code at all).
-    Done,
-    /// The client closed it for another reason: it may come back.
-    Left,
-    /// The connection broke.
-    Broken,
-}
-
-impl End {
-    /// The name in metrics and logs.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Closed(closing) => closing.code_and_name().1,
-            Self::Done => "done",
-            Self::Left => "left",
-            Self::Broken => "broken",
-        }
-    }
 }
 
 /// A socket in the table of sessions. However the task ends, its sessions get their grace.
@@ -111,7 +87,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
         }
     }
     drop(membership);
-    place.ends(end.name());
+    place.ends(end);
     tracing::debug!(reason = end.name(), "socket ended");
     say_goodbye(end, sender, receiver).await;
 }
@@ -211,7 +187,7 @@ async fn say_goodbye(end: End, mut sender: Sender, mut receiver: Receiver) {
             }
             // The library answers a close frame with its own as it is read on.
             End::Done | End::Left => _ = receiver.next().await,
-            End::Broken => return None,
+            End::Broken | End::Dropped => return None,
         }
         let mut io = WebSocketStream::reunite(sender, receiver).ok()?.into_inner();
         io.close().await.ok()?;

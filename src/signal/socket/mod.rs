@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `handshake.rs` | what must be asked for at `/ws`, and what is answered |
 //! | `connection.rs` | one socket from its first byte to its last: reading, writing, limits, the close handshake |
+//! | `end.rs` | how a socket ends, as logs and metrics call it |
 //! | `requests.rs` | what each message does |
 //! | `service.rs` | what they need of the node |
 //! | `places.rs` | how many sockets there may be |
@@ -18,6 +19,7 @@
 //! over HTTP/2 (RFC 8441): the node does not announce it, and browsers then open a connection of their own.
 
 mod connection;
+mod end;
 pub(super) mod handshake;
 mod io;
 pub(super) mod places;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use super::end::End;
 use crate::config;
 use crate::metrics::SignallingCounters;
 use crate::signal::admission::{PerAddress, PlaceOfAddress};
@@ -22,7 +23,7 @@ pub(in crate::signal) struct Places {
 pub(super) struct Place {
     open: Rc<Cell<usize>>,
     counters: SignallingCounters,
-    reason: &'static str,
+    end: End,
     memory: Rc<Memory>,
     _of_address: PlaceOfAddress,
 }
@@ -65,7 +66,7 @@ impl Places {
         Ok(Place {
             open: self.open.clone(),
             counters: self.counters.clone(),
-            reason: "dropped",
+            end: End::Dropped,
             memory: self.memories.of(self.per_address.client_of(address)),
             _of_address: of_address,
         })
@@ -78,15 +79,15 @@ impl Place {
         &self.memory
     }
 
-    /// Why the socket ends, for its counter.
-    pub(super) fn ends(&mut self, reason: &'static str) {
-        self.reason = reason;
+    /// How the socket ends, for its counter.
+    pub(super) fn ends(&mut self, end: End) {
+        self.end = end;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.open.set(self.open.get().saturating_sub(1));
-        self.counters.socket_closed(self.reason);
+        self.counters.socket_closed(self.end.name());
     }
 }
