@@ -103,6 +103,13 @@ pub const STREAM_NAME_BYTES_MAX: usize = 128;
 /// `Close`, so that a session which did open does not linger.
 pub const WORKER_REPLY_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Time to find out whether a stream's name is free, where several nodes ask one engine: it elects a new leader in three
+/// seconds, and encoders give a POST up after eight. Later: 503; a claim that is granted after that is given back.
+pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(6);
+
+/// Claims of names that wait for an answer, of clients that have left among them. More: 503. (In one process none waits.)
+pub const CLAIMS_UNDER_WAY_MAX: usize = 1_024;
+
 /// Time for a closed session to be gone before its `DELETE` is answered anyway.
 pub const SESSION_CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 

@@ -21,6 +21,7 @@ mod workers;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,7 +36,7 @@ use crate::signal::live::Live;
 use crate::signal::sealing_cost::SealingCost;
 use crate::signal::tls::Certificates;
 use crate::signal::tls::watch::Watch;
-use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
+use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, ownership, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use notify::Notifier;
 use reload::Reload;
@@ -171,6 +172,7 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
         workers: handles.clone(),
         notices: notices_receiver,
         negotiator: Box::new(negotiator::SdpNegotiator),
+        ownership: Box::new(|| Rc::new(ownership::Book::default())),
         node: NodeInfo {
             sealing: SealingCost::measure(),
             version: env!("CARGO_PKG_VERSION"),

@@ -30,7 +30,7 @@ pub type Heartbeat = flume::Sender<()>;
 /// From signalling to a worker.
 #[derive(Debug)]
 pub enum Control {
-    /// Serve this peer from now on.
+    /// Serve this peer from now on. Answered by [`Notice::Opened`] or [`Notice::Refused`].
     Open(Box<OpenSession>),
     /// New credentials on both sides (RFC 8445 §9); the old ones work until the new pair is validated.
     RestartIce {
@@ -91,8 +91,9 @@ pub struct OpenSession {
     pub identity: DtlsIdentity,
     /// What was agreed.
     pub description: Description,
-    /// Told once the worker serves it or has refused it.
-    pub reply: flume::Sender<Result<(), OpenRefused>>,
+    /// Told at once what the worker's notice tells in its order: for tests and benches that drive a worker themselves.
+    /// Signalling hears the notice only.
+    pub reply: Option<flume::Sender<Result<(), OpenRefused>>>,
 }
 
 /// Why a worker refused a session.
@@ -109,14 +110,21 @@ pub enum OpenRefused {
 /// From a worker to signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The worker serves the session from now on. [`OpenSession::reply`] says so too, to whoever asked; this comes in order
-    /// with what becomes of others, so that signalling's book counts a stream's viewers as the worker does. (A worker lets go
-    /// of a stream with its last viewer; the next one finds it empty, and the publisher's worker must be told.)
+    /// The answer to [`Control::Open`]: the worker serves the session from now on. It comes in order with what becomes of
+    /// others, so that signalling counts a stream's viewers as the worker does. (A worker lets go of a stream with its last
+    /// viewer; the next one finds it empty, and the publisher's worker must be told.)
     Opened {
         /// Which session.
         session: SessionId,
         /// Who serves it.
         worker: WorkerIndex,
+    },
+    /// The other answer to [`Control::Open`]: the worker does not serve it.
+    Refused {
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        why: OpenRefused,
     },
     /// DTLS finished and the fingerprint matched.
     Connected {

@@ -243,8 +243,8 @@ GUARDS = [
     Guard(
         "figures for a token",
         "src/signal/admin.rs",
-        "if self.is_remote || self.front",
-        "if self.front",
+        "if self.is_remote || self.authorisation",
+        "if self.authorisation",
         "parts authorisation::the_operators_port_off_loopback_is_tls_and_shows_figures_to_an_admin_token_only",
     ),
     Guard(
@@ -256,9 +256,9 @@ GUARDS = [
     ),
     Guard(
         "resuming by secret",
-        "src/signal/socket/book.rs",
-        "if !bool::from(owned.secret.as_bytes().ct_eq(secret.as_bytes())) {",
-        "if owned.secret.is_empty() && !bool::from(owned.secret.as_bytes().ct_eq(secret.as_bytes())) {",
+        "src/signal/sessions/table.rs",
+        "if !bool::from(secret.as_bytes().ct_eq(given_secret.as_bytes())) {",
+        "if secret.is_empty() && !bool::from(secret.as_bytes().ct_eq(given_secret.as_bytes())) {",
         "parts signal_sockets::lost::a_wrong_secret_resumes_nothing_and_takes_nothing_away",
     ),
 ]

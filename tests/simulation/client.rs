@@ -160,7 +160,7 @@ pub(crate) fn open_session(
         local_ice: node_ice(worker, client, 0),
         identity: node_identity.clone(),
         description,
-        reply,
+        reply: Some(reply),
     };
     (request, answer)
 }

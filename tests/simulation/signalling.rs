@@ -348,6 +348,8 @@ impl World {
                 self.not_served(id);
                 self.drop_agent(id, false);
             }
+            // Read with the answer.
+            Notice::Refused { .. } => {}
             Notice::Moved { session } => self.note(11, session.0, 0),
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
         }

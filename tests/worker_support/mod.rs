@@ -213,7 +213,7 @@ impl World {
             local_ice: node_ice.clone(),
             identity: self.identity.clone(),
             description,
-            reply,
+            reply: Some(reply),
         };
         self.control(opening.worker, Control::Open(Box::new(request)));
         answer.try_recv().expect("the worker answers at once").expect("there is room");
@@ -260,7 +260,7 @@ impl World {
             local_ice: ice("node"),
             identity: self.identity.clone(),
             description: terms::answer(&offer),
-            reply,
+            reply: Some(reply),
         };
         self.control(0, Control::Open(Box::new(request)));
         answer.try_recv().expect("the worker answers at once")

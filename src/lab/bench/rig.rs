@@ -234,7 +234,7 @@ pub fn request(identity: &DtlsIdentity, direction: Direction, number: usize, str
         local_ice: ice("node", number),
         identity: identity.clone(),
         description: terms::answer(&offer),
-        reply: flume::bounded(1).0,
+        reply: None,
     }
 }
 

@@ -5,9 +5,9 @@ use rtc_sdp::description::media::{MediaName, RangedPort};
 use rtc_sdp::description::session::{Origin, TimeDescription};
 use rtc_sdp::{MediaDescription, SessionDescription};
 
-use super::LocalParameters;
+use super::local::LocalParameters;
 use super::negotiate::{Accepted, Agreement};
-use super::offer::{Offer, Section, is_token_byte};
+use super::offer::{Offer, Section, token};
 use super::transport::fingerprint_text;
 use crate::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
 
@@ -185,13 +185,6 @@ fn section(offered: &Section, port: isize, formats: Vec<String>, lines: Lines) -
         attributes: lines.0,
         ..MediaDescription::default()
     }
-}
-
-/// At most `bytes_max` bytes of `text`, what is not a token character (RFC 8866 §9) written as `-`; never empty.
-pub(super) fn token(text: &str, bytes_max: usize) -> String {
-    let written: String =
-        text.bytes().take(bytes_max).map(|byte| if is_token_byte(byte) { char::from(byte) } else { '-' }).collect();
-    if written.is_empty() { "-".to_owned() } else { written }
 }
 
 /// `a=` lines being written.

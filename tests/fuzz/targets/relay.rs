@@ -147,7 +147,6 @@ impl World {
             fingerprint: Fingerprint { hash: FingerprintHash::Sha256, value: vec![1; 32] },
             sources,
         };
-        let (reply, _) = flume::bounded(1);
         let request = OpenSession {
             session,
             stream: STREAM,
@@ -155,7 +154,7 @@ impl World {
             local_ice: ice(placement::ufrag(WorkerIndex(worker as u16), &format!("node{client:05}"))),
             identity: identity().clone(),
             description: terms::answer(&offer),
-            reply,
+            reply: None,
         };
         let profile = SrtpProfile::PREFERENCE[0];
         let exported: Vec<u8> = (0..profile.exported_len()).map(|byte| byte as u8 ^ client as u8).collect();

@@ -5,6 +5,8 @@ mod mutations;
 mod refusals;
 
 use super::*;
+use crate::description::{Direction, IceCredentials};
+use crate::transport::Candidate;
 
 macro_rules! fixture {
     ($name:literal) => {
