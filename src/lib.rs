@@ -50,7 +50,8 @@
 //!
 //! # Layers
 //!
-//! Each names only what stands above it in this table, that is, nearer to the wire.
+//! Each names only modules of its own layer and of those with a lower number, which are nearer to the wire; nobody names
+//! what stands beside. `tests/house.rs` reads this table and fails with the line that draws an arrow upward or a circle.
 //!
 //! | Layer | Modules | Hold |
 //! |---|---|---|
