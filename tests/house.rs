@@ -21,11 +21,8 @@ use tree::Tree;
 const KNOWN: &[&str] = &[
     "src: auth, config",
     "src: placement, worker",
-    "crypto: aead, aws_lc, ring, rust_crypto",
     "dtls: association, classic, identity, modern",
     "lab/bench: budgets, fleet",
-    "net: ring_probe, send, socket, start_error, uring",
-    "net/uring: mod, send",
     "relay: play, store",
     "signal: admin, authorise, front, identity, live, mod, redirect, resource, router, sessions, socket",
     "signal/sdp: mod, negotiate, write",

@@ -18,7 +18,7 @@
 //! | [`waker`], `sleep_word` | ending a wait from another thread |
 //! | `lab` | what only tests, benches and the load tester use |
 //! | [`prefetch`] | a hint to the processor |
-//! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
+//! | [`process`], [`ring_probe`], [`ring_unavailable`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
 //! | [`ethtool`] | offloads, queues and rings of an interface |
 //!
 //! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
@@ -38,6 +38,7 @@ pub mod open;
 pub mod prefetch;
 pub mod process;
 pub mod ring_probe;
+pub mod ring_unavailable;
 mod send;
 mod sleep_word;
 pub mod socket;

@@ -29,6 +29,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Source};
 use crate::dtls::{DtlsIdentity, IdentityError};
+use crate::net::ring_unavailable::RingUnavailable;
 use crate::net::{process, ring_probe};
 use crate::signal::live::Live;
 use crate::signal::sealing_cost::SealingCost;
@@ -48,7 +49,7 @@ pub enum ServerError {
     /// The kernel would not say which cores there are.
     Cores(io::Error),
     /// io_uring cannot be used, which signalling needs whatever the workers use.
-    Ring(ring_probe::RingUnavailable),
+    Ring(RingUnavailable),
     /// Sockets or I/O of a worker.
     Net(net::StartError),
     /// The DTLS certificate.

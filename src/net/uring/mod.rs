@@ -114,7 +114,10 @@ impl Io for Uring {
             SendBy::Calls => {
                 send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, paths, &mut self.counters);
             }
-            SendBy::Entries => self.send_by_entries(batch, paths),
+            SendBy::Entries => {
+                let sockets = &mut self.sockets.sockets;
+                send::send_by_entries(&mut self.receiver, &mut self.send, sockets, batch, paths, &mut self.counters);
+            }
         }
     }
 

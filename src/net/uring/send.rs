@@ -5,44 +5,49 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::types::Fixed;
 
-use super::Uring;
 use super::receive::{Receiver, SEND};
 use super::ring::Enter;
+use crate::net::IoCounters;
 use crate::net::send::{Pass, SEND_FLAGS, SendSlots, count_refusal, send_segments};
 use crate::net::socket::MediaSocket;
 use crate::transport::{PathBook, SendResult, TrainBatch};
 
-impl Uring {
-    /// Sends a batch. Trains leave in order: each completes, or is refused, while it is submitted.
-    pub(super) fn send_by_entries(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
-        let (bytes, trains) = batch.parts_mut();
-        let mut pass = Pass { bytes, trains, paths, counters: &mut self.counters };
-        self.send.find_sockets(&mut pass, self.sockets.sockets.len());
-        let mut next = 0;
-        while next < pass.trains.len() {
-            let mut unsegmented = None;
-            self.send.clear();
-            while next < pass.trains.len() && !self.send.is_full() && unsegmented.is_none() {
-                let several = pass.trains[next].segments > 1;
-                if let Some(index) = self.send.socket_of(next)
-                    && let Some(socket) = self.sockets.sockets.get_mut(usize::from(index))
-                {
-                    if several && !socket.offload.may_ask() {
-                        unsegmented = Some((next, usize::from(index)));
-                    } else {
-                        self.send.push(next, &pass, socket, several);
-                    }
+/// Sends a batch. Trains leave in order: each completes, or is refused, while it is submitted.
+pub(super) fn send_by_entries(
+    receiver: &mut Receiver,
+    slots: &mut SendSlots,
+    sockets: &mut [MediaSocket],
+    batch: &mut TrainBatch,
+    paths: &PathBook,
+    counters: &mut IoCounters,
+) {
+    let (bytes, trains) = batch.parts_mut();
+    let mut pass = Pass { bytes, trains, paths, counters };
+    slots.find_sockets(&mut pass, sockets.len());
+    let mut next = 0;
+    while next < pass.trains.len() {
+        let mut unsegmented = None;
+        slots.clear();
+        while next < pass.trains.len() && !slots.is_full() && unsegmented.is_none() {
+            let several = pass.trains[next].segments > 1;
+            if let Some(index) = slots.socket_of(next)
+                && let Some(socket) = sockets.get_mut(usize::from(index))
+            {
+                if several && !socket.offload.may_ask() {
+                    unsegmented = Some((next, usize::from(index)));
+                } else {
+                    slots.push(next, &pass, socket, several);
                 }
-                next += 1;
             }
-            submit_and_settle(&mut self.receiver, &mut self.send, &mut self.sockets.sockets, &mut pass);
-            if let Some((at, socket)) = unsegmented {
-                let train = &mut pass.trains[at];
-                pass.counters.offload_skipped += 1;
-                let socket = &self.sockets.sockets[socket];
-                train.result = send_segments(pass.bytes, train, pass.paths, socket, pass.counters);
-                count_refusal(train.result, pass.counters);
-            }
+            next += 1;
+        }
+        submit_and_settle(receiver, slots, sockets, &mut pass);
+        if let Some((at, socket)) = unsegmented {
+            let train = &mut pass.trains[at];
+            pass.counters.offload_skipped += 1;
+            let socket = &sockets[socket];
+            train.result = send_segments(pass.bytes, train, pass.paths, socket, pass.counters);
+            count_refusal(train.result, pass.counters);
         }
     }
 }
