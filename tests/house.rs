@@ -22,7 +22,6 @@ const KNOWN: &[&str] = &[
     "src: auth, config",
     "src: placement, worker",
     "dtls: association, classic, identity, modern",
-    "lab/bench: budgets, fleet",
     "relay: play, store",
     "signal: admin, authorise, front, identity, live, mod, redirect, resource, router, sessions, socket",
     "signal/sdp: mod, negotiate, write",
