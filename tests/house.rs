@@ -26,8 +26,6 @@ const KNOWN: &[&str] = &[
     "signal: admin, authorise, front, identity, live, mod, redirect, resource, router, sessions, socket",
     "signal/sdp: mod, negotiate, write",
     "signal/tls: files, mod, resolver, self_signed",
-    "worker: control, egress, handshakes, inbound, publisher, reporting, round, viewer",
-    "worker: live, stream",
 ];
 
 /// Files below `net` that may ask the machine, and why.

@@ -3,6 +3,8 @@
 //!
 //! Rows that need thousands of real joins (HTTP, DTLS, a fleet of clients) are [`fleet`]'s.
 
+use serde::Serialize;
+
 use super::budget::{Budget, Wanted};
 use super::compare::{self, Plan, Row, round};
 use super::rig::Sink;
