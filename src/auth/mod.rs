@@ -25,6 +25,7 @@
 
 pub mod address;
 mod client;
+pub mod configured;
 mod failures;
 mod grant;
 mod joins;
@@ -45,9 +46,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{Admission, Auth, JwksSource};
 use crate::worker::mailbox::EndReason;
 use address::Shown;
+use configured::{Admission, Auth, JwksSource};
 use failures::Failures;
 use grant::{Places, Report};
 use joins::Joins;
