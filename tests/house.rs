@@ -22,6 +22,7 @@ const KNOWN: &[&str] = &[
     "src: placement, worker",
     "dtls: association, classic, identity, modern",
     "relay: play, store",
+    "session: data, epoch, peer, rekey",
     "signal: admin, authorise, front, identity, live, mod, redirect, resource, router, sessions, socket",
     "signal/sdp: mod, negotiate, write",
     "signal/tls: files, mod, resolver, self_signed",
