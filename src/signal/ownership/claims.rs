@@ -37,7 +37,6 @@ pub struct Claim {
 
 impl Claims {
     /// Claims made at `ownership`, and the task that finishes releases, to be kept as long. To be called on the executor.
-    #[must_use]
     pub fn new(ownership: Rc<dyn Ownership>) -> (Self, Task) {
         let (releases, waiting) = flume::unbounded::<LocalBoxFuture<'static, ()>>();
         let releasing = runtime::spawn(async move {
