@@ -23,9 +23,6 @@ const KNOWN: &[&str] = &[
     "dtls: association, classic, identity, modern",
     "relay: play, store",
     "session: data, epoch, peer, rekey",
-    "signal: admin, authorise, front, identity, live, mod, redirect, resource, router, sessions, socket",
-    "signal/sdp: mod, negotiate, write",
-    "signal/tls: files, mod, resolver, self_signed",
 ];
 
 /// Files below `net` that may ask the machine, and why.
