@@ -112,7 +112,7 @@ impl Lifecycle<'_> {
                 }
             }
         }
-        if let Some(peer) = self.peers.get_mut(key)
+        while let Some(peer) = self.peers.get_mut(key)
             && let Some(retired) = peer.session.retired_ufrag()
         {
             self.peers.remove_ufrag(&retired);
