@@ -15,7 +15,7 @@
 //! | [`train`] | datagrams in and out |
 //! | [`candidate`] | what is offered: ICE candidates with their priorities |
 //!
-//! Nothing here opens a socket and nothing here is a protocol; [`crate::net`] sends what is written here.
+//! Nothing here opens a socket and nothing here is a protocol; the I/O backend sends what is written here.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod candidate;

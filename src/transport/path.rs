@@ -5,7 +5,7 @@
 //! integer, a train's header is 24 bytes whatever carries it, and nothing above the sender knows how a path is reached.
 //! Who owns a path is [`super::path_table`]'s.
 //!
-//! Not here: sockets and connections ([`crate::net`]), and what was proven about a path (today [`crate::ice`] alone).
+//! Not here: sockets and connections, and what was proven about a path (today by ICE alone).
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
