@@ -55,6 +55,7 @@ fn lanes(c: &mut Criterion) {
                     marker: false,
                     key_frame: false,
                     padding: 0,
+                    layers: corecast::relay::store::packet_ring::Layers::UNKNOWN,
                     payload: &payload,
                 });
                 from.send(WorkerIndex(1), RecordAddress { stream: 1, encoding: 1 }, &record);

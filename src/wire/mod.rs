@@ -21,6 +21,7 @@
     )
 )]
 
+pub mod bytes;
 pub mod codec;
 mod cursor;
 pub mod demux;

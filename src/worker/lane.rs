@@ -191,6 +191,7 @@ fn read_one(
 mod tests {
     use super::*;
     use crate::relay::store::record::MediaRecord;
+    use crate::relay::store::packet_ring::Layers;
     use crate::relay::store::timeline::Incarnation;
     use crate::time::Timestamp;
 
@@ -203,6 +204,7 @@ mod tests {
             marker: false,
             key_frame: false,
             padding: 0,
+            layers: Layers::UNKNOWN,
             payload,
         })
     }

@@ -5,7 +5,8 @@ use slotmap::new_key_type;
 use crate::description::{Description, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
-use crate::relay::play::subscription::{ExtensionBlock, Subscription};
+use crate::relay::play::extension::ExtensionTemplate;
+use crate::relay::play::subscription::Subscription;
 use crate::relay::publish::publication::Publication;
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
@@ -167,7 +168,7 @@ impl Playback {
     pub fn new(description: &Description, mut random: impl FnMut() -> u64, now: Timestamp) -> Self {
         let track = |media: &NegotiatedMedia| {
             let ssrcs = media.ssrcs.first()?;
-            let extension = ExtensionBlock::with_mid(media.extensions.mid, &media.mid);
+            let extension = ExtensionTemplate::with_mid(media.extensions.mid, &media.mid);
             Some(ViewerTrack {
                 kind: media.kind,
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),

@@ -10,6 +10,7 @@ use slotmap::SlotMap;
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::store::encoding::Encoding;
+use crate::relay::store::numbers::TrackId;
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
@@ -59,7 +60,7 @@ impl Stream {
         Self {
             id,
             name,
-            encodings: ENCODINGS.iter().map(|&kind| Encoding::new(kind)).collect(),
+            encodings: (0..).map_while(TrackId::new).zip(ENCODINGS).map(|(id, kind)| Encoding::new(id.only_encoding(), kind)).collect(),
             publisher: None,
             origin: None,
             audience: Vec::new(),

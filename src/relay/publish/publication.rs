@@ -13,6 +13,7 @@ use crate::relay::publish::padding::FragmentPadding;
 use crate::relay::publish::parameter_sets::ParameterSets;
 use crate::relay::publish::reception::Reception;
 use crate::relay::publish::round_trip::RoundTrip;
+use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use crate::relay::store::sender_clock::NtpOffset;
 use crate::relay::store::timeline::Incarnation;
@@ -385,6 +386,7 @@ impl Track {
             marker: false,
             key_frame: false,
             padding: 0,
+            layers: Layers::UNKNOWN,
             payload: &[],
         };
         if hints.key_frame_start

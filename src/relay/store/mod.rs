@@ -2,6 +2,7 @@
 
 pub mod encoding;
 pub mod key_frame;
+pub mod numbers;
 pub mod packet_ring;
 pub mod record;
 pub mod sender_clock;

@@ -12,6 +12,7 @@
 use std::fmt;
 
 use crate::description::CodecFormat;
+use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec::Codec;
@@ -42,6 +43,8 @@ pub struct MediaRecord<'a> {
     pub key_frame: bool,
     /// Bytes of padding to append when it is sent.
     pub padding: u8,
+    /// Which layer of its encoding it belongs to, where that is known.
+    pub layers: Layers,
     /// The RTP payload.
     pub payload: &'a [u8],
 }
@@ -190,7 +193,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
             writer.put(&media.sequence.to_le_bytes())?;
             writer.put(&media.arrival.as_nanos().to_le_bytes())?;
             writer.put(&media.timestamp.to_le_bytes())?;
-            writer.put(&[flags, media.padding, 0, 0])?;
+            writer.put(&[flags, media.padding, media.layers.to_byte(), 0])?;
             writer.put(media.payload)?;
         }
         Record::Clock { incarnation, ntp, timestamp, arrival } => {
@@ -247,7 +250,7 @@ pub fn read(bytes: &[u8]) -> Result<(RecordAddress, Record<'_>), RecordError> {
             let sequence = reader.u64()?;
             let arrival = Timestamp::from_nanos(reader.u64()?);
             let timestamp = reader.u32()?;
-            let [flags, padding, ..] = reader.take::<4>()?;
+            let [flags, padding, layers, _] = reader.take::<4>()?;
             Record::Media(MediaRecord {
                 incarnation,
                 sequence,
@@ -256,6 +259,7 @@ pub fn read(bytes: &[u8]) -> Result<(RecordAddress, Record<'_>), RecordError> {
                 marker: flags & FLAG_MARKER != 0,
                 key_frame: flags & FLAG_KEY_FRAME != 0,
                 padding,
+                layers: Layers::from_byte(layers),
                 payload: reader.rest(),
             })
         }
@@ -322,6 +326,7 @@ mod tests {
                 marker: true,
                 key_frame: false,
                 padding: 1,
+                layers: Layers::new(2, 1, true),
                 payload: &[1, 2, 3, 4, 5],
             }),
             Record::Clock {
@@ -344,6 +349,7 @@ mod tests {
                 marker: false,
                 key_frame: true,
                 padding: 0,
+                layers: Layers::UNKNOWN,
                 payload: &[],
             }),
         ]

@@ -53,12 +53,12 @@ impl RetransmissionPhase<'_> {
             track
                 .subscription
                 .write_rtx(slot, scratch, located, info, payload)
-                .and_then(|(header, len)| sender.seal_rtp(header.index, header.len, slot, scratch.get(..len)?, 0))
+                .and_then(|(header, len)| sender.seal_rtp(header.index.0, header.len, slot, scratch.get(..len)?, 0))
         } else {
             track
                 .subscription
                 .write_repeat(slot, located, info)
-                .and_then(|header| sender.seal_rtp(header.index, header.len, slot, payload, info.padding))
+                .and_then(|header| sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding))
         };
         let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or("retransmission_too_long")?;
         out.commit(path, len);

@@ -5,6 +5,7 @@ use crate::limits;
 use crate::relay::play::fan_out::AfterVisit;
 use crate::relay::play::subscription::Cursor;
 use crate::relay::store::encoding::Encoding;
+use crate::relay::store::numbers::Position;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
 use crate::worker::peer::{Peer, Role, Subscriber, ViewerTrack};
@@ -24,7 +25,7 @@ pub(super) struct Sent {
     pub(super) packets: u64,
     pub(super) bytes: u64,
     /// The position after the last packet sent; 0 before one.
-    pub(super) reached: u64,
+    pub(super) reached: Position,
     /// Packets left out because they would be longer than a datagram may be.
     pub(super) too_long: u64,
 }
@@ -78,7 +79,7 @@ impl<'a> Visit<'a> {
                 self.sent.too_long += 1;
                 continue;
             }
-            let Some(len) = sender.seal_rtp(header.index, header.len, slot, payload, info.padding) else { continue };
+            let Some(len) = sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding) else { continue };
             self.out.commit(path, len);
             track.subscription.sent(header.index, payload.len());
             self.sent.packets += 1;
@@ -125,9 +126,9 @@ fn place_cursor(
         }
         newest
     };
-    if !subscription.is_ahead(start.sequence) {
+    if !subscription.is_ahead(encoding.id(), start.sequence) {
         return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });
     }
-    subscription.start_at(start);
+    subscription.start_at(encoding.id(), start, now);
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast::description::CodecFormat;
 use corecast::limits;
 use corecast::net::Waker;
+use corecast::relay::store::packet_ring::Layers;
 use corecast::relay::store::record::{self, MediaRecord, PublishedCodec, Record, RecordAddress};
 use corecast::relay::store::timeline::Incarnation;
 use corecast::time::{NtpTime, Timestamp};
@@ -86,6 +87,7 @@ pub fn seeds() -> Vec<Seed> {
         marker: true,
         key_frame: true,
         padding: 1,
+        layers: Layers::new(1, 0, true),
         payload: &[0x65; 40],
     });
     let arrival = Timestamp::from_millis(1);
