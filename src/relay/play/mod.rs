@@ -3,5 +3,7 @@
 pub mod alignment;
 pub mod extension;
 pub mod fan_out;
+pub mod pacing;
 pub mod rewriter;
+pub mod selection;
 pub mod subscription;
