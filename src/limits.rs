@@ -206,6 +206,11 @@ pub const REWRITING_RUNS_MAX: usize = 128;
 
 const _: () = assert!(REWRITING_RUNS_MAX as u64 >= 60 * RING_HISTORY.as_secs());
 
+/// How far before the last picture that a viewer was sent the key frame may lie at which it goes over to another encoding:
+/// less than a frame at 30 a second, more than the jitter between two encodings of one picture. Further: it waits for the
+/// next one, because it would be shown what it has seen, and all that follows that much later.
+pub const SWITCH_BACK_MAX: Duration = Duration::from_millis(20);
+
 /// Clocks of two encodings of one track that are further apart than this are not believed when a viewer switches between
 /// them: the times of arrival are.
 pub const SWITCH_CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
@@ -284,6 +289,9 @@ pub const LANE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of one lane on a machine with very many cores.
 pub const LANE_BYTES_MIN: usize = 128 * 1024;
+
+/// Runs of sequence numbers in one request for packets to another node. More: asked for in the next one.
+pub const UPSTREAM_RANGES_MAX: usize = 8;
 
 /// Requests from other workers waiting for one worker. Full: the request is dropped, counted, and repeated later.
 pub const UPSTREAM_MESSAGES_MAX: usize = 4_096;

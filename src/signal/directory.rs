@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::description::Direction;
 use crate::metrics::Audience;
+use crate::placement;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Control, Listener, SessionId, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Control, Listener, Origin, SessionId, StreamId, WorkerIndex};
 
 /// Why a session is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,6 @@ struct Members {
 #[derive(Debug)]
 pub(super) struct Directory {
     bounds: Bounds,
-    next_stream: u64,
     memberships: u64,
     names: HashMap<String, StreamId>,
     streams: HashMap<StreamId, Stream>,
@@ -96,7 +96,6 @@ impl Directory {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            next_stream: 0,
             memberships: 0,
             names: HashMap::new(),
             streams: HashMap::new(),
@@ -139,8 +138,7 @@ impl Directory {
         let id = match self.names.get(name) {
             Some(id) => *id,
             None => {
-                self.next_stream += 1;
-                let id = StreamId(self.next_stream);
+                let id = placement::stream_id(name);
                 self.names.insert(name.to_owned(), id);
                 self.streams.insert(id, Stream { name: name.to_owned(), ..Stream::default() });
                 id
@@ -289,7 +287,7 @@ impl Directory {
         let listener =
             |(&worker, members): (&WorkerIndex, &Members)| Listener { worker, membership: members.membership };
         let audience = self.streams.get(&stream).map(|s| s.audience.iter().map(listener).collect()).unwrap_or_default();
-        Some(Control::Route { stream, origin, audience })
+        Some(Control::Route { stream, origin: origin.map(Origin::Worker), audience })
     }
 
     /// The workers that have not been told something.
@@ -368,7 +366,11 @@ mod tests {
         let mut told = Vec::new();
         for worker in book.workers_to_tell().collect::<Vec<_>>() {
             while let Some(Control::Route { origin, audience, .. }) = book.take_route(worker) {
-                told.push((worker.0, origin.map(|w| w.0), audience.iter().map(|listener| listener.worker.0).collect()));
+                let origin = origin.map(|origin| match origin {
+                    Origin::Worker(worker) => worker.0,
+                    Origin::Node(node) => panic!("{node:?} publishes nothing"),
+                });
+                told.push((worker.0, origin, audience.iter().map(|listener| listener.worker.0).collect()));
             }
         }
         told

@@ -179,7 +179,10 @@ mod tests {
         let mut reader = ByteReader::new(&out[..len]);
         assert_eq!((reader.u8(), reader.u16(), reader.u32()), (Some(1), Some(0x0203), Some(0x0405_0607)));
         assert_eq!((reader.u64(), reader.u128()), (Some(u64::MAX - 1), Some(u128::MAX - 2)));
-        assert_eq!((reader.optional_u64(), reader.optional_u64(), reader.bool()), (Some(Some(9)), Some(None), Some(true)));
+        assert_eq!(
+            (reader.optional_u64(), reader.optional_u64(), reader.bool()),
+            (Some(Some(9)), Some(None), Some(true))
+        );
         assert_eq!((reader.take(3), reader.rest(), reader.u8()), (Some(&b"abc"[..]), &b""[..], None));
         assert_eq!((ByteReader::new(&[2]).bool(), ByteReader::new(&[2]).optional_u64()), (None, None));
     }

@@ -57,7 +57,7 @@ impl Default for Residence {
 
 impl Residence {
     /// The packets of a passage left at `now`.
-    pub(super) fn sent<K: Copy + PartialEq>(&mut self, passage: Passage, encoding: &Encoding<K>, now: Timestamp) {
+    pub(super) fn sent(&mut self, passage: Passage, encoding: &Encoding, now: Timestamp) {
         for position in (passage.from.max(encoding.ring.tail()).0..passage.to.0).map(Position) {
             let Some((info, _)) = encoding.ring.get(position) else { continue };
             let class = match encoding.kind() {
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn residence_is_told_by_class_in_microseconds() {
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         for (sequence, key_frame, timestamp) in [(1, true, 0), (2, false, 0), (3, false, 3_000)] {
             let record = MediaRecord {
                 incarnation: Incarnation(1),

@@ -63,7 +63,9 @@ mod tests {
 
     fn told(progress: &mut SendProgress, caught_up: bool, released: u64) -> Vec<(Recipient, u64, u64)> {
         let mut told = Vec::new();
-        progress.turn_over(caught_up, Position(released), |passage| told.push((passage.recipient, passage.from.0, passage.to.0)));
+        progress.turn_over(caught_up, Position(released), |passage| {
+            told.push((passage.recipient, passage.from.0, passage.to.0))
+        });
         told
     }
 

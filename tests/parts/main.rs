@@ -25,6 +25,7 @@ mod signal_admission;
 mod signal_http;
 mod signal_sockets;
 mod srtp_oracle;
+mod worker_encodings;
 mod worker_media;
 mod worker_recovery;
 mod worker_refusals;

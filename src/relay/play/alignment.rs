@@ -5,6 +5,7 @@
 //! which is exact to the network's jitter. Either way time does not go backwards for the viewer.
 
 use crate::limits;
+use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::{PacketInfo, PacketRing};
 use crate::relay::store::sender_clock::SenderClock;
@@ -23,13 +24,22 @@ pub struct EncodingView<'a> {
     pub clock_rate_hz: u32,
 }
 
+impl<'a> EncodingView<'a> {
+    /// Of a whole encoding.
+    #[must_use]
+    pub fn of(encoding: &'a Encoding) -> Self {
+        let clock_rate_hz = encoding.clock_rate_hz();
+        Self { id: encoding.id(), ring: &encoding.ring, clock: encoding.clock(), clock_rate_hz }
+    }
+}
+
 /// What to add to the timestamps of `to`, whose first packet is `first`, for a viewer that was last sent `last` of `from`
-/// with `offset` added.
+/// with `offset` added; `None` where that packet lies further back than [`limits::SWITCH_BACK_MAX`].
 #[must_use]
 pub fn timestamp_offset(
     (from, last, offset): (&EncodingView<'_>, &PacketInfo, u32),
     (to, first): (&EncodingView<'_>, &PacketInfo),
-) -> u32 {
+) -> Option<u32> {
     let by_arrival = shift_by_arrival(last, first, to.clock_rate_hz);
     let shift = from
         .clock
@@ -43,7 +53,12 @@ pub fn timestamp_offset(
     let offset_of_first = offset.wrapping_add(shift);
     // Strictly later than what the viewer has, or its receiver takes the new picture for a part of the old one.
     let step = timestamp_distance(last.timestamp.wrapping_add(offset), first.timestamp.wrapping_add(offset_of_first));
-    if step > 0 { offset_of_first } else { offset_of_first.wrapping_add(1_u32.wrapping_add_signed(-step)) }
+    if step > 0 {
+        return Some(offset_of_first);
+    }
+    let back_most = limits::SWITCH_BACK_MAX.as_millis() * u128::from(to.clock_rate_hz) / 1_000;
+    let back = step.unsigned_abs();
+    (u128::from(back) <= back_most).then(|| offset_of_first.wrapping_add(back).wrapping_add(1))
 }
 
 /// The distance of two timelines by the wall-clock times of the publisher's reports; `None` where their rates differ.
@@ -52,7 +67,7 @@ fn shift_by_clock(from: &SenderClock, to: &SenderClock) -> Option<u32> {
         return None;
     }
     let later = to.ntp.0.wrapping_sub(from.ntp.0) as i64;
-    let ticks = i128::from(later) * i128::from(from.clock_rate_hz) >> 32;
+    let ticks = (i128::from(later) * i128::from(from.clock_rate_hz)) >> 32;
     Some(from.timestamp.wrapping_sub(to.timestamp).wrapping_add(ticks as u32))
 }
 
@@ -91,7 +106,7 @@ mod tests {
     fn offset(from: Option<SenderClock>, to: Option<SenderClock>, last: &PacketInfo, first: &PacketInfo) -> u32 {
         let ring = PacketRing::new(64, 1_024);
         let view = |clock| EncodingView { id: EncodingId::default(), ring: &ring, clock, clock_rate_hz: 90_000 };
-        timestamp_offset((&view(from.as_ref()), last, 5), (&view(to.as_ref()), first))
+        timestamp_offset((&view(from.as_ref()), last, 5), (&view(to.as_ref()), first)).unwrap()
     }
 
     #[test]
@@ -120,11 +135,19 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_even_where_the_target_lies_behind() {
+    fn time_goes_on_where_the_target_lies_a_little_behind_and_further_behind_is_no_target() {
         // The picture of the switch was taken before the last one that was sent.
         let (last, first) = (info(90_000, 500), info(200_000, 500));
         let (from, to) = (clock(0, 0), clock(0, 200_000 - 89_000));
         let offset = offset(Some(from), Some(to), &last, &first);
         assert_eq!(first.timestamp.wrapping_add(offset), 90_000 + 5 + 1);
+        let ring = PacketRing::new(64, 1_024);
+        for (back_ms, is_target) in [(20, true), (21, false)] {
+            let (view, first) = (
+                EncodingView { id: EncodingId::default(), ring: &ring, clock: None, clock_rate_hz: 90_000 },
+                info(7, 500 - back_ms),
+            );
+            assert_eq!(timestamp_offset((&view, &last, 5), (&view, &first)).is_some(), is_target, "{back_ms} ms");
+        }
     }
 }

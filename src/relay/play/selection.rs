@@ -223,11 +223,17 @@ mod tests {
     fn temporal_layers_above_the_highest_are_dropped_and_taken_up_where_that_is_possible() {
         let mut selection = Selection::Temporal(Temporal::new(1));
         assert!(selection.looks_at_packets());
-        assert_eq!(decide(&mut selection, 0, &[(0, false), (2, false), (1, false), (2, true)]), [true, false, true, false]);
+        assert_eq!(
+            decide(&mut selection, 0, &[(0, false), (2, false), (1, false), (2, true)]),
+            [true, false, true, false]
+        );
         let Selection::Temporal(temporal) = &mut selection else { unreachable!() };
         temporal.want(2);
         assert_eq!(temporal.highest(), 1);
-        assert_eq!(decide(&mut selection, 10, &[(2, false), (1, true), (2, true), (2, false)]), [false, true, true, true]);
+        assert_eq!(
+            decide(&mut selection, 10, &[(2, false), (1, true), (2, true), (2, false)]),
+            [false, true, true, true]
+        );
         let Selection::Temporal(temporal) = &mut selection else { unreachable!() };
         temporal.want(0);
         assert_eq!(decide(&mut selection, 20, &[(1, false), (0, false), (2, true)]), [false, true, false]);

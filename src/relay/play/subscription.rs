@@ -142,17 +142,19 @@ impl Subscription {
     }
 
     /// Goes over to another encoding of the track, at `start` in it. Numbers continue without a hole, timestamps are
-    /// aligned with what was sent last. `view_of` shows the track's encodings.
+    /// aligned with what was sent last. `view_of` shows the track's encodings. `false`, and nothing changed, where `start` lies
+    /// too far before what was sent last.
     pub fn switch_to<'a>(
         &mut self,
         encoding: EncodingId,
         start: Start,
         now: Timestamp,
         view_of: impl Fn(EncodingId) -> Option<EncodingView<'a>>,
-    ) {
-        let offset = self.aligned_offset(encoding, start, view_of).unwrap_or_else(|| self.rewriter.timestamp_offset());
+    ) -> bool {
+        let Some(offset) = self.aligned_offset(encoding, start, view_of) else { return false };
         self.cursor = Cursor::At(start.position);
         self.rewriter.jump(encoding, start.sequence, offset, now);
+        true
     }
 
     fn aligned_offset<'a>(
@@ -161,13 +163,13 @@ impl Subscription {
         start: Start,
         view_of: impl Fn(EncodingId) -> Option<EncodingView<'a>>,
     ) -> Option<u32> {
-        let sent = self.rewriter.newest_sent()?;
+        let Some(sent) = self.rewriter.newest_sent() else { return Some(self.rewriter.timestamp_offset()) };
         let (from, to) = (view_of(sent.encoding)?, view_of(encoding)?);
         let (_, first, _) = to.ring.find(start.sequence)?;
         // Where what was sent last is gone, the oldest there is came after it.
         let last = from.ring.find(sent.sequence).map(|(_, info, _)| info);
         let last = last.or_else(|| from.ring.get(from.ring.tail()).map(|(info, _)| info))?;
-        Some(alignment::timestamp_offset((&from, last, sent.timestamp_offset), (&to, first)))
+        alignment::timestamp_offset((&from, last, sent.timestamp_offset), (&to, first))
     }
 
     /// Moves past one position.
@@ -230,8 +232,7 @@ impl Subscription {
     /// Writes a transport-wide sequence number into a header that [`Self::write_header`] or [`Self::write_rtx`] wrote.
     /// Whether there is a place for it; the header is as long without.
     pub fn write_transport_sequence(&self, slot: &mut [u8], number: u16) -> bool {
-        slot.get_mut(FIXED_HEADER_BYTES..)
-            .is_some_and(|block| self.extension.write_transport_sequence(block, number))
+        slot.get_mut(FIXED_HEADER_BYTES..).is_some_and(|block| self.extension.write_transport_sequence(block, number))
     }
 
     /// Which packet a NACKed sequence number of the viewer's stream means; `None` for one never sent or forgotten.
@@ -313,9 +314,10 @@ impl Subscription {
 
     fn skip(&mut self, ring: &PacketRing, is_video: bool, position: Position, now: Timestamp) {
         let target = if is_video { ring.key_frame() } else { ring.newest() };
-        let target = self.encoding().zip(target).filter(|&(encoding, target)| {
-            target.position > position && self.is_ahead(encoding, target.sequence)
-        });
+        let target = self
+            .encoding()
+            .zip(target)
+            .filter(|&(encoding, target)| target.position > position && self.is_ahead(encoding, target.sequence));
         match target {
             Some((encoding, target)) => {
                 self.skips += 1;

@@ -1,11 +1,9 @@
-//! One encoding of a stream (a track, later a track and rid) on one worker: its packets, its clock, and who of this
-//! worker's viewers is to be visited.
+//! One encoding of a stream (a track and one of its rids) on one worker: its packets, its codec and its clock.
 //!
 //! The same on the publisher's worker and on every other: there it is fed by the uplink, here by the lane.
 
 use crate::description::MediaKind;
 use crate::limits;
-use crate::relay::play::fan_out::FanOut;
 use crate::relay::store::key_frame::KeyFrameRequests;
 use crate::relay::store::numbers::{EncodingId, Position};
 use crate::relay::store::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
@@ -14,9 +12,9 @@ use crate::relay::store::sender_clock::SenderClock;
 use crate::relay::store::timeline::{Incarnation, Timeline};
 use crate::time::{NtpTime, Timestamp};
 
-/// An encoding and its subscribers, named by `K`.
+/// An encoding.
 #[derive(Debug)]
-pub struct Encoding<K> {
+pub struct Encoding {
     id: EncodingId,
     kind: MediaKind,
     codec: Option<PublishedCodec>,
@@ -27,8 +25,6 @@ pub struct Encoding<K> {
     timeline: Timeline,
     /// The packets.
     pub ring: PacketRing,
-    /// The subscribers.
-    pub fan_out: FanOut<K>,
     /// Requests this worker makes on behalf of its viewers.
     pub requests: KeyFrameRequests,
     clock: Option<SenderClock>,
@@ -52,7 +48,7 @@ pub struct Encoding<K> {
     pub duplicates: u64,
 }
 
-impl<K: Copy + PartialEq> Encoding<K> {
+impl Encoding {
     /// An encoding of which nothing is known but its kind.
     #[must_use]
     pub fn new(id: EncodingId, kind: MediaKind) -> Self {
@@ -68,7 +64,6 @@ impl<K: Copy + PartialEq> Encoding<K> {
             gap: false,
             timeline: Timeline::new(clock_rate_hz),
             ring: PacketRing::new(packets, bytes),
-            fan_out: FanOut::default(),
             requests: KeyFrameRequests::default(),
             clock: None,
             frame: None,
@@ -96,6 +91,12 @@ impl<K: Copy + PartialEq> Encoding<K> {
         self.kind
     }
 
+    /// RTP clock in Hz.
+    #[must_use]
+    pub fn clock_rate_hz(&self) -> u32 {
+        self.timeline.clock_rate_hz()
+    }
+
     /// What is published, once known.
     #[must_use]
     pub fn codec(&self) -> Option<&PublishedCodec> {
@@ -115,15 +116,15 @@ impl<K: Copy + PartialEq> Encoding<K> {
         position >= self.starts_from
     }
 
-    /// What follows is encoded so. What each subscriber is sent is to be decided anew.
-    pub fn set_codec(&mut self, codec: PublishedCodec) {
+    /// What follows is encoded so. Whether that is another codec than before.
+    pub fn set_codec(&mut self, codec: PublishedCodec) -> bool {
         if self.codec == Some(codec) {
-            return;
+            return false;
         }
         self.codec = Some(codec);
         self.gap &= self.starts_from == self.ring.head();
         self.starts_from = self.ring.head();
-        self.fan_out.all_undecided();
+        true
     }
 
     /// Packets are missing between what is here and what comes ([`Record::Begin`](crate::relay::store::record::Record)): everyone
@@ -131,10 +132,9 @@ impl<K: Copy + PartialEq> Encoding<K> {
     pub fn begin(&mut self) {
         self.starts_from = self.ring.head();
         self.gap = self.starts_from > Position(0);
-        self.fan_out.wake_all();
     }
 
-    /// Stores a packet and readies who waits for it.
+    /// Stores a packet.
     ///
     /// # Errors
     /// It is here already, or no place on the timeline is left for it.
@@ -178,7 +178,6 @@ impl<K: Copy + PartialEq> Encoding<K> {
         self.key_frames += 1;
         self.ring.set_key_frame(start, self.starts_from);
         self.requests.key_frame_began();
-        self.fan_out.key_frame_began();
     }
 
     /// Lets cursors move up to the head, or, while `hold` is given, only past the last complete frame until the
@@ -199,7 +198,6 @@ impl<K: Copy + PartialEq> Encoding<K> {
         }
         self.released = head;
         self.held_since = None;
-        self.fan_out.head_moved();
         None
     }
 
@@ -240,8 +238,8 @@ impl<K: Copy + PartialEq> Encoding<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::store::packet_ring::Layers;
     use crate::description::CodecFormat;
+    use crate::relay::store::packet_ring::Layers;
     use crate::wire::codec::Codec;
     use std::time::Duration;
 
@@ -261,21 +259,19 @@ mod tests {
 
     #[test]
     fn a_key_frame_begins_with_the_parameter_sets_before_it() {
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 0, false, true)).unwrap();
         let parameter_sets = encoding.store(&record(2, 3_000, 33, false, false)).unwrap();
-        encoding.fan_out.add_waiting(9);
         encoding.store(&record(3, 3_000, 33, true, false)).unwrap();
         encoding.store(&record(4, 3_000, 33, true, true)).unwrap();
         assert_eq!(encoding.ring.key_frame().map(|start| start.position), Some(parameter_sets));
         assert_eq!(encoding.key_frames, 1);
-        assert_eq!(encoding.fan_out.take_next(), Some(9));
     }
 
     #[test]
     fn video_is_held_for_its_marker_but_no_longer_than_asked() {
         let hold = Some(Duration::from_millis(5));
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 10, false, false)).unwrap();
         let due = encoding.release(hold, Timestamp::from_millis(11)).unwrap();
         assert_eq!((due, encoding.released()), (Timestamp::from_millis(15), Position(0)));
@@ -293,27 +289,27 @@ mod tests {
 
     #[test]
     fn audio_is_never_held() {
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Audio);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Audio);
         encoding.store(&record(1, 0, 10, false, false)).unwrap();
         assert_eq!(encoding.release(Some(Duration::from_millis(5)), Timestamp::from_millis(10)), None);
         assert_eq!(encoding.released(), Position(1));
     }
 
     #[test]
-    fn a_change_of_codec_asks_for_a_decision_for_everyone() {
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+    fn nobody_starts_or_goes_on_before_a_change_of_codec() {
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 0, true, true)).unwrap();
-        encoding.fan_out.add_waiting(1);
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
         assert_eq!(encoding.codec(), None);
         assert!(encoding.may_start_at(Position(0)));
-        for undecided in [Some(1), None] {
-            // The second time nothing changes.
-            encoding.set_codec(codec);
+        for changed in [true, false] {
+            assert_eq!(encoding.set_codec(codec), changed);
             assert_eq!(encoding.codec(), Some(&codec));
-            assert_eq!(encoding.fan_out.take_next(), None);
-            assert_eq!(encoding.fan_out.take_undecided(), undecided);
-            assert!(!encoding.may_start_at(Position(0)) && encoding.may_start_at(Position(1)) && encoding.continues_at(Position(1)));
+            assert!(
+                !encoding.may_start_at(Position(0))
+                    && encoding.may_start_at(Position(1))
+                    && encoding.continues_at(Position(1))
+            );
         }
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
         encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
@@ -322,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_viewer_starts_at_a_key_frame_while_it_is_fresh() {
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 0, false, true)).unwrap();
         let position = encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
         let (info, _) = encoding.ring.get(position).unwrap();
@@ -337,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_and_what_is_not_is_counted() {
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         assert_eq!(encoding.kind(), MediaKind::Video);
         for sequence in 1..4 {
             encoding.store(&record(sequence, 0, 0, false, false)).unwrap();
@@ -350,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_sender_report_speaks_of_the_present_numbers_only() {
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 500, 0, false, true)).unwrap();
         let (ntp, arrival) = (NtpTime(7), Timestamp::from_millis(5));
         encoding.set_clock(Incarnation(2), ntp, 600, arrival);
@@ -366,7 +362,7 @@ mod tests {
     #[test]
     fn nobody_starts_before_a_gap_or_goes_on_over_it() {
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
-        let mut encoding: Encoding<u32> = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.begin();
         assert!(encoding.continues_at(Position(0)), "there was nothing before");
         encoding.set_codec(codec);
@@ -374,7 +370,10 @@ mod tests {
         assert!(encoding.continues_at(Position(1)));
         encoding.begin();
         encoding.set_codec(codec);
-        assert!(!encoding.continues_at(Position(0)) && !encoding.continues_at(Position(1)), "its next packet is not the next");
+        assert!(
+            !encoding.continues_at(Position(0)) && !encoding.continues_at(Position(1)),
+            "its next packet is not the next"
+        );
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none());
         encoding.store(&record(20, 3_000, 33, true, true)).unwrap();
         assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|start| start.position), Some(Position(1)));

@@ -536,7 +536,11 @@ mod tests {
         ring.set_key_frame(Position(3), Position(0));
         assert_eq!(ring.key_frame(), Some(Start { position: Position(1), sequence: Sequence(11) }));
         ring.set_key_frame(Position(3), Position(2));
-        assert_eq!(ring.key_frame(), Some(Start { position: Position(2), sequence: Sequence(11) }), "not what lies before a gap");
+        assert_eq!(
+            ring.key_frame(),
+            Some(Start { position: Position(2), sequence: Sequence(11) }),
+            "not what lies before a gap"
+        );
     }
 
     #[test]

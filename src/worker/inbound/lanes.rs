@@ -3,7 +3,6 @@
 use crate::limits;
 use crate::worker::counters::Counters;
 use crate::worker::lane::Lanes;
-use crate::worker::mailbox::StreamId;
 use crate::worker::stream::{EncodingKey, Streams};
 
 /// Reads a bounded number of records. Returns whether more wait.
@@ -13,12 +12,12 @@ pub(in crate::worker) fn receive(lanes: &mut Lanes, streams: &mut Streams, count
     lanes.receive(limits::LANE_RECORDS_PER_ROUND_MAX, |address, record| {
         let key = match last {
             Some((stream, key)) if stream == address.stream => key,
-            _ => streams.find(StreamId(address.stream)),
+            _ => streams.find(address.stream),
         };
         last = Some((address.stream, key));
-        let applied = key.ok_or("lane_unknown_stream").and_then(|stream| {
-            streams.apply_from_lane(EncodingKey { stream, encoding: address.encoding as usize }, &record)
-        });
+        let applied = key
+            .ok_or("lane_unknown_stream")
+            .and_then(|stream| streams.apply_from_lane(EncodingKey { stream, encoding: address.encoding }, &record));
         if let Err(reason) = applied {
             counters.dropped(reason);
         }

@@ -7,7 +7,7 @@ use crate::worker::outbox::Outbox;
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
 use crate::worker::repairs::{Repair, Repairs};
-use crate::worker::stream::{Streams, encoding_index};
+use crate::worker::stream::Streams;
 
 /// What retransmission touches.
 pub(in crate::worker) struct RetransmissionPhase<'a> {
@@ -42,8 +42,8 @@ impl RetransmissionPhase<'_> {
         let Some(track) = playback.tracks.get_mut(usize::from(repair.subscriber.track)) else { return Ok(()) };
         let Some((sender, path)) = peer.session.egress() else { return Ok(()) };
         let Some(stream) = self.streams.get(peer.stream) else { return Ok(()) };
-        let ring = &stream.encodings[encoding_index(track.kind)].ring;
         let located = track.subscription.locate(repair.sequence_number).ok_or("retransmission_never_sent")?;
+        let ring = &stream.encoding(located.encoding).ok_or("retransmission_not_in_ring")?.ring;
         let (_, info, payload) = ring.find(located.sequence).ok_or("retransmission_not_in_ring")?;
         let out = self.outbox.batch();
         let slot = out.slot();

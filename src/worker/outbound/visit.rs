@@ -8,11 +8,11 @@ use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::Position;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
-use crate::worker::peer::{Peer, Role, Subscriber, ViewerTrack};
+use crate::worker::peer::{Peer, Role, ViewerTrack};
 
 /// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
 pub(super) struct Visit<'a> {
-    encoding: &'a Encoding<Subscriber>,
+    encoding: &'a Encoding,
     peer: &'a mut Peer,
     out: &'a mut TrainBatch,
     now: Timestamp,
@@ -28,16 +28,13 @@ pub(super) struct Sent {
     pub(super) reached: Position,
     /// Packets left out because they would be longer than a datagram may be.
     pub(super) too_long: u64,
+    /// The viewer is sent another encoding than the one it was visited in.
+    pub(super) is_elsewhere: bool,
 }
 
 impl<'a> Visit<'a> {
     #[inline]
-    pub(super) fn new(
-        encoding: &'a Encoding<Subscriber>,
-        peer: &'a mut Peer,
-        out: &'a mut TrainBatch,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(encoding: &'a Encoding, peer: &'a mut Peer, out: &'a mut TrainBatch, now: Timestamp) -> Self {
         Self { encoding, peer, out, now, sent: Sent::default() }
     }
 
@@ -53,6 +50,10 @@ impl<'a> Visit<'a> {
         let Some(track) = playback.tracks.get_mut(track) else { return AfterVisit::Gone };
         let Some((sender, path)) = self.peer.session.egress() else { return AfterVisit::Gone };
         let encoding = self.encoding;
+        if track.encoding() != encoding.id() {
+            self.sent.is_elsewhere = true;
+            return AfterVisit::Gone;
+        }
         let is_video = encoding.kind() == MediaKind::Video;
         if track.subscription.format().is_none() {
             // Woken again by the next key frame or change of codec.
@@ -103,7 +104,7 @@ impl<'a> Visit<'a> {
 /// Moves a cursor to where its next packet is; `Err` says where the subscriber waits when there is none.
 fn place_cursor(
     track: &mut ViewerTrack,
-    encoding: &Encoding<Subscriber>,
+    encoding: &Encoding,
     is_video: bool,
     now: Timestamp,
 ) -> Result<(), AfterVisit> {

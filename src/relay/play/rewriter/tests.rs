@@ -156,7 +156,10 @@ enum Step {
     Late(usize),
     Lose,
     /// The viewer goes on elsewhere, so many packets further on.
-    Jump { rid: usize, ahead: u64 },
+    Jump {
+        rid: usize,
+        ahead: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::numbers::TrackId;
+use crate::relay::store::packet_ring::Layers;
 use crate::wire::rtp::RtpHeader;
 
 const FORMAT: EgressFormat = EgressFormat { payload_type: 96, rtx_payload_type: Some(97), clock_rate_hz: 90_000 };
@@ -358,4 +358,60 @@ fn a_lagging_cursor_does_not_skip_back_to_what_it_has_sent() {
     ring.set_key_frame(Position(5), Position(5));
     assert_eq!(subscription.settle(&ring, true, late), Cursor::At(Position(5)));
     assert_eq!(send(&mut subscription, 1_005), 101, "and the numbers go on");
+}
+
+#[test]
+fn a_viewers_stream_goes_on_in_another_process() {
+    let mut before = subscription();
+    start(&mut before, at(0, 1_000));
+    for sequence in [1_000, 1_001] {
+        send(&mut before, sequence);
+        before.advance();
+    }
+    let located = before.locate(100).unwrap();
+    before.write_rtx(&mut [0; 64], &mut [0; 64], located, &info(1_000), &[1]).unwrap();
+    before.skips = 3;
+    let mut bytes = [0; 256];
+    let mut writer = ByteWriter::new(&mut bytes);
+    before.export(&mut writer).unwrap();
+    let len = writer.len();
+    let import =
+        |bytes: &[u8]| Subscription::import(0xa, Some(0xb), ExtensionTemplate::default(), &mut ByteReader::new(bytes));
+    assert!((0..len).all(|cut| import(&bytes[..cut]).is_none()));
+    assert!(import(&[&[VERSION + 1], &bytes[1..len]].concat()).is_none());
+    let mut after = import(&bytes[..len]).unwrap();
+    assert!(after.format().is_none(), "what the viewer is sent is decided anew");
+    after.set_format(Some(FORMAT));
+    assert_eq!((after.cursor(), after.encoding(), after.skips), (before.cursor(), Some(ONLY), 3));
+    assert_eq!(after.sender_report(NtpTime(7), 9), before.sender_report(NtpTime(7), 9));
+    // Neither an index nor an RTX index is used a second time.
+    assert_eq!(send(&mut after, 1_002), send(&mut before, 1_002));
+    let mut rtx = |subscription: &mut Subscription| {
+        subscription.write_rtx(&mut [0; 64], &mut [0; 64], located, &info(1_000), &[1]).unwrap().0.index
+    };
+    assert_eq!((rtx(&mut after), rtx(&mut before)), (PacketIndex(201), PacketIndex(201)));
+}
+
+#[test]
+fn a_packet_with_a_field_of_its_own_is_as_long_as_one_without_and_not_repeated_under_its_index() {
+    let template = ExtensionTemplate::new(Some((4, "v0")), Some(5));
+    let mut subscription = Subscription::new(0xa, Some(0xb), template, RANDOM);
+    subscription.set_format(Some(FORMAT));
+    start(&mut subscription, at(0, 1_000));
+    assert!(subscription.has_transport_sequence());
+    let (mut with, mut without) = ([0; 64], [0; 64]);
+    let header = subscription.write_header(&mut with, &info(1_000)).unwrap();
+    subscription.sent(header.index, 1_000);
+    assert!(subscription.write_transport_sequence(&mut with, 0x0102));
+    let next = subscription.write_header(&mut without, &info(1_001)).unwrap();
+    assert_eq!(header.len, next.len);
+    let elements = |slot: &[u8]| -> Vec<(u8, Vec<u8>)> {
+        let header = RtpHeader::parse(slot).unwrap();
+        header.extensions(slot).map(|(id, value)| (id, value.to_vec())).collect()
+    };
+    assert_eq!(elements(&with), [(5, vec![1, 2]), (4, b"v0".to_vec())]);
+    assert_eq!(elements(&without), [(4, b"v0".to_vec())]);
+    let located = subscription.locate(100).unwrap();
+    assert!(subscription.write_repeat(&mut [0; 64], located, &info(1_000)).is_none());
+    assert!(subscription.write_rtx(&mut [0; 64], &mut [0; 64], located, &info(1_000), &[1]).is_some());
 }
