@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use corecast::net::process::{allowed_cores, pin_current_thread, thread_cpu_time};
 use corecast::net::uring::{SendBy, Uring};
 use corecast::net::{AnyIo, Io, IoKind, MediaSockets, now, open_io};
-use corecast::transport::{Path, SendResult, TrainBatch};
+use corecast::transport::{PathBook, SendResult, TrainBatch, UdpPath};
 
 const ROUNDS: usize = 41;
 const PACKETS_PER_BATCH: usize = 128;
@@ -84,7 +84,8 @@ fn row<T>(name: &str, backends: &mut [T; 3], mut measure: impl FnMut(&mut T) -> 
 }
 
 fn send(io: &mut AnyIo, destination: SocketAddr, segments: usize) -> f64 {
-    let mut batch = TrainBatch::new();
+    let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+    let path = book.enter(UdpPath::to(destination)).expect("room");
     for packet in 0..PACKETS_PER_BATCH {
         // The last of a train is shorter, which ends it; a train of one is ended by a longer one after it.
         let len = if segments == 1 {
@@ -95,12 +96,12 @@ fn send(io: &mut AnyIo, destination: SocketAddr, segments: usize) -> f64 {
             1_200
         };
         batch.slot()[..len].fill(packet as u8);
-        batch.commit(&Path::to(destination), len);
+        batch.commit(path, len);
     }
     assert_eq!(batch.trains().len(), PACKETS_PER_BATCH / segments);
     let start = thread_cpu_time();
     for _ in 0..BATCHES_PER_ROUND {
-        io.send(&mut batch);
+        io.send(&mut batch, &book);
     }
     let spent = thread_cpu_time() - start;
     assert!(batch.trains().iter().all(|train| train.result == SendResult::Sent), "{:?}", batch.trains()[0]);

@@ -9,7 +9,7 @@ use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::lab::peer::{ClientPeer, PeerConfig};
 use corecast::session::{Session, SessionEvent};
 use corecast::time::Timestamp;
-use corecast::transport::{Path, TrainBatch};
+use corecast::transport::{Arrival, PathId, TrainBatch};
 use corecast::wire::demux;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -34,7 +34,7 @@ fn datagrams(batch: &mut TrainBatch) -> Vec<Vec<u8>> {
 /// Joins once; panics where it does not.
 fn join(node: &DtlsIdentity, client: &DtlsIdentity, versions: DtlsVersions, seed: u64) {
     let mut now = Timestamp::from_millis(1_000);
-    let path = Path::to(([192, 0, 2, 1], 5_000).into());
+    let from = Arrival { path: PathId::default(), remote: ([192, 0, 2, 1], 5_000).into() };
     let mut session = Session::new(ice("node"), ice("peer"), DtlsRole::Server, fingerprints(client), now);
     let config = PeerConfig {
         local_ice: ice("peer"),
@@ -42,7 +42,7 @@ fn join(node: &DtlsIdentity, client: &DtlsIdentity, versions: DtlsVersions, seed
         dtls_role: DtlsRole::Client,
         versions,
         remote_fingerprints: fingerprints(node),
-        path,
+        node: ([192, 0, 2, 2], 5_000).into(),
         seed,
     };
     let mut peer = ClientPeer::new(client, config, now);
@@ -52,7 +52,7 @@ fn join(node: &DtlsIdentity, client: &DtlsIdentity, versions: DtlsVersions, seed
         peer.handle_timeout(&mut to_node, now);
         for mut bytes in datagrams(&mut to_node) {
             let kind = demux::classify(&bytes);
-            let _ = session.handle_datagram(node, kind, &path, &mut bytes, &mut to_peer, now);
+            let _ = session.handle_datagram(node, kind, from, &mut bytes, &mut to_peer, now);
         }
         while let Some(event) = session.poll_event() {
             assert!(!matches!(event, SessionEvent::Failed(_)), "{event:?}");

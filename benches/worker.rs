@@ -11,9 +11,8 @@ use corecast::relay::store::numbers::EncodingId;
 use corecast::relay::store::record::{MediaRecord, Record};
 use corecast::relay::store::timeline::Incarnation;
 use corecast::time::Timestamp;
-use corecast::transport::Path;
+use corecast::transport::{PathAddress, PathTable, UdpPath};
 use corecast::wire::demux;
-use corecast::worker::flow_table::FlowTable;
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::WorkerIndex;
 use corecast::worker::timers::{NEVER, Timers};
@@ -22,17 +21,20 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 fn flows(c: &mut Criterion) {
     let datagram = [0x80_u8; 100];
     for count in [100_u32, 10_000] {
-        let path = |number: u32| {
+        let address = |number: u32| -> PathAddress {
             let [_, a, b, c] = number.to_be_bytes();
-            Path::to(([10, a, b, c], 4_000).into())
+            UdpPath::to(([10, a, b, c], 4_000).into()).into()
         };
-        let mut table = FlowTable::default();
-        (0..count).for_each(|number| table.insert(path(number), number));
+        let mut table = PathTable::default();
+        for number in 0..count {
+            let path = table.arrive(&address(number)).expect("room");
+            table.claim(path, number);
+        }
         let mut next = 0;
         c.bench_function(&format!("worker/demux and find one of {count} flows"), |b| {
             b.iter(|| {
                 next = (next + 7_919) % count;
-                (demux::classify(black_box(&datagram)), table.find(&path(next)))
+                (demux::classify(black_box(&datagram)), table.find(&address(next)))
             });
         });
     }

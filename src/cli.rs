@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{AuthSettings, LogSettings, MediaSettings, Settings, TlsSettings};
+use crate::config::Settings;
+use crate::config::setting::{Form, Setting};
+use crate::config::settings;
 
 /// The commit this binary was built from; `unknown` outside a git checkout.
 pub const COMMIT: &str = env!("CORECAST_COMMIT");
@@ -39,7 +42,7 @@ pub enum Command {
     /// Serve until Ctrl-C or SIGTERM (what happens when no command is given).
     Serve,
     /// Check file and flags, print the effective configuration as TOML and the memory it may come to need, and exit.
-    CheckConfig,
+    CheckConfig(CheckConfigOptions),
     /// Look at this host and say what would cost viewers; changes nothing, disturbs no running node.
     Doctor {
         /// Print JSON instead of lines.
@@ -51,6 +54,18 @@ pub enum Command {
     /// Measure how far this relay is from what this machine could do at all. Takes a core for some minutes; run nothing
     /// beside it.
     Bench(BenchOptions),
+}
+
+/// Flags of `check-config`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct CheckConfigOptions {
+    /// Print what the manual says of every setting, in Markdown, and nothing else
+    #[arg(long, conflicts_with = "sample")]
+    pub reference: bool,
+
+    /// Print a configuration file with every key, commented out, and nothing else
+    #[arg(long)]
+    pub sample: bool,
 }
 
 /// Flags of `token`.
@@ -133,137 +148,95 @@ pub struct BenchOptions {
     pub quick: bool,
 }
 
-/// Every flag. Each is also a key of the configuration file, but `--config` itself.
-#[derive(Clone, Debug, Default, Args)]
+/// The flags that stand for settings, made from [`settings`], and `--config`.
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Read settings from this TOML file; an unknown key is an error.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The file to read the other settings from.
     pub config: Option<PathBuf>,
-
-    /// Serve HTTPS (pages, WHIP, WHEP) here [default: 127.0.0.1:8443]
-    #[arg(long, global = true, value_name = "ADDR")]
-    pub https: Option<String>,
-
-    /// Serve the same in plain HTTP here, for a TLS-terminating proxy or tools on this host; loopback only [default: off]
-    #[arg(long, global = true, value_name = "ADDR")]
-    pub http: Option<String>,
-
-    /// Answer plain HTTP here with a redirect to HTTPS, and an ACME authority's challenges (tls.acme_webroot) [default: off]
-    #[arg(long, global = true, value_name = "ADDR")]
-    pub http_redirect: Option<String>,
-
-    /// Serve /metrics, /healthz, /readyz and /api/v1/node here [default: 127.0.0.1:8444]
-    #[arg(long, global = true, value_name = "ADDR")]
-    pub admin: Option<String>,
-
-    /// Scheme and host clients reach this node by; Location headers start with it [default: they are paths]
-    #[arg(long, global = true, value_name = "URL")]
-    pub public_url: Option<String>,
-
-    /// Bind media sockets to this address; may be repeated [default: every address]
-    #[arg(long, global = true, value_name = "IP")]
-    pub media_ip: Vec<String>,
-
-    /// Worker i uses UDP port PORT + i [default: 20000]
-    #[arg(long, global = true, value_name = "PORT", allow_negative_numbers = true, value_parser = port)]
-    pub media_port_base: Option<i64>,
-
-    /// Put this public address into ICE candidates; may be repeated [default: the host's own addresses]
-    #[arg(long, global = true, value_name = "IP")]
-    pub announce: Vec<String>,
-
-    /// Run one pinned worker on each of these cores, like 0,2-3 [default: all this process may use]
-    #[arg(long, global = true, value_name = "LIST")]
-    pub cores: Option<String>,
-
-    /// How workers send and receive: uring, mmsg or auto [default: auto]
-    #[arg(long, global = true, value_name = "BACKEND")]
-    pub io: Option<String>,
-
-    /// Certificate chain in PEM form, leaf first [default: self-signed, made once, kept in the state directory]
-    #[arg(long, global = true, value_name = "FILE")]
-    pub tls_cert: Option<String>,
-
-    /// Private key of --tls-cert in PEM form
-    #[arg(long, global = true, value_name = "FILE")]
-    pub tls_key: Option<String>,
-
-    /// Keep what the node makes itself here [default: $STATE_DIRECTORY, else
-    /// $XDG_STATE_HOME/corecast, else ~/.local/state/corecast]
-    #[arg(long, global = true, value_name = "DIR")]
-    pub state_directory: Option<String>,
-
-    /// Log this and what is more severe: error, warn, info, debug or trace [default: info]
-    #[arg(long, global = true, value_name = "LEVEL")]
-    pub log: Option<String>,
-
-    /// Open nothing without a token [default: on where there is a key or a webhook to judge by]
-    #[arg(long, global = true)]
-    pub auth_require: bool,
-
-    /// Take the shared secret of HS256 tokens from this file, which nobody else may read
-    #[arg(long, global = true, value_name = "FILE")]
-    pub auth_secret_file: Option<String>,
-
-    /// Believe tokens signed with the keys of this set (RFC 7517): a file, or an https URL that is looked at again
-    #[arg(long, global = true, value_name = "FILE|URL")]
-    pub auth_jwks: Option<String>,
-
-    /// Believe only tokens whose aud names this
-    #[arg(long, global = true, value_name = "NAME")]
-    pub auth_audience: Option<String>,
-
-    /// Ask this https URL before a session opens
-    #[arg(long, global = true, value_name = "URL")]
-    pub auth_webhook: Option<String>,
-
-    /// Log as text or json [default: text]
-    #[arg(long, global = true, value_name = "FORMAT")]
-    pub log_format: Option<String>,
-
-    /// Serve addresses other than loopback although anyone who reaches them may then publish and watch
-    #[arg(long, global = true)]
-    pub allow_anyone: bool,
-}
-
-/// Any whole number: which are ports is [`crate::config`]'s to say.
-fn port(text: &str) -> Result<i64, &'static str> {
-    text.parse().map_err(|_| "must be a port number, like 20000")
+    /// The flags given, in the shape of a file.
+    settings: Settings,
 }
 
 impl Options {
     /// The flags that were given, as settings.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let list = |values: &Vec<String>| Some(values.clone()).filter(|values| !values.is_empty());
-        Settings {
-            https: self.https.clone(),
-            http: self.http.clone(),
-            http_redirect: self.http_redirect.clone(),
-            admin: self.admin.clone(),
-            public_url: self.public_url.clone(),
-            cores: self.cores.clone(),
-            io: self.io.clone(),
-            state_directory: self.state_directory.clone(),
-            allow_anyone: self.allow_anyone.then_some(true),
-            media: MediaSettings {
-                ips: list(&self.media_ip),
-                port_base: self.media_port_base,
-                announce: list(&self.announce),
-                ..MediaSettings::default()
-            },
-            tls: TlsSettings { cert: self.tls_cert.clone(), key: self.tls_key.clone(), ..TlsSettings::default() },
-            log: LogSettings { level: self.log.clone(), format: self.log_format.clone(), addresses: None },
-            auth: AuthSettings {
-                require: self.auth_require.then_some(true),
-                secret_file: self.auth_secret_file.clone(),
-                jwks: self.auth_jwks.clone(),
-                audience: self.auth_audience.clone(),
-                webhook: self.auth_webhook.clone(),
-                // No flag for the secret itself: everybody on the host sees a command line.
-                ..AuthSettings::default()
-            },
-            ..Settings::default()
+        self.settings.clone()
+    }
+}
+
+impl Args for Options {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("Read settings from this TOML file; an unknown key is an error");
+        let flags = settings::all().filter_map(argument);
+        command.args(std::iter::once(config).chain(flags).map(|argument| argument.global(true)))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+/// A setting's flag.
+fn argument(setting: &'static Setting) -> Option<Arg> {
+    let (name, value) = setting.flag_parts()?;
+    let argument = Arg::new(setting.key).long(name).help(setting.flag_help());
+    let argument = match value {
+        Some(value) => argument.value_name(value),
+        None => argument,
+    };
+    Some(match setting.form {
+        Form::Switch => argument.action(ArgAction::SetTrue),
+        Form::Number(_) => argument.allow_negative_numbers(true).value_parser(whole_number),
+        Form::List => argument.action(ArgAction::Append),
+        Form::Text | Form::Choice(_) | Form::Tables(_) => argument,
+    })
+}
+
+/// Any whole number: which are allowed is [`crate::config`]'s to say.
+fn whole_number(text: &str) -> Result<i64, &'static str> {
+    text.parse().map_err(|_| "must be a whole number, like 20000")
+}
+
+impl FromArgMatches for Options {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut file = toml::Table::new();
+        for setting in settings::all().filter(|setting| setting.flag.is_some()) {
+            let Some(value) = value_of(setting, matches) else { continue };
+            let (table, key) = setting.place();
+            if table.is_empty() {
+                file.insert(key.to_owned(), value);
+            } else {
+                let inner = file.entry(table).or_insert_with(|| toml::Table::new().into());
+                inner.as_table_mut().and_then(|inner| inner.insert(key.to_owned(), value));
+            }
+        }
+        let settings = file.try_into().map_err(|error: toml::de::Error| {
+            clap::Error::raw(ErrorKind::ValueValidation, error.message().to_owned())
+        })?;
+        Ok(Self { config: matches.get_one("config").cloned(), settings })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// What was given for a setting's flag, as the file would have it.
+fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<toml::Value> {
+    match setting.form {
+        Form::Switch => matches.get_flag(setting.key).then_some(toml::Value::Boolean(true)),
+        Form::Number(_) => matches.get_one::<i64>(setting.key).map(|&number| number.into()),
+        Form::List => matches
+            .get_many::<String>(setting.key)
+            .map(|values| values.cloned().map(toml::Value::String).collect::<Vec<_>>().into()),
+        Form::Text | Form::Choice(_) | Form::Tables(_) => {
+            matches.get_one::<String>(setting.key).cloned().map(toml::Value::String)
         }
     }
 }
@@ -287,10 +260,30 @@ mod tests {
     fn flags_may_stand_before_and_after_the_command() {
         for arguments in [["corecast", "--cores", "1", "check-config"], ["corecast", "check-config", "--cores", "1"]] {
             let cli = Cli::try_parse_from(arguments).unwrap();
-            assert_eq!(cli.command, Some(Command::CheckConfig));
+            assert_eq!(cli.command, Some(Command::CheckConfig(CheckConfigOptions::default())));
             assert_eq!(cli.options.settings().cores.as_deref(), Some("1"));
         }
         assert_eq!(Cli::try_parse_from(["corecast"]).unwrap().command, None);
         assert!(Cli::try_parse_from(["corecast", "--nonsense"]).is_err());
+    }
+
+    #[test]
+    fn every_flag_reaches_its_setting() {
+        for setting in settings::all() {
+            let Some((name, value)) = setting.flag_parts() else { continue };
+            let flag = format!("--{name}");
+            let arguments = match (value, setting.form) {
+                (None, _) => vec!["corecast".to_owned(), flag],
+                (Some(_), Form::Number(_)) => vec!["corecast".to_owned(), flag, "-7".to_owned()],
+                (Some(_), _) => vec!["corecast".to_owned(), flag, "some text".to_owned()],
+            };
+            let given = Cli::try_parse_from(&arguments).unwrap().options.settings();
+            assert_ne!(given, Settings::default(), "{arguments:?}");
+            let written = toml::to_string(&given).unwrap();
+            assert!(written.contains(&format!("{} = ", setting.place().1)), "{arguments:?}: {written}");
+        }
+        let lists = ["corecast", "--announce", "192.0.2.1", "--announce", "192.0.2.2"];
+        let given = Cli::try_parse_from(lists).unwrap().options.settings();
+        assert_eq!(given.media.announce.unwrap(), ["192.0.2.1", "192.0.2.2"]);
     }
 }

@@ -32,7 +32,7 @@
 //! 1. **Wait.** [`worker::event_loop`] waits once for datagrams, mail from another thread, or the nearest deadline
 //!    ([`net::Io`]), and then runs one bounded round of [`worker::Worker`].
 //! 2. **Find.** [`wire::demux`] sorts a datagram by its first byte (RFC 7983). STUN names its session by the user
-//!    fragment; everything else must come from an address that a valid ICE check came from ([`worker::flow_table`]).
+//!    fragment; everything else must come from an address that a valid ICE check came from ([`transport::path_table`]).
 //! 3. **Open.** [`session`] decrypts the publisher's packet in place ([`srtp`]). From here on it is only read.
 //! 4. **Judge.** [`relay::publish::publication`] finds the track and decides what is forwarded: no probes, no duplicates, no
 //!    holes; and feeds what the publisher is told (loss, arrival times).
@@ -50,7 +50,8 @@
 //!
 //! # Layers
 //!
-//! Each names only what stands above it in this table, that is, nearer to the wire.
+//! Each names only modules of its own layer and of those with a lower number, which are nearer to the wire; nobody names
+//! what stands beside. `tests/house.rs` reads this table and fails with the line that draws an arrow upward or a circle.
 //!
 //! | Layer | Modules | Hold |
 //! |---|---|---|
@@ -63,8 +64,8 @@
 //! | any | [`limits`], [`time`] | every bound of the node with its reason; the clock's values, not the clock |
 //!
 //! [`session`] and [`relay`] do not know each other: [`worker`] joins them, and what was agreed with the peer reaches
-//! both as a [`description`]. Paths and trains of datagrams are plain data in [`transport`], so that sessions write into the
-//! send slots themselves and no protocol names [`net`].
+//! both as a [`description`]. Trains of datagrams are plain data in [`transport`], and a path is a number there whose
+//! address only the sender looks up; so sessions write into the send slots themselves and no protocol names [`net`].
 //!
 //! Below [`net`] and the event loop nothing reads a clock, a socket or a random source: those are arguments, so that one
 //! seed replays everything.

@@ -66,6 +66,10 @@ const _: () = assert!(SESSION_DOUBT_MAX.as_secs() > 6 && SESSION_DOUBT_MAX.as_se
 /// A session that is not connected this long after its answer is ended.
 pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 
+/// How long an older epoch of keys opens packets after the newer one has taken over: what was on its way, and a peer that
+/// still plays by the old connection until it has seen the new one's first frame.
+pub const EPOCH_OVERLAP_MAX: Duration = Duration::from_secs(10);
+
 // --- signalling: HTTP connections, bodies and waiting ---
 
 /// Bytes of a request body. A browser's offer with simulcast and every codec is about 12 KB. Longer: 413.
@@ -98,6 +102,13 @@ pub const STREAM_NAME_BYTES_MAX: usize = 128;
 /// Time for a worker to answer an `Open` or a `Report`; its rounds are far below a millisecond. Later: 503 and a
 /// `Close`, so that a session which did open does not linger.
 pub const WORKER_REPLY_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Time to find out whether a stream's name is free, where several nodes ask one engine: it elects a new leader in three
+/// seconds, and encoders give a POST up after eight. Later: 503; a claim that is granted after that is given back.
+pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(6);
+
+/// Claims of names that wait for an answer, of clients that have left among them. More: 503. (In one process none waits.)
+pub const CLAIMS_UNDER_WAY_MAX: usize = 1_024;
 
 /// Time for a closed session to be gone before its `DELETE` is answered anyway.
 pub const SESSION_CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
@@ -270,6 +281,15 @@ pub const RTT_ASSUMED: Duration = Duration::from_millis(50);
 /// Validated paths of one session. Full: the one checked longest ago goes, never the selected one.
 pub const PATHS_PER_SESSION_MAX: usize = 8;
 
+/// Paths in one worker's book. Full: an address that nobody holds yet is not answered, counted.
+pub const PATHS_PER_WORKER_MAX: usize = 1 << 20;
+
+/// Paths that are answered in one round and that no session holds: a check from each of its datagrams.
+pub const UNPROVEN_PATHS_MAX: usize = DATAGRAMS_PER_ROUND_MAX;
+
+const _: () =
+    assert!(SESSIONS_PER_WORKER_DEFAULT as usize * PATHS_PER_SESSION_MAX + UNPROVEN_PATHS_MAX <= PATHS_PER_WORKER_MAX);
+
 /// Bytes of a binding response: header, mapped address, integrity, fingerprint, an error with its reason.
 pub const STUN_REPLY_BYTES_MAX: usize = 256;
 
@@ -412,6 +432,13 @@ pub const DTLS_HANDSHAKE_MAX: Duration = Duration::from_secs(20);
 /// The first retransmission of a flight; each further one waits twice as long. RFC 9147 §5.8.2 recommends 1 s and
 /// allows less for media; the ICE check before DTLS has just shown that the path answers.
 pub const DTLS_RETRANSMIT_FIRST: Duration = Duration::from_millis(200);
+
+/// Bytes of application data in one record: with header, padding, tag and the longest overhead of either version it fits
+/// [`DTLS_DATAGRAM_OUT_BYTES_MAX`].
+pub const DTLS_APPLICATION_DATA_BYTES_MAX: usize = DTLS_DATAGRAM_OUT_BYTES_MAX - 64;
+
+/// Records of application data that an engine holds before it is polled; more are refused, and wait in the sender's queue.
+pub const DTLS_APPLICATION_RECORDS_UNSENT_MAX: usize = 4;
 
 /// Retransmissions of one flight: 0.2 + 0.4 + … + 12.8 s goes past [`DTLS_HANDSHAKE_MAX`], which ends it first.
 pub const DTLS_RETRANSMITS_MAX: usize = 7;

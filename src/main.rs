@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use corecast::auth::keys;
 use corecast::auth::token::{Claims, OneOrMany};
-use corecast::cli::{BenchOptions, Cli, Command, Options, TokenOptions};
-use corecast::config::{Auth, Environment, Source};
+use corecast::cli::{BenchOptions, CheckConfigOptions, Cli, Command, Options, TokenOptions};
+use corecast::config::{Auth, Environment, Source, reference};
 #[cfg(feature = "bench")]
 use corecast::lab::bench::rig::Sink;
 use corecast::{doctor, server};
@@ -23,6 +23,12 @@ fn main() -> ExitCode {
     if let Command::Bench(options) = &command {
         return bench(options, &cli.options);
     }
+    if let Command::CheckConfig(CheckConfigOptions { reference, sample }) = &command
+        && (*reference || *sample)
+    {
+        print!("{}", if *reference { reference::markdown() } else { reference::sample() });
+        return ExitCode::SUCCESS;
+    }
     let cores = match server::allowed_cores() {
         Ok(cores) => cores,
         Err(error) => return fail(1, &error),
@@ -34,7 +40,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(2, &error),
     };
     match command {
-        Command::CheckConfig => {
+        Command::CheckConfig(_) => {
             print!("{}\n# Memory: {}\n", config.to_toml_shown(), doctor::memory::Plan::of(&config));
             ExitCode::SUCCESS
         }
@@ -89,10 +95,11 @@ fn token(options: &TokenOptions, auth: &Auth) -> Result<String, String> {
 
 #[cfg(feature = "bench")]
 fn bench(options: &BenchOptions, common: &Options) -> ExitCode {
-    let io = match common.io.as_deref().map(str::parse).transpose() {
+    let asked = common.settings().io;
+    let io = match asked.as_deref().map(str::parse).transpose() {
         Ok(io) => io,
         Err(error) => {
-            eprintln!("corecast: error: --io = {}: {error}", common.io.as_deref().unwrap_or_default());
+            eprintln!("corecast: error: --io = {}: {error}", asked.unwrap_or_default());
             return ExitCode::from(2);
         }
     };

@@ -22,7 +22,6 @@ use corecast::lab::peer::viewer::ViewerConfig;
 use corecast::net::lab::fleet_sockets::FleetSocket;
 use corecast::net::{self, process};
 use corecast::time::{NtpTime, Timestamp};
-use corecast::transport::Path;
 use corecast::wire::codec::Codec;
 use hdrhistogram::Histogram;
 use url::Url;
@@ -321,7 +320,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         dtls_role: answer.dtls_role,
         versions: corecast::dtls::DtlsVersions::Any,
         remote_fingerprints: answer.fingerprints.clone(),
-        path: Path::to(remote),
+        node: remote,
         seed: random(),
     };
     let kind = match join.what {

@@ -3,6 +3,9 @@
 //!
 //! Cases that need a namespace need root, and say that they were left out without it.
 
+#[path = "../../tests/support/ports.rs"]
+mod ports;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -45,6 +48,7 @@ struct Node {
     admin: String,
     _state: tempfile::TempDir,
     in_namespace: bool,
+    media_port: u16,
 }
 
 impl Drop for Node {
@@ -55,7 +59,8 @@ impl Drop for Node {
 }
 
 impl Node {
-    fn start(media_port: u16, in_namespace: bool) -> Self {
+    fn start(in_namespace: bool) -> Self {
+        let media_port = ports::free();
         let state = tempfile::tempdir().unwrap();
         let port = media_port.to_string();
         let arguments = [
@@ -96,7 +101,7 @@ impl Node {
         let (http, admin) = (address("plain HTTP"), address("operator"));
         // Whatever it says later has a reader.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Self { child, http, admin, _state: state, in_namespace }
+        Self { child, http, admin, _state: state, in_namespace, media_port }
     }
 
     /// A program in the node's network.
@@ -182,7 +187,7 @@ const EXACT: [&str; 7] = ["--viewers-first", "--audio", "--ramp", "100/s", "--se
 fn everything_that_is_sent_is_received_and_the_report_says_so() {
     let mut attempts = 0;
     let (code, words, report) = loop {
-        let node = Node::start(27_300, false);
+        let node = Node::start(false);
         let (code, words, report) =
             run(&node, &[&EXACT[..], &["1M", "--viewers", "50", "--verify-fraction", "0.2"]].concat());
         let [sent, due, received] =
@@ -221,7 +226,7 @@ fn everything_that_is_sent_is_received_and_the_report_says_so() {
 
 #[test]
 fn what_the_clients_sockets_drop_is_found_in_their_counter_and_blamed_on_the_tester() {
-    let node = Node::start(27_310, false);
+    let node = Node::start(false);
     let (_, words, report) = run(&node, &[&EXACT[..], &["8M", "--viewers", "20", "--socket-buffer", "1"]].concat());
     let dropped = number(&report, "/accounts/socket_drops");
     assert!(dropped > 0, "{words}");
@@ -242,7 +247,7 @@ fn what_a_queue_drops_is_found_in_its_counter() {
     if !may_make_namespaces() {
         return;
     }
-    let node = Node::start(27_320, true);
+    let node = Node::start(true);
     // The publisher's and the viewers' share of 20 × 1 Mbit/s does not fit.
     let limit = ["qdisc", "add", "dev", "lo", "root", "tbf", "rate", "12mbit", "burst", "70kb", "limit", "90kb"];
     assert!(node.beside("tc").args(limit).status().unwrap().success());
@@ -260,10 +265,10 @@ fn what_a_queue_drops_is_found_in_its_counter() {
 
 #[test]
 fn what_the_node_refuses_is_found_in_its_counter_by_reason() {
-    let node = Node::start(27_330, false);
+    let node = Node::start(false);
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     for _ in 0..40 {
-        stranger.send_to(&[0x80; 100], "127.0.0.1:27330").unwrap();
+        stranger.send_to(&[0x80; 100], ("127.0.0.1", node.media_port)).unwrap();
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -289,7 +294,7 @@ fn accounts_balance(report: &Value) {
 
 #[test]
 fn nothing_to_watch_is_exit_code_1_and_bad_usage_2() {
-    let node = Node::start(27_340, false);
+    let node = Node::start(false);
     let whep = format!("http://{}/whep/nobody", node.http);
     // Time enough to connect for both.
     let output =
@@ -309,7 +314,7 @@ fn nothing_to_watch_is_exit_code_1_and_bad_usage_2() {
 
 #[test]
 fn ctrl_c_ends_with_the_report_of_what_was_measured() {
-    let node = Node::start(27_350, false);
+    let node = Node::start(false);
     let child = node
         .beside(LOADTEST)
         .arg("run")
@@ -337,7 +342,7 @@ fn ctrl_c_ends_with_the_report_of_what_was_measured() {
 
 #[test]
 fn the_knee_is_the_last_step_that_kept_every_line() {
-    let node = Node::start(27_360, false);
+    let node = Node::start(false);
     let pid = node.child.id().to_string();
     let (code, words, report) = run(
         &node,

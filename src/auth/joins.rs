@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::address::{Exempt, client_of};
-use crate::config::Admission;
+use super::configured::Admission;
 use crate::limits;
 
 /// Who opened sessions lately.

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::configured::JwksSource;
 use super::keys::{self, Key, KeyError};
-use crate::config::JwksSource;
 use crate::limits;
 
 /// The newest keys, shared between the thread that looks and the one that judges.

@@ -25,6 +25,8 @@
 
 pub mod address;
 mod client;
+mod code;
+pub mod configured;
 mod failures;
 mod grant;
 mod joins;
@@ -45,9 +47,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::config::{Admission, Auth, JwksSource};
 use crate::worker::mailbox::EndReason;
 use address::Shown;
+use configured::{Admission, Auth, JwksSource};
 use failures::Failures;
 use grant::{Places, Report};
 use joins::Joins;
@@ -57,6 +59,7 @@ use token::{Claims, Fault, Rules};
 use webhook::{Events, Question, Verdict, Webhook};
 
 pub use client::ClientError;
+pub use code::Code;
 pub use grant::Grant;
 pub use keys::KeyError;
 pub use refusal::{Denied, Kind};
@@ -286,7 +289,7 @@ impl Authoriser {
         }
         self.verify(token).await.map(drop).map_err(|denied| {
             let denied = self.count(denied, Some(token), address);
-            tracing::debug!(client = self.shown.text(address), code = denied.code(), "token not recognised");
+            tracing::debug!(client = self.shown.text(address), code = denied.code().name(), "token not recognised");
             denied
         })
     }
@@ -295,7 +298,7 @@ impl Authoriser {
         let denied = self.count(denied, access.token, access.address);
         let (action, stream) = (access.action.name(), access.stream);
         let client = self.shown.text(access.address);
-        tracing::debug!(client, action, stream, code = denied.code(), "not authorised");
+        tracing::debug!(client, action, stream, code = denied.code().name(), "not authorised");
         denied
     }
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::client::{self, ClientError};
+use super::configured::{Auth, JwksSource};
 use super::key_source;
 use super::keys::{self, KeyError};
-use crate::config::{Auth, JwksSource};
 
 /// Whether the file's secret can be used.
 ///

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::code::Code;
 use super::token::Fault;
 
 /// Why something may not be done.
@@ -56,14 +57,14 @@ impl Denied {
 
     /// Its name for programs.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> Code {
         match self {
             Self::Token(fault) => fault.code(),
-            Self::Refused { .. } => "denied",
-            Self::TooManySessions { .. } => "token_in_use",
-            Self::TooManyJoins(_) => "too_many_joins_of_one",
-            Self::TooManyFailures(_) => "too_many_failures",
-            Self::Unavailable(_) => "authorisation_unavailable",
+            Self::Refused { .. } => Code::Denied,
+            Self::TooManySessions { .. } => Code::TokenInUse,
+            Self::TooManyJoins(_) => Code::TooManyJoinsOfOne,
+            Self::TooManyFailures(_) => Code::TooManyFailures,
+            Self::Unavailable(_) => Code::AuthorisationUnavailable,
         }
     }
 

@@ -30,6 +30,7 @@ use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
+use super::code::Code;
 use super::keys::Key;
 use super::pattern::{check_origin, name_matches, origin_matches};
 use super::secret::Secret;
@@ -130,18 +131,18 @@ pub enum Fault {
 impl Fault {
     /// Its name for programs.
     #[must_use]
-    pub const fn code(self) -> &'static str {
+    pub const fn code(self) -> Code {
         match self {
-            Self::Missing => "token_missing",
-            Self::Malformed(_) => "token_malformed",
-            Self::Expired => "token_expired",
-            Self::NotYetValid => "token_not_yet_valid",
-            Self::WrongKey => "token_wrong_key",
-            Self::WrongAudience => "token_wrong_audience",
-            Self::WrongIssuer => "token_wrong_issuer",
-            Self::WrongAction => "token_wrong_action",
-            Self::WrongStream => "token_wrong_stream",
-            Self::WrongOrigin => "token_wrong_origin",
+            Self::Missing => Code::TokenMissing,
+            Self::Malformed(_) => Code::TokenMalformed,
+            Self::Expired => Code::TokenExpired,
+            Self::NotYetValid => Code::TokenNotYetValid,
+            Self::WrongKey => Code::TokenWrongKey,
+            Self::WrongAudience => Code::TokenWrongAudience,
+            Self::WrongIssuer => Code::TokenWrongIssuer,
+            Self::WrongAction => Code::TokenWrongAction,
+            Self::WrongStream => Code::TokenWrongStream,
+            Self::WrongOrigin => Code::TokenWrongOrigin,
         }
     }
 }

@@ -2,35 +2,16 @@
 //!
 //! A setting is *live* when everything that depends on it reads it anew each time, or is notified. Addresses, ports,
 //! cores and the limits that memory was planned with are not live: they belong to sockets and threads that already
-//! exist.
+//! exist. Which settings are live stands in [`settings`]; a test that changes every setting holds [`effective`] to it.
 
 use std::collections::BTreeMap;
 
-use super::{Config, Settings};
-
-/// The live ones, by their names in the file; a table's name stands for all of it.
-const LIVE: &[&str] = &[
-    "public_url",
-    "ice_servers",
-    "tls",
-    "log.level",
-    "log.addresses",
-    "auth",
-    "cors",
-    "limits.waiting_viewers_max",
-    "limits.waiting_time_s",
-    "limits.streams_max",
-    "limits.viewers_per_stream_max",
-    "limits.sessions_per_address_max",
-    "limits.joins_per_second_max",
-    "limits.joins_per_second_and_address_max",
-    "limits.joins_per_second_and_token_max",
-];
+use super::{Config, Settings, settings};
 
 /// Whether a reload changes the setting of this name.
 #[must_use]
 pub fn is_live(key: &str) -> bool {
-    LIVE.iter().any(|live| key.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    settings::find(key).is_some_and(|setting| setting.is_live)
 }
 
 /// The names of the settings in which the two differ, as the file has them, in order.
@@ -125,6 +106,10 @@ mod tests {
     fn after_a_reload_exactly_what_is_live_is_new() {
         let (old, new) = (load(""), load(ALL_CHANGED));
         let after = effective(&old, &new);
+        // The shared secret excludes the file that holds it.
+        let mut keys: Vec<_> = settings::all().map(|setting| setting.key).filter(|&key| key != "auth.secret").collect();
+        keys.sort_unstable();
+        assert_eq!(between(&old, &new), keys, "a setting is not changed above");
         let (live, fixed): (Vec<_>, Vec<_>) = between(&old, &new).into_iter().partition(|key| is_live(key));
         assert_eq!(between(&old, &after), live, "a setting is called live and not taken over, or the reverse");
         assert_eq!(between(&after, &new), fixed);

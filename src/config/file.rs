@@ -1,6 +1,8 @@
 //! The settings as they are written: every one optional, values still text or plain numbers.
 //!
-//! The same shape serves the file and the flags. An unknown key is an error that lists the known ones.
+//! The same shape serves the file and the flags. An unknown key is an error that lists the known ones. What each key means,
+//! with its default and bounds, is in [`super::settings`]; a test there holds the two to the same keys.
+#![allow(missing_docs, reason = "a key is explained once, in config/settings.rs")]
 
 use std::fmt;
 
@@ -13,46 +15,29 @@ use crate::auth::address::Shown;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// `https = "127.0.0.1:8443"`
     pub https: Option<String>,
-    /// `http = "127.0.0.1:8080"`
     pub http: Option<String>,
-    /// `http_redirect = "0.0.0.0:80"`
     pub http_redirect: Option<String>,
-    /// `admin = "127.0.0.1:8444"`
     pub admin: Option<String>,
-    /// `public_url = "https://live.example.org"`
     pub public_url: Option<String>,
-    /// `cores = "0,2-3"`
     pub cores: Option<String>,
-    /// `io = "auto"`
     pub io: Option<String>,
-    /// `state_directory = "/var/lib/corecast"`
     pub state_directory: Option<String>,
-    /// `allow_anyone = false`
     pub allow_anyone: Option<bool>,
-    /// `[signalling]`
     #[serde(default)]
     pub signalling: SignallingSettings,
-    /// `[media]`
     #[serde(default)]
     pub media: MediaSettings,
-    /// `[tls]`
     #[serde(default)]
     pub tls: TlsSettings,
-    /// `[log]`
     #[serde(default)]
     pub log: LogSettings,
-    /// `[auth]`
     #[serde(default)]
     pub auth: AuthSettings,
-    /// `[cors]`
     #[serde(default)]
     pub cors: CorsSettings,
-    /// `[limits]`
     #[serde(default)]
     pub limits: LimitSettings,
-    /// `[[ice_servers]]`
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
 }
@@ -61,15 +46,10 @@ pub struct Settings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MediaSettings {
-    /// `ips = ["192.0.2.1"]`
     pub ips: Option<Vec<String>>,
-    /// `port_base = 20000`
     pub port_base: Option<i64>,
-    /// `announce = ["203.0.113.7"]`
     pub announce: Option<Vec<String>>,
-    /// `frame_hold_ms = 5`
     pub frame_hold_ms: Option<i64>,
-    /// `certificate_age_h = 24`: the DTLS certificate's
     pub certificate_age_h: Option<i64>,
 }
 
@@ -77,9 +57,7 @@ pub struct MediaSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignallingSettings {
-    /// `cores = "0"`
     pub cores: Option<String>,
-    /// `nice = 10`
     pub nice: Option<i64>,
 }
 
@@ -87,16 +65,11 @@ pub struct SignallingSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsSettings {
-    /// `cert = "/etc/corecast/chain.pem"`
     pub cert: Option<String>,
-    /// `key = "/etc/corecast/key.pem"`
     pub key: Option<String>,
-    /// `[[tls.certificates]]`: more of them, found by the names in them
     #[serde(default)]
     pub certificates: Vec<CertificateSettings>,
-    /// `acme_webroot = "/var/lib/acme"`: what `certbot --webroot -w` or `lego --http.webroot` is given
     pub acme_webroot: Option<String>,
-    /// `hsts_age_s = 31536000`; 0 is off
     pub hsts_age_s: Option<i64>,
 }
 
@@ -114,11 +87,8 @@ pub struct CertificateSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogSettings {
-    /// `level = "info"`
     pub level: Option<String>,
-    /// `format = "text"`
     pub format: Option<String>,
-    /// `addresses = false`
     pub addresses: Option<bool>,
 }
 
@@ -126,27 +96,16 @@ pub struct LogSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSettings {
-    /// `require = true`; the default where one of the next four is set
     pub require: Option<bool>,
-    /// `secret = "…"`, at least 32 bytes; `secret_file` keeps it out of this one
     pub secret: Option<String>,
-    /// `secret_file = "/etc/corecast/secret"`, readable by nobody else
     pub secret_file: Option<String>,
-    /// `jwks = "https://id.example.org/.well-known/jwks.json"`, or a file
     pub jwks: Option<String>,
-    /// `webhook = "https://app.example.org/corecast"`
     pub webhook: Option<String>,
-    /// `jwks_interval_s = 300`
     pub jwks_interval_s: Option<i64>,
-    /// `webhook_timeout_ms = 2000`
     pub webhook_timeout_ms: Option<i64>,
-    /// `ca = "/etc/corecast/ca.pem"`: who is believed for `jwks` and `webhook`, instead of the system's authorities
     pub ca: Option<String>,
-    /// `audience = "live.example.org"`
     pub audience: Option<String>,
-    /// `issuer = "https://id.example.org"`
     pub issuer: Option<String>,
-    /// `admin_token_required = false`: on loopback; elsewhere it always is
     pub admin_token_required: Option<bool>,
 }
 
@@ -154,7 +113,6 @@ pub struct AuthSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorsSettings {
-    /// `origins = ["https://www.example.org", "*.example.net"]`
     pub origins: Option<Vec<String>>,
 }
 
@@ -162,35 +120,20 @@ pub struct CorsSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitSettings {
-    /// `sessions_per_worker_max = 16384`
     pub sessions_per_worker_max: Option<i64>,
-    /// `waiting_viewers_max = 4096`
     pub waiting_viewers_max: Option<i64>,
-    /// `waiting_time_s = 600`
     pub waiting_time_s: Option<i64>,
-    /// `connections_max = 4096`
     pub connections_max: Option<i64>,
-    /// `sessions_per_address_max = 1024`
     pub sessions_per_address_max: Option<i64>,
-    /// `connections_per_address_max = 1024`
     pub connections_per_address_max: Option<i64>,
-    /// `sockets_max = 10000`
     pub sockets_max: Option<i64>,
-    /// `sockets_per_address_max = 1024`
     pub sockets_per_address_max: Option<i64>,
-    /// `signalling_grace_s = 30`
     pub signalling_grace_s: Option<i64>,
-    /// `exempt_addresses = ["127.0.0.1", "::1"]`
     pub exempt_addresses: Option<Vec<String>>,
-    /// `joins_per_second_max = 2000`
     pub joins_per_second_max: Option<i64>,
-    /// `joins_per_second_and_address_max = 125`
     pub joins_per_second_and_address_max: Option<i64>,
-    /// `joins_per_second_and_token_max = 500`
     pub joins_per_second_and_token_max: Option<i64>,
-    /// `streams_max = 256`
     pub streams_max: Option<i64>,
-    /// `viewers_per_stream_max = 4194304`
     pub viewers_per_stream_max: Option<i64>,
 }
 
@@ -200,9 +143,7 @@ pub struct LimitSettings {
 pub struct IceServer {
     /// `urls = ["turn:turn.example.org:3478?transport=udp"]`
     pub urls: Vec<String>,
-    /// `username = "…"`, for TURN.
     pub username: Option<String>,
-    /// `credential = "…"`, for TURN.
     pub credential: Option<String>,
 }
 

@@ -5,14 +5,23 @@
 //! rule that it breaks: `config.toml: media.port_base = 70000: must be ≤ 65536 − number of cores`.
 //!
 //! Not here: whether an address can be bound, a certificate read or a kernel feature used. [`crate::server`] finds that
-//! out at start, because it may change between two starts. [`changes`] says which settings may change while the node
-//! runs.
+//! out at start, because it may change between two starts.
+//!
+//! | Question | File |
+//! |---|---|
+//! | which settings are there; bounds, default, flag, help of one | [`settings`] |
+//! | the form of a file and of the flags given | `file` |
+//! | which values are refused, and with what words | `resolve` |
+//! | which settings a reload changes | [`changes`] |
+//! | the manual's tables and the sample file | [`reference`] |
 
-mod auth;
 pub mod changes;
 mod cores;
 mod file;
+pub mod reference;
 mod resolve;
+pub mod setting;
+pub mod settings;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +33,7 @@ use crate::auth::secret::Secret;
 use crate::limits;
 use crate::net::IoKind;
 
-pub use auth::{Auth, JwksSource};
+pub use crate::auth::configured::{Admission, Auth, JwksSource};
 pub use cores::parse_cores;
 pub use file::{
     AuthSettings, CertificateSettings, CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings,
@@ -151,46 +160,6 @@ pub struct Limits {
     pub admission: Admission,
     /// Bounds of signalling over WebSocket.
     pub sockets: Sockets,
-}
-
-/// Bounds by client address, by rate and by stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admission {
-    /// Sessions of one client address (IPv6: of one /64).
-    pub sessions_per_address_max: u32,
-    /// HTTP connections of one client address.
-    pub connections_per_address_max: u32,
-    /// Addresses that what is per address does not hold for.
-    pub exempt_addresses: Vec<IpAddr>,
-    /// Sessions opened in a second.
-    pub joins_per_second_max: u32,
-    /// Those of one client address (IPv6: of one /64), but for those exempt.
-    pub joins_per_second_and_address_max: u32,
-    /// Those with one token.
-    pub joins_per_second_and_token_max: u32,
-    /// Streams published at once.
-    pub streams_max: u32,
-    /// Viewers of one stream.
-    pub viewers_per_stream_max: u32,
-}
-
-impl Admission {
-    /// What holds for a node with so many workers when nothing is configured.
-    #[must_use]
-    pub fn for_workers(workers: usize) -> Self {
-        // The number of workers is bounded by `WORKERS_MAX`.
-        let joins = limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32;
-        Self {
-            sessions_per_address_max: limits::SESSIONS_PER_ADDRESS_DEFAULT,
-            connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_DEFAULT,
-            exempt_addresses: limits::EXEMPT_ADDRESSES_DEFAULT.to_vec(),
-            joins_per_second_max: joins,
-            joins_per_second_and_address_max: joins / limits::JOINS_ADDRESS_DIVISOR,
-            joins_per_second_and_token_max: joins / limits::JOINS_TOKEN_DIVISOR,
-            streams_max: limits::STREAMS_DEFAULT,
-            viewers_per_stream_max: limits::VIEWERS_PER_STREAM_DEFAULT,
-        }
-    }
 }
 
 /// Bounds of signalling over WebSocket. An operator moves the first three; the others are here so that a test can.

@@ -9,9 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::setting::Form;
 use super::{
     Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
-    Sockets, Tls, cores,
+    Sockets, Tls, cores, settings,
 };
 use crate::auth::address::Shown;
 use crate::auth::pattern;
@@ -40,22 +41,21 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// The value `get` finds, with its place; `key` is its name in the file, from which the flag's follows.
+    /// The value `get` finds, with its place; `key` is its name in the file.
     fn pick<T>(&self, key: &str, get: impl Fn(&Settings) -> Option<T>) -> Option<Placed<T>> {
         if let Some(value) = get(self.flags) {
-            return Some(Placed { value, place: flag_name(key) });
+            let flag = settings::of(key).flag_parts().map_or(key, |(name, _)| name);
+            return Some(Placed { value, place: format!("--{flag}") });
         }
         get(self.file).map(|value| Placed { value, place: format!("{}: {key}", self.file_name) })
     }
-}
 
-/// `media.port_base` is `--media-port-base`; the exceptions are the short ones.
-fn flag_name(key: &str) -> String {
-    match key {
-        "media.ips" => "--media-ip".to_owned(),
-        "media.announce" => "--announce".to_owned(),
-        "log.level" => "--log".to_owned(),
-        _ => format!("--{}", key.replace(['.', '_'], "-")),
+    /// The text `get` finds, or the one that holds without.
+    fn pick_text(&self, key: &str, get: impl Fn(&Settings) -> Option<String>) -> Placed<String> {
+        self.pick(key, get).unwrap_or_else(|| Placed {
+            value: settings::of(key).preset_text().to_owned(),
+            place: format!("{key} (default)"),
+        })
     }
 }
 
@@ -69,27 +69,22 @@ pub(super) fn resolve(
     let sources = Sources { file, file_name, flags };
     let allow_anyone = sources.pick("allow_anyone", |s| s.allow_anyone).is_some_and(|placed| placed.value);
 
-    let https = address(&sources, "https", |s| s.https.clone())?;
+    let https = parse_address(sources.pick_text("https", |s| s.https.clone()))?;
     let http = address(&sources, "http", |s| s.http.clone())?;
     let http_redirect = address(&sources, "http_redirect", |s| s.http_redirect.clone())?;
-    let admin = address(&sources, "admin", |s| s.admin.clone())?;
+    let admin = parse_address(sources.pick_text("admin", |s| s.admin.clone()))?;
     let auth = auth::auth(&sources)?;
-    if let Some(placed) = https.as_ref().filter(|placed| !placed.value.ip().is_loopback())
-        && !allow_anyone
-        && !auth.require
-    {
-        return Err(placed.refuse(
-            placed.value,
+    if !https.value.ip().is_loopback() && !allow_anyone && !auth.require {
+        return Err(https.refuse(
+            https.value,
             "without authorisation this node serves on loopback only: use 127.0.0.1 or [::1]; or set auth.require = true \
              in [auth] with a key to judge tokens by (secret_file, jwks) or a webhook; or say --allow-anyone \
              (allow_anyone = true) to let anyone who reaches the address publish and watch",
         ));
     }
-    if let Some(placed) = admin.as_ref().filter(|placed| !placed.value.ip().is_loopback())
-        && !auth.can_judge()
-    {
-        return Err(placed.refuse(
-            placed.value,
+    if !admin.value.ip().is_loopback() && !auth.can_judge() {
+        return Err(admin.refuse(
+            admin.value,
             "off loopback the operator's port is served over TLS to who shows a token with action \"admin\": set a key to \
              judge it by in [auth] (secret_file or jwks) or a webhook; or use 127.0.0.1 or [::1]",
         ));
@@ -105,10 +100,10 @@ pub(super) fn resolve(
     let workers = cores.len();
     let tls = tls::certificates(&sources)?;
     Ok(Config {
-        https: https.map_or(SocketAddr::from(([127, 0, 0, 1], 8443)), |placed| placed.value),
+        https: https.value,
         http: http.map(|placed| placed.value),
         http_redirect: http_redirect.as_ref().map(|placed| placed.value),
-        admin: admin.map_or(SocketAddr::from(([127, 0, 0, 1], 8444)), |placed| placed.value),
+        admin: admin.value,
         public_url: public_url(&sources)?,
         media: media(&sources, cores.len())?,
         cores,
@@ -127,15 +122,18 @@ pub(super) fn resolve(
     })
 }
 
-/// An address with a port. A host name is refused: resolving one would make start depend on DNS.
 fn address(
     sources: &Sources<'_>,
     key: &str,
     get: impl Fn(&Settings) -> Option<String>,
 ) -> Result<Option<Placed<SocketAddr>>, ConfigError> {
-    let Some(text) = sources.pick(key, get) else { return Ok(None) };
+    sources.pick(key, get).map(parse_address).transpose()
+}
+
+/// An address with a port. A host name is refused: resolving one would make start depend on DNS.
+fn parse_address(text: Placed<String>) -> Result<Placed<SocketAddr>, ConfigError> {
     match text.value.parse() {
-        Ok(value) => Ok(Some(Placed { value, place: text.place })),
+        Ok(value) => Ok(Placed { value, place: text.place }),
         Err(_) => {
             Err(text.refuse(&text.value, "must be an IP address and a port, like 127.0.0.1:8443 or [2001:db8::1]:8443"))
         }
@@ -166,46 +164,31 @@ fn ips(
 }
 
 fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
-    let port_base = match sources.pick("media.port_base", |s| s.media.port_base) {
-        None => 20_000,
-        Some(placed) => {
-            if placed.value < 1 {
-                return Err(placed.refuse(placed.value, "must be ≥ 1"));
-            }
-            let highest = placed.value.saturating_add(workers as i64 - 1);
-            match u16::try_from(placed.value) {
-                Ok(port) if highest <= i64::from(u16::MAX) => port,
-                _ => return Err(placed.refuse(placed.value, "must be ≤ 65536 − number of cores")),
-            }
-        }
-    };
+    let hold_ms = number(sources, "media.frame_hold_ms", |s| s.media.frame_hold_ms)?;
+    let age_h = number(sources, "media.certificate_age_h", |s| s.media.certificate_age_h)?;
     Ok(Media {
         ips: ips(sources, "media.ips", |s| s.media.ips.clone())?,
-        port_base,
+        port_base: port_base(sources, workers)?,
         announce: ips(sources, "media.announce", |s| s.media.announce.clone())?,
-        frame_hold: frame_hold(sources)?,
-        certificate_age: Duration::from_secs(
-            3_600
-                * u64::from(number(
-                    sources,
-                    "media.certificate_age_h",
-                    |s| s.media.certificate_age_h,
-                    limits::DTLS_CERTIFICATE_AGE_DEFAULT_H,
-                    limits::DTLS_CERTIFICATE_AGE_MAX_H,
-                )?),
-        ),
+        frame_hold: Duration::from_millis(hold_ms.into()),
+        certificate_age: Duration::from_secs(3_600 * u64::from(age_h)),
     })
 }
 
-/// 0 switches it off.
-fn frame_hold(sources: &Sources<'_>) -> Result<Duration, ConfigError> {
-    let Some(placed) = sources.pick("media.frame_hold_ms", |s| s.media.frame_hold_ms) else {
-        return Ok(limits::FRAME_HOLD_DEFAULT);
-    };
-    let max = limits::FRAME_HOLD_MAX.as_millis();
-    match u64::try_from(placed.value) {
-        Ok(millis) if u128::from(millis) <= max => Ok(Duration::from_millis(millis)),
-        _ => Err(placed.refuse(placed.value, format!("must be 0 (off) to {max} milliseconds"))),
+/// The first worker's port; the last one's must be a port too.
+fn port_base(sources: &Sources<'_>, workers: usize) -> Result<u16, ConfigError> {
+    let key = "media.port_base";
+    let placed = sources.pick(key, |s| s.media.port_base).unwrap_or_else(|| Placed {
+        value: settings::of(key).preset_number().into(),
+        place: format!("{key} (default)"),
+    });
+    if placed.value < 1 {
+        return Err(placed.refuse(placed.value, "must be ≥ 1"));
+    }
+    let highest = placed.value.saturating_add(workers as i64 - 1);
+    match u16::try_from(placed.value) {
+        Ok(port) if highest <= i64::from(u16::MAX) => Ok(port),
+        _ => Err(placed.refuse(placed.value, "must be ≤ 65536 − number of cores")),
     }
 }
 
@@ -248,46 +231,42 @@ fn signalling(
             if free.is_empty() { environment.allowed_cores.clone() } else { free }
         }
     };
-    let nice = match sources.pick("signalling.nice", |s| s.signalling.nice) {
-        None => limits::SIGNALLING_NICE_DEFAULT,
-        Some(placed) => match u8::try_from(placed.value) {
-            Ok(nice @ 0..=19) => nice,
-            _ => return Err(placed.refuse(placed.value, "must be 0 (as media) to 19 (yields to everything)")),
-        },
-    };
-    Ok(SignallingThread { cores, nice })
+    let nice = number(sources, "signalling.nice", |s| s.signalling.nice)?;
+    // The bounds are 0 to 19.
+    Ok(SignallingThread { cores, nice: nice as u8 })
 }
 
 fn io(sources: &Sources<'_>) -> Result<IoKind, ConfigError> {
-    let Some(placed) = sources.pick("io", |s| s.io.clone()) else { return Ok(IoKind::Auto) };
+    let placed = sources.pick_text("io", |s| s.io.clone());
     placed.value.parse().map_err(|rule: UnknownIoKind| placed.refuse(&placed.value, rule.to_string()))
 }
 
 fn log(sources: &Sources<'_>) -> Result<Log, ConfigError> {
-    let level = match sources.pick("log.level", |s| s.log.level.clone()) {
-        None => tracing::Level::INFO,
-        Some(placed) => match placed.value.as_str() {
-            "error" => tracing::Level::ERROR,
-            "warn" => tracing::Level::WARN,
-            "info" => tracing::Level::INFO,
-            "debug" => tracing::Level::DEBUG,
-            "trace" => tracing::Level::TRACE,
-            other => return Err(placed.refuse(other, "must be error, warn, info, debug or trace")),
-        },
+    let level = match choice(sources, "log.level", |s| s.log.level.clone())?.as_str() {
+        "error" => tracing::Level::ERROR,
+        "warn" => tracing::Level::WARN,
+        "debug" => tracing::Level::DEBUG,
+        "trace" => tracing::Level::TRACE,
+        _ => tracing::Level::INFO,
     };
-    let format = match sources.pick("log.format", |s| s.log.format.clone()) {
-        None => LogFormat::Text,
-        Some(placed) => match placed.value.as_str() {
-            "text" => LogFormat::Text,
-            "json" => LogFormat::Json,
-            other => return Err(placed.refuse(other, "must be text or json")),
-        },
+    let format = match choice(sources, "log.format", |s| s.log.format.clone())?.as_str() {
+        "json" => LogFormat::Json,
+        _ => LogFormat::Text,
     };
     let addresses = match sources.pick("log.addresses", |s| s.log.addresses) {
         Some(Placed { value: true, .. }) => Shown::Full,
         _ => Shown::Network,
     };
     Ok(Log { level, format, addresses })
+}
+
+/// One of the words that the setting may be.
+fn choice(sources: &Sources<'_>, key: &str, get: impl Fn(&Settings) -> Option<String>) -> Result<String, ConfigError> {
+    let (setting, placed) = (settings::of(key), sources.pick_text(key, get));
+    match setting.form {
+        Form::Choice(words) if words.contains(&placed.value.as_str()) => Ok(placed.value),
+        _ => Err(placed.refuse(&placed.value, format!("must be {}", setting.words()))),
+    }
 }
 
 /// Told, else systemd's, else the XDG base directory specification's.
@@ -317,77 +296,42 @@ fn state_directory(sources: &Sources<'_>, environment: &Environment) -> Result<P
 
 /// The `[limits]` table.
 fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> {
-    const MANY: u32 = 1_000_000;
-    let bound = |key, get: fn(&super::LimitSettings) -> Option<i64>, default, max| {
-        number(sources, key, |settings| get(&settings.limits), default, max)
-    };
+    type Get = fn(&super::LimitSettings) -> Option<i64>;
+    let bound = |key, get: Get| number(sources, key, |settings| get(&settings.limits));
+    let bound_or =
+        |key, get: Get, default| Ok(bounded(sources, key, |settings| get(&settings.limits))?.unwrap_or(default));
+    let seconds = |key, get: Get| bound(key, get).map(|seconds| Duration::from_secs(seconds.into()));
     let default = Admission::for_workers(workers);
-    let joins = bound("limits.joins_per_second_max", |l| l.joins_per_second_max, default.joins_per_second_max, MANY)?;
-    let signalling_grace_s = limits::SIGNALLING_GRACE_DEFAULT.as_secs() as u32;
-    let waiting_time_s = limits::WAITING_TIME_DEFAULT.as_secs() as u32;
+    let joins = bound_or("limits.joins_per_second_max", |l| l.joins_per_second_max, default.joins_per_second_max)?;
     Ok(Limits {
-        sessions_per_worker_max: bound(
-            "limits.sessions_per_worker_max",
-            |l| l.sessions_per_worker_max,
-            limits::SESSIONS_PER_WORKER_DEFAULT,
-            MANY,
-        )?,
-        waiting_viewers_max: bound(
-            "limits.waiting_viewers_max",
-            |l| l.waiting_viewers_max,
-            limits::WAITING_VIEWERS_DEFAULT,
-            MANY,
-        )?,
-        waiting_time: Duration::from_secs(
-            bound("limits.waiting_time_s", |l| l.waiting_time_s, waiting_time_s, 86_400)?.into(),
-        ),
-        connections_max: bound("limits.connections_max", |l| l.connections_max, limits::CONNECTIONS_MAX as u32, MANY)?,
+        sessions_per_worker_max: bound("limits.sessions_per_worker_max", |l| l.sessions_per_worker_max)?,
+        waiting_viewers_max: bound("limits.waiting_viewers_max", |l| l.waiting_viewers_max)?,
+        waiting_time: seconds("limits.waiting_time_s", |l| l.waiting_time_s)?,
+        connections_max: bound("limits.connections_max", |l| l.connections_max)?,
         admission: Admission {
-            sessions_per_address_max: bound(
-                "limits.sessions_per_address_max",
-                |l| l.sessions_per_address_max,
-                default.sessions_per_address_max,
-                MANY,
-            )?,
-            connections_per_address_max: bound(
-                "limits.connections_per_address_max",
-                |l| l.connections_per_address_max,
-                default.connections_per_address_max,
-                MANY,
-            )?,
+            sessions_per_address_max: bound("limits.sessions_per_address_max", |l| l.sessions_per_address_max)?,
+            connections_per_address_max: bound("limits.connections_per_address_max", |l| {
+                l.connections_per_address_max
+            })?,
             exempt_addresses: exempt_addresses(sources)?.unwrap_or(default.exempt_addresses),
             joins_per_second_max: joins,
-            joins_per_second_and_address_max: bound(
+            joins_per_second_and_address_max: bound_or(
                 "limits.joins_per_second_and_address_max",
                 |l| l.joins_per_second_and_address_max,
                 (joins / limits::JOINS_ADDRESS_DIVISOR).max(1),
-                MANY,
             )?,
-            joins_per_second_and_token_max: bound(
+            joins_per_second_and_token_max: bound_or(
                 "limits.joins_per_second_and_token_max",
                 |l| l.joins_per_second_and_token_max,
                 (joins / limits::JOINS_TOKEN_DIVISOR).max(1),
-                MANY,
             )?,
-            streams_max: bound("limits.streams_max", |l| l.streams_max, default.streams_max, MANY)?,
-            viewers_per_stream_max: bound(
-                "limits.viewers_per_stream_max",
-                |l| l.viewers_per_stream_max,
-                default.viewers_per_stream_max,
-                limits::VIEWERS_PER_STREAM_DEFAULT,
-            )?,
+            streams_max: bound("limits.streams_max", |l| l.streams_max)?,
+            viewers_per_stream_max: bound("limits.viewers_per_stream_max", |l| l.viewers_per_stream_max)?,
         },
         sockets: Sockets {
-            sockets_max: bound("limits.sockets_max", |l| l.sockets_max, limits::SOCKETS_DEFAULT, MANY)?,
-            sockets_per_address_max: bound(
-                "limits.sockets_per_address_max",
-                |l| l.sockets_per_address_max,
-                limits::SOCKETS_PER_ADDRESS_DEFAULT,
-                MANY,
-            )?,
-            grace: Duration::from_secs(
-                bound("limits.signalling_grace_s", |l| l.signalling_grace_s, signalling_grace_s, 600)?.into(),
-            ),
+            sockets_max: bound("limits.sockets_max", |l| l.sockets_max)?,
+            sockets_per_address_max: bound("limits.sockets_per_address_max", |l| l.sockets_per_address_max)?,
+            grace: seconds("limits.signalling_grace_s", |l| l.signalling_grace_s)?,
             ..Sockets::default()
         },
     })
@@ -405,19 +349,23 @@ fn exempt_addresses(sources: &Sources<'_>) -> Result<Option<Vec<IpAddr>>, Config
     Ok(Some(addresses))
 }
 
-/// A whole number between 1 and `max`.
-fn number(
+/// A whole number within the setting's bounds, or what holds without it.
+fn number(sources: &Sources<'_>, key: &str, get: impl Fn(&Settings) -> Option<i64>) -> Result<u32, ConfigError> {
+    Ok(bounded(sources, key, get)?.unwrap_or(settings::of(key).preset_number()))
+}
+
+/// A whole number within the setting's bounds, where it is set.
+fn bounded(
     sources: &Sources<'_>,
     key: &str,
     get: impl Fn(&Settings) -> Option<i64>,
-    default: u32,
-    max: u32,
-) -> Result<u32, ConfigError> {
-    let Some(placed) = sources.pick(key, get) else { return Ok(default) };
-    u32::try_from(placed.value)
-        .ok()
-        .filter(|value| (1..=max).contains(value))
-        .ok_or_else(|| placed.refuse(placed.value, format!("must be 1 to {max}")))
+) -> Result<Option<u32>, ConfigError> {
+    let Some(placed) = sources.pick(key, get) else { return Ok(None) };
+    let bounds = settings::of(key).bounds();
+    match u32::try_from(placed.value) {
+        Ok(value) if (bounds.min..=bounds.max).contains(&value) => Ok(Some(value)),
+        _ => Err(placed.refuse(placed.value, format!("must be {bounds}"))),
+    }
 }
 
 /// Whether `text` is a scheme and an authority and nothing more, as an `Origin` header is (RFC 6454 §6.2).

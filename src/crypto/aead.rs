@@ -7,21 +7,9 @@
 //! The backend is a type, not an object: `DefaultAead` is chosen by a cargo feature, all three are always built, and
 //! there is no dynamic dispatch on the packet path.
 
-pub use super::aws_lc::AwsLcKey;
-pub use super::ring::RingKey;
-pub use super::rust_crypto::RustCryptoKey;
+pub use super::{AwsLcKey, DefaultAead, RingKey, RustCryptoKey};
 
 use std::fmt;
-
-/// The backend sessions use: aws-lc unless the features `srtp-ring` or `srtp-aes-gcm` say otherwise.
-#[cfg(not(any(feature = "srtp-ring", feature = "srtp-aes-gcm")))]
-pub type DefaultAead = AwsLcKey;
-/// The backend sessions use: chosen by the feature `srtp-ring`.
-#[cfg(feature = "srtp-ring")]
-pub type DefaultAead = RingKey;
-/// The backend sessions use: chosen by the feature `srtp-aes-gcm` (where `srtp-ring` is set too, that one wins).
-#[cfg(all(feature = "srtp-aes-gcm", not(feature = "srtp-ring")))]
-pub type DefaultAead = RustCryptoKey;
 
 /// Bytes of a nonce.
 pub const NONCE_LEN: usize = 12;

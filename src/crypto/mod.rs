@@ -18,7 +18,21 @@ pub mod random;
 mod ring;
 mod rust_crypto;
 
+pub use aws_lc::AwsLcKey;
+pub use ring::RingKey;
+pub use rust_crypto::RustCryptoKey;
+
 use subtle::ConstantTimeEq;
+
+/// The backend sessions use: aws-lc unless the features `srtp-ring` or `srtp-aes-gcm` say otherwise.
+#[cfg(not(any(feature = "srtp-ring", feature = "srtp-aes-gcm")))]
+pub type DefaultAead = AwsLcKey;
+/// The backend sessions use: chosen by the feature `srtp-ring`.
+#[cfg(feature = "srtp-ring")]
+pub type DefaultAead = RingKey;
+/// The backend sessions use: chosen by the feature `srtp-aes-gcm` (where `srtp-ring` is set too, that one wins).
+#[cfg(all(feature = "srtp-aes-gcm", not(feature = "srtp-ring")))]
+pub type DefaultAead = RustCryptoKey;
 
 /// Whether two byte strings are equal, in time that depends on their lengths only.
 #[must_use]

@@ -6,6 +6,7 @@ pub mod codec_match;
 
 use std::fmt;
 
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::codec::Codec;
 
 /// Whether the peer sends to the node or receives from it.
@@ -24,6 +25,26 @@ pub struct IceCredentials {
     pub ufrag: String,
     /// `ice-pwd`.
     pub password: String,
+}
+
+/// The longest user fragment or password (RFC 8839 §5.4: 256 characters).
+const ICE_CREDENTIAL_BYTES_MAX: usize = 256;
+
+impl IceCredentials {
+    /// Writes both.
+    pub fn export(&self, out: &mut StateWriter) {
+        out.block(self.ufrag.as_bytes());
+        out.block(self.password.as_bytes());
+    }
+
+    /// Reads what [`Self::export`] wrote.
+    ///
+    /// # Errors
+    /// When it is not that.
+    pub fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        let (ufrag, password) = (from.text(ICE_CREDENTIAL_BYTES_MAX)?, from.text(ICE_CREDENTIAL_BYTES_MAX)?);
+        Ok(Self { ufrag, password })
+    }
 }
 
 impl fmt::Debug for IceCredentials {

@@ -4,7 +4,8 @@ use super::finding::Finding;
 use super::system::{System, bytes_text};
 use crate::limits;
 use crate::net::process::{self, ClockSync};
-use crate::net::ring_probe::{self, RingUnavailable};
+use crate::net::ring_probe;
+use crate::net::ring_unavailable::RingUnavailable;
 
 /// Descriptors a node wants: two listeners' connections, and some for itself.
 const OPEN_FILES_WANTED: u64 = 2 * limits::CONNECTIONS_MAX as u64 + 1_024;

@@ -11,7 +11,12 @@ use super::keys::{self, ExportedKeys};
 use super::modern::Modern;
 use super::record::{Record, records};
 use crate::description::{DtlsRole, Fingerprint};
+use crate::limits;
 use crate::time::Timestamp;
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
+
+/// What [`Dtls::export`] writes.
+const STATE_VERSION: u8 = 1;
 
 /// What [`Dtls::poll`] gives.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +29,20 @@ pub enum DtlsEvent {
     Failed(DtlsError),
     /// The peer has closed the association with an alert.
     Closed,
+    /// The peer's application data, one record of it, after [`Self::Connected`]; only where it is
+    /// [expected](Dtls::expect_application_data). As on a network: it may be missing, doubled or out of order.
+    ApplicationData(Box<[u8]>),
+}
+
+/// Why application data was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataRefused {
+    /// The association is not connected, is closed, or has given up its engine.
+    NotConnected,
+    /// Empty, or longer than [`limits::DTLS_APPLICATION_DATA_BYTES_MAX`].
+    Length,
+    /// As much waits as an engine holds: poll first.
+    Full,
 }
 
 /// Where an association is.
@@ -70,6 +89,8 @@ pub struct Dtls {
     engine: Option<Engine>,
     /// What makes the next poll fail.
     failure: Option<DtlsError>,
+    /// Application data is handed out, and the engine is kept to read it.
+    carries_data: bool,
     /// After [`Self::shrink`]: our close alert, sealed beforehand.
     goodbye: Option<Box<[u8]>>,
 }
@@ -89,6 +110,7 @@ impl Dtls {
                 front: None,
                 engine: None,
                 failure: None,
+                carries_data: false,
                 goodbye: None,
             },
         }
@@ -110,8 +132,44 @@ impl Dtls {
             front: None,
             engine: Some(Engine::Modern(Box::new(Modern::client(identity, versions, now)))),
             failure: None,
+            carries_data: false,
             goodbye: None,
         }
+    }
+
+    /// Whether the peers agreed on application data (`m=application`). Where they did, what comes is handed out and the
+    /// association is not [shrunk](Self::shrink); else it is dropped unread, as at first.
+    pub fn expect_application_data(&mut self, expected: bool) {
+        self.carries_data = expected;
+    }
+
+    /// Whether application data is handed out.
+    #[must_use]
+    pub fn expects_application_data(&self) -> bool {
+        self.carries_data
+    }
+
+    /// Protects `data` as one record in a datagram of its own, to be polled next. One call for one [`Self::poll`] until
+    /// there is nothing: an engine holds a few records, not a queue.
+    ///
+    /// # Errors
+    /// Why it was not taken. The association is as it was, and the caller still has the data.
+    pub fn send_application_data(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
+        if self.state != DtlsState::Connected || self.failure.is_some() {
+            return Err(DataRefused::NotConnected);
+        }
+        if data.is_empty() || data.len() > limits::DTLS_APPLICATION_DATA_BYTES_MAX {
+            return Err(DataRefused::Length);
+        }
+        let mut taken = Err(DataRefused::NotConnected);
+        self.guarded(|dtls| {
+            taken = match &mut dtls.engine {
+                Some(Engine::Modern(engine)) => engine.send(data, now),
+                Some(Engine::Classic(engine)) => engine.send(data, now),
+                None => Err(DataRefused::NotConnected),
+            };
+        });
+        taken
     }
 
     /// Takes a datagram from the peer; what is not DTLS, or not for this association, is dropped.
@@ -155,7 +213,7 @@ impl Dtls {
         self.guarded(|dtls| {
             event = match &mut dtls.engine {
                 _ if dtls.failure.is_some() => None,
-                Some(Engine::Modern(engine)) => engine.poll(out, &dtls.fingerprints),
+                Some(Engine::Modern(engine)) => engine.poll(out, &dtls.fingerprints, dtls.carries_data),
                 Some(Engine::Classic(engine)) => engine.poll(out),
                 None => None,
             };
@@ -200,12 +258,13 @@ impl Dtls {
     /// was sealed beforehand. From then on nothing that arrives is heard: neither the peer's close alert, so that
     /// only silence or signalling tells of its going, nor a repetition of its last flight. To be called, if at all,
     /// some time after the peer's first authentic SRTP or SRTCP packet has shown that it has its keys. `false`, and
-    /// nothing is changed, when the association is not connected or still has something to do.
+    /// nothing is changed, when the association is not connected, still has something to do, or carries application data.
     pub fn shrink(&mut self, now: Timestamp) -> bool {
-        if self.state != DtlsState::Connected || self.goodbye.is_some() || self.next_deadline().is_some() {
+        let busy = self.carries_data || self.next_deadline().is_some();
+        if self.state != DtlsState::Connected || self.goodbye.is_some() || busy {
             return false;
         }
-        let mut out = [0; crate::limits::DTLS_DATAGRAM_OUT_BYTES_MAX];
+        let mut out = [0; limits::DTLS_DATAGRAM_OUT_BYTES_MAX];
         let mut goodbye = None;
         self.guarded(|dtls| {
             match &mut dtls.engine {
@@ -214,7 +273,7 @@ impl Dtls {
                 None => {}
             }
             let event = match &mut dtls.engine {
-                Some(Engine::Modern(engine)) => engine.poll(&mut out, &[]),
+                Some(Engine::Modern(engine)) => engine.poll(&mut out, &[], false),
                 Some(Engine::Classic(engine)) => engine.poll(&mut out),
                 None => None,
             };
@@ -231,6 +290,41 @@ impl Dtls {
     #[must_use]
     pub fn is_shrunk(&self) -> bool {
         self.goodbye.is_some()
+    }
+
+    /// Writes a [shrunk](Self::shrink) association and ends it: its version and its close alert, sealed beforehand. **An
+    /// engine cannot be exported** (neither library gives its record keys and sequence numbers out), so an association
+    /// that still has one is given back: the caller shrinks it first, or keeps the session where it is.
+    ///
+    /// # Errors
+    /// The association itself, when it is not shrunk.
+    pub fn export(self, out: &mut StateWriter) -> Result<(), Self> {
+        let (DtlsState::Connected, Some(goodbye)) = (self.state, &self.goodbye) else { return Err(self) };
+        out.version(STATE_VERSION);
+        out.bool(self.version == Some("1.3"));
+        out.block(goodbye);
+        Ok(())
+    }
+
+    /// Reads what [`Self::export`] wrote: an association that reads nothing and can say goodbye.
+    ///
+    /// # Errors
+    /// When it is not that.
+    pub fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        from.version("a DTLS association", STATE_VERSION)?;
+        let version = if from.bool()? { "1.3" } else { "1.2" };
+        let goodbye = from.block(limits::DTLS_DATAGRAM_OUT_BYTES_MAX)?;
+        Ok(Self {
+            identity: None,
+            fingerprints: Vec::new(),
+            state: DtlsState::Connected,
+            version: Some(version),
+            front: None,
+            engine: None,
+            failure: None,
+            carries_data: false,
+            goodbye: Some(Box::from(goodbye)),
+        })
     }
 
     /// `"1.2"` or `"1.3"`, once connected.
@@ -285,7 +379,9 @@ impl Dtls {
     fn protected(&mut self, record: &Record<'_>, now: Timestamp) {
         match &mut self.engine {
             Some(Engine::Modern(engine)) => engine.protected(record, now),
-            Some(Engine::Classic(engine)) => engine.protected(record, &self.fingerprints, now),
+            Some(Engine::Classic(engine)) => {
+                engine.protected(record, &self.fingerprints, self.carries_data, now);
+            }
             None => {}
         }
     }

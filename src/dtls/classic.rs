@@ -27,7 +27,7 @@ use rtc_dtls::crypto::{Certificate, CryptoPrivateKey};
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 
-use super::association::DtlsEvent;
+use super::association::{DataRefused, DtlsEvent};
 use super::error::{DtlsError, IdentityError};
 use super::front::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Message};
 use super::identity::DtlsIdentity;
@@ -124,6 +124,8 @@ pub(super) struct Classic {
     event: Option<DtlsEvent>,
     record_sequence: u64,
     late_records_left: u8,
+    /// Application data that came, in order of arrival.
+    received: VecDeque<BytesMut>,
     /// Dropped when connected.
     handshake: Option<Box<Handshake>>,
 }
@@ -152,6 +154,7 @@ impl Classic {
             event: None,
             record_sequence: 0,
             late_records_left: limits::DTLS_LATE_HANDSHAKE_RECORDS_MAX,
+            received: VecDeque::new(),
             handshake: Some(Box::new(Handshake {
                 hello_verify_request: BytesMut::new(),
                 flight: Vec::new(),
@@ -216,11 +219,19 @@ impl Classic {
     }
 
     /// A protected record.
-    pub(super) fn protected(&mut self, record: &Record<'_>, expected: &[Fingerprint], now: Timestamp) {
+    pub(super) fn protected(
+        &mut self,
+        record: &Record<'_>,
+        expected: &[Fingerprint],
+        carries_data: bool,
+        now: Timestamp,
+    ) {
         let Record::Protected12 { content_type, bytes } = *record else { return };
-        // Application data is read by nobody yet, and a ChangeCipherSpec would be believed without decrypting.
-        if !matches!(content_type, content::HANDSHAKE | content::ALERT) {
-            return;
+        // A ChangeCipherSpec would be believed without decrypting.
+        match content_type {
+            content::HANDSHAKE | content::ALERT => {}
+            content::APPLICATION_DATA if carries_data && self.stage == Stage::Connected => {}
+            _ => return,
         }
         match self.stage {
             Stage::Flight => {
@@ -284,7 +295,11 @@ impl Classic {
                             self.stage = Stage::Over;
                             self.event = Some(DtlsEvent::Closed);
                         }
-                        // Application data: read by nobody yet.
+                        EndpointEvent::ApplicationData(data)
+                            if connected && self.received.len() < limits::DTLS_INBOX_MAX =>
+                        {
+                            self.received.push_back(data);
+                        }
                         _ => {}
                     }
                 }
@@ -376,6 +391,19 @@ impl Classic {
         Some(handshake.repeat_at.map_or(handshake.give_up, |at| at.min(handshake.give_up)))
     }
 
+    pub(super) fn send(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
+        if self.stage != Stage::Connected {
+            return Err(DataRefused::NotConnected);
+        }
+        if self.outgoing.len() >= limits::DTLS_APPLICATION_RECORDS_UNSENT_MAX {
+            return Err(DataRefused::Full);
+        }
+        // Its only error is an association that it has closed; the alert that closed it was reported.
+        let result = self.endpoint.write(clock::instant(now), PEER, data);
+        self.collect();
+        result.map_err(|_| DataRefused::NotConnected)
+    }
+
     pub(super) fn close(&mut self, now: Timestamp) {
         if self.stage == Stage::Connected && self.endpoint.close(clock::instant(now)).is_ok() {
             self.collect();
@@ -392,6 +420,12 @@ impl Classic {
                 return Some(DtlsEvent::Datagram(datagram.len()));
             }
             debug_assert!(false, "poll takes a buffer of at least DTLS_DATAGRAM_OUT_BYTES_MAX");
+        }
+        // The keys go before what they let in.
+        if !matches!(self.event, Some(DtlsEvent::Connected(_)))
+            && let Some(data) = self.received.pop_front()
+        {
+            return Some(DtlsEvent::ApplicationData(Box::from(&*data)));
         }
         self.event.take()
     }

@@ -1,8 +1,9 @@
 //! DTLS for SRTP (RFC 5764), versions 1.2 (RFC 6347) and 1.3 (RFC 9147), as a state machine without I/O.
 //!
-//! A [`Dtls`] takes datagrams and `now`, and gives datagrams, the next deadline, and once: the exported SRTP keys,
-//! after the peer's certificate was found to have one of the fingerprints its SDP promised. It is not a transport
-//! for application data, and not a TLS library: two libraries do the cryptography and hide behind it.
+//! A [`Dtls`] takes datagrams and `now`, and gives datagrams and the next deadline; and, once, the exported SRTP keys,
+//! after the peer's certificate was found to have one of the fingerprints its SDP promised. Where the peers agreed on
+//! data channels it also carries application data, a record a call; else its engine is given up soon after the
+//! handshake. It is not a TLS library: two libraries do the cryptography and hide behind it.
 //!
 //! | engine | serves | why |
 //! |---|---|---|
@@ -28,12 +29,41 @@
 //! - RSA certificates from a client that offers 1.3: the certificate is not known when the engine is chosen, and
 //!   `dimpl` takes ECDSA only. Browsers use ECDSA unless a page asks for RSA by name;
 //! - resumption, 0-RTT, connection identifiers: WebRTC uses none;
-//! - application data (data channels): read and dropped for now;
-//! - **a second association on a live five-tuple.** A plaintext record on a connected association is dropped here.
-//!   To re-key, the session looks at it first ([`starts_association`]): where it is true, it makes a second `Dtls`
-//!   with the new fingerprints, feeds it every plaintext record and, until it is connected, both of them every
-//!   protected one (the old drops what it cannot authenticate), and switches keys at its `Connected`. Nothing in
-//!   a `Dtls` is shared with another.
+//! - export of a running engine: neither library gives out record keys and sequence numbers. What can be exported is an
+//!   association that has given up its engine ([`Dtls::export`]);
+//! - a second association on a live five-tuple: nothing in a [`Dtls`] is shared with another, so whoever changes keys
+//!   makes a second one and feeds it besides. [`crate::session`] does: a connected association reads no plaintext and
+//!   drops what it cannot authenticate, so both may be given every datagram.
+//!
+//! # Why two libraries and a mask
+//!
+//! Looked at in November 2026: `dimpl` 0.9.0 (the newest on crates.io; its changelog from 0.1 and its source), and the
+//! issues and pull requests of its repository that can be found.
+//!
+//! | wanted | `dimpl` 0.9.0 |
+//! |---|---|
+//! | the server's order of SRTP profiles | none to set: 1.3 takes the client's first (`dtls13/server.rs`), 1.2 a fixed order with AES-256 first (`dtls12/server.rs`); no issue or pull request asks for one |
+//! | RSA client certificates in 1.2 | a stated non-goal: removed in 0.1.1 (#3), no longer advertised since 0.7.2 (#157); a crypto provider cannot bring it back, since CertificateRequest offers `ecdsa_sign` only |
+//!
+//! So no newer version makes either unnecessary. **A patched copy in this tree was decided against.** The patch would be
+//! two loops and a setting, but it would carry 35,600 lines of a security protocol that upstream still hardens in each
+//! release (most entries of its changelog from 0.6.2 to 0.9.0 are about malformed, late or hostile input), to be merged by
+//! hand from then on, and 38 s of compilation that would no longer be a dependency's. [`mask`] is a hundred lines, and **fails closed**: if
+//! `dimpl` ever hashed a transcript in another way, every handshake that needed the mask would fail on both ends, in the
+//! tests of [`mask`] and of `tests/dtls_handshake.rs` first. The version is pinned for that reason; whoever moves the pin
+//! runs those.
+//!
+//! To be proposed upstream (not sent yet), as one setting with today's behaviour as its default:
+//!
+//! > `ConfigBuilder::srtp_profiles(&[SrtpProfile])`: the protection profiles in order of preference. A server selects the
+//! > first of them that the client offers, a client offers them in this order. RFC 5764 §4.1.1 leaves the choice to the
+//! > server. Today a DTLS 1.3 server follows the client's order, so that with Chromium every packet is sealed with AES-CM
+//! > and HMAC-SHA1, at four times the price of AES-GCM; and 1.2 and 1.3 choose differently for one ClientHello.
+//!
+//! With it [`mask`] goes, and nothing else changes. [`classic`] stays for as long as GStreamer's RSA certificates (1.22) are to
+//! be taken. It brings 37 crates and 43 of the 687 seconds of compilation that
+//! a build from nothing adds up to, a sixteenth. A feature could leave it out of a build that serves browsers only, with
+//! `dimpl`'s own 1.2 server in its place.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -56,7 +86,7 @@ mod modern;
 mod record;
 mod signing;
 
-pub use association::{Dtls, DtlsEvent, DtlsState, DtlsVersions};
+pub use association::{DataRefused, Dtls, DtlsEvent, DtlsState, DtlsVersions};
 pub use error::{DtlsError, IdentityError};
 pub use identity::DtlsIdentity;
 pub use keys::ExportedKeys;

@@ -22,7 +22,7 @@ use dimpl::crypto::{CryptoProvider, aws_lc_rs};
 use dimpl::{Config, DtlsCertificate, Output, ProtocolVersion, UnexpectedMessageError};
 use rcgen::KeyPair;
 
-use super::association::{DtlsEvent, DtlsVersions};
+use super::association::{DataRefused, DtlsEvent, DtlsVersions};
 use super::client_hello::ClientHello;
 use super::error::{DtlsError, IdentityError};
 use super::front::Message;
@@ -91,6 +91,10 @@ pub(super) struct Modern {
     verified: bool,
     /// `dimpl` says it is connected; the keys come next.
     connected: bool,
+    /// The keys were handed out: what comes now is the verified peer's.
+    exported: bool,
+    /// Records of application data that were not polled yet.
+    unsent: usize,
     /// The peer's close alert was answered; reported when the answer is drained.
     closed: bool,
     failure: Option<DtlsError>,
@@ -132,6 +136,8 @@ impl Modern {
             is_client,
             verified: false,
             connected: false,
+            exported: false,
+            unsent: 0,
             closed: false,
             failure: None,
             hello: None,
@@ -218,6 +224,18 @@ impl Modern {
         self.deadline.map(|at| at.max(self.next_tick))
     }
 
+    pub(super) fn send(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
+        // A full queue would be an error, and any error of `dimpl` is the association's end.
+        if self.unsent >= limits::DTLS_APPLICATION_RECORDS_UNSENT_MAX {
+            return Err(DataRefused::Full);
+        }
+        self.tick(now);
+        self.unsent = self.unsent.saturating_add(1);
+        let result = self.dtls.send_application_data(data).map(|_| ());
+        self.note(result);
+        if self.failure.is_some() { Err(DataRefused::NotConnected) } else { Ok(()) }
+    }
+
     pub(super) fn close(&mut self, now: Timestamp) {
         self.tick(now);
         let result = self.dtls.close();
@@ -232,7 +250,7 @@ impl Modern {
         }
     }
 
-    pub(super) fn poll(&mut self, out: &mut [u8], expected: &[Fingerprint]) -> Option<DtlsEvent> {
+    pub(super) fn poll(&mut self, out: &mut [u8], expected: &[Fingerprint], carries_data: bool) -> Option<DtlsEvent> {
         loop {
             if let Some(error) = self.failure.take() {
                 return Some(DtlsEvent::Failed(error));
@@ -247,18 +265,28 @@ impl Modern {
                 Output::KeyingMaterial(material, profile) => {
                     self.hello = None;
                     self.connected = false;
+                    self.exported = true;
                     return Some(self.export(&material, profile));
                 }
                 Output::CloseNotify => {
                     self.closed = true;
                     let _ = self.dtls.close();
                 }
-                // Read by nobody yet, and possibly longer than a datagram we send.
+                Output::ApplicationData(data) if carries_data && self.exported => {
+                    return Some(DtlsEvent::ApplicationData(Box::from(data)));
+                }
                 Output::ApplicationData(_) => {}
+                // Possibly longer than a datagram we send.
                 Output::BufferTooSmall { needed } => {
                     let mut large = vec![0; needed];
-                    if let Output::Packet(_) = self.dtls.poll_output(&mut large) {
-                        debug_assert!(false, "poll takes a buffer of at least DTLS_DATAGRAM_OUT_BYTES_MAX");
+                    match self.dtls.poll_output(&mut large) {
+                        Output::ApplicationData(data) if carries_data && self.exported => {
+                            return Some(DtlsEvent::ApplicationData(Box::from(data)));
+                        }
+                        Output::Packet(_) => {
+                            debug_assert!(false, "poll takes a buffer of at least DTLS_DATAGRAM_OUT_BYTES_MAX");
+                        }
+                        _ => {}
                     }
                 }
                 Output::Timeout(_) if !self.inbox.is_empty() => {
@@ -270,6 +298,7 @@ impl Modern {
                 }
                 Output::Timeout(at) => {
                     self.inbox = VecDeque::new();
+                    self.unsent = 0;
                     self.deadline = clock::deadline(at, self.now);
                     return if std::mem::take(&mut self.connected) {
                         // Connected, and no keying material followed: use_srtp was not agreed.

@@ -7,6 +7,7 @@ pub(super) mod content {
     pub(in crate::dtls) const CHANGE_CIPHER_SPEC: u8 = 20;
     pub(in crate::dtls) const ALERT: u8 = 21;
     pub(in crate::dtls) const HANDSHAKE: u8 = 22;
+    pub(in crate::dtls) const APPLICATION_DATA: u8 = 23;
     pub(in crate::dtls) const ACK: u8 = 26;
 }
 

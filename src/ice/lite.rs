@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use crate::description::IceCredentials;
 use crate::limits;
 use crate::time::Timestamp;
-use crate::transport::Path;
+use crate::transport::{Arrival, PathId};
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 
 /// What an accepted check changed.
@@ -16,7 +17,7 @@ pub struct CheckOutcome {
     /// The path was not validated before.
     pub validated: bool,
     /// A path that fell out of the table to make room.
-    pub evicted: Option<Path>,
+    pub evicted: Option<PathId>,
     /// Media goes to another path from now on.
     pub selected: bool,
 }
@@ -44,7 +45,7 @@ pub enum CheckRefused {
 
 #[derive(Clone, Copy, Debug)]
 struct Validated {
-    path: Path,
+    path: PathId,
     last_check: Timestamp,
 }
 
@@ -63,7 +64,7 @@ pub struct IceLite {
     /// Before an ICE restart; they work until a check with the new ones nominates (RFC 8445 §9).
     previous: Option<(IceCredentials, IceCredentials)>,
     validated: Vec<Validated>,
-    selected: Option<Path>,
+    selected: Option<PathId>,
     nominated: bool,
     recent: Recent,
 }
@@ -112,8 +113,8 @@ impl IceLite {
 
     /// Takes a path as validated and selected without a check, for benches and simulated viewers.
     #[cfg(any(test, feature = "peer"))]
-    pub fn adopt(&mut self, path: Path, now: Timestamp) {
-        self.validate(&path, now);
+    pub fn adopt(&mut self, path: PathId, now: Timestamp) {
+        self.validate(path, now);
         self.selected = Some(path);
     }
 
@@ -139,19 +140,19 @@ impl IceLite {
 
     /// Where media goes: the nominated path, before a nomination the first validated one.
     #[must_use]
-    pub fn selected(&self) -> Option<&Path> {
-        self.selected.as_ref()
+    pub fn selected(&self) -> Option<PathId> {
+        self.selected
     }
 
     /// Whether a check validated this path: nothing but STUN is accepted from any other.
     #[must_use]
-    pub fn is_validated(&self, path: &Path) -> bool {
-        self.validated.iter().any(|validated| validated.path == *path)
+    pub fn is_validated(&self, path: PathId) -> bool {
+        self.validated.iter().any(|validated| validated.path == path)
     }
 
     /// The validated paths.
-    pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.validated.iter().map(|validated| &validated.path)
+    pub fn paths(&self) -> impl Iterator<Item = PathId> {
+        self.validated.iter().map(|validated| validated.path)
     }
 
     /// Checks and answers a binding request (RFC 8445 §7.3); the reply is written at the start of `out`.
@@ -161,7 +162,7 @@ impl IceLite {
     pub fn handle_check(
         &mut self,
         message: &StunMessage<'_>,
-        path: &Path,
+        from: Arrival,
         now: Timestamp,
         out: &mut [u8],
     ) -> Result<CheckOutcome, CheckRefused> {
@@ -198,12 +199,13 @@ impl IceLite {
                 .finish();
             return Err(len.map_or(CheckRefused::NoRoom, CheckRefused::RoleConflict));
         }
+        let Arrival { path, remote } = from;
         let is_new = self.recent.is_new(message.transaction_id());
         if !is_new && !self.is_validated(path) {
             return Err(CheckRefused::Replayed);
         }
         let reply_len = StunWriter::binding_success(out, message.transaction_id())
-            .xor_mapped_address(unmapped(path.remote))
+            .xor_mapped_address(unmapped(remote))
             .integrity(password)
             .fingerprint()
             .finish()
@@ -228,8 +230,8 @@ impl IceLite {
         matches(local, remote).then_some(Generation::Previous)
     }
 
-    fn validate(&mut self, path: &Path, now: Timestamp) -> (bool, Option<Path>) {
-        if let Some(known) = self.validated.iter_mut().find(|validated| validated.path == *path) {
+    fn validate(&mut self, path: PathId, now: Timestamp) -> (bool, Option<PathId>) {
+        if let Some(known) = self.validated.iter_mut().find(|validated| validated.path == path) {
             known.last_check = now;
             return (false, None);
         }
@@ -245,30 +247,85 @@ impl IceLite {
                 .map(|(index, _)| index);
             evicted = oldest.map(|index| self.validated.swap_remove(index).path);
         }
-        self.validated.push(Validated { path: *path, last_check: now });
+        self.validated.push(Validated { path, last_check: now });
         (true, evicted)
     }
 
-    fn select(&mut self, path: &Path, generation: Generation, use_candidate: bool) -> bool {
+    fn select(&mut self, path: PathId, generation: Generation, use_candidate: bool) -> bool {
         let nominates = use_candidate && (generation == Generation::Current || self.previous.is_none());
         if nominates {
             self.nominated = true;
         }
         // Before the new credentials nominate, the old pair may still move.
         let may_select = nominates || self.selected.is_none() || (use_candidate && !self.nominated);
-        if !may_select || self.selected == Some(*path) {
+        if !may_select || self.selected == Some(path) {
             return false;
         }
-        self.selected = Some(*path);
+        self.selected = Some(path);
         true
+    }
+
+    /// The user fragment before the last restart, which is forgotten.
+    pub fn forget_previous(&mut self) -> Option<String> {
+        self.previous.take().map(|(local, _)| local.ufrag)
     }
 
     /// After a nomination with the new credentials: the user fragment that no longer works, once.
     pub fn retire_previous(&mut self) -> Option<String> {
-        if !self.nominated {
-            return None;
+        if self.nominated { self.forget_previous() } else { None }
+    }
+}
+
+/// What [`IceLite::export`] writes.
+const STATE_VERSION: u8 = 1;
+
+impl IceLite {
+    /// Writes the agent's state and ends it: credentials, validated paths, the selected one, remembered transactions.
+    /// `path` writes one path in a form that the other process can read.
+    pub fn export(self, now: Timestamp, out: &mut StateWriter, path: &mut dyn FnMut(&mut StateWriter, PathId)) {
+        out.version(STATE_VERSION);
+        self.local.export(out);
+        self.remote.export(out);
+        out.option(self.previous, |out, (local, remote)| {
+            local.export(out);
+            remote.export(out);
+        });
+        out.count(self.validated.len());
+        for validated in &self.validated {
+            path(out, validated.path);
+            out.age(validated.last_check, now);
         }
-        self.previous.take().map(|(local, _)| local.ufrag)
+        out.option(self.selected, |out, selected| path(out, selected));
+        out.bool(self.nominated);
+        for transaction in self.recent.transactions {
+            out.option(transaction, |out, transaction| out.raw(&transaction));
+        }
+        out.count(self.recent.next);
+    }
+
+    /// Reads what [`Self::export`] wrote; `path` reads one path.
+    ///
+    /// # Errors
+    /// When it is not such a state.
+    pub fn import(
+        now: Timestamp,
+        from: &mut StateReader<'_>,
+        path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<PathId, ImportError>,
+    ) -> Result<Self, ImportError> {
+        from.version("an ICE agent", STATE_VERSION)?;
+        let mut agent = Self::new(IceCredentials::import(from)?, IceCredentials::import(from)?);
+        agent.previous = from.option(|from| Ok((IceCredentials::import(from)?, IceCredentials::import(from)?)))?;
+        for _ in 0..from.count(limits::PATHS_PER_SESSION_MAX)? {
+            let path = path(from)?;
+            agent.validated.push(Validated { path, last_check: from.age(now)? });
+        }
+        agent.selected = from.option(|from| path(from))?;
+        agent.nominated = from.bool()?;
+        for transaction in &mut agent.recent.transactions {
+            *transaction = from.option(StateReader::array)?;
+        }
+        agent.recent.next = from.count(limits::CHECKS_REMEMBERED.saturating_sub(1))?;
+        Ok(agent)
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Io, IoCounters, Waker, now};
 use crate::limits;
 use crate::net::process::ArrivalClock;
 use crate::time::Timestamp;
-use crate::transport::{Datagram, Path, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch, UdpPath};
 
 /// Marks the wake-up event among the descriptors watched.
 const WAKE: u64 = u64::MAX;
@@ -183,8 +183,8 @@ impl Io for Mmsg {
         seen
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
-        send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, &mut self.counters);
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
+        send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, paths, &mut self.counters);
     }
 
     fn counters(&self) -> IoCounters {
@@ -280,12 +280,12 @@ impl ReceiveSlots {
             #[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
             let control = (header.msg_hdr.msg_controllen as usize).min(CONTROL_IN_BYTES);
             let ancillary = parse_control(&self.controls[slot].0[..control]);
-            let path = Path { remote, local_ip: ancillary.local_ip.unwrap_or(local.ip()), socket: socket as u8 };
+            let from = UdpPath { remote, local_ip: ancillary.local_ip.unwrap_or(local.ip()), socket: socket as u8 };
             let received = clock.arrival(ancillary.realtime_ns);
             let bytes = &mut self.buffers[slot][..header.msg_len as usize];
             counters.datagrams_received += 1;
             counters.bytes_received += bytes.len() as u64;
-            visit(Datagram { bytes, path, received });
+            visit(Datagram { bytes, from: from.into(), received });
         }
     }
 }

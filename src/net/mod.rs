@@ -1,8 +1,9 @@
 //! The machine's edge: sockets, rings, control messages, limits of the process. The only home of `unsafe`.
 //!
-//! The seam is [`Io`]: synchronous, plain data on both sides ([`crate::transport`]). Backends: [`uring`] (a ring of the
-//! worker's own: multishot receive into a buffer ring, trains as one message each), [`mmsg`] (`epoll`, `recvmmsg`,
-//! `sendmmsg`: the control every claim is measured against) and `simulated` (queues in memory, for tests).
+//! The seam is [`Io`]: synchronous, plain data on both sides ([`crate::transport`]). Backends: [`uring`] (waits and
+//! receives by a ring of the worker's own, multishot into a buffer ring; sends by `sendmmsg`), [`mmsg`] (`epoll`, `recvmmsg`
+//! and `sendmmsg`: the control every claim is measured against) and `simulated` (queues in memory, for tests). Either sends
+//! a train as one message.
 //!
 //! A worker's machine is made in two steps, so that what can fail for the operator's reasons fails in the main
 //! thread before anything runs: [`MediaSockets::open`] there (ports, buffers, the [`Waker`]), then [`open_io`] on
@@ -17,7 +18,7 @@
 //! | [`waker`], `sleep_word` | ending a wait from another thread |
 //! | `lab` | what only tests, benches and the load tester use |
 //! | [`prefetch`] | a hint to the processor |
-//! | [`process`], [`ring_probe`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
+//! | [`process`], [`ring_probe`], [`ring_unavailable`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
 //! | [`ethtool`] | offloads, queues and rings of an interface |
 //!
 //! Left out: `UDP_GRO` (it pays on a publisher's uplink only, needs 64 KiB buffers, and viewers' RTCP never
@@ -37,6 +38,7 @@ pub mod open;
 pub mod prefetch;
 pub mod process;
 pub mod ring_probe;
+pub mod ring_unavailable;
 mod send;
 mod sleep_word;
 pub mod socket;
@@ -56,7 +58,7 @@ mod atomic {
 use std::io;
 
 use crate::time::Timestamp;
-use crate::transport::{Datagram, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch};
 pub use open::{AnyIo, IoKind, OpenedIo, open_io};
 pub use process::now;
 pub use socket::MediaSockets;
@@ -81,10 +83,11 @@ pub trait Io {
     /// truncated is taken and counted, not handed over). Zero means none waits.
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, visit: F) -> usize;
 
-    /// Sends every train of the batch and fills in each [`Train::result`]; the slots are free on return. Trains to
+    /// Sends every train of the batch and fills in each [`crate::transport::Train::result`]; the slots are free on return. Trains to
     /// one destination leave in their order: one that is refused may be lost, never overtaken and sent later.
-    /// An offload that the kernel refuses is resent unsegmented and counted. Does not clear the batch.
-    fn send(&mut self, batch: &mut TrainBatch);
+    /// An offload that the kernel refuses is resent unsegmented and counted. A train whose path is not in `paths`, or is
+    /// none that the backend carries, fails. Does not clear the batch.
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook);
 
     /// Cumulative counters.
     fn counters(&self) -> IoCounters;
@@ -106,8 +109,8 @@ impl<T: Io> Io for &mut T {
         (**self).receive(limit, visit)
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
-        (**self).send(batch);
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
+        (**self).send(batch, paths);
     }
 
     fn counters(&self) -> IoCounters {

@@ -10,7 +10,7 @@ use super::syscall::{check, set_option};
 use super::uring::{SendBy, Uring};
 use super::*;
 use crate::limits;
-use crate::transport::{Path, SendResult};
+use crate::transport::{PathBook, PathId, SendResult, UdpPath};
 
 /// Runs `body` on a thread of its own in a fresh network namespace whose loopback interface is up.
 fn in_namespace(body: impl FnOnce() + Send + 'static) {
@@ -65,7 +65,7 @@ fn peer(ip: &str) -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-fn commit(batch: &mut TrainBatch, path: &Path, number: u8, len: usize) {
+fn commit(batch: &mut TrainBatch, path: PathId, number: u8, len: usize) {
     assert!(batch.has_room(len));
     batch.slot()[..len].fill(number);
     batch.commit(path, len);
@@ -94,20 +94,21 @@ fn what_the_path_is_too_narrow_for_is_told_as_too_long_and_nothing_is_fragmented
         {
             let mut io = make(open(&[ip]));
             let (socket, address) = peer(ip);
-            let path = Path::to(address);
+            let mut book = PathBook::new();
+            let path = book.enter(UdpPath::to(address)).unwrap();
             let fits = 1_400 - headers;
             let mut batch = TrainBatch::new();
-            commit(&mut batch, &path, 1, fits);
-            commit(&mut batch, &path, 1, fits);
+            commit(&mut batch, path, 1, fits);
+            commit(&mut batch, path, 1, fits);
             // Does not grow the train before it: longer.
-            commit(&mut batch, &path, 2, fits + 1);
-            commit(&mut batch, &path, 2, fits + 1);
-            commit(&mut batch, &path, 2, 10);
-            commit(&mut batch, &path, 3, fits + 2);
-            commit(&mut batch, &path, 4, fits);
+            commit(&mut batch, path, 2, fits + 1);
+            commit(&mut batch, path, 2, fits + 1);
+            commit(&mut batch, path, 2, 10);
+            commit(&mut batch, path, 3, fits + 2);
+            commit(&mut batch, path, 4, fits);
             // Alone, so that no offload is asked for.
-            commit(&mut batch, &path, 5, fits + 3);
-            io.send(&mut batch);
+            commit(&mut batch, path, 5, fits + 3);
+            io.send(&mut batch, &book);
             let (sent, long) = (SendResult::Sent, SendResult::TooLong);
             // Number 4 is shorter than 3 and so its train's end: refused with it.
             assert_eq!(results(&batch), [sent, long, long, long], "{ip} {}", io.name());
@@ -133,16 +134,18 @@ fn a_full_send_buffer_is_told_without_waiting_and_no_train_overtakes_another() {
                 set_option(descriptor, libc::SOL_SOCKET, libc::SO_SNDBUF, 1).unwrap();
             }
             let mut io = make(sockets);
-            let path = Path::to(SocketAddr::new(std::net::IpAddr::from([10, 9, 0, 2 + index as u8]), 9));
+            let mut book = PathBook::new();
+            let neighbour = SocketAddr::new(std::net::IpAddr::from([10, 9, 0, 2 + index as u8]), 9);
+            let path = book.enter(UdpPath::to(neighbour)).unwrap();
             let mut batch = TrainBatch::new();
             for train in 0..20 {
                 for _ in 0..3 {
-                    commit(&mut batch, &path, train, 1_000);
+                    commit(&mut batch, path, train, 1_000);
                 }
-                commit(&mut batch, &path, train, 999);
+                commit(&mut batch, path, train, 999);
             }
             let start = now();
-            io.send(&mut batch);
+            io.send(&mut batch, &book);
             // The neighbour is sought for three seconds: who waited for room would wait for the end of that.
             assert!(now().since(start) < Duration::from_millis(2_500));
             let results = results(&batch);
@@ -169,15 +172,16 @@ fn a_refused_offload_is_resent_unsegmented_then_no_longer_asked_for_then_tried_a
     for make in backends() {
         let mut io = make(open_refusing_offload());
         let (socket, address) = peer("127.0.0.1");
-        let path = Path::to(address);
+        let mut book = PathBook::new();
+        let path = book.enter(UdpPath::to(address)).unwrap();
         let asked = u64::from(limits::OFFLOAD_REFUSALS_IN_A_ROW_MAX);
         let skipped = u64::from(limits::OFFLOAD_SUSPENDED_TRAINS);
         for round in 0..=asked + skipped {
             let mut batch = TrainBatch::new();
             for len in [500, 500, 100] {
-                commit(&mut batch, &path, round as u8, len);
+                commit(&mut batch, path, round as u8, len);
             }
-            io.send(&mut batch);
+            io.send(&mut batch, &book);
             assert_eq!(results(&batch), [SendResult::Sent]);
             assert_eq!(read(&socket, 3), [500, 500, 100].map(|len| (round as u8, len)));
         }
@@ -193,27 +197,29 @@ fn a_train_resent_after_a_refusal_never_comes_behind_a_later_one() {
     for make in backends() {
         let mut io = make(open_refusing_offload());
         let ((first, first_address), (second, second_address)) = (peer("127.0.0.1"), peer("127.0.0.1"));
-        let mut batch = TrainBatch::new();
+        let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+        let [first_path, second_path] =
+            [first_address, second_address].map(|address| book.enter(UdpPath::to(address)).unwrap());
         // Trains of two and datagrams alone in turn, to one destination; a train only to the other.
         for number in (0..10).step_by(2) {
-            commit(&mut batch, &Path::to(first_address), number, 100);
-            commit(&mut batch, &Path::to(first_address), number, 99);
-            commit(&mut batch, &Path::to(first_address), number + 1, 200);
-            commit(&mut batch, &Path::to(second_address), number, 100);
-            commit(&mut batch, &Path::to(second_address), number, 99);
+            commit(&mut batch, first_path, number, 100);
+            commit(&mut batch, first_path, number, 99);
+            commit(&mut batch, first_path, number + 1, 200);
+            commit(&mut batch, second_path, number, 100);
+            commit(&mut batch, second_path, number, 99);
         }
-        io.send(&mut batch);
-        let taken = |address| {
-            let trains = batch.trains().iter().filter(move |train| train.path.remote == address);
+        io.send(&mut batch, &book);
+        let taken = |path| {
+            let trains = batch.trains().iter().filter(move |train| train.path == path);
             trains.filter(|train| train.result == SendResult::Sent).map(|train| usize::from(train.segments)).sum()
         };
-        for (socket, address) in [(&first, first_address), (&second, second_address)] {
-            let arrived = read(socket, taken(address));
+        for (socket, path) in [(&first, first_path), (&second, second_path)] {
+            let arrived = read(socket, taken(path));
             assert!(arrived.is_sorted_by_key(|(number, _)| *number), "{arrived:?}");
             socket.set_nonblocking(true).unwrap();
             assert!(socket.recv(&mut [0; 10]).is_err(), "a train told as lost did not arrive");
         }
-        assert!(taken(second_address) > 0);
+        assert!(taken(second_path) > 0);
         if matches!(io, AnyIo::Mmsg(_)) {
             assert!(results(&batch).iter().all(|result| *result == SendResult::Sent));
         }
@@ -234,11 +240,12 @@ fn the_wildcard_answers_from_an_address_that_is_not_the_routes_choice() {
             for (own, remote) in [("10.9.0.2", "10.9.0.1"), ("fd09::2", "fd09::1")] {
                 let (socket, address) = peer(remote);
                 let own: std::net::IpAddr = own.parse().unwrap();
-                let path = Path { remote: address, local_ip: own, socket: u8::from(own.is_ipv6()) };
-                let mut batch = TrainBatch::new();
-                commit(&mut batch, &path, 1, 50);
-                commit(&mut batch, &path, 1, 50);
-                io.send(&mut batch);
+                let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+                let path = UdpPath { remote: address, local_ip: own, socket: u8::from(own.is_ipv6()) };
+                let path = book.enter(path).unwrap();
+                commit(&mut batch, path, 1, 50);
+                commit(&mut batch, path, 1, 50);
+                io.send(&mut batch, &book);
                 assert_eq!(results(&batch), [SendResult::Sent]);
                 let (_, from) = socket.recv_from(&mut [0; 50]).unwrap_or_else(|error| panic!("from {own}: {error}"));
                 assert_eq!(from.ip(), own);

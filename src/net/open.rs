@@ -10,7 +10,7 @@ use super::start_error::StartError;
 use super::uring::{Receiver, SendBy, Uring};
 use super::{Io, IoCounters, Waker};
 use crate::time::Timestamp;
-use crate::transport::{Datagram, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch};
 
 /// The `--io` setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub enum IoKind {
     Uring,
     /// Plain system calls.
     Mmsg,
-    /// The ring, or plain system calls where a worker may not have one. (Signalling needs io_uring in any case: where it
-    /// is forbidden to the whole process the node does not start.)
+    /// A ring, or plain system calls for a worker that gets none: no memory or no descriptor is left for it. Where io_uring
+    /// is forbidden to the process, this helps nobody: signalling needs it, and the node does not start.
     #[default]
     Auto,
 }
@@ -129,10 +129,10 @@ impl Io for AnyIo {
         }
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         match self {
-            Self::Uring(io) => io.send(batch),
-            Self::Mmsg(io) => io.send(batch),
+            Self::Uring(io) => io.send(batch, paths),
+            Self::Mmsg(io) => io.send(batch, paths),
         }
     }
 

@@ -13,7 +13,7 @@ use super::offload::{Refusal, classify};
 use super::socket::MediaSocket;
 use super::syscall::errno;
 use crate::limits;
-use crate::transport::{SendResult, Train, TrainBatch};
+use crate::transport::{PathBook, SendResult, Train, TrainBatch, UdpPath};
 
 /// Flags of every send: never wait, never raise `SIGPIPE`.
 pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -26,7 +26,13 @@ pub(super) struct SendSlots {
     controls: Box<[Control]>,
     /// Which train of the batch each message is, and whether it asks for the offload.
     trains: Vec<Slot>,
+    /// The socket of each train of the batch; [`NO_SOCKET`] for one that cannot be sent.
+    sockets: Vec<u8>,
 }
+
+const NO_SOCKET: u8 = u8::MAX;
+
+const _: () = assert!(limits::SOCKETS_PER_WORKER_MAX <= NO_SOCKET as usize);
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -51,7 +57,31 @@ impl SendSlots {
             names: vec![Name::EMPTY; SLOTS].into_boxed_slice(),
             controls: vec![Control::EMPTY; SLOTS].into_boxed_slice(),
             trains: Vec::with_capacity(SLOTS),
+            sockets: Vec::with_capacity(SLOTS),
         }
+    }
+
+    /// Finds the socket of each train; those that have none fail here. The paths' addresses are in the cache afterwards.
+    pub(super) fn find_sockets(&mut self, pass: &mut Pass<'_>, sockets: usize) {
+        self.sockets.clear();
+        for train in pass.trains.iter_mut() {
+            let socket =
+                pass.paths.udp(train.path).map(|path| path.socket).filter(|&socket| usize::from(socket) < sockets);
+            if socket.is_none() {
+                train.result = SendResult::Failed(libc::EBADF);
+                count_refusal(train.result, pass.counters);
+            }
+            self.sockets.push(socket.unwrap_or(NO_SOCKET));
+        }
+    }
+
+    fn is_on(&self, train: usize, socket: usize) -> bool {
+        self.sockets.get(train).is_some_and(|&own| usize::from(own) == socket)
+    }
+
+    /// The socket of a train, by its index in the batch; `None` where it has failed already.
+    pub(super) fn socket_of(&self, train: usize) -> Option<u8> {
+        self.sockets.get(train).copied().filter(|&socket| socket != NO_SOCKET)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -76,23 +106,26 @@ impl SendSlots {
         usize::from(self.trains[slot].train)
     }
 
-    /// Adds `payload` (a train's bytes, or one segment of it) as a message.
+    /// Adds a train as a message.
     ///
-    /// The pointers written stay valid as long as `self` and `payload` do: everything but the payload lies in
-    /// heap blocks that never move or grow.
-    pub(super) fn push(&mut self, index: usize, train: &Train, payload: &[u8], socket: &MediaSocket, offloaded: bool) {
+    /// The pointers written stay valid as long as `self` and the batch do: everything but the payload lies in heap blocks
+    /// that never move or grow.
+    pub(super) fn push(&mut self, index: usize, pass: &Pass<'_>, socket: &MediaSocket, offloaded: bool) {
+        let train = &pass.trains[index];
+        let Some(path) = pass.paths.udp(train.path) else { return };
+        let payload = payload(pass.bytes, train);
         let slot = self.trains.len();
         let control = &mut self.controls[slot];
         control.clear();
-        if socket.is_wildcard() && !train.path.local_ip.is_unspecified() {
-            control.push_local_ip(train.path.local_ip);
+        if socket.is_wildcard() && !path.local_ip.is_unspecified() {
+            control.push_local_ip(path.local_ip);
         }
         if offloaded {
             control.push_segment_size(train.segment_size);
         }
         let control = control.as_mut_bytes();
         let name = &mut self.names[slot];
-        let name_len = name.write(&train.path.remote);
+        let name_len = name.write(&path.remote);
         // The kernel only reads it.
         self.vectors[slot] = libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
         let header = &mut self.headers[slot].msg_hdr;
@@ -149,7 +182,7 @@ impl SendSlots {
                     train.result = SendResult::Failed(errno);
                 } else {
                     pass.counters.offload_refused += 1;
-                    train.result = send_segments(pass.bytes, train, socket, pass.counters);
+                    train.result = send_segments(pass.bytes, train, pass.paths, socket, pass.counters);
                 }
             }
             refusal => train.result = result_of(refusal, errno),
@@ -162,6 +195,7 @@ impl SendSlots {
 pub(super) struct Pass<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) trains: &'a mut [Train],
+    pub(super) paths: &'a PathBook,
     pub(super) counters: &'a mut IoCounters,
 }
 
@@ -193,19 +227,17 @@ pub(super) fn send_by_sendmmsg(
     slots: &mut SendSlots,
     sockets: &mut [MediaSocket],
     batch: &mut TrainBatch,
+    paths: &PathBook,
     counters: &mut IoCounters,
 ) {
     let (bytes, trains) = batch.parts_mut();
-    let mut pass = Pass { bytes, trains, counters };
+    let mut pass = Pass { bytes, trains, paths, counters };
+    slots.find_sockets(&mut pass, sockets.len());
     for (index, socket) in sockets.iter_mut().enumerate() {
         let mut next = 0;
         while next < pass.trains.len() {
             next = fill_and_send(slots, index, socket, next, &mut pass);
         }
-    }
-    for train in pass.trains.iter_mut().filter(|train| usize::from(train.path.socket) >= sockets.len()) {
-        train.result = SendResult::Failed(libc::EBADF);
-        count_refusal(train.result, pass.counters);
     }
 }
 
@@ -222,14 +254,14 @@ fn fill_and_send(
     let mut unsegmented = None;
     while next < pass.trains.len() && !slots.is_full() {
         let train = &pass.trains[next];
-        if usize::from(train.path.socket) == index {
+        if slots.is_on(next, index) {
             let several = train.segments > 1;
             if several && !socket.offload.may_ask() {
                 unsegmented = Some(next);
                 next += 1;
                 break;
             }
-            slots.push(next, train, payload(pass.bytes, train), socket, several);
+            slots.push(next, pass, socket, several);
         }
         next += 1;
     }
@@ -240,14 +272,14 @@ fn fill_and_send(
             train.result = SendResult::Full;
         } else {
             pass.counters.offload_skipped += 1;
-            train.result = send_segments(pass.bytes, train, socket, pass.counters);
+            train.result = send_segments(pass.bytes, train, pass.paths, socket, pass.counters);
         }
         count_refusal(train.result, pass.counters);
     }
     if !full {
         return next;
     }
-    for train in pass.trains[next..].iter_mut().filter(|train| usize::from(train.path.socket) == index) {
+    for (_, train) in (next..).zip(&mut pass.trains[next..]).filter(|(at, _)| slots.is_on(*at, index)) {
         train.result = SendResult::Full;
         count_refusal(train.result, pass.counters);
     }
@@ -288,18 +320,20 @@ fn send_slots(slots: &mut SendSlots, socket: &mut MediaSocket, pass: &mut Pass<'
 pub(super) fn send_segments(
     bytes: &[u8],
     train: &Train,
+    paths: &PathBook,
     socket: &MediaSocket,
     counters: &mut IoCounters,
 ) -> SendResult {
+    let Some(UdpPath { remote, local_ip, .. }) = paths.udp(train.path) else { return SendResult::Failed(libc::EBADF) };
     let mut name = Name::EMPTY;
     let mut control = Control::EMPTY;
-    if socket.is_wildcard() && !train.path.local_ip.is_unspecified() {
-        control.push_local_ip(train.path.local_ip);
+    if socket.is_wildcard() && !local_ip.is_unspecified() {
+        control.push_local_ip(*local_ip);
     }
     let control = control.as_mut_bytes();
     // SAFETY: a plain C structure of integers and pointers, for which all zeroes is a valid value.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_namelen = name.write(&train.path.remote);
+    header.msg_namelen = name.write(remote);
     header.msg_name = name.0.as_mut_ptr().cast();
     header.msg_controllen = control.len() as _;
     header.msg_control = if control.is_empty() { std::ptr::null_mut() } else { control.as_mut_ptr().cast() };

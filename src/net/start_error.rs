@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::ring_probe::RingUnavailable;
+use super::ring_unavailable::RingUnavailable;
 
 /// A start-up error of this layer.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ mod workers;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,12 +30,13 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Source};
 use crate::dtls::{DtlsIdentity, IdentityError};
+use crate::net::ring_unavailable::RingUnavailable;
 use crate::net::{process, ring_probe};
 use crate::signal::live::Live;
 use crate::signal::sealing_cost::SealingCost;
 use crate::signal::tls::Certificates;
 use crate::signal::tls::watch::Watch;
-use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
+use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, ownership, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use notify::Notifier;
 use reload::Reload;
@@ -48,7 +50,7 @@ pub enum ServerError {
     /// The kernel would not say which cores there are.
     Cores(io::Error),
     /// io_uring cannot be used, which signalling needs whatever the workers use.
-    Ring(ring_probe::RingUnavailable),
+    Ring(RingUnavailable),
     /// Sockets or I/O of a worker.
     Net(net::StartError),
     /// The DTLS certificate.
@@ -71,7 +73,9 @@ impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cores(error) => write!(f, "the cores of this process cannot be read ({error}): is /proc mounted?"),
-            Self::Ring(error) => write!(f, "signalling needs io_uring: {error}"),
+            Self::Ring(error) => {
+                write!(f, "signalling needs io_uring: {error}; --io does not help: it is for the workers only")
+            }
             Self::Net(error) => error.fmt(f),
             Self::Dtls(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
@@ -168,6 +172,7 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
         workers: handles.clone(),
         notices: notices_receiver,
         negotiator: Box::new(negotiator::SdpNegotiator),
+        ownership: Box::new(|| Rc::new(ownership::Book::default())),
         node: NodeInfo {
             sealing: SealingCost::measure(),
             version: env!("CARGO_PKG_VERSION"),

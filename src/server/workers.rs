@@ -23,7 +23,7 @@ pub(super) struct StartedWorker {
 /// All workers, and what they have in common.
 pub(super) struct Started {
     pub(super) workers: Vec<StartedWorker>,
-    /// The backend in use, and why.
+    /// The backend in use, and why: `uring and mmsg` where some workers got no ring.
     pub(super) io: &'static str,
     pub(super) io_reason: String,
 }
@@ -38,8 +38,15 @@ struct Seed {
     notices: flume::Sender<Notice>,
 }
 
-/// What a worker's thread says once: its backend's name and the reason for it.
-type Opened = Result<(&'static str, String), StartError>;
+/// What a worker's thread says once.
+type Opened = Result<Backend, StartError>;
+
+/// A worker's backend.
+struct Backend {
+    worker: WorkerIndex,
+    name: &'static str,
+    reason: String,
+}
 
 /// Opens every socket first, so that a port in use is an error before any thread runs; then starts the threads and
 /// waits until each has its backend.
@@ -88,11 +95,32 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
         workers.push(StartedWorker { handle, thread });
     }
     drop(opened);
-    let mut io = ("", String::new());
+    let mut backends = Vec::with_capacity(workers.len());
     for _ in &workers {
-        io = next_opened.recv().map_err(|_| ServerError::WorkerDied(WorkerIndex(0)))?.map_err(ServerError::Net)?;
+        backends
+            .push(next_opened.recv().map_err(|_| ServerError::WorkerDied(WorkerIndex(0)))?.map_err(ServerError::Net)?);
     }
-    Ok(Started { workers, io: io.0, io_reason: io.1 })
+    backends.sort_by_key(|backend| backend.worker.0);
+    let (io, io_reason) = summary(&backends, config.io);
+    Ok(Started { workers, io, io_reason })
+}
+
+/// The backend in use and the reason, in one line. A worker that was to have a ring and got none is warned of.
+fn summary(backends: &[Backend], asked: IoKind) -> (&'static str, String) {
+    let without: Vec<&Backend> = backends.iter().filter(|backend| backend.name == "mmsg").collect();
+    if asked == IoKind::Auto {
+        for Backend { worker, reason, .. } in &without {
+            tracing::warn!(worker = worker.0, reason, "this worker gets no ring: it uses plain system calls");
+        }
+    }
+    match (without.first(), backends.first()) {
+        (Some(first), _) if without.len() < backends.len() => {
+            let (some, all, reason) = (without.len(), backends.len(), &first.reason);
+            ("uring and mmsg", format!("{some} of {all} workers got no ring: {reason}"))
+        }
+        (_, Some(first)) => (first.name, first.reason.clone()),
+        (_, None) => ("", String::new()),
+    }
 }
 
 /// A worker's thread, from its birth to its end.
@@ -104,7 +132,7 @@ fn run(seed: Seed, opened: &flume::Sender<Opened>) {
     let mut io: AnyIo = match net::open_io(io, sockets) {
         Ok(OpenedIo { io, reason }) => {
             config.io = io.name();
-            let _ = opened.send(Ok((io.name(), reason)));
+            let _ = opened.send(Ok(Backend { worker: config.index, name: io.name(), reason }));
             io
         }
         Err(error) => {
@@ -131,4 +159,21 @@ fn wall_clock() -> WallClock {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let up = net::now().since(Timestamp::ZERO);
     WallClock { at_zero: NtpTime(NTP_TO_UNIX_SECONDS << 32) + since_1970.saturating_sub(up) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_fell_back_shows_in_the_summary_whichever_worker_it_is() {
+        let backend =
+            |worker, name, reason: &str| Backend { worker: WorkerIndex(worker), name, reason: reason.to_owned() };
+        let (ring, calls) = (|worker| backend(worker, "uring", "ok"), |worker| backend(worker, "mmsg", "no memory"));
+        assert_eq!(summary(&[ring(0), ring(1)], IoKind::Auto), ("uring", "ok".to_owned()));
+        assert_eq!(summary(&[calls(0), calls(1)], IoKind::Auto), ("mmsg", "no memory".to_owned()));
+        let mixed = ("uring and mmsg", "1 of 2 workers got no ring: no memory".to_owned());
+        assert_eq!(summary(&[calls(0), ring(1)], IoKind::Auto), mixed);
+        assert_eq!(summary(&[ring(0), calls(1)], IoKind::Auto), mixed);
+    }
 }

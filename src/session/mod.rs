@@ -8,9 +8,30 @@
 //! key is used before the peer's certificate matched its fingerprint. A session knows nothing of streams; the
 //! worker joins the two.
 //!
-//! It names [`crate::transport::train`] for its plain data (paths and slots to write into), which does no I/O.
+//! | file | holds |
+//! |---|---|
+//! | `peer` | the [`Session`]: ICE and its current epoch, and what comes and goes |
+//! | `epoch` | an [`Epoch`] of keys: one DTLS association and what it gave |
+//! | `rekey` | a second epoch beside the current one, and the change from one to the other |
+//! | `data` | application data, where the peers agreed on it |
+//! | `export` | a session as bytes, and back |
+//!
+//! No worker begins a second epoch, carries data or exports a session yet: those three are for what comes next, and held by
+//! this module's tests.
+//!
+//! It names [`crate::transport`] for its plain data (numbers of paths, and slots to write into), which does no I/O.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod data;
+mod epoch;
+mod export;
 mod peer;
+mod rekey;
 
+pub use epoch::{Epoch, EpochNumber};
+pub use export::{ExportRefused, NotExported};
 pub use peer::{Inbound, Rejected, Session, SessionEvent, SessionState};
+pub use rekey::EpochRefused;
+
+#[cfg(all(test, feature = "peer"))]
+mod tests;

@@ -2,13 +2,17 @@
 
 use std::collections::VecDeque;
 
+use super::epoch::{Epoch, EpochNews, EpochNumber};
+use super::rekey::{Other, open};
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
-use crate::dtls::{self, Dtls, DtlsError, DtlsEvent, DtlsIdentity};
-use crate::ice::{CheckRefused, IceLite};
+use crate::dtls::{self, DtlsError, DtlsIdentity};
+use crate::ice::{CheckOutcome, CheckRefused, IceLite};
 use crate::limits;
-use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
+#[cfg(any(test, feature = "peer"))]
+use crate::srtp::SrtpKeys;
+use crate::srtp::{OpenedRtp, SrtpError, SrtpProfile, SrtpSender};
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
+use crate::transport::{Arrival, PathId, TrainBatch};
 use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
 
@@ -42,33 +46,13 @@ pub enum Rejected {
     NoRoom,
 }
 
-impl Rejected {
-    /// The name in metrics and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PathNotValidated => "path_not_validated",
-            Self::Check(CheckRefused::Username) => "stun_username",
-            Self::Check(CheckRefused::Integrity) => "stun_integrity",
-            Self::Check(CheckRefused::Fingerprint) => "stun_fingerprint",
-            Self::Check(CheckRefused::Replayed) => "stun_replayed",
-            Self::Check(_) => "stun_other",
-            Self::Unknown => "not_demultiplexed",
-            Self::Dtls => "dtls_malformed",
-            Self::NoKeys => "media_before_keys",
-            Self::Srtp(error) => error.name(),
-            Self::NoRoom => "no_room_to_answer",
-        }
-    }
-}
-
 /// What the worker must know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
     /// A path was validated: its datagrams belong to this session.
-    PathAdded(Path),
+    PathAdded(PathId),
     /// A path is forgotten.
-    PathRemoved(Path),
+    PathRemoved(PathId),
     /// A connected peer is reached by another path from now on.
     Moved,
     /// The keys are there.
@@ -77,6 +61,12 @@ pub enum SessionEvent {
     Closed,
     /// DTLS failed.
     Failed(DtlsError),
+    /// The next epoch has keys; the current one still seals.
+    EpochConnected(EpochNumber),
+    /// The next epoch's handshake failed. The session goes on.
+    EpochFailed(EpochNumber, DtlsError),
+    /// An epoch beside the current one is over, and its keys are gone.
+    EpochEnded(EpochNumber),
 }
 
 /// How far a session is.
@@ -94,23 +84,20 @@ pub enum SessionState {
 
 /// One peer.
 pub struct Session {
-    ice: IceLite,
-    dtls: Option<Box<Dtls>>,
-    dtls_role: DtlsRole,
-    remote_fingerprints: Vec<Fingerprint>,
-    sender: Option<Box<SrtpSender>>,
-    receiver: Option<Box<SrtpReceiver>>,
-    state: SessionState,
-    last_heard: Timestamp,
-    /// When the DTLS engine may be given up; `None` before the handshake is complete and once it is gone.
-    shrink_due: Option<Timestamp>,
-    /// When a DTLS record came that nobody can read any more: perhaps a close alert.
-    unread_since: Option<Timestamp>,
-    events: VecDeque<SessionEvent>,
-    /// Authenticated packets and bytes received.
-    pub received_packets: u64,
+    pub(super) ice: IceLite,
+    /// The keys that seal, and their association.
+    pub(super) current: Epoch,
+    /// A newer or older one beside it, while keys change.
+    pub(super) other: Option<Box<Other>>,
+    /// The agent of an epoch that is over, until its user fragments were told.
+    pub(super) retired_ice: Option<Box<IceLite>>,
+    pub(super) state: SessionState,
+    pub(super) last_heard: Timestamp,
+    pub(super) events: VecDeque<SessionEvent>,
+    /// Authenticated packets received under epochs that are over.
+    pub(super) retired_packets: u64,
     /// Their bytes.
-    pub received_bytes: u64,
+    pub(super) retired_bytes: u64,
     /// Datagrams refused.
     pub rejected: u64,
 }
@@ -133,18 +120,14 @@ impl Session {
     ) -> Self {
         Self {
             ice: IceLite::new(local, remote),
-            dtls: None,
-            dtls_role,
-            remote_fingerprints,
-            sender: None,
-            receiver: None,
+            current: Epoch::new(EpochNumber::default(), dtls_role, remote_fingerprints, now),
+            other: None,
+            retired_ice: None,
             state: SessionState::New,
             last_heard: now,
-            shrink_due: None,
-            unread_since: None,
             events: VecDeque::new(),
-            received_packets: 0,
-            received_bytes: 0,
+            retired_packets: 0,
+            retired_bytes: 0,
             rejected: 0,
         }
     }
@@ -156,12 +139,13 @@ impl Session {
         local: IceCredentials,
         remote: IceCredentials,
         keys: &SrtpKeys,
-        path: Path,
+        path: PathId,
         now: Timestamp,
     ) -> Self {
         let mut session = Self::new(local, remote, DtlsRole::Server, Vec::new(), now);
         session.ice.adopt(path, now);
-        session.use_keys(keys);
+        session.current.use_keys(keys, now);
+        session.state = SessionState::Connected;
         session
     }
 
@@ -178,7 +162,7 @@ impl Session {
     #[must_use]
     pub fn silent_at(&self) -> Timestamp {
         let silent = self.last_heard + limits::SESSION_SILENCE_MAX;
-        match self.unread_since {
+        match self.current.unread_since() {
             Some(since) if since >= self.last_heard => silent.min(since + limits::SESSION_DOUBT_MAX),
             _ => silent,
         }
@@ -193,20 +177,40 @@ impl Session {
     /// The negotiated SRTP profile, once connected.
     #[must_use]
     pub fn srtp_profile(&self) -> Option<SrtpProfile> {
-        self.sender.as_ref().map(|sender| sender.profile())
+        self.current.srtp_profile()
     }
 
     /// The DTLS version as `1.2` or `1.3`, once known.
     #[must_use]
     pub fn dtls_version(&self) -> Option<&'static str> {
-        self.dtls.as_ref().and_then(|dtls| dtls.version())
+        self.current.dtls_version()
+    }
+
+    /// Authenticated packets received, under whatever epoch.
+    #[must_use]
+    pub fn received_packets(&self) -> u64 {
+        self.retired_packets
+            + self.current.opened_packets
+            + self.other.as_ref().map_or(0, |other| other.epoch.opened_packets)
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.retired_bytes + self.current.opened_bytes + self.other.as_ref().map_or(0, |other| other.epoch.opened_bytes)
     }
 
     /// Where media goes and with which key; `None` before the session is connected.
     #[inline]
     #[must_use]
-    pub fn egress(&self) -> Option<(&SrtpSender, &Path)> {
-        Some((self.sender.as_deref()?, self.ice.selected()?))
+    pub fn egress(&self) -> Option<(&SrtpSender, PathId)> {
+        Some((self.current.sender.as_deref()?, self.ice.selected()?))
+    }
+
+    /// Notes that `packets` were sealed with what [`Self::egress`] gave: once for a visit, not for each.
+    #[inline]
+    pub fn note_sealed(&mut self, packets: u64) {
+        self.current.sealed_packets += packets;
     }
 
     /// New ICE credentials (RFC 8445 §9). Returns a user fragment that stops working at once, if any.
@@ -214,8 +218,13 @@ impl Session {
         self.ice.restart(local, remote)
     }
 
-    /// A user fragment that no longer works since the last call.
+    /// A user fragment that no longer works since the last call. To be called until there is none.
     pub fn retired_ufrag(&mut self) -> Option<String> {
+        if let Some(mut ice) = self.retired_ice.take() {
+            let Some(previous) = ice.forget_previous() else { return Some(ice.local_ufrag().to_owned()) };
+            self.retired_ice = Some(ice);
+            return Some(previous);
+        }
         self.ice.retire_previous()
     }
 
@@ -232,11 +241,11 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         check: &StunMessage<'_>,
-        path: &Path,
+        from: Arrival,
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<(), Rejected> {
-        let answered = self.answer_check(identity, check, path, out, now);
+        let answered = self.answer_check(identity, check, from, out, now);
         self.rejected += u64::from(answered.is_err());
         answered
     }
@@ -249,17 +258,15 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         kind: DatagramKind,
-        path: &Path,
+        from: Arrival,
         bytes: &mut [u8],
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<Inbound, Rejected> {
-        let inbound = self.dispatch(identity, kind, path, bytes, out, now);
+        let inbound = self.dispatch(identity, kind, from, bytes, out, now);
         match &inbound {
             Ok(Inbound::Rtp(_) | Inbound::Rtcp(_)) => {
                 self.last_heard = now;
-                self.received_packets += 1;
-                self.received_bytes += bytes.len() as u64;
             }
             Ok(Inbound::Handled) => {}
             Err(_) => self.rejected += 1,
@@ -271,16 +278,16 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         kind: DatagramKind,
-        path: &Path,
+        from: Arrival,
         bytes: &mut [u8],
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<Inbound, Rejected> {
         if kind == DatagramKind::Stun {
             let check = StunMessage::parse(bytes).map_err(|_| Rejected::Unknown)?;
-            return self.answer_check(identity, &check, path, out, now).map(|()| Inbound::Handled);
+            return self.answer_check(identity, &check, from, out, now).map(|()| Inbound::Handled);
         }
-        if !self.ice.is_validated(path) {
+        if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) {
             return Err(Rejected::PathNotValidated);
         }
         match kind {
@@ -288,29 +295,19 @@ impl Session {
                 if !dtls::is_whole(bytes) {
                     return Err(Rejected::Dtls);
                 }
-                let dtls = self.dtls.as_mut().ok_or(Rejected::PathNotValidated)?;
-                if dtls.is_shrunk() {
-                    // Only the first since the peer was last heard, or a stream of them would put the end off.
-                    if self.unread_since.is_none_or(|since| since < self.last_heard) {
-                        self.unread_since = Some(now);
-                    }
-                    return Ok(Inbound::Handled);
-                }
-                dtls.handle_datagram(bytes, now);
-                self.drain_dtls(path, out);
-                if self.state == SessionState::Connected && self.shrink_due.is_none() {
-                    self.shrink_due = Some(now + limits::DTLS_ENGINE_KEPT);
+                if self.other.is_some() {
+                    self.handle_dtls_of_two(from.path, bytes, out, now);
+                } else if self.current.dtls.is_none() {
+                    return Err(Rejected::PathNotValidated);
+                } else if self.current.take_dtls(bytes, now) {
+                    self.drain_current(from.path, out, now);
+                } else {
+                    self.current.note_unread(self.last_heard, now);
                 }
                 Ok(Inbound::Handled)
             }
-            DatagramKind::Rtp => {
-                let receiver = self.receiver.as_mut().ok_or(Rejected::NoKeys)?;
-                receiver.open_rtp(bytes).map(Inbound::Rtp).map_err(Rejected::Srtp)
-            }
-            DatagramKind::Rtcp => {
-                let receiver = self.receiver.as_mut().ok_or(Rejected::NoKeys)?;
-                receiver.open_rtcp(bytes).map(Inbound::Rtcp).map_err(Rejected::Srtp)
-            }
+            DatagramKind::Rtp | DatagramKind::Rtcp if self.other.is_some() => self.open_under_either(kind, bytes),
+            DatagramKind::Rtp | DatagramKind::Rtcp => open(&mut self.current, kind, bytes),
             DatagramKind::Stun | DatagramKind::Unknown => Err(Rejected::Unknown),
         }
     }
@@ -319,75 +316,61 @@ impl Session {
         &mut self,
         identity: &DtlsIdentity,
         check: &StunMessage<'_>,
-        path: &Path,
+        from: Arrival,
         out: &mut TrainBatch,
         now: Timestamp,
     ) -> Result<(), Rejected> {
         if !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
             return Err(Rejected::NoRoom);
         }
-        let outcome = match self.ice.handle_check(check, path, now, out.slot()) {
-            Ok(outcome) => outcome,
-            Err(refused) => {
-                if let CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len) = refused {
-                    out.commit(path, len);
-                }
-                return Err(Rejected::Check(refused));
+        let outcome = match answer_check(&mut self.ice, check, from, out, now) {
+            // An epoch on paths of its own has credentials of its own.
+            Err(CheckRefused::Username) if self.other.is_some() => {
+                return self.handle_others_check(identity, check, from, out, now);
             }
+            outcome => outcome.map_err(Rejected::Check)?,
         };
-        out.commit(path, outcome.reply_len);
+        self.note_check(&outcome, from.path, now);
+        if outcome.selected && self.state == SessionState::Connected {
+            self.events.push_back(SessionEvent::Moved);
+        }
+        if self.current.dtls.is_none() && self.state == SessionState::New {
+            self.state = SessionState::Handshaking;
+            self.current.begin_handshake(identity, now);
+            self.drain_current(from.path, out, now);
+        }
+        Ok(())
+    }
+
+    /// Takes note of an accepted check.
+    pub(super) fn note_check(&mut self, outcome: &CheckOutcome, path: PathId, now: Timestamp) {
         self.last_heard = now;
         if let Some(evicted) = outcome.evicted {
             self.events.push_back(SessionEvent::PathRemoved(evicted));
         }
         if outcome.validated {
-            self.events.push_back(SessionEvent::PathAdded(*path));
+            self.events.push_back(SessionEvent::PathAdded(path));
         }
-        if outcome.selected && self.state == SessionState::Connected {
-            self.events.push_back(SessionEvent::Moved);
-        }
-        if self.dtls.is_none() && self.state == SessionState::New {
-            self.state = SessionState::Handshaking;
-            let fingerprints = self.remote_fingerprints.clone();
-            self.dtls = Some(Box::new(Dtls::new(identity, self.dtls_role, fingerprints, now)));
-            self.drain_dtls(path, out);
-        }
-        Ok(())
     }
 
-    fn drain_dtls(&mut self, path: &Path, out: &mut TrainBatch) {
-        loop {
-            // A flight that finds no room is lost, as on a network: DTLS sends it again.
-            if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
-                return;
-            }
-            let Some(dtls) = self.dtls.as_mut() else { return };
-            match dtls.poll(out.slot()) {
-                None => return,
-                Some(DtlsEvent::Datagram(len)) => out.commit(path, len),
-                Some(DtlsEvent::Connected(exported)) => {
-                    let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
-                    match keys {
-                        Some(keys) => {
-                            self.use_keys(&keys);
-                            self.events.push_back(SessionEvent::Connected);
-                        }
-                        None => self.fail(DtlsError::Internal),
-                    }
+    /// What the current epoch's association has to send and to tell.
+    pub(super) fn drain_current(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
+        while let Some(news) = self.current.drain(path, out, now) {
+            match news {
+                EpochNews::Connected => {
+                    self.state = SessionState::Connected;
+                    self.events.push_back(SessionEvent::Connected);
                 }
-                Some(DtlsEvent::Failed(error)) => self.fail(error),
-                Some(DtlsEvent::Closed) => {
+                // A peer that changes its keys in place closes the old association before the new one is connected
+                // (Chromium). The keys of the current epoch hold until the next one is there or fails.
+                EpochNews::Closed | EpochNews::Failed(_) if self.next_is_coming() => {}
+                EpochNews::Closed => {
                     self.state = SessionState::Ended;
                     self.events.push_back(SessionEvent::Closed);
                 }
+                EpochNews::Failed(error) => self.fail(error),
             }
         }
-    }
-
-    fn use_keys(&mut self, keys: &SrtpKeys) {
-        self.sender = Some(Box::new(SrtpSender::new(keys.profile, &keys.local)));
-        self.receiver = Some(Box::new(SrtpReceiver::new(keys.profile, &keys.remote)));
-        self.state = SessionState::Connected;
     }
 
     fn fail(&mut self, error: DtlsError) {
@@ -397,24 +380,11 @@ impl Session {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
-        let Some(path) = self.ice.selected().copied() else { return };
-        if let Some(dtls) = self.dtls.as_mut() {
-            dtls.handle_timeout(now);
-            self.drain_dtls(&path, out);
-        }
-        self.shrink_dtls(now);
-    }
-
-    /// Gives up the DTLS engine, most of what a viewer costs in memory, once it has done its work: the peer has proved
-    /// by SRTP or SRTCP that it has its keys, and had time to repeat its last flight in case our answer was lost.
-    fn shrink_dtls(&mut self, now: Timestamp) {
-        if self.shrink_due.is_none_or(|due| due > now) {
-            return;
-        }
-        let shrunk = self.received_packets > 0 && self.dtls.as_mut().is_some_and(|dtls| dtls.shrink(now));
-        self.shrink_due = if shrunk { None } else { Some(now + limits::DTLS_ENGINE_KEPT) };
-        if shrunk {
-            self.remote_fingerprints = Vec::new();
+        let Some(path) = self.ice.selected() else { return };
+        self.current.handle_timeout(now);
+        self.drain_current(path, out, now);
+        self.handle_other_timeout(out, now);
+        if self.current.shrink(now) {
             self.events.shrink_to_fit();
         }
     }
@@ -422,15 +392,14 @@ impl Session {
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let dtls = self.dtls.as_ref().and_then(|dtls| dtls.next_deadline());
-        [dtls, self.shrink_due].into_iter().flatten().min()
+        [self.current.next_deadline(), self.other_deadline()].into_iter().flatten().min()
     }
 
     /// Seals the compound RTCP packet that `write` puts into the slot and queues it; false when there are no keys or
     /// no room, or `write` wrote nothing.
     pub fn send_rtcp(&mut self, out: &mut TrainBatch, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
-        let path = *self.ice.selected()?;
-        let sender = self.sender.as_mut()?;
+        let path = self.ice.selected()?;
+        let sender = self.current.sender.as_mut()?;
         if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
             return None;
         }
@@ -438,16 +407,36 @@ impl Session {
         let room = slot.get_mut(..limits::DATAGRAM_OUT_BYTES_MAX - limits::SRTCP_OVERHEAD_BYTES_MAX)?;
         let len = write(room)?;
         let len = sender.seal_rtcp(slot, len)?;
-        out.commit(&path, len);
+        self.current.sealed_packets += 1;
+        out.commit(path, len);
         Some(len)
     }
 
-    /// Ends the session: a close alert is queued where there is a DTLS association.
+    /// Ends the session: a close alert is queued for each DTLS association.
     pub fn close(&mut self, out: &mut TrainBatch, now: Timestamp) {
-        if let (Some(path), Some(dtls)) = (self.ice.selected().copied(), self.dtls.as_mut()) {
-            dtls.close(now);
-            self.drain_dtls(&path, out);
+        let path = self.ice.selected();
+        self.current.close(path, out, now);
+        if let Some(other) = &mut self.other {
+            let path = other.path(&self.ice);
+            other.epoch.close(path, out, now);
         }
         self.state = SessionState::Ended;
     }
+}
+
+/// Answers a check, also one that is refused with a reason.
+pub(super) fn answer_check(
+    ice: &mut IceLite,
+    message: &StunMessage<'_>,
+    from: Arrival,
+    out: &mut TrainBatch,
+    now: Timestamp,
+) -> Result<CheckOutcome, CheckRefused> {
+    let outcome = ice.handle_check(message, from, now, out.slot());
+    match outcome {
+        Ok(CheckOutcome { reply_len: len, .. })
+        | Err(CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len)) => out.commit(from.path, len),
+        Err(_) => {}
+    }
+    outcome
 }

@@ -14,14 +14,18 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPT
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 
-use super::NodeInfo;
-use super::authorise;
+use super::authorise::Authorisation;
+use super::clock::Clock;
+use super::code::Code;
 use super::cors;
-use super::front::Front;
 use super::http::{Request, Response, Service, Upgrade};
+use super::keeper::SessionKeeper;
+use super::node_info::NodeInfo;
 use super::problem::Problem;
 use super::router;
-use crate::metrics::{self, BuildInfo};
+use super::shutdown::Shutdown;
+use super::tls::Certificates;
+use crate::metrics::{self, BuildInfo, SignallingCounters};
 use crate::net::host::KernelUdpCounters;
 use crate::net::process;
 use crate::web;
@@ -30,9 +34,21 @@ use crate::worker::report::WorkerReport;
 /// The operator's port.
 #[derive(Clone)]
 pub(super) struct AdminService {
-    pub(super) front: Rc<Front>,
+    pub(super) figures: Rc<Figures>,
+    pub(super) authorisation: Rc<Authorisation>,
+    pub(super) shutdown: Rc<Shutdown>,
+    pub(super) counters: SignallingCounters,
     /// Other hosts reach it: figures are for who shows a token.
     pub(super) is_remote: bool,
+}
+
+/// Where the figures come from.
+pub(super) struct Figures {
+    pub(super) node: NodeInfo,
+    pub(super) keeper: Rc<SessionKeeper>,
+    /// What HTTPS is served with.
+    pub(super) certificates: Certificates,
+    pub(super) clock: Clock,
 }
 
 /// `GET /api/v1/node`.
@@ -54,7 +70,7 @@ struct Node<'a> {
 
 impl Service for AdminService {
     async fn call(&self, request: Request, _: &Upgrade) -> Response {
-        let _under_way = self.front.begin_request();
+        let _under_way = self.shutdown.begin_request();
         let (route, answer) = match request.uri().path() {
             "/metrics" => ("metrics", self.get_figures(&request, Self::metrics).await),
             "/healthz" => ("healthz", self.get(&request, Self::health).await),
@@ -70,7 +86,7 @@ impl Service for AdminService {
         let mut response = answer.unwrap_or_else(Response::from);
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        self.front.counters.request(route, response.status().as_u16());
+        self.counters.request(route, response.status().as_u16());
         response
     }
 }
@@ -94,8 +110,8 @@ impl AdminService {
         request: &Request,
         handler: impl AsyncFn(&Self) -> Result<Response, Problem>,
     ) -> Result<Response, Problem> {
-        if self.is_remote || self.front.authoriser().admin_token_required() {
-            authorise::operator(&self.front, request).await?;
+        if self.is_remote || self.authorisation.now().admin_token_required() {
+            self.authorisation.operator(request).await?;
         } else if cors::authority(request).is_some_and(|authority| !cors::is_local(authority)) {
             return Err(not_by_that_name());
         }
@@ -103,14 +119,14 @@ impl AdminService {
     }
 
     async fn metrics(&self) -> Result<Response, Problem> {
-        let reports = self.front.reports().await;
-        let node = &self.front.node;
+        let reports = self.figures.keeper.workers().reports().await;
+        let node = &self.figures.node;
         let build = BuildInfo { version: node.version, commit: node.commit, features: node.features };
-        let audience = self.front.directory.borrow().audience();
-        self.front.counters.webhook_events_dropped(self.front.authoriser().events_dropped());
-        let dates = self.front.certificates.dates();
-        self.front.counters.certificates(dates.iter().map(|dates| (dates.name.as_str(), dates.not_after_s)));
-        Ok(text(metrics::CONTENT_TYPE, self.front.counters.encode(audience, build, reports)))
+        let audience = self.figures.keeper.audience();
+        self.counters.webhook_events_dropped(self.authorisation.now().events_dropped());
+        let dates = self.figures.certificates.dates();
+        self.counters.certificates(dates.iter().map(|dates| (dates.name.as_str(), dates.not_after_s)));
+        Ok(text(metrics::CONTENT_TYPE, self.counters.encode(audience, build, reports)))
     }
 
     /// Signalling answers: that is health. A dead worker ends the process.
@@ -120,35 +136,39 @@ impl AdminService {
 
     /// Every worker answers and the node is not ending.
     async fn ready(&self) -> Result<Response, Problem> {
-        if self.front.stopping.get() {
-            return Err(Problem::unavailable("shutting_down", "the node is ending"));
+        if self.shutdown.has_begun() {
+            return Err(Problem::unavailable(Code::ShuttingDown, "the node is ending"));
         }
-        let answered = self.front.reports().await.len();
-        let workers = usize::from(self.front.worker_count());
+        let answered = self.figures.keeper.workers().reports().await.len();
+        let workers = usize::from(self.figures.keeper.workers().count());
         if answered < workers {
             let silent = workers - answered;
-            return Err(Problem::unavailable("worker_silent", format!("{silent} of {workers} workers did not answer")));
+            return Err(Problem::unavailable(
+                Code::WorkerSilent,
+                format!("{silent} of {workers} workers did not answer"),
+            ));
         }
         Ok(text("text/plain; charset=utf-8", "ready\n"))
     }
 
     async fn node(&self) -> Result<Response, Problem> {
-        let workers = self.front.reports().await;
-        let audience = self.front.directory.borrow().audience();
+        let workers = self.figures.keeper.workers().reports().await;
+        let audience = self.figures.keeper.audience();
         let node = Node {
-            node: &self.front.node,
-            ready: !self.front.stopping.get(),
-            uptime_ns: self.front.now().as_nanos(),
+            node: &self.figures.node,
+            ready: !self.shutdown.has_begun(),
+            uptime_ns: self.figures.clock.now().as_nanos(),
             publishers: audience.publishers,
             viewers: audience.viewers,
             waiting_viewers: audience.waiting_viewers,
-            workers_silent: usize::from(self.front.worker_count()) - workers.len(),
+            workers_silent: usize::from(self.figures.keeper.workers().count()) - workers.len(),
             resident_memory_bytes: process::resident_bytes().ok(),
             kernel_udp: KernelUdpCounters::read().ok(),
             workers,
         };
-        let mut json = serde_json::to_vec_pretty(&node)
-            .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "report_unwritable", error.to_string()))?;
+        let mut json = serde_json::to_vec_pretty(&node).map_err(|error| {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::ReportUnwritable, error.to_string())
+        })?;
         json.push(b'\n');
         Ok(text("application/json", json))
     }
@@ -163,7 +183,7 @@ fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response {
 fn not_by_that_name() -> Problem {
     Problem::new(
         StatusCode::MISDIRECTED_REQUEST,
-        "not_by_that_name",
+        Code::NotByThatName,
         "ask for figures by an address or as localhost, so that no web page can under a name of its own; or set auth.admin_token_required and show a token",
     )
 }
@@ -171,7 +191,7 @@ fn not_by_that_name() -> Problem {
 fn not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
-        "not_found",
+        Code::NotFound,
         "this port answers /dashboard, /metrics, /healthz, /readyz and /api/v1/node; other pages and sessions are on the https port",
     )
 }

@@ -3,7 +3,7 @@
 //! The address is that of the TCP connection. Behind a proxy on this host all clients have its address, which is exempt;
 //! what a proxy says about its clients (`Forwarded`) is not believed, since anybody can say it: there, let the proxy
 //! count. Many viewers share an address behind a carrier's NAT, so that the limits are generous, and say so when they
-//! refuse. Streams, their viewers and the waiting are counted in [`super::directory`].
+//! refuse. Streams, their viewers and the waiting are counted in [`super::sessions`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::auth::address::{Exempt, client_of};
+use crate::config::Admission;
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -112,6 +113,51 @@ impl Rate {
         }
         self.paced.set(paced + self.interval);
         true
+    }
+}
+
+/// Lets sessions in, by client and by rate.
+#[derive(Debug)]
+pub(super) struct Door {
+    clients: Rc<PerAddress>,
+    joins: RefCell<Rate>,
+}
+
+/// Why a session is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotLetIn {
+    /// Its client has as many as it may.
+    TooManyFromAddress {
+        /// How many that is.
+        max: usize,
+    },
+    /// More a second are asked for than may be.
+    TooManyJoins,
+}
+
+impl Door {
+    /// With these limits.
+    pub(super) fn new(admission: &Admission) -> Self {
+        Self {
+            clients: PerAddress::new(admission.sessions_per_address_max as usize, &admission.exempt_addresses),
+            joins: RefCell::new(Rate::per_second(admission.joins_per_second_max)),
+        }
+    }
+
+    /// From now on these limits; the exempt addresses stay. Who is in stays in.
+    pub(super) fn change(&self, admission: &Admission) {
+        self.clients.set_max(admission.sessions_per_address_max as usize);
+        self.joins.replace(Rate::per_second(admission.joins_per_second_max));
+    }
+
+    /// A place for one more session of that address, given back when it is dropped.
+    pub(super) fn enter(&self, address: IpAddr, now: Timestamp) -> Result<PlaceOfAddress, NotLetIn> {
+        let max = self.clients.max();
+        let place = self.clients.take(address).ok_or(NotLetIn::TooManyFromAddress { max })?;
+        if !self.joins.borrow().take(now) {
+            return Err(NotLetIn::TooManyJoins);
+        }
+        Ok(place)
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! `Authorization: Bearer` only (RFC 6750 §2.1); what sockets show is in [`super::socket`]. A token in a URL's query is
 //! not looked at: URLs are written into logs and histories. What judges is [`crate::auth`], asked where sessions open
-//! ([`super::sessions::open`]) and where figures are shown.
+//! ([`super::opening`]) and where figures are shown.
 
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::Instant;
 
 use hyper::StatusCode;
@@ -11,70 +14,104 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, 
 use hyper::http::Extensions;
 
 use super::admission::ClientAddress;
-use super::front::Front;
+use super::code::Code;
 use super::http::Request;
 use super::problem::Problem;
-use super::sessions::Asker;
+use super::stream_name::StreamName;
 use crate::auth::token::Fault;
-use crate::auth::{Access, Action, Denied, Grant, Kind};
+use crate::auth::{Access, Action, Authoriser, Denied, Grant, Kind};
 use crate::description::Direction;
 
-/// Who sent a request, and what it shows.
-pub(super) fn asker<'a>(front: &Front, headers: &'a HeaderMap, extensions: &Extensions) -> Result<Asker<'a>, Problem> {
-    // The listener puts it into every request.
-    let Some(ClientAddress(address)) = extensions.get().copied() else {
-        return Err(problem(&Denied::Unavailable("who asks is not known")));
-    };
-    // A header that is meant for a proxy in front must not be an error where nothing is judged.
-    let token = match front.authoriser().can_judge() {
-        true => bearer(headers).map_err(|fault| problem(&fault.into()))?,
-        false => None,
-    };
-    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    Ok(Asker { address, token, origin })
+/// Who asks for a session, and how it proves that it may. Not `Debug`: a token is a secret.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    /// Of its connection.
+    pub(super) address: IpAddr,
+    /// What it showed: a bearer token, whatever it came in.
+    pub(super) token: Option<&'a str>,
+    /// The origin of the page that asks, as the browser wrote it.
+    pub(super) origin: Option<&'a str>,
 }
 
-/// Leave to open a session.
-pub(super) async fn session(
-    front: &Front,
-    asker: Asker<'_>,
-    direction: Direction,
-    stream: &str,
-) -> Result<Grant, Problem> {
-    let action = match direction {
-        Direction::Publish => Action::Publish,
-        Direction::Play => Action::Play,
-    };
-    leave(front, asker, action, stream).await
-}
+/// Asks whoever decides at the moment; a reload may put another in place.
+#[derive(Debug)]
+pub(super) struct Authorisation(RefCell<Rc<Authoriser>>);
 
-/// Whether who asks may hear when a stream begins and ends: whoever may play it, and for as long. The end of that, if any.
-pub(super) async fn follow(front: &Front, asker: Asker<'_>, stream: &str) -> Result<Option<Instant>, Problem> {
-    let Asker { address, token, origin } = asker;
-    let access = Access { action: Action::Play, stream, token, origin, address };
-    front.authoriser().allows(&access).await.map_err(|denied| problem(&denied))
-}
-
-/// Whether a token may be of any use, before it is known what for. While nobody can say it may: it is judged again with
-/// whatever is asked.
-pub(super) async fn token(front: &Front, asker: Asker<'_>) -> Result<(), Problem> {
-    let Some(token) = asker.token else { return Ok(()) };
-    match front.authoriser().recognise(token, asker.address).await {
-        Err(denied) if denied.kind() != Kind::Unavailable => Err(problem(&denied)),
-        _ => Ok(()),
+impl Authorisation {
+    /// By this one.
+    pub(super) fn new(authoriser: Authoriser) -> Self {
+        Self(RefCell::new(Rc::new(authoriser)))
     }
-}
 
-/// Leave to see the operator's figures.
-pub(super) async fn operator(front: &Front, request: &Request) -> Result<(), Problem> {
-    let asker = asker(front, request.headers(), request.extensions())?;
-    leave(front, asker, Action::Admin, "").await.map(drop)
-}
+    /// Who decides, as of now. Whoever takes it keeps it over an `await`.
+    pub(super) fn now(&self) -> Rc<Authoriser> {
+        Rc::clone(&self.0.borrow())
+    }
 
-async fn leave(front: &Front, asker: Asker<'_>, action: Action, stream: &str) -> Result<Grant, Problem> {
-    let Asker { address, token, origin } = asker;
-    let access = Access { action, stream, token, origin, address };
-    front.authoriser().authorise(&access).await.map_err(|denied| problem(&denied))
+    /// From now on this one decides. It takes over who is there.
+    pub(super) fn replace(&self, mut authoriser: Authoriser) {
+        authoriser.take_over(&self.0.borrow());
+        self.0.replace(Rc::new(authoriser));
+    }
+
+    /// Who sent a request, and what it shows.
+    pub(super) fn asker<'a>(&self, headers: &'a HeaderMap, extensions: &Extensions) -> Result<Asker<'a>, Problem> {
+        // The listener puts it into every request.
+        let Some(ClientAddress(address)) = extensions.get().copied() else {
+            return Err(problem(&Denied::Unavailable("who asks is not known")));
+        };
+        // A header that is meant for a proxy in front must not be an error where nothing is judged.
+        let token = match self.now().can_judge() {
+            true => bearer(headers).map_err(|fault| problem(&fault.into()))?,
+            false => None,
+        };
+        let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        Ok(Asker { address, token, origin })
+    }
+
+    /// Leave to open a session.
+    pub(super) async fn session(
+        &self,
+        asker: Asker<'_>,
+        direction: Direction,
+        stream: &StreamName,
+    ) -> Result<Grant, Problem> {
+        let action = match direction {
+            Direction::Publish => Action::Publish,
+            Direction::Play => Action::Play,
+        };
+        self.leave(asker, action, stream.as_str()).await
+    }
+
+    /// Whether who asks may hear when a stream begins and ends: whoever may play it, and for as long. The end of that, if
+    /// any.
+    pub(super) async fn follow(&self, asker: Asker<'_>, stream: &StreamName) -> Result<Option<Instant>, Problem> {
+        let Asker { address, token, origin } = asker;
+        let access = Access { action: Action::Play, stream: stream.as_str(), token, origin, address };
+        self.now().allows(&access).await.map_err(|denied| problem(&denied))
+    }
+
+    /// Whether a token may be of any use, before it is known what for. While nobody can say it may: it is judged again
+    /// with whatever is asked.
+    pub(super) async fn token(&self, asker: Asker<'_>) -> Result<(), Problem> {
+        let Some(token) = asker.token else { return Ok(()) };
+        match self.now().recognise(token, asker.address).await {
+            Err(denied) if denied.kind() != Kind::Unavailable => Err(problem(&denied)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Leave to see the operator's figures.
+    pub(super) async fn operator(&self, request: &Request) -> Result<(), Problem> {
+        let asker = self.asker(request.headers(), request.extensions())?;
+        self.leave(asker, Action::Admin, "").await.map(drop)
+    }
+
+    async fn leave(&self, asker: Asker<'_>, action: Action, stream: &str) -> Result<Grant, Problem> {
+        let Asker { address, token, origin } = asker;
+        let access = Access { action, stream, token, origin, address };
+        self.now().authorise(&access).await.map_err(|denied| problem(&denied))
+    }
 }
 
 /// The token, if there is one.
@@ -96,7 +133,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
 
 /// A refusal as HTTP tells it (RFC 6750 §3); sockets leave the headers out.
 fn problem(denied: &Denied) -> Problem {
-    let detail = denied.to_string();
+    let (code, detail) = (Code::Denied(denied.code()), denied.to_string());
     let challenge = match denied {
         Denied::Token(Fault::Missing) => "Bearer realm=\"corecast\"",
         Denied::Token(fault) if *fault == Fault::WrongAction || *fault == Fault::WrongStream => {
@@ -106,18 +143,16 @@ fn problem(denied: &Denied) -> Problem {
     };
     let challenge = HeaderValue::from_static(challenge);
     match denied.kind() {
-        Kind::Unauthenticated => {
-            Problem::new(StatusCode::UNAUTHORIZED, denied.code(), detail).with(WWW_AUTHENTICATE, challenge)
-        }
+        Kind::Unauthenticated => Problem::new(StatusCode::UNAUTHORIZED, code, detail).with(WWW_AUTHENTICATE, challenge),
         Kind::Forbidden => {
-            let problem = Problem::new(StatusCode::FORBIDDEN, denied.code(), detail);
+            let problem = Problem::new(StatusCode::FORBIDDEN, code, detail);
             if matches!(denied, Denied::Token(_)) { problem.with(WWW_AUTHENTICATE, challenge) } else { problem }
         }
         Kind::TooMany => {
             let wait_s = denied.wait().unwrap_or_default().as_secs().saturating_add(1);
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, denied.code(), detail).with(RETRY_AFTER, wait_s.into())
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).with(RETRY_AFTER, wait_s.into())
         }
-        Kind::Unavailable => Problem::unavailable(denied.code(), detail),
+        Kind::Unavailable => Problem::unavailable(code, detail),
     }
 }
 

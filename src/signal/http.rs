@@ -82,6 +82,43 @@ pub(super) struct Options {
     pub(super) counters: SignallingCounters,
 }
 
+/// Why a connection was closed without being served to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ConnectionRefused {
+    /// The system gave none, or its peer had left.
+    AcceptFailed,
+    /// The listener has as many as it may.
+    TooMany,
+    /// Its address has as many as it may.
+    TooManyFromAddress,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// It took too long.
+    TlsSlow,
+    /// Its task panicked.
+    Panicked,
+}
+
+impl ConnectionRefused {
+    /// The name in metrics.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::AcceptFailed => "accept_failed",
+            Self::TooMany => "too_many",
+            Self::TooManyFromAddress => "too_many_from_address",
+            Self::TlsFailed => "tls_failed",
+            Self::TlsSlow => "tls_slow",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+impl Options {
+    fn refused(&self, why: ConnectionRefused) {
+        self.counters.connection_refused(why.name());
+    }
+}
+
 /// Accepts until the task is dropped. The connections live on in tasks of their own.
 pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options, service: S) {
     let open = Rc::new(Cell::new(0_usize));
@@ -91,22 +128,22 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
             Err(error) => {
                 // Out of descriptors, or a peer that left in the queue: neither may spin.
                 tracing::debug!(%error, "accept failed");
-                options.counters.connection_refused("accept_failed");
+                options.refused(ConnectionRefused::AcceptFailed);
                 runtime::sleep(std::time::Duration::from_millis(10)).await;
                 continue;
             }
         };
         if open.get() >= options.connections_max {
-            options.counters.connection_refused("too_many");
+            options.refused(ConnectionRefused::TooMany);
             continue;
         }
         // Gone already: there is nobody to serve.
         let Ok(address) = stream.peer_addr() else {
-            options.counters.connection_refused("accept_failed");
+            options.refused(ConnectionRefused::AcceptFailed);
             continue;
         };
         let Some(of_address) = options.per_address.take(address.ip()) else {
-            options.counters.connection_refused("too_many_from_address");
+            options.refused(ConnectionRefused::TooManyFromAddress);
             continue;
         };
         options.counters.connection_opened();
@@ -122,7 +159,7 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
 fn spawn_guarded(counters: SignallingCounters, task: impl Future<Output = ()> + 'static) {
     runtime::spawn(async move {
         if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-            counters.connection_refused("panicked");
+            counters.connection_refused(ConnectionRefused::Panicked.name());
             tracing::error!("a connection's task panicked; the connection is closed, the node serves on");
         }
     })
@@ -171,9 +208,9 @@ async fn connection<S: Service>(
         }
         Some(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed");
-            options.counters.connection_refused("tls_failed");
+            options.refused(ConnectionRefused::TlsFailed);
         }
-        None => options.counters.connection_refused("tls_slow"),
+        None => options.refused(ConnectionRefused::TlsSlow),
     }
 }
 

@@ -1,17 +1,14 @@
-//! What of signalling's settings may change while it runs, and the change itself.
-//!
-//! A [`Change`] comes through a mailbox from whoever reads the configuration again and is put in place within one turn of
-//! the executor: every request sees all of it or nothing. A request that has begun keeps what it began with.
+//! What of signalling's settings may change while it runs, and the change itself. [`super::changes`] puts it in place.
+//! A request that has begun keeps the settings it began with.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
-use super::admission::Rate;
-use super::directory::Bounds;
-use super::front::Front;
+use super::sessions::streams::Bounds;
 use crate::auth::Authoriser;
 use crate::config::{Admission, Config, IceServer};
 
@@ -91,6 +88,27 @@ impl Terms {
     }
 }
 
+/// The settings as they are now.
+#[derive(Debug)]
+pub(super) struct Settings(RefCell<Rc<Terms>>);
+
+impl Settings {
+    /// The first.
+    pub(super) fn new(terms: Terms) -> Self {
+        Self(RefCell::new(Rc::new(terms)))
+    }
+
+    /// As of now. Whoever takes them keeps them over an `await`.
+    pub(super) fn now(&self) -> Rc<Terms> {
+        Rc::clone(&self.0.borrow())
+    }
+
+    /// From now on these.
+    pub(super) fn replace(&self, terms: Terms) {
+        self.0.replace(Rc::new(terms));
+    }
+}
+
 /// `Link` values of one ICE server (RFC 9725 §4.6); the texts were checked when the configuration was read.
 fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
     server.urls.iter().filter_map(|url| {
@@ -102,21 +120,4 @@ fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
         }
         HeaderValue::from_str(&link).ok()
     })
-}
-
-/// Puts changes in place, as they come.
-pub(super) async fn hear_changes(front: Rc<Front>, changes: flume::Receiver<Change>) {
-    while let Ok(Change { live, authoriser, in_place }) = changes.recv_async().await {
-        let terms = Terms::new(live);
-        front.directory.borrow_mut().set_bounds(terms.bounds());
-        front.sessions.set_max(terms.live.admission.sessions_per_address_max as usize);
-        front.joins.replace(Rate::per_second(terms.live.admission.joins_per_second_max));
-        front.terms.replace(Rc::new(terms));
-        if let Some(mut authoriser) = authoriser {
-            authoriser.take_over(&front.authoriser.borrow());
-            front.authoriser.replace(Rc::new(authoriser));
-        }
-        front.authoriser.borrow().limit_joins(&front.terms().live.admission);
-        let _ = in_place.try_send(());
-    }
 }

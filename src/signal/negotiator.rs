@@ -2,10 +2,10 @@
 //! need none.
 
 use std::fmt;
-use std::net::SocketAddr;
 
 use super::{random, sdp};
 use crate::description::{Description, Direction, IceCredentials};
+use crate::transport::Candidate;
 
 /// What this node says about itself in an answer.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct LocalParameters {
     /// SHA-256 of the DTLS certificate (RFC 8122 §5).
     pub fingerprint_sha256: [u8; 32],
     /// Host candidates: every announced address with the worker's port.
-    pub candidates: Vec<SocketAddr>,
+    pub candidates: Vec<Candidate>,
     /// Canonical name, one per session (RFC 7022 §4.2: not traceable from one to the next).
     pub cname: String,
     /// The stream's name; a viewer's tracks are in one `MediaStream` of that id.

@@ -9,14 +9,16 @@ use hyper::StatusCode;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 
+use super::code::Code;
 use super::http::Response;
+use super::stream_name::BadStreamName;
 use crate::limits;
 
 /// One refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     status: StatusCode,
-    code: &'static str,
+    code: Code,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -31,20 +33,36 @@ struct Body<'a> {
 
 impl Problem {
     /// A refusal with `status`; `code` for programs, `detail` for people: what is wrong and what to do.
-    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), headers: Vec::new() }
     }
 
     /// 405 with the methods that are allowed.
     pub(super) fn method(allow: &'static str) -> Self {
         let detail = format!("this resource answers {allow} only");
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::MethodNotAllowed, detail)
             .with(ALLOW, HeaderValue::from_static(allow))
     }
 
     /// 503 with the time to wait.
-    pub(super) fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn unavailable(code: Code, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into())
+    }
+
+    /// 429 (RFC 6585 §4) with the time to wait.
+    pub(super) fn too_many(code: Code, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail).with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into())
+    }
+
+    /// 404 for a session that has ended or never was.
+    pub(super) fn no_session() -> Self {
+        let detail = "the session has ended or never was: open another with a new offer";
+        Self::new(StatusCode::NOT_FOUND, Code::NoSuchSession, detail)
+    }
+
+    /// 503 while the node ends.
+    pub(super) fn shutting_down() -> Self {
+        Self::unavailable(Code::ShuttingDown, "the node is ending: try again later or elsewhere")
     }
 
     /// The same with a header more.
@@ -75,8 +93,14 @@ impl Problem {
     }
 
     /// The name for programs.
-    pub(super) fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> Code {
         self.code
+    }
+}
+
+impl From<BadStreamName> for Problem {
+    fn from(bad: BadStreamName) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::BadStreamName, bad.to_string())
     }
 }
 
@@ -85,7 +109,7 @@ impl From<Problem> for Response {
         let body = Body {
             title: problem.title(),
             status: problem.status.as_u16(),
-            code: problem.code,
+            code: problem.code.name(),
             detail: &problem.detail,
         };
         // Four fields of text and a number are always JSON.

@@ -18,31 +18,36 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, LOCATION, X_
 use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode};
 
-use super::front::Front;
+use super::code::Code;
 use super::http::{Request, Response, Service, Upgrade};
+use super::live::Settings;
 use super::problem::Problem;
+use super::shutdown::Shutdown;
 use crate::limits;
+use crate::metrics::SignallingCounters;
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 /// The plain port.
 #[derive(Clone)]
 pub(super) struct RedirectService {
-    pub(super) front: Rc<Front>,
+    pub(super) settings: Rc<Settings>,
+    pub(super) shutdown: Rc<Shutdown>,
+    pub(super) counters: SignallingCounters,
     /// Where HTTPS is served, for who named this host without a port.
     pub(super) https_port: u16,
 }
 
 impl Service for RedirectService {
     async fn call(&self, request: Request, _: &Upgrade) -> Response {
-        let _under_way = self.front.begin_request();
+        let _under_way = self.shutdown.begin_request();
         let (route, answer) = match request.uri().path().strip_prefix(CHALLENGES) {
             Some(token) => ("acme_challenge", self.challenge(token, request.method())),
             None => ("redirect", self.redirect(&request)),
         };
         let mut response = answer.unwrap_or_else(Response::from);
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        self.front.counters.request(route, response.status().as_u16());
+        self.counters.request(route, response.status().as_u16());
         response
     }
 }
@@ -50,7 +55,7 @@ impl Service for RedirectService {
 impl RedirectService {
     /// 308: the method stays what it is (RFC 9110 §15.4.9).
     fn redirect(&self, request: &Request) -> Result<Response, Problem> {
-        let terms = self.front.terms();
+        let terms = self.settings.now();
         let public = terms.live.public_url.as_deref().filter(|url| url.starts_with("https://"));
         let origin = match public {
             Some(url) => url.to_owned(),
@@ -73,7 +78,7 @@ impl RedirectService {
         if method != Method::GET && method != Method::HEAD {
             return Err(Problem::method("GET, HEAD"));
         }
-        let terms = self.front.terms();
+        let terms = self.settings.now();
         let directory = terms.live.acme_webroot.as_deref().filter(|_| is_token(token)).ok_or_else(no_challenge)?;
         let answer = read_answer(directory, token).map_err(|error| {
             tracing::debug!(%error, "no answer to an ACME challenge");
@@ -120,7 +125,7 @@ fn read_answer(directory: &Path, token: &str) -> io::Result<Vec<u8>> {
 fn no_host() -> Problem {
     Problem::new(
         StatusCode::BAD_REQUEST,
-        "no_host",
+        Code::NoHost,
         "this port only redirects to HTTPS: name the host, or ask https:// at once",
     )
 }
@@ -128,7 +133,7 @@ fn no_host() -> Problem {
 fn no_challenge() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
-        "no_such_challenge",
+        Code::NoSuchChallenge,
         "nothing answers this challenge: the ACME client must write it below tls.acme_webroot, in .well-known/acme-challenge",
     )
 }

@@ -12,7 +12,6 @@
 //! Left out: the peer's candidates (an ICE-lite node needs none), WHEP's server-sent events and layer extensions, and
 //! offers made by the server.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -21,15 +20,16 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
 
-use super::authorise;
-use super::front::Front;
-use super::http::{BodyError, Request, Response, read_text};
+use super::code::Code;
+use super::http::{BodyBytes, BodyError, Request, Response, read_text};
+use super::keeper::SessionKeeper;
+use super::live::Settings;
+use super::opening::Opener;
 use super::problem::Problem;
 use super::random;
-use super::sessions::{self, no_session};
+use super::stream_name::StreamName;
 use crate::description::Direction;
 use crate::limits;
-use crate::worker::mailbox::SessionId;
 
 /// Media types (RFC 8866 §8.1, RFC 8840 §9.3).
 const SDP: &str = "application/sdp";
@@ -41,111 +41,145 @@ pub(super) const ACCEPT_POST: (HeaderName, HeaderValue) =
 pub(super) const ACCEPT_PATCH: (HeaderName, HeaderValue) =
     (HeaderName::from_static("accept-patch"), HeaderValue::from_static(FRAGMENT));
 
-/// The URLs of the sessions that have one.
-#[derive(Debug, Default)]
+/// Answers WHIP and WHEP.
 pub(super) struct Resources {
-    by_token: HashMap<String, Resource>,
-    tokens: HashMap<SessionId, String>,
-}
-
-#[derive(Debug)]
-struct Resource {
-    session: SessionId,
-    entity_tag: String,
+    pub(super) opener: Rc<Opener>,
+    pub(super) keeper: Rc<SessionKeeper>,
+    pub(super) settings: Rc<Settings>,
+    /// Bytes of bodies being read.
+    pub(super) bodies: BodyBytes,
 }
 
 impl Resources {
-    /// Forgets a session that has ended.
-    pub(super) fn remove(&mut self, session: SessionId) {
-        if let Some(token) = self.tokens.remove(&session) {
-            self.by_token.remove(&token);
+    /// `POST /whip/{stream}` and `POST /whep/{stream}`.
+    pub(super) async fn open(
+        &self,
+        direction: Direction,
+        stream_name: &str,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        let name = StreamName::parse(stream_name)?;
+        let (head, body) = request.into_parts();
+        let asker = self.opener.authorisation.asker(&head.headers, &head.extensions);
+        let asker = asker.map_err(|problem| self.opener.counted(problem))?;
+        let offer = self.body_of(&head.headers, body, SDP);
+        let opened = self.opener.open(asker, direction, &name, offer).await?;
+        let (token, entity_tag) = (random::token(), random::entity_tag());
+        let path = format!("/{}/{name}/{token}", segment_of(direction));
+        let response = self.created(&path, &entity_tag, opened.sdp);
+        self.keeper.given_url(opened.session, token, entity_tag);
+        Ok(response)
+    }
+
+    /// 201 with the answer (RFC 9725 §4.2).
+    fn created(&self, path: &str, entity_tag: &str, answer: String) -> Response {
+        let terms = self.settings.now();
+        let location = terms.live.public_url.as_deref().unwrap_or_default().to_owned() + path;
+        let mut response = Response::new(Full::new(Bytes::from(answer)));
+        *response.status_mut() = StatusCode::CREATED;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        insert_text(headers, LOCATION, &location);
+        insert_text(headers, ETAG, entity_tag);
+        headers.extend([ACCEPT_POST, ACCEPT_PATCH]);
+        for link in &terms.ice_links {
+            headers.append(LINK, link.clone());
         }
+        response
+    }
+
+    /// `PATCH` of a session: trickled candidates (204) or an ICE restart (200), RFC 9725 §4.3.
+    pub(super) async fn patch(
+        &self,
+        direction: Direction,
+        stream_name: &str,
+        token: &str,
+        request: Request,
+    ) -> Result<Response, Problem> {
+        self.keeper.at_url(token, stream_name, direction)?;
+        let condition = Condition::of(request.headers());
+        if condition == Condition::Absent {
+            return Err(Problem::new(
+                StatusCode::PRECONDITION_REQUIRED,
+                Code::IfMatchMissing,
+                "send If-Match with the session's ETag to trickle candidates, or If-Match: \"*\" to restart ICE",
+            ));
+        }
+        let (head, body) = request.into_parts();
+        let body = self.body_of(&head.headers, body, FRAGMENT).await?;
+
+        // No await from here on: what is checked is what is changed.
+        let (session, entity_tag) = self.keeper.at_url(token, stream_name, direction)?;
+        if !condition.holds(&entity_tag) {
+            return Err(stale());
+        }
+        let Some(text) = self.opener.restart(session, &body)? else {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(response);
+        };
+        let entity_tag = random::entity_tag();
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        insert_text(headers, ETAG, &entity_tag);
+        self.keeper.retagged(session, entity_tag);
+        Ok(response)
+    }
+
+    /// `DELETE` of a session. Answered when the worker has let go of it, so that the name is free at once for the next.
+    /// Its URL is gone at once.
+    pub(super) async fn delete(
+        &self,
+        direction: Direction,
+        stream_name: &str,
+        token: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        let condition = Condition::of(headers);
+        let (session, entity_tag) = self.keeper.at_url(token, stream_name, direction)?;
+        if condition != Condition::Absent && !condition.holds(&entity_tag) {
+            return Err(stale());
+        }
+        self.keeper.close(session).await;
+        Ok(Response::default())
+    }
+
+    /// The body as text, where its type is `expected`.
+    async fn body_of(&self, headers: &HeaderMap, body: Incoming, expected: &'static str) -> Result<String, Problem> {
+        let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = given.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case(expected) {
+            let (name, value) = if expected == SDP { ACCEPT_POST } else { ACCEPT_PATCH };
+            let detail = format!("send the body as Content-Type: {expected}");
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::WrongContentType, detail);
+            return Err(problem.with(name, value));
+        }
+        read_text(body, &self.bodies).await.map_err(unread)
     }
 }
 
-/// The session a URL names, and its entity tag: token, stream and kind must all fit.
-fn find(front: &Front, direction: Direction, stream: &str, token: &str) -> Result<(SessionId, String), Problem> {
-    let resources = front.resources.borrow();
-    let resource = resources.by_token.get(token).ok_or_else(no_session)?;
-    let served = front.served.borrow();
-    let session = served.get(resource.session).ok_or_else(no_session)?;
-    if session.direction != direction || session.stream_name != stream {
-        return Err(no_session());
-    }
-    Ok((resource.session, resource.entity_tag.clone()))
-}
-
-/// The body as text, where its type is `expected`.
-async fn body_of(
-    front: &Front,
-    headers: &HeaderMap,
-    body: Incoming,
-    expected: &'static str,
-) -> Result<String, Problem> {
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(expected) {
-        let (name, value) = if expected == SDP { ACCEPT_POST } else { ACCEPT_PATCH };
-        let detail = format!("send the body as Content-Type: {expected}");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail).with(name, value));
-    }
-    read_text(body, &front.bodies).await.map_err(|error| match error {
+/// Why a body was not read.
+fn unread(error: BodyError) -> Problem {
+    match error {
         BodyError::TooLong => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_long",
+            Code::BodyTooLong,
             format!("send at most {} bytes", limits::REQUEST_BODY_BYTES_MAX),
         ),
         BodyError::TooSlow => Problem::new(
             StatusCode::REQUEST_TIMEOUT,
-            "body_too_slow",
+            Code::BodyTooSlow,
             format!("send the whole body within {} s", limits::REQUEST_BODY_TIME_MAX.as_secs()),
         ),
         BodyError::NoRoom => {
-            Problem::unavailable("too_many_bodies", "the node reads as many requests as it may: try again later")
+            Problem::unavailable(Code::TooManyBodies, "the node reads as many requests as it may: try again later")
         }
-        BodyError::NotText => Problem::new(StatusCode::BAD_REQUEST, "body_not_text", "send the body as UTF-8"),
-        BodyError::Broken => Problem::new(StatusCode::BAD_REQUEST, "body_broken", "send the body to its end"),
-    })
-}
-
-/// `POST /whip/{stream}` and `POST /whep/{stream}`.
-pub(super) async fn open(
-    front: &Rc<Front>,
-    direction: Direction,
-    stream_name: &str,
-    request: Request,
-) -> Result<Response, Problem> {
-    sessions::check_name(stream_name)?;
-    let (head, body) = request.into_parts();
-    let asker = authorise::asker(front, &head.headers, &head.extensions)
-        .inspect_err(|problem| front.counters.session_refused(problem.code()))?;
-    let offer = body_of(front, &head.headers, body, SDP);
-    let opened = sessions::open(front, asker, direction, stream_name, offer).await?;
-    let (token, entity_tag) = (random::token(), random::entity_tag());
-    let path = format!("/{}/{stream_name}/{token}", segment_of(direction));
-    let response = created(front, &path, &entity_tag, opened.sdp);
-    let mut resources = front.resources.borrow_mut();
-    resources.tokens.insert(opened.session, token.clone());
-    resources.by_token.insert(token, Resource { session: opened.session, entity_tag });
-    Ok(response)
-}
-
-/// 201 with the answer (RFC 9725 §4.2).
-fn created(front: &Front, path: &str, entity_tag: &str, answer: String) -> Response {
-    let terms = front.terms();
-    let location = terms.live.public_url.as_deref().unwrap_or_default().to_owned() + path;
-    let mut response = Response::new(Full::new(Bytes::from(answer)));
-    *response.status_mut() = StatusCode::CREATED;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    insert_text(headers, LOCATION, &location);
-    insert_text(headers, ETAG, entity_tag);
-    headers.extend([ACCEPT_POST, ACCEPT_PATCH]);
-    for link in &terms.ice_links {
-        headers.append(LINK, link.clone());
+        BodyError::NotText => Problem::new(StatusCode::BAD_REQUEST, Code::BodyNotText, "send the body as UTF-8"),
+        BodyError::Broken => Problem::new(StatusCode::BAD_REQUEST, Code::BodyBroken, "send the body to its end"),
     }
-    response
 }
 
 /// Inserts text of this node's own making.
@@ -153,67 +187,6 @@ fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         headers.insert(name, value);
     }
-}
-
-/// `PATCH` of a session: trickled candidates (204) or an ICE restart (200), RFC 9725 §4.3.
-pub(super) async fn patch(
-    front: &Front,
-    direction: Direction,
-    stream_name: &str,
-    token: &str,
-    request: Request,
-) -> Result<Response, Problem> {
-    find(front, direction, stream_name, token)?;
-    let condition = Condition::of(request.headers());
-    if condition == Condition::Absent {
-        return Err(Problem::new(
-            StatusCode::PRECONDITION_REQUIRED,
-            "if_match_missing",
-            "send If-Match with the session's ETag to trickle candidates, or If-Match: \"*\" to restart ICE",
-        ));
-    }
-    let (head, body) = request.into_parts();
-    let body = body_of(front, &head.headers, body, FRAGMENT).await?;
-
-    // No await from here on: what is checked is what is changed.
-    let (session, entity_tag) = find(front, direction, stream_name, token)?;
-    if !condition.holds(&entity_tag) {
-        return Err(stale());
-    }
-    let Some(text) = sessions::restart(front, session, &body)? else {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        return Ok(response);
-    };
-    let entity_tag = random::entity_tag();
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(FRAGMENT));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    insert_text(headers, ETAG, &entity_tag);
-    if let Some(resource) = front.resources.borrow_mut().by_token.get_mut(token) {
-        resource.entity_tag = entity_tag;
-    }
-    Ok(response)
-}
-
-/// `DELETE` of a session. Answered when the worker has let go of it, so that the name is free at once for the next.
-pub(super) async fn delete(
-    front: &Front,
-    direction: Direction,
-    stream_name: &str,
-    token: &str,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
-    let condition = Condition::of(headers);
-    let (session, entity_tag) = find(front, direction, stream_name, token)?;
-    if condition != Condition::Absent && !condition.holds(&entity_tag) {
-        return Err(stale());
-    }
-    // The URL is gone at once; the session when its worker says so.
-    front.resources.borrow_mut().remove(session);
-    sessions::close(front, session).await;
-    Ok(Response::default())
 }
 
 /// `If-Match` (RFC 9110 §13.1.1).
@@ -254,7 +227,7 @@ impl Condition {
 fn stale() -> Problem {
     Problem::new(
         StatusCode::PRECONDITION_FAILED,
-        "stale_etag",
+        Code::StaleEtag,
         "ICE has been restarted since: use the newest ETag, or If-Match: \"*\" with new credentials to restart again",
     )
 }

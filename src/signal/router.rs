@@ -12,19 +12,28 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
+use super::code::Code;
 use super::cors::{self, Source};
-use super::front::Front;
 use super::http::{Request, Response, Service, Upgrade};
+use super::live::Settings;
 use super::problem::Problem;
-use super::resource::{self, ACCEPT_PATCH, ACCEPT_POST};
-use super::{sessions, socket};
+use super::resource::{ACCEPT_PATCH, ACCEPT_POST, Resources};
+use super::shutdown::Shutdown;
+use super::socket::handshake;
+use super::socket::service::SocketService;
+use super::stream_name::StreamName;
 use crate::description::Direction;
+use crate::metrics::SignallingCounters;
 use crate::web::Asset;
 
 /// The public ports.
 #[derive(Clone)]
 pub(super) struct PublicService {
-    pub(super) front: Rc<Front>,
+    pub(super) resources: Rc<Resources>,
+    pub(super) sockets: Rc<SocketService>,
+    pub(super) settings: Rc<Settings>,
+    pub(super) shutdown: Rc<Shutdown>,
+    pub(super) counters: SignallingCounters,
     /// It is served over TLS.
     pub(super) is_secure: bool,
 }
@@ -82,8 +91,8 @@ impl<'a> Target<'a> {
 
 impl Service for PublicService {
     async fn call(&self, request: Request, upgrade: &Upgrade) -> Response {
-        let _under_way = self.front.begin_request();
-        let terms = self.front.terms();
+        let _under_way = self.shutdown.begin_request();
+        let terms = self.settings.now();
         let source = cors::source(request.headers(), cors::authority(&request), &terms.live.cors_origins);
         let path = request.uri().path().to_owned();
         let target = Target::of(&path);
@@ -91,7 +100,7 @@ impl Service for PublicService {
         let is_preflight = request.method() == Method::OPTIONS;
         let mut response = if source == Source::Foreign && route != "page" {
             let problem = foreign_origin();
-            self.front.counters.session_refused(problem.code());
+            self.counters.session_refused(problem.code().name());
             problem.into()
         } else {
             self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
@@ -105,7 +114,7 @@ impl Service for PublicService {
         if let Some(strict) = terms.strict_transport.as_ref().filter(|_| self.is_secure) {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, strict.clone());
         }
-        self.front.counters.request(route, response.status().as_u16());
+        self.counters.request(route, response.status().as_u16());
         response
     }
 }
@@ -122,13 +131,13 @@ impl PublicService {
                 if method != Method::POST {
                     return Err(Problem::method(methods));
                 }
-                resource::open(&self.front, direction, stream, request).await
+                self.resources.open(direction, stream, request).await
             }
             Target::Session { direction, stream, token } => {
                 if method == Method::PATCH {
-                    resource::patch(&self.front, direction, stream, token, request).await
+                    self.resources.patch(direction, stream, token, request).await
                 } else if method == Method::DELETE {
-                    resource::delete(&self.front, direction, stream, token, request.headers()).await
+                    self.resources.delete(direction, stream, token, request.headers()).await
                 } else {
                     Err(Problem::method(methods))
                 }
@@ -137,7 +146,7 @@ impl PublicService {
                 if method != Method::GET {
                     return Err(Problem::method(methods));
                 }
-                socket::accept(&self.front, &request, upgrade)
+                handshake::accept(&self.sockets, &request, upgrade)
             }
             Target::Page(path) => {
                 if method != Method::GET && method != Method::HEAD {
@@ -166,7 +175,7 @@ fn options(target: &Target<'_>) -> Response {
 fn foreign_origin() -> Problem {
     Problem::new(
         StatusCode::FORBIDDEN,
-        "origin_not_allowed",
+        Code::OriginNotAllowed,
         "pages of this origin may not call the node: its operator can list the origin in cors.origins",
     )
 }
@@ -174,15 +183,15 @@ fn foreign_origin() -> Problem {
 /// A page of the public ports. A stream's page exists for every name that a stream may have, published or not.
 fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
     if let Some((asset, stream)) = crate::web::stream_page(path) {
-        sessions::check_name(stream).map_err(|bad| {
-            Problem::new(StatusCode::NOT_FOUND, bad.code(), format!("there is no such page: {}", bad.detail()))
+        StreamName::parse(stream).map_err(|bad| {
+            Problem::new(StatusCode::NOT_FOUND, Code::BadStreamName, format!("there is no such page: {bad}"))
         })?;
         return Ok(embedded(asset, request));
     }
     let asset = crate::web::asset(path).ok_or_else(|| {
         Problem::new(
             StatusCode::NOT_FOUND,
-            "not_found",
+            Code::NotFound,
             "nothing is here: pages start at /, a stream is watched at /watch/{stream} and published at \
              /publish/{stream}, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
         )

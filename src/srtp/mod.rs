@@ -9,7 +9,7 @@
 //! promise (RFC 7714 §8.1: a repeated GCM nonce gives the authentication key away); the SRTCP index is kept here.
 //!
 //! **What a session costs.** With the default backend a keyed GCM transform is 40 bytes here and 632 on aws-lc's heap
-//! ([`AwsLcKey`](crate::crypto::aead::AwsLcKey)). A sender is 88 bytes and holds two of them; a receiver is 200 bytes and
+//! ([`AwsLcKey`](crate::crypto::aead::AwsLcKey)). A sender is 136 bytes and holds two of them; a receiver is 176 bytes and
 //! holds one for RTCP, and one for RTP from the first RTP packet on, which a viewer never sends. Each SSRC received adds
 //! 144 bytes for RTP and 32 for RTCP. So a viewer is about 2.2 KB. With AES_CM a transform is 320 bytes, boxed.
 //! The test `contexts_stay_small` holds these sizes.
@@ -17,6 +17,9 @@
 //! Left out, because WebRTC does not negotiate them: the master key identifier, key derivation rates other than zero,
 //! unencrypted SRTP and SRTCP (a cleared E flag is refused: there is no plaintext mode), 32-bit tags, encrypted header
 //! extensions (RFC 6904, RFC 9335) and `<From, To>` lifetimes. Re-keying makes new values from new [`SrtpKeys`].
+//!
+//! **State that can be taken out.** [`SrtpSender::export`] and [`SrtpReceiver::export`] consume the value: what was exported
+//! seals and opens nothing more here. Each keeps its master key for it (46 bytes; the keyed transforms give none back).
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod key_derivation;
@@ -52,22 +55,6 @@ pub enum SrtpError {
     Unencrypted,
     /// The 48-bit packet index is used up: the key must be changed (RFC 3711 §9.2).
     KeyExhausted,
-}
-
-impl SrtpError {
-    /// The name in metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "srtp_malformed",
-            Self::Authentication => "srtp_authentication",
-            Self::Replayed => "srtp_replayed",
-            Self::TooOld => "srtp_too_old",
-            Self::TooManySources => "srtp_too_many_sources",
-            Self::Unencrypted => "srtcp_unencrypted",
-            Self::KeyExhausted => "srtp_key_exhausted",
-        }
-    }
 }
 
 impl fmt::Display for SrtpError {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
+
 /// Bytes of the longest master key.
 pub(super) const KEY_LEN_MAX: usize = 32;
 
@@ -92,7 +94,7 @@ impl SrtpProfile {
 }
 
 /// One direction's master key and salt. Wiped on drop; `Debug` shows neither.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MasterKey {
     /// The profile's `key_len` bytes, then zeros.
     key: [u8; KEY_LEN_MAX],
@@ -111,6 +113,27 @@ impl MasterKey {
         master.key.get_mut(..key.len())?.copy_from_slice(key);
         master.salt.get_mut(..salt.len())?.copy_from_slice(salt);
         Some(master)
+    }
+
+    /// No key at all, where session keys are given.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self { key: [0; KEY_LEN_MAX], salt: [0; SALT_LEN_MAX] }
+    }
+
+    /// Writes the profile's number and as many bytes as it has.
+    pub(super) fn export(&self, profile: SrtpProfile, out: &mut StateWriter) {
+        out.u16(profile.dtls_number());
+        out.raw(self.key.get(..profile.key_len()).unwrap_or_default());
+        out.raw(self.salt.get(..profile.salt_len()).unwrap_or_default());
+    }
+
+    /// Reads what [`Self::export`] wrote.
+    pub(super) fn import(from: &mut StateReader<'_>) -> Result<(SrtpProfile, Self), ImportError> {
+        let profile = SrtpProfile::from_dtls_number(from.u16()?).ok_or(ImportError::Malformed)?;
+        let key = from.raw(profile.key_len())?;
+        let master = Self::new(profile, key, from.raw(profile.salt_len())?).ok_or(ImportError::Malformed)?;
+        Ok((profile, master))
     }
 
     pub(super) fn key(&self) -> &[u8; KEY_LEN_MAX] {

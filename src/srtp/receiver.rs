@@ -13,7 +13,11 @@ use super::transform::Transform;
 use super::{SrtpError, parse_rtcp_ssrc};
 use crate::crypto::aead::{AeadKey, DefaultAead};
 use crate::limits;
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::rtp::RtpHeader;
+
+/// What [`SrtpReceiver::export`] writes.
+const STATE_VERSION: u8 = 1;
 
 /// An RTP packet, opened in place: the header as it was read on the way, and the payload in the `payload_len` bytes behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +41,8 @@ impl OpenedRtp {
 /// Opens the RTP and RTCP packets of one peer.
 pub struct SrtpReceiver<A: AeadKey = DefaultAead> {
     profile: SrtpProfile,
-    /// Kept to make `rtp` from.
-    rtp_keys: SessionKeys,
+    /// Kept to make `rtp` from, and for [`Self::export`].
+    master: MasterKey,
     /// Made when the first RTP packet comes: thousands of viewers never send one.
     rtp: Option<Transform<A>>,
     rtcp: Transform<A>,
@@ -50,22 +54,42 @@ impl<A: AeadKey> SrtpReceiver<A> {
     /// A receiver under `master`, which is [`SrtpKeys::remote`](super::SrtpKeys::remote).
     #[must_use]
     pub fn new(profile: SrtpProfile, master: &MasterKey) -> Self {
-        Self::from_session_keys(
-            profile,
-            SessionKeys::derive(profile, master, PacketKind::Rtp),
-            &SessionKeys::derive(profile, master, PacketKind::Rtcp),
-        )
-    }
-
-    pub(super) fn from_session_keys(profile: SrtpProfile, rtp: SessionKeys, rtcp: &SessionKeys) -> Self {
         Self {
             profile,
-            rtp_keys: rtp,
             rtp: None,
-            rtcp: Transform::new(profile, rtcp),
+            rtcp: Transform::new(profile, &SessionKeys::derive(profile, master, PacketKind::Rtcp)),
+            master: master.clone(),
             rtp_sources: Vec::new(),
             rtcp_sources: Vec::new(),
         }
+    }
+
+    /// A receiver under session keys, as RFC 7714's examples give them. It cannot be exported.
+    #[cfg(test)]
+    pub(super) fn from_session_keys(profile: SrtpProfile, rtp: &SessionKeys, rtcp: &SessionKeys) -> Self {
+        let (rtp, rtcp) = (Some(Transform::new(profile, rtp)), Transform::new(profile, rtcp));
+        Self { profile, rtp, rtcp, master: MasterKey::none(), rtp_sources: Vec::new(), rtcp_sources: Vec::new() }
+    }
+
+    /// Writes the receiver's state and ends it: keys, and of each SSRC its rollover counter and replay window.
+    pub fn export(self, out: &mut StateWriter) {
+        out.version(STATE_VERSION);
+        self.master.export(self.profile, out);
+        export_sources(&self.rtp_sources, out);
+        export_sources(&self.rtcp_sources, out);
+    }
+
+    /// Reads what [`Self::export`] wrote. The context of RTP is made again by the first packet.
+    ///
+    /// # Errors
+    /// When it is not such a state.
+    pub fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        from.version("an SRTP receiver", STATE_VERSION)?;
+        let (profile, master) = MasterKey::import(from)?;
+        let mut receiver = Self::new(profile, &master);
+        receiver.rtp_sources = import_sources(from)?;
+        receiver.rtcp_sources = import_sources(from)?;
+        Ok(receiver)
     }
 
     /// The profile it opens.
@@ -92,7 +116,9 @@ impl<A: AeadKey> SrtpReceiver<A> {
             }
             None => header.sequence.into(),
         };
-        let transform = self.rtp.get_or_insert_with(|| Transform::new(self.profile, &self.rtp_keys));
+        let transform = self.rtp.get_or_insert_with(|| {
+            Transform::new(self.profile, &SessionKeys::derive(self.profile, &self.master, PacketKind::Rtp))
+        });
         let payload_len = transform.open_rtp(header.ssrc, packet_index, packet, header.header_len)?;
         match source {
             Some(source) => source.window.accept(packet_index),
@@ -150,6 +176,20 @@ impl<const WORDS: usize> Source<WORDS> {
     fn new(ssrc: u32, index: u64) -> Self {
         Self { window: ReplayWindow::starting_at(index), ssrc }
     }
+}
+
+fn export_sources<const WORDS: usize>(sources: &[Source<WORDS>], out: &mut StateWriter) {
+    out.count(sources.len());
+    for source in sources {
+        out.u32(source.ssrc);
+        source.window.export(out);
+    }
+}
+
+fn import_sources<const WORDS: usize>(from: &mut StateReader<'_>) -> Result<Vec<Source<WORDS>>, ImportError> {
+    let count = from.count(limits::SRTP_SOURCES_PER_SESSION_MAX)?;
+    let read = |_| Ok(Source { ssrc: from.u32()?, window: ReplayWindow::import(from)? });
+    (0..count).map(read).collect()
 }
 
 /// The source of `ssrc`, or `None` where it is new and there is room for it. A session has few, so this is a short walk.

@@ -3,6 +3,7 @@
 //! Both are asked before a packet is authenticated and told only after: a forged packet changes nothing.
 
 use super::SrtpError;
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
 /// The highest packet index: 32 bits of rollover counter and 16 of sequence number.
 pub(super) const PACKET_INDEX_MAX: u64 = (1 << 48) - 1;
@@ -57,6 +58,21 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
             self.highest = index;
         }
         self.set(index, true);
+    }
+
+    /// Writes the highest index and the bits.
+    pub(super) fn export(&self, out: &mut StateWriter) {
+        out.u64(self.highest);
+        self.seen.iter().for_each(|word| out.u64(*word));
+    }
+
+    /// Reads what [`Self::export`] wrote.
+    pub(super) fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        let mut window = Self { highest: from.u64()?, seen: [0; WORDS] };
+        for word in &mut window.seen {
+            *word = from.u64()?;
+        }
+        if window.highest > PACKET_INDEX_MAX { Err(ImportError::Malformed) } else { Ok(window) }
     }
 
     fn place(index: u64) -> (usize, u64) {

@@ -9,6 +9,10 @@ use super::transform::Transform;
 use super::{RTP_FIXED_HEADER_LEN, parse_rtcp_ssrc};
 use crate::crypto::aead::{AeadKey, DefaultAead};
 use crate::limits;
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
+
+/// What [`SrtpSender::export`] writes.
+const STATE_VERSION: u8 = 1;
 
 /// The highest SRTCP index (RFC 3711 §3.4: 31 bits).
 const RTCP_INDEX_MAX: u32 = (1 << 31) - 1;
@@ -18,6 +22,8 @@ pub struct SrtpSender<A: AeadKey = DefaultAead> {
     profile: SrtpProfile,
     rtp: Transform<A>,
     rtcp: Transform<A>,
+    /// Kept for [`Self::export`]: the transforms do not give their keys back.
+    master: MasterKey,
     /// The index of the next SRTCP packet, of whatever SSRC: indexes of one SSRC then still rise, and never repeat.
     next_rtcp_index: u32,
 }
@@ -26,15 +32,46 @@ impl<A: AeadKey> SrtpSender<A> {
     /// A sender under `master`, which is [`SrtpKeys::local`](super::SrtpKeys::local).
     #[must_use]
     pub fn new(profile: SrtpProfile, master: &MasterKey) -> Self {
-        Self::from_session_keys(
+        Self::keyed(
             profile,
             &SessionKeys::derive(profile, master, PacketKind::Rtp),
             &SessionKeys::derive(profile, master, PacketKind::Rtcp),
+            master.clone(),
         )
     }
 
+    fn keyed(profile: SrtpProfile, rtp: &SessionKeys, rtcp: &SessionKeys, master: MasterKey) -> Self {
+        let (rtp, rtcp) = (Transform::new(profile, rtp), Transform::new(profile, rtcp));
+        Self { profile, rtp, rtcp, master, next_rtcp_index: 0 }
+    }
+
+    /// A sender under session keys, as RFC 7714's examples give them. It cannot be exported.
+    #[cfg(test)]
     pub(super) fn from_session_keys(profile: SrtpProfile, rtp: &SessionKeys, rtcp: &SessionKeys) -> Self {
-        Self { profile, rtp: Transform::new(profile, rtp), rtcp: Transform::new(profile, rtcp), next_rtcp_index: 0 }
+        Self::keyed(profile, rtp, rtcp, MasterKey::none())
+    }
+
+    /// Writes the sender's state, and ends it: **by type, whoever exported a sender seals nothing more with it**, so the
+    /// SRTCP index written is above every one used. The index of RTP packets is the relay's, which hands its own state
+    /// over by the same rule.
+    pub fn export(self, out: &mut StateWriter) {
+        out.version(STATE_VERSION);
+        self.master.export(self.profile, out);
+        out.u32(self.next_rtcp_index);
+    }
+
+    /// Reads what [`Self::export`] wrote. Bytes are to be imported once: two senders from the same bytes would seal the
+    /// same indexes.
+    ///
+    /// # Errors
+    /// When they are not such a state.
+    pub fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        from.version("an SRTP sender", STATE_VERSION)?;
+        let (profile, master) = MasterKey::import(from)?;
+        let mut sender = Self::new(profile, &master);
+        sender.next_rtcp_index = from.u32()?;
+        // One above the last is written when all are used.
+        if sender.next_rtcp_index > RTCP_INDEX_MAX + 1 { Err(ImportError::Malformed) } else { Ok(sender) }
     }
 
     /// The profile it seals with.

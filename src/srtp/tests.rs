@@ -7,6 +7,7 @@ use crate::crypto::hex;
 use crate::crypto::hmac_sha1::HmacSha1;
 use crate::crypto::random::{Random, SeededRandom};
 use crate::limits;
+use crate::wire::bytes::{ImportError, StateBytes, StateReader, StateWriter, refuses_damage};
 
 fn master(profile: SrtpProfile) -> MasterKey {
     let key: Vec<u8> = (1..=profile.key_len() as u8).collect();
@@ -111,7 +112,7 @@ fn rfc_7714_vectors<A: AeadKey>() {
     ];
     for (profile, sealed_rtp, sealed_rtcp, tagged_rtcp) in cases {
         let mut sender = SrtpSender::<A>::from_session_keys(profile, &rfc_7714_keys(), &rfc_7714_keys());
-        let mut receiver = SrtpReceiver::<A>::from_session_keys(profile, rfc_7714_keys(), &rfc_7714_keys());
+        let mut receiver = SrtpReceiver::<A>::from_session_keys(profile, &rfc_7714_keys(), &rfc_7714_keys());
         let mut packet = seal_padded(&sender, 0xf17b, &header, payload, 0);
         assert_eq!(packet, hex(sealed_rtp), "{} {}", A::NAME, profile.name());
         let opened = receiver.open_rtp(&mut packet).unwrap();
@@ -472,14 +473,14 @@ fn rtcp_opens_once_in_any_order_and_is_encrypted() {
 fn contexts_stay_small() {
     // The module's documentation counts with these; what aws-lc keeps on its own heap is not seen here.
     assert!(size_of::<transform::Transform<AwsLcKey>>() <= 40);
-    assert!(size_of::<SrtpSender<AwsLcKey>>() <= 88);
-    assert!(size_of::<SrtpReceiver<AwsLcKey>>() <= 200);
+    assert!(size_of::<SrtpSender<AwsLcKey>>() <= 136);
+    assert!(size_of::<SrtpReceiver<AwsLcKey>>() <= 176);
     assert!(size_of::<transform::AesCm>() <= 320);
     assert!(size_of::<receiver::Source<{ limits::SRTP_REPLAY_WINDOW_PACKETS / 64 }>>() <= 144);
     assert!(size_of::<receiver::Source<{ limits::SRTCP_REPLAY_WINDOW_PACKETS / 64 }>>() <= 32);
     // The other backends keep their keys inline, sized for 256 bits.
-    assert!(size_of::<SrtpSender<RingKey>>() <= 1_152);
-    assert!(size_of::<SrtpSender<RustCryptoKey>>() <= 1_328);
+    assert!(size_of::<SrtpSender<RingKey>>() <= 1_152 + 48);
+    assert!(size_of::<SrtpSender<RustCryptoKey>>() <= 1_328 + 48);
 }
 
 #[test]
@@ -489,4 +490,73 @@ fn a_viewer_that_sends_no_rtp_has_no_rtp_context() {
     assert!(!receiver.has_rtp_context());
     assert_eq!(index(open(&mut receiver, &seal(&sender, 1, 1))), Ok(1));
     assert!(receiver.has_rtp_context());
+}
+
+fn exported(export: impl FnOnce(&mut StateWriter)) -> StateBytes {
+    let mut writer = StateWriter::new();
+    export(&mut writer);
+    writer.finish()
+}
+
+fn imported<T>(
+    bytes: &[u8],
+    import: impl Fn(&mut StateReader<'_>) -> Result<T, ImportError>,
+) -> Result<T, ImportError> {
+    let mut reader = StateReader::new(bytes);
+    let value = import(&mut reader)?;
+    reader.finish()?;
+    Ok(value)
+}
+
+#[test]
+fn a_sender_taken_out_and_put_in_again_goes_on_behind_its_last_index() {
+    for profile in SrtpProfile::PREFERENCE {
+        let (mut sender, mut receiver) = pair(profile);
+        let before: Vec<_> = (0..3).map(|_| seal_report(&mut sender, 9)).collect();
+        let rtp = seal(&sender, 1, 70_000);
+        let bytes = exported(|out| sender.export(out));
+        refuses_damage(&bytes, |bytes| imported(bytes, SrtpSender::<AwsLcKey>::import));
+        let mut sender: SrtpSender = imported(bytes.as_slice(), SrtpSender::import).unwrap();
+        assert_eq!(sender.profile(), profile);
+        assert_eq!(seal(&sender, 1, 70_000), rtp, "the same keys");
+        let after = seal_report(&mut sender, 9);
+        for mut packet in before.into_iter().chain([after]) {
+            assert_eq!(receiver.open_rtcp(&mut packet), Ok(28), "an index was used twice");
+        }
+    }
+}
+
+#[test]
+fn a_receiver_taken_out_and_put_in_again_knows_what_it_has_seen() {
+    for profile in SrtpProfile::PREFERENCE {
+        let (mut sender, mut receiver) = pair(profile);
+        let (seen, late) = (seal(&sender, 1, 131_072), seal(&sender, 1, 131_070));
+        // The rollover counter has gone up to two.
+        for at in [10, 32_000, 64_000, 80_000, 110_000, 131_000] {
+            assert_eq!(index(open(&mut receiver, &seal(&sender, 1, at))), Ok(at));
+        }
+        assert!(open(&mut receiver, &seen).is_ok());
+        let reports = [seal_report(&mut sender, 4), seal_report(&mut sender, 4)];
+        assert_eq!(receiver.open_rtcp(&mut reports[0].clone()), Ok(28));
+        let bytes = exported(|out| receiver.export(out));
+        refuses_damage(&bytes, |bytes| imported(bytes, SrtpReceiver::<AwsLcKey>::import));
+        let mut receiver = imported(bytes.as_slice(), SrtpReceiver::import).unwrap();
+        assert_eq!(open(&mut receiver, &seen), Err(SrtpError::Replayed));
+        assert_eq!(index(open(&mut receiver, &late)), Ok(131_070), "its rollover counter is known");
+        assert_eq!(receiver.open_rtcp(&mut reports[0].clone()), Err(SrtpError::Replayed));
+        assert_eq!(receiver.open_rtcp(&mut reports[1].clone()), Ok(28));
+    }
+}
+
+#[test]
+fn a_sender_whose_srtcp_indexes_are_used_up_stays_so() {
+    let (mut sender, _) = pair(SrtpProfile::AeadAes128Gcm);
+    sender.skip_to_rtcp_index(1 << 31);
+    let bytes = exported(|out| sender.export(out));
+    let mut sender: SrtpSender = imported(bytes.as_slice(), SrtpSender::import).unwrap();
+    assert_eq!(sender.seal_rtcp(&mut [report(1), vec![0; 40]].concat(), 28), None);
+    // An index that no sender can have.
+    let mut beyond = bytes.as_slice().to_vec();
+    *beyond.last_mut().unwrap() = 0x81;
+    assert_eq!(imported(&beyond, SrtpSender::<AwsLcKey>::import).err(), Some(ImportError::Malformed));
 }

@@ -1,7 +1,29 @@
-//! What lies between a protocol and the machine that carries it: paths to a peer, and datagrams on them as plain data.
+//! What lies between a protocol and the machine that carries it, as plain data: paths to a peer, the datagrams on them, and
+//! the candidates that a peer is offered.
 //!
-//! Nothing here opens a socket; [`crate::net`] sends what is written here.
+//! ```text
+//!   candidate ──signalling──▶ the peer sends a check ──▶ Datagram { from: PathAddress, … }
+//!                                                              │ PathTable: one look-up
+//!                                            owner, PathId ◀───┘
+//!   ice, session, worker: PathId only ──▶ Train { path: PathId, … } ──PathBook: by place──▶ PathAddress ──▶ net
+//! ```
+//!
+//! | File | Holds |
+//! |---|---|
+//! | [`path`] | what a path is made of (UDP today; TCP and relayed have their addresses), its number, the book of numbers |
+//! | [`path_table`] | whose path it is |
+//! | [`train`] | datagrams in and out |
+//! | [`candidate`] | what is offered: ICE candidates with their priorities |
+//!
+//! Nothing here opens a socket and nothing here is a protocol; [`crate::net`] sends what is written here.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod candidate;
+pub mod path;
+pub mod path_table;
 pub mod train;
 
-pub use train::{Datagram, Path, SendResult, Train, TrainBatch};
+pub use candidate::Candidate;
+pub use path::{Arrival, PathAddress, PathBook, PathId, UdpPath};
+pub use path_table::PathTable;
+pub use train::{Datagram, SendResult, Train, TrainBatch};

@@ -1,40 +1,21 @@
-//! What crosses the I/O seam, as plain data: received [`Datagram`]s in, [`TrainBatch`]es out.
+//! What crosses the I/O seam, as plain data: received [`Datagram`]s in, [`TrainBatch`]es out. Where they go is a number
+//! ([`super::path`]).
 //!
 //! A *train* is a run of datagrams to one destination in which every segment but the last has the same size and
 //! the last is no longer: exactly what one generic-segmentation-offload message may carry. The batch owns one
 //! contiguous buffer; packets are sealed straight into it and trains are ranges of it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
 use crate::limits;
 use crate::time::Timestamp;
-
-/// Both ends of a five-tuple as this node sees them (the protocol is UDP), and the socket they go through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Path {
-    /// The peer's address and port.
-    pub remote: SocketAddr,
-    /// The local address the peer's datagrams arrive at; replies leave from it.
-    pub local_ip: IpAddr,
-    /// Index of the worker's socket, in the order the sockets were opened.
-    pub socket: u8,
-}
-
-impl Path {
-    /// A path for tests and for places that have not seen a datagram yet.
-    #[must_use]
-    pub const fn to(remote: SocketAddr) -> Self {
-        Self { remote, local_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), socket: 0 }
-    }
-}
+use crate::transport::path::{PathAddress, PathId};
 
 /// One received datagram, in the receive buffer: the session opens it in place.
 #[derive(Debug)]
 pub struct Datagram<'a> {
-    /// The UDP payload.
+    /// The payload.
     pub bytes: &'a mut [u8],
     /// Where it came from and where it arrived.
-    pub path: Path,
+    pub from: PathAddress,
     /// When the kernel received it, where the backend knows; else when it was read.
     pub received: Timestamp,
 }
@@ -58,8 +39,8 @@ pub enum SendResult {
 /// A run of segments to one destination: `batch.bytes()[start..start + len]`, cut every `segment_size` bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Train {
-    /// Where it goes and from which address and socket.
-    pub path: Path,
+    /// Where it goes, as its number in the [`crate::transport::PathBook`] that the batch is sent with.
+    pub path: PathId,
     /// First byte in the batch's buffer.
     pub start: u32,
     /// Bytes of all segments together.
@@ -68,7 +49,7 @@ pub struct Train {
     pub segment_size: u16,
     /// Number of segments.
     pub segments: u16,
-    /// Filled in by [`crate::net::Io::send`].
+    /// Filled in by whoever sends it.
     pub result: SendResult,
 }
 
@@ -120,7 +101,7 @@ impl TrainBatch {
 
     /// Appends the `len` bytes written into [`Self::slot`] as one datagram on `path`, in order: to the last train
     /// where path and size allow, else as the first of a new one.
-    pub fn commit(&mut self, path: &Path, len: usize) {
+    pub fn commit(&mut self, path: PathId, len: usize) {
         debug_assert!(len > 0 && self.used + len <= self.buffer.len());
         let start = self.used;
         self.used += len;
@@ -129,7 +110,7 @@ impl TrainBatch {
             && len <= usize::from(last.segment_size)
             && usize::from(last.segments) < limits::SEGMENTS_PER_TRAIN_MAX
             && last.len as usize + len <= limits::TRAIN_BYTES_MAX
-            && last.path == *path
+            && last.path == path
         {
             last.len += len as u32;
             last.segments += 1;
@@ -138,7 +119,7 @@ impl TrainBatch {
             return;
         }
         self.trains.push(Train {
-            path: *path,
+            path,
             start: start as u32,
             len: len as u32,
             segment_size: len as u16,

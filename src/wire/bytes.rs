@@ -1,158 +1,345 @@
-//! A reading and a writing position for this program's own formats: records between workers and nodes, and state that is
-//! handed to another process. Numbers are little-endian; every step is checked, so a caller chains them with `?`.
+//! Writing a node's own state as bytes and reading it back: little-endian, versioned, every step checked.
 //!
-//! Not for the protocols on the network, which are big-endian: those use the crate-private `cursor`.
+//! Not a network protocol (those are big-endian, see [`super::cursor`]). What is written here goes from one process of the
+//! node to another: to the next version on the same machine, or over an authenticated link. It is still read as if a
+//! stranger had written it: cut, foreign or wrong bytes are an [`ImportError`].
+//!
+//! Each type writes itself: a version byte first, then its fields in order. A type that changes what it writes takes the
+//! next version, and says which earlier ones it still reads. Some of the bytes are keys, so all of them are wiped: the
+//! writer wipes what it outgrows, and [`StateBytes`] on drop.
 
-/// Reads from the front of a slice.
-#[derive(Clone, Copy, Debug)]
-pub struct ByteReader<'a> {
-    rest: &'a [u8],
+use std::fmt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::time::Timestamp;
+
+/// Why bytes are not the state they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportError {
+    /// They end too early.
+    Cut,
+    /// They were written by a version that is not known here.
+    Version {
+        /// What they hold.
+        of: &'static str,
+        /// The version found.
+        found: u8,
+    },
+    /// A value that the type cannot have, or bytes behind its end.
+    Malformed,
 }
 
-impl<'a> ByteReader<'a> {
-    /// Reads `bytes` from their beginning.
-    #[must_use]
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-
-    /// What has not been read yet.
-    #[must_use]
-    pub const fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
-    /// The next `N` bytes; `None` where there are fewer.
-    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(*head)
-    }
-
-    /// The next `len` bytes; `None` where there are fewer.
-    pub fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        Some(head)
-    }
-
-    /// The next byte.
-    pub fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    /// The next two bytes.
-    pub fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    /// The next four bytes.
-    pub fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    /// The next eight bytes.
-    pub fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// The next sixteen bytes.
-    pub fn u128(&mut self) -> Option<u128> {
-        self.array().map(u128::from_le_bytes)
-    }
-
-    /// A number that may be missing, as [`ByteWriter::optional_u64`] wrote it.
-    pub fn optional_u64(&mut self) -> Option<Option<u64>> {
-        match self.u8()? {
-            0 => Some(None),
-            1 => self.u64().map(Some),
-            _ => None,
-        }
-    }
-
-    /// A truth value, as [`ByteWriter::bool`] wrote it.
-    pub fn bool(&mut self) -> Option<bool> {
-        match self.u8()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
+impl fmt::Display for ImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut => f.write_str("the state's bytes end too early"),
+            Self::Version { of, found } => write!(f, "the state of {of} was written in version {found}, unknown here"),
+            Self::Malformed => f.write_str("the state's bytes hold an impossible value"),
         }
     }
 }
 
-/// Writes to the front of a slice.
-#[derive(Debug)]
-pub struct ByteWriter<'a> {
-    out: &'a mut [u8],
-    len: usize,
+impl std::error::Error for ImportError {}
+
+/// State as bytes. Wiped on drop; `Debug` shows the length only. Not cloned: what is imported twice seals twice.
+#[derive(Default, PartialEq, Eq)]
+pub struct StateBytes(Zeroizing<Vec<u8>>);
+
+impl StateBytes {
+    /// The bytes.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
 }
 
-impl<'a> ByteWriter<'a> {
-    /// Writes to the beginning of `out`.
-    pub const fn new(out: &'a mut [u8]) -> Self {
-        Self { out, len: 0 }
+impl From<Vec<u8>> for StateBytes {
+    /// Bytes that came from another process.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
     }
+}
 
-    /// Bytes written so far.
+impl fmt::Debug for StateBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateBytes({} bytes)", self.0.len())
+    }
+}
+
+/// Appends to a buffer that grows.
+#[derive(Default)]
+pub struct StateWriter(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for StateWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateWriter({} bytes)", self.0.len())
+    }
+}
+
+impl StateWriter {
+    /// An empty writer.
     #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Whether nothing was written.
+    /// What was written.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+    pub fn finish(self) -> StateBytes {
+        StateBytes(self.0)
     }
 
-    /// What was written so far.
-    #[must_use]
-    pub fn written(&self) -> &[u8] {
-        self.out.get(..self.len).unwrap_or_default()
+    /// These bytes, whose number the reader knows.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        let needed = self.0.len().saturating_add(bytes.len());
+        if needed > self.0.capacity() {
+            // By hand: a vector that grows by itself leaves what it held behind, keys included.
+            let mut larger = Vec::with_capacity(needed.next_power_of_two().max(256));
+            larger.extend_from_slice(&self.0);
+            self.0 = Zeroizing::new(larger);
+        }
+        self.0.extend_from_slice(bytes);
     }
 
-    /// Writes `bytes`; `None`, and nothing written, where they do not fit.
-    pub fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
-        let end = self.len.checked_add(bytes.len())?;
-        self.out.get_mut(self.len..end)?.copy_from_slice(bytes);
-        self.len = end;
-        Some(())
+    /// The version that follows, first of all a type writes.
+    pub fn version(&mut self, version: u8) {
+        self.u8(version);
     }
 
     /// One byte.
-    pub fn u8(&mut self, value: u8) -> Option<()> {
-        self.bytes(&[value])
+    pub fn u8(&mut self, value: u8) {
+        self.raw(&[value]);
     }
 
     /// Two bytes.
-    pub fn u16(&mut self, value: u16) -> Option<()> {
-        self.bytes(&value.to_le_bytes())
+    pub fn u16(&mut self, value: u16) {
+        self.raw(&value.to_le_bytes());
     }
 
     /// Four bytes.
-    pub fn u32(&mut self, value: u32) -> Option<()> {
-        self.bytes(&value.to_le_bytes())
+    pub fn u32(&mut self, value: u32) {
+        self.raw(&value.to_le_bytes());
     }
 
     /// Eight bytes.
-    pub fn u64(&mut self, value: u64) -> Option<()> {
-        self.bytes(&value.to_le_bytes())
+    pub fn u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
     }
 
-    /// Sixteen bytes.
-    pub fn u128(&mut self, value: u128) -> Option<()> {
-        self.bytes(&value.to_le_bytes())
+    /// How long ago `at` was, so that it holds on another clock.
+    pub fn age(&mut self, at: Timestamp, now: Timestamp) {
+        self.u64(now.as_nanos().saturating_sub(at.as_nanos()));
     }
 
-    /// A number that may be missing: a byte that says whether it is there, then the number.
-    pub fn optional_u64(&mut self, value: Option<u64>) -> Option<()> {
-        self.bool(value.is_some())?;
-        value.map_or(Some(()), |value| self.u64(value))
+    /// How far away `at` is.
+    pub fn wait(&mut self, at: Timestamp, now: Timestamp) {
+        self.u64(at.as_nanos().saturating_sub(now.as_nanos()));
     }
 
-    /// A truth value: 0 or 1.
-    pub fn bool(&mut self, value: bool) -> Option<()> {
-        self.u8(u8::from(value))
+    /// One byte: 0 or 1.
+    pub fn bool(&mut self, value: bool) {
+        self.u8(value.into());
+    }
+
+    /// A number of elements that follow.
+    pub fn count(&mut self, count: usize) {
+        debug_assert!(u32::try_from(count).is_ok(), "no state has so many elements");
+        self.u32(u32::try_from(count).unwrap_or(u32::MAX));
+    }
+
+    /// The length, then the bytes.
+    pub fn block(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.raw(bytes);
+    }
+
+    /// Whether there is a value, then the value.
+    pub fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.bool(value.is_some());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+}
+
+/// Reads from the front.
+#[derive(Clone)]
+pub struct StateReader<'a>(&'a [u8]);
+
+impl fmt::Debug for StateReader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateReader({} bytes)", self.0.len())
+    }
+}
+
+impl<'a> StateReader<'a> {
+    /// A reader of all of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// When something is left.
+    pub fn finish(self) -> Result<(), ImportError> {
+        if self.0.is_empty() { Ok(()) } else { Err(ImportError::Malformed) }
+    }
+
+    /// The next `len` bytes.
+    ///
+    /// # Errors
+    /// When there are not so many.
+    pub fn raw(&mut self, len: usize) -> Result<&'a [u8], ImportError> {
+        let (head, rest) = self.0.split_at_checked(len).ok_or(ImportError::Cut)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    /// The next `N` bytes.
+    ///
+    /// # Errors
+    /// When there are not so many.
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], ImportError> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(ImportError::Cut)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    /// The version of what follows, which must be `known`.
+    ///
+    /// # Errors
+    /// When it is another one, or there is none.
+    pub fn version(&mut self, of: &'static str, known: u8) -> Result<(), ImportError> {
+        let found = self.u8()?;
+        if found == known { Ok(()) } else { Err(ImportError::Version { of, found }) }
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn u8(&mut self) -> Result<u8, ImportError> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    /// Two bytes.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn u16(&mut self) -> Result<u16, ImportError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    /// Four bytes.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn u32(&mut self) -> Result<u32, ImportError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// Eight bytes.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn u64(&mut self) -> Result<u64, ImportError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// The time that was as long ago as [`StateWriter::age`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes end.
+    pub fn age(&mut self, now: Timestamp) -> Result<Timestamp, ImportError> {
+        Ok(Timestamp::from_nanos(now.as_nanos().saturating_sub(self.u64()?)))
+    }
+
+    /// The time that is as far away as [`StateWriter::wait`] wrote, at most `max`.
+    ///
+    /// # Errors
+    /// When it is further away, or the bytes end.
+    pub fn wait(&mut self, now: Timestamp, max: Duration) -> Result<Timestamp, ImportError> {
+        let wait = self.u64()?;
+        if Duration::from_nanos(wait) > max {
+            return Err(ImportError::Malformed);
+        }
+        Ok(Timestamp::from_nanos(now.as_nanos().saturating_add(wait)))
+    }
+
+    /// One byte that is 0 or 1.
+    ///
+    /// # Errors
+    /// When it is neither, or there is none.
+    pub fn bool(&mut self) -> Result<bool, ImportError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(ImportError::Malformed),
+        }
+    }
+
+    /// A number of elements, at most `max`.
+    ///
+    /// # Errors
+    /// When there are more, or none is written.
+    pub fn count(&mut self, max: usize) -> Result<usize, ImportError> {
+        let count = usize::try_from(self.u32()?).map_err(|_| ImportError::Malformed)?;
+        if count <= max { Ok(count) } else { Err(ImportError::Malformed) }
+    }
+
+    /// A length of at most `max`, then so many bytes.
+    ///
+    /// # Errors
+    /// When it is longer, or cut.
+    pub fn block(&mut self, max: usize) -> Result<&'a [u8], ImportError> {
+        let len = self.count(max)?;
+        self.raw(len)
+    }
+
+    /// A text of at most `max` bytes.
+    ///
+    /// # Errors
+    /// When it is longer, cut, or not UTF-8.
+    pub fn text(&mut self, max: usize) -> Result<String, ImportError> {
+        std::str::from_utf8(self.block(max)?).map(str::to_owned).map_err(|_| ImportError::Malformed)
+    }
+
+    /// A value where one was written.
+    ///
+    /// # Errors
+    /// Those of `read`, and when the byte before it is neither 0 nor 1.
+    pub fn option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, ImportError>,
+    ) -> Result<Option<T>, ImportError> {
+        if self.bool()? { read(self).map(Some) } else { Ok(None) }
+    }
+}
+
+/// For the round-trip tests: every cut of `bytes`, and a version that nobody wrote, must be refused by `import`.
+#[cfg(test)]
+pub(crate) fn refuses_damage<T>(bytes: &StateBytes, import: impl Fn(&[u8]) -> Result<T, ImportError>) {
+    let bytes = bytes.as_slice();
+    for end in 0..bytes.len() {
+        assert!(import(&bytes[..end]).is_err(), "cut at {end} of {}", bytes.len());
+    }
+    let mut longer = bytes.to_vec();
+    longer.push(0);
+    assert_eq!(import(&longer).err(), Some(ImportError::Malformed));
+    let mut foreign = bytes.to_vec();
+    foreign[0] = 0xee;
+    assert!(matches!(import(&foreign), Err(ImportError::Version { found: 0xee, .. })));
+    // Whatever else is changed is read or refused, and never a panic.
+    for at in 0..bytes.len() {
+        for change in [1, 0x80, 0xff] {
+            let mut changed = bytes.to_vec();
+            changed[at] ^= change;
+            let _ = import(&changed);
+        }
     }
 }
 
@@ -160,38 +347,79 @@ impl<'a> ByteWriter<'a> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_written_is_read_and_nothing_beyond_it() {
-        let mut out = [0; 64];
-        let mut writer = ByteWriter::new(&mut out);
-        assert!(writer.is_empty());
-        writer.u8(1).unwrap();
-        writer.u16(0x0203).unwrap();
-        writer.u32(0x0405_0607).unwrap();
-        writer.u64(u64::MAX - 1).unwrap();
-        writer.u128(u128::MAX - 2).unwrap();
-        writer.optional_u64(Some(9)).unwrap();
-        writer.optional_u64(None).unwrap();
-        writer.bool(true).unwrap();
-        writer.bytes(b"abc").unwrap();
-        let len = writer.len();
-        assert_eq!(writer.written().len(), len);
-        let mut reader = ByteReader::new(&out[..len]);
-        assert_eq!((reader.u8(), reader.u16(), reader.u32()), (Some(1), Some(0x0203), Some(0x0405_0607)));
-        assert_eq!((reader.u64(), reader.u128()), (Some(u64::MAX - 1), Some(u128::MAX - 2)));
-        assert_eq!(
-            (reader.optional_u64(), reader.optional_u64(), reader.bool()),
-            (Some(Some(9)), Some(None), Some(true))
-        );
-        assert_eq!((reader.take(3), reader.rest(), reader.u8()), (Some(&b"abc"[..]), &b""[..], None));
-        assert_eq!((ByteReader::new(&[2]).bool(), ByteReader::new(&[2]).optional_u64()), (None, None));
+    fn written() -> StateBytes {
+        let mut writer = StateWriter::new();
+        writer.version(3);
+        writer.u8(7);
+        writer.u16(0x0102);
+        writer.u32(0x0102_0304);
+        writer.u64(u64::MAX - 1);
+        writer.bool(true);
+        writer.block(b"block");
+        writer.option(Some(5_u32), StateWriter::u32);
+        writer.option(None, StateWriter::u32);
+        writer.raw(&[9; 300]);
+        writer.finish()
+    }
+
+    fn read(bytes: &[u8]) -> Result<(), ImportError> {
+        let mut reader = StateReader::new(bytes);
+        reader.version("a test", 3)?;
+        let numbers = (reader.u8()?, reader.u16()?, reader.u32()?, reader.u64()?);
+        let rest = (reader.bool()?, reader.text(5)?);
+        let options = (reader.option(StateReader::u32)?, reader.option(StateReader::u32)?);
+        let raw = reader.array::<300>()?;
+        reader.finish()?;
+        // A changed byte may give other values, but those of the test give these.
+        if bytes == written().as_slice() {
+            assert_eq!(numbers, (7, 0x0102, 0x0102_0304, u64::MAX - 1));
+            assert_eq!((rest, options, raw), ((true, "block".to_owned()), (Some(5), None), [9; 300]));
+        }
+        Ok(())
     }
 
     #[test]
-    fn what_does_not_fit_is_not_written() {
-        let mut out = [0; 3];
-        let mut writer = ByteWriter::new(&mut out);
-        assert_eq!((writer.u16(7), writer.u16(8), writer.u8(9), writer.u8(10)), (Some(()), None, Some(()), None));
-        assert_eq!(out, [7, 0, 9]);
+    fn what_was_written_is_read_and_damage_is_refused() {
+        let bytes = written();
+        assert_eq!(read(bytes.as_slice()), Ok(()));
+        assert_eq!(bytes.as_slice()[1..4], [7, 2, 1], "little-endian");
+        refuses_damage(&bytes, read);
+    }
+
+    #[test]
+    fn lengths_beyond_their_bound_and_impossible_values_are_refused() {
+        let mut writer = StateWriter::new();
+        writer.block(b"block");
+        let bytes = writer.finish();
+        assert_eq!(StateReader::new(bytes.as_slice()).block(4), Err(ImportError::Malformed));
+        assert_eq!(StateReader::new(&[0xff; 4]).block(usize::MAX), Err(ImportError::Cut));
+        assert_eq!(StateReader::new(&[2]).bool(), Err(ImportError::Malformed));
+        assert_eq!(StateReader::new(&[1, 0, 0, 0, 0xff]).text(9), Err(ImportError::Malformed), "not UTF-8");
+    }
+
+    #[test]
+    fn times_hold_on_another_clock() {
+        let [now, then] = [50_000, 7_000_000].map(Timestamp::from_millis);
+        let mut writer = StateWriter::new();
+        writer.age(Timestamp::from_millis(49_000), now);
+        writer.wait(Timestamp::from_millis(52_000), now);
+        // What lies on the wrong side is now.
+        writer.age(Timestamp::from_millis(50_001), now);
+        writer.wait(Timestamp::from_millis(49_999), now);
+        let bytes = writer.finish();
+        let mut reader = StateReader::new(bytes.as_slice());
+        let second = Duration::from_secs(1);
+        assert_eq!(reader.age(then), Ok(then - second));
+        assert_eq!(reader.clone().wait(then, second), Err(ImportError::Malformed));
+        assert_eq!(reader.wait(then, second * 2), Ok(then + second * 2));
+        assert_eq!((reader.age(then), reader.wait(then, second)), (Ok(then), Ok(then)));
+    }
+
+    #[test]
+    fn debug_output_shows_no_bytes() {
+        let mut writer = StateWriter::new();
+        writer.raw(b"secret");
+        assert_eq!(format!("{writer:?}"), "StateWriter(6 bytes)");
+        assert_eq!(format!("{:?}", writer.finish()), "StateBytes(6 bytes)");
     }
 }

@@ -1,6 +1,9 @@
 //! Bytes ↔ values: the formats of the wire and nothing else.
 //!
-//! Everything here is a pure function of its arguments: no state, no clock, no I/O, no allocation. Parsers borrow
+//! Everything here is a pure function of its arguments: no state, no clock, no I/O, and no allocation but in [`bytes`],
+//! which is not of the wire: it writes the node's own state for another process of it.
+//!
+//! Parsers borrow
 //! from the datagram and check every length once, at the start, so that the accessors cannot fail. Writers fill a
 //! caller's `&mut [u8]` and return how many bytes they wrote, or `None` when the value does not fit (the buffer is
 //! then in no particular state).
@@ -25,6 +28,7 @@ pub mod bytes;
 pub mod codec;
 mod cursor;
 pub mod demux;
+pub mod little_endian;
 pub mod rtcp;
 pub mod rtp;
 pub mod rtp_extension;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::worker::mailbox::EndReason;
+use crate::worker::reason::DropReason;
 use crate::worker::report::{Traffic, WorkerReport};
 
 /// What a worker counted since its start.
@@ -16,8 +17,25 @@ pub(super) struct Counters {
     /// Of viewers that left; those of the present ones are in their subscriptions.
     cursor_skips: u64,
     handshakes_deferred: u64,
-    ended: BTreeMap<&'static str, u64>,
-    dropped: BTreeMap<&'static str, u64>,
+    ended: Tally<{ EndReason::COUNT }>,
+    dropped: Tally<{ DropReason::COUNT }>,
+}
+
+/// One count for each reason of an enum: an array, so that counting costs one addition, whatever a peer does.
+#[derive(Debug)]
+struct Tally<const REASONS: usize>([u64; REASONS]);
+
+impl<const REASONS: usize> Default for Tally<REASONS> {
+    fn default() -> Self {
+        Self([0; REASONS])
+    }
+}
+
+impl<const REASONS: usize> Tally<REASONS> {
+    /// The counts by name, those of zero left out.
+    fn by_name(&self, names: impl Iterator<Item = &'static str>) -> BTreeMap<&'static str, u64> {
+        names.zip(self.0).filter(|&(_, count)| count > 0).collect()
+    }
 }
 
 impl Counters {
@@ -56,19 +74,17 @@ impl Counters {
     }
 
     pub(super) fn ended(&mut self, reason: EndReason) {
-        *self.ended.entry(reason.name()).or_default() += 1;
+        self.ended.0[reason as usize] += 1;
     }
 
-    /// Counts one thing dropped or refused; `reason` is a name from the code, never a peer's text.
-    pub(super) fn dropped(&mut self, reason: &'static str) {
+    /// Counts one thing dropped or refused.
+    pub(super) fn dropped(&mut self, reason: impl Into<DropReason>) {
         self.dropped_many(reason, 1);
     }
 
     #[inline]
-    pub(super) fn dropped_many(&mut self, reason: &'static str, count: u64) {
-        if count > 0 {
-            *self.dropped.entry(reason).or_default() += count;
-        }
+    pub(super) fn dropped_many(&mut self, reason: impl Into<DropReason>, count: u64) {
+        self.dropped.0[reason.into() as usize] += count;
     }
 
     /// Fills in what is counted here.
@@ -79,8 +95,56 @@ impl Counters {
         report.joins = self.joins;
         report.connected = self.connected;
         report.handshakes_deferred = self.handshakes_deferred;
-        report.ended = self.ended.clone();
-        report.dropped = self.dropped.clone();
-        *report.dropped.entry("cursor_skips").or_default() += self.cursor_skips;
+        report.ended = self.ended.by_name(EndReason::ALL.iter().map(|reason| reason.name()));
+        report.dropped = self.dropped.by_name(DropReason::ALL.iter().map(|reason| reason.name()));
+        *report.dropped.entry(DropReason::CursorSkips.name()).or_default() += self.cursor_skips;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::session::Rejected;
+
+    /// Names as metrics and dashboards know them; `names` are those of one enum.
+    fn check_names(names: &[&str]) {
+        let unique: BTreeSet<&&str> = names.iter().collect();
+        assert_eq!(unique.len(), names.len(), "a name stands for two reasons: {names:?}");
+        for name in names {
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_snake_case() {
+        check_names(&DropReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
+        check_names(&EndReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_reason_is_its_own_place_in_the_list_of_all() {
+        for (index, &reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+        for (index, &reason) in EndReason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+
+    #[test]
+    fn what_was_counted_is_told_by_name_and_nothing_else() {
+        let mut counters = Counters::default();
+        counters.dropped(DropReason::UnknownAddress);
+        counters.dropped(Rejected::Unknown);
+        counters.dropped_many(DropReason::SendFailed, 40);
+        counters.dropped_many(DropReason::SocketBufferFull, 0);
+        counters.ended(EndReason::SignallingLost);
+        let mut report = WorkerReport::default();
+        counters.tell(&mut report);
+        let expected = [("cursor_skips", 0), ("not_demultiplexed", 1), ("send_failed", 40), ("unknown_address", 1)];
+        assert_eq!(report.dropped, expected.into());
+        assert_eq!(report.ended, [("signalling_lost", 1)].into());
     }
 }

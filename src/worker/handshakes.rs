@@ -11,15 +11,16 @@
 use std::collections::VecDeque;
 
 use crate::limits;
-use crate::transport::Path;
+use crate::transport::Arrival;
 use crate::worker::counters::Counters;
 use crate::worker::peer::{Peer, PeerKey};
+use crate::worker::reason::DropReason;
 
 /// A datagram that waits for its round.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) key: PeerKey,
-    pub(super) path: Path,
+    pub(super) from: Arrival,
     pub(super) bytes: Box<[u8]>,
 }
 
@@ -70,7 +71,7 @@ impl Handshakes {
         &mut self,
         key: PeerKey,
         peer: &mut Peer,
-        path: &Path,
+        from: Arrival,
         bytes: &[u8],
         counters: &mut Counters,
     ) -> bool {
@@ -78,12 +79,12 @@ impl Handshakes {
             return false;
         }
         if peer.handshake_datagrams >= limits::HANDSHAKE_DATAGRAMS_PER_SESSION_MAX {
-            counters.dropped("handshake_session_over_share");
+            counters.dropped(DropReason::HandshakeSessionOverShare);
         } else if self.waiting.len() >= limits::HANDSHAKE_DATAGRAMS_WAITING_MAX {
-            counters.dropped("handshake_queue_full");
+            counters.dropped(DropReason::HandshakeQueueFull);
         } else {
             peer.handshake_datagrams += 1;
-            self.waiting.push_back(Waiting { key, path: *path, bytes: bytes.into() });
+            self.waiting.push_back(Waiting { key, from, bytes: bytes.into() });
             counters.handshake_deferred();
         }
         true
@@ -126,9 +127,11 @@ impl Handshakes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::PathId;
 
     fn waiting() -> Waiting {
-        Waiting { key: PeerKey::default(), path: Path::to(([192, 0, 2, 1], 1).into()), bytes: Box::default() }
+        let from = Arrival { path: PathId::default(), remote: ([192, 0, 2, 1], 1).into() };
+        Waiting { key: PeerKey::default(), from, bytes: Box::default() }
     }
 
     /// Datagrams worked on in each of `rounds` rounds while more wait than can be served.

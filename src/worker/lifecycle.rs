@@ -93,7 +93,7 @@ impl Lifecycle<'_> {
         {
             match event {
                 SessionEvent::PathAdded(path) => self.peers.add_path(path, key),
-                SessionEvent::PathRemoved(path) => self.peers.remove_path(&path, key),
+                SessionEvent::PathRemoved(path) => self.peers.remove_path(path, key),
                 SessionEvent::Moved => {
                     // A peer that nominates two paths in turn must not choose how many notices there are.
                     if peer.moved_told.is_none_or(|told| now.since(told) >= limits::MOVED_NOTICE_INTERVAL) {
@@ -105,6 +105,8 @@ impl Lifecycle<'_> {
                     self.mail.notify(Notice::Connected { session: peer.id });
                     self.connected(key);
                 }
+                // No worker begins a second epoch yet.
+                SessionEvent::EpochConnected(_) | SessionEvent::EpochFailed(..) | SessionEvent::EpochEnded(_) => {}
                 SessionEvent::Closed => self.end(key, EndReason::PeerClosed, now),
                 SessionEvent::Failed(error) => {
                     let reason = match error {
@@ -115,7 +117,7 @@ impl Lifecycle<'_> {
                 }
             }
         }
-        if let Some(peer) = self.peers.get_mut(key)
+        while let Some(peer) = self.peers.get_mut(key)
             && let Some(retired) = peer.session.retired_ufrag()
         {
             self.peers.remove_ufrag(&retired);

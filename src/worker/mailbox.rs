@@ -11,6 +11,7 @@ use crate::limits;
 use crate::net::Waker;
 pub use crate::relay::store::address::{NodeId, Origin, StreamId, WorkerIndex};
 use crate::relay::store::numbers::EncodingId;
+use crate::worker::reason::reasons;
 use crate::worker::report::Traffic;
 
 /// Names a session on every core and in the operator's reports (not the secret in its URL).
@@ -23,7 +24,7 @@ pub type Heartbeat = flume::Sender<()>;
 /// From signalling to a worker.
 #[derive(Debug)]
 pub enum Control {
-    /// Serve this peer from now on.
+    /// Serve this peer from now on. Answered by [`Notice::Opened`] or [`Notice::Refused`].
     Open(Box<OpenSession>),
     /// New credentials on both sides (RFC 8445 §9); the old ones work until the new pair is validated.
     RestartIce {
@@ -92,8 +93,9 @@ pub struct OpenSession {
     pub identity: DtlsIdentity,
     /// What was agreed.
     pub description: Description,
-    /// Told once the worker serves it or has refused it.
-    pub reply: flume::Sender<Result<(), OpenRefused>>,
+    /// Told at once what the worker's notice tells in its order: for tests and benches that drive a worker themselves.
+    /// Signalling hears the notice only.
+    pub reply: Option<flume::Sender<Result<(), OpenRefused>>>,
 }
 
 /// Why a worker refused a session.
@@ -110,14 +112,21 @@ pub enum OpenRefused {
 /// From a worker to signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The worker serves the session from now on. [`OpenSession::reply`] says so too, to whoever asked; this comes in order
-    /// with what becomes of others, so that signalling's book counts a stream's viewers as the worker does. (A worker lets go
-    /// of a stream with its last viewer; the next one finds it empty, and the publisher's worker must be told.)
+    /// The answer to [`Control::Open`]: the worker serves the session from now on. It comes in order with what becomes of
+    /// others, so that signalling counts a stream's viewers as the worker does. (A worker lets go of a stream with its last
+    /// viewer; the next one finds it empty, and the publisher's worker must be told.)
     Opened {
         /// Which session.
         session: SessionId,
         /// Who serves it.
         worker: WorkerIndex,
+    },
+    /// The other answer to [`Control::Open`]: the worker does not serve it.
+    Refused {
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        why: OpenRefused,
     },
     /// DTLS finished and the fingerprint matched.
     Connected {
@@ -156,50 +165,31 @@ pub struct Totals {
     pub sent: Traffic,
 }
 
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum EndReason {
-    /// `DELETE` or the SDK's leave.
-    Left,
-    /// The peer closed DTLS.
-    PeerClosed,
-    /// Nothing authenticated came for [`limits::SESSION_SILENCE_MAX`].
-    TimedOut,
-    /// ICE and DTLS were not finished within [`limits::SESSION_SETUP_MAX`].
-    NeverConnected,
-    /// The certificate's hash is not the one in the SDP.
-    FingerprintMismatch,
-    /// DTLS failed for another reason.
-    DtlsFailed,
-    /// The node is ending.
-    ShuttingDown,
-    /// An operator ended it.
-    Operator,
-    /// The viewer waited as long as it may and nobody published.
-    NoPublisher,
-    /// The operator's endpoint had let it in for a time, which is over.
-    LeaveExpired,
-    /// The socket it was opened on was lost and nobody resumed it in time.
-    SignallingLost,
-}
-
-impl EndReason {
-    /// The name in metrics, logs and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::PeerClosed => "peer_closed",
-            Self::TimedOut => "timed_out",
-            Self::NeverConnected => "never_connected",
-            Self::FingerprintMismatch => "fingerprint_mismatch",
-            Self::DtlsFailed => "dtls_failed",
-            Self::ShuttingDown => "shutting_down",
-            Self::Operator => "operator",
-            Self::NoPublisher => "no_publisher",
-            Self::LeaveExpired => "leave_expired",
-            Self::SignallingLost => "signalling_lost",
-        }
+reasons! {
+    /// Why a session ended.
+    pub enum EndReason {
+        /// `DELETE` or the SDK's leave.
+        Left = "left",
+        /// The peer closed DTLS.
+        PeerClosed = "peer_closed",
+        /// Nothing authenticated came for [`limits::SESSION_SILENCE_MAX`].
+        TimedOut = "timed_out",
+        /// ICE and DTLS were not finished within [`limits::SESSION_SETUP_MAX`].
+        NeverConnected = "never_connected",
+        /// The certificate's hash is not the one in the SDP.
+        FingerprintMismatch = "fingerprint_mismatch",
+        /// DTLS failed for another reason.
+        DtlsFailed = "dtls_failed",
+        /// The node is ending.
+        ShuttingDown = "shutting_down",
+        /// An operator ended it.
+        Operator = "operator",
+        /// The viewer waited as long as it may and nobody published.
+        NoPublisher = "no_publisher",
+        /// The operator's endpoint had let it in for a time, which is over.
+        LeaveExpired = "leave_expired",
+        /// The socket it was opened on was lost and nobody resumed it in time.
+        SignallingLost = "signalling_lost",
     }
 }
 

@@ -25,7 +25,7 @@
 //!
 //! | Part | Holds |
 //! |---|---|
-//! | `peers` | [`peer`]s by key, number, user fragment, path ([`flow_table`]) and deadline ([`timers`]) |
+//! | `peers` | [`peer`]s by key, number, user fragment, path ([`crate::transport::path_table`]) and deadline ([`timers`]) |
 //! | [`stream`] | streams with their encodings, and the queues of those with something to do; `tracks`: which tracks there are |
 //! | [`lane`] | records to and from other workers |
 //! | `mail` | the worker's end of the [`mailbox`] |
@@ -33,7 +33,7 @@
 //! | `outbox` | the batch that is filled; `residence` and `train_lengths` of what has left |
 //! | `handshakes` | DTLS of joins: a few datagrams a round, the rest after media |
 //! | `plain_bindings` | the rate of answers to strangers |
-//! | `counters`, `load` | what is told in a [`report`] |
+//! | `counters`, `load` | what is told in a [`report`]; why something was dropped: [`reason`] |
 //!
 //! `lifecycle` is what the phases share: a session is opened, tells what happened to it, ends.
 //!
@@ -45,7 +45,6 @@ mod control;
 mod counters;
 mod distribution;
 pub mod event_loop;
-pub mod flow_table;
 mod handshakes;
 #[cfg(any(test, feature = "peer"))]
 pub mod holdings;
@@ -62,6 +61,7 @@ mod peers;
 mod plain_bindings;
 #[cfg(any(test, feature = "peer"))]
 mod preconnected;
+pub mod reason;
 mod repair_budget;
 mod repairs;
 pub mod report;

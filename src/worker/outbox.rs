@@ -4,6 +4,8 @@ use crate::limits;
 use crate::net::Io;
 use crate::transport::{SendResult, TrainBatch};
 use crate::worker::counters::Counters;
+use crate::worker::peers::Peers;
+use crate::worker::reason::DropReason;
 use crate::worker::report::WorkerReport;
 use crate::worker::residence::{Note, Residence};
 use crate::worker::stream::Streams;
@@ -32,18 +34,20 @@ impl Outbox {
 
     /// Sends what is queued. A train that met a full socket buffer is dropped and counted, as a network would: its
     /// packets are in the ring, and a viewer that misses one asks for it. It is never sealed again from here.
-    pub(super) fn flush<I: Io>(&mut self, io: &mut I, streams: &Streams, counters: &mut Counters) {
+    pub(super) fn flush<I: Io>(&mut self, io: &mut I, peers: &mut Peers, streams: &Streams, counters: &mut Counters) {
         if self.batch.is_empty() {
+            peers.batch_sent();
             return;
         }
-        io.send(&mut self.batch);
+        io.send(&mut self.batch, peers.path_book());
+        peers.batch_sent();
         for train in self.batch.trains() {
             self.train_lengths.count(train);
             match train.result {
                 SendResult::Sent | SendResult::Pending => {}
-                SendResult::Full => counters.dropped_many("socket_buffer_full", u64::from(train.segments)),
-                SendResult::TooLong => counters.dropped_many("datagram_too_long", u64::from(train.segments)),
-                SendResult::Failed(_) => counters.dropped_many("send_failed", u64::from(train.segments)),
+                SendResult::Full => counters.dropped_many(DropReason::SocketBufferFull, u64::from(train.segments)),
+                SendResult::TooLong => counters.dropped_many(DropReason::DatagramTooLong, u64::from(train.segments)),
+                SendResult::Failed(_) => counters.dropped_many(DropReason::SendFailed, u64::from(train.segments)),
             }
         }
         self.batch.clear();
@@ -59,9 +63,15 @@ impl Outbox {
     }
 
     /// The same, but only when the batch is half full: between the steps of a phase.
-    pub(super) fn flush_if_half_full<I: Io>(&mut self, io: &mut I, streams: &Streams, counters: &mut Counters) {
+    pub(super) fn flush_if_half_full<I: Io>(
+        &mut self,
+        io: &mut I,
+        peers: &mut Peers,
+        streams: &Streams,
+        counters: &mut Counters,
+    ) {
         if !self.batch.has_room(limits::SEND_BUFFER_BYTES / 2) {
-            self.flush(io, streams, counters);
+            self.flush(io, peers, streams, counters);
         }
     }
 

@@ -188,7 +188,7 @@ impl Peer {
     /// What it carried so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        let received = Traffic { packets: self.session.received_packets, bytes: self.session.received_bytes };
+        let received = Traffic { packets: self.session.received_packets(), bytes: self.session.received_bytes() };
         Totals { received, sent: self.sent }
     }
 

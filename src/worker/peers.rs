@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use slotmap::SlotMap;
 
 use crate::time::Timestamp;
-use crate::transport::Path;
-use crate::worker::flow_table::FlowTable;
+use crate::transport::{PathAddress, PathBook, PathId, PathTable};
 use crate::worker::mailbox::SessionId;
 use crate::worker::peer::{Peer, PeerKey};
 use crate::worker::timers::{NEVER, Timers};
@@ -17,7 +16,7 @@ pub(super) struct Peers {
     table: SlotMap<PeerKey, Peer>,
     by_session: HashMap<SessionId, PeerKey>,
     by_ufrag: HashMap<String, PeerKey>,
-    flows: FlowTable<PeerKey>,
+    paths: PathTable<PeerKey>,
     timers: Timers<PeerKey>,
 }
 
@@ -61,7 +60,7 @@ impl Peers {
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
         let peer = self.table.remove(key)?;
         for path in peer.session.ice().paths() {
-            self.flows.remove(path, key);
+            self.paths.release(path, key);
         }
         self.by_session.remove(&peer.id);
         self.by_ufrag.remove(peer.session.ice().local_ufrag());
@@ -80,8 +79,24 @@ impl Peers {
     }
 
     #[inline]
-    pub(super) fn find_path(&self, path: &Path) -> Option<PeerKey> {
-        self.flows.find(path)
+    pub(super) fn find_path(&self, address: &PathAddress) -> Option<(PathId, PeerKey)> {
+        self.paths.find(address)
+    }
+
+    /// A path to answer on, which is forgotten when the batch has been sent unless a peer gets it before.
+    pub(super) fn arrive(&mut self, address: &PathAddress) -> Option<PathId> {
+        self.paths.arrive(address)
+    }
+
+    /// The addresses of all paths.
+    #[inline]
+    pub(super) fn path_book(&self) -> &PathBook {
+        self.paths.book()
+    }
+
+    /// The batch has been sent: paths that nobody holds are forgotten.
+    pub(super) fn batch_sent(&mut self) {
+        self.paths.forget_unheld();
     }
 
     pub(super) fn add_ufrag(&mut self, ufrag: String, key: PeerKey) {
@@ -92,12 +107,12 @@ impl Peers {
         self.by_ufrag.remove(ufrag);
     }
 
-    pub(super) fn add_path(&mut self, path: Path, key: PeerKey) {
-        self.flows.insert(path, key);
+    pub(super) fn add_path(&mut self, path: PathId, key: PeerKey) {
+        self.paths.claim(path, key);
     }
 
-    pub(super) fn remove_path(&mut self, path: &Path, key: PeerKey) {
-        self.flows.remove(path, key);
+    pub(super) fn remove_path(&mut self, path: PathId, key: PeerKey) {
+        self.paths.release(path, key);
     }
 
     /// Arms a peer's timer for its next deadline.
@@ -129,6 +144,6 @@ impl Peers {
     /// Entries of its tables: sessions' numbers, user fragments, paths, timers.
     #[cfg(any(test, feature = "peer"))]
     pub(super) fn table_lens(&self) -> (usize, usize, usize, usize) {
-        (self.by_session.len(), self.by_ufrag.len(), self.flows.len(), self.timers.len())
+        (self.by_session.len(), self.by_ufrag.len(), self.paths.len(), self.timers.len())
     }
 }

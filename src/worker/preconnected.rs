@@ -4,7 +4,7 @@ use crate::crypto::random::Random;
 use crate::session::Session;
 use crate::srtp::SrtpKeys;
 use crate::time::Timestamp;
-use crate::transport::Path;
+use crate::transport::PathAddress;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::mailbox::{OpenRefused, OpenSession};
 
@@ -17,10 +17,11 @@ impl Lifecycle<'_> {
         &mut self,
         request: OpenSession,
         keys: &SrtpKeys,
-        path: Path,
+        address: &PathAddress,
         random: &mut dyn Random,
         now: Timestamp,
     ) -> Result<(), OpenRefused> {
+        let path = self.peers.arrive(address).ok_or(OpenRefused::Full)?;
         let session =
             Session::with_keys(request.local_ice.clone(), request.description.remote_ice.clone(), keys, path, now);
         let key = self.open(request, random, now)?;

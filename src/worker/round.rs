@@ -96,7 +96,7 @@ impl Worker {
         self.fill_batch(now);
         // 4. One batch to the kernel; the readers of our lanes are woken once. Handshakes that had to wait come last.
         self.lifecycle().serve_deferred(io, now);
-        self.outbox.flush(io, &self.streams, &mut self.counters);
+        self.outbox.flush(io, &mut self.peers, &self.streams, &mut self.counters);
         self.lanes.wake();
         self.mail.deliver();
     }
@@ -108,7 +108,7 @@ impl Worker {
         let mut datagrams = DatagramPhase { lifecycle, lanes, repairs, plain_bindings };
         io.receive(limits::DATAGRAMS_PER_ROUND_MAX, |datagram| datagrams.handle(datagram, now));
         let DatagramPhase { lifecycle, lanes, .. } = datagrams;
-        lifecycle.outbox.flush_if_half_full(io, lifecycle.streams, lifecycle.counters);
+        lifecycle.outbox.flush_if_half_full(io, lifecycle.peers, lifecycle.streams, lifecycle.counters);
         let random = random.as_mut();
         let mut control = ControlPhase { lifecycle, lanes, random, shutting_down, load, started: *started };
         let more_control = control.run(io, now);
@@ -165,12 +165,12 @@ impl Worker {
         &mut self,
         request: crate::worker::mailbox::OpenSession,
         keys: &crate::srtp::SrtpKeys,
-        path: crate::transport::Path,
+        path: impl Into<crate::transport::PathAddress>,
         now: Timestamp,
     ) -> Result<(), crate::worker::mailbox::OpenRefused> {
         let Self { config, random, peers, streams, handshakes, mail, outbox, counters, .. } = self;
         let mut lifecycle = Lifecycle { config, peers, streams, handshakes, mail, outbox, counters };
-        lifecycle.open_connected(request, keys, path, random.as_mut(), now)
+        lifecycle.open_connected(request, keys, &path.into(), random.as_mut(), now)
     }
 
     /// What it holds now.

@@ -15,6 +15,7 @@ use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Listener, Origin, StreamId};
 use crate::worker::peer::{PeerKey, StreamKey, Subscriber};
+use crate::worker::reason::DropReason;
 use crate::worker::send_progress::SendProgress;
 use crate::worker::tracks::{TRACKS, kind_of, track_of};
 
@@ -250,15 +251,15 @@ impl Streams {
     ///
     /// # Errors
     /// Why it is of no use here; the name in metrics.
-    pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), &'static str> {
-        let stream = self.table.get_mut(key.stream).ok_or("lane_unknown_stream")?;
+    pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), DropReason> {
+        let stream = self.table.get_mut(key.stream).ok_or(DropReason::LaneUnknownStream)?;
         if matches!(record, Record::Begin) {
             if !stream.ensure(key.encoding) {
-                return Err("lane_unknown_encoding");
+                return Err(DropReason::LaneUnknownStream);
             }
             stream.begun.insert(key.encoding);
         } else if !stream.begun.contains(key.encoding) {
-            return Err("lane_not_introduced");
+            return Err(DropReason::LaneNotIntroduced);
         }
         self.apply(key, record);
         Ok(())

@@ -45,7 +45,7 @@ impl TrainLengths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{Path, TrainBatch};
+    use crate::transport::{PathId, TrainBatch};
 
     #[test]
     fn train_lengths_are_told_by_the_share_of_packets_that_travel_so() {
@@ -53,8 +53,8 @@ mod tests {
         assert_eq!(lengths.report(), TrainsReport::default());
         let mut batch = TrainBatch::new();
         for (port, packets) in [(1, 8), (2, 8), (3, 1), (4, 1)] {
-            let path = Path::to(([127, 0, 0, 1], port).into());
-            (0..packets).for_each(|_| batch.commit(&path, 100));
+            let path = PathId::numbered(port);
+            (0..packets).for_each(|_| batch.commit(path, 100));
         }
         batch.trains().iter().for_each(|train| lengths.count(train));
         let report = lengths.report();

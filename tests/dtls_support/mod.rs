@@ -38,6 +38,7 @@ pub(crate) struct Reports {
     pub(crate) connected_at: Option<Timestamp>,
     pub(crate) failed: Option<DtlsError>,
     pub(crate) closed: bool,
+    pub(crate) data: Vec<Vec<u8>>,
 }
 
 /// A datagram on its way: who sent it, its number among that end's datagrams, and its bytes.
@@ -131,6 +132,10 @@ impl<'a> Pair<'a> {
                         reports.failed = Some(error);
                     }
                     Some(DtlsEvent::Closed) => reports.closed = true,
+                    Some(DtlsEvent::ApplicationData(data)) => {
+                        assert!(reports.keys.is_some(), "data before the peer was verified");
+                        reports.data.push(data.into_vec());
+                    }
                 }
             }
         }

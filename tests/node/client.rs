@@ -11,7 +11,6 @@ use corecast::lab::peer::PeerConfig;
 use corecast::lab::peer::answer::RemoteAnswer;
 use corecast::lab::peer::offer::{self, LocalOffer, Published};
 use corecast::lab::peer::terms::Sources;
-use corecast::transport::Path;
 use corecast::wire::codec::Codec;
 use socket2::{Domain, Socket, Type};
 
@@ -154,7 +153,7 @@ pub(crate) fn open(
         dtls_role: answer.dtls_role,
         versions: DtlsVersions::Any,
         remote_fingerprints: answer.fingerprints.clone(),
-        path: Path::to(remote),
+        node: remote,
         seed: SystemRandom.u64(),
     };
     Ok(Opened { answer, peer, sources, cname, location, entity_tag })

@@ -16,7 +16,7 @@ use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
 use corecast::net::lab::fleet_sockets::FleetSocket;
 use corecast::net::{self, process};
 use corecast::time::{NtpTime, Timestamp};
-use corecast::transport::{Path, TrainBatch};
+use corecast::transport::TrainBatch;
 
 use crate::client::{self, Http};
 
@@ -129,8 +129,7 @@ fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<
     let opened = client::open(&mut Http::to(node.http), identity, direction, STREAM, candidate).expect("201");
     socket.connect(remote).unwrap();
     let (now, seed) = (net::now(), opened.peer.seed);
-    let peer =
-        ClientPeer::new(identity, corecast::lab::peer::PeerConfig { path: Path::to(remote), ..opened.peer }, now);
+    let peer = ClientPeer::new(identity, corecast::lab::peer::PeerConfig { node: remote, ..opened.peer }, now);
     let client = match direction {
         Direction::Play => {
             let config = ViewerConfig { answer: opened.answer, intended: now, verify_fraction: 1.0, seed };

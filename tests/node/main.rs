@@ -10,6 +10,8 @@ mod honest;
 mod hostile;
 mod hostile_peers;
 mod node;
+#[path = "../support/ports.rs"]
+mod ports;
 mod soak;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -41,7 +41,8 @@ impl Drop for Node {
 }
 
 impl Node {
-    pub(crate) fn start(media_port: u16) -> Self {
+    pub(crate) fn start() -> Self {
+        let media_port = crate::ports::free();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("node.toml");
         let media = SocketAddr::from(([127, 0, 0, 1], media_port));

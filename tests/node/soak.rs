@@ -93,9 +93,9 @@ fn chance(percent: u64) -> bool {
 }
 
 impl Soak {
-    fn begin(media_port: u16) -> Self {
+    fn begin() -> Self {
         let turn = crate::turn();
-        let node = Node::start(media_port);
+        let node = Node::start();
         honest::beside_the_worker();
         let honest = Honest::play(node.doors(), [None; 2]);
         let http = Http::to(node.http);
@@ -143,8 +143,8 @@ impl Soak {
                 guest.moves = None;
                 guest.peer.socket = hostile::socket(SocketAddr::from(([127, 0, 0, 1], 0)), self.node.media);
                 // A client whose network has changed checks at once, from where it is now.
-                let path = guest.peer.opened.peer.path;
-                guest.peer.peer.change_path(path, net::now());
+                let node = guest.peer.opened.peer.node;
+                guest.peer.peer.change_path(node, net::now());
                 self.tally.moved += 1;
             }
             if guest.next_report <= now {
@@ -282,7 +282,7 @@ fn csv(samples: &[Sample]) -> String {
 fn memory_and_descriptors_stay_where_they_are() {
     let minutes: f64 = std::env::var("CORECAST_SOAK_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(30.0);
     let time = MINUTE.mul_f64(minutes);
-    let mut soak = Soak::begin(28_300);
+    let mut soak = Soak::begin();
     let samples = soak.run(time, SAMPLE_INTERVAL);
     soak.end_all();
     let (text, well) = verdict(&samples, time, &soak.tally);
@@ -298,7 +298,7 @@ fn memory_and_descriptors_stay_where_they_are() {
 
 #[test]
 fn ten_seconds_of_coming_and_going_leave_nothing_but_those_who_vanished() {
-    let mut soak = Soak::begin(28_304);
+    let mut soak = Soak::begin();
     let before = soak.node.descriptors();
     let samples = soak.run(Duration::from_secs(10), Duration::from_secs(1));
     soak.end_all();

@@ -109,7 +109,8 @@ fn a_node_whose_keys_cannot_be_used_does_not_start_and_says_what_to_do() {
     };
     let (exposed, short) = (write("exposed", SECRET, 0o604), write("short", "hunter2", 0o600));
     let not_a_set = write("jwks", "{}", 0o644);
-    let elsewhere = ["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--media-port-base", "27210", "--cores", "0"];
+    let port = crate::ports::free().to_string();
+    let elsewhere = ["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--media-port-base", &port, "--cores", "0"];
     for (arguments, code, expected) in [
         (vec!["--auth-secret-file", exposed.as_str()], 1, "others may read it (mode 0604): chmod 600"),
         (vec!["--auth-secret-file", short.as_str()], 1, "must be 32 to"),
@@ -230,14 +231,14 @@ fn a_node_that_logs_everything_says_no_token_no_key_no_ice_credential_and_no_who
     let addresses = directory.path().join("addresses.toml");
     std::fs::write(&addresses, "[log]\naddresses = true\n").unwrap();
     let (good, wrong) = (make(&["--stream", "demo", "--subject", "alice"]), make(&["--stream", "other"]));
-    for (port, format, config, shown) in [
-        ("27220", "text", None, "127.0.0.0/24"),
-        ("27222", "json", None, "127.0.0.0/24"),
-        ("27224", "text", Some(addresses.to_str().unwrap()), "client=\"127.0.0.1\""),
+    for (format, config, shown) in [
+        ("text", None, "127.0.0.0/24"),
+        ("json", None, "127.0.0.0/24"),
+        ("text", Some(addresses.to_str().unwrap()), "client=\"127.0.0.1\""),
     ] {
         let mut arguments = vec!["--log-format", format, "--auth-secret-file", file];
         arguments.extend(config.iter().flat_map(|config| ["--config", config]));
-        let node = talkative(directory.path(), port, &arguments);
+        let node = talkative(directory.path(), &crate::ports::free().to_string(), &arguments);
         let mut secrets = vec![SECRET.to_owned(), "BEGIN".to_owned(), good.clone(), wrong.clone()];
         let post = |token: &str| {
             let bearer = format!("Bearer {token}");

@@ -17,6 +17,23 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn the_reference_and_the_sample_are_printed_without_a_configuration_and_the_sample_is_accepted() {
+    let reference = run(&["check-config", "--reference", "--https", "nonsense"]);
+    assert!(reference.status.success());
+    assert!(text(&reference.stdout).contains("| `https` | `--https ADDR` | `127.0.0.1:8443` |"));
+    let sample = run(&["check-config", "--sample"]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("corecast.toml");
+    std::fs::write(&file, &sample.stdout).unwrap();
+    let printed = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert_eq!(printed(&["check-config", "--config", file.to_str().unwrap()]), printed(&["check-config"]));
+}
+
+#[test]
 fn help_names_every_flag_and_command() {
     let output = run(&["--help"]);
     assert!(output.status.success());
@@ -170,7 +187,8 @@ fn end(mut node: Node, signal: &str) -> (Option<i32>, Duration) {
 #[test]
 fn it_says_where_to_go_and_both_signals_end_it_in_time() {
     let state = tempfile::tempdir().unwrap();
-    for (signal, port) in [("-TERM", "27100"), ("-INT", "27110")] {
+    for signal in ["-TERM", "-INT"] {
+        let port = &crate::ports::free().to_string();
         let (node, banner) = serve(state.path(), port, &["--cores", "0"]);
         for part in ["https://127.0.0.1:", "/whip/NAME", "/whep/NAME", "/metrics", "on core 0", port, "uring"] {
             assert!(banner.contains(part), "{part} is not in\n{banner}");
@@ -185,7 +203,8 @@ fn it_says_where_to_go_and_both_signals_end_it_in_time() {
 #[test]
 fn whoever_reads_the_log_may_go_away_and_the_node_serves_on() {
     let state = tempfile::tempdir().unwrap();
-    for (format, port) in [("text", "27140"), ("json", "27150")] {
+    for format in ["text", "json"] {
+        let port = &crate::ports::free().to_string();
         let admin = format!("127.0.0.1:{port}");
         let child = Command::new(BINARY)
             .args(["--https", "127.0.0.1:0", "--admin", &admin, "--cores", "0", "--media-port-base", port])
@@ -222,7 +241,8 @@ fn an_address_in_use_is_exit_code_1_and_names_the_setting() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let output = Command::new(BINARY)
-        .args(["--https", "127.0.0.1:0", "--admin", &address, "--media-port-base", "27120", "--cores", "0"])
+        .args(["--https", "127.0.0.1:0", "--admin", &address, "--cores", "0", "--media-port-base"])
+        .arg(crate::ports::free().to_string())
         .env("STATE_DIRECTORY", state.path())
         .output()
         .unwrap();
@@ -250,13 +270,14 @@ fn a_forbidden_io_uring_is_a_message_with_the_fix_and_no_panic() {
     for io in ["auto", "uring", "mmsg"] {
         let output = Command::new("python3")
             .args(["-c", WITHOUT_IO_URING, BINARY, "--io", io, "--https", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--media-port-base", "27130"])
+            .args(["--media-port-base", &crate::ports::free().to_string()])
             .env("STATE_DIRECTORY", state.path())
             .output()
             .unwrap();
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{io}: {error}");
         assert!(error.contains("corecast: error: signalling needs io_uring"), "{io}: {error}");
+        assert!(error.contains("--io does not help"), "{io}: {error}");
         assert!(!error.contains("panicked"), "{io}: {error}");
     }
 }

@@ -19,7 +19,8 @@ fn doctor(state: &std::path::Path, arguments: &[&str]) -> Output {
 #[test]
 fn every_subject_is_looked_at_and_text_to_a_pipe_has_no_colour() {
     let state = tempfile::tempdir().unwrap();
-    let output = doctor(state.path(), &["--media-port-base", "27150"]);
+    let port = crate::ports::free();
+    let output = doctor(state.path(), &["--media-port-base", &port.to_string()]);
     let text = String::from_utf8(output.stdout).unwrap();
     for part in [
         "Kernel\n",
@@ -29,7 +30,7 @@ fn every_subject_is_looked_at_and_text_to_a_pipe_has_no_colour() {
         " MTU ",
         "UDP receive drops",
         "Ports\n",
-        "UDP 27150",
+        &format!("UDP {port}"),
         "planned memory",
         "Authorisation\n",
         "anyone on this host",
@@ -62,8 +63,10 @@ fn a_port_held_by_another_program_is_an_error_in_json_and_in_the_exit_code() {
 #[test]
 fn a_node_that_serves_is_recognised_and_goes_on() {
     let state = tempfile::tempdir().unwrap();
+    let port = crate::ports::free();
     let mut node = Command::new(BINARY)
-        .args(["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cores", "0", "--media-port-base", "27160"])
+        .args(["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cores", "0", "--media-port-base"])
+        .arg(port.to_string())
         .env("STATE_DIRECTORY", state.path().join("state"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -73,13 +76,13 @@ fn a_node_that_serves_is_recognised_and_goes_on() {
     let mut line = String::new();
     let mut lines = BufReader::new(node.stdout.take().unwrap());
     lines.read_line(&mut line).unwrap();
-    let text = String::from_utf8(doctor(state.path(), &["--media-port-base", "27160"]).stdout).unwrap();
+    let text = String::from_utf8(doctor(state.path(), &["--media-port-base", &port.to_string()]).stdout).unwrap();
     let alive = node.try_wait().unwrap().is_none();
     node.kill().unwrap();
     node.wait().unwrap();
     // Only root may see whose socket it is: the node cannot be looked into.
     let found = ["held by a running node (process", "held by a process this user may not look at"];
-    let port = text.lines().find(|line| line.contains("UDP 27160 to 27160")).unwrap();
-    assert!(found.iter().any(|found| port.contains(found)) && !port.contains("error"), "{text}");
+    let held = text.lines().find(|line| line.contains(&format!("UDP {port} to {port}"))).unwrap();
+    assert!(found.iter().any(|found| held.contains(found)) && !held.contains("error"), "{text}");
     assert!(alive && line.starts_with("Corecast serves "), "{line}");
 }

@@ -3,6 +3,8 @@
 //!
 //! `cargo test --test operator NAME::` runs one file of it.
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../signal_support/mod.rs"]
 mod signal_support;
 

@@ -31,7 +31,8 @@ fn a_manager_hears_ready_then_the_watchdog_again_and_again_and_stopping_at_the_e
     manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let mut node = Node(
         Command::new(BINARY)
-            .args(["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--media-port-base", "27140"])
+            .args(["--https", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--media-port-base"])
+            .arg(crate::ports::free().to_string())
             .env("STATE_DIRECTORY", state.path().join("state"))
             .env("NOTIFY_SOCKET", &path)
             // A line every half second: a manager's queue holds ten, and more are dropped while this thread is held up.

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use crate::dtls_support::*;
-use corecast::dtls::{DtlsError, DtlsState, DtlsVersions};
-use corecast::limits::{DTLS_HANDSHAKE_MAX, DTLS_RETRANSMIT_FIRST};
+use corecast::description::DtlsRole;
+use corecast::dtls::{DataRefused, Dtls, DtlsError, DtlsState, DtlsVersions};
+use corecast::limits::{self, DTLS_HANDSHAKE_MAX, DTLS_RETRANSMIT_FIRST};
 use corecast::srtp::SrtpProfile;
+use corecast::time::Timestamp;
+use corecast::wire::bytes::{StateReader, StateWriter};
 
 const VERSIONS: [(DtlsVersions, &str); 3] =
     [(DtlsVersions::Only12, "1.2"), (DtlsVersions::Only13, "1.3"), (DtlsVersions::Any, "1.3")];
@@ -466,4 +469,107 @@ fn a_gap_in_a_protected_flight_makes_no_storm_of_acknowledgements() {
     pair.run(Duration::from_secs(5));
     pair.assert_connected("1.3");
     assert!(pair.log.len() < 25, "{} datagrams", pair.log.len());
+}
+
+#[test]
+fn application_data_is_echoed_through_either_engine() {
+    let (a, b) = (identity(), identity());
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13, DtlsVersions::Any] {
+        let mut pair = Pair::new(&a, versions, &b, faithful());
+        pair.client.expect_application_data(true);
+        pair.server.expect_application_data(true);
+        assert_eq!(pair.client.send_application_data(b"early", pair.now), Err(DataRefused::NotConnected));
+        pair.run(Duration::from_secs(1));
+        pair.assert_connected("before data");
+        for len in [1, 200, limits::DTLS_APPLICATION_DATA_BYTES_MAX] {
+            let message = vec![len as u8; len];
+            pair.client.send_application_data(&message, pair.now).unwrap();
+            pair.drain();
+            pair.run(LATENCY);
+            assert_eq!(pair.server_reports.data.pop(), Some(message.clone()), "{versions:?}");
+            pair.server.send_application_data(&message, pair.now).unwrap();
+            pair.drain();
+            pair.run(LATENCY);
+            assert_eq!(pair.client_reports.data.pop(), Some(message), "{versions:?}");
+        }
+        // What is refused harms nothing: too long, or more than an engine holds unpolled.
+        let long = vec![0; limits::DTLS_APPLICATION_DATA_BYTES_MAX + 1];
+        for dtls in [&mut pair.client, &mut pair.server] {
+            assert_eq!(dtls.send_application_data(&long, pair.now), Err(DataRefused::Length));
+            assert_eq!(dtls.send_application_data(&[], pair.now), Err(DataRefused::Length));
+            for _ in 0..limits::DTLS_APPLICATION_RECORDS_UNSENT_MAX {
+                dtls.send_application_data(&[7; 1_000], pair.now).unwrap();
+            }
+            assert_eq!(dtls.send_application_data(b"x", pair.now), Err(DataRefused::Full));
+        }
+        pair.drain();
+        pair.run(LATENCY);
+        for reports in [&pair.client_reports, &pair.server_reports] {
+            assert_eq!(reports.data.len(), limits::DTLS_APPLICATION_RECORDS_UNSENT_MAX, "{versions:?}");
+        }
+        // An association that carries data keeps its engine, and a closed one takes no more.
+        let now = pair.now + Duration::from_secs(60);
+        assert!(!pair.server.shrink(now));
+        pair.server.close(now);
+        pair.drain();
+        pair.run(LATENCY);
+        assert!(pair.client_reports.closed);
+        assert_eq!(pair.client.send_application_data(b"x", now), Err(DataRefused::NotConnected));
+    }
+}
+
+#[test]
+fn damaged_or_repeated_application_data_is_dropped() {
+    let (a, b) = (identity(), identity());
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
+        let mut pair = Pair::new(&a, versions, &b, faithful());
+        pair.server.expect_application_data(true);
+        pair.run(Duration::from_secs(1));
+        pair.client.send_application_data(b"once", pair.now).unwrap();
+        pair.drain();
+        let datagram = pair.log.last().unwrap().bytes.clone();
+        for at in 0..datagram.len() {
+            let mut damaged = datagram.clone();
+            damaged[at] ^= 0x11;
+            pair.server.handle_datagram(&damaged, pair.now);
+            pair.drain();
+        }
+        assert_eq!(pair.server_reports.data, [] as [Vec<u8>; 0], "{versions:?}");
+        pair.run(LATENCY);
+        pair.server.handle_datagram(&datagram, pair.now);
+        pair.drain();
+        assert_eq!(pair.server_reports.data, [b"once"], "{versions:?}");
+        assert!(pair.server_reports.failed.is_none() && !pair.server_reports.closed);
+    }
+}
+
+#[test]
+fn a_shrunk_association_is_taken_out_and_put_in_again_and_an_engine_is_not() {
+    let (a, b) = (identity(), identity());
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
+        let mut pair = Pair::new(&a, versions, &b, faithful());
+        pair.run(Duration::from_secs(1));
+        let unused = || Dtls::new(&b, DtlsRole::Server, vec![], Timestamp::ZERO);
+        let mut out = StateWriter::new();
+        let refused = std::mem::replace(&mut pair.server, unused()).export(&mut out).unwrap_err();
+        pair.server = refused;
+        assert!(pair.server.shrink(pair.now));
+        std::mem::replace(&mut pair.server, unused()).export(&mut out).unwrap();
+        let bytes = out.finish();
+        let import = |bytes: &[u8]| {
+            let mut reader = StateReader::new(bytes);
+            let dtls = Dtls::import(&mut reader)?;
+            reader.finish().map(|()| dtls)
+        };
+        for end in 0..bytes.as_slice().len() {
+            assert!(import(&bytes.as_slice()[..end]).is_err());
+        }
+        pair.server = import(bytes.as_slice()).unwrap();
+        assert_eq!(pair.server.version(), Some(if versions == DtlsVersions::Only12 { "1.2" } else { "1.3" }));
+        assert!(pair.server.is_shrunk());
+        pair.server.close(pair.now);
+        pair.drain();
+        pair.run(LATENCY);
+        assert!(pair.client_reports.closed, "{versions:?}: the close alert was taken along");
+    }
 }

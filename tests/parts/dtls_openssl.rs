@@ -150,6 +150,7 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
                 }
                 DtlsEvent::Failed(error) => outcome.failed = Some(error),
                 DtlsEvent::Closed => outcome.closed = true,
+                DtlsEvent::ApplicationData(_) => {}
             }
         }
         if matches!(dtls.state(), DtlsState::Closed | DtlsState::Failed) && client.0.try_wait().unwrap().is_some() {

@@ -23,6 +23,7 @@ mod net_io;
 mod session_gate;
 mod signal_admission;
 mod signal_http;
+mod signal_ownership;
 mod signal_sockets;
 mod srtp_oracle;
 mod worker_encodings;

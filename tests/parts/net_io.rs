@@ -10,7 +10,7 @@ use std::time::Duration;
 use corecast::limits;
 use corecast::net::uring::{SendBy, Uring};
 use corecast::net::{AnyIo, Io, IoKind, MediaSockets, Waker, now, open_io};
-use corecast::transport::{Path, SendResult, TrainBatch};
+use corecast::transport::{PathBook, PathId, SendResult, TrainBatch, UdpPath};
 
 /// Far enough away that a test which waits for it has failed, however busy the machine is.
 const LONG: Duration = Duration::from_secs(20);
@@ -81,10 +81,15 @@ fn peer(ip: &str) -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-fn commit(batch: &mut TrainBatch, path: &Path, bytes: &[u8]) {
+fn commit(batch: &mut TrainBatch, path: PathId, bytes: &[u8]) {
     assert!(batch.has_room(bytes.len()));
     batch.slot()[..bytes.len()].copy_from_slice(bytes);
     batch.commit(path, bytes.len());
+}
+
+/// A path entered into a book.
+fn enter(book: &mut PathBook, path: UdpPath) -> PathId {
+    book.enter(path).unwrap()
 }
 
 fn results(batch: &TrainBatch) -> Vec<SendResult> {
@@ -92,13 +97,13 @@ fn results(batch: &TrainBatch) -> Vec<SendResult> {
 }
 
 /// Receives until `count` datagrams have come, waiting for them; copies them out.
-fn receive(io: &mut AnyIo, count: usize) -> Vec<(Path, Vec<u8>)> {
+fn receive(io: &mut AnyIo, count: usize) -> Vec<(UdpPath, Vec<u8>)> {
     let deadline = now() + LONG;
     let mut datagrams = Vec::new();
     while datagrams.len() < count {
         assert!(now() < deadline, "only {} of {count} datagrams came", datagrams.len());
         io.wait(deadline).unwrap();
-        io.receive(64, |datagram| datagrams.push((datagram.path, datagram.bytes.to_vec())));
+        io.receive(64, |datagram| datagrams.push((*datagram.from.udp().unwrap(), datagram.bytes.to_vec())));
     }
     datagrams
 }
@@ -116,12 +121,13 @@ fn datagrams_are_echoed_in_order(backend: Backend) {
         peer.send_to(&number.to_be_bytes(), addresses[0]).unwrap();
     }
     let before = now();
-    let mut batch = TrainBatch::new();
+    let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+    let mut ours = None;
     for (path, bytes) in receive(&mut io, 300) {
-        assert_eq!(path, Path { remote: peer_address, local_ip: addresses[0].ip(), socket: 0 });
-        commit(&mut batch, &path, &bytes);
+        assert_eq!(path, UdpPath { remote: peer_address, local_ip: addresses[0].ip(), socket: 0 });
+        commit(&mut batch, *ours.get_or_insert_with(|| enter(&mut book, path)), &bytes);
     }
-    io.send(&mut batch);
+    io.send(&mut batch, &book);
     assert!(results(&batch).iter().all(|result| *result == SendResult::Sent));
     for number in 0..300_u32 {
         assert_eq!(datagram(&peer).unwrap(), (number.to_be_bytes().to_vec(), addresses[0]));
@@ -137,15 +143,16 @@ fn equal_segments_of_a_train_arrive_as_datagrams_of_their_own(backend: Backend) 
     let (mut io, _) = open(backend, &["127.0.0.1"]);
     let (peer, peer_address) = peer("127.0.0.1");
     for (equal, last) in [(1, 0), (8, 0), (7, 300), (1, 1), (64, 0), (63, 999)] {
-        let mut batch = TrainBatch::new();
+        let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+        let path = enter(&mut book, UdpPath::to(peer_address));
         let mut sizes = vec![1_000; equal];
         sizes.extend((last > 0).then_some(last));
         for (number, size) in sizes.iter().enumerate() {
-            commit(&mut batch, &Path::to(peer_address), &vec![number as u8; *size]);
+            commit(&mut batch, path, &vec![number as u8; *size]);
         }
         assert_eq!(batch.trains().len(), 1);
         let before = io.counters().messages_sent;
-        io.send(&mut batch);
+        io.send(&mut batch, &book);
         assert_eq!(results(&batch), [SendResult::Sent]);
         assert_eq!(io.counters().messages_sent, before + 1, "one message");
         for (number, size) in sizes.iter().enumerate() {
@@ -162,15 +169,16 @@ fn both_families_and_several_destinations_share_one_batch(backend: Backend) {
         let to = addresses.iter().find(|own| own.is_ipv4() == address.is_ipv4()).unwrap();
         socket.send_to(&address.port().to_be_bytes(), to).unwrap();
     }
-    let mut batch = TrainBatch::new();
+    let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
     for round in 0..3_u8 {
         for (path, _) in if round == 0 { receive(&mut io, 4) } else { paths(&peers) } {
+            let path = enter(&mut book, path);
             for part in 0..5 {
-                commit(&mut batch, &path, &[round, part]);
+                commit(&mut batch, path, &[round, part]);
             }
         }
     }
-    io.send(&mut batch);
+    io.send(&mut batch, &book);
     assert!(results(&batch).iter().all(|result| *result == SendResult::Sent), "{:?}", results(&batch));
     for (socket, _) in &peers {
         for expected in (0..3).flat_map(|round| (0..5).map(move |part| vec![round, part])) {
@@ -179,8 +187,8 @@ fn both_families_and_several_destinations_share_one_batch(backend: Backend) {
     }
 }
 
-fn paths(peers: &[(UdpSocket, SocketAddr)]) -> Vec<(Path, Vec<u8>)> {
-    let path = |remote: SocketAddr| Path { socket: u8::from(remote.is_ipv6()), ..Path::to(remote) };
+fn paths(peers: &[(UdpSocket, SocketAddr)]) -> Vec<(UdpPath, Vec<u8>)> {
+    let path = |remote: SocketAddr| UdpPath { socket: u8::from(remote.is_ipv6()), ..UdpPath::to(remote) };
     peers.iter().map(|(_, address)| (path(*address), Vec::new())).collect()
 }
 
@@ -193,11 +201,12 @@ fn a_wildcard_socket_answers_from_the_address_it_was_asked_at(backend: Backend) 
         peer.send_to(b"check", (own, port)).unwrap();
         let (path, _) = receive(&mut io, 1)[0];
         assert_eq!((path.remote, path.local_ip), (peer_address, own));
-        let mut batch = TrainBatch::new();
+        let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+        let path = enter(&mut book, path);
         for segment in [b"one", b"two"] {
-            commit(&mut batch, &path, segment);
+            commit(&mut batch, path, segment);
         }
-        io.send(&mut batch);
+        io.send(&mut batch, &book);
         assert_eq!(results(&batch), [SendResult::Sent]);
         for segment in [b"one", b"two"] {
             assert_eq!(datagram(&peer).unwrap(), (segment.to_vec(), SocketAddr::new(own, port)));
@@ -211,7 +220,7 @@ fn a_specific_socket_tells_its_own_address(backend: Backend) {
         let (peer, peer_address) = peer(if address.is_ipv4() { "127.0.0.1" } else { "::1" });
         peer.send_to(b"x", address).unwrap();
         let (path, _) = receive(&mut io, 1)[0];
-        assert_eq!(path, Path { remote: peer_address, local_ip: address.ip(), socket: index as u8 });
+        assert_eq!(path, UdpPath { remote: peer_address, local_ip: address.ip(), socket: index as u8 });
     }
 }
 
@@ -401,10 +410,10 @@ fn an_empty_datagram_is_a_datagram(backend: Backend) {
 fn a_train_for_a_socket_that_does_not_exist_fails_alone(backend: Backend) {
     let (mut io, _) = open(backend, &["127.0.0.1"]);
     let (peer, peer_address) = peer("127.0.0.1");
-    let mut batch = TrainBatch::new();
-    commit(&mut batch, &Path { socket: 9, ..Path::to(peer_address) }, b"nowhere");
-    commit(&mut batch, &Path::to(peer_address), b"here");
-    io.send(&mut batch);
+    let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+    commit(&mut batch, enter(&mut book, UdpPath { socket: 9, ..UdpPath::to(peer_address) }), b"nowhere");
+    commit(&mut batch, enter(&mut book, UdpPath::to(peer_address)), b"here");
+    io.send(&mut batch, &book);
     assert_eq!(results(&batch), [SendResult::Failed(9), SendResult::Sent], "9 is EBADF");
     assert_eq!(datagram(&peer).unwrap().0, b"here");
     assert_eq!(io.counters().sends_failed, 1);
@@ -413,15 +422,17 @@ fn a_train_for_a_socket_that_does_not_exist_fails_alone(backend: Backend) {
 fn a_destination_without_a_route_fails_alone(backend: Backend) {
     let (mut io, _) = open(backend, &["127.0.0.1"]);
     let (peer, peer_address) = peer("127.0.0.1");
-    let mut batch = TrainBatch::new();
+    let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
     for remote in [peer_address, "[::1]:9".parse().unwrap(), peer_address, "255.255.255.255:9".parse().unwrap()] {
-        commit(&mut batch, &Path::to(remote), b"first");
-        commit(&mut batch, &Path::to(remote), b"second, which is longer");
+        let path = enter(&mut book, UdpPath::to(remote));
+        commit(&mut batch, path, b"first");
+        commit(&mut batch, path, b"second, which is longer");
     }
-    io.send(&mut batch);
+    io.send(&mut batch, &book);
     for train in batch.trains() {
-        assert_eq!(train.result == SendResult::Sent, train.path.remote == peer_address, "{train:?}");
-        assert_eq!(matches!(train.result, SendResult::Failed(_)), train.path.remote != peer_address, "{train:?}");
+        let reachable = book.udp(train.path).unwrap().remote == peer_address;
+        assert_eq!(train.result == SendResult::Sent, reachable, "{train:?}");
+        assert_eq!(matches!(train.result, SendResult::Failed(_)), !reachable, "{train:?}");
     }
     for _ in 0..2 {
         assert_eq!(datagram(&peer).unwrap().0, b"first");
@@ -459,16 +470,16 @@ fn nothing_waiting_is_told_at_once(backend: Backend) {
 fn a_batch_with_as_many_trains_as_it_may_have_is_sent(backend: Backend) {
     let (mut io, _) = open(backend, &["127.0.0.1"]);
     let peers: Vec<_> = (0..8).map(|_| peer("127.0.0.1")).collect();
-    let mut batch = TrainBatch::new();
+    let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+    let paths: Vec<_> = peers.iter().map(|(_, address)| enter(&mut book, UdpPath::to(*address))).collect();
     let mut sent = 0_u32;
     while batch.has_room(4) {
-        let (_, address) = &peers[sent as usize % peers.len()];
-        commit(&mut batch, &Path::to(*address), &sent.to_be_bytes());
+        commit(&mut batch, paths[sent as usize % paths.len()], &sent.to_be_bytes());
         sent += 1;
     }
     assert_eq!(sent as usize, limits::TRAINS_PER_BATCH_MAX);
     for _ in 0..2 {
-        io.send(&mut batch);
+        io.send(&mut batch, &book);
     }
     assert!(results(&batch).iter().all(|result| *result == SendResult::Sent));
     for number in (0..sent).chain(0..sent) {

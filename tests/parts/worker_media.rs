@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::worker_support::{MS, Opening, Packet, STREAM, World};
 use corecast::description::MediaKind;
 use corecast::time::Timestamp;
+use corecast::transport::PathAddress;
 use corecast::wire::codec::{Codec, h264, inspect};
 
 /// Where in `published` the received packets begin. Parameter sets are the same in every key frame: two packets tell.
@@ -107,7 +108,7 @@ fn one_byte_of_padding_makes_a_frame_one_train() {
     let address = world.clients[viewer].address;
     let trains = world.take_trains(0);
     let runs: Vec<usize> =
-        trains.iter().filter(|train| train.path.remote == address).map(|train| train.datagrams.len()).collect();
+        trains.iter().filter(|train| train.path.remote() == address).map(|train| train.datagrams.len()).collect();
     let frames = runs.iter().filter(|&&run| run > 1).count();
     assert_eq!(runs.iter().filter(|&&run| run == 9).count(), frames, "each frame is one run of nine: {runs:?}");
     assert!(frames >= 29);
@@ -370,4 +371,41 @@ fn however_many_start_with_one_key_frame_each_gets_its_first_report_soon() {
         let first = world.clients[viewer].viewer().reports.first().expect("a report").at;
         assert!(first.since(first_media) <= corecast::limits::SENDER_REPORT_RETRY, "viewer {viewer}");
     }
+}
+
+#[test]
+fn sessions_on_a_connection_and_on_udp_share_a_worker_and_each_keeps_to_its_path() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening { tcp: true, ..Opening::publisher(0) });
+    world.clients[publisher].publisher().fragments = Some(9);
+    world.run(500 * MS);
+    let over_tcp = world.join(&Opening { tcp: true, ..Opening::viewer(0) });
+    let over_udp = world.join(&Opening::viewer(0));
+    world.take_trains(0);
+    world.run(Duration::from_secs(2));
+    for viewer in [over_tcp, over_udp] {
+        assert_plays(&world, publisher, viewer);
+    }
+    // The same bytes: what both have is equal to the last packet.
+    for kind in [MediaKind::Audio, MediaKind::Video] {
+        let payloads = |viewer: usize| -> Vec<Vec<u8>> {
+            let received = world.clients[viewer].received(kind);
+            received.into_iter().rev().take(80).map(|packet| packet.payload).collect()
+        };
+        assert_eq!(payloads(over_tcp), payloads(over_udp));
+        assert_eq!(payloads(over_tcp).len(), 80);
+    }
+    let trains = world.take_trains(0);
+    for (client, is_tcp) in [(publisher, true), (over_tcp, true), (over_udp, false)] {
+        let address = world.clients[client].address;
+        let own: Vec<_> = trains.iter().filter(|train| train.path.remote() == address).collect();
+        assert!(own.len() > 1, "something was sent to client {client}");
+        assert!(own.iter().all(|train| matches!(train.path, PathAddress::Tcp(_)) == is_tcp));
+        assert!(client == publisher || own.iter().any(|train| train.datagrams.len() > 3), "fragments travel as trains");
+    }
+    // Nothing is left of the paths with their sessions.
+    for client in [over_tcp, over_udp, publisher] {
+        world.delete(client);
+    }
+    assert_eq!(world.nodes[0].worker.holdings().flows, 0);
 }

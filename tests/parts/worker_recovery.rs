@@ -290,8 +290,8 @@ fn a_viewer_whose_trains_were_refused_recovers_by_nack_and_nobody_else_notices()
     }
     let refused = [world.clients[slow].address, world.clients[plain].address];
     let mut left = 14;
-    world.nodes[0].io.set_verdict(Some(Box::new(move |train, _| {
-        if refused.contains(&train.path.remote) && train.segments > 1 && left > 0 {
+    world.nodes[0].io.set_verdict(Some(Box::new(move |to, train, _| {
+        if refused.contains(&to.remote()) && train.segments > 1 && left > 0 {
             left -= 1;
             return if left % 4 == 0 { SendResult::Failed(1) } else { SendResult::Full };
         }

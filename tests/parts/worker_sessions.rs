@@ -8,7 +8,7 @@ use corecast::description::{DtlsRole, MediaKind};
 use corecast::lab::peer::PeerEvent;
 use corecast::limits;
 use corecast::wire::demux::{self, DatagramKind};
-use corecast::worker::mailbox::{Control, EndReason, OpenRefused, Totals};
+use corecast::worker::mailbox::{Control, EndReason, Notice, OpenRefused, Totals};
 
 #[test]
 fn thirty_seconds_of_silence_end_a_session_and_release_what_it_held() {
@@ -108,6 +108,9 @@ fn as_many_handshakes_as_may_be_are_refused_by_name_until_one_is_over() {
         assert_eq!(world.open_for_nobody(number), Ok(()));
     }
     assert_eq!(world.open_for_nobody(max), Err(OpenRefused::TooManyHandshakes));
+    world.run(MS);
+    let is_refusal = |notice: &&Notice| matches!(notice, Notice::Refused { why: OpenRefused::TooManyHandshakes, .. });
+    assert_eq!(world.noticed.iter().filter(is_refusal).count(), 1, "signalling hears it once, and of nobody else");
     world.run(limits::SESSION_SETUP_MAX + 1_000 * MS);
     assert_eq!(world.report(0).handshakes, 0);
     assert_eq!(world.open_for_nobody(max), Ok(()));

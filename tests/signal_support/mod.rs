@@ -7,6 +7,7 @@ pub mod client;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,7 @@ use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
 use corecast::signal::live::{Change, Live};
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
+use corecast::signal::ownership::{Book, MakeOwnership};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
 use corecast::worker::mailbox::{
     Control, EndReason, Notice, OpenRefused, Origin, SessionId, Totals, WorkerHandle, WorkerIndex,
@@ -61,6 +63,7 @@ pub struct Plan {
     pub admin: SocketAddr,
     pub ice_servers: Vec<IceServer>,
     pub identity_age: Duration,
+    pub ownership: MakeOwnership,
 }
 
 impl Default for Plan {
@@ -78,6 +81,7 @@ impl Default for Plan {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
             ice_servers: Vec::new(),
             identity_age: Duration::from_secs(3_600),
+            ownership: Box::new(|| Rc::new(Book::default())),
         }
     }
 }
@@ -153,6 +157,7 @@ pub fn start(plan: Plan) -> Node {
         workers: workers.collect(),
         notices: receiver,
         negotiator: Box::new(Words),
+        ownership: plan.ownership,
         node: NodeInfo { version: "test", commit: "test", features: "none", ..NodeInfo::default() },
     };
     let signalling = signal::start(setup).unwrap();
@@ -280,7 +285,6 @@ struct Recorder {
 
 impl Recorder {
     fn run(&self, control: &flume::Receiver<Control>) {
-        let mut unanswered = Vec::new();
         while let Ok(message) = control.recv() {
             let line = match message {
                 Control::Open(open) => {
@@ -289,10 +293,12 @@ impl Recorder {
                             self.opened.lock().unwrap().push((open.session, open.identity.fingerprint_sha256()));
                             let worker = WorkerIndex(self.index);
                             self.notices.send(Notice::Opened { session: open.session, worker }).unwrap();
-                            open.reply.send(Ok(())).unwrap();
                         }
-                        Habit::Full => open.reply.send(Err(OpenRefused::Full)).unwrap(),
-                        Habit::Silent => unanswered.push(open.reply),
+                        Habit::Full => {
+                            let refused = Notice::Refused { session: open.session, why: OpenRefused::Full };
+                            self.notices.send(refused).unwrap();
+                        }
+                        Habit::Silent => {}
                     }
                     let direction = match open.description.direction {
                         Direction::Publish => "publish",

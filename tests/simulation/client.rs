@@ -17,7 +17,6 @@ use corecast::lab::peer::{ClientPeer, PeerConfig};
 use corecast::placement;
 use corecast::srtp::SrtpKeys;
 use corecast::time::{NtpTime, Timestamp};
-use corecast::transport::Path;
 use corecast::wire::codec::Codec;
 use corecast::worker::mailbox::{OpenSession, SessionId, StreamId, WorkerIndex};
 use corecast::worker::timers::NEVER;
@@ -161,7 +160,7 @@ pub(crate) fn open_session(
         local_ice: node_ice(worker, client, 0),
         identity: node_identity.clone(),
         description,
-        reply,
+        reply: Some(reply),
     };
     (request, answer)
 }
@@ -239,7 +238,7 @@ pub(crate) fn make_agent(
         dtls_role: DtlsRole::Client,
         versions: DtlsVersions::Any,
         remote_fingerprints: answer.fingerprints.clone(),
-        path: Path::to(node_address(worker)),
+        node: node_address(worker),
         seed,
     };
     let peer = match wish.joining {

@@ -13,7 +13,7 @@ use corecast::crypto::random::{Random, SeededRandom};
 use corecast::limits;
 use corecast::net::{Io, IoCounters, Waker};
 use corecast::time::Timestamp;
-use corecast::transport::{Datagram, Path, SendResult, TrainBatch};
+use corecast::transport::{Datagram, PathBook, SendResult, TrainBatch, UdpPath};
 use corecast::wire::demux::{self, DatagramKind};
 
 use crate::cost::Cost;
@@ -37,7 +37,7 @@ fn is_dtls_handshake(bytes: &[u8]) -> bool {
 }
 
 struct Arrived {
-    path: Path,
+    path: UdpPath,
     at: Timestamp,
     len: usize,
     buffer: Buffer,
@@ -46,7 +46,7 @@ struct Arrived {
 /// A train that was handed over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
-    pub(crate) path: Path,
+    pub(crate) path: UdpPath,
     /// In the node's time.
     pub(crate) at: Timestamp,
     pub(crate) start: usize,
@@ -117,7 +117,7 @@ impl SimIo {
     }
 
     /// A datagram arrives; false, and its buffer is spent, when the receive buffer is full.
-    pub(crate) fn deliver(&mut self, path: Path, at: Timestamp, len: usize, buffer: Buffer) -> bool {
+    pub(crate) fn deliver(&mut self, path: UdpPath, at: Timestamp, len: usize, buffer: Buffer) -> bool {
         if self.inbox_bytes + len + KERNEL_BYTES > self.receive_buffer_bytes {
             self.faults.count(Fault::ReceiveBufferFull);
             self.spent.push(buffer);
@@ -190,13 +190,17 @@ impl Io for SimIo {
             self.counters.bytes_received += arrived.len as u64;
             let price = self.price_of(&arrived.buffer[..arrived.len]);
             self.spend(price);
-            visit(Datagram { bytes: &mut arrived.buffer[..arrived.len], path: arrived.path, received: arrived.at });
+            visit(Datagram {
+                bytes: &mut arrived.buffer[..arrived.len],
+                from: arrived.path.into(),
+                received: arrived.at,
+            });
             self.spent.push(arrived.buffer);
         }
         taken
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         let partial = self.send_faults.partial > 0 && (self.random.u64() as u16) < self.send_faults.partial;
         let taken = if partial { self.random.u64() as usize % batch.trains().len().max(1) } else { usize::MAX };
         if partial {
@@ -228,7 +232,8 @@ impl Io for SimIo {
             batch.trains_mut()[number].result = result;
             let segment_size = usize::from(train.segment_size);
             let start = base + start;
-            self.sent.push(Sent { path: train.path, at: self.now, start, len, segment_size, result });
+            let path = *paths.udp(train.path).expect("whoever sends on a path holds it");
+            self.sent.push(Sent { path, at: self.now, start, len, segment_size, result });
         }
         let (bytes, _) = batch.parts_mut();
         self.torn_batches += u64::from(end != bytes.len());

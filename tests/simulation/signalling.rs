@@ -11,7 +11,7 @@ use corecast::lab::peer::fleet::Agent as _;
 use corecast::limits;
 use corecast::placement;
 use corecast::time::Timestamp;
-use corecast::transport::Path;
+use corecast::transport::UdpPath;
 use corecast::worker::mailbox::{
     Control, EndReason, Listener, Notice, OpenRefused, Origin, SessionId, StreamId, WorkerIndex,
 };
@@ -127,7 +127,7 @@ impl World {
                 sent
             }
             Joining::Preconnected => {
-                let path = Path { remote: address, local_ip: client::node_address(worker).ip(), socket: 0 };
+                let path = UdpPath { remote: address, local_ip: client::node_address(worker).ip(), socket: 0 };
                 let keys = client::preset_keys(id, false);
                 let now = self.now + self.ahead;
                 let answer = self.nodes[worker].worker.open_connected(request, &keys, path, now);
@@ -350,6 +350,8 @@ impl World {
                 self.not_served(id);
                 self.drop_agent(id, false);
             }
+            // Read with the answer.
+            Notice::Refused { .. } => {}
             Notice::Moved { session } => self.note(11, session.0, 0),
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
         }

@@ -18,7 +18,7 @@ use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::fleet::Agent as _;
 use corecast::lab::peer::record::LoadRecord;
 use corecast::time::Timestamp;
-use corecast::transport::{Path, SendResult, TrainBatch};
+use corecast::transport::{SendResult, TrainBatch, UdpPath};
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::rtp::RtpPacket;
 use corecast::worker::mailbox::Notice;
@@ -43,7 +43,7 @@ const DTLS_BYTES: usize = 600;
 const RING_CHECK_ROUNDS: u64 = 4_096;
 
 pub(crate) enum Flight {
-    ToNode { worker: usize, path: Path, len: usize, buffer: Buffer },
+    ToNode { worker: usize, path: UdpPath, len: usize, buffer: Buffer },
     ToClient { client: ClientId, len: usize, buffer: Buffer },
 }
 
@@ -284,7 +284,7 @@ impl World {
             return;
         }
         let worker = self.clients[id].worker;
-        let path = Path { remote: self.clients[id].address, local_ip: node_address(worker).ip(), socket: 0 };
+        let path = UdpPath { remote: self.clients[id].address, local_ip: node_address(worker).ip(), socket: 0 };
         for number in 0..self.out.trains().len() {
             let train = self.out.trains()[number];
             let (size, all) = (usize::from(train.segment_size), train.len as usize);

@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 pub(crate) mod client;
+pub(crate) mod connection;
 pub(crate) mod sealed_once;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +25,8 @@ use corecast::relay::store::address::RecordAddress;
 use corecast::relay::store::record::Record;
 use corecast::relay::store::upstream::Upstream;
 use corecast::time::{NtpTime, Timestamp};
-use corecast::transport::{Path, SendResult};
+use corecast::transport::path::TcpPath;
+use corecast::transport::{PathAddress, SendResult, UdpPath};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
     Control, EndReason, Listener, Notice, OpenRefused, OpenSession, Origin, SessionId, StreamId, Totals, WorkerHandle,
@@ -34,6 +36,7 @@ use corecast::worker::report::{SessionReport, WorkerReport};
 use corecast::worker::{WallClock, Worker, WorkerConfig};
 
 pub(crate) use client::{Client, Packet};
+use connection::{Connection, Stream};
 pub(crate) use sealed_once::SealedOnce;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -57,7 +60,7 @@ pub(crate) struct Hop<'a> {
 
 #[derive(Debug)]
 enum Flight {
-    ToNode { worker: usize, path: Path, bytes: Vec<u8> },
+    ToNode { worker: usize, path: PathAddress, bytes: Vec<u8> },
     ToClient { address: SocketAddr, bytes: Vec<u8> },
 }
 
@@ -93,6 +96,8 @@ pub(crate) struct World {
     flying: BTreeMap<(Timestamp, u64), Flight>,
     serial: u64,
     by_address: HashMap<SocketAddr, usize>,
+    /// Of the clients that have one; the others are on UDP.
+    connections: HashMap<SocketAddr, Connection>,
     hops: HashMap<(usize, bool), u64>,
     /// The lanes of a worker that the test plays itself: see [`World::with_origin_elsewhere`].
     elsewhere: Option<Lanes>,
@@ -113,6 +118,8 @@ pub(crate) struct Opening {
     pub(crate) node_role: DtlsRole,
     /// A publisher's first packet index and timestamp.
     pub(crate) first: (u64, u32),
+    /// The client's path is a connection, not UDP.
+    pub(crate) tcp: bool,
 }
 
 impl Opening {
@@ -126,6 +133,7 @@ impl Opening {
             versions: DtlsVersions::Any,
             node_role: DtlsRole::Server,
             first: (1_000, 777_000),
+            tcp: false,
         }
     }
 
@@ -201,6 +209,7 @@ impl World {
             flying: BTreeMap::new(),
             serial: 0,
             by_address: HashMap::new(),
+            connections: HashMap::new(),
             hops: HashMap::new(),
             elsewhere: None,
             memberships: HashMap::new(),
@@ -235,7 +244,7 @@ impl World {
             local_ice: node_ice.clone(),
             identity: self.identity.clone(),
             description,
-            reply,
+            reply: Some(reply),
         };
         self.control(opening.worker, Control::Open(Box::new(request)));
         answer.try_recv().expect("the worker answers at once").expect("there is room");
@@ -252,12 +261,15 @@ impl World {
                 hash: FingerprintHash::Sha256,
                 value: self.identity.fingerprint_sha256().to_vec(),
             }],
-            path: Path::to(self.nodes[opening.worker].address),
+            node: self.nodes[opening.worker].address,
             seed: 5_000 + client as u64,
         };
         let peer = ClientPeer::new(&self.client_identity, config, self.now);
         self.clients.push(Client::new(peer, session, opening, sources, address));
         self.by_address.insert(address, client);
+        if opening.tcp {
+            self.connections.insert(address, Connection::new(client as u32));
+        }
         self.route(opening.stream);
         client
     }
@@ -279,7 +291,7 @@ impl World {
             local_ice: ice("node"),
             identity: self.identity.clone(),
             description: terms::answer(&offer),
-            reply,
+            reply: Some(reply),
         };
         self.control(0, Control::Open(Box::new(request)));
         answer.try_recv().expect("the worker answers at once")
@@ -374,9 +386,8 @@ impl World {
         self.clients[client].address = address;
         self.by_address.insert(address, client);
         if notice {
-            let path = Path::to(self.nodes[self.clients[client].worker].address);
-            let now = self.now;
-            self.clients[client].peer.change_path(path, now);
+            let (node, now) = (self.nodes[self.clients[client].worker].address, self.now);
+            self.clients[client].peer.change_path(node, now);
         }
     }
 
@@ -448,8 +459,12 @@ impl World {
     }
 
     /// A worker's path to an address.
-    pub(crate) fn path_from(&self, worker: usize, address: SocketAddr) -> Path {
-        Path { remote: address, local_ip: self.nodes[worker].address.ip(), socket: 0 }
+    pub(crate) fn path_from(&self, worker: usize, address: SocketAddr) -> PathAddress {
+        let (remote, local_ip) = (address, self.nodes[worker].address.ip());
+        match self.connections.get(&address) {
+            Some(connection) => TcpPath { remote, local_ip, connection: connection.id }.into(),
+            None => UdpPath { remote, local_ip, socket: 0 }.into(),
+        }
     }
 
     /// The trains a worker handed over since the last call.
@@ -498,12 +513,22 @@ impl World {
             match flight.remove() {
                 Flight::ToNode { worker, path, bytes } => {
                     let io = &mut self.nodes[worker].io;
-                    io.deliver_at(self.now, path, bytes);
+                    let datagrams = match self.connections.get_mut(&path.remote()) {
+                        Some(connection) => connection.to_node.read(&bytes),
+                        None => vec![bytes],
+                    };
+                    datagrams.into_iter().for_each(|bytes| io.deliver_at(self.now, path, bytes));
                 }
-                Flight::ToClient { address, mut bytes } => {
+                Flight::ToClient { address, bytes } => {
                     let Some(&client) = self.by_address.get(&address) else { continue };
-                    if self.clients[client].address == address {
-                        self.clients[client].handle_datagram(&mut bytes, self.now);
+                    let datagrams = match self.connections.get_mut(&address) {
+                        Some(connection) => connection.to_client.read(&bytes),
+                        None => vec![bytes],
+                    };
+                    for mut bytes in datagrams {
+                        if self.clients[client].address == address {
+                            self.clients[client].handle_datagram(&mut bytes, self.now);
+                        }
                     }
                 }
             }
@@ -512,23 +537,32 @@ impl World {
     }
 
     fn collect_client(&mut self, client: usize) {
-        let Client { out, address, worker, .. } = &mut self.clients[client];
+        let Client { out, address, worker, peer, .. } = &mut self.clients[client];
         let (address, worker) = (*address, *worker);
+        assert_eq!(peer.node(), self.nodes[worker].address);
         let mut sent = Vec::new();
         for train in out.trains() {
-            let to = train.path.remote;
-            assert_eq!(to, self.nodes[worker].address);
             sent.extend(out.bytes(train).chunks(usize::from(train.segment_size)).map(<[u8]>::to_vec));
         }
         out.clear();
         let path = self.path_from(worker, address);
         for bytes in sent {
             if self.passes(client, false, &bytes) {
-                self.serial += 1;
-                let at = self.now + self.latency;
-                self.flying.insert((at, self.serial), Flight::ToNode { worker, path, bytes });
+                for bytes in self.pieces(address, bytes) {
+                    self.fly(Flight::ToNode { worker, path, bytes });
+                }
             }
         }
+    }
+
+    /// A datagram as it travels: itself, or pieces of a stream where the address has a connection.
+    fn pieces(&self, address: SocketAddr, datagram: Vec<u8>) -> Vec<Vec<u8>> {
+        if self.connections.contains_key(&address) { Stream::frame(&datagram) } else { vec![datagram] }
+    }
+
+    fn fly(&mut self, flight: Flight) {
+        self.serial += 1;
+        self.flying.insert((self.now + self.latency, self.serial), flight);
     }
 
     fn passes(&mut self, client: usize, to_client: bool, bytes: &[u8]) -> bool {
@@ -549,16 +583,18 @@ impl World {
         let sent = node.io.take_sent();
         let any = !sent.is_empty();
         for train in &sent {
-            let Some(&client) = self.by_address.get(&train.path.remote) else { continue };
+            let Some(&client) = self.by_address.get(&train.path.remote()) else { continue };
+            assert_eq!(train.path, self.path_from(worker, train.path.remote()), "a train leaves where its client is");
             for bytes in &train.datagrams {
                 assert!(bytes.len() <= corecast::limits::DATAGRAM_OUT_BYTES_MAX);
                 if let Err(violation) = self.sealed_once.observe(client, bytes) {
                     panic!("{violation}");
                 }
                 if train.result == SendResult::Sent && self.passes(client, true, bytes) {
-                    self.serial += 1;
-                    let flight = Flight::ToClient { address: train.path.remote, bytes: bytes.clone() };
-                    self.flying.insert((self.now + self.latency, self.serial), flight);
+                    let address = train.path.remote();
+                    for bytes in self.pieces(address, bytes.clone()) {
+                        self.fly(Flight::ToClient { address, bytes });
+                    }
                 }
             }
         }

@@ -39,20 +39,8 @@ pub(super) fn auth(sources: &Sources<'_>) -> Result<Auth, ConfigError> {
         None => None,
     };
     let webhook = text("auth.webhook", |a| a.webhook.clone())?.map(|placed| url(&placed)).transpose()?;
-    let interval_s = number(
-        sources,
-        "auth.jwks_interval_s",
-        |s| s.auth.jwks_interval_s,
-        limits::JWKS_INTERVAL_DEFAULT.as_secs() as u32,
-        86_400,
-    )?;
-    let timeout_ms = number(
-        sources,
-        "auth.webhook_timeout_ms",
-        |s| s.auth.webhook_timeout_ms,
-        limits::WEBHOOK_TIME_DEFAULT.as_millis() as u32,
-        10_000,
-    )?;
+    let interval_s = number(sources, "auth.jwks_interval_s", |s| s.auth.jwks_interval_s)?;
+    let timeout_ms = number(sources, "auth.webhook_timeout_ms", |s| s.auth.webhook_timeout_ms)?;
     let mut auth = Auth {
         secret: secret.map(|placed| Secret::new(placed.value)),
         secret_file: secret_file.map(|placed| placed.value.into()),

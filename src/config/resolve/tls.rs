@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ConfigError, Sources};
+use super::{ConfigError, Sources, bounded};
 use crate::config::{CertificateFiles, Settings, Tls};
 use crate::limits;
 
@@ -52,13 +52,7 @@ pub(super) fn acme_webroot(sources: &Sources<'_>, redirects: bool) -> Result<Opt
 /// A promise about a host name and all of its ports that browsers remember, and that leaves no way around a certificate
 /// nobody signed: made by default only by a node with a certificate of the operator's and the plain port too (`promises`).
 pub(super) fn hsts_age(sources: &Sources<'_>, promises: bool) -> Result<Duration, ConfigError> {
-    /// Two years: what browsers' preload lists ask for at most.
-    const MAX_S: u64 = 2 * 366 * 86_400;
-    let Some(placed) = sources.pick("tls.hsts_age_s", |s| s.tls.hsts_age_s) else {
-        return Ok(if promises { limits::HSTS_AGE_DEFAULT } else { Duration::ZERO });
-    };
-    match u64::try_from(placed.value) {
-        Ok(seconds) if seconds <= MAX_S => Ok(Duration::from_secs(seconds)),
-        _ => Err(placed.refuse(placed.value, format!("must be 0 (off) to {MAX_S} seconds"))),
-    }
+    let default = if promises { limits::HSTS_AGE_DEFAULT } else { Duration::ZERO };
+    let seconds = bounded(sources, "tls.hsts_age_s", |s| s.tls.hsts_age_s)?;
+    Ok(seconds.map_or(default, |seconds| Duration::from_secs(seconds.into())))
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::budgets::{Budget, Wanted};
+use super::budget::{Budget, Wanted};
 use super::compare::round;
 use crate::net::process;
 

@@ -11,12 +11,13 @@
 //! | [`live`] | trains, residence and headroom at the pace of a real stream |
 //! | [`baseline`] | a recorded comparison and how a new one stands to it |
 //! | `fleet` | what joins cost and hold: a node and the load tester in processes of their own |
-//! | [`budgets`] | each budget with its figure and verdict |
+//! | [`budgets`], [`budget`] | each budget with its figure and verdict |
 //!
 //! What is measured is CPU time of one pinned thread; seconds differ from machine to machine, ratios travel. Left out:
 //! the network. What a card and its driver add is the same for relay and floor.
 
 pub mod baseline;
+pub mod budget;
 pub mod budgets;
 pub mod compare;
 mod fleet;

@@ -24,7 +24,7 @@ use crate::net::lab::namespace::{SINK_LOCAL, SINK_PREFIX};
 use crate::net::{self, AnyIo, Io, IoCounters, IoKind, MediaSockets, Waker};
 use crate::placement;
 use crate::time::{NtpTime, Timestamp};
-use crate::transport::{Datagram, Path, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch, UdpPath};
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Control, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex};
 use crate::worker::report::WorkerReport;
@@ -89,7 +89,7 @@ pub enum Clock {
 /// A datagram in an inbox.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
-    path: Path,
+    path: UdpPath,
     start: usize,
     len: usize,
     /// When it arrived; `None`: when it is received.
@@ -106,7 +106,7 @@ pub struct Inbox {
 
 impl Inbox {
     /// Adds one that arrives when it is received.
-    pub fn push(&mut self, path: Path, bytes: &[u8]) {
+    pub fn push(&mut self, path: UdpPath, bytes: &[u8]) {
         self.datagrams.push(Waiting { path, start: self.bytes.len(), len: bytes.len(), arrived: None });
         self.bytes.extend_from_slice(bytes);
     }
@@ -173,15 +173,19 @@ impl Io for RigIo {
         let Inbox { bytes, datagrams, next } = &mut self.inbox;
         let taken = limit.min(datagrams.len() - *next);
         for &Waiting { path, start, len, arrived } in &datagrams[*next..*next + taken] {
-            visit(Datagram { bytes: &mut bytes[start..start + len], path, received: arrived.unwrap_or(now) });
+            visit(Datagram {
+                bytes: &mut bytes[start..start + len],
+                from: path.into(),
+                received: arrived.unwrap_or(now),
+            });
         }
         *next += taken;
         taken + self.inner.receive(limit - taken, visit)
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         if self.sink != Sink::Null {
-            self.inner.send(batch);
+            self.inner.send(batch, paths);
             return;
         }
         for train in batch.trains_mut() {
@@ -230,7 +234,7 @@ pub fn request(identity: &DtlsIdentity, direction: Direction, number: usize, str
         local_ice: ice("node", number),
         identity: identity.clone(),
         description: terms::answer(&offer),
-        reply: flume::bounded(1).0,
+        reply: None,
     }
 }
 
@@ -251,7 +255,7 @@ pub struct Rig {
     pub publisher: Publisher,
     /// The viewers' reports.
     pub reporters: Reporters,
-    publisher_path: Path,
+    publisher_path: UdpPath,
     sink: Sink,
     sink_port: u16,
     viewers: usize,
@@ -320,7 +324,7 @@ impl Rig {
             Some(socket) => socket.local_addr().map_err(BenchError::Socket)?.port(),
             None => 9,
         };
-        let path = |remote| Path { remote, local_ip: local, socket: 0 };
+        let path = |remote| UdpPath { remote, local_ip: local, socket: 0 };
         let publisher_path = path(sink.viewer_address(0, sink_port));
         if index == WorkerIndex(0) {
             let publish = request(&identity, Direction::Publish, 0, STREAM);
@@ -363,9 +367,9 @@ impl Rig {
 
     /// The path of session `number`.
     #[must_use]
-    pub fn path(&self, number: usize) -> Path {
+    pub fn path(&self, number: usize) -> UdpPath {
         let remote = self.sink.viewer_address(number, self.sink_port);
-        Path { remote, local_ip: self.sink.local(), socket: 0 }
+        UdpPath { remote, local_ip: self.sink.local(), socket: 0 }
     }
 
     /// What arrives with one frame of `fragments` packets at time `at`: the frame, and its share of the viewers'
@@ -380,7 +384,7 @@ impl Rig {
             let (sink, port, local_ip) = (self.sink, self.sink_port, self.sink.local());
             self.reporters.report(&mut |viewer, bytes| {
                 let remote = sink.viewer_address(viewer, port);
-                inbox.push(Path { remote, local_ip, socket: 0 }, bytes);
+                inbox.push(UdpPath { remote, local_ip, socket: 0 }, bytes);
             });
         }
         inbox

@@ -18,7 +18,7 @@ use crate::lab::peer::terms::PLAY;
 use crate::net::process::thread_cpu_time;
 use crate::net::{self, Io, IoCounters, IoKind, Waker};
 use crate::time::Timestamp;
-use crate::transport::{Datagram, Path, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch, UdpPath};
 use crate::wire::stun::StunWriter;
 use crate::worker::mailbox::StreamId;
 
@@ -83,7 +83,7 @@ impl Io for Watched<'_> {
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, mut visit: F) -> usize {
         let (checker, mut checked) = (self.seen.checker, false);
         let taken = self.io.receive(limit, |datagram| {
-            checked |= datagram.path.remote == checker;
+            checked |= datagram.from.remote() == checker;
             visit(datagram);
         });
         let now = Moment::now();
@@ -95,11 +95,11 @@ impl Io for Watched<'_> {
         taken
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
-        self.io.send(batch);
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
+        self.io.send(batch, paths);
         let now = Moment::now();
         for train in batch.trains() {
-            if train.path.remote == self.seen.checker {
+            if paths.udp(train.path).is_some_and(|path| path.remote == self.seen.checker) {
                 if let Some(since) = self.seen.check_since.take() {
                     self.seen.check_waits.push(now.since(since));
                 }
@@ -185,7 +185,7 @@ pub fn measure(io: IoKind, viewers: usize, repeats: usize) -> Result<Storm, Benc
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(BenchError::Socket)?;
     socket.connect((Ipv4Addr::LOCALHOST, rig.handle.media_port)).map_err(BenchError::Socket)?;
     let checker = socket.local_addr().map_err(BenchError::Socket)?;
-    let path = Path { remote: checker, local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST), socket: 0 };
+    let path = UdpPath { remote: checker, local_ip: IpAddr::V4(Ipv4Addr::LOCALHOST), socket: 0 };
     let other = request(&rig.identity, Direction::Play, number, StreamId(2));
     rig.worker.open_connected(other, &keys(number as u64, false), path, net::now()).map_err(BenchError::Open)?;
 

@@ -289,11 +289,13 @@ mod tests {
     use super::*;
     use crate::description::Direction;
     use crate::signal::sdp::{LocalParameters, answer};
+    use crate::transport::Candidate;
 
     #[test]
     fn this_nodes_answer_reads_back_as_what_was_agreed() {
         let ice = IceCredentials { ufrag: "node".to_owned(), password: "n".repeat(24) };
-        let candidates = ["[2001:db8::1]:20000".parse().unwrap(), ([192, 0, 2, 1], 20_000).into()];
+        let ips = ["2001:db8::1".parse().unwrap(), [192, 0, 2, 1].into()];
+        let candidates: Vec<Candidate> = Candidate::udp_hosts(&ips, 20_000).collect();
         let local = LocalParameters {
             ice: &ice,
             fingerprint_sha256: [7; 32],
@@ -312,7 +314,7 @@ mod tests {
         .unwrap();
         let read = RemoteAnswer::parse(&made.sdp).unwrap();
         assert_eq!((read.ice, read.dtls_role), (ice, DtlsRole::Client));
-        assert_eq!(read.candidates, candidates);
+        assert_eq!(read.candidates, ips.map(|ip| SocketAddr::new(ip, 20_000)));
         assert_eq!(read.fingerprints[0].value, [7; 32]);
         for (read, agreed) in read.media.iter().zip(&made.description.media) {
             assert_eq!((&read.mid, &read.ssrcs), (&agreed.mid, &agreed.ssrcs));

@@ -162,7 +162,7 @@ impl Checks {
 mod tests {
     use super::*;
     use crate::ice::IceLite;
-    use crate::transport::Path;
+    use crate::transport::{Arrival, PathId};
 
     fn credentials(name: &str) -> IceCredentials {
         IceCredentials { ufrag: format!("{name}ufrag"), password: format!("{name}-password-of-24-letters") }
@@ -172,18 +172,18 @@ mod tests {
     fn a_check_nominates_and_its_answer_tells_the_mapped_address() {
         let mut checks = Checks::new(credentials("peer"), credentials("node"), 1, Timestamp::ZERO);
         let mut node = IceLite::new(credentials("node"), credentials("peer"));
-        let path = Path::to(([198, 51, 100, 7], 4_321).into());
+        let from = Arrival { path: PathId::default(), remote: ([198, 51, 100, 7], 4_321).into() };
         let (mut request, mut reply) = ([0; 256], [0; 256]);
         let len = checks.poll(&mut request, Timestamp::ZERO).unwrap();
         let message = StunMessage::parse(&request[..len]).unwrap();
-        let outcome = node.handle_check(&message, &path, Timestamp::ZERO, &mut reply).unwrap();
+        let outcome = node.handle_check(&message, from, Timestamp::ZERO, &mut reply).unwrap();
         assert!(outcome.validated && outcome.selected);
 
         let answer = StunMessage::parse(&reply[..outcome.reply_len]).unwrap();
         let later = Timestamp::from_millis(3);
         assert_eq!(
             checks.handle(&answer, later).unwrap(),
-            Answer { mapped: path.remote, rtt: Duration::from_millis(3) }
+            Answer { mapped: from.remote, rtt: Duration::from_millis(3) }
         );
         assert_eq!(checks.handle(&answer, later), Err(NotAnAnswer::UnknownTransaction));
         assert_eq!(checks.next_deadline(), later + limits::PEER_CHECK_INTERVAL);

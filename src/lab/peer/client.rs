@@ -11,7 +11,7 @@ use crate::limits;
 use crate::session::Inbound;
 use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
+use crate::transport::{PathId, TrainBatch};
 use crate::wire::demux::{self, DatagramKind};
 use crate::wire::rtp::{self, HeaderFields};
 use crate::wire::stun::{StunClass, StunMessage};
@@ -29,8 +29,8 @@ pub struct PeerConfig {
     pub versions: DtlsVersions,
     /// The certificates the node may present.
     pub remote_fingerprints: Vec<Fingerprint>,
-    /// The node's candidate, and the socket to reach it from.
-    pub path: Path,
+    /// The node's candidate. A client has one path, over a socket connected to it: its trains go on the first of a book.
+    pub node: SocketAddr,
     /// Makes its transactions and tie-breaker; a real client draws it from the system.
     pub seed: u64,
 }
@@ -164,6 +164,12 @@ impl ClientPeer {
         self.sender.as_ref().map(|sender| sender.profile())
     }
 
+    /// Where it reaches the node.
+    #[must_use]
+    pub fn node(&self) -> SocketAddr {
+        self.config.node
+    }
+
     /// Its ICE credentials.
     #[must_use]
     pub fn local_ice(&self) -> &IceCredentials {
@@ -213,8 +219,8 @@ impl ClientPeer {
         let message = StunMessage::parse(bytes).map_err(|_| Refused::Stun)?;
         if message.class() == StunClass::Request {
             let room = out.has_room(limits::STUN_REPLY_BYTES_MAX);
-            let reply = room.then(|| self.checks.answer(&message, self.config.path.remote, out.slot())).flatten();
-            out.commit(&self.config.path, reply.ok_or(Refused::Stun)?);
+            let reply = room.then(|| self.checks.answer(&message, self.config.node, out.slot())).flatten();
+            out.commit(PathId::default(), reply.ok_or(Refused::Stun)?);
             return Ok(Inbound::Handled);
         }
         let answer = self.checks.handle(&message, now).map_err(|_| Refused::Stun)?;
@@ -240,7 +246,7 @@ impl ClientPeer {
             && let Some(event) = dtls.poll(out.slot())
         {
             match event {
-                DtlsEvent::Datagram(len) => out.commit(&self.config.path, len),
+                DtlsEvent::Datagram(len) => out.commit(PathId::default(), len),
                 DtlsEvent::Connected(exported) => {
                     let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
                     let Some(keys) = keys else { continue };
@@ -250,6 +256,8 @@ impl ClientPeer {
                     self.closed = true;
                     self.events.push_back(PeerEvent::Failed(error));
                 }
+                // It negotiates none.
+                DtlsEvent::ApplicationData(_) => {}
                 DtlsEvent::Closed => {
                     self.closed = true;
                     self.events.push_back(PeerEvent::Closed);
@@ -266,7 +274,7 @@ impl ClientPeer {
         if out.has_room(limits::STUN_REPLY_BYTES_MAX)
             && let Some(len) = self.checks.poll(out.slot(), now)
         {
-            out.commit(&self.config.path, len);
+            out.commit(PathId::default(), len);
         }
         if let Some(dtls) = self.dtls.as_mut() {
             dtls.handle_timeout(now);
@@ -293,8 +301,8 @@ impl ClientPeer {
     }
 
     /// The peer's address changed, or it shall reach the node elsewhere: a nominating check is due at once.
-    pub fn change_path(&mut self, path: Path, now: Timestamp) {
-        self.config.path = path;
+    pub fn change_path(&mut self, node: SocketAddr, now: Timestamp) {
+        self.config.node = node;
         self.path_reported = false;
         self.checks.restart(None, now);
     }
@@ -324,7 +332,7 @@ impl ClientPeer {
             rtp::write_padding(padded.get_mut(packet.payload.len()..)?)?;
             sender.seal_rtp(packet.index, header_len, slot, &padded, 0)?
         };
-        out.commit(&self.config.path, len);
+        out.commit(PathId::default(), len);
         Some(len)
     }
 
@@ -337,7 +345,7 @@ impl ClientPeer {
         let slot = out.slot();
         let len = write(slot.get_mut(..limits::DATAGRAM_OUT_BYTES_MAX - limits::SRTCP_OVERHEAD_BYTES_MAX)?)?;
         let len = sender.seal_rtcp(slot, len)?;
-        out.commit(&self.config.path, len);
+        out.commit(PathId::default(), len);
         Some(len)
     }
 

@@ -208,6 +208,7 @@ mod tests {
     use super::*;
     use crate::description::{Direction, MediaKind};
     use crate::signal::sdp::{LocalParameters, answer};
+    use crate::transport::Candidate;
 
     const SOURCES: Sources = Sources { audio: 11, video: 22, video_rtx: Some(33) };
 
@@ -223,10 +224,11 @@ mod tests {
 
     fn node_answers(offer: &str, direction: Direction) -> crate::signal::sdp::Answer {
         let node = IceCredentials { ufrag: "node".to_owned(), password: "n".repeat(24) };
+        let candidates: Vec<Candidate> = Candidate::udp_hosts(&[[192, 0, 2, 1].into()], 20_000).collect();
         let local = LocalParameters {
             ice: &node,
             fingerprint_sha256: [7; 32],
-            candidates: &[([192, 0, 2, 1], 20_000).into()],
+            candidates: &candidates,
             cname: "cname",
             stream_id: "stream",
             session_id: 1,

@@ -15,13 +15,13 @@ use std::io;
 use crate::limits;
 use crate::net::{Io, IoCounters, Waker};
 use crate::time::Timestamp;
-use crate::transport::{Datagram, Path, SendResult, Train, TrainBatch};
+use crate::transport::{Datagram, PathAddress, PathBook, SendResult, Train, TrainBatch};
 
 /// A train that a worker handed over.
 #[derive(Clone, Debug)]
 pub struct SentTrain {
     /// Where it went.
-    pub path: Path,
+    pub path: PathAddress,
     /// When.
     pub at: Timestamp,
     /// Its datagrams.
@@ -30,13 +30,13 @@ pub struct SentTrain {
     pub result: SendResult,
 }
 
-/// Decides what becomes of each train.
-pub type Verdict = Box<dyn FnMut(&Train, &[u8]) -> SendResult + Send>;
+/// Decides what becomes of each train, by where it goes, itself and its bytes.
+pub type Verdict = Box<dyn FnMut(&PathAddress, &Train, &[u8]) -> SendResult + Send>;
 
 /// One worker's simulated sockets.
 pub struct SimulatedIo {
     now: Timestamp,
-    arrivals: BTreeMap<(Timestamp, u64), (Path, Vec<u8>)>,
+    arrivals: BTreeMap<(Timestamp, u64), (PathAddress, Vec<u8>)>,
     serial: u64,
     sent: Vec<SentTrain>,
     verdict: Option<Verdict>,
@@ -69,14 +69,14 @@ impl SimulatedIo {
     }
 
     /// Lets a datagram arrive at `at`, after all that arrive at the same time already.
-    pub fn deliver_at(&mut self, at: Timestamp, path: Path, bytes: Vec<u8>) {
+    pub fn deliver_at(&mut self, at: Timestamp, from: impl Into<PathAddress>, bytes: Vec<u8>) {
         self.serial += 1;
-        self.arrivals.insert((at, self.serial), (path, bytes));
+        self.arrivals.insert((at, self.serial), (from.into(), bytes));
     }
 
     /// Lets a datagram arrive now.
-    pub fn deliver(&mut self, path: Path, bytes: Vec<u8>) {
-        self.deliver_at(self.now, path, bytes);
+    pub fn deliver(&mut self, from: impl Into<PathAddress>, bytes: Vec<u8>) {
+        self.deliver_at(self.now, from, bytes);
     }
 
     /// When the next datagram arrives; the past when one waits to be received.
@@ -115,7 +115,7 @@ impl Io for SimulatedIo {
             && arrival.key().0 <= self.now
         {
             let received = arrival.key().0;
-            let (path, mut bytes) = arrival.remove();
+            let (from, mut bytes) = arrival.remove();
             taken += 1;
             self.counters.datagrams_received += 1;
             self.counters.bytes_received += bytes.len() as u64;
@@ -123,16 +123,17 @@ impl Io for SimulatedIo {
                 self.counters.datagrams_truncated += 1;
                 continue;
             }
-            visit(Datagram { bytes: &mut bytes, path, received });
+            visit(Datagram { bytes: &mut bytes, from, received });
         }
         taken
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         let (bytes, trains) = batch.parts_mut();
         for train in trains {
             let all = &bytes[train.start as usize..(train.start + train.len) as usize];
-            train.result = self.verdict.as_mut().map_or(SendResult::Sent, |verdict| verdict(train, all));
+            let path = *paths.address(train.path).expect("whoever sends on a path holds it");
+            train.result = self.verdict.as_mut().map_or(SendResult::Sent, |verdict| verdict(&path, train, all));
             match train.result {
                 SendResult::Sent | SendResult::Pending => {
                     self.counters.messages_sent += 1;
@@ -145,7 +146,7 @@ impl Io for SimulatedIo {
             }
             let datagrams: Vec<Vec<u8>> = all.chunks(usize::from(train.segment_size)).map(<[u8]>::to_vec).collect();
             assert_eq!(datagrams.len(), usize::from(train.segments), "a train is cut where its segments end");
-            self.sent.push(SentTrain { path: train.path, at: self.now, datagrams, result: train.result });
+            self.sent.push(SentTrain { path, at: self.now, datagrams, result: train.result });
         }
     }
 
@@ -161,9 +162,10 @@ impl Io for SimulatedIo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::UdpPath;
 
-    fn path(port: u16) -> Path {
-        Path::to(([192, 0, 2, 1], port).into())
+    fn path(port: u16) -> UdpPath {
+        UdpPath::to(([192, 0, 2, 1], port).into())
     }
 
     fn receive_all(io: &mut SimulatedIo) -> Vec<Vec<u8>> {
@@ -188,18 +190,19 @@ mod tests {
     #[test]
     fn trains_are_cut_into_datagrams_and_refusals_are_kept() {
         let mut io = SimulatedIo::new(Timestamp::ZERO);
-        let mut batch = TrainBatch::new();
+        let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+        let [first, second] = [1, 2].map(|port| book.enter(path(port)).unwrap());
         for len in [4, 4, 2] {
             batch.slot()[..len].fill(len as u8);
-            batch.commit(&path(1), len);
+            batch.commit(first, len);
         }
-        batch.commit(&path(2), 1);
+        batch.commit(second, 1);
         io.set_verdict(Some(Box::new(
-            |train, _| {
-                if train.path == path(2) { SendResult::Full } else { SendResult::Sent }
+            |to, _, _| {
+                if *to == path(2).into() { SendResult::Full } else { SendResult::Sent }
             },
         )));
-        io.send(&mut batch);
+        io.send(&mut batch, &book);
         let sent = io.take_sent();
         assert_eq!(sent[0].datagrams, [vec![4; 4], vec![4; 4], vec![2; 2]]);
         assert_eq!((sent[0].result, sent[1].result), (SendResult::Sent, SendResult::Full));

@@ -45,7 +45,7 @@ use super::socket::MediaSockets;
 use super::start_error::StartError;
 use super::{Io, IoCounters, Waker, now};
 use crate::time::Timestamp;
-use crate::transport::{Datagram, TrainBatch};
+use crate::transport::{Datagram, PathBook, TrainBatch};
 
 /// How a ring's trains leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,12 +109,15 @@ impl Io for Uring {
         self.receiver.receive(limit, &mut self.counters, visit)
     }
 
-    fn send(&mut self, batch: &mut TrainBatch) {
+    fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         match self.send_by {
             SendBy::Calls => {
-                send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, &mut self.counters);
+                send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, paths, &mut self.counters);
             }
-            SendBy::Entries => self.send_by_entries(batch),
+            SendBy::Entries => {
+                let sockets = &mut self.sockets.sockets;
+                send::send_by_entries(&mut self.receiver, &mut self.send, sockets, batch, paths, &mut self.counters);
+            }
         }
     }
 

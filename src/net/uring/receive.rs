@@ -17,7 +17,7 @@ use crate::net::message::{CONTROL_IN_BYTES, NAME_BYTES, parse_control, parse_nam
 use crate::net::process::ArrivalClock;
 use crate::net::socket::MediaSockets;
 use crate::net::start_error::StartError;
-use crate::transport::train::{Datagram, Path};
+use crate::transport::{Datagram, UdpPath};
 
 /// What a completion belongs to: the upper half of its user data. The lower half is a socket or a send's slot.
 const RECEIVE: u64 = 1 << 32;
@@ -299,11 +299,11 @@ impl Receiver {
         let Some(remote) = parse_name(message.name) else { return };
         let ancillary = parse_control(message.control);
         let local_ip = ancillary.local_ip.unwrap_or(local.ip());
-        let path = Path { remote, local_ip, socket: arrived.socket };
+        let from = UdpPath { remote, local_ip, socket: arrived.socket };
         let received = clock.arrival(ancillary.realtime_ns);
         counters.datagrams_received += 1;
         counters.bytes_received += message.payload.len() as u64;
-        visit(Datagram { bytes: message.payload, path, received });
+        visit(Datagram { bytes: message.payload, from: from.into(), received });
     }
 
     /// Cancels everything armed and waits until the kernel has let go of sockets and buffers.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use io_uring::{CompletionQueue, EnterFlags, IoUring, opcode, squeue};
 
-use crate::net::ring_probe::RingUnavailable;
+use crate::net::ring_unavailable::RingUnavailable;
 use crate::net::syscall::check_long;
 
 /// `io_uring_register(2)`: the ring's own descriptor, so that entering needs no look-up.

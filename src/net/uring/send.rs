@@ -5,48 +5,48 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::types::Fixed;
 
-use super::Uring;
 use super::receive::{Receiver, SEND};
 use super::ring::Enter;
-use crate::net::send::{Pass, SEND_FLAGS, SendSlots, count_refusal, payload, send_segments};
+use crate::net::IoCounters;
+use crate::net::send::{Pass, SEND_FLAGS, SendSlots, count_refusal, send_segments};
 use crate::net::socket::MediaSocket;
-use crate::transport::train::{SendResult, TrainBatch};
+use crate::transport::{PathBook, SendResult, TrainBatch};
 
-impl Uring {
-    /// Sends a batch. Trains leave in order: each completes, or is refused, while it is submitted.
-    pub(super) fn send_by_entries(&mut self, batch: &mut TrainBatch) {
-        let (bytes, trains) = batch.parts_mut();
-        let mut pass = Pass { bytes, trains, counters: &mut self.counters };
-        let mut next = 0;
-        while next < pass.trains.len() {
-            let mut unsegmented = None;
-            self.send.clear();
-            while next < pass.trains.len() && !self.send.is_full() && unsegmented.is_none() {
-                let train = &mut pass.trains[next];
-                let several = train.segments > 1;
-                match self.sockets.sockets.get_mut(usize::from(train.path.socket)) {
-                    None => {
-                        train.result = SendResult::Failed(libc::EBADF);
-                        count_refusal(train.result, pass.counters);
-                    }
-                    Some(socket) => {
-                        if several && !socket.offload.may_ask() {
-                            unsegmented = Some(next);
-                        } else {
-                            self.send.push(next, train, payload(pass.bytes, train), socket, several);
-                        }
-                    }
+/// Sends a batch. Trains leave in order: each completes, or is refused, while it is submitted.
+pub(super) fn send_by_entries(
+    receiver: &mut Receiver,
+    slots: &mut SendSlots,
+    sockets: &mut [MediaSocket],
+    batch: &mut TrainBatch,
+    paths: &PathBook,
+    counters: &mut IoCounters,
+) {
+    let (bytes, trains) = batch.parts_mut();
+    let mut pass = Pass { bytes, trains, paths, counters };
+    slots.find_sockets(&mut pass, sockets.len());
+    let mut next = 0;
+    while next < pass.trains.len() {
+        let mut unsegmented = None;
+        slots.clear();
+        while next < pass.trains.len() && !slots.is_full() && unsegmented.is_none() {
+            let several = pass.trains[next].segments > 1;
+            if let Some(index) = slots.socket_of(next)
+                && let Some(socket) = sockets.get_mut(usize::from(index))
+            {
+                if several && !socket.offload.may_ask() {
+                    unsegmented = Some((next, usize::from(index)));
+                } else {
+                    slots.push(next, &pass, socket, several);
                 }
-                next += 1;
             }
-            submit_and_settle(&mut self.receiver, &mut self.send, &mut self.sockets.sockets, &mut pass);
-            if let Some(at) = unsegmented {
-                let train = &mut pass.trains[at];
-                let socket = &self.sockets.sockets[usize::from(train.path.socket)];
-                pass.counters.offload_skipped += 1;
-                train.result = send_segments(pass.bytes, train, socket, pass.counters);
-                count_refusal(train.result, pass.counters);
-            }
+            next += 1;
+        }
+        submit_and_settle(receiver, slots, sockets, &mut pass);
+        if let Some((at, socket)) = unsegmented {
+            let train = &mut pass.trains[at];
+            pass.counters.offload_skipped += 1;
+            train.result = send_segments(pass.bytes, train, pass.paths, &sockets[socket], pass.counters);
+            count_refusal(train.result, pass.counters);
         }
     }
 }
@@ -55,7 +55,7 @@ impl Uring {
 fn submit_and_settle(receiver: &mut Receiver, slots: &mut SendSlots, sockets: &mut [MediaSocket], pass: &mut Pass<'_>) {
     receiver.sends_outstanding = slots.len();
     for slot in 0..slots.len() {
-        let socket = pass.trains[slots.train(slot)].path.socket;
+        let socket = slots.socket_of(slots.train(slot)).unwrap_or_default();
         let entry = opcode::SendMsg::new(Fixed(socket.into()), slots.message(slot))
             .flags(SEND_FLAGS as u32)
             .build()
@@ -83,7 +83,10 @@ fn submit_and_settle(receiver: &mut Receiver, slots: &mut SendSlots, sockets: &m
         let result = receiver.send_results[slot];
         let train = &mut pass.trains[slots.train(slot)];
         let path = train.path;
-        let socket = &mut sockets[usize::from(path.socket)];
+        let Some(socket) = slots.socket_of(slots.train(slot)).and_then(|index| sockets.get_mut(usize::from(index)))
+        else {
+            continue;
+        };
         if result >= 0 {
             slots.sent(slot, train, socket, pass.counters);
             continue;

@@ -8,7 +8,7 @@ use super::receive::{COMPLETIONS, SUBMISSIONS};
 use super::ring::{Enter, FLAVOURS};
 use super::*;
 use crate::limits;
-use crate::transport::{Path, SendResult};
+use crate::transport::{PathBook, SendResult, UdpPath};
 
 fn sockets() -> (MediaSockets, UdpSocket) {
     let sockets = MediaSockets::open(&["127.0.0.1".parse().unwrap()], 0).unwrap();
@@ -73,9 +73,9 @@ fn every_set_of_flags_receives_wakes_and_sends() {
         });
         assert!(now().since(start) < Duration::from_secs(20), "{}", flavour.name);
 
-        let mut batch = TrainBatch::new();
-        batch.commit(&Path::to(peer.local_addr().unwrap()), 100);
-        io.send(&mut batch);
+        let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+        batch.commit(book.enter(UdpPath::to(peer.local_addr().unwrap())).unwrap(), 100);
+        io.send(&mut batch, &book);
         assert_eq!(batch.trains()[0].result, SendResult::Sent);
         assert_eq!(peer.recv(&mut [0; 200]).unwrap(), 100);
     }
@@ -88,9 +88,9 @@ fn a_ring_that_broke_ends_the_wait_with_the_error_and_fails_every_train() {
     io.receiver.break_with(libc::EBADF);
     let error = io.wait(now() + Duration::from_secs(5)).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
-    let mut batch = TrainBatch::new();
-    batch.commit(&Path::to(peer.local_addr().unwrap()), 100);
-    io.send(&mut batch);
+    let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
+    batch.commit(book.enter(UdpPath::to(peer.local_addr().unwrap())).unwrap(), 100);
+    io.send(&mut batch, &book);
     assert_eq!(batch.trains()[0].result, SendResult::Failed(libc::EBADF));
     assert_eq!(io.counters().sends_failed, 1);
     assert_eq!(io.receive(10, |_| panic!("nothing came")), 0);

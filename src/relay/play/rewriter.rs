@@ -28,7 +28,7 @@
 use crate::limits;
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Sequence};
 use crate::time::Timestamp;
-use crate::wire::bytes::{ByteReader, ByteWriter};
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 
 /// Consecutive sequences of one encoding under consecutive indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

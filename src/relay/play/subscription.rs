@@ -15,7 +15,7 @@ use crate::relay::play::rewriter::{Located, Placed, Rewriter};
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Position, Sequence};
 use crate::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::bytes::{ByteReader, ByteWriter};
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 use crate::wire::rtp::{self, FIXED_HEADER_BYTES, HeaderFields};
 
 /// Where a subscription stands.

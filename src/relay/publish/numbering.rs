@@ -5,7 +5,7 @@
 //! that a packet recovered late still gets the number its neighbours imply.
 
 use crate::limits;
-use crate::wire::bytes::{ByteReader, ByteWriter};
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 
 /// The shifts in force, oldest first: from an uplink sequence on, add an amount.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use crate::relay::store::sender_clock::NtpOffset;
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::bytes::{ByteReader, ByteWriter};
 use crate::wire::codec;
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 use crate::wire::rtcp::sender_report::SenderInfo;
 use crate::wire::rtp::RtpPacket;
 

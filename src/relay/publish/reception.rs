@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::limits;
 use crate::time::Timestamp;
-use crate::wire::bytes::{ByteReader, ByteWriter};
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 use crate::wire::rtcp::ReportBlock;
 use crate::wire::sequence;
 

@@ -3,14 +3,13 @@
 //! An ICE-lite node needs no candidate of its peer, so a trickle fragment only has to be correct; what counts is a
 //! fragment with other credentials, which restarts ICE. Whether they are other is the caller's to compare.
 
-use std::net::SocketAddr;
-
 use super::offer::{Attributes, lex_fragment};
 use super::refused::{Malformed, SdpRefused};
-use super::transport::{candidate_lines, credentials};
+use super::transport::credentials;
 use super::write::ICE_OPTIONS;
 use crate::description::{Description, IceCredentials, MediaKind};
 use crate::limits;
+use crate::transport::Candidate;
 
 /// What a peer's fragment says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ impl Fragment {
 /// The body of the `200` response to a `PATCH` that restarts ICE (RFC 9725 §4.3.3): this node's new credentials and
 /// all its candidates, for the sections agreed in `description`.
 #[must_use]
-pub fn restart_answer(description: &Description, ice: &IceCredentials, candidates: &[SocketAddr]) -> String {
+pub fn restart_answer(description: &Description, ice: &IceCredentials, candidates: &[Candidate]) -> String {
     let mids: Vec<&str> = description.media.iter().map(|media| media.mid.as_str()).collect();
     let mut body = format!("a=ice-lite\r\na=ice-options:{ICE_OPTIONS}\r\na=group:BUNDLE {}\r\n", mids.join(" "));
     // RFC 8840 §9: the pseudo m= line of the section that has the group's transport.
@@ -69,7 +68,7 @@ pub fn restart_answer(description: &Description, ice: &IceCredentials, candidate
         body.push_str(&format!("m={kind} 9 UDP/TLS/RTP/SAVPF {payload_type}\r\na=mid:{}\r\n", media.mid));
     }
     body.push_str(&format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ice.ufrag, ice.password));
-    for candidate in candidate_lines(candidates) {
+    for candidate in candidates {
         body.push_str(&format!("a=candidate:{candidate}\r\n"));
     }
     body.push_str("a=end-of-candidates\r\n");
@@ -135,7 +134,8 @@ mod tests {
     fn a_restart_is_answered_with_new_credentials_and_every_candidate() {
         let offer = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sdp/chromium-publish.sdp"));
         let ice = IceCredentials { ufrag: "ysXw".to_owned(), password: "vw5LmwG4y/e6dPP/zAP9Gp5k".to_owned() };
-        let candidates = ["192.0.2.10:20003".parse().unwrap(), "[2001:db8::10]:20003".parse().unwrap()];
+        let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+        let candidates: Vec<_> = Candidate::udp_hosts(&ips, 20_003).collect();
         let local = LocalParameters {
             ice: &ice,
             fingerprint_sha256: [0; 32],

@@ -5,6 +5,7 @@
 //! [`Fragment::parse`] and [`restart_answer`] do the same for the bodies of `PATCH` (RFC 8840).
 //!
 //! ```text
+//! answer.rs      the three steps below, one after the other
 //! offer.rs       text → sections, bounded (lines by the rtc-sdp crate)
 //!   negotiate.rs which sections, in which BUNDLE group     → Description
 //!     codecs.rs  payload types → codecs in order             ↘
@@ -40,9 +41,11 @@
     )
 )]
 
+mod answer;
 mod codecs;
 pub mod extensions;
 mod fragment;
+mod local;
 mod negotiate;
 mod offer;
 mod refused;
@@ -52,55 +55,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
-
-use crate::description::{Description, Direction, IceCredentials};
+pub use answer::{Answer, answer};
 pub use fragment::{Fragment, restart_answer};
+pub use local::LocalParameters;
 pub use refused::{Malformed, SdpRefused, Unsupported};
-
-/// What this node brings to one session. The three names are written as SDP tokens: other characters become `-`.
-#[derive(Clone, Copy, Debug)]
-pub struct LocalParameters<'a> {
-    /// This node's credentials for the session (RFC 8445 §5.3).
-    pub ice: &'a IceCredentials,
-    /// SHA-256 of this node's DTLS certificate.
-    pub fingerprint_sha256: [u8; 32],
-    /// UDP host candidates of the session's worker, the most preferred first.
-    pub candidates: &'a [SocketAddr],
-    /// Canonical name (RFC 3550 §6.5.1) towards this peer, one for audio and video.
-    pub cname: &'a str,
-    /// Play: the id of the one `MediaStream` that the viewer's tracks are in (RFC 8830), at most 56 bytes of it used.
-    pub stream_id: &'a str,
-    /// `sess-id` of the `o=` line: a random number below 2⁶³ (RFC 8829 §5.2.1).
-    pub session_id: u64,
-    /// `sess-version` of the `o=` line.
-    pub session_version: u64,
-}
-
-/// What was agreed, for a worker and for the peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// For the worker.
-    pub description: Description,
-    /// For the peer: the body of the `201` response, `application/sdp`.
-    pub sdp: String,
-}
-
-/// Answers an offer.
-///
-/// `fresh_ssrc` gives random 32-bit numbers; it is asked at most four times, for a viewer's answer only. What it
-/// gives is made different from the SSRCs already given in this answer and never 0.
-///
-/// # Errors
-/// What is wrong with the offer, or why it is not served. No input panics.
-pub fn answer(
-    offer: &str,
-    direction: Direction,
-    local: &LocalParameters<'_>,
-    fresh_ssrc: &mut dyn FnMut() -> u32,
-) -> Result<Answer, SdpRefused> {
-    let offer = offer::Offer::parse(offer)?;
-    let agreement = negotiate::negotiate(&offer, direction, local, fresh_ssrc)?;
-    let sdp = write::answer(&offer, &agreement, local);
-    Ok(Answer { description: agreement.description, sdp })
-}

@@ -1,12 +1,11 @@
 //! Which sections of an offer are accepted, and what they add up to.
 
-use super::LocalParameters;
 use super::codecs::{self, Answered};
 use super::extensions::{self, Agreed};
-use super::offer::{Offer, Section};
+use super::local::LocalParameters;
+use super::offer::{Offer, Section, token};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use super::transport;
-use super::write::token;
 use crate::description::{Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
 use crate::limits;
 

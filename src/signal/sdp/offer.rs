@@ -201,6 +201,13 @@ fn checked_mid(mid: &str) -> Result<String, SdpRefused> {
     Ok(mid.to_owned())
 }
 
+/// At most `bytes_max` bytes of `text`, what is not a token character (RFC 8866 §9) written as `-`; never empty.
+pub(super) fn token(text: &str, bytes_max: usize) -> String {
+    let written: String =
+        text.bytes().take(bytes_max).map(|byte| if is_token_byte(byte) { char::from(byte) } else { '-' }).collect();
+    if written.is_empty() { "-".to_owned() } else { written }
+}
+
 /// `token-char` of RFC 8866 §9.
 pub(super) const fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'~')

@@ -80,6 +80,9 @@ pub enum Unsupported {
 }
 
 impl SdpRefused {
+    /// Every [`name`](Self::name) there is.
+    pub const NAMES: [&'static str; 4] = ["sdp_too_long", "sdp_malformed", "sdp_no_common_codec", "sdp_unsupported"];
+
     /// The HTTP status of the response: 400, 406, 413 or 422.
     #[must_use]
     pub const fn status(self) -> u16 {

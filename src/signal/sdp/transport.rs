@@ -4,8 +4,6 @@
 //! a check (RFC 8445 §2.5), it learns the peer's addresses from the checks that arrive. So `.local` names (mDNS),
 //! TCP candidates and anything newer are ignored without being parsed.
 
-use std::net::SocketAddr;
-
 use super::offer::{Attributes, Offer, Section};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use crate::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
@@ -114,16 +112,4 @@ pub(super) fn fingerprint_text(bytes: &[u8]) -> String {
         }
     }
     text
-}
-
-/// This node's UDP host candidates as `a=candidate` values, the first the most preferred (RFC 8839 §5.1).
-pub(super) fn candidate_lines(candidates: &[SocketAddr]) -> impl Iterator<Item = String> {
-    candidates.iter().zip(0u32..).map(|(candidate, index)| {
-        // RFC 8445 §5.1.2.1: type preference 126 (host), a local preference that falls, component 1.
-        let local_preference = 65_535u32.saturating_sub(index);
-        let priority = (126 << 24) | (local_preference << 8) | 255;
-        // Each address has its own foundation (§5.1.1.3): same type and protocol, other base.
-        let foundation = index.saturating_add(1);
-        format!("{foundation} 1 udp {priority} {} {} typ host", candidate.ip(), candidate.port())
-    })
 }

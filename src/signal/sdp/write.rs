@@ -5,10 +5,10 @@ use rtc_sdp::description::media::{MediaName, RangedPort};
 use rtc_sdp::description::session::{Origin, TimeDescription};
 use rtc_sdp::{MediaDescription, SessionDescription};
 
-use super::LocalParameters;
+use super::local::LocalParameters;
 use super::negotiate::{Accepted, Agreement};
-use super::offer::{Offer, Section, is_token_byte};
-use super::transport::{candidate_lines, fingerprint_text};
+use super::offer::{Offer, Section, token};
+use super::transport::fingerprint_text;
 use crate::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
 
 /// The options of RFC 8838 §3 and RFC 8445 §10 that this node has: it takes trickled candidates (by ignoring them).
@@ -96,8 +96,8 @@ fn accepted_section(
         ssrc_lines(&mut lines, media, &agreement.description.cname, &track);
     }
     if agreement.bundle.first() == Some(&media.mid) {
-        for candidate in candidate_lines(local.candidates) {
-            lines.value("candidate", candidate);
+        for candidate in local.candidates {
+            lines.value("candidate", candidate.to_string());
         }
         lines.flag("end-of-candidates");
     }
@@ -185,13 +185,6 @@ fn section(offered: &Section, port: isize, formats: Vec<String>, lines: Lines) -
         attributes: lines.0,
         ..MediaDescription::default()
     }
-}
-
-/// At most `bytes_max` bytes of `text`, what is not a token character (RFC 8866 §9) written as `-`; never empty.
-pub(super) fn token(text: &str, bytes_max: usize) -> String {
-    let written: String =
-        text.bytes().take(bytes_max).map(|byte| if is_token_byte(byte) { char::from(byte) } else { '-' }).collect();
-    if written.is_empty() { "-".to_owned() } else { written }
 }
 
 /// `a=` lines being written.

@@ -14,17 +14,19 @@ use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
 use futures_util::future::{Either, select};
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 
-use super::Place;
-use super::book::SocketId;
+use super::end::End;
 use super::io::{Metered, NO_ROOM, TOO_LONG, Unfinished};
-use super::message::Token;
-use super::outbox::Closing;
+use super::places::Place;
 use super::requests::Client;
+use super::service::SocketService;
+use crate::config;
 use crate::limits;
 use crate::signal::admission::Rate;
-use crate::signal::front::Front;
 use crate::signal::http::Upgraded;
-use crate::signal::{runtime, sessions};
+use crate::signal::messages::message::Token;
+use crate::signal::messages::outbox::{Closing, Outbox};
+use crate::signal::runtime;
+use crate::signal::sessions::sockets::SocketId;
 use crate::worker::mailbox::EndReason;
 
 type Sender = WebSocketSender<Metered>;
@@ -41,59 +43,34 @@ pub(super) struct Visitor {
     pub(super) place: Place,
 }
 
-/// How a socket ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// This node closes it.
-    Closed(Closing),
-    /// The client closed it, and is done with its sessions (1000, or no code at all).
-    Done,
-    /// The client closed it for another reason: it may come back.
-    Left,
-    /// The connection broke.
-    Broken,
-}
-
-impl End {
-    /// The name in metrics and logs.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Closed(closing) => closing.code_and_name().1,
-            Self::Done => "done",
-            Self::Left => "left",
-            Self::Broken => "broken",
-        }
-    }
-}
-
-/// A socket's membership in the book. However the task ends, its sessions get their grace.
+/// A socket in the table of sessions. However the task ends, its sessions get their grace.
 struct Membership<'a> {
-    front: &'a Front,
+    service: &'a SocketService,
     id: SocketId,
 }
 
 impl Drop for Membership<'_> {
     fn drop(&mut self) {
-        let grace_ends = self.front.now() + self.front.sockets.terms.grace;
-        self.front.sockets.book.borrow_mut().leave(self.id, grace_ends);
-        self.front.waits_changed();
+        let grace_ends = self.service.clock.now() + self.service.terms.grace;
+        self.service.keeper.socket_closed(self.id, grace_ends);
     }
 }
 
 /// Serves one socket.
-pub(super) async fn run(front: Rc<Front>, upgraded: Upgraded, visitor: Visitor) {
+pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor: Visitor) {
     let Visitor { address, origin, token, mut place } = visitor;
-    let unfinished = Rc::new(Unfinished::of(place.memory.incoming.clone()));
+    let unfinished = Rc::new(Unfinished::of(place.memory().incoming.clone()));
     let io = Metered::new(upgraded.io, unfinished.clone());
     let early = upgraded.early.to_vec();
     let stream = WebSocketStream::from_partially_read(io, early, Role::Server, Some(frames())).await;
     let (mut sender, mut receiver) = stream.split();
-    let (id, outbox) = front.sockets.join(&place);
-    let membership = Membership { front: &front, id };
-    let mut client = Client::new(&front, id, outbox.clone(), address, origin, token);
+    let outbox = Outbox::new(place.memory().outgoing.clone());
+    let id = service.keeper.socket_opened(outbox.clone());
+    let membership = Membership { service: &service, id };
+    let mut client = Client::new(&service, id, outbox.clone(), address, origin, token);
 
     let end = {
-        let writing = pin!(write(&front.sockets, &outbox, &mut sender));
+        let writing = pin!(write(&service.terms, &outbox, &mut sender));
         let reading = pin!(read(&mut client, &mut receiver, &unfinished));
         match select(reading, writing).await {
             Either::Left((End::Closed(closing), writing)) => {
@@ -105,13 +82,12 @@ pub(super) async fn run(front: Rc<Front>, upgraded: Upgraded, visitor: Visitor) 
         }
     };
     if end == End::Done {
-        let owned = front.sockets.book.borrow().sessions_of(id);
-        for session in owned {
-            sessions::end(&front, session, EndReason::Left);
+        for session in service.keeper.sessions_of(id) {
+            service.keeper.end(session, EndReason::Left);
         }
     }
     drop(membership);
-    place.ends(end.name());
+    place.ends(end);
     tracing::debug!(reason = end.name(), "socket ended");
     say_goodbye(end, sender, receiver).await;
 }
@@ -129,7 +105,7 @@ fn frames() -> WebSocketConfig {
 
 /// Takes messages one after the other, each answered before the next is read.
 async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unfinished) -> End {
-    let terms = &client.front.sockets.terms;
+    let terms = &client.service.terms;
     let rate = Rate::with_burst(terms.messages_per_second, limits::SOCKET_MESSAGES_BURST);
     let hello_until = Instant::now() + terms.hello_time;
     loop {
@@ -147,7 +123,7 @@ async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unf
             Some(Ok(message)) => message,
         };
         unfinished.is_whole();
-        if !rate.take(client.front.now()) {
+        if !rate.take(client.service.clock.now()) {
             return End::Closed(Closing::TooMany);
         }
         match message {
@@ -181,8 +157,7 @@ fn end_of(error: &tungstenite::Error) -> End {
 }
 
 /// Writes what waits, and a ping now and then, until there is nothing more to write.
-async fn write(sockets: &super::Sockets, outbox: &super::Outbox, sender: &mut Sender) -> End {
-    let terms = &sockets.terms;
+async fn write(terms: &config::Sockets, outbox: &Outbox, sender: &mut Sender) -> End {
     let mut ping_at = Instant::now() + terms.ping_interval;
     loop {
         let message = match runtime::timeout(ping_at.saturating_duration_since(Instant::now()), outbox.next()).await {
@@ -212,7 +187,7 @@ async fn say_goodbye(end: End, mut sender: Sender, mut receiver: Receiver) {
             }
             // The library answers a close frame with its own as it is read on.
             End::Done | End::Left => _ = receiver.next().await,
-            End::Broken => return None,
+            End::Broken | End::Dropped => return None,
         }
         let mut io = WebSocketStream::reunite(sender, receiver).ok()?.into_inner();
         io.close().await.ok()?;

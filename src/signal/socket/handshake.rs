@@ -8,20 +8,20 @@ use std::rc::Rc;
 use async_tungstenite::tungstenite::handshake::derive_accept_key;
 use futures_util::FutureExt as _;
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::{StatusCode, Version};
 
 use super::connection::{self, Visitor};
-use super::message::Token;
-use super::{NoPlace, Place};
+use super::places::NoPlace;
+use super::service::SocketService;
 use crate::limits;
 use crate::signal::admission::ClientAddress;
-use crate::signal::front::Front;
+use crate::signal::code::Code;
 use crate::signal::http::{Request, Response, Upgrade};
+use crate::signal::messages::message::Token;
 use crate::signal::problem::Problem;
-use crate::signal::sessions::stopping;
 
 /// The protocol of `../README.md`.
 const SUBPROTOCOL: &str = "corecast.v1";
@@ -30,21 +30,27 @@ const SUBPROTOCOL: &str = "corecast.v1";
 const TOKEN_SUBPROTOCOL: &str = "corecast.token.";
 
 /// Answers `GET /ws`: 101, and the connection becomes a socket.
-pub(in crate::signal) fn accept(front: &Rc<Front>, request: &Request, upgrade: &Upgrade) -> Result<Response, Problem> {
+pub(in crate::signal) fn accept(
+    service: &Rc<SocketService>,
+    request: &Request,
+    upgrade: &Upgrade,
+) -> Result<Response, Problem> {
     let headers = request.headers();
     let asked = check(request.version(), headers)?;
-    if front.stopping.get() {
-        return Err(stopping());
+    if service.opener.shutdown.has_begun() {
+        return Err(Problem::shutting_down());
     }
     // The listener puts it into every request.
-    let Some(ClientAddress(address)) = request.extensions().get().copied() else { return Err(stopping()) };
-    let place = front.sockets.take_place(address, &front.counters).map_err(no_place)?;
+    let Some(ClientAddress(address)) = request.extensions().get().copied() else {
+        return Err(Problem::shutting_down());
+    };
+    let place = service.places.take(address).map_err(no_place)?;
     // A longer one is none that a token could name.
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     let origin = origin.filter(|origin| origin.len() <= limits::CLAIM_BYTES_MAX).map(str::to_owned);
     let visitor = Visitor { address, origin, token: asked.token, place };
-    let front = front.clone();
-    upgrade.to(move |upgraded| connection::run(front, upgraded, visitor).boxed_local());
+    let service = service.clone();
+    upgrade.to(move |upgraded| connection::run(service, upgraded, visitor).boxed_local());
 
     let mut response = Response::default();
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -67,7 +73,7 @@ struct Asked {
 fn check(version: Version, headers: &HeaderMap) -> Result<Asked, Problem> {
     if version != Version::HTTP_11 {
         let detail = "open the socket over a connection of its own in HTTP/1.1: this node has no RFC 8441";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "http1_needed", detail));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, Code::Http1Needed, detail));
     }
     let upgrade_required = |code, detail: &str, (name, value)| {
         Problem::new(StatusCode::UPGRADE_REQUIRED, code, detail).with(name, HeaderValue::from_static(value))
@@ -75,23 +81,23 @@ fn check(version: Version, headers: &HeaderMap) -> Result<Asked, Problem> {
     let names = |name, wanted: &str| items(headers, name).any(|item| item.eq_ignore_ascii_case(wanted));
     if !names(UPGRADE, "websocket") || !names(CONNECTION, "upgrade") {
         let detail = "this is where sockets open: ask with Connection: Upgrade and Upgrade: websocket";
-        return Err(upgrade_required("upgrade_required", detail, (UPGRADE, "websocket")));
+        return Err(upgrade_required(Code::UpgradeRequired, detail, (UPGRADE, "websocket")));
     }
     if !names(SEC_WEBSOCKET_VERSION, "13") {
         let detail = "ask with Sec-WebSocket-Version: 13";
-        return Err(upgrade_required("websocket_version", detail, (SEC_WEBSOCKET_VERSION, "13")));
+        return Err(upgrade_required(Code::WebsocketVersion, detail, (SEC_WEBSOCKET_VERSION, "13")));
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).filter(|key| is_key(key)).ok_or_else(|| {
         let detail = "send Sec-WebSocket-Key with 16 random bytes in base64";
-        Problem::new(StatusCode::BAD_REQUEST, "bad_websocket_key", detail)
+        Problem::new(StatusCode::BAD_REQUEST, Code::BadWebsocketKey, detail)
     })?;
     if !items(headers, SEC_WEBSOCKET_PROTOCOL).any(|offered| offered == SUBPROTOCOL) {
         let detail = format!("offer the subprotocol {SUBPROTOCOL}");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "subprotocol_missing", detail));
+        return Err(Problem::new(StatusCode::BAD_REQUEST, Code::SubprotocolMissing, detail));
     }
     let token = items(headers, SEC_WEBSOCKET_PROTOCOL).find_map(|offered| offered.strip_prefix(TOKEN_SUBPROTOCOL));
     let token = token.map(|token| Token::try_from(token.to_owned())).transpose();
-    let token = token.map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, "token_too_long", detail))?;
+    let token = token.map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, Code::TokenTooLong, detail))?;
     Ok(Asked { accept: derive_accept_key(key), token })
 }
 
@@ -110,23 +116,14 @@ fn is_key(key: &[u8]) -> bool {
 fn no_place(no_place: NoPlace) -> Problem {
     match no_place {
         NoPlace::Node => Problem::unavailable(
-            "too_many_sockets",
+            Code::TooManySockets,
             "the node has as many sockets as it may (limits.sockets_max): try again later or elsewhere",
         ),
-        NoPlace::Address => Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "too_many_sockets_from_address",
+        NoPlace::Address => Problem::too_many(
+            Code::TooManySocketsFromAddress,
             "your address has as many sockets as it may (limits.sockets_per_address_max): close those that are no longer \
              needed, one socket carries many streams",
-        )
-        .with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into()),
-    }
-}
-
-impl Place {
-    /// Why the socket ends, for its counter.
-    pub(super) fn ends(&mut self, reason: &'static str) {
-        self.reason = reason;
+        ),
     }
 }
 
@@ -176,9 +173,9 @@ mod tests {
             ("sec-websocket-protocol", Some("corecast.v2, corecast.token.x"), "subprotocol_missing"),
         ] {
             let problem = asked(Some((name, value))).unwrap_err();
-            assert_eq!(problem.code(), code, "{name}: {value:?}");
+            assert_eq!(problem.code().name(), code, "{name}: {value:?}");
         }
-        assert_eq!(check(Version::HTTP_2, &HeaderMap::new()).unwrap_err().code(), "http1_needed");
+        assert_eq!(check(Version::HTTP_2, &HeaderMap::new()).unwrap_err().code(), Code::Http1Needed);
         let bare = asked(Some(("sec-websocket-protocol", Some("corecast.v1")))).unwrap();
         assert!(bare.token.is_none());
     }

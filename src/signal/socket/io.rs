@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 
-use super::budget::{Budget, Share};
 use crate::limits;
 use crate::signal::http::Duplex;
+use crate::signal::messages::budget::{Budget, Share};
 
 /// The error of a socket that needs more memory than there is for messages under way.
 pub(super) const NO_ROOM: io::ErrorKind = io::ErrorKind::QuotaExceeded;

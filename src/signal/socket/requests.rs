@@ -6,24 +6,26 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use hyper::StatusCode;
-use hyper::header::RETRY_AFTER;
 
-use super::book::SocketId;
-use super::message::{
-    Candidate, Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, Unreadable, VERSION,
-};
-use super::outbox::{Closing, Outbox};
+use super::service::SocketService;
 use crate::description::Direction;
 use crate::limits;
-use crate::signal::authorise;
-use crate::signal::front::Front;
+use crate::signal::authorise::Asker;
+use crate::signal::code::Code;
+use crate::signal::messages::message::{
+    Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, TrickledCandidate, Unreadable, VERSION,
+};
+use crate::signal::messages::outbox::{Closing, Outbox};
+use crate::signal::opening::name_of;
 use crate::signal::problem::Problem;
-use crate::signal::sessions::{self, Asker, check_name, name_of, no_session};
+use crate::signal::random;
+use crate::signal::sessions::sockets::SocketId;
+use crate::signal::stream_name::StreamName;
 use crate::worker::mailbox::SessionId;
 
 /// The other end of a socket.
 pub(super) struct Client<'a> {
-    pub(super) front: &'a Rc<Front>,
+    pub(super) service: &'a SocketService,
     pub(super) outbox: Rc<Outbox>,
     /// It has said `hello`.
     pub(super) greeted: bool,
@@ -38,14 +40,14 @@ pub(super) struct Client<'a> {
 impl<'a> Client<'a> {
     /// One that has not said anything yet.
     pub(super) fn new(
-        front: &'a Rc<Front>,
+        service: &'a SocketService,
         socket: SocketId,
         outbox: Rc<Outbox>,
         address: IpAddr,
         origin: Option<String>,
         token: Option<Token>,
     ) -> Self {
-        Self { front, outbox, greeted: false, socket, address, origin, token }
+        Self { service, outbox, greeted: false, socket, address, origin, token }
     }
 
     /// Does what a message asks for, and answers it.
@@ -54,14 +56,14 @@ impl<'a> Client<'a> {
             Ok(request) => request,
             Err(Unreadable::Malformed) => return Err(Closing::Malformed),
             Err(Unreadable::Refused(id, problem)) => {
-                self.front.counters.socket_message("unreadable");
+                self.service.counters.socket_message("unreadable");
                 self.refuse(id, None, &problem);
                 return if self.greeted { Ok(()) } else { Err(Closing::NoHello) };
             }
         };
-        self.front.counters.socket_message(request.name());
+        self.service.counters.socket_message(request.name());
         if !self.greeted && !matches!(request, Request::Hello(_)) {
-            let problem = bad_request("hello_missing", "the first message must be hello");
+            let problem = bad_request(Code::HelloMissing, "the first message must be hello");
             self.refuse(None, None, &problem);
             return Err(Closing::NoHello);
         }
@@ -88,22 +90,22 @@ impl<'a> Client<'a> {
     }
 
     /// Tells whether a stream is live.
-    fn tell_stream(&self, stream: &str) {
-        let live = self.front.directory.borrow().is_live(stream);
-        self.tell(&Told::Stream { stream, live });
+    fn tell_stream(&self, stream: &StreamName) {
+        let live = self.service.keeper.is_live(stream);
+        self.tell(&Told::Stream { stream: stream.as_str(), live });
     }
 
     async fn hello(&mut self, hello: Hello) -> Result<(), Closing> {
         if self.greeted {
-            self.refuse(Some(hello.id), None, &bad_request("hello_again", "hello is said once, first"));
+            self.refuse(Some(hello.id), None, &bad_request(Code::HelloAgain, "hello is said once, first"));
             return Ok(());
         }
         if hello.version != VERSION {
             let detail = format!("this node speaks version {VERSION}");
-            self.refuse(Some(hello.id), None, &bad_request("version_unknown", detail));
+            self.refuse(Some(hello.id), None, &bad_request(Code::VersionUnknown, detail));
             return Err(Closing::NoHello);
         }
-        let terms = &self.front.sockets.terms;
+        let terms = &self.service.terms;
         if hello.resume.len() > terms.sessions_max {
             self.refuse(Some(hello.id), None, &too_many_sessions(terms.sessions_max));
             return Err(Closing::NoHello);
@@ -112,25 +114,14 @@ impl<'a> Client<'a> {
         if hello.token.is_some() {
             self.token = hello.token;
         }
-        let judged = authorise::token(self.front, self.asker(None)).await;
+        let judged = self.service.opener.authorisation.token(self.asker(None)).await;
         let (mut resumed, mut gone, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         for resume in &hello.resume {
             let name = resume.session;
-            let taken = self.front.sockets.book.borrow_mut().resume(self.socket, name.0, &resume.secret);
-            let Some(taken) = taken else {
+            let Some(taken) = self.service.keeper.resume(self.socket, name.0, &resume.secret) else {
                 gone.push(name);
                 continue;
             };
-            if let Some(previous) = &taken.taken_from {
-                let problem = Problem::new(
-                    StatusCode::CONFLICT,
-                    "resumed_elsewhere",
-                    "another socket took the session over with its secret: this one hears of it no more",
-                );
-                previous.push(Told::error(None, Some(name), &problem).text());
-            }
-            self.front.counters.session_resumed();
-            tracing::info!(session = name.0.0, "session resumed by another socket");
             resumed.push(name);
             missed.push((name, taken));
         }
@@ -145,7 +136,7 @@ impl<'a> Client<'a> {
         self.tell(&Told::Welcome {
             id: hello.id,
             version: VERSION,
-            node: self.front.node.version,
+            node: self.service.node_version,
             grace_s: terms.grace.as_secs(),
             limits: Limits {
                 message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
@@ -171,29 +162,34 @@ impl<'a> Client<'a> {
     }
 
     async fn open(&self, direction: Direction, offer: Offer) {
-        let terms = &self.front.sockets.terms;
-        if self.front.sockets.book.borrow().sessions_of(self.socket).len() >= terms.sessions_max {
+        let terms = &self.service.terms;
+        if self.service.keeper.sessions_of(self.socket).len() >= terms.sessions_max {
             return self.refuse(Some(offer.id), None, &too_many_sessions(terms.sessions_max));
         }
+        let opener = &self.service.opener;
+        let name = match StreamName::parse(&offer.stream) {
+            Ok(name) => name,
+            Err(bad) => return self.refuse(Some(offer.id), None, &opener.counted(bad.into())),
+        };
         let (asker, sdp) = (self.asker(offer.token.as_ref()), ready(Ok(offer.sdp)));
-        let opened = match sessions::open(self.front, asker, direction, &offer.stream, sdp).await {
+        let opened = match opener.open(asker, direction, &name, sdp).await {
             Ok(opened) => opened,
             Err(problem) => return self.refuse(Some(offer.id), None, &problem),
         };
-        // No await from here on: nobody tells this socket of the session before its answer.
-        let is_viewer = direction == Direction::Play;
-        let secret = self.front.sockets.own(self.socket, opened.session, &offer.stream, is_viewer);
+        // No await from here on: nobody tells this socket of the session before its answer. The secret has 144 bits.
+        let secret = random::token();
+        self.service.keeper.given_to_socket(self.socket, opened.session, secret.clone());
         let session = opened.session.into();
         let (sdp, candidates) = match offer.trickle {
             true => split_candidates(&opened.sdp),
             false => (opened.sdp, Vec::new()),
         };
-        let served = self.front.terms();
+        let served = self.service.settings.now();
         self.tell(&Told::Answer {
             id: offer.id,
             session,
             secret: &secret,
-            stream: &offer.stream,
+            stream: name.as_str(),
             direction: name_of(direction),
             worker: opened.worker.0,
             sdp: &sdp,
@@ -202,8 +198,8 @@ impl<'a> Client<'a> {
         for (mid, candidate) in &candidates {
             self.tell(&Told::Candidate { session, candidate, mid });
         }
-        if is_viewer {
-            self.tell_stream(&offer.stream);
+        if direction == Direction::Play {
+            self.tell_stream(&name);
         }
     }
 
@@ -215,19 +211,19 @@ impl<'a> Client<'a> {
 
     /// The session a client names, where it is its own; otherwise it might as well not be there.
     fn own(&self, session: SessionName) -> Result<SessionId, Problem> {
-        let owns = self.front.sockets.book.borrow().owns(self.socket, session.0);
-        owns.then_some(session.0).ok_or_else(no_session)
+        let owns = self.service.keeper.owns(self.socket, session.0);
+        owns.then_some(session.0).ok_or_else(Problem::no_session)
     }
 
     /// Nothing comes of a candidate: an ICE-lite node sends no checks (RFC 8445 §2.5). What is none is said to be.
-    fn candidate(&self, told: &Candidate) {
+    fn candidate(&self, told: &TrickledCandidate) {
         let fits = told.candidate.len() <= limits::CANDIDATE_BYTES_MAX
             && !told.candidate.chars().any(char::is_control)
             && (told.candidate.is_empty() || told.candidate.starts_with("candidate:"));
         let checked = self.own(told.session).and_then(|_| match fits {
             true => Ok(()),
             false => {
-                Err(bad_request("bad_candidate", "send RTCIceCandidate.candidate, or \"\" when there are no more"))
+                Err(bad_request(Code::BadCandidate, "send RTCIceCandidate.candidate, or \"\" when there are no more"))
             }
         });
         if let Err(problem) = checked {
@@ -237,8 +233,8 @@ impl<'a> Client<'a> {
 
     fn restart(&self, told: &Restart) {
         let restarted = self.own(told.session).and_then(|session| {
-            sessions::restart(self.front, session, &told.fragment)?.ok_or_else(|| {
-                bad_request("not_a_restart", "send the new a=ice-ufrag and a=ice-pwd that restartIce() made")
+            self.service.opener.restart(session, &told.fragment)?.ok_or_else(|| {
+                bad_request(Code::NotARestart, "send the new a=ice-ufrag and a=ice-pwd that restartIce() made")
             })
         });
         match restarted {
@@ -253,8 +249,7 @@ impl<'a> Client<'a> {
     async fn close(&self, id: Id, session: SessionName) {
         match self.own(session) {
             Ok(number) => {
-                self.front.sockets.book.borrow_mut().remove(number);
-                sessions::close(self.front, number).await;
+                self.service.keeper.close(number).await;
                 self.tell(&Told::Closed { id, session });
             }
             Err(problem) => self.refuse(Some(id), Some(session), &problem),
@@ -262,43 +257,44 @@ impl<'a> Client<'a> {
     }
 
     async fn follow(&self, id: Id, stream: &str) {
-        if let Err(problem) = check_name(stream) {
-            return self.refuse(Some(id), None, &problem);
-        }
-        let until = match authorise::follow(self.front, self.asker(None), stream).await {
-            Ok(expires) => expires.map(|at| self.front.now() + at.saturating_duration_since(Instant::now())),
+        let stream = match named(stream) {
+            Ok(stream) => stream,
             Err(problem) => return self.refuse(Some(id), None, &problem),
         };
-        let max = limits::SOCKET_FOLLOWS_MAX;
-        if !self.front.sockets.book.borrow_mut().follow(self.socket, stream, max, until) {
+        let until = match self.service.opener.authorisation.follow(self.asker(None), &stream).await {
+            Ok(expires) => expires.map(|at| self.service.clock.now() + at.saturating_duration_since(Instant::now())),
+            Err(problem) => return self.refuse(Some(id), None, &problem),
+        };
+        if !self.service.keeper.follow(self.socket, &stream, until) {
+            let max = limits::SOCKET_FOLLOWS_MAX;
             let detail = format!("this socket follows {max} streams, as many as it may: unfollow some");
-            return self.refuse(Some(id), None, &too_many("too_many_follows", detail));
+            return self.refuse(Some(id), None, &Problem::too_many(Code::TooManyFollows, detail));
         }
-        self.front.waits_changed();
-        self.tell(&Told::Following { id, stream });
-        self.tell_stream(stream);
+        self.tell(&Told::Following { id, stream: stream.as_str() });
+        self.tell_stream(&stream);
     }
 
     fn unfollow(&self, id: Id, stream: &str) {
-        if let Err(problem) = check_name(stream) {
-            return self.refuse(Some(id), None, &problem);
-        }
-        self.front.sockets.book.borrow_mut().unfollow(self.socket, stream);
-        self.tell(&Told::Unfollowed { id: Some(id), stream });
+        let stream = match named(stream) {
+            Ok(stream) => stream,
+            Err(problem) => return self.refuse(Some(id), None, &problem),
+        };
+        self.service.keeper.unfollow(self.socket, &stream);
+        self.tell(&Told::Unfollowed { id: Some(id), stream: stream.as_str() });
     }
 }
 
-fn bad_request(code: &'static str, detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, code, detail)
+fn named(stream: &str) -> Result<StreamName, Problem> {
+    StreamName::parse(stream).map_err(Problem::from)
 }
 
-fn too_many(code: &'static str, detail: String) -> Problem {
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).with(RETRY_AFTER, limits::RETRY_AFTER.as_secs().into())
+fn bad_request(code: Code, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, code, detail)
 }
 
 fn too_many_sessions(max: usize) -> Problem {
     let detail = format!("this socket has {max} sessions, as many as it may: close some, or open another socket");
-    too_many("too_many_on_socket", detail)
+    Problem::too_many(Code::TooManyOnSocket, detail)
 }
 
 /// An answer without its candidates, and the candidates as `RTCIceCandidate` has them, with the section each is of; an

@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 
-use super::{TlsError, file_error};
+use super::error::{TlsError, file_error};
 use crate::config::CertificateFiles;
 use crate::limits;
 

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use super::{TlsError, file_error};
+use super::error::{TlsError, file_error};
 use crate::config::CertificateFiles;
 
 /// File name of the self-signed certificate in the state directory.

@@ -10,7 +10,7 @@ use rustls::SignatureScheme;
 use super::self_signed::{KEY_FILE, generate};
 use super::watch::{Look, Watch, stamp};
 use super::*;
-use crate::config::CertificateFiles;
+use crate::config::{CertificateFiles, Tls};
 
 const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
 const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256];

@@ -12,7 +12,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{CertificateSet, Certificates, TlsError};
+use super::certificates::Certificates;
+use super::error::TlsError;
+use super::resolver::CertificateSet;
 use crate::config::Tls;
 
 /// What changes when a file does; `None` for one that is not there.

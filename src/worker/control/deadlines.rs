@@ -16,7 +16,7 @@ impl Lifecycle<'_> {
             let Some(key) = self.peers.pop_due(now) else { return };
             self.meet_deadline(key, now);
             self.peers.arm(key);
-            self.outbox.flush_if_half_full(io, self.streams, self.counters);
+            self.outbox.flush_if_half_full(io, self.peers, self.streams, self.counters);
         }
     }
 

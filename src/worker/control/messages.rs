@@ -42,14 +42,18 @@ impl ControlPhase<'_> {
         let Lifecycle { config, peers, streams, mail, .. } = &mut self.lifecycle;
         match message {
             Control::Open(request) => {
-                let reply = request.reply.clone();
+                let (session, reply) = (request.session, request.reply.clone());
                 let answer = if *self.shutting_down {
                     Err(OpenRefused::ShuttingDown)
                 } else {
                     self.lifecycle.open(*request, self.random, now).map(drop)
                 };
-                // The asker may have given up; then the session expires by itself.
-                let _ = reply.try_send(answer);
+                if let Err(why) = answer {
+                    self.lifecycle.mail.notify(Notice::Refused { session, why });
+                }
+                if let Some(reply) = reply {
+                    let _ = reply.try_send(answer);
+                }
             }
             Control::RestartIce { session, local_ice, remote_ice } => {
                 let Some(key) = peers.find_session(session) else { return };
@@ -99,7 +103,7 @@ impl ControlPhase<'_> {
     }
 
     fn flush<I: Io>(&mut self, io: &mut I) {
-        let Lifecycle { outbox, streams, counters, .. } = &mut self.lifecycle;
-        outbox.flush(io, streams, counters);
+        let Lifecycle { outbox, peers, streams, counters, .. } = &mut self.lifecycle;
+        outbox.flush(io, peers, streams, counters);
     }
 }

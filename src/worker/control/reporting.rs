@@ -9,6 +9,7 @@ use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::peers::Peers;
+use crate::worker::reason::DropReason;
 use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
 use crate::worker::stream::{Stream, Streams};
 
@@ -47,15 +48,16 @@ pub(super) fn report<I: Io>(
     };
     counters.tell(&mut report);
     outbox.tell(&mut report);
+    // Counted where they happen; told even when zero.
     let others = [
-        ("lane_full", lanes.dropped_full),
-        ("lane_malformed", lanes.malformed),
-        ("upstream_mailbox_full", lanes.upstream_dropped),
-        ("datagram_truncated", io_counters.datagrams_truncated),
-        ("cursor_skips", cursor_skips(peers)),
+        (DropReason::LaneFull, lanes.dropped_full),
+        (DropReason::LaneMalformed, lanes.malformed),
+        (DropReason::UpstreamMailboxFull, lanes.upstream_dropped),
+        (DropReason::DatagramTruncated, io_counters.datagrams_truncated),
+        (DropReason::CursorSkips, cursor_skips(peers)),
     ];
-    for (name, count) in others {
-        *report.dropped.entry(name).or_default() += count;
+    for (reason, count) in others {
+        *report.dropped.entry(reason.name()).or_default() += count;
     }
     report
 }

@@ -4,12 +4,13 @@
 use crate::limits;
 use crate::placement;
 use crate::time::Timestamp;
-use crate::transport::{Path, TrainBatch};
+use crate::transport::{Arrival, TrainBatch};
 use crate::wire::stun::{self, StunClass, StunMessage, StunWriter};
 use crate::worker::mailbox::WorkerIndex;
 use crate::worker::peer::PeerKey;
 use crate::worker::peers::Peers;
 use crate::worker::plain_bindings::PlainBindings;
+use crate::worker::reason::DropReason;
 
 /// Whom a STUN message is for.
 pub(super) enum Addressee {
@@ -23,10 +24,10 @@ pub(super) enum Addressee {
 ///
 /// # Errors
 /// It is for nobody here; the name in metrics.
-pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerIndex) -> Result<Addressee, &'static str> {
+pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerIndex) -> Result<Addressee, DropReason> {
     let Some(username) = message.username() else {
         if message.class() != StunClass::Request || message.method() != stun::BINDING {
-            return Err("stun_not_a_request");
+            return Err(DropReason::StunNotARequest);
         }
         return Ok(Addressee::Node);
     };
@@ -38,30 +39,30 @@ pub(super) fn addressee(message: &StunMessage<'_>, peers: &Peers, own: WorkerInd
     }
     let worker = placement::worker_of(username.split(':').next().unwrap_or_default());
     let elsewhere = worker.is_some_and(|worker| worker != own);
-    Err(if elsewhere { "stun_wrong_worker" } else { "stun_unknown_user" })
+    Err(if elsewhere { DropReason::StunWrongWorker } else { DropReason::StunUnknownUser })
 }
 
 /// Answers a plain binding request, at a bounded rate.
 ///
 /// # Errors
-/// The name in metrics.
+/// It was one too many.
 pub(super) fn answer(
     rate: &mut PlainBindings,
     request: &StunMessage<'_>,
-    path: &Path,
+    from: Arrival,
     out: &mut TrainBatch,
     now: Timestamp,
-) -> Result<(), &'static str> {
+) -> Result<(), DropReason> {
     if !rate.may_answer(now) || !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
-        return Err("plain_bindings_over_rate");
+        return Err(DropReason::PlainBindingsOverRate);
     }
     rate.answered();
     let reply = StunWriter::binding_success(out.slot(), request.transaction_id())
-        .xor_mapped_address(path.remote)
+        .xor_mapped_address(from.remote)
         .fingerprint()
         .finish();
     if let Some(len) = reply {
-        out.commit(path, len);
+        out.commit(from.path, len);
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! A datagram arrives: whose is it, is it authentic, and what is in it.
 
-use crate::session::{Inbound, Rejected};
+use crate::session::Inbound;
 use crate::time::Timestamp;
-use crate::transport::{Datagram, Path};
+use crate::transport::{Arrival, Datagram, PathAddress};
 use crate::wire::demux::{self, DatagramKind};
 use crate::wire::stun::StunMessage;
 use crate::worker::inbound::binding::{self, Addressee};
@@ -11,6 +11,7 @@ use crate::worker::inbound::media;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::plain_bindings::PlainBindings;
+use crate::worker::reason::DropReason;
 use crate::worker::repairs::Repairs;
 
 /// What a datagram may change.
@@ -24,13 +25,13 @@ pub(in crate::worker) struct DatagramPhase<'a> {
 impl DatagramPhase<'_> {
     /// Takes one datagram: sorts it (RFC 7983), finds its session, lets the session open it, and acts on what it was.
     pub(in crate::worker) fn handle(&mut self, datagram: Datagram<'_>, now: Timestamp) {
-        let Datagram { bytes, path, received } = datagram;
+        let Datagram { bytes, from, received } = datagram;
         let kind = demux::classify(bytes);
         let outcome = match kind {
-            DatagramKind::Stun => self.handle_stun(bytes, &path, now),
-            DatagramKind::Unknown => Err("not_demultiplexed"),
+            DatagramKind::Stun => self.handle_stun(bytes, &from, now),
+            DatagramKind::Unknown => Err(DropReason::NotDemultiplexed),
             DatagramKind::Dtls | DatagramKind::Rtp | DatagramKind::Rtcp => {
-                self.handle_of_session(kind, bytes, &path, received, now)
+                self.handle_of_session(kind, bytes, &from, received, now)
             }
         };
         if let Err(reason) = outcome {
@@ -38,16 +39,20 @@ impl DatagramPhase<'_> {
         }
     }
 
-    /// A connectivity check or a plain binding request. `Err` is the name in metrics, here and below.
-    fn handle_stun(&mut self, bytes: &[u8], path: &Path, now: Timestamp) -> Result<(), &'static str> {
+    /// A connectivity check or a plain binding request.
+    fn handle_stun(&mut self, bytes: &[u8], from: &PathAddress, now: Timestamp) -> Result<(), DropReason> {
         let Lifecycle { config, peers, outbox, .. } = &mut self.lifecycle;
-        let message = StunMessage::parse(bytes).map_err(|_| "stun_malformed")?;
-        match binding::addressee(&message, peers, config.index)? {
-            Addressee::Node => binding::answer(self.plain_bindings, &message, path, outbox.batch(), now),
+        let message = StunMessage::parse(bytes).map_err(|_| DropReason::StunMalformed)?;
+        let addressee = binding::addressee(&message, peers, config.index)?;
+        // An address that nobody holds gets a path for the answer only, until a check from it is authentic.
+        let path = peers.arrive(from).ok_or(DropReason::PathsFull)?;
+        let from = Arrival { path, remote: from.remote() };
+        match addressee {
+            Addressee::Node => binding::answer(self.plain_bindings, &message, from, outbox.batch(), now),
             Addressee::Session(key) => {
                 let Some(peer) = peers.get_mut(key) else { return Ok(()) };
-                let answered = peer.session.handle_check(&peer.identity, &message, path, outbox.batch(), now);
-                answered.map_err(Rejected::name)?;
+                let answered = peer.session.handle_check(&peer.identity, &message, from, outbox.batch(), now);
+                answered?;
                 self.lifecycle.handle_events(key, now);
                 self.lifecycle.peers.arm(key);
                 Ok(())
@@ -60,18 +65,19 @@ impl DatagramPhase<'_> {
         &mut self,
         kind: DatagramKind,
         bytes: &mut [u8],
-        path: &Path,
+        from: &PathAddress,
         received: Timestamp,
         now: Timestamp,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), DropReason> {
         let Lifecycle { config, peers, outbox, counters, handshakes, streams, .. } = &mut self.lifecycle;
-        let key = peers.find_path(path).ok_or("unknown_address")?;
+        let (path, key) = peers.find_path(from).ok_or(DropReason::UnknownAddress)?;
+        let from = Arrival { path, remote: from.remote() };
         let Some(peer) = peers.get_mut(key) else { return Ok(()) };
-        if kind == DatagramKind::Dtls && handshakes.defer(key, peer, path, bytes, counters) {
+        if kind == DatagramKind::Dtls && handshakes.defer(key, peer, from, bytes, counters) {
             return Ok(());
         }
-        let inbound = peer.session.handle_datagram(&peer.identity, kind, path, bytes, outbox.batch(), now);
-        match inbound.map_err(Rejected::name)? {
+        let inbound = peer.session.handle_datagram(&peer.identity, kind, from, bytes, outbox.batch(), now);
+        match inbound? {
             Inbound::Handled => {
                 self.lifecycle.handle_events(key, now);
                 self.lifecycle.peers.arm(key);

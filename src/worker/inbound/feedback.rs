@@ -9,6 +9,7 @@ use crate::worker::counters::Counters;
 use crate::worker::distribution::distribute;
 use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber};
+use crate::worker::reason::DropReason;
 use crate::worker::repairs::{Repair, Repairs};
 use crate::worker::stream::{EncodingKey, Streams};
 
@@ -26,11 +27,11 @@ impl Feedback<'_> {
     pub(super) fn handle(&mut self, key: PeerKey, peer: &mut Peer, compound: &[u8], now: Timestamp) {
         for (handled, packet) in rtcp::packets(compound).enumerate() {
             if handled >= limits::RTCP_PACKETS_PER_COMPOUND_MAX {
-                self.counters.dropped("rtcp_compound_too_long");
+                self.counters.dropped(DropReason::RtcpCompoundTooLong);
                 return;
             }
             let Ok(packet) = packet else {
-                self.counters.dropped("rtcp_malformed");
+                self.counters.dropped(DropReason::RtcpMalformed);
                 return;
             };
             match &mut peer.role {
@@ -57,7 +58,7 @@ impl Feedback<'_> {
                     distribute(self.streams, self.lanes, encoding, &record);
                 }
             }
-            RtcpPacket::Goodbye(_) => self.counters.dropped("publisher_goodbye"),
+            RtcpPacket::Goodbye(_) => self.counters.dropped(DropReason::PublisherGoodbye),
             _ => {}
         }
     }
@@ -89,11 +90,11 @@ impl Feedback<'_> {
         for sequence_number in nack.sequences().take(limits::NACKS_PER_PACKET_MAX) {
             track.nacks_received += 1;
             if !budget.has_place() {
-                self.counters.dropped("retransmission_viewer_over_share");
+                self.counters.dropped(DropReason::RetransmissionViewerOverShare);
                 continue;
             }
             if !self.repairs.has_room() {
-                self.counters.dropped("retransmission_queue_full");
+                self.counters.dropped(DropReason::RetransmissionQueueFull);
                 break;
             }
             budget.take_place();

@@ -3,6 +3,7 @@
 use crate::limits;
 use crate::worker::counters::Counters;
 use crate::worker::lane::Lanes;
+use crate::worker::reason::DropReason;
 use crate::worker::stream::{EncodingKey, Streams};
 
 /// Reads a bounded number of records. Returns whether more wait.
@@ -16,7 +17,7 @@ pub(in crate::worker) fn receive(lanes: &mut Lanes, streams: &mut Streams, count
         };
         last = Some((address.stream, key));
         let applied = key
-            .ok_or("lane_unknown_stream")
+            .ok_or(DropReason::LaneUnknownStream)
             .and_then(|stream| streams.apply_from_lane(EncodingKey { stream, encoding: address.encoding }, &record));
         if let Err(reason) = applied {
             counters.dropped(reason);

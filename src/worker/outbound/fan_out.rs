@@ -17,6 +17,7 @@ use crate::worker::outbound::visit::Visit;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Role, Subscriber};
 use crate::worker::peers::Peers;
+use crate::worker::reason::DropReason;
 use crate::worker::residence::Note;
 use crate::worker::stream::{EncodingKey, Streams};
 
@@ -73,9 +74,11 @@ impl FanOutPhase<'_> {
     /// One turn of an encoding: lets its cursors move on, and visits those that are behind. Says with why it stopped until
     /// when the newest frame is held, if it is.
     fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> (Served, Option<Timestamp>) {
-        let Self { streams, peers, outbox, counters, mail, reports_due, hold } = self;
+        // Reborrowed one by one, so that the loop goes through one pointer to each.
+        let (streams, peers, outbox) = (&mut *self.streams, &mut *self.peers, &mut *self.outbox);
+        let (counters, mail, reports_due) = (&mut *self.counters, &mut *self.mail, &mut *self.reports_due);
         let Some((encoding, progress)) = streams.turn(key) else { return (Served::AllCaughtUp, None) };
-        let held_until = encoding.release(*hold, now);
+        let held_until = encoding.release(self.hold, now);
         let all_decided = decide_formats(encoding, peers, mail);
         let mut bytes = 0;
         let mut key_frame_wanted = false;
@@ -99,7 +102,7 @@ impl FanOutPhase<'_> {
             let after = visit.run(usize::from(subscriber.track));
             let sent = visit.finish();
             progress.reached(sent.reached);
-            counters.dropped_many("datagram_too_long", sent.too_long);
+            counters.dropped_many(DropReason::DatagramTooLong, sent.too_long);
             bytes += sent.bytes as usize;
             counters.forwarded(sent.packets, sent.bytes);
             encoding.forwarded_packets += sent.packets;
@@ -167,7 +170,7 @@ fn look_ahead(encoding: &Broadcast<Subscriber>, peers: &Peers) {
         }
         if let Some((sender, path)) = peer.session.egress() {
             prefetch(sender);
-            prefetch(path);
+            peers.path_book().address(path).into_iter().for_each(prefetch);
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::worker::mailbox::{Origin, WorkerIndex};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::peers::Peers;
+use crate::worker::reason::DropReason;
 use crate::worker::stream::{EncodingKey, Streams};
 
 /// What key-frame requests touch.
@@ -32,7 +33,7 @@ impl KeyFramePhase<'_> {
             match (streams.find(stream), wish) {
                 (Some(stream), Wish::KeyFrame(encoding)) => streams.want_key_frame(EncodingKey { stream, encoding }),
                 // Between workers nothing is lost that could be sent again, and each gets all encodings.
-                (_, Wish::Packets { .. } | Wish::Encodings(_)) => counters.dropped("upstream_not_served"),
+                (_, Wish::Packets { .. } | Wish::Encodings(_)) => counters.dropped(DropReason::UpstreamNotServed),
                 (None, Wish::KeyFrame(_)) => {}
             }
         }

@@ -6,6 +6,7 @@ use crate::worker::counters::Counters;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
+use crate::worker::reason::DropReason;
 use crate::worker::repairs::{Repair, Repairs};
 use crate::worker::stream::Streams;
 
@@ -33,18 +34,18 @@ impl RetransmissionPhase<'_> {
     }
 
     /// Sends one; `Err` is the name in metrics. A viewer that has left asks for nothing any more.
-    fn send(&mut self, repair: Repair, now: Timestamp) -> Result<(), &'static str> {
+    fn send(&mut self, repair: Repair, now: Timestamp) -> Result<(), DropReason> {
         let Some(peer) = self.peers.get_mut(repair.subscriber.peer) else { return Ok(()) };
         let Role::Viewer(playback) = &mut peer.role else { return Ok(()) };
         if !playback.repairs.turn(now) {
-            return Err("retransmission_over_rate");
+            return Err(DropReason::RetransmissionOverRate);
         }
         let Some(track) = playback.tracks.get_mut(usize::from(repair.subscriber.track)) else { return Ok(()) };
         let Some((sender, path)) = peer.session.egress() else { return Ok(()) };
         let Some(stream) = self.streams.get(peer.stream) else { return Ok(()) };
-        let located = track.subscription.locate(repair.sequence_number).ok_or("retransmission_never_sent")?;
-        let ring = &stream.encoding(located.encoding).ok_or("retransmission_not_in_ring")?.ring;
-        let (_, info, payload) = ring.find(located.sequence).ok_or("retransmission_not_in_ring")?;
+        let located = track.subscription.locate(repair.sequence_number).ok_or(DropReason::RetransmissionNeverSent)?;
+        let ring = &stream.encoding(located.encoding).ok_or(DropReason::RetransmissionNotInRing)?.ring;
+        let (_, info, payload) = ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
         let out = self.outbox.batch();
         let slot = out.slot();
         let has_rtx = track.subscription.format().is_some_and(|format| format.rtx_payload_type.is_some());
@@ -60,8 +61,9 @@ impl RetransmissionPhase<'_> {
                 .write_repeat(slot, located, info)
                 .and_then(|header| sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding))
         };
-        let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or("retransmission_too_long")?;
+        let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or(DropReason::RetransmissionTooLong)?;
         out.commit(path, len);
+        peer.session.note_sealed(1);
         playback.repairs.spend(len);
         playback.retransmitted.add(Some(len));
         peer.sent.add(Some(len));

@@ -86,6 +86,7 @@ impl<'a> Visit<'a> {
             self.sent.packets += 1;
             self.sent.bytes += len as u64;
         }
+        self.peer.session.note_sealed(self.sent.packets);
         self.peer.sent.packets += self.sent.packets;
         self.peer.sent.bytes += self.sent.bytes;
         if let Cursor::At(position) = track.subscription.cursor()

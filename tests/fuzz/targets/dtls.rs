@@ -94,7 +94,7 @@ fn drain(dtls: &mut Dtls) -> (bool, u32) {
             Some(DtlsEvent::Datagram(len)) => assert!(len <= out.len()),
             Some(DtlsEvent::Connected(_)) => connected = true,
             Some(DtlsEvent::Failed(_)) => failed += 1,
-            Some(DtlsEvent::Closed) => {}
+            Some(DtlsEvent::ApplicationData(_) | DtlsEvent::Closed) => {}
         }
     }
     (connected, failed)

@@ -6,6 +6,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::rc::Rc;
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,7 @@ use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
 use corecast::signal::live::Live;
 use corecast::signal::negotiator::SdpNegotiator;
+use corecast::signal::ownership::Book;
 use corecast::signal::tls::Certificates;
 use corecast::signal::{self, NodeInfo, Setup, Signalling};
 use corecast::worker::mailbox::{Control, Notice, Totals, WorkerHandle, WorkerIndex};
@@ -94,6 +96,7 @@ fn start() -> Server {
         workers: vec![handle],
         notices,
         negotiator: Box::new(SdpNegotiator),
+        ownership: Box::new(|| Rc::new(Book::default())),
         node: NodeInfo::default(),
     };
     let signalling = signal::start(setup).expect("a front end");
@@ -108,7 +111,6 @@ fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<N
         match message {
             Control::Open(open) => {
                 let _ = notices.send(Notice::Opened { session: open.session, worker: WorkerIndex(0) });
-                let _ = open.reply.send(Ok(()));
             }
             Control::Close { session, reason } => {
                 _ = notices.send(Notice::Ended { session, reason, totals: Totals::default() });

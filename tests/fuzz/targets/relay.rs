@@ -18,7 +18,7 @@ use corecast::net::lab::simulated::SimulatedIo;
 use corecast::placement;
 use corecast::srtp::{SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use corecast::time::{NtpTime, Timestamp};
-use corecast::transport::{Path, SendResult};
+use corecast::transport::{SendResult, UdpPath};
 use corecast::wire::codec::h264;
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::rtcp;
@@ -47,7 +47,7 @@ struct Client {
     session: SessionId,
     worker: usize,
     direction: Direction,
-    path: Path,
+    path: UdpPath,
     sources: Sources,
     sender: SrtpSender,
     receiver: SrtpReceiver,
@@ -147,7 +147,6 @@ impl World {
             fingerprint: Fingerprint { hash: FingerprintHash::Sha256, value: vec![1; 32] },
             sources,
         };
-        let (reply, _) = flume::bounded(1);
         let request = OpenSession {
             session,
             stream: STREAM,
@@ -155,12 +154,12 @@ impl World {
             local_ice: ice(placement::ufrag(WorkerIndex(worker as u16), &format!("node{client:05}"))),
             identity: identity().clone(),
             description: terms::answer(&offer),
-            reply,
+            reply: None,
         };
         let profile = SrtpProfile::PREFERENCE[0];
         let exported: Vec<u8> = (0..profile.exported_len()).map(|byte| byte as u8 ^ client as u8).collect();
         let keys = |is_client| SrtpKeys::from_exported(profile, &exported, is_client).expect("the right length");
-        let path = Path::to(SocketAddr::from(([192, 0, 2, 1], 2_000 + client as u16)));
+        let path = UdpPath::to(SocketAddr::from(([192, 0, 2, 1], 2_000 + client as u16)));
         let opened = self.nodes[worker].worker.open_connected(request, &keys(false), path, self.now);
         opened.expect("there is room");
         self.clients.push(Client {
@@ -244,7 +243,7 @@ impl World {
                 let path = if stranger & 1 == 0 {
                     self.clients[client].path
                 } else {
-                    Path::to(SocketAddr::from(([198, 51, 100, 1], 9_000 + u16::from(stranger))))
+                    UdpPath::to(SocketAddr::from(([198, 51, 100, 1], 9_000 + u16::from(stranger))))
                 };
                 let worker = self.clients[client].worker;
                 self.nodes[worker].io.deliver(path, script.chunk().to_vec());
@@ -368,7 +367,7 @@ impl World {
             2 => SendResult::Failed(5),
             _ => SendResult::Sent,
         };
-        self.nodes[node].io.set_verdict(Some(Box::new(move |_, _| {
+        self.nodes[node].io.set_verdict(Some(Box::new(move |_, _, _| {
             times = times.saturating_sub(1);
             if times > 0 { result } else { SendResult::Sent }
         })));
@@ -411,7 +410,7 @@ impl World {
         let sent = self.nodes[node].io.take_sent();
         let any = !sent.is_empty();
         for train in sent {
-            let Some(index) = self.clients.iter().position(|client| client.path.remote == train.path.remote) else {
+            let Some(index) = self.clients.iter().position(|client| client.path.remote == train.path.remote()) else {
                 // A binding response to a stranger, never anything else.
                 assert!(train.datagrams.iter().all(|bytes| demux::classify(bytes) == DatagramKind::Stun));
                 continue;

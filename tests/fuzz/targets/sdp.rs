@@ -2,11 +2,11 @@
 //! becomes a line of the answer that this node would not write.
 
 use std::io::Cursor;
-use std::net::SocketAddr;
 
 use corecast::description::{Direction, IceCredentials};
 use corecast::limits;
 use corecast::signal::sdp::{self, Answer, Fragment, LocalParameters, SdpRefused};
+use corecast::transport::Candidate;
 use rtc_sdp::SessionDescription;
 
 use super::Seed;
@@ -35,7 +35,8 @@ pub fn run(data: &[u8]) {
 
 fn answered(offer: &str, direction: Direction) -> Result<Answer, SdpRefused> {
     let ice = local_ice();
-    let candidates: [SocketAddr; 2] = ["192.0.2.10:20003".parse().unwrap(), "[2001:db8::10]:20003".parse().unwrap()];
+    let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+    let candidates: Vec<Candidate> = Candidate::udp_hosts(&ips, 20_003).collect();
     let local = LocalParameters {
         ice: &ice,
         fingerprint_sha256: [0xa5; 32],

@@ -123,7 +123,7 @@ fn step(world: &mut World, script: &mut Script<'_>, generations: &mut [u32; CLIE
         12 => world.delete(client),
         13 => {
             let (result, mut times) = (script.byte() % 4, script.byte());
-            world.nodes[worker].io.set_verdict(Some(Box::new(move |_, _| {
+            world.nodes[worker].io.set_verdict(Some(Box::new(move |_, _, _| {
                 times = times.saturating_sub(1);
                 match result {
                     _ if times == 0 => SendResult::Sent,
@@ -159,7 +159,7 @@ fn forged_check(world: &mut World, worker: usize, client: usize, choice: u8, ext
     let len = writer.finish().expect("room");
     world.take_trains(worker);
     world.inject(worker, address, &out[..len]);
-    let to_stranger = world.take_trains(worker).into_iter().filter(|train| train.path.remote == stranger()).count();
+    let to_stranger = world.take_trains(worker).into_iter().filter(|train| train.path.remote() == stranger()).count();
     assert_eq!(to_stranger, 0, "an answer to a forged check");
 }
 

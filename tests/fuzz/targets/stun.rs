@@ -7,7 +7,7 @@ use corecast::description::IceCredentials;
 use corecast::ice::{CheckRefused, IceLite};
 use corecast::limits;
 use corecast::time::Timestamp;
-use corecast::transport::Path;
+use corecast::transport::{Arrival, PathId};
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::stun::{self, StunClass, StunMessage, StunWriter, attribute};
 
@@ -95,18 +95,18 @@ fn check(message: &StunMessage<'_>) {
         Some(request)
     };
     let mut reply = [0; limits::STUN_REPLY_BYTES_MAX];
-    let path = |port: u16| Path::to(SocketAddr::from(([192, 0, 2, 1], port)));
-    let stranger = agent.handle_check(message, &path(1), Timestamp::ZERO, &mut reply);
+    let from = |port: u16| Arrival { path: PathId::numbered(port), remote: SocketAddr::from(([192, 0, 2, 1], port)) };
+    let stranger = agent.handle_check(message, from(1), Timestamp::ZERO, &mut reply);
     assert!(stranger.is_err(), "nobody can know the password");
     assert_eq!(agent.paths().count(), 0);
     for number in 0..12 {
         let now = Timestamp::from_millis(u64::from(number));
         let Some(request) = request_from(number) else { return };
         let request = StunMessage::parse(&request).expect("what is written is a message");
-        let reply_len = match agent.handle_check(&request, &path(1_000 + number), now, &mut reply) {
+        let reply_len = match agent.handle_check(&request, from(1_000 + number), now, &mut reply) {
             Ok(outcome) => {
                 assert!(outcome.validated);
-                let again = agent.handle_check(&request, &path(1), now, &mut [0; limits::STUN_REPLY_BYTES_MAX]);
+                let again = agent.handle_check(&request, from(1), now, &mut [0; limits::STUN_REPLY_BYTES_MAX]);
                 assert_eq!(again, Err(CheckRefused::Replayed));
                 outcome.reply_len
             }

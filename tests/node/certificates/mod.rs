@@ -78,7 +78,7 @@ fn a_certificate_is_replaced_and_neither_viewer_nor_socket_nor_connection_notice
     let tls = format!("[tls]\ncert = '{}'\nkey = '{}'\n", files.cert.display(), files.key.display());
     let config = configure(directory.path(), &tls);
     let _turn = crate::turn();
-    let node = Node::start(&config, 27_400, None);
+    let node = Node::start(&config, None);
     let (client, port) = (authority.client(&[&TLS13, &TLS12]), node.https.port());
     assert_eq!(served(&client, port, HOST), chain(&old.0), "the whole chain, leaf first");
 
@@ -133,7 +133,7 @@ fn a_reload_takes_what_it_can_names_what_it_cannot_and_a_bad_one_changes_nothing
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();
     let config = configure(directory.path(), "[cors]\norigins = ['https://a.example']\n");
-    let node = Node::start(&config, 27_410, Some(&path));
+    let node = Node::start(&config, Some(&path));
     let told = || {
         let mut datagram = [0; 2_048];
         let len = manager.recv(&mut datagram).unwrap();
@@ -197,7 +197,7 @@ fn rules_that_hold_for_loopback_are_not_given_to_a_node_that_serves_everybody() 
     let secret = "0123456789abcdef0123456789abcdef";
     let text = format!("https = '0.0.0.0:0'\nadmin = '127.0.0.1:0'\n[auth]\nsecret = '{secret}'\n");
     std::fs::write(&file, text).unwrap();
-    let node = Node::start(&file, 27_420, None);
+    let node = Node::start(&file, None);
     let post = || {
         let mut stream = TcpStream::connect(node.http).unwrap();
         let head = "POST /whip/x HTTP/1.1\r\nhost: node\r\nconnection: close\r\ncontent-type: application/sdp\r\n";
@@ -238,7 +238,7 @@ fn each_name_gets_its_certificate_on_the_public_and_on_the_operators_port() {
     let config = directory.path().join("node.toml");
     let auth = "[auth]\nsecret = '0123456789abcdef0123456789abcdef'\n";
     std::fs::write(&config, format!("https = '127.0.0.1:0'\nadmin = '0.0.0.0:0'\n{auth}{tls}")).unwrap();
-    let node = Node::start(&config, 27_430, None);
+    let node = Node::start(&config, None);
     for versions in [&[&TLS13][..], &[&TLS12]] {
         for (name, expected) in [("one.test", &one), ("two.test", &two), ("a.wild.test", &wild)] {
             for port in [node.https.port(), node.admin.port()] {
@@ -279,7 +279,7 @@ fn the_plain_port_redirects_and_answers_challenges_and_nothing_else() {
         "http_redirect = '127.0.0.1:0'\n[tls]\ncert = '{cert}'\nkey = '{key}'\nacme_webroot = '{}'\n",
         webroot.display()
     );
-    let node = Node::start(&configure(directory.path(), &text), 27_440, None);
+    let node = Node::start(&configure(directory.path(), &text), None);
     let ask = |host: &str, path: &str| get(&mut TcpStream::connect(node.redirect.unwrap()).unwrap(), host, path, "");
     let answer = ask("live.example:80", "/watch.html?stream=a");
     assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");

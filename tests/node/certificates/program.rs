@@ -129,7 +129,8 @@ impl Drop for Node {
 
 impl Node {
     /// With the configuration in `file`, one worker on the first core.
-    pub(crate) fn start(file: &Path, media_port: u16, manager: Option<&Path>) -> Self {
+    pub(crate) fn start(file: &Path, manager: Option<&Path>) -> Self {
+        let media_port = crate::ports::free();
         let core = crate::honest::cores()[0].to_string();
         let program = std::env::var_os("CORECAST_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_corecast").into());
         let mut command = Command::new(program);

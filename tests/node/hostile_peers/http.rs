@@ -110,7 +110,7 @@ pub(crate) fn tls_garbage(scene: &Scene, time: Duration) {
 
 #[test]
 fn slow_clients_keep_their_addresss_connections_busy_and_nobody_elses() {
-    let scene = Scene::set(28_032);
+    let scene = Scene::set();
     slow_and_oversized(&scene, ATTACK);
     scene.assert_undisturbed();
     scene.assert_released(Duration::from_secs(25));
@@ -118,7 +118,7 @@ fn slow_clients_keep_their_addresss_connections_busy_and_nobody_elses() {
 
 #[test]
 fn what_is_no_tls_is_closed_and_given_back() {
-    let scene = Scene::set(28_036);
+    let scene = Scene::set();
     tls_garbage(&scene, ATTACK);
     scene.assert_undisturbed();
     scene.assert_released(Duration::from_secs(25));

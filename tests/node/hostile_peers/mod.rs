@@ -66,7 +66,7 @@ fn latency_under_each_attack() {
         println!("{what:<36} {:>9.2} {:>9.2} {:>9.2} {max:>9.2} {lost:>6}", ms(0.5), ms(0.99), ms(0.999));
     };
     for (at, (name, attack)) in ATTACKS.iter().enumerate() {
-        let scene = Scene::set(28_400 + 4 * at as u16);
+        let scene = Scene::set();
         if at == 0 {
             std::thread::sleep(2 * ATTACK);
             tell("none", &scene.honest.record());

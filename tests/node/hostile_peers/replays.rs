@@ -139,7 +139,7 @@ pub(crate) fn send_again_own(scene: &Scene, time: Duration) {
 #[test]
 fn media_and_checks_that_are_sent_again_move_nothing_and_reach_nobody() {
     let mut on_path = Vec::new();
-    let scene = Scene::with(28_016, |node| {
+    let scene = Scene::with(|node| {
         on_path.extend([OnPath::stand(node.media), OnPath::stand(node.media)]);
         Honest::play(node.doors(), [Some(on_path[0].address), Some(on_path[1].address)])
     });
@@ -168,7 +168,7 @@ fn media_and_checks_that_are_sent_again_move_nothing_and_reach_nobody() {
 
 #[test]
 fn a_publisher_that_says_everything_eight_times_is_forwarded_once() {
-    let scene = Scene::set(28_020);
+    let scene = Scene::set();
     send_again_own(&scene, ATTACK);
     scene.assert_undisturbed();
     scene.assert_released(Duration::from_secs(20));

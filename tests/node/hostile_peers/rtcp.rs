@@ -75,7 +75,7 @@ pub(crate) fn bombs(scene: &Scene, time: Duration) {
 
 #[test]
 fn a_viewers_rtcp_bombs_cost_its_publisher_two_key_frames_a_second_and_the_others_nothing() {
-    let scene = Scene::set(28_024);
+    let scene = Scene::set();
     bombs(&scene, ATTACK);
     scene.assert_undisturbed();
     scene.assert_released(Duration::from_secs(20));

@@ -87,7 +87,7 @@ pub(crate) fn oddities(scene: &Scene, time: Duration) {
 
 #[test]
 fn a_publishers_odd_headers_are_its_own_viewers_trouble_only() {
-    let scene = Scene::set(28_028);
+    let scene = Scene::set();
     oddities(&scene, ATTACK);
     scene.assert_undisturbed();
     scene.assert_released(Duration::from_secs(20));

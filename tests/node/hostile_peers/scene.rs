@@ -17,15 +17,15 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A node on this UDP port, on which the honest two play already.
-    pub(crate) fn set(media_port: u16) -> Self {
-        Self::with(media_port, |node| Honest::play(node.doors(), [None; 2]))
+    /// A node on which the honest two play already.
+    pub(crate) fn set() -> Self {
+        Self::with(|node| Honest::play(node.doors(), [None; 2]))
     }
 
     /// The same with whoever `play` puts on the path.
-    pub(crate) fn with(media_port: u16, play: impl FnOnce(&Node) -> Honest) -> Self {
+    pub(crate) fn with(play: impl FnOnce(&Node) -> Honest) -> Self {
         let turn = crate::turn();
-        let node = Node::start(media_port);
+        let node = Node::start();
         honest::beside_the_worker();
         let honest = play(&node);
         // The connections that opened the sessions are gone, and what is measured is not the beginning.

@@ -386,7 +386,7 @@ fn a_viewers_stream_goes_on_in_another_process() {
     assert_eq!(after.sender_report(NtpTime(7), 9), before.sender_report(NtpTime(7), 9));
     // Neither an index nor an RTX index is used a second time.
     assert_eq!(send(&mut after, 1_002), send(&mut before, 1_002));
-    let mut rtx = |subscription: &mut Subscription| {
+    let rtx = |subscription: &mut Subscription| {
         subscription.write_rtx(&mut [0; 64], &mut [0; 64], located, &info(1_000), &[1]).unwrap().0.index
     };
     assert_eq!((rtx(&mut after), rtx(&mut before)), (PacketIndex(201), PacketIndex(201)));

@@ -4,9 +4,9 @@ mod answers;
 mod mutations;
 mod refusals;
 
-use std::net::SocketAddr;
-
 use super::*;
+use crate::description::{Direction, IceCredentials};
+use crate::transport::Candidate;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -63,7 +63,8 @@ fn answered_with(
     stream_id: &str,
     fresh_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<Answer, SdpRefused> {
-    let candidates: [SocketAddr; 2] = ["192.0.2.10:20003".parse().unwrap(), "[2001:db8::10]:20003".parse().unwrap()];
+    let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+    let candidates: Vec<Candidate> = Candidate::udp_hosts(&ips, 20_003).collect();
     let local = LocalParameters {
         ice: &local_ice(),
         fingerprint_sha256: [0xa5; 32],

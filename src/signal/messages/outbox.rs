@@ -14,7 +14,7 @@ use crate::limits;
 
 /// Why the node closes a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closing {
+pub(in crate::signal) enum Closing {
     /// The node ends.
     GoingAway,
     /// Frames that break RFC 6455.
@@ -42,8 +42,25 @@ pub(super) enum Closing {
 }
 
 impl Closing {
+    /// All of them.
+    #[cfg(test)]
+    const ALL: [Self; 12] = [
+        Self::GoingAway,
+        Self::Protocol,
+        Self::Binary,
+        Self::NotText,
+        Self::TooLong,
+        Self::NoRoom,
+        Self::NoHello,
+        Self::NotAuthorised,
+        Self::TooMany,
+        Self::Idle,
+        Self::Malformed,
+        Self::TooSlow,
+    ];
+
     /// The status code (RFC 6455 §7.4) and the reason, which also is the name in metrics.
-    pub(super) const fn code_and_name(self) -> (u16, &'static str) {
+    pub(in crate::signal) const fn code_and_name(self) -> (u16, &'static str) {
         match self {
             Self::GoingAway => (1001, "going_away"),
             Self::Protocol => (1002, "protocol_error"),
@@ -63,7 +80,7 @@ impl Closing {
 
 /// The outbox of one socket; everything is on the signalling thread.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(in crate::signal) struct Outbox {
     waiting: RefCell<Waiting>,
     share: Share,
 }
@@ -78,12 +95,12 @@ struct Waiting {
 
 impl Outbox {
     /// An empty one, its bytes counted in `all`.
-    pub(super) fn new(all: Rc<Budget>) -> Rc<Self> {
+    pub(in crate::signal) fn new(all: Rc<Budget>) -> Rc<Self> {
         Rc::new(Self { waiting: RefCell::default(), share: Share::of(all) })
     }
 
     /// Puts a message behind the others. One that does not fit closes the socket in place of all that waits.
-    pub(super) fn push(&self, text: Utf8Bytes) {
+    pub(in crate::signal) fn push(&self, text: Utf8Bytes) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.closing.is_some() {
             return;
@@ -102,14 +119,14 @@ impl Outbox {
     }
 
     /// Closes the socket behind what waits. The first reason stays.
-    pub(super) fn close(&self, closing: Closing) {
+    pub(in crate::signal) fn close(&self, closing: Closing) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.closing.get_or_insert(closing);
         wake(&mut waiting.writer);
     }
 
     /// The next message, or why there will be none. Nothing is lost when this is dropped before it is ready.
-    pub(super) async fn next(&self) -> Result<Utf8Bytes, Closing> {
+    pub(in crate::signal) async fn next(&self) -> Result<Utf8Bytes, Closing> {
         poll_fn(|context| {
             let mut waiting = self.waiting.borrow_mut();
             if let Some(text) = waiting.messages.pop_front() {
@@ -129,7 +146,7 @@ impl Outbox {
     }
 
     /// Returns when there is room for answers: until then nothing that asks for one is read.
-    pub(super) async fn room(&self) {
+    pub(in crate::signal) async fn room(&self) {
         poll_fn(|context| {
             if self.has_room() {
                 return Poll::Ready(());
@@ -156,6 +173,17 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn the_protocols_table_has_every_close_code_and_no_other() {
+        let rows = include_str!("../README.md").lines().filter_map(|line| line.strip_prefix("| "));
+        let rows = rows.filter_map(|row| {
+            let mut cells = row.split(" | ");
+            let code = cells.next()?.parse::<u16>().ok().filter(|code| *code > 1000)?;
+            Some((code, cells.next()?.trim_matches('`')))
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), Closing::ALL.map(Closing::code_and_name));
+    }
 
     fn next(outbox: &Outbox) -> Option<Result<String, Closing>> {
         outbox.next().now_or_never().map(|next| next.map(|text| text.as_str().to_owned()))

@@ -1,9 +1,11 @@
-//! Who may do what, as configured. [`crate::auth`] gives it its meaning.
+//! What an operator has set for authorisation and admission, checked. Reading and checking is [`crate::config`]'s, which
+//! hands these on under its own name.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::secret::Secret;
+use super::secret::Secret;
 use crate::limits;
 
 /// `[auth]`, checked.
@@ -66,4 +68,44 @@ pub enum JwksSource {
     File(PathBuf),
     /// An https URL, or http on this host; hidden like the webhook's.
     Url(Secret),
+}
+
+/// Bounds by client address, by rate and by stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Sessions of one client address (IPv6: of one /64).
+    pub sessions_per_address_max: u32,
+    /// HTTP connections of one client address.
+    pub connections_per_address_max: u32,
+    /// Addresses that what is per address does not hold for.
+    pub exempt_addresses: Vec<IpAddr>,
+    /// Sessions opened in a second.
+    pub joins_per_second_max: u32,
+    /// Those of one client address (IPv6: of one /64), but for those exempt.
+    pub joins_per_second_and_address_max: u32,
+    /// Those with one token.
+    pub joins_per_second_and_token_max: u32,
+    /// Streams published at once.
+    pub streams_max: u32,
+    /// Viewers of one stream.
+    pub viewers_per_stream_max: u32,
+}
+
+impl Admission {
+    /// What holds for a node with so many workers when nothing is configured.
+    #[must_use]
+    pub fn for_workers(workers: usize) -> Self {
+        // The number of workers is bounded by `WORKERS_MAX`.
+        let joins = limits::JOINS_PER_SECOND_AND_WORKER_DEFAULT * workers.min(limits::WORKERS_MAX) as u32;
+        Self {
+            sessions_per_address_max: limits::SESSIONS_PER_ADDRESS_DEFAULT,
+            connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_DEFAULT,
+            exempt_addresses: limits::EXEMPT_ADDRESSES_DEFAULT.to_vec(),
+            joins_per_second_max: joins,
+            joins_per_second_and_address_max: joins / limits::JOINS_ADDRESS_DIVISOR,
+            joins_per_second_and_token_max: joins / limits::JOINS_TOKEN_DIVISOR,
+            streams_max: limits::STREAMS_DEFAULT,
+            viewers_per_stream_max: limits::VIEWERS_PER_STREAM_DEFAULT,
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The messages of both directions: text ↔ values. What each means is in `../README.md`, what it does in
-//! [`super::requests`].
+//! `requests.rs`.
 //!
 //! Unknown fields are ignored, so that a newer client can talk to an older node. Everything else that is not as it must
 //! be is refused: a message that cannot even be answered closes the socket, any other gets an `error`.
@@ -11,11 +11,12 @@ use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+use crate::signal::code::Code;
 use crate::signal::problem::Problem;
 use crate::worker::mailbox::{EndReason, SessionId};
 
 /// The protocol's version, which the subprotocol names too.
-pub(super) const VERSION: u64 = 1;
+pub(in crate::signal) const VERSION: u64 = 1;
 
 /// Characters of what is said about a message that is not as it must be.
 const DETAIL_CHARS_MAX: usize = 200;
@@ -23,7 +24,7 @@ const DETAIL_CHARS_MAX: usize = 200;
 /// A request's number, chosen by the client: 1 to 2⁵³, which every JSON reader can keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64")]
-pub(super) struct Id(u64);
+pub(in crate::signal) struct Id(u64);
 
 impl TryFrom<u64> for Id {
     type Error = &'static str;
@@ -35,7 +36,7 @@ impl TryFrom<u64> for Id {
 
 /// A session as clients name it: its number as text, the one in the node's log and reports. Not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SessionName(pub(super) SessionId);
+pub(in crate::signal) struct SessionName(pub(in crate::signal) SessionId);
 
 impl From<SessionId> for SessionName {
     fn from(session: SessionId) -> Self {
@@ -61,11 +62,11 @@ impl<'de> Deserialize<'de> for SessionName {
 /// A token. Shown to nobody.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Token(String);
+pub(in crate::signal) struct Token(String);
 
 impl Token {
     /// The text.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::signal) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -89,11 +90,11 @@ impl fmt::Debug for Token {
 
 /// From the client.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(in crate::signal) enum Request {
     Hello(Hello),
     Publish(Offer),
     Subscribe(Offer),
-    Candidate(Candidate),
+    Candidate(TrickledCandidate),
     Restart(Restart),
     Close(Close),
     Follow(Named),
@@ -102,18 +103,18 @@ pub(super) enum Request {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Hello {
-    pub(super) id: Id,
-    pub(super) version: u64,
-    pub(super) token: Option<Token>,
+pub(in crate::signal) struct Hello {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) version: u64,
+    pub(in crate::signal) token: Option<Token>,
     #[serde(default)]
-    pub(super) resume: Vec<Resume>,
+    pub(in crate::signal) resume: Vec<Resume>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Resume {
-    pub(super) session: SessionName,
-    pub(super) secret: String,
+pub(in crate::signal) struct Resume {
+    pub(in crate::signal) session: SessionName,
+    pub(in crate::signal) secret: String,
 }
 
 impl fmt::Debug for Resume {
@@ -123,51 +124,51 @@ impl fmt::Debug for Resume {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Offer {
-    pub(super) id: Id,
-    pub(super) stream: String,
-    pub(super) sdp: String,
+pub(in crate::signal) struct Offer {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) stream: String,
+    pub(in crate::signal) sdp: String,
     #[serde(default)]
-    pub(super) trickle: bool,
-    pub(super) token: Option<Token>,
+    pub(in crate::signal) trickle: bool,
+    pub(in crate::signal) token: Option<Token>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Candidate {
-    pub(super) session: SessionName,
-    pub(super) candidate: String,
+pub(in crate::signal) struct TrickledCandidate {
+    pub(in crate::signal) session: SessionName,
+    pub(in crate::signal) candidate: String,
     /// Checked for its type only: with BUNDLE there is one transport.
     #[serde(rename = "mid")]
-    pub(super) _mid: String,
+    pub(in crate::signal) _mid: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Restart {
-    pub(super) id: Id,
-    pub(super) session: SessionName,
-    pub(super) fragment: String,
+pub(in crate::signal) struct Restart {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) session: SessionName,
+    pub(in crate::signal) fragment: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Close {
-    pub(super) id: Id,
-    pub(super) session: SessionName,
+pub(in crate::signal) struct Close {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) session: SessionName,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Named {
-    pub(super) id: Id,
-    pub(super) stream: String,
+pub(in crate::signal) struct Named {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) stream: String,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Ping {
-    pub(super) id: Id,
+pub(in crate::signal) struct Ping {
+    pub(in crate::signal) id: Id,
 }
 
 /// Why a message was not read.
 #[derive(Debug)]
-pub(super) enum Unreadable {
+pub(in crate::signal) enum Unreadable {
     /// Not a JSON object with a type.
     Malformed,
     /// The request it answers, where that can be told, and what is wrong.
@@ -183,7 +184,7 @@ struct Envelope {
 
 impl Request {
     /// Reads a message.
-    pub(super) fn parse(text: &str) -> Result<Self, Unreadable> {
+    pub(in crate::signal) fn parse(text: &str) -> Result<Self, Unreadable> {
         // A list would be read as the fields in their order.
         if !text.trim_start().starts_with('{') {
             return Err(Unreadable::Malformed);
@@ -201,20 +202,20 @@ impl Request {
             "ping" => serde_json::from_str(text).map(Self::Ping),
             _ => {
                 let detail = "send hello, publish, subscribe, candidate, restart, close, follow, unfollow or ping";
-                let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown_type", detail);
+                let problem = Problem::new(StatusCode::BAD_REQUEST, Code::UnknownType, detail);
                 return Err(Unreadable::Refused(id_of(&envelope), problem));
             }
         };
         read.map_err(|error| {
             // It may repeat what came, at any length.
             let detail = error.to_string().chars().take(DETAIL_CHARS_MAX).collect::<String>();
-            let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_message", detail);
+            let problem = Problem::new(StatusCode::BAD_REQUEST, Code::BadMessage, detail);
             Unreadable::Refused(id_of(&envelope), problem)
         })
     }
 
     /// The name in metrics.
-    pub(super) const fn name(&self) -> &'static str {
+    pub(in crate::signal) const fn name(&self) -> &'static str {
         match self {
             Self::Hello(_) => "hello",
             Self::Publish(_) => "publish",
@@ -236,7 +237,7 @@ fn id_of(envelope: &Envelope) -> Option<Id> {
 /// To the client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Told<'a> {
+pub(in crate::signal) enum Told<'a> {
     Welcome {
         id: Id,
         version: u64,
@@ -318,29 +319,29 @@ pub(super) enum Told<'a> {
 
 /// What the client may do, so that it need not find out.
 #[derive(Debug, Serialize)]
-pub(super) struct Limits {
-    pub(super) message_bytes: usize,
-    pub(super) messages_per_second: u32,
-    pub(super) messages_burst: u64,
-    pub(super) sessions: usize,
-    pub(super) follows: usize,
-    pub(super) idle_s: u64,
+pub(in crate::signal) struct Limits {
+    pub(in crate::signal) message_bytes: usize,
+    pub(in crate::signal) messages_per_second: u32,
+    pub(in crate::signal) messages_burst: u64,
+    pub(in crate::signal) sessions: usize,
+    pub(in crate::signal) follows: usize,
+    pub(in crate::signal) idle_s: u64,
 }
 
 impl Told<'_> {
     /// The message as it is sent.
-    pub(super) fn text(&self) -> Utf8Bytes {
+    pub(in crate::signal) fn text(&self) -> Utf8Bytes {
         // Text, numbers and lists of them are always JSON.
         serde_json::to_string(self).unwrap_or_default().into()
     }
 
     /// A refusal of a request, or of what concerned a session.
-    pub(super) fn error(id: Option<Id>, session: Option<SessionName>, problem: &Problem) -> Self {
+    pub(in crate::signal) fn error(id: Option<Id>, session: Option<SessionName>, problem: &Problem) -> Self {
         Self::Error {
             id,
             session,
             status: problem.status().as_u16(),
-            code: problem.code(),
+            code: problem.code().name(),
             title: problem.title(),
             detail: problem.detail().to_owned(),
             retry_after_s: problem.retry_after_s(),
@@ -349,15 +350,22 @@ impl Told<'_> {
 }
 
 /// What a viewer is told when no codec of its fits.
-pub(super) fn nothing_fits(session: SessionId, published: &str) -> Told<'static> {
+pub(in crate::signal) fn nothing_fits(session: SessionId, published: &str) -> Told<'static> {
     let detail =
         format!("{published} is published, and the viewer's offer had nothing that fits: offer that codec too");
-    let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, "nothing_fits", detail);
+    let problem = Problem::new(StatusCode::NOT_ACCEPTABLE, Code::NothingFits, detail);
+    Told::error(None, Some(session.into()), &problem)
+}
+
+/// What a socket is told whose session another took over.
+pub(in crate::signal) fn resumed_elsewhere(session: SessionId) -> Told<'static> {
+    let detail = "another socket took the session over with its secret: this one hears of it no more";
+    let problem = Problem::new(StatusCode::CONFLICT, Code::ResumedElsewhere, detail);
     Told::error(None, Some(session.into()), &problem)
 }
 
 /// Why a session ended, for people.
-pub(super) const fn detail_of(reason: EndReason) -> &'static str {
+pub(in crate::signal) const fn detail_of(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Left => "it was closed as asked",
         EndReason::PeerClosed => "the peer closed its connection",
@@ -381,8 +389,19 @@ mod tests {
 
     fn refused(text: &str) -> (Option<u64>, &'static str, String) {
         match Request::parse(text) {
-            Err(Unreadable::Refused(id, problem)) => (id.map(|id| id.0), problem.code(), problem.detail().to_owned()),
+            Err(Unreadable::Refused(id, problem)) => {
+                (id.map(|id| id.0), problem.code().name(), problem.detail().to_owned())
+            }
             other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_protocol_names_every_reason_of_an_end() {
+        let text = include_str!("../README.md");
+        let list = text.split("Reasons of `ended`:").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+        for reason in EndReason::ALL {
+            assert!(list.contains(&format!("`{}`", reason.name())), "{}", reason.name());
         }
     }
 
@@ -455,7 +474,7 @@ mod tests {
 
     #[test]
     fn messages_are_written_as_the_protocol_says() {
-        let problem = Problem::unavailable("node_full", "try later");
+        let problem = Problem::unavailable(Code::NodeFull, "try later");
         for (told, text) in [
             (Told::Pong { id: Id(3) }, r#"{"type":"pong","id":3}"#),
             (Told::GoingAway { in_s: 2 }, r#"{"type":"going_away","in_s":2}"#),

@@ -9,7 +9,7 @@ use crate::limits;
 
 /// Bytes that many share. What is taken of a part is taken of the whole as well.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(in crate::signal) struct Budget {
     max: usize,
     taken: Cell<usize>,
     whole: Option<Rc<Self>>,
@@ -17,7 +17,7 @@ pub(super) struct Budget {
 
 impl Budget {
     /// At most `max`.
-    pub(super) fn new(max: usize) -> Rc<Self> {
+    pub(in crate::signal) fn new(max: usize) -> Rc<Self> {
         Rc::new(Self { max, taken: Cell::new(0), whole: None })
     }
 
@@ -28,7 +28,7 @@ impl Budget {
 
     /// How much is taken.
     #[cfg(test)]
-    pub(super) fn taken(&self) -> usize {
+    pub(in crate::signal) fn taken(&self) -> usize {
         self.taken.get()
     }
 
@@ -51,19 +51,19 @@ impl Budget {
 
 /// What one has taken of them, given back on drop.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(in crate::signal) struct Share {
     all: Rc<Budget>,
     bytes: Cell<usize>,
 }
 
 impl Share {
     /// Nothing yet.
-    pub(super) fn of(all: Rc<Budget>) -> Self {
+    pub(in crate::signal) fn of(all: Rc<Budget>) -> Self {
         Self { all, bytes: Cell::new(0) }
     }
 
     /// Takes more; `false` when there is no room.
-    pub(super) fn grow(&self, bytes: usize) -> bool {
+    pub(in crate::signal) fn grow(&self, bytes: usize) -> bool {
         let fits = self.all.take(bytes);
         if fits {
             self.bytes.set(self.bytes.get() + bytes);
@@ -72,14 +72,14 @@ impl Share {
     }
 
     /// Gives some back.
-    pub(super) fn shrink(&self, bytes: usize) {
+    pub(in crate::signal) fn shrink(&self, bytes: usize) {
         let bytes = bytes.min(self.bytes.get());
         self.all.give_back(bytes);
         self.bytes.set(self.bytes.get() - bytes);
     }
 
     /// How much it is.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::signal) fn bytes(&self) -> usize {
         self.bytes.get()
     }
 }
@@ -92,11 +92,11 @@ impl Drop for Share {
 
 /// What the sockets of one client, or all sockets, may hold.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(in crate::signal) struct Memory {
     /// Messages that have begun to arrive.
-    pub(super) incoming: Rc<Budget>,
+    pub(in crate::signal) incoming: Rc<Budget>,
     /// Messages that wait to be written.
-    pub(super) outgoing: Rc<Budget>,
+    pub(in crate::signal) outgoing: Rc<Budget>,
     book: Option<(Weak<Clients>, IpAddr)>,
 }
 
@@ -105,14 +105,14 @@ type Clients = RefCell<HashMap<IpAddr, Weak<Memory>>>;
 /// The memory of all sockets, and of it what each client with a socket has. Without the latter one client, with as many
 /// sockets as it may have, could take all of the former.
 #[derive(Debug)]
-pub(super) struct Memories {
+pub(in crate::signal) struct Memories {
     whole: Rc<Memory>,
     clients: Rc<Clients>,
 }
 
 impl Memories {
     /// As much as the limits say.
-    pub(super) fn new() -> Self {
+    pub(in crate::signal) fn new() -> Self {
         let whole = Memory {
             incoming: Budget::new(limits::SOCKETS_INCOMING_BYTES_TOTAL),
             outgoing: Budget::new(limits::SOCKETS_OUTBOX_BYTES_TOTAL),
@@ -122,7 +122,7 @@ impl Memories {
     }
 
     /// What all sockets of a client share, for as long as one of them holds it; the whole for none in particular.
-    pub(super) fn of(&self, client: Option<IpAddr>) -> Rc<Memory> {
+    pub(in crate::signal) fn of(&self, client: Option<IpAddr>) -> Rc<Memory> {
         let Some(client) = client else { return self.whole.clone() };
         let mut clients = self.clients.borrow_mut();
         if let Some(memory) = clients.get(&client).and_then(Weak::upgrade) {

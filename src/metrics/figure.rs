@@ -1,0 +1,110 @@
+//! A figure: its name, kind and meaning, where the JSON report has the same, and how it is read; written once for each.
+//!
+//! The tables are in [`super::worker`] and [`super::host`]; [`super::reference`] makes the manual's from them.
+
+use std::fmt;
+
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+
+/// Names and values of labels.
+pub(super) type Labels = Vec<(&'static str, String)>;
+
+/// What a figure is, without how it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Description {
+    /// The name, without `corecast_` and, of a counter, `_total`.
+    pub(super) name: &'static str,
+    /// Counter or gauge.
+    pub(super) kind: MetricType,
+    /// What it counts.
+    pub(super) help: &'static str,
+    /// Where `GET /api/v1/node` has it, as `workers[].sent.packets`; empty: nowhere.
+    pub(super) json: &'static str,
+}
+
+/// A figure of a `Source`, which is told anew for each scrape.
+pub(super) struct Figure<Source: ?Sized> {
+    pub(super) description: Description,
+    pub(super) read: Read<Source>,
+}
+
+/// How a figure is read.
+pub(super) enum Read<Source: ?Sized> {
+    /// One whole number.
+    Count(fn(&Source) -> u64),
+    /// One number: seconds, a ratio.
+    Real(fn(&Source) -> f64),
+    /// Several, with labels of their own.
+    Several(fn(&Source) -> Vec<(Labels, Value)>),
+}
+
+/// A value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value {
+    Count(u64),
+    Real(f64),
+}
+
+/// A figure that only grows.
+pub(super) const fn counter<Source: ?Sized>(
+    name: &'static str,
+    help: &'static str,
+    json: &'static str,
+    read: Read<Source>,
+) -> Figure<Source> {
+    Figure { description: Description { name, kind: MetricType::Counter, help, json }, read }
+}
+
+/// A figure of now.
+pub(super) const fn gauge<Source: ?Sized>(
+    name: &'static str,
+    help: &'static str,
+    json: &'static str,
+    read: Read<Source>,
+) -> Figure<Source> {
+    Figure { description: Description { name, kind: MetricType::Gauge, help, json }, read }
+}
+
+impl<Source: ?Sized> Figure<Source> {
+    /// What `source` has of it.
+    pub(super) fn values(&self, source: &Source) -> Vec<(Labels, Value)> {
+        match self.read {
+            Read::Count(read) => vec![(Labels::new(), Value::Count(read(source)))],
+            Read::Real(read) => vec![(Labels::new(), Value::Real(read(source)))],
+            Read::Several(read) => read(source),
+        }
+    }
+}
+
+/// Writes all figures of all sources, each source with its own labels: figure by figure, as the format wants it.
+pub(super) fn encode<Source: ?Sized>(
+    encoder: &mut DescriptorEncoder<'_>,
+    figures: &[Figure<Source>],
+    sources: &[(Labels, &Source)],
+) -> fmt::Result {
+    for figure in figures {
+        let Description { name, kind, help, .. } = figure.description;
+        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+        for (common, source) in sources {
+            for (own, value) in figure.values(source) {
+                let labels = common.iter().cloned().chain(own).collect::<Labels>();
+                if labels.is_empty() {
+                    write(&mut metric, kind, value)?;
+                } else {
+                    write(&mut metric.encode_family(&labels)?, kind, value)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write(metric: &mut MetricEncoder<'_>, kind: MetricType, value: Value) -> fmt::Result {
+    match (kind, value) {
+        (MetricType::Counter, Value::Count(value)) => metric.encode_counter::<Labels, _, u64>(&value, None),
+        (MetricType::Counter, Value::Real(value)) => metric.encode_counter::<Labels, _, u64>(&value, None),
+        (_, Value::Count(value)) => metric.encode_gauge(&i64::try_from(value).unwrap_or(i64::MAX)),
+        (_, Value::Real(value)) => metric.encode_gauge(&value),
+    }
+}

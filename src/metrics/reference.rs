@@ -1,0 +1,45 @@
+//! The manual's tables of figures and of reasons, made from their declarations.
+
+use std::fmt::Write as _;
+
+use prometheus_client::metrics::MetricType;
+
+use super::figure::{Description, Figure};
+use super::{host, signalling, worker};
+use crate::worker::mailbox::EndReason;
+use crate::worker::reason::DropReason;
+
+/// Every figure, in the order of `/metrics`.
+pub(super) fn descriptions() -> Vec<Description> {
+    fn of<Source: ?Sized>(figures: &[Figure<Source>]) -> impl Iterator<Item = Description> {
+        figures.iter().map(|figure| figure.description)
+    }
+    let signalling = signalling::DESCRIPTIONS.iter().copied();
+    let host = of(host::BUILD).chain(of(host::MEMORY)).chain(of(host::KERNEL_UDP));
+    signalling.chain(host).chain(of(worker::WORKER)).chain(of(worker::STREAMS)).collect()
+}
+
+/// The tables, in Markdown.
+#[must_use]
+pub fn markdown() -> String {
+    let mut text = "| `/metrics` | `/api/v1/node` | Meaning |\n|---|---|---|\n".to_owned();
+    for Description { name, kind, help, json } in descriptions() {
+        let total = if matches!(kind, MetricType::Counter) { "_total" } else { "" };
+        let json = if json.is_empty() { String::new() } else { format!("`{json}`") };
+        let _ = writeln!(text, "| `corecast_{name}{total}` | {json} | {help} |");
+    }
+    let dropped = DropReason::ALL.iter().map(|reason| (reason.name(), reason.meaning()));
+    reasons(&mut text, "Why something is dropped or refused", dropped);
+    let ended = EndReason::ALL.iter().map(|reason| (reason.name(), reason.meaning()));
+    reasons(&mut text, "Why a session ends", ended);
+    text
+}
+
+fn reasons(text: &mut String, title: &str, reasons: impl Iterator<Item = (&'static str, &'static str)>) {
+    let _ = write!(text, "\n## {title}\n\n| Reason | Meaning |\n|---|---|\n");
+    for (name, meaning) in reasons {
+        // A link of the code's documentation leads nowhere here.
+        let meaning = meaning.replace("[`", "`").replace("`]", "`");
+        let _ = writeln!(text, "| `{name}` | {} |", meaning.trim_end_matches('.'));
+    }
+}

@@ -1,0 +1,70 @@
+//! Application data of a session: the records of its DTLS association, for the data channels above it (RFC 8831).
+//!
+//! A record is a datagram: it may be lost, doubled or come out of order, and SCTP above puts that right. Each epoch has an
+//! association of its own, and what was sent in one is not taken over into the next. A session that did not agree on data
+//! has no inbox, and its association is given up after the handshake.
+
+use std::collections::VecDeque;
+
+use super::epoch::EpochNumber;
+use super::peer::Session;
+use crate::dtls::DataRefused;
+use crate::limits;
+use crate::time::Timestamp;
+use crate::transport::TrainBatch;
+
+/// What came and was not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct DataInbox {
+    waiting: VecDeque<Box<[u8]>>,
+    /// Records that found no room.
+    dropped: u64,
+}
+
+impl DataInbox {
+    pub(super) fn put(&mut self, data: Box<[u8]>) {
+        if self.waiting.len() < limits::DTLS_INBOX_MAX {
+            self.waiting.push_back(data);
+        } else {
+            self.dropped += 1;
+        }
+    }
+}
+
+impl Session {
+    /// Agrees to carry application data (`m=application`). To be called before the first check: it holds for the handshakes
+    /// after it, those of later epochs included.
+    pub fn carry_data(&mut self) {
+        self.current.data = Some(Box::default());
+    }
+
+    /// Sends one record of application data on the session's path, under the current epoch.
+    ///
+    /// # Errors
+    /// Why it was not taken. The session is as it was; [`DataRefused::Full`] also where the batch has no room.
+    pub fn send_data(&mut self, data: &[u8], out: &mut TrainBatch, now: Timestamp) -> Result<(), DataRefused> {
+        let path = self.ice.selected().ok_or(DataRefused::NotConnected)?;
+        if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
+            return Err(DataRefused::Full);
+        }
+        let dtls = self.current.dtls.as_mut().ok_or(DataRefused::NotConnected)?;
+        dtls.send_application_data(data, now)?;
+        self.drain_current(path, out, now);
+        Ok(())
+    }
+
+    /// The next record that came, and under which epoch.
+    pub fn poll_data(&mut self) -> Option<(EpochNumber, Box<[u8]>)> {
+        let other = self.other.as_mut().map(|other| &mut other.epoch);
+        [Some(&mut self.current), other].into_iter().flatten().find_map(|epoch| {
+            let data = epoch.data.as_mut()?.waiting.pop_front()?;
+            Some((epoch.number, data))
+        })
+    }
+
+    /// Records that came while [`limits::DTLS_INBOX_MAX`] of them waited.
+    #[must_use]
+    pub fn data_dropped(&self) -> u64 {
+        self.current.data.as_ref().map_or(0, |data| data.dropped)
+    }
+}

@@ -1,0 +1,277 @@
+//! One epoch of keys: a DTLS association, the SRTP keys it gave both ways, and what belongs to those keys only (indexes,
+//! rollover counters, replay windows, age, counts). No key, index or window is shared between two epochs.
+//!
+//! An epoch is not a path: ICE belongs to the [`super::Session`], which says where an epoch's datagrams go. Its life:
+//!
+//! ```text
+//! waiting ──▶ handshaking ──▶ connected: seals and opens ──give_up_sealing()──▶ opens only ──▶ dropped
+//! ```
+//!
+//! The sender is dropped, and its keys with it, at the moment an epoch gives up sealing: nothing can be sealed under it
+//! after that. Bytes for export are in [`super::export`].
+
+use std::time::Duration;
+
+use super::data::DataInbox;
+use crate::description::{DtlsRole, Fingerprint};
+use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsState};
+use crate::limits;
+use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
+use crate::time::Timestamp;
+use crate::transport::{PathId, TrainBatch};
+
+/// Names an epoch within its session: 0 is the first, each next one is one more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EpochNumber(pub u32);
+
+impl EpochNumber {
+    /// The one after it.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+/// What an association has to tell its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EpochNews {
+    /// The keys are there.
+    Connected,
+    /// The peer closed the association by an alert.
+    Closed,
+    /// The association failed.
+    Failed(DtlsError),
+}
+
+/// See the module.
+pub struct Epoch {
+    pub(super) number: EpochNumber,
+    pub(super) dtls: Option<Box<Dtls>>,
+    pub(super) sender: Option<Box<SrtpSender>>,
+    pub(super) receiver: Option<Box<SrtpReceiver>>,
+    role: DtlsRole,
+    /// Until the association takes them.
+    fingerprints: Vec<Fingerprint>,
+    /// When the keys came; before that, when it was made.
+    pub(super) began: Timestamp,
+    pub(super) sealed_packets: u64,
+    pub(super) opened_packets: u64,
+    pub(super) opened_bytes: u64,
+    /// When the DTLS engine may be given up; `None` before the handshake is complete and once it is gone.
+    pub(super) shrink_due: Option<Timestamp>,
+    /// When a DTLS record came that nobody can read any more: perhaps a close alert.
+    pub(super) unread_since: Option<Timestamp>,
+    /// Where the peers agreed on application data: what of it came.
+    pub(super) data: Option<Box<DataInbox>>,
+}
+
+impl std::fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Epoch").field("number", &self.number).field("dtls", &self.dtls).finish_non_exhaustive()
+    }
+}
+
+impl Epoch {
+    /// An epoch without an association yet, whose peer will have to show one of `fingerprints`.
+    pub(super) fn new(number: EpochNumber, role: DtlsRole, fingerprints: Vec<Fingerprint>, now: Timestamp) -> Self {
+        Self {
+            number,
+            dtls: None,
+            sender: None,
+            receiver: None,
+            role,
+            fingerprints,
+            began: now,
+            sealed_packets: 0,
+            opened_packets: 0,
+            opened_bytes: 0,
+            shrink_due: None,
+            unread_since: None,
+            data: None,
+        }
+    }
+
+    /// Which of its session's epochs it is.
+    #[must_use]
+    pub fn number(&self) -> EpochNumber {
+        self.number
+    }
+
+    /// Whether it has keys.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.receiver.is_some()
+    }
+
+    /// Whether anything can be sealed under it: not before it has keys, and not after a newer one took over.
+    #[must_use]
+    pub fn seals(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    /// How long its keys have been in use; zero before it has any.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        if self.is_connected() { now.since(self.began) } else { Duration::ZERO }
+    }
+
+    /// Packets sealed under its keys: RTP as [told](super::Session::note_sealed), and RTCP.
+    #[must_use]
+    pub fn sealed_packets(&self) -> u64 {
+        self.sealed_packets
+    }
+
+    /// Packets that authenticated under its keys.
+    #[must_use]
+    pub fn opened_packets(&self) -> u64 {
+        self.opened_packets
+    }
+
+    /// The negotiated SRTP profile, once connected.
+    #[must_use]
+    pub fn srtp_profile(&self) -> Option<SrtpProfile> {
+        self.receiver.as_ref().map(|receiver| receiver.profile())
+    }
+
+    /// The DTLS version as `1.2` or `1.3`, once known.
+    #[must_use]
+    pub fn dtls_version(&self) -> Option<&'static str> {
+        self.dtls.as_ref().and_then(|dtls| dtls.version())
+    }
+
+    /// Whether the association was closed or failed; its keys may still be in use.
+    pub(super) fn association_over(&self) -> bool {
+        self.dtls.as_ref().is_some_and(|dtls| matches!(dtls.state(), DtlsState::Closed | DtlsState::Failed))
+    }
+
+    /// Begins the handshake: a client's first flight can be drained at once.
+    pub(super) fn begin_handshake(&mut self, identity: &DtlsIdentity, now: Timestamp) {
+        let fingerprints = std::mem::take(&mut self.fingerprints);
+        let dtls = self.dtls.insert(Box::new(Dtls::new(identity, self.role, fingerprints, now)));
+        dtls.expect_application_data(self.data.is_some());
+    }
+
+    pub(super) fn use_keys(&mut self, keys: &SrtpKeys, now: Timestamp) {
+        self.sender = Some(Box::new(SrtpSender::new(keys.profile, &keys.local)));
+        self.receiver = Some(Box::new(SrtpReceiver::new(keys.profile, &keys.remote)));
+        self.began = now;
+    }
+
+    /// From now on it only opens.
+    pub(super) fn give_up_sealing(&mut self) {
+        self.sender = None;
+    }
+
+    /// Gives a DTLS datagram to the association. `false` when nobody can read it any more, or nobody yet.
+    pub(super) fn take_dtls(&mut self, bytes: &[u8], now: Timestamp) -> bool {
+        match &mut self.dtls {
+            Some(dtls) if !dtls.is_shrunk() => {
+                dtls.handle_datagram(bytes, now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Notes a record that came too late to be read. Only the first since the peer was last heard counts, or a stream of
+    /// them would put the session's end off.
+    pub(super) fn note_unread(&mut self, last_heard: Timestamp, now: Timestamp) {
+        if self.unread_since.is_none_or(|since| since < last_heard) {
+            self.unread_since = Some(now);
+        }
+    }
+
+    /// Since when it is in doubt whether the peer has closed.
+    pub(super) fn unread_since(&self) -> Option<Timestamp> {
+        self.unread_since
+    }
+
+    /// Opens an RTP packet in place and counts it.
+    pub(super) fn open_rtp(&mut self, bytes: &mut [u8]) -> Option<Result<OpenedRtp, SrtpError>> {
+        let opened = self.receiver.as_mut()?.open_rtp(bytes);
+        self.count(opened.is_ok(), bytes.len());
+        Some(opened)
+    }
+
+    /// Opens a compound RTCP packet in place and counts it.
+    pub(super) fn open_rtcp(&mut self, bytes: &mut [u8]) -> Option<Result<usize, SrtpError>> {
+        let opened = self.receiver.as_mut()?.open_rtcp(bytes);
+        self.count(opened.is_ok(), bytes.len());
+        Some(opened)
+    }
+
+    fn count(&mut self, opened: bool, bytes: usize) {
+        if opened {
+            self.opened_packets += 1;
+            self.opened_bytes += bytes as u64;
+        }
+    }
+
+    /// Queues what the association has to send on `path`, up to the next thing it has to tell.
+    pub(super) fn drain(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) -> Option<EpochNews> {
+        loop {
+            // A flight that finds no room is lost, as on a network: DTLS sends it again.
+            if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
+                return None;
+            }
+            match self.dtls.as_mut()?.poll(out.slot())? {
+                DtlsEvent::Datagram(len) => out.commit(path, len),
+                DtlsEvent::Connected(exported) => {
+                    let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
+                    let Some(keys) = keys else { return Some(EpochNews::Failed(DtlsError::Internal)) };
+                    self.use_keys(&keys, now);
+                    self.shrink_due = Some(now + limits::DTLS_ENGINE_KEPT);
+                    return Some(EpochNews::Connected);
+                }
+                DtlsEvent::ApplicationData(data) => {
+                    if let Some(inbox) = &mut self.data {
+                        inbox.put(data);
+                    }
+                }
+                DtlsEvent::Failed(error) => return Some(EpochNews::Failed(error)),
+                DtlsEvent::Closed => return Some(EpochNews::Closed),
+            }
+        }
+    }
+
+    /// Lets time pass for the association.
+    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.handle_timeout(now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] or [`Self::shrink`] has something to do.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let dtls = self.dtls.as_ref().and_then(|dtls| dtls.next_deadline());
+        [dtls, self.shrink_due].into_iter().flatten().min()
+    }
+
+    /// Gives up the DTLS engine, most of what a viewer costs in memory, once it has done its work: the peer has proved
+    /// by SRTP or SRTCP that it has its keys, and had time to repeat its last flight in case our answer was lost.
+    /// Returns whether it did.
+    pub(super) fn shrink(&mut self, now: Timestamp) -> bool {
+        if self.shrink_due.is_none_or(|due| due > now) {
+            return false;
+        }
+        let shrunk = self.opened_packets > 0 && self.dtls.as_mut().is_some_and(|dtls| dtls.shrink(now));
+        self.shrink_due = if shrunk { None } else { Some(now + limits::DTLS_ENGINE_KEPT) };
+        shrunk
+    }
+
+    /// Gives up the DTLS engine before its time, for export.
+    pub(super) fn shrink_now(&mut self, now: Timestamp) {
+        if let Some(dtls) = &mut self.dtls {
+            dtls.shrink(now);
+        }
+        self.shrink_due = None;
+    }
+
+    /// Ends the association; the close alert is queued where there is one.
+    pub(super) fn close(&mut self, path: Option<PathId>, out: &mut TrainBatch, now: Timestamp) {
+        if let (Some(path), Some(dtls)) = (path, &mut self.dtls) {
+            dtls.close(now);
+            while self.drain(path, out, now).is_some() {}
+        }
+    }
+}

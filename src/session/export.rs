@@ -1,0 +1,195 @@
+//! A session as bytes, and back: for another process of the node that goes on in its place (live upgrade, migration).
+//!
+//! **Nothing is sealed twice, by type.** [`Session::export`] consumes the session, so whoever exported it has no sender
+//! any more: every index that was used lies below those in the bytes. [`Session::import`] consumes the bytes, which cannot
+//! be cloned. The index of RTP packets is the relay's; it hands its own state over by the same rule.
+//!
+//! Times are written as what had passed of them, so that the importing process may have another clock. Paths are written
+//! and read by the caller, who knows what they are to the other process.
+//!
+//! What stays behind: DTLS engines, which no library gives out. A connected association is shrunk to its close alert first
+//! ([`crate::dtls::Dtls::export`]); one that carries application data or still shakes hands keeps its session where it is.
+
+use std::fmt;
+
+use super::epoch::{Epoch, EpochNumber};
+use super::peer::{Session, SessionState};
+use super::rekey::{Other, Stage};
+use crate::description::DtlsRole;
+use crate::dtls::Dtls;
+use crate::ice::IceLite;
+use crate::limits;
+use crate::srtp::{SrtpReceiver, SrtpSender};
+use crate::time::Timestamp;
+use crate::transport::PathId;
+use crate::wire::bytes::{ImportError, StateBytes, StateReader, StateWriter};
+
+/// What [`Session::export`] writes.
+const SESSION_STATE_VERSION: u8 = 1;
+/// What [`Epoch::export`] writes.
+const EPOCH_STATE_VERSION: u8 = 1;
+
+/// Why a session was not taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExportRefused {
+    /// It is not connected, or no more.
+    NotConnected,
+    /// A handshake of it is under way.
+    Handshaking,
+    /// An association carries application data, which would be lost unseen.
+    CarriesData,
+    /// It has events that nobody has heard.
+    EventsWaiting,
+}
+
+/// A session that was not taken out: it goes on.
+#[derive(Debug)]
+pub struct NotExported {
+    /// The session.
+    pub session: Session,
+    /// Why.
+    pub reason: ExportRefused,
+}
+
+impl fmt::Display for ExportRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotConnected => "the session is not connected",
+            Self::Handshaking => "a DTLS handshake is under way",
+            Self::CarriesData => "its DTLS association carries application data",
+            Self::EventsWaiting => "it has events that were not polled",
+        })
+    }
+}
+
+impl Epoch {
+    /// Whether it can be written: it has keys, and its association can be shrunk.
+    fn may_be_exported(&self) -> Result<(), ExportRefused> {
+        match &self.dtls {
+            _ if !self.is_connected() => Err(ExportRefused::Handshaking),
+            Some(dtls) if dtls.expects_application_data() => Err(ExportRefused::CarriesData),
+            Some(dtls) if dtls.next_deadline().is_some() => Err(ExportRefused::Handshaking),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes an epoch whose association is shrunk, closed or absent, and ends it.
+    fn export(self, now: Timestamp, out: &mut StateWriter) {
+        out.version(EPOCH_STATE_VERSION);
+        out.u32(self.number.0);
+        out.option(self.sender, |out, sender| sender.export(out));
+        out.option(self.receiver, |out, receiver| receiver.export(out));
+        out.age(self.began, now);
+        out.u64(self.sealed_packets);
+        out.u64(self.opened_packets);
+        out.u64(self.opened_bytes);
+        out.option(self.unread_since, |out, since| out.age(since, now));
+        // One that is over has nothing left to say.
+        out.option(self.dtls.filter(|dtls| dtls.is_shrunk()), |out, dtls| {
+            let exported = dtls.export(out);
+            debug_assert!(exported.is_ok(), "a shrunk association can be exported");
+        });
+    }
+
+    fn import(now: Timestamp, from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        from.version("an epoch of keys", EPOCH_STATE_VERSION)?;
+        let mut epoch = Self::new(EpochNumber(from.u32()?), DtlsRole::Server, Vec::new(), now);
+        epoch.sender = from.option(SrtpSender::import)?.map(Box::new);
+        epoch.receiver = from.option(SrtpReceiver::import)?.map(Box::new);
+        epoch.began = from.age(now)?;
+        epoch.sealed_packets = from.u64()?;
+        epoch.opened_packets = from.u64()?;
+        epoch.opened_bytes = from.u64()?;
+        epoch.unread_since = from.option(|from| from.age(now))?;
+        epoch.dtls = from.option(Dtls::import)?.map(Box::new);
+        if epoch.is_connected() { Ok(epoch) } else { Err(ImportError::Malformed) }
+    }
+}
+
+impl Session {
+    /// Takes everything a connected session is out of this process. `path` writes one path.
+    ///
+    /// # Errors
+    /// The session itself, unchanged, and why it stays.
+    pub fn export(
+        mut self,
+        now: Timestamp,
+        path: &mut dyn FnMut(&mut StateWriter, PathId),
+    ) -> Result<StateBytes, Box<NotExported>> {
+        if let Err(reason) = self.may_be_exported() {
+            return Err(Box::new(NotExported { session: self, reason }));
+        }
+        let mut out = StateWriter::new();
+        out.version(SESSION_STATE_VERSION);
+        self.ice.export(now, &mut out, path);
+        self.current.shrink_now(now);
+        self.current.export(now, &mut out);
+        out.option(self.other, |out, mut other| {
+            match other.stage {
+                Stage::Next { .. } => out.u8(0),
+                Stage::Retiring { until } => {
+                    out.u8(1);
+                    out.wait(until, now);
+                }
+            }
+            out.option(other.ice, |out, ice| ice.export(now, out, path));
+            other.epoch.shrink_now(now);
+            other.epoch.export(now, out);
+        });
+        out.age(self.last_heard, now);
+        out.u64(self.retired_packets);
+        out.u64(self.retired_bytes);
+        out.u64(self.rejected);
+        Ok(out.finish())
+    }
+
+    fn may_be_exported(&self) -> Result<(), ExportRefused> {
+        if self.state != SessionState::Connected {
+            return Err(ExportRefused::NotConnected);
+        }
+        if !self.events.is_empty() || self.retired_ice.is_some() {
+            return Err(ExportRefused::EventsWaiting);
+        }
+        self.current.may_be_exported()?;
+        self.other.as_ref().map_or(Ok(()), |other| other.epoch.may_be_exported())
+    }
+
+    /// Goes on with a session that was [exported](Self::export). `path` reads one path.
+    ///
+    /// # Errors
+    /// When the bytes are not such a session's.
+    pub fn import(
+        bytes: StateBytes,
+        now: Timestamp,
+        path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<PathId, ImportError>,
+    ) -> Result<Self, ImportError> {
+        let mut from = StateReader::new(bytes.as_slice());
+        from.version("a session", SESSION_STATE_VERSION)?;
+        let ice = IceLite::import(now, &mut from, path)?;
+        let current = Epoch::import(now, &mut from)?;
+        let other = from.option(|from| {
+            let stage = match from.u8()? {
+                0 => Stage::Next { until: now },
+                1 => Stage::Retiring { until: from.wait(now, limits::EPOCH_OVERLAP_MAX)? },
+                _ => return Err(ImportError::Malformed),
+            };
+            let ice = from.option(|from| IceLite::import(now, from, path))?;
+            Ok(Box::new(Other::new(Epoch::import(now, from)?, stage, ice)))
+        })?;
+        let session = Self {
+            ice,
+            current,
+            other,
+            retired_ice: None,
+            state: SessionState::Connected,
+            last_heard: from.age(now)?,
+            events: std::collections::VecDeque::new(),
+            retired_packets: from.u64()?,
+            retired_bytes: from.u64()?,
+            rejected: from.u64()?,
+        };
+        from.finish()?;
+        // Only a session's newest epochs seal, and one that does not can go nowhere.
+        if session.current.sender.is_none() { Err(ImportError::Malformed) } else { Ok(session) }
+    }
+}

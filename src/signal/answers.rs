@@ -1,0 +1,108 @@
+//! What this node answers an offer or an ICE restart with: the negotiator's text, and what the node itself brings to one
+//! session (credentials, candidates, the certificate's fingerprint).
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use hyper::StatusCode;
+
+use super::code::Code;
+use super::identity::Identity;
+use super::negotiator::{Answer, LocalParameters, Negotiator, Refused};
+use super::problem::Problem;
+use super::random;
+use super::stream_name::StreamName;
+use crate::description::{Description, Direction, IceCredentials};
+use crate::dtls::DtlsIdentity;
+use crate::placement;
+use crate::transport::Candidate;
+use crate::worker::mailbox::WorkerHandle;
+
+/// Random characters after the worker's index in a user fragment, 60 bits (RFC 8445 §5.3 asks for 24).
+const UFRAG_RANDOM_CHARS: usize = 10;
+/// Characters of a password, 144 bits (RFC 8445 §5.3 asks for 128).
+const PASSWORD_CHARS: usize = 24;
+
+/// Makes answers.
+pub(super) struct Answers {
+    negotiator: Box<dyn Negotiator>,
+    identity: Rc<Identity>,
+    /// Addresses put into candidates.
+    announce: Vec<IpAddr>,
+}
+
+/// An offer's answer, and what of it the worker is told besides.
+pub(super) struct Answered {
+    pub(super) answer: Answer,
+    pub(super) local_ice: IceCredentials,
+    /// What the session's DTLS proves itself with: its fingerprint is in the answer.
+    pub(super) identity: DtlsIdentity,
+}
+
+/// An ICE restart's answer.
+pub(super) struct Restarted {
+    pub(super) fragment: String,
+    pub(super) local_ice: IceCredentials,
+}
+
+impl Answers {
+    pub(super) fn new(negotiator: Box<dyn Negotiator>, identity: Rc<Identity>, announce: Vec<IpAddr>) -> Self {
+        Self { negotiator, identity, announce }
+    }
+
+    /// The answer to an offer, with `worker` to serve it.
+    pub(super) fn answer(
+        &self,
+        offer: &str,
+        direction: Direction,
+        worker: &WorkerHandle,
+        cname: &str,
+        stream_name: &StreamName,
+    ) -> Result<Answered, Problem> {
+        let identity = self.identity.now();
+        let local = self.local_parameters(worker, &identity, cname, stream_name);
+        let answer = self.negotiator.answer(offer, direction, &local).map_err(sdp_refused)?;
+        Ok(Answered { answer, local_ice: local.ice, identity })
+    }
+
+    /// The credentials that a peer's fragment (RFC 8840 §9) names.
+    pub(super) fn remote_ice(&self, fragment: &str) -> Result<Option<IceCredentials>, Problem> {
+        Ok(self.negotiator.fragment(fragment).map_err(sdp_refused)?.ice)
+    }
+
+    /// The fragment that answers an ICE restart, with this node's new credentials.
+    pub(super) fn restart(
+        &self,
+        description: &Description,
+        worker: &WorkerHandle,
+        identity: &DtlsIdentity,
+        stream_name: &StreamName,
+    ) -> Restarted {
+        let local = self.local_parameters(worker, identity, &description.cname, stream_name);
+        Restarted { fragment: self.negotiator.restart(description, &local), local_ice: local.ice }
+    }
+
+    fn local_parameters(
+        &self,
+        worker: &WorkerHandle,
+        identity: &DtlsIdentity,
+        cname: &str,
+        stream_name: &StreamName,
+    ) -> LocalParameters {
+        LocalParameters {
+            ice: IceCredentials {
+                ufrag: placement::ufrag(worker.index, &random::ice_chars(UFRAG_RANDOM_CHARS)),
+                password: random::ice_chars(PASSWORD_CHARS),
+            },
+            fingerprint_sha256: identity.fingerprint_sha256(),
+            candidates: Candidate::udp_hosts(&self.announce, worker.media_port).collect(),
+            cname: cname.to_owned(),
+            stream_name: stream_name.to_string(),
+        }
+    }
+}
+
+fn sdp_refused(refused: Refused) -> Problem {
+    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
+    Problem::new(status, Code::Sdp(refused.code), refused.message)
+}

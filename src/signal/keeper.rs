@@ -1,0 +1,383 @@
+//! What happens to sessions, and what follows from it: the table changes, workers are told where streams come from and go
+//! to, sockets hear of their sessions and streams, the client's DELETE is answered.
+//!
+//! Each method is one happening, and leaves nothing half done. Borrows of the table never leave this file and never cross
+//! an `await`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::admission::PlaceOfAddress;
+use super::alarm::Alarm;
+use super::answers::{Answers, Restarted};
+use super::clock::Clock;
+use super::code::Code;
+use super::messages::message::{self, Told};
+use super::messages::outbox::{Closing, Outbox};
+use super::messages::outboxes::Outboxes;
+use super::ownership::Claim;
+use super::problem::Problem;
+use super::runtime::{self, Task};
+use super::sessions::sockets::SocketId;
+use super::sessions::streams::{Bounds, NotAdmitted};
+use super::sessions::table::{Resumed, SessionTable, WorkerAnswer};
+use super::stream_name::StreamName;
+use super::workers::Workers;
+use crate::auth::Grant;
+use crate::description::{Description, Direction, IceCredentials};
+use crate::dtls::DtlsIdentity;
+use crate::limits;
+use crate::metrics::{Audience, SignallingCounters};
+use crate::time::Timestamp;
+use crate::worker::mailbox::{Control, EndReason, OpenRefused, SessionId, StreamId, Totals, WorkerIndex};
+
+/// What is kept with an open session until its end. Dropped, it gives back what it took: the client's place, the token's
+/// place, the stream's name.
+pub(super) struct Kept {
+    /// What its DTLS proves itself with.
+    pub(super) identity: DtlsIdentity,
+    /// What was agreed; an ICE restart puts the peer's new credentials in.
+    pub(super) description: Description,
+    /// What it was let in with.
+    pub(super) grant: Grant,
+    /// The client's.
+    pub(super) _place: PlaceOfAddress,
+    /// A publisher's, on the stream's name.
+    pub(super) claim: Option<Claim>,
+    /// Ends it when its leave does.
+    pub(super) _expiry: Option<Task>,
+    /// Told when the session has ended.
+    pub(super) waiters: Vec<flume::Sender<()>>,
+}
+
+/// The table, and who is told of its changes.
+pub(super) struct SessionKeeper {
+    table: RefCell<SessionTable<Kept>>,
+    workers: Workers,
+    outboxes: Outboxes,
+    counters: SignallingCounters,
+    clock: Clock,
+    alarm: Alarm,
+}
+
+impl SessionKeeper {
+    /// No session yet.
+    pub(super) fn new(bounds: Bounds, workers: Workers, counters: SignallingCounters, clock: Clock) -> Rc<Self> {
+        Rc::new(Self {
+            table: RefCell::new(SessionTable::new(bounds)),
+            workers,
+            outboxes: Outboxes::default(),
+            counters,
+            clock,
+            alarm: Alarm::new(),
+        })
+    }
+
+    /// From now on these bounds.
+    pub(super) fn set_bounds(&self, bounds: Bounds) {
+        self.table.borrow_mut().set_bounds(bounds);
+    }
+
+    /// The workers.
+    pub(super) fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Whether a worker serves the publisher of that name.
+    pub(super) fn is_live(&self, name: &StreamName) -> bool {
+        self.table.borrow().is_live(name)
+    }
+
+    /// How many publish, play and wait.
+    pub(super) fn audience(&self) -> Audience {
+        self.table.borrow().audience()
+    }
+
+    // --- a session opens ---
+
+    /// Admits a session to a name; from here on it counts.
+    pub(super) fn admit(
+        &self,
+        session: SessionId,
+        name: &StreamName,
+        direction: Direction,
+    ) -> Result<StreamId, NotAdmitted> {
+        self.table.borrow_mut().admitted(session, name, direction, self.clock.now())
+    }
+
+    /// A worker is about to be asked; the one answer comes by what is returned.
+    pub(super) fn asked(&self, session: SessionId) -> flume::Receiver<WorkerAnswer> {
+        let (asker, answered) = flume::bounded(1);
+        self.table.borrow_mut().asked(session, asker);
+        answered
+    }
+
+    /// A worker serves it.
+    pub(super) fn served(&self, session: SessionId, worker: WorkerIndex) {
+        if self.table.borrow_mut().served(session, worker) {
+            self.changed();
+        }
+    }
+
+    /// The worker that was asked does not.
+    pub(super) fn refused(&self, session: SessionId, why: OpenRefused) {
+        self.table.borrow_mut().refused(session, why);
+    }
+
+    /// Whether a worker serves it still.
+    pub(super) fn is_served(&self, session: SessionId) -> bool {
+        self.table.borrow().is_served(session)
+    }
+
+    /// It is open, and `kept` is kept with it; `false` when it has ended meanwhile.
+    pub(super) fn opened(&self, session: SessionId, kept: Kept) -> bool {
+        self.table.borrow_mut().opened(session, kept)
+    }
+
+    /// It was not opened after all: its asker has left, or was refused. The worker that was asked ends what it may serve.
+    pub(super) fn given_up(&self, session: SessionId, asked: Option<WorkerIndex>) {
+        let ended = self.table.borrow_mut().ended(session, self.clock.now());
+        drop(ended);
+        if let Some(worker) = asked {
+            self.workers.close(worker, session, EndReason::NeverConnected);
+        }
+        self.changed();
+    }
+
+    // --- it goes on ---
+
+    /// Its worker has finished the handshake.
+    pub(super) fn connected(&self, session: SessionId) {
+        let socket = self.table.borrow_mut().connected(session);
+        self.outboxes.tell(socket, &Told::Connected { session: session.into() });
+    }
+
+    /// Its peer has another address.
+    pub(super) fn moved(&self, session: SessionId) {
+        let socket = self.table.borrow().socket_of(session);
+        self.outboxes.tell(socket, &Told::Moved { session: session.into() });
+    }
+
+    /// A viewer gets nothing of one kind of media.
+    pub(super) fn nothing_fits(&self, session: SessionId, published: &str) {
+        self.counters.nothing_fits();
+        let socket = self.table.borrow().socket_of(session);
+        self.outboxes.tell(socket, &message::nothing_fits(session, published));
+    }
+
+    /// The peer's fragment (RFC 8840 §9) came: with credentials other than the present ones it restarts ICE, and the
+    /// fragment that answers it is returned; with none or the same nothing changes.
+    pub(super) fn restart(
+        &self,
+        answers: &Answers,
+        session: SessionId,
+        remote_ice: Option<IceCredentials>,
+    ) -> Result<Option<String>, Problem> {
+        let mut table = self.table.borrow_mut();
+        let open = table.open(session).ok_or_else(Problem::no_session)?;
+        let Some(remote_ice) = remote_ice.filter(|ice| *ice != open.kept.description.remote_ice) else {
+            return Ok(None);
+        };
+        let worker = self.workers.handle(open.worker);
+        let Restarted { fragment, local_ice } =
+            answers.restart(&open.kept.description, worker, &open.kept.identity, open.name);
+        let message = Control::RestartIce { session, local_ice, remote_ice: remote_ice.clone() };
+        if worker.try_send(message).is_err() {
+            return Err(Problem::unavailable(Code::WorkerFull, "the node is overloaded: try again later"));
+        }
+        open.kept.description.remote_ice = remote_ice;
+        tracing::info!(session = session.0, "ICE restarted");
+        Ok(Some(fragment))
+    }
+
+    // --- it ends ---
+
+    /// Asks the worker of an open session to end it.
+    pub(super) fn end(&self, session: SessionId, reason: EndReason) {
+        let worker = self.table.borrow().worker_of(session);
+        if let Some(worker) = worker {
+            self.workers.close(worker, session, reason);
+        }
+    }
+
+    /// Ends a session because its client said so, and returns when its worker has let go of it, so that the name is free
+    /// at once for the next. Nobody owns it from now on, and no socket is told of its end.
+    pub(super) async fn close(&self, session: SessionId) {
+        let (sender, ended) = flume::bounded(1);
+        self.end(session, EndReason::Left);
+        {
+            let mut table = self.table.borrow_mut();
+            table.disowned(session);
+            match table.open(session) {
+                Some(open) => open.kept.waiters.push(sender),
+                None => return,
+            }
+        }
+        runtime::timeout(limits::SESSION_CLOSE_TIME_MAX, ended.recv_async()).await;
+    }
+
+    /// It is gone: its worker has let go of it.
+    pub(super) fn ended(&self, session: SessionId, reason: EndReason, totals: Totals) {
+        let ended = self.table.borrow_mut().ended(session, self.clock.now());
+        // A session that was given up while it opened is not known any more.
+        let Some(ended) = ended else { return };
+        self.counters.session_ended(reason.name());
+        tracing::info!(session = session.0, reason = reason.name(), "session ended");
+        if let Some(mut kept) = ended.kept {
+            kept.grant.ended(reason.name(), totals);
+            let waiters = std::mem::take(&mut kept.waiters);
+            match kept.claim.take() {
+                Some(claim) => claim.release(waiters),
+                None => waiters.iter().for_each(|waiter| _ = waiter.try_send(())),
+            }
+        }
+        let (name, detail) = (reason.name(), message::detail_of(reason));
+        self.outboxes.tell(ended.socket, &Told::Ended { session: session.into(), reason: name, detail });
+        self.changed();
+    }
+
+    // --- owned by who knows its URL ---
+
+    /// Its URL ends in `token`, and its state has this entity tag.
+    pub(super) fn given_url(&self, session: SessionId, token: String, entity_tag: String) {
+        self.table.borrow_mut().given_url(session, token, entity_tag);
+    }
+
+    /// The session a URL names, and its entity tag: token, stream and direction must all fit.
+    pub(super) fn at_url(
+        &self,
+        token: &str,
+        stream_name: &str,
+        direction: Direction,
+    ) -> Result<(SessionId, String), Problem> {
+        let table = self.table.borrow();
+        let (session, entity_tag) = table.at_url(token, stream_name, direction).ok_or_else(Problem::no_session)?;
+        Ok((session, entity_tag.to_owned()))
+    }
+
+    /// Its state has another entity tag.
+    pub(super) fn retagged(&self, session: SessionId, entity_tag: String) {
+        self.table.borrow_mut().retagged(session, entity_tag);
+    }
+
+    // --- owned by a socket ---
+
+    /// A socket is open, and is told what concerns it by this outbox.
+    pub(super) fn socket_opened(&self, outbox: Rc<Outbox>) -> SocketId {
+        let socket = self.table.borrow_mut().socket_opened();
+        self.outboxes.add(socket, outbox);
+        socket
+    }
+
+    /// It is gone: its sessions are lost until `grace_ends`.
+    pub(super) fn socket_closed(&self, socket: SocketId, grace_ends: Timestamp) {
+        self.outboxes.remove(socket);
+        self.table.borrow_mut().socket_closed(socket, grace_ends);
+        self.set_alarm();
+    }
+
+    /// A session is the socket's that opened it.
+    pub(super) fn given_to_socket(&self, socket: SocketId, session: SessionId, secret: String) {
+        self.table.borrow_mut().given_to_socket(socket, session, secret);
+    }
+
+    /// Whether the session is the socket's.
+    pub(super) fn owns(&self, socket: SocketId, session: SessionId) -> bool {
+        self.table.borrow().owns(socket, session)
+    }
+
+    /// The sessions of a socket.
+    pub(super) fn sessions_of(&self, socket: SocketId) -> Vec<SessionId> {
+        self.table.borrow().sessions_of(socket)
+    }
+
+    /// A socket takes a session over with its secret; the one that had it is told so.
+    pub(super) fn resume(&self, socket: SocketId, session: SessionId, secret: &str) -> Option<Resumed> {
+        let resumed = self.table.borrow_mut().resumed(socket, session, secret)?;
+        self.outboxes.tell(resumed.taken_from, &message::resumed_elsewhere(session));
+        self.counters.session_resumed();
+        tracing::info!(session = session.0, "session resumed by another socket");
+        Some(resumed)
+    }
+
+    /// A socket hears of a stream from now on, or until then; `false` when it follows as many as it may.
+    pub(super) fn follow(&self, socket: SocketId, stream: &StreamName, until: Option<Timestamp>) -> bool {
+        let max = limits::SOCKET_FOLLOWS_MAX;
+        let follows = self.table.borrow_mut().follow(socket, stream, max, until);
+        self.set_alarm();
+        follows
+    }
+
+    /// The opposite.
+    pub(super) fn unfollow(&self, socket: SocketId, stream: &StreamName) {
+        self.table.borrow_mut().unfollow(socket, stream);
+    }
+
+    /// The node ends: every socket is told, then closed.
+    pub(super) fn going_away(&self) {
+        let text = Told::GoingAway { in_s: limits::SHUTDOWN_TIME_MAX.as_secs() }.text();
+        self.outboxes.each(|outbox| {
+            outbox.push(text.clone());
+            outbox.close(Closing::GoingAway);
+        });
+    }
+
+    // --- who is told ---
+
+    /// To be called after each change of a stream: what changed is told to whom it concerns.
+    fn changed(&self) {
+        let went = self.table.borrow_mut().take_went();
+        let table = self.table.borrow();
+        for (name, live) in went {
+            self.outboxes.tell_all(table.hearers_of(&name), &Told::Stream { stream: name.as_str(), live });
+        }
+        for worker in table.workers_to_tell() {
+            self.workers.wake(worker);
+        }
+        drop(table);
+        self.set_alarm();
+    }
+
+    /// To be called after something began to wait.
+    fn set_alarm(&self) {
+        self.alarm.due(self.table.borrow().next_expiry());
+    }
+
+    fn next_message(&self, worker: WorkerIndex) -> Option<Control> {
+        self.workers.next_close(worker).or_else(|| self.table.borrow_mut().take_route(worker))
+    }
+
+    /// Sends one worker what must not be lost, in order, as its mailbox has room.
+    pub(super) async fn tell_worker(self: Rc<Self>, worker: WorkerIndex, woken: flume::Receiver<()>) {
+        while woken.recv_async().await.is_ok() {
+            while let Some(message) = self.next_message(worker) {
+                if self.workers.handle(worker).send(message).await.is_err() {
+                    // The worker has ended; the server ends the process.
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Ends the sessions of viewers whose publisher did not come in time, and of clients whose socket did not come back;
+    /// and the follows whose leave has run out.
+    pub(super) async fn end_waits(self: Rc<Self>) {
+        loop {
+            let next = self.table.borrow().next_expiry();
+            self.alarm.wait(next, |at| self.clock.instant(at)).await;
+            let now = self.clock.now();
+            let expired = self.table.borrow_mut().take_expired(now);
+            for (session, worker) in expired {
+                self.workers.close(worker, session, EndReason::NoPublisher);
+            }
+            let over = self.table.borrow_mut().end_follows(now);
+            for (socket, stream) in over {
+                self.outboxes.tell(Some(socket), &Told::Unfollowed { id: None, stream: stream.as_str() });
+            }
+            let lost = self.table.borrow_mut().take_lost(now);
+            for session in lost {
+                self.end(session, EndReason::SignallingLost);
+            }
+        }
+    }
+}

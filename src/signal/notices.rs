@@ -1,0 +1,34 @@
+//! What the workers tell, in their order, taken to where it is dealt with.
+
+use std::rc::Rc;
+
+use super::keeper::SessionKeeper;
+use crate::worker::mailbox::Notice;
+
+/// Takes what the workers tell, until the last one is gone.
+pub(super) async fn hear(keeper: Rc<SessionKeeper>, notices: flume::Receiver<Notice>) {
+    while let Ok(notice) = notices.recv_async().await {
+        take(&keeper, notice);
+    }
+}
+
+fn take(keeper: &SessionKeeper, notice: Notice) {
+    match notice {
+        Notice::Opened { session, worker } => keeper.served(session, worker),
+        Notice::Refused { session, why } => keeper.refused(session, why),
+        Notice::Connected { session } => {
+            tracing::info!(session = session.0, "session connected");
+            keeper.connected(session);
+        }
+        Notice::Moved { session } => keeper.moved(session),
+        Notice::Ended { session, reason, totals } => keeper.ended(session, reason, totals),
+        Notice::NothingFits { session, published } => {
+            keeper.nothing_fits(session, &published);
+            tracing::warn!(
+                session = session.0,
+                published,
+                "viewer negotiated nothing that fits what is published: it gets no media of that kind"
+            );
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! A session is opened, here, once, for WHIP, WHEP and sockets alike.
+//!
+//! What opens one is an offer and an [`Asker`]; what comes back is an answer or a [`Problem`] that each transport words
+//! in its own way. In this order:
+//!
+//! 1. **Authorised** ([`super::authorise`]), before the offer is read and before any place is taken. The
+//!    [`Grant`](crate::auth::Grant) is kept as long as the session.
+//! 2. **Let in** at the [`Door`]: by client, by rate.
+//! 3. **Admitted** to its stream ([`SessionKeeper::admit`]). A publisher's name is then **claimed** ([`super::ownership`]),
+//!    which may take seconds where other nodes have a say.
+//! 4. **Answered** ([`super::answers`]) and **served**: one of its two workers says so, in one answer.
+//!
+//! Dropped in the middle (an error, or a client that left), everything is taken back. Who *owns* the session afterwards
+//! is the transport's matter: a URL ([`super::resource`]) or a socket ([`super::socket`]).
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use hyper::StatusCode;
+
+use super::admission::{Door, NotLetIn, PlaceOfAddress};
+use super::answers::{Answered, Answers};
+use super::authorise::{Asker, Authorisation};
+use super::code::Code;
+use super::keeper::{Kept, SessionKeeper};
+use super::ownership::{Claim, Claimant, Claims, NotClaimed};
+use super::problem::Problem;
+use super::runtime::{self, Task};
+use super::sessions::streams::NotAdmitted;
+use super::shutdown::Shutdown;
+use super::stream_name::StreamName;
+use super::{clock::Clock, random};
+use crate::auth::Grant;
+use crate::description::Direction;
+use crate::metrics::SignallingCounters;
+use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, StreamId, WorkerIndex};
+use crate::{limits, placement};
+
+/// Opens sessions.
+pub(super) struct Opener {
+    pub(super) authorisation: Rc<Authorisation>,
+    pub(super) door: Rc<Door>,
+    pub(super) claims: Claims,
+    pub(super) answers: Answers,
+    pub(super) keeper: Rc<SessionKeeper>,
+    pub(super) shutdown: Rc<Shutdown>,
+    pub(super) counters: SignallingCounters,
+    pub(super) clock: Clock,
+}
+
+/// A session that was opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) session: SessionId,
+    pub(super) worker: WorkerIndex,
+    /// The answer's text.
+    pub(super) sdp: String,
+}
+
+/// A session between its admission and its answer.
+struct Opening<'a> {
+    keeper: &'a SessionKeeper,
+    session: SessionId,
+    stream: StreamId,
+    name: &'a StreamName,
+    direction: Direction,
+    /// The worker that has been asked and has not refused.
+    asked: Option<WorkerIndex>,
+    is_open: bool,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if !self.is_open {
+            self.keeper.given_up(self.session, self.asked);
+        }
+    }
+}
+
+/// Why one worker does not serve a session that another may.
+enum TryNext {
+    Full,
+    TooManyHandshakes,
+}
+
+impl Opener {
+    /// Opens a session. The `offer` is taken from the client only when it may open one; what goes wrong with that is its
+    /// transport's and not counted here. A session that ended while this waited is an error. Nothing is awaited after a
+    /// worker's answer, so that the caller hears of the session before anything told about it.
+    pub(super) async fn open(
+        &self,
+        asker: Asker<'_>,
+        direction: Direction,
+        name: &StreamName,
+        offer: impl Future<Output = Result<String, Problem>>,
+    ) -> Result<Opened, Problem> {
+        let grant = self.authorisation.session(asker, direction, name).await;
+        let grant = grant.map_err(|problem| self.counted(problem))?;
+        let offer = offer.await?;
+        let opened = self.admit_and_open(asker.address, grant, direction, name, &offer).await;
+        opened.map_err(|problem| self.counted(problem))
+    }
+
+    /// Counts a refusal.
+    pub(super) fn counted(&self, problem: Problem) -> Problem {
+        self.counters.session_refused(problem.code().name());
+        problem
+    }
+
+    async fn admit_and_open(
+        &self,
+        address: IpAddr,
+        grant: Grant,
+        direction: Direction,
+        name: &StreamName,
+        offer: &str,
+    ) -> Result<Opened, Problem> {
+        if self.shutdown.has_begun() {
+            return Err(Problem::shutting_down());
+        }
+        // First what costs nothing to refuse. A place that is not used in the end is given back when it is dropped.
+        let place = self.door.enter(address, self.clock.now()).map_err(not_let_in)?;
+        // 53 bits, so that the number survives JSON readers that know only doubles.
+        let session = SessionId(random::number() >> 11);
+        let stream = self.keeper.admit(session, name, direction).map_err(|refused| not_admitted(refused, name))?;
+        let keeper = &*self.keeper;
+        let mut opening = Opening { keeper, session, stream, name, direction, asked: None, is_open: false };
+        let claim = match direction {
+            Direction::Publish => Some(self.claim(&grant, session, name).await?),
+            Direction::Play => None,
+        };
+        let (worker, answered) = self.find_worker(&mut opening, offer).await?;
+        self.open_on(&mut opening, worker, answered, grant, place, claim)
+    }
+
+    async fn claim(&self, grant: &Grant, session: SessionId, name: &StreamName) -> Result<Claim, Problem> {
+        let claimant = Claimant { session, subject: grant.subject().map(str::to_owned) };
+        self.claims.claim(name, claimant).await.map_err(|refused| match refused {
+            NotClaimed::Owned(owner) => {
+                tracing::debug!(stream = %name, ?owner, "the name is owned");
+                not_admitted(NotAdmitted::NameTaken, name)
+            }
+            NotClaimed::Unavailable(why) => {
+                tracing::warn!(stream = %name, %why, "it cannot be found out who owns a stream's name");
+                let detail = format!("it cannot be found out whether {name} has a publisher: try again later");
+                Problem::unavailable(Code::OwnershipUnavailable, detail)
+            }
+        })
+    }
+
+    /// The first of the session's two workers that serves it, and what it was answered with that worker in it.
+    async fn find_worker(&self, opening: &mut Opening<'_>, offer: &str) -> Result<(WorkerIndex, Answered), Problem> {
+        let (first, second) = placement::choose(opening.session, self.keeper.workers().count());
+        let cname = random::token();
+        let mut handshakes = false;
+        for worker in [Some(first), second].into_iter().flatten() {
+            let handle = self.keeper.workers().handle(worker);
+            let answered = self.answers.answer(offer, opening.direction, handle, &cname, opening.name)?;
+            match self.ask(opening, worker, &answered).await? {
+                Ok(()) => return Ok((worker, answered)),
+                Err(TryNext::TooManyHandshakes) => handshakes = true,
+                Err(TryNext::Full) => {}
+            }
+        }
+        if handshakes {
+            return Err(Problem::unavailable(
+                Code::TooManyHandshakes,
+                "as many sessions as may be are open and not connected yet: try again later",
+            ));
+        }
+        let detail = "the node serves as many sessions as it may: try again later or elsewhere";
+        Err(Problem::unavailable(Code::NodeFull, detail))
+    }
+
+    /// Asks a worker, and waits for its one answer. That comes with its notices, in order with what becomes of other
+    /// sessions: who hears of the session finds its stream live, and whoever comes next is counted after it.
+    async fn ask(
+        &self,
+        opening: &mut Opening<'_>,
+        worker: WorkerIndex,
+        answered: &Answered,
+    ) -> Result<Result<(), TryNext>, Problem> {
+        let answer = self.keeper.asked(opening.session);
+        let message = Control::Open(Box::new(OpenSession {
+            session: opening.session,
+            stream: opening.stream,
+            stream_name: opening.name.to_string(),
+            local_ice: answered.local_ice.clone(),
+            identity: answered.identity.clone(),
+            description: answered.answer.description.clone(),
+            reply: None,
+        }));
+        if self.keeper.workers().handle(worker).try_send(message).is_err() {
+            // Its mailbox is full: it has more to do than it can.
+            return Ok(Err(TryNext::Full));
+        }
+        opening.asked = Some(worker);
+        let Some(answer) = runtime::timeout(limits::WORKER_REPLY_TIME_MAX, answer.recv_async()).await else {
+            return Err(Problem::unavailable(Code::WorkerSilent, "the node is overloaded: try again later"));
+        };
+        let refused = match answer {
+            Ok(Ok(())) => return Ok(Ok(())),
+            Ok(Err(refused)) => refused,
+            Err(flume::RecvError::Disconnected) => return Err(ended_early()),
+        };
+        opening.asked = None;
+        match refused {
+            OpenRefused::Full => Ok(Err(TryNext::Full)),
+            OpenRefused::TooManyHandshakes => Ok(Err(TryNext::TooManyHandshakes)),
+            OpenRefused::ShuttingDown => Err(Problem::shutting_down()),
+        }
+    }
+
+    /// A worker serves it: from here on nothing is awaited.
+    fn open_on(
+        &self,
+        opening: &mut Opening<'_>,
+        worker: WorkerIndex,
+        answered: Answered,
+        mut grant: Grant,
+        place: PlaceOfAddress,
+        claim: Option<Claim>,
+    ) -> Result<Opened, Problem> {
+        let session = opening.session;
+        if !self.keeper.is_served(session) {
+            return Err(ended_early());
+        }
+        opening.is_open = true;
+        grant.started(session.0);
+        tracing::info!(
+            session = session.0,
+            stream = %opening.name,
+            direction = name_of(opening.direction),
+            worker = worker.0,
+            client = grant.client(),
+            subject = grant.subject(),
+            "session opened"
+        );
+        let expiry = grant.expires().map(|at| end_at(&self.keeper, session, at));
+        let kept = Kept {
+            identity: answered.identity,
+            description: answered.answer.description,
+            grant,
+            _place: place,
+            claim,
+            _expiry: expiry,
+            waiters: Vec::new(),
+        };
+        self.keeper.opened(session, kept);
+        Ok(Opened { session, worker, sdp: answered.answer.sdp })
+    }
+
+    /// Takes the peer's fragment (RFC 8840 §9); see [`SessionKeeper::restart`].
+    pub(super) fn restart(&self, session: SessionId, fragment: &str) -> Result<Option<String>, Problem> {
+        let remote_ice = self.answers.remote_ice(fragment)?;
+        self.keeper.restart(&self.answers, session, remote_ice)
+    }
+}
+
+/// Ends a session whose leave has run out. The task is kept by what it ends, and must not keep all of it.
+fn end_at(keeper: &Rc<SessionKeeper>, session: SessionId, at: Instant) -> Task {
+    let keeper = Rc::downgrade(keeper);
+    runtime::spawn(async move {
+        runtime::Sleep::until(at).await;
+        if let Some(keeper) = keeper.upgrade() {
+            keeper.end(session, EndReason::LeaveExpired);
+        }
+    })
+}
+
+fn ended_early() -> Problem {
+    Problem::unavailable(Code::EndedEarly, "the session ended while it opened: try again")
+}
+
+fn not_let_in(refused: NotLetIn) -> Problem {
+    match refused {
+        NotLetIn::TooManyFromAddress { max } => {
+            let detail = format!(
+                "your address has {max} sessions, as many as it may (limits.sessions_per_address_max): DELETE those \
+                 that are no longer needed; one that was abandoned ends {} s after its last packet. Behind a shared \
+                 address, try again later",
+                limits::SESSION_SILENCE_MAX.as_secs()
+            );
+            Problem::too_many(Code::TooManyFromAddress, detail)
+        }
+        NotLetIn::TooManyJoins => Problem::unavailable(
+            Code::TooManyJoins,
+            "the node is asked for more sessions a second than it may open: try again later",
+        ),
+    }
+}
+
+fn not_admitted(refused: NotAdmitted, name: &StreamName) -> Problem {
+    match refused {
+        NotAdmitted::NameTaken => Problem::new(
+            StatusCode::CONFLICT,
+            Code::NameTaken,
+            format!(
+                "{name} has a publisher: end its session, wait until it has ended (at most {} s after its last packet), \
+                 or choose another name",
+                limits::SESSION_SILENCE_MAX.as_secs()
+            ),
+        ),
+        NotAdmitted::TooManyStreams => Problem::unavailable(
+            Code::TooManyStreams,
+            "as many streams are published as may: end one, or raise limits.streams_max",
+        ),
+        NotAdmitted::TooManyViewers => Problem::unavailable(
+            Code::TooManyViewers,
+            format!("{name} has as many viewers as it may: try again later or elsewhere"),
+        ),
+        NotAdmitted::TooManyWaiting => Problem::unavailable(
+            Code::TooManyWaiting,
+            format!("nobody publishes {name} and as many viewers wait as may: try again later"),
+        ),
+    }
+}
+
+/// A direction as reports and messages call it.
+pub(super) const fn name_of(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Publish => "publish",
+        Direction::Play => "play",
+    }
+}

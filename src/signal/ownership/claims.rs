@@ -1,0 +1,151 @@
+//! Claims as signalling makes them: whoever asks may leave, and an answer may be late; a name that was claimed is
+//! released all the same when nobody wants it any more.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+
+use super::interface::{Claimant, Epoch, NotClaimed, NotReleased, Ownership, Unavailable};
+use crate::limits;
+use crate::signal::runtime::{self, Task};
+use crate::signal::stream_name::StreamName;
+
+/// Makes claims.
+pub struct Claims {
+    ownership: Rc<dyn Ownership>,
+    /// Claims without an answer yet, their askers there or not.
+    under_way: Rc<Cell<usize>>,
+    /// Releases that could not be finished at once. Bounded by the claims there are.
+    releases: flume::Sender<LocalBoxFuture<'static, ()>>,
+    /// How long a client is kept waiting.
+    pub(super) patience: Duration,
+}
+
+/// A name that this node owns. Dropped, it is released.
+pub struct Claim {
+    ownership: Rc<dyn Ownership>,
+    releases: flume::Sender<LocalBoxFuture<'static, ()>>,
+    name: StreamName,
+    epoch: Epoch,
+    /// Told when the name is free.
+    waiters: Vec<flume::Sender<()>>,
+}
+
+impl Claims {
+    /// Claims made at `ownership`, and the task that finishes releases, to be kept as long. To be called on the executor.
+    pub fn new(ownership: Rc<dyn Ownership>) -> (Self, Task) {
+        let (releases, waiting) = flume::unbounded::<LocalBoxFuture<'static, ()>>();
+        let releasing = runtime::spawn(async move {
+            while let Ok(release) = waiting.recv_async().await {
+                runtime::spawn(release).detach();
+            }
+        });
+        (Self { ownership, under_way: Rc::default(), releases, patience: limits::CLAIM_TIME_MAX }, releasing)
+    }
+
+    /// Claims a name, and waits for the answer as long as a client will. Whoever drops this, or has waited long enough,
+    /// gets nothing: an answer that comes later is given back.
+    ///
+    /// # Errors
+    /// When another publisher has the name, or nobody can say.
+    pub async fn claim(&self, name: &StreamName, claimant: Claimant) -> Result<Claim, NotClaimed> {
+        let place = Place::take(&self.under_way).ok_or_else(|| unavailable("as many claims are made as may be"))?;
+        let (ownership, releases, name) = (self.ownership.clone(), self.releases.clone(), name.clone());
+        let mut asking = async move {
+            let epoch = ownership.claim(&name, &claimant).await;
+            drop(place);
+            epoch.map(|epoch| Claim { ownership, releases, name, epoch, waiters: Vec::new() })
+        }
+        .boxed_local();
+        // An answer that is there at once needs no task.
+        if let Poll::Ready(answer) = poll_once(&mut asking) {
+            return answer;
+        }
+        let (sender, answered) = flume::bounded(1);
+        // Not the asker's: what was asked on the network cannot be taken back by asking no longer. A claim that finds
+        // nobody to be sent to is dropped, and so released.
+        runtime::spawn(async move {
+            let _ = sender.try_send(asking.await);
+        })
+        .detach();
+        match runtime::timeout(self.patience, answered.recv_async()).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(_)) | None => Err(unavailable("no answer in time")),
+        }
+    }
+}
+
+impl Claim {
+    /// Its number.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Releases the name, and tells `waiters` when it is free.
+    pub fn release(mut self, waiters: Vec<flume::Sender<()>>) {
+        self.waiters = waiters;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let (ownership, name, epoch) = (self.ownership.clone(), self.name.clone(), self.epoch);
+        let waiters = std::mem::take(&mut self.waiters);
+        let mut release = async move {
+            match ownership.release(&name, epoch).await {
+                Ok(()) => {}
+                Err(NotReleased::Stale) => tracing::debug!(stream = %name, epoch = epoch.0, "a claim was replaced"),
+                Err(NotReleased::Unavailable(why)) => {
+                    tracing::warn!(stream = %name, epoch = epoch.0, %why, "a stream's name was not released");
+                }
+            }
+            for waiter in waiters {
+                let _ = waiter.try_send(());
+            }
+        }
+        .boxed_local();
+        // Done at once where that is possible: whoever asks next finds the name free.
+        if poll_once(&mut release).is_pending() {
+            let _ = self.releases.send(release);
+        }
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("name", &self.name).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+/// One of the claims that may be under way.
+struct Place(Rc<Cell<usize>>);
+
+impl Place {
+    fn take(under_way: &Rc<Cell<usize>>) -> Option<Self> {
+        if under_way.get() >= limits::CLAIMS_UNDER_WAY_MAX {
+            return None;
+        }
+        under_way.set(under_way.get() + 1);
+        Some(Self(under_way.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+fn unavailable(why: &str) -> NotClaimed {
+    NotClaimed::Unavailable(Unavailable(why.to_owned()))
+}
+
+/// What a future has to say at once. Where that is nothing, another task must poll it again.
+fn poll_once<T>(future: &mut LocalBoxFuture<'_, T>) -> Poll<T> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}

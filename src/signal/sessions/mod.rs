@@ -1,0 +1,16 @@
+//! The table of this node's sessions and its indexes: plain values, without clock, channel to a worker or I/O.
+//!
+//! | File | Holds |
+//! |---|---|
+//! | `table.rs` | every session, one row each; the only way to change an index |
+//! | `streams.rs` | by stream: publisher, viewers, waits, and what workers are to be told |
+//! | `sockets.rs` | by socket: whose session it is, who hears of which stream |
+//!
+//! What happens because of a change (messages to workers, events to sockets, counters) is in [`super::keeper`].
+
+pub(super) mod sockets;
+pub(super) mod streams;
+pub(super) mod table;
+
+#[cfg(test)]
+mod tests;

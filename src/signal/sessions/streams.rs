@@ -1,0 +1,339 @@
+//! The index of sessions by stream: who publishes each stream, who plays it, on which workers; and what the workers have
+//! not been told of that yet.
+//!
+//! Every change of a stream's origin or audience marks the stream as *changed* for each worker concerned. The task that
+//! talks to that worker then takes the present state ([`StreamIndex::take_route`]). So a burst of joins becomes one `Route`,
+//! the newest state always wins, and what waits to be told is bounded by streams × workers.
+//!
+//! Not here: what else is known of a session ([`super::table`]). No clock and no channel: `now` is handed in, messages
+//! are taken out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::description::Direction;
+use crate::metrics::Audience;
+use crate::placement;
+use crate::signal::stream_name::StreamName;
+use crate::time::Timestamp;
+use crate::worker::mailbox::{Control, Listener, Origin, SessionId, StreamId, WorkerIndex};
+
+/// Why a session is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::signal) enum NotAdmitted {
+    /// The stream has a publisher.
+    NameTaken,
+    /// As many viewers wait for publishers as may.
+    TooManyWaiting,
+    /// As many streams are published as may.
+    TooManyStreams,
+    /// The stream has as many viewers as it may.
+    TooManyViewers,
+}
+
+/// How many of each there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::signal) struct Bounds {
+    /// Viewers admitted to names nobody publishes, and how long they wait.
+    pub(in crate::signal) waiting_viewers_max: usize,
+    pub(in crate::signal) waiting_time: Duration,
+    /// Published streams.
+    pub(in crate::signal) streams_max: usize,
+    pub(in crate::signal) viewers_per_stream_max: usize,
+}
+
+#[derive(Debug)]
+struct Stream {
+    name: StreamName,
+    /// Admitted, perhaps not served yet: the name is taken from then on.
+    publisher: Option<Publisher>,
+    /// Admitted viewers, each with the end of its wait for a publisher while it waits.
+    viewers: HashMap<SessionId, Option<Timestamp>>,
+    /// Served viewers by worker.
+    audience: BTreeMap<WorkerIndex, Members>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Publisher {
+    session: SessionId,
+    /// Its worker, once that serves it.
+    worker: Option<WorkerIndex>,
+}
+
+/// A worker's viewers of a stream, as long as it has any.
+#[derive(Clone, Copy, Debug)]
+struct Members {
+    count: u32,
+    /// [`Listener::membership`]
+    membership: u64,
+}
+
+/// The index.
+#[derive(Debug)]
+pub(super) struct StreamIndex {
+    bounds: Bounds,
+    memberships_so_far: u64,
+    numbers: HashMap<StreamName, StreamId>,
+    streams: HashMap<StreamId, Stream>,
+    publishers: usize,
+    viewers: usize,
+    /// Viewers without a publisher, by the time their wait ends.
+    waiting: BTreeSet<(Timestamp, SessionId, StreamId)>,
+    /// Names that got or lost their publisher, with whether there is one, until they are taken.
+    went: Vec<(StreamName, bool)>,
+    /// StreamIndex whose route a worker has not been told.
+    changed: BTreeMap<WorkerIndex, BTreeSet<StreamId>>,
+}
+
+impl StreamIndex {
+    /// No stream yet.
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            memberships_so_far: 0,
+            numbers: HashMap::new(),
+            streams: HashMap::new(),
+            publishers: 0,
+            viewers: 0,
+            waiting: BTreeSet::new(),
+            went: Vec::new(),
+            changed: BTreeMap::new(),
+        }
+    }
+
+    /// From now on these bounds. A session that is admitted stays, and a viewer that waits keeps its time.
+    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// The number workers know a stream by, for as long as anybody publishes or plays it. Made of
+    /// the name, so that every node calls the stream the same.
+    fn number_of(&mut self, name: &StreamName) -> StreamId {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = placement::stream_id(name.as_str());
+        self.numbers.insert(name.clone(), number);
+        number
+    }
+
+    /// Admits a session to a name. From here on it counts, until [`Self::left`].
+    pub(super) fn admit(
+        &mut self,
+        session: SessionId,
+        name: &StreamName,
+        direction: Direction,
+        now: Timestamp,
+    ) -> Result<StreamId, NotAdmitted> {
+        let known = self.numbers.get(name).and_then(|id| self.streams.get(id));
+        let is_published = known.is_some_and(|stream| stream.publisher.is_some());
+        let viewers = known.map_or(0, |stream| stream.viewers.len());
+        match direction {
+            Direction::Publish if is_published => return Err(NotAdmitted::NameTaken),
+            Direction::Publish if self.publishers >= self.bounds.streams_max => {
+                return Err(NotAdmitted::TooManyStreams);
+            }
+            Direction::Play if !is_published && self.waiting.len() >= self.bounds.waiting_viewers_max => {
+                return Err(NotAdmitted::TooManyWaiting);
+            }
+            Direction::Play if viewers >= self.bounds.viewers_per_stream_max => {
+                return Err(NotAdmitted::TooManyViewers);
+            }
+            Direction::Publish | Direction::Play => {}
+        }
+        let id = self.number_of(name);
+        let stream = self.streams.entry(id).or_insert_with(|| Stream {
+            name: name.clone(),
+            publisher: None,
+            viewers: HashMap::new(),
+            audience: BTreeMap::new(),
+        });
+        match direction {
+            Direction::Publish => {
+                stream.publisher = Some(Publisher { session, worker: None });
+                self.publishers += 1;
+                for (viewer, waits_until) in &mut stream.viewers {
+                    if let Some(until) = waits_until.take() {
+                        self.waiting.remove(&(until, *viewer, id));
+                    }
+                }
+            }
+            Direction::Play => {
+                self.viewers += 1;
+                stream.viewers.insert(session, None);
+                if !is_published {
+                    self.wait(session, id, now);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    /// A viewer waits for a publisher from now on, for as long as it may.
+    pub(super) fn wait(&mut self, session: SessionId, id: StreamId, now: Timestamp) {
+        let until = now + self.bounds.waiting_time;
+        let Some(waits_until) = self.streams.get_mut(&id).and_then(|stream| stream.viewers.get_mut(&session)) else {
+            return;
+        };
+        if let Some(before) = waits_until.replace(until) {
+            self.waiting.remove(&(before, session, id));
+        }
+        self.waiting.insert((until, session, id));
+    }
+
+    /// A worker serves an admitted session from now on.
+    pub(super) fn served(&mut self, id: StreamId, direction: Direction, worker: WorkerIndex) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let is_changed = match direction {
+            Direction::Publish => {
+                if let Some(publisher) = &mut stream.publisher {
+                    publisher.worker = Some(worker);
+                }
+                self.went.push((stream.name.clone(), true));
+                true
+            }
+            Direction::Play => {
+                let members = stream.audience.entry(worker).or_insert_with(|| {
+                    self.memberships_so_far += 1;
+                    Members { count: 0, membership: self.memberships_so_far }
+                });
+                members.count += 1;
+                members.count == 1
+            }
+        };
+        if is_changed {
+            self.mark_changed(id, None);
+        }
+    }
+
+    /// An admitted session is gone, with the worker that served it if one did.
+    pub(super) fn left(
+        &mut self,
+        session: SessionId,
+        id: StreamId,
+        direction: Direction,
+        worker: Option<WorkerIndex>,
+        now: Timestamp,
+    ) {
+        let is_changed = match direction {
+            Direction::Publish => self.publisher_left(session, id, now),
+            Direction::Play => self.viewer_left(session, id, worker),
+        };
+        if is_changed {
+            self.mark_changed(id, worker);
+        }
+        self.forget_if_unused(id);
+    }
+
+    /// Its viewers stay and wait for the next one. Returns whether workers must hear of it.
+    fn publisher_left(&mut self, session: SessionId, id: StreamId, now: Timestamp) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else { return false };
+        let Some(publisher) = stream.publisher.take_if(|publisher| publisher.session == session) else { return false };
+        self.publishers -= 1;
+        let was_served = publisher.worker.is_some();
+        if was_served {
+            self.went.push((stream.name.clone(), false));
+        }
+        let viewers: Vec<SessionId> = stream.viewers.keys().copied().collect();
+        for viewer in viewers {
+            self.wait(viewer, id, now);
+        }
+        was_served
+    }
+
+    /// Returns whether it was its worker's last viewer of the stream.
+    fn viewer_left(&mut self, session: SessionId, id: StreamId, worker: Option<WorkerIndex>) -> bool {
+        let Some(stream) = self.streams.get_mut(&id) else { return false };
+        let Some(waits_until) = stream.viewers.remove(&session) else { return false };
+        self.viewers -= 1;
+        if let Some(until) = waits_until {
+            self.waiting.remove(&(until, session, id));
+        }
+        let Some(worker) = worker else { return false };
+        let Some(members) = stream.audience.get_mut(&worker) else { return false };
+        members.count -= 1;
+        let was_last = members.count == 0;
+        if was_last {
+            stream.audience.remove(&worker);
+        }
+        was_last
+    }
+
+    /// Whether a worker serves the publisher of that name.
+    pub(super) fn is_live(&self, name: &StreamName) -> bool {
+        self.numbers.get(name).is_some_and(|id| self.origin(*id).is_some())
+    }
+
+    /// The names that got (`true`) or lost their publisher since the last call, in order.
+    pub(super) fn take_went(&mut self) -> Vec<(StreamName, bool)> {
+        std::mem::take(&mut self.went)
+    }
+
+    /// The next viewer whose wait is over; it waits no longer, and stays until it has left.
+    pub(super) fn take_expired(&mut self, now: Timestamp) -> Option<(SessionId, StreamId)> {
+        let (until, session, id) = self.waiting.first().copied().filter(|(until, ..)| *until <= now)?;
+        self.waiting.remove(&(until, session, id));
+        if let Some(waits_until) = self.streams.get_mut(&id).and_then(|stream| stream.viewers.get_mut(&session)) {
+            *waits_until = None;
+        }
+        Some((session, id))
+    }
+
+    /// When the next wait is over.
+    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+        self.waiting.first().map(|(until, ..)| *until)
+    }
+
+    /// The next `Route` that `worker` has not been told, as of now.
+    pub(super) fn take_route(&mut self, worker: WorkerIndex) -> Option<Control> {
+        let stream = self.changed.get_mut(&worker)?.pop_first()?;
+        let origin = self.origin(stream);
+        let listener =
+            |(&worker, members): (&WorkerIndex, &Members)| Listener { worker, membership: members.membership };
+        let audience = self.streams.get(&stream).map(|s| s.audience.iter().map(listener).collect()).unwrap_or_default();
+        Some(Control::Route { stream, origin: origin.map(Origin::Worker), audience })
+    }
+
+    /// The workers that have not been told something.
+    pub(super) fn workers_to_tell(&self) -> impl Iterator<Item = WorkerIndex> + '_ {
+        self.changed.iter().filter(|(_, streams)| !streams.is_empty()).map(|(worker, _)| *worker)
+    }
+
+    /// How many publish, play and wait.
+    pub(super) fn audience(&self) -> Audience {
+        Audience { publishers: self.publishers, viewers: self.viewers, waiting_viewers: self.waiting.len() }
+    }
+
+    /// The worker that serves the stream's publisher.
+    fn origin(&self, stream: StreamId) -> Option<WorkerIndex> {
+        self.streams.get(&stream)?.publisher?.worker
+    }
+
+    /// Marks the stream for its origin, its audience, and the worker that has just left either.
+    fn mark_changed(&mut self, id: StreamId, left: Option<WorkerIndex>) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let concerned = stream.audience.keys().copied().chain(self.origin(id)).chain(left);
+        for worker in concerned.collect::<BTreeSet<_>>() {
+            self.changed.entry(worker).or_default().insert(id);
+        }
+    }
+
+    /// Drops a stream nobody publishes or plays. A `Route` that is still to be told says "nobody" without it.
+    fn forget_if_unused(&mut self, id: StreamId) {
+        let unused = |stream: &Stream| stream.publisher.is_none() && stream.viewers.is_empty();
+        if self.streams.get(&id).is_some_and(unused)
+            && let Some(stream) = self.streams.remove(&id)
+        {
+            self.numbers.remove(&stream.name);
+        }
+    }
+
+    /// Whether nothing is left of any session.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+            && self.streams.is_empty()
+            && self.waiting.is_empty()
+            && (self.publishers, self.viewers) == (0, 0)
+    }
+}

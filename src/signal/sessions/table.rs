@@ -1,0 +1,476 @@
+//! The one table of this node's sessions, whatever they are signalled over. All that is known of a session is in its row;
+//! everything else that names a session is an index of the same table: by stream ([`super::streams`]), by the secret in
+//! a URL, by socket ([`super::sockets`]), by the end of a lost socket's grace. So [`SessionTable::ended`] is one call, and
+//! nothing of a session is left behind it.
+//!
+//! A session's life, by the methods that tell of it:
+//!
+//! ```text
+//!   admitted ─▶ asked ─▶ served ─▶ opened ─▶ given_url | given_to_socket ─▶ connected ─▶ ended
+//!       │         │ ▲                                     │    ▲
+//!       │         ▼ │ refused: the second worker          ▼    │ resumed
+//!       └───────▶ ended                              socket_closed: lost, until the grace is over
+//! ```
+//!
+//! A session's *owner* may change and end it. It is the client that knows the URL, or the socket that opened it or took
+//! it over. When that socket is gone the session is *lost*: it goes on until its grace is over, and whoever knows its
+//! secret may take it over until then.
+//!
+//! A plain value: no clock, no I/O. `now` is handed in; what is to be told is returned or taken. `K` is what else is kept
+//! with a session until its end; the table only gives it back.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use subtle::ConstantTimeEq as _;
+
+use super::sockets::{SocketId, SocketIndex};
+use super::streams::{Bounds, NotAdmitted, StreamIndex};
+use crate::description::Direction;
+use crate::metrics::Audience;
+use crate::signal::stream_name::StreamName;
+use crate::time::Timestamp;
+use crate::worker::mailbox::{Control, OpenRefused, SessionId, StreamId, WorkerIndex};
+
+/// The one answer to whoever opens a session: a worker serves it, or has refused it. Dropped without one, the session
+/// ended first.
+pub(in crate::signal) type WorkerAnswer = Result<(), OpenRefused>;
+
+/// The table.
+#[derive(Debug)]
+pub(in crate::signal) struct SessionTable<K> {
+    rows: HashMap<SessionId, Row<K>>,
+    streams: StreamIndex,
+    sockets: SocketIndex,
+    by_url: HashMap<String, SessionId>,
+    /// Sessions whose socket is gone, by the end of their grace.
+    lost: BTreeSet<(Timestamp, SessionId)>,
+}
+
+/// All that is known of a session.
+struct Row<K> {
+    name: StreamName,
+    stream: StreamId,
+    direction: Direction,
+    /// Who opens it, until it is answered.
+    asker: Option<flume::Sender<WorkerAnswer>>,
+    /// Once one serves it.
+    worker: Option<WorkerIndex>,
+    /// Once it is open.
+    kept: Option<K>,
+    connected: bool,
+    owner: Owner,
+}
+
+/// A session's owner, and how it proves that it is.
+enum Owner {
+    /// Nobody yet, or nobody any more.
+    Nobody,
+    Url {
+        token: String,
+        entity_tag: String,
+    },
+    Socket {
+        socket: SocketId,
+        secret: String,
+    },
+    Lost {
+        until: Timestamp,
+        secret: String,
+    },
+}
+
+/// A secret is not shown.
+impl<K> fmt::Debug for Row<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row").field("name", &self.name).field("direction", &self.direction).finish_non_exhaustive()
+    }
+}
+
+impl<K> Row<K> {
+    /// The stream it plays.
+    fn plays(&self) -> Option<&StreamName> {
+        (self.direction == Direction::Play).then_some(&self.name)
+    }
+}
+
+/// An open session, for who looks.
+#[derive(Debug)]
+pub(in crate::signal) struct InService<'a, K> {
+    pub(in crate::signal) name: &'a StreamName,
+    pub(in crate::signal) worker: WorkerIndex,
+    pub(in crate::signal) kept: &'a mut K,
+}
+
+/// What is left of a session that has ended: for its last words.
+#[derive(Debug)]
+pub(in crate::signal) struct Ended<K> {
+    /// What was kept; none where it never opened.
+    pub(in crate::signal) kept: Option<K>,
+    /// The socket it was of.
+    pub(in crate::signal) socket: Option<SocketId>,
+}
+
+/// A session that was taken over.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::signal) struct Resumed {
+    /// It has connected, perhaps while nobody heard of it.
+    pub(in crate::signal) connected: bool,
+    /// What it plays.
+    pub(in crate::signal) plays: Option<StreamName>,
+    /// The socket that had it until now.
+    pub(in crate::signal) taken_from: Option<SocketId>,
+}
+
+impl<K> SessionTable<K> {
+    /// No session yet.
+    pub(in crate::signal) fn new(bounds: Bounds) -> Self {
+        Self {
+            rows: HashMap::new(),
+            streams: StreamIndex::new(bounds),
+            sockets: SocketIndex::default(),
+            by_url: HashMap::new(),
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// From now on these bounds; see [`StreamIndex::set_bounds`].
+    pub(in crate::signal) fn set_bounds(&mut self, bounds: Bounds) {
+        self.streams.set_bounds(bounds);
+    }
+
+    // --- a session opens ---
+
+    /// Admits a session to a name. From here on it counts, until it has [`ended`](Self::ended).
+    pub(in crate::signal) fn admitted(
+        &mut self,
+        session: SessionId,
+        name: &StreamName,
+        direction: Direction,
+        now: Timestamp,
+    ) -> Result<StreamId, NotAdmitted> {
+        debug_assert!(!self.rows.contains_key(&session));
+        let stream = self.streams.admit(session, name, direction, now)?;
+        let row = Row {
+            name: name.clone(),
+            stream,
+            direction,
+            asker: None,
+            worker: None,
+            kept: None,
+            connected: false,
+            owner: Owner::Nobody,
+        };
+        self.rows.insert(session, row);
+        Ok(stream)
+    }
+
+    /// A worker is asked to serve it. `asker` gets the one answer.
+    pub(in crate::signal) fn asked(&mut self, session: SessionId, asker: flume::Sender<WorkerAnswer>) {
+        if let Some(row) = self.rows.get_mut(&session) {
+            row.asker = Some(asker);
+        }
+    }
+
+    /// A worker serves it from now on: its stream counts it, then its asker is answered. `false` when the session is not
+    /// known: its asker has given up, and it is being closed.
+    pub(in crate::signal) fn served(&mut self, session: SessionId, worker: WorkerIndex) -> bool {
+        let Some(row) = self.rows.get_mut(&session).filter(|row| row.worker.is_none()) else { return false };
+        row.worker = Some(worker);
+        self.streams.served(row.stream, row.direction, worker);
+        if let Some(asker) = row.asker.take() {
+            let _ = asker.try_send(Ok(()));
+        }
+        true
+    }
+
+    /// The worker that was asked does not serve it.
+    pub(in crate::signal) fn refused(&mut self, session: SessionId, why: OpenRefused) {
+        if let Some(asker) = self.rows.get_mut(&session).and_then(|row| row.asker.take()) {
+            let _ = asker.try_send(Err(why));
+        }
+    }
+
+    /// Whether a worker serves it still.
+    pub(in crate::signal) fn is_served(&self, session: SessionId) -> bool {
+        self.rows.get(&session).is_some_and(|row| row.worker.is_some())
+    }
+
+    /// It is open, and this is kept with it. `false`, and nothing is kept, when it has ended meanwhile.
+    pub(in crate::signal) fn opened(&mut self, session: SessionId, kept: K) -> bool {
+        let Some(row) = self.rows.get_mut(&session).filter(|row| row.worker.is_some()) else { return false };
+        row.kept = Some(kept);
+        true
+    }
+
+    /// An open session.
+    pub(in crate::signal) fn open(&mut self, session: SessionId) -> Option<InService<'_, K>> {
+        let Row { name, worker, kept, .. } = self.rows.get_mut(&session)?;
+        Some(InService { name, worker: (*worker)?, kept: kept.as_mut()? })
+    }
+
+    /// The worker that serves an open session.
+    pub(in crate::signal) fn worker_of(&self, session: SessionId) -> Option<WorkerIndex> {
+        let row = self.rows.get(&session)?;
+        row.kept.as_ref().and(row.worker)
+    }
+
+    // --- it goes on ---
+
+    /// It has connected; returns the socket to be told.
+    pub(in crate::signal) fn connected(&mut self, session: SessionId) -> Option<SocketId> {
+        self.rows.get_mut(&session)?.connected = true;
+        self.socket_of(session)
+    }
+
+    /// The socket that has the session.
+    pub(in crate::signal) fn socket_of(&self, session: SessionId) -> Option<SocketId> {
+        match self.rows.get(&session)?.owner {
+            Owner::Socket { socket, .. } => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// It is gone, however far it had come. The one call by which a session leaves; `None` when it is not known.
+    pub(in crate::signal) fn ended(&mut self, session: SessionId, now: Timestamp) -> Option<Ended<K>> {
+        let socket = self.disowned(session);
+        let row = self.rows.remove(&session)?;
+        self.streams.left(session, row.stream, row.direction, row.worker, now);
+        Some(Ended { kept: row.kept, socket })
+    }
+
+    /// Nobody owns it from now on. Returns the socket that did.
+    pub(in crate::signal) fn disowned(&mut self, session: SessionId) -> Option<SocketId> {
+        let row = self.rows.get_mut(&session)?;
+        match std::mem::replace(&mut row.owner, Owner::Nobody) {
+            Owner::Nobody => None,
+            Owner::Url { token, .. } => {
+                self.by_url.remove(&token);
+                None
+            }
+            Owner::Lost { until, .. } => {
+                self.lost.remove(&(until, session));
+                None
+            }
+            Owner::Socket { socket, .. } => {
+                self.sockets.taken(socket, session, row.plays());
+                Some(socket)
+            }
+        }
+    }
+
+    // --- owned by who knows its URL ---
+
+    /// Its URL ends in `token`, and its state has this entity tag.
+    pub(in crate::signal) fn given_url(&mut self, session: SessionId, token: String, entity_tag: String) {
+        self.disowned(session);
+        if let Some(row) = self.rows.get_mut(&session) {
+            self.by_url.insert(token.clone(), session);
+            row.owner = Owner::Url { token, entity_tag };
+        }
+    }
+
+    /// The open session a URL names, and its entity tag: token, stream and direction must all fit.
+    pub(in crate::signal) fn at_url(
+        &self,
+        token: &str,
+        stream_name: &str,
+        direction: Direction,
+    ) -> Option<(SessionId, &str)> {
+        let session = *self.by_url.get(token)?;
+        let row = self.rows.get(&session)?;
+        let Owner::Url { entity_tag, .. } = &row.owner else { return None };
+        let fits = row.direction == direction && row.name.as_str() == stream_name;
+        fits.then_some((session, entity_tag))
+    }
+
+    /// Its state has another entity tag.
+    pub(in crate::signal) fn retagged(&mut self, session: SessionId, newest: String) {
+        if let Some(Row { owner: Owner::Url { entity_tag, .. }, .. }) = self.rows.get_mut(&session) {
+            *entity_tag = newest;
+        }
+    }
+
+    // --- owned by a socket ---
+
+    /// A socket more.
+    pub(in crate::signal) fn socket_opened(&mut self) -> SocketId {
+        self.sockets.opened()
+    }
+
+    /// A socket is gone: its sessions are lost, until `grace_ends`.
+    pub(in crate::signal) fn socket_closed(&mut self, socket: SocketId, grace_ends: Timestamp) {
+        for session in self.sockets.closed(socket) {
+            let Some(row) = self.rows.get_mut(&session) else { continue };
+            self.sockets.taken(socket, session, row.plays());
+            if let Owner::Socket { secret, .. } = &mut row.owner {
+                let secret = std::mem::take(secret);
+                row.owner = Owner::Lost { until: grace_ends, secret };
+                self.lost.insert((grace_ends, session));
+            }
+        }
+    }
+
+    /// It is the socket's that opened it; `secret` is what takes it over.
+    pub(in crate::signal) fn given_to_socket(&mut self, socket: SocketId, session: SessionId, secret: String) {
+        self.disowned(session);
+        let Some(row) = self.rows.get_mut(&session) else { return };
+        if self.sockets.is_open(socket) {
+            row.owner = Owner::Socket { socket, secret };
+            self.sockets.given(socket, session, row.plays());
+        }
+    }
+
+    /// Whether the session is the socket's.
+    pub(in crate::signal) fn owns(&self, socket: SocketId, session: SessionId) -> bool {
+        self.socket_of(session) == Some(socket)
+    }
+
+    /// The sessions of a socket.
+    pub(in crate::signal) fn sessions_of(&self, socket: SocketId) -> Vec<SessionId> {
+        self.sockets.sessions_of(socket).collect()
+    }
+
+    /// Takes a session over. A wrong secret and a session that is not there look the same.
+    pub(in crate::signal) fn resumed(
+        &mut self,
+        socket: SocketId,
+        session: SessionId,
+        given_secret: &str,
+    ) -> Option<Resumed> {
+        let row = self.rows.get_mut(&session)?;
+        let (Owner::Socket { secret, .. } | Owner::Lost { secret, .. }) = &row.owner else { return None };
+        if !bool::from(secret.as_bytes().ct_eq(given_secret.as_bytes())) {
+            return None;
+        }
+        if !self.sockets.is_open(socket) {
+            return None;
+        }
+        let secret = secret.clone();
+        let taken_from = match row.owner {
+            // Named twice in one `hello`.
+            Owner::Socket { socket: previous, .. } if previous == socket => return None,
+            Owner::Socket { socket: previous, .. } => {
+                self.sockets.taken(previous, session, row.plays());
+                Some(previous)
+            }
+            Owner::Lost { until, .. } => {
+                self.lost.remove(&(until, session));
+                None
+            }
+            Owner::Nobody | Owner::Url { .. } => return None,
+        };
+        row.owner = Owner::Socket { socket, secret };
+        self.sockets.given(socket, session, row.plays());
+        Some(Resumed { connected: row.connected, plays: row.plays().cloned(), taken_from })
+    }
+
+    /// Has a socket hear of a stream; see [`SocketIndex::follow`].
+    pub(in crate::signal) fn follow(
+        &mut self,
+        socket: SocketId,
+        stream: &StreamName,
+        max: usize,
+        until: Option<Timestamp>,
+    ) -> bool {
+        self.sockets.follow(socket, stream, max, until)
+    }
+
+    /// The opposite; nothing when it does not follow it.
+    pub(in crate::signal) fn unfollow(&mut self, socket: SocketId, stream: &StreamName) {
+        self.sockets.unfollow(socket, stream);
+    }
+
+    /// The sockets that hear of a stream, each once.
+    pub(in crate::signal) fn hearers_of(&self, stream: &StreamName) -> impl Iterator<Item = SocketId> + '_ {
+        self.sockets.hearers_of(stream)
+    }
+
+    // --- time passes ---
+
+    /// When the next wait for a publisher, grace of a lost session or leave to follow is over.
+    pub(in crate::signal) fn next_expiry(&self) -> Option<Timestamp> {
+        let lost = self.lost.first().map(|(until, _)| *until);
+        [self.streams.next_expiry(), self.sockets.next_expiry(), lost].into_iter().flatten().min()
+    }
+
+    /// The viewers whose wait for a publisher is over, with their workers. They stay until they have ended.
+    pub(in crate::signal) fn take_expired(&mut self, now: Timestamp) -> Vec<(SessionId, WorkerIndex)> {
+        let (mut expired, mut opening) = (Vec::new(), Vec::new());
+        while let Some((session, stream)) = self.streams.take_expired(now) {
+            match self.rows.get(&session).and_then(|row| row.worker) {
+                Some(worker) => expired.push((session, worker)),
+                // Still being opened: nobody can end it yet. It waits once more.
+                None => opening.push((session, stream)),
+            }
+        }
+        for (session, stream) in opening {
+            self.streams.wait(session, stream, now);
+        }
+        expired
+    }
+
+    /// The sessions whose grace is over, which nobody can take over any more. They stay until they have ended.
+    pub(in crate::signal) fn take_lost(&mut self, now: Timestamp) -> Vec<SessionId> {
+        let mut over = Vec::new();
+        while let Some((_, session)) = self.lost.first().copied().filter(|(until, _)| *until <= now) {
+            self.disowned(session);
+            over.push(session);
+        }
+        over
+    }
+
+    /// Ends the follows whose leave has run out; see [`SocketIndex::end_follows`].
+    pub(in crate::signal) fn end_follows(&mut self, now: Timestamp) -> Vec<(SocketId, StreamName)> {
+        self.sockets.end_follows(now)
+    }
+
+    // --- streams ---
+
+    /// Whether a worker serves the publisher of that name.
+    pub(in crate::signal) fn is_live(&self, name: &StreamName) -> bool {
+        self.streams.is_live(name)
+    }
+
+    /// The names that got (`true`) or lost their publisher since the last call, in order.
+    pub(in crate::signal) fn take_went(&mut self) -> Vec<(StreamName, bool)> {
+        self.streams.take_went()
+    }
+
+    /// The next `Route` that `worker` has not been told, as of now.
+    pub(in crate::signal) fn take_route(&mut self, worker: WorkerIndex) -> Option<Control> {
+        self.streams.take_route(worker)
+    }
+
+    /// The workers that have not been told something.
+    pub(in crate::signal) fn workers_to_tell(&self) -> impl Iterator<Item = WorkerIndex> + '_ {
+        self.streams.workers_to_tell()
+    }
+
+    /// How many publish, play and wait.
+    pub(in crate::signal) fn audience(&self) -> Audience {
+        self.streams.audience()
+    }
+
+    /// Panics where an index names a session that the table does not have, or a session is missing from one.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let owned = |by: fn(&Owner) -> bool| self.rows.values().filter(|row| by(&row.owner)).count();
+        assert_eq!(self.by_url.len(), owned(|owner| matches!(owner, Owner::Url { .. })));
+        assert_eq!(self.lost.len(), owned(|owner| matches!(owner, Owner::Lost { .. })));
+        assert!(self.by_url.values().chain(self.lost.iter().map(|(_, id)| id)).all(|id| self.rows.contains_key(id)));
+        let audience = self.audience();
+        assert_eq!(audience.publishers + audience.viewers, self.rows.len());
+        assert!(audience.waiting_viewers <= audience.viewers);
+        if self.rows.is_empty() {
+            assert!(self.streams.is_empty() && self.sockets.has_no_session(), "{:?} {:?}", self.streams, self.sockets);
+        }
+    }
+
+    /// Whether there is neither a session nor a socket, in the table or in any index.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let is_table_empty = self.rows.is_empty() && self.by_url.is_empty() && self.lost.is_empty();
+        is_table_empty && self.streams.is_empty() && self.sockets.is_empty()
+    }
+}

@@ -1,0 +1,24 @@
+//! What the sockets' requests need of the node.
+
+use std::rc::Rc;
+
+use super::places::Places;
+use crate::config;
+use crate::metrics::SignallingCounters;
+use crate::signal::clock::Clock;
+use crate::signal::keeper::SessionKeeper;
+use crate::signal::live::Settings;
+use crate::signal::opening::Opener;
+
+/// The parts.
+pub(in crate::signal) struct SocketService {
+    pub(in crate::signal) opener: Rc<Opener>,
+    pub(in crate::signal) keeper: Rc<SessionKeeper>,
+    pub(in crate::signal) settings: Rc<Settings>,
+    pub(in crate::signal) places: Places,
+    /// Bounds of one socket.
+    pub(in crate::signal) terms: config::Sockets,
+    pub(in crate::signal) counters: SignallingCounters,
+    pub(in crate::signal) clock: Clock,
+    pub(in crate::signal) node_version: &'static str,
+}

@@ -1,0 +1,420 @@
+//! Signalling is started: its thread, its listeners, and the parts that answer behind them, put together. Nothing in
+//! `signal` names this file.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::admin::{AdminService, Figures};
+use super::admission::{Door, PerAddress};
+use super::answers::Answers;
+use super::authorise::Authorisation;
+use super::changes::Changes;
+use super::clock::Clock;
+use super::http::{self, BodyBytes};
+use super::identity::{self, Identity};
+use super::keeper::SessionKeeper;
+use super::live::{Change, Live, Settings, Terms};
+use super::negotiator::Negotiator;
+use super::node_info::NodeInfo;
+use super::notices;
+use super::opening::Opener;
+use super::ownership::{Claims, MakeOwnership};
+use super::redirect::RedirectService;
+use super::resource::Resources;
+use super::router::PublicService;
+use super::runtime::{self, Listener, RuntimeError, Task};
+use super::shutdown::Shutdown;
+use super::socket::places::Places;
+use super::socket::service::SocketService;
+use super::tls;
+use super::workers::Workers;
+use crate::auth::Authoriser;
+use crate::config::{SignallingThread, Sockets};
+use crate::dtls::DtlsIdentity;
+use crate::limits;
+use crate::metrics::SignallingCounters;
+use crate::net::process;
+use crate::worker::mailbox::{Heartbeat, Notice, WorkerHandle, WorkerIndex};
+
+/// Everything signalling is started with.
+pub struct Setup {
+    /// Where and with which weight its thread runs.
+    pub thread: SignallingThread,
+    /// Where HTTPS is served.
+    pub https: SocketAddr,
+    /// Its certificates.
+    pub tls: tls::Certificates,
+    /// Where the same is served in plain HTTP.
+    pub http: Option<SocketAddr>,
+    /// Where plain HTTP redirects to HTTPS.
+    pub http_redirect: Option<SocketAddr>,
+    /// Where the operator's endpoints are served: in plain HTTP on loopback; elsewhere over TLS, to who shows a token.
+    pub admin: SocketAddr,
+    /// Settings that may change.
+    pub live: Live,
+    /// How they do.
+    pub changes: flume::Receiver<Change>,
+    /// Who decides who may do what.
+    pub authoriser: Authoriser,
+    /// Addresses put into candidates.
+    pub announce: Vec<IpAddr>,
+    /// The DTLS certificate of the first sessions.
+    pub identity: DtlsIdentity,
+    /// How old it becomes before new sessions get another.
+    pub identity_age: Duration,
+    /// HTTP connections of one listener.
+    pub connections_max: usize,
+    /// Bounds of sockets.
+    pub sockets: Sockets,
+    /// Who knows which publisher owns which stream's name.
+    pub ownership: MakeOwnership,
+    /// The workers, by index.
+    pub workers: Vec<WorkerHandle>,
+    /// What they tell.
+    pub notices: flume::Receiver<Notice>,
+    /// Who answers offers.
+    pub negotiator: Box<dyn Negotiator>,
+    /// Shown by `GET /api/v1/node`.
+    pub node: NodeInfo,
+}
+
+/// Signalling cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen {
+        /// `https`, `http`, `http-redirect` or `admin`.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// There is no executor.
+    Runtime(RuntimeError),
+    /// There is no thread.
+    Thread(io::Error),
+    /// TLS cannot be served.
+    Tls(tls::TlsError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { setting, address, error } => {
+                write!(f, "{setting} = {address}: {error}: ")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        write!(f, "stop the program that listens there (ss -ltnp), or choose another --{setting}")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        write!(f, "ports below 1024 need CAP_NET_BIND_SERVICE, or choose another --{setting}")
+                    }
+                    _ => write!(f, "choose an address of this host with --{setting}"),
+                }
+            }
+            Self::Runtime(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+            Self::Thread(error) => write!(f, "the signalling thread cannot start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Signalling as it runs.
+#[derive(Debug)]
+pub struct Signalling {
+    /// Where HTTPS is served, with the port the system chose for port 0.
+    pub https: SocketAddr,
+    /// Where plain HTTP is served.
+    pub http: Option<SocketAddr>,
+    /// Where plain HTTP redirects to HTTPS.
+    pub http_redirect: Option<SocketAddr>,
+    /// Where the operator's endpoints are served.
+    pub admin: SocketAddr,
+    stop: flume::Sender<()>,
+    heartbeats: flume::Sender<Heartbeat>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The bound addresses, from the thread to [`start`].
+type Bound = Result<Addresses, StartError>;
+
+/// Where each listener listens.
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
+    https: SocketAddr,
+    http: Option<SocketAddr>,
+    http_redirect: Option<SocketAddr>,
+    admin: SocketAddr,
+}
+
+/// Starts the thread and returns once every address is listened on.
+///
+/// # Errors
+/// When there is no executor or an address cannot be listened on.
+pub fn start(setup: Setup) -> Result<Signalling, StartError> {
+    let (stop, stopped) = flume::bounded(1);
+    let (heartbeats, heartbeats_receiver) = flume::bounded(1);
+    let (bound_sender, bound) = flume::bounded::<Bound>(1);
+    let thread = thread::Builder::new()
+        .name("signal".to_owned())
+        .spawn(move || {
+            place_thread(&setup.thread);
+            let failed = bound_sender.clone();
+            if let Err(error) = runtime::run(|| serve(setup, stopped, heartbeats_receiver, bound_sender)) {
+                let _ = failed.send(Err(StartError::Runtime(error)));
+            }
+        })
+        .map_err(StartError::Thread)?;
+    match bound.recv() {
+        Ok(Ok(Addresses { https, http, http_redirect, admin })) => {
+            Ok(Signalling { https, http, http_redirect, admin, stop, heartbeats, thread: Some(thread) })
+        }
+        Ok(Err(error)) => Err(error),
+        Err(flume::RecvError::Disconnected) => Err(StartError::Thread(io::Error::other("it ended at once"))),
+    }
+}
+
+/// Leaves the workers their cores, or most of them. A node that may not do that serves all the same.
+fn place_thread(thread: &SignallingThread) {
+    if let Err(error) = process::pin_current_thread(&thread.cores) {
+        tracing::warn!(cores = ?thread.cores, %error, "signalling could not be put on its cores");
+    }
+    if let Err(error) = process::set_thread_nice(thread.nice.into()) {
+        tracing::warn!(nice = thread.nice, %error, "signalling could not be given its lower weight");
+    }
+}
+
+impl Signalling {
+    /// Stops accepting, lets requests under way finish for a moment, and ends the thread.
+    pub fn stop(mut self) {
+        let _ = self.stop.try_send(());
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the panic hook.
+            let _ = thread.join();
+        }
+    }
+
+    /// The thread, for whoever must know when it ends.
+    pub fn take_thread(&mut self) -> Option<JoinHandle<()>> {
+        self.thread.take()
+    }
+
+    /// Where heartbeats are put that the executor answers: for the service manager's watchdog.
+    #[must_use]
+    pub fn heartbeats(&self) -> flume::Sender<Heartbeat> {
+        self.heartbeats.clone()
+    }
+
+    /// Asks the thread to end, without waiting for it.
+    pub fn request_stop(&self) {
+        let _ = self.stop.try_send(());
+    }
+}
+
+/// A listener, and where it listens.
+type Bind = (Listener, SocketAddr);
+
+/// The listeners.
+struct Listeners {
+    https: Bind,
+    http: Option<Bind>,
+    http_redirect: Option<Bind>,
+    admin: Bind,
+}
+
+impl Listeners {
+    fn bind(setup: &Setup) -> Result<Self, StartError> {
+        let listen = |setting, address| {
+            Listener::bind(address)
+                .and_then(|listener| listener.local_addr().map(|local| (listener, local)))
+                .map_err(|error| StartError::Listen { setting, address, error })
+        };
+        Ok(Self {
+            https: listen("https", setup.https)?,
+            http: setup.http.map(|address| listen("http", address)).transpose()?,
+            http_redirect: setup.http_redirect.map(|address| listen("http-redirect", address)).transpose()?,
+            admin: listen("admin", setup.admin)?,
+        })
+    }
+
+    fn addresses(&self) -> Addresses {
+        let address = |listener: &Option<Bind>| listener.as_ref().map(|(_, address)| *address);
+        Addresses {
+            https: self.https.1,
+            http: address(&self.http),
+            http_redirect: address(&self.http_redirect),
+            admin: self.admin.1,
+        }
+    }
+}
+
+/// The services of all ports, and the tasks behind them for as long as they are kept.
+struct Services {
+    public: PublicService,
+    admin: AdminService,
+    redirect: RedirectService,
+    keeper: Rc<SessionKeeper>,
+    _tasks: Vec<Task>,
+}
+
+impl Services {
+    /// Puts the parts together; each is given only what it needs.
+    fn new(setup: Setup, counters: &SignallingCounters, https_port: u16) -> Self {
+        let clock = Clock::start();
+        let terms = Terms::new(setup.live);
+        let admission = terms.live.admission.clone();
+        let shutdown: Rc<Shutdown> = Rc::default();
+        let authorisation = Rc::new(Authorisation::new(setup.authoriser));
+        let door = Rc::new(Door::new(&admission));
+        let identity = Rc::new(Identity::new(setup.identity));
+        let (claims, releasing) = Claims::new((setup.ownership)());
+        let (workers, woken) = Workers::new(setup.workers);
+        let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
+        let settings = Rc::new(Settings::new(terms));
+        let opener = Rc::new(Opener {
+            authorisation: authorisation.clone(),
+            door: door.clone(),
+            claims,
+            answers: Answers::new(setup.negotiator, identity.clone(), setup.announce),
+            keeper: keeper.clone(),
+            shutdown: shutdown.clone(),
+            counters: counters.clone(),
+            clock,
+        });
+        let resources = Resources {
+            opener: opener.clone(),
+            keeper: keeper.clone(),
+            settings: settings.clone(),
+            bodies: BodyBytes::default(),
+        };
+        let sockets = SocketService {
+            opener,
+            keeper: keeper.clone(),
+            settings: settings.clone(),
+            places: Places::new(&setup.sockets, &admission.exempt_addresses, counters.clone()),
+            terms: setup.sockets,
+            counters: counters.clone(),
+            clock,
+            node_version: setup.node.version,
+        };
+        let is_remote = !setup.admin.ip().is_loopback();
+        let figures = Figures { node: setup.node, keeper: keeper.clone(), certificates: setup.tls, clock };
+
+        let changes =
+            Changes { settings: settings.clone(), authorisation: authorisation.clone(), door, keeper: keeper.clone() };
+        let mut tasks = vec![
+            releasing,
+            runtime::spawn(notices::hear(keeper.clone(), setup.notices)),
+            runtime::spawn(keeper.clone().end_waits()),
+            runtime::spawn(identity::rotate(identity, setup.identity_age)),
+            runtime::spawn(changes.hear(setup.changes)),
+        ];
+        for (index, woken) in (0..).zip(woken) {
+            tasks.push(runtime::spawn(keeper.clone().tell_worker(WorkerIndex(index), woken)));
+        }
+        Self {
+            public: PublicService {
+                resources: Rc::new(resources),
+                sockets: Rc::new(sockets),
+                settings: settings.clone(),
+                shutdown: shutdown.clone(),
+                counters: counters.clone(),
+                is_secure: false,
+            },
+            admin: AdminService {
+                figures: Rc::new(figures),
+                authorisation,
+                shutdown: shutdown.clone(),
+                counters: counters.clone(),
+                is_remote,
+            },
+            redirect: RedirectService { settings, shutdown, counters: counters.clone(), https_port },
+            keeper,
+            _tasks: tasks,
+        }
+    }
+
+    /// No session is opened any more, and sockets are told.
+    fn begin_shutdown(&self) {
+        self.public.shutdown.begin();
+        self.keeper.going_away();
+    }
+
+    /// Returns when no request is under way and no socket open.
+    async fn finished(&self) {
+        while self.public.shutdown.requests_under_way() > 0 || self.public.sockets.places.count() > 0 {
+            runtime::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// The executor's main task.
+async fn serve(
+    setup: Setup,
+    stopped: flume::Receiver<()>,
+    heartbeats: flume::Receiver<Heartbeat>,
+    bound: flume::Sender<Bound>,
+) {
+    let ready = Listeners::bind(&setup)
+        .and_then(|listeners| Ok((listeners, setup.tls.server_config().map_err(StartError::Tls)?)));
+    let (listeners, tls) = match ready {
+        Ok(ready) => ready,
+        Err(error) => {
+            let _ = bound.send(Err(error));
+            return;
+        }
+    };
+    let addresses = listeners.addresses();
+    let counters = SignallingCounters::new();
+    let admission = &setup.live.admission;
+    let per_address = PerAddress::new(admission.connections_per_address_max as usize, &admission.exempt_addresses);
+    let plain =
+        http::Options { tls: None, connections_max: setup.connections_max, per_address, counters: counters.clone() };
+    let services = Services::new(setup, &counters, addresses.https.port());
+    let mut accepting = accept(listeners, &services, tls, &plain);
+    accepting.push(runtime::spawn(async move {
+        while let Ok(reply) = heartbeats.recv_async().await {
+            let _ = reply.try_send(());
+        }
+    }));
+    let _ = bound.send(Ok(addresses));
+
+    // An error means that the handle is gone: the same as being asked.
+    let _ = stopped.recv_async().await;
+    services.begin_shutdown();
+    drop(accepting);
+    runtime::timeout(limits::SHUTDOWN_TIME_MAX / 4, services.finished()).await;
+}
+
+/// Accepts connections at each listener, for as long as the tasks are kept.
+fn accept(
+    listeners: Listeners,
+    services: &Services,
+    tls: Arc<rustls::ServerConfig>,
+    plain: &http::Options,
+) -> Vec<Task> {
+    let secure = http::Options { tls: Some(futures_rustls::TlsAcceptor::from(tls)), ..plain.clone() };
+    let public_secure = PublicService { is_secure: true, ..services.public.clone() };
+    let admin_options = if services.admin.is_remote { secure.clone() } else { plain.clone() };
+    let mut accepting = vec![
+        runtime::spawn(http::accept_loop(listeners.https.0, secure, public_secure)),
+        runtime::spawn(http::accept_loop(listeners.admin.0, admin_options, services.admin.clone())),
+    ];
+    if let Some((redirect, _)) = listeners.http_redirect {
+        let connections_max = plain.connections_max.min(limits::REDIRECT_CONNECTIONS_MAX);
+        let options = http::Options { connections_max, ..plain.clone() };
+        accepting.push(runtime::spawn(http::accept_loop(redirect, options, services.redirect.clone())));
+    }
+    if let Some((http, _)) = listeners.http {
+        accepting.push(runtime::spawn(http::accept_loop(http, plain.clone(), services.public.clone())));
+    }
+    accepting
+}

@@ -1,0 +1,75 @@
+//! The workers as signalling sees them: a mailbox each, what waits for room in it, and the question how they are.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use futures_util::future::join_all;
+
+use super::runtime;
+use crate::limits;
+use crate::worker::mailbox::{Control, EndReason, SessionId, WorkerHandle, WorkerIndex};
+use crate::worker::report::WorkerReport;
+
+/// All of them, by index.
+pub(super) struct Workers(Vec<WorkerSlot>);
+
+/// One worker.
+struct WorkerSlot {
+    handle: WorkerHandle,
+    /// `Close` messages that wait for room in its mailbox; bounded by its sessions.
+    closes: RefCell<VecDeque<Control>>,
+    /// Wakes the task that talks to it; one token is enough.
+    wake: flume::Sender<()>,
+}
+
+impl Workers {
+    /// The workers, and what wakes the task that talks to each ([`super::keeper`]).
+    pub(super) fn new(handles: Vec<WorkerHandle>) -> (Self, Vec<flume::Receiver<()>>) {
+        let (slots, wakes) = handles
+            .into_iter()
+            .map(|handle| {
+                let (wake, woken) = flume::bounded(1);
+                (WorkerSlot { handle, closes: RefCell::default(), wake }, woken)
+            })
+            .unzip();
+        (Self(slots), wakes)
+    }
+
+    /// How many there are; their number is bounded by [`limits::WORKERS_MAX`].
+    pub(super) fn count(&self) -> u16 {
+        self.0.len() as u16
+    }
+
+    /// One worker's mailbox.
+    pub(super) fn handle(&self, index: WorkerIndex) -> &WorkerHandle {
+        &self.0[usize::from(index.0)].handle
+    }
+
+    /// Ends a session on its worker; waits for room in the mailbox, not the caller.
+    pub(super) fn close(&self, worker: WorkerIndex, session: SessionId, reason: EndReason) {
+        let slot = &self.0[usize::from(worker.0)];
+        slot.closes.borrow_mut().push_back(Control::Close { session, reason });
+        self.wake(worker);
+    }
+
+    /// There is something to tell a worker.
+    pub(super) fn wake(&self, worker: WorkerIndex) {
+        let _ = self.0[usize::from(worker.0)].wake.try_send(());
+    }
+
+    /// The next `Close` that waits for a worker.
+    pub(super) fn next_close(&self, worker: WorkerIndex) -> Option<Control> {
+        self.0[usize::from(worker.0)].closes.borrow_mut().pop_front()
+    }
+
+    /// The reports of all workers that answer in time, by index.
+    pub(super) async fn reports(&self) -> Vec<WorkerReport> {
+        let asked = self.0.iter().map(|slot| async {
+            let (sender, receiver) = flume::bounded(1);
+            slot.handle.try_send(Control::Report(sender)).ok()?;
+            let report = runtime::timeout(limits::WORKER_REPLY_TIME_MAX, receiver.recv_async()).await?;
+            report.ok().map(|report| *report)
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,241 @@
+//! Whose path it is: one look-up from the address of a datagram that arrived to its path and the owner of the path.
+//!
+//! ```text
+//!   a connectivity check from X ──arrive──▶ an unproven path: a number to answer on, for this batch
+//!        is authentic ────────────claim───▶ known: datagrams from X belong to the owner
+//!        is not ──────────────────────────▶ forgotten when the batch has been sent
+//!   the last holder ─────────release──▶ found no more; forgotten when the batch has been sent
+//! ```
+//!
+//! Strangers choose addresses. So an address enters the look-up only when a session claims it, unproven paths are bounded
+//! by what a batch may answer, and the hash is keyed (the standard library's SipHash with a random key).
+//!
+//! A path is kept as long as any session holds it, and belongs to the one that claimed it last: two sessions may hold one
+//! path, since an address passes from peer to peer. Not here yet: that an owner keeps its path, consent, and bytes counted
+//! against an unproven address; they find their place beside the owner.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::path::{PathAddress, PathBook, PathId};
+use crate::limits;
+
+/// The paths of one worker and their owners.
+#[derive(Debug)]
+pub struct PathTable<K> {
+    book: PathBook,
+    known: HashMap<PathAddress, Known<K>>,
+    /// Entered in the book and claimed by nobody.
+    unproven: Vec<PathId>,
+    /// Released by the last holder, whose last words may still be in the batch.
+    released: Vec<PathId>,
+}
+
+#[derive(Debug)]
+struct Known<K> {
+    path: PathId,
+    /// Whose datagrams these are; `None` once the owner released the path and others still hold it.
+    owner: Option<K>,
+    /// Who holds the path beside the owner: those who claimed it before.
+    others: Vec<K>,
+}
+
+impl<K> Default for PathTable<K> {
+    fn default() -> Self {
+        Self { book: PathBook::new(), known: HashMap::new(), unproven: Vec::new(), released: Vec::new() }
+    }
+}
+
+impl<K: Copy + PartialEq> PathTable<K> {
+    /// The path of an address that somebody owns, and the owner.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, address: &PathAddress) -> Option<(PathId, K)> {
+        let known = self.known.get(address)?;
+        Some((known.path, known.owner?))
+    }
+
+    /// A path to answer a datagram on: the known one, or one that is forgotten by [`Self::forget_unheld`] unless it is
+    /// claimed before. `None` when there are too many of those.
+    pub fn arrive(&mut self, address: &PathAddress) -> Option<PathId> {
+        if let Some(known) = self.known.get(address) {
+            return Some(known.path);
+        }
+        if self.unproven.len() >= limits::UNPROVEN_PATHS_MAX {
+            return None;
+        }
+        let path = self.book.enter(*address)?;
+        self.unproven.push(path);
+        Some(path)
+    }
+
+    /// Gives a path to a session; returns whom it belonged to, if to another one. The last claim wins: the address may have
+    /// been another peer's before.
+    pub fn claim(&mut self, path: PathId, key: K) -> Option<K> {
+        let address = *self.book.address(path)?;
+        match self.known.entry(address) {
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                known.others.retain(|other| *other != key);
+                let before = known.owner.replace(key).filter(|before| *before != key);
+                known.others.extend(before);
+                before
+            }
+            Entry::Vacant(place) => {
+                let at = self.unproven.iter().position(|unproven| *unproven == path)?;
+                self.unproven.swap_remove(at);
+                place.insert(Known { path, owner: Some(key), others: Vec::new() });
+                None
+            }
+        }
+    }
+
+    /// A session holds a path no longer. It stays the owner's, if that is another one. After its last holder it is found no
+    /// more, and what was written on it before can be sent until [`Self::forget_unheld`].
+    pub fn release(&mut self, path: PathId, key: K) {
+        let Some(address) = self.book.address(path) else { return };
+        let Entry::Occupied(mut known) = self.known.entry(*address) else { return };
+        let Known { owner, others, .. } = known.get_mut();
+        if *owner == Some(key) {
+            *owner = None;
+        }
+        others.retain(|other| *other != key);
+        if owner.is_none() && others.is_empty() {
+            known.remove();
+            self.released.push(path);
+        }
+    }
+
+    /// Forgets the paths that nobody claimed and those that nobody holds any more, once what was written on them has been
+    /// sent.
+    pub fn forget_unheld(&mut self) {
+        for path in self.unproven.drain(..).chain(self.released.drain(..)) {
+            self.book.strike(path);
+        }
+    }
+
+    /// The addresses, to send with.
+    #[inline]
+    #[must_use]
+    pub fn book(&self) -> &PathBook {
+        &self.book
+    }
+
+    /// Paths that a session holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::path::{ConnectionId, TcpPath, UdpPath};
+    use super::*;
+
+    fn address(port: u16) -> PathAddress {
+        UdpPath::to(([192, 0, 2, 1], port).into()).into()
+    }
+
+    #[test]
+    fn a_path_is_found_from_its_claim_to_its_release() {
+        let mut table = PathTable::default();
+        let path = table.arrive(&address(1)).unwrap();
+        assert_eq!((table.find(&address(1)), table.len()), (None, 0));
+        assert_eq!(table.claim(path, 'a'), None);
+        table.forget_unheld();
+        assert_eq!(table.find(&address(1)), Some((path, 'a')));
+        assert_eq!(table.arrive(&address(1)), Some(path));
+        table.release(path, 'a');
+        assert_eq!((table.find(&address(1)), table.len()), (None, 0));
+        // A close alert that is in the batch still leaves; who comes from there meanwhile is another path.
+        assert_eq!(table.book().address(path), Some(&address(1)));
+        assert_ne!(table.arrive(&address(1)), Some(path));
+        table.forget_unheld();
+        assert_eq!(table.book().len(), 0);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_that_prove_nothing_leaves_nothing_behind() {
+        let mut table: PathTable<char> = PathTable::default();
+        for _ in 0..100 {
+            let answered = (0..1_000).filter_map(|port| table.arrive(&address(port))).count();
+            assert_eq!(answered, limits::UNPROVEN_PATHS_MAX);
+            assert!((0..answered as u16).all(|port| table.find(&address(port)).is_none()));
+            table.forget_unheld();
+        }
+        assert_eq!((table.len(), table.book().len()), (0, 0));
+    }
+
+    #[test]
+    fn a_number_that_was_forgotten_cannot_be_claimed() {
+        let mut table = PathTable::default();
+        let path = table.arrive(&address(1)).unwrap();
+        table.forget_unheld();
+        table.claim(path, 'a');
+        let other = table.arrive(&address(2)).unwrap();
+        assert_ne!(other, path);
+        table.claim(path, 'a');
+        table.release(path, 'a');
+        assert!(table.is_empty() && table.book().address(other).is_some());
+        // Nor can one be that was released.
+        table.claim(other, 'a');
+        table.release(other, 'a');
+        table.claim(other, 'a');
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn the_last_claim_owns_a_path_and_the_last_holder_forgets_it() {
+        let mut table = PathTable::default();
+        let path = table.arrive(&address(1)).unwrap();
+        table.claim(path, 'a');
+        assert_eq!(table.claim(path, 'b'), Some('a'));
+        assert_eq!(table.find(&address(1)), Some((path, 'b')));
+        // The owner leaves; the other holds the path still, and sends on it.
+        table.release(path, 'b');
+        assert_eq!((table.find(&address(1)), table.book().address(path)), (None, Some(&address(1))));
+        assert_eq!(table.claim(path, 'c'), None);
+        table.release(path, 'a');
+        assert_eq!(table.find(&address(1)), Some((path, 'c')));
+        table.release(path, 'c');
+        table.forget_unheld();
+        assert_eq!(table.book().len(), 0);
+    }
+
+    #[test]
+    fn a_session_that_claims_a_path_twice_holds_it_once() {
+        let mut table = PathTable::default();
+        let path = table.arrive(&address(1)).unwrap();
+        table.claim(path, 'a');
+        assert_eq!(table.claim(path, 'a'), None);
+        table.claim(path, 'b');
+        table.claim(path, 'a');
+        table.release(path, 'a');
+        // Nor does one that holds nothing take anything away.
+        table.release(path, 'a');
+        table.release(path, 'c');
+        assert_eq!((table.find(&address(1)), table.len()), (None, 1));
+        table.release(path, 'b');
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_connection_is_another_path_than_a_datagram_from_the_same_address() {
+        let mut table = PathTable::default();
+        let remote = address(1).remote();
+        let tcp = |number| TcpPath { remote, local_ip: remote.ip(), connection: ConnectionId(number) }.into();
+        for (place, address) in [address(1), tcp(1), tcp(2)].into_iter().enumerate() {
+            let path = table.arrive(&address).unwrap();
+            table.claim(path, place);
+        }
+        assert_eq!(table.len(), 3);
+        assert_eq!(table.find(&tcp(2)).map(|(_, key)| key), Some(2));
+    }
+}
