@@ -7,19 +7,22 @@ use std::time::{Duration, Instant};
 use corecast::lab::bench::rig::{Rig, RigConfig, Sink};
 use corecast::limits;
 use corecast::net::{Io as _, IoKind};
-use corecast::relay::play::subscription::{Cursor, EgressFormat, ExtensionBlock, Subscription};
-use corecast::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
+use corecast::relay::play::extension::ExtensionTemplate;
+use corecast::relay::play::subscription::{Cursor, EgressFormat, Subscription};
+use corecast::relay::store::numbers::{EncodingId, Position, Sequence};
+use corecast::relay::store::packet_ring::{Layers, PacketInfo, PacketRing, Start};
 use corecast::time::Timestamp;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 fn info(sequence: u64) -> PacketInfo {
     PacketInfo {
-        sequence,
+        sequence: Sequence(sequence),
         timestamp: 0,
         arrival: Timestamp::from_nanos(sequence * 4_000_000),
         marker: false,
         key_frame: false,
         padding: 0,
+        layers: Layers::UNKNOWN,
     }
 }
 
@@ -36,8 +39,8 @@ fn ring(c: &mut Criterion) {
     c.bench_function("relay/ring, the next packet of a cursor", |b| {
         let mut position = ring.tail();
         b.iter(|| {
-            position = if position + 1 < ring.head() { position + 1 } else { ring.tail() };
-            ring.get(black_box(position)).map(|(info, payload)| info.sequence + payload.len() as u64)
+            position = if position.next() < ring.head() { position.next() } else { ring.tail() };
+            ring.get(black_box(position)).map(|(info, payload)| info.sequence.0 + payload.len() as u64)
         });
     });
     c.bench_function("relay/ring, a packet by its sequence", |b| {
@@ -45,16 +48,17 @@ fn ring(c: &mut Criterion) {
         let mut back = 0;
         b.iter(|| {
             back = (back + 13) % 400;
-            ring.find(black_box(newest - back)).map(|(position, ..)| position)
+            ring.find(black_box(Sequence(newest.0 - back))).map(|(position, ..)| position)
         });
     });
 }
 
 fn header(c: &mut Criterion) {
-    let mut subscription = Subscription::new(7, Some(8), ExtensionBlock::with_mid(Some(1), "1"), 99);
+    let mut subscription = Subscription::new(7, Some(8), ExtensionTemplate::with_mid(Some(1), "1"), 99);
     let format = EgressFormat { payload_type: 102, rtx_payload_type: Some(103), clock_rate_hz: 90_000 };
     subscription.set_format(Some(format));
-    subscription.start_at(Start { position: 0, sequence: 1 });
+    let start = Start { position: Position(0), sequence: Sequence(1) };
+    subscription.start_at(EncodingId::default(), start, Timestamp::ZERO);
     let mut slot = [0; 64];
     let mut sequence = 1;
     c.bench_function("relay/rewrite a header", |b| {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use corecast::lab::bench::rig::{Rig, RigConfig, Sink};
 use corecast::net::{Io as _, IoKind, Waker};
-use corecast::relay::store::record::{MediaRecord, Record, RecordAddress};
+use corecast::relay::store::address::{RecordAddress, StreamId};
+use corecast::relay::store::numbers::EncodingId;
+use corecast::relay::store::record::{MediaRecord, Record};
 use corecast::relay::store::timeline::Incarnation;
 use corecast::time::Timestamp;
 use corecast::transport::{PathAddress, PathTable, UdpPath};
@@ -57,9 +59,14 @@ fn lanes(c: &mut Criterion) {
                     marker: false,
                     key_frame: false,
                     padding: 0,
+                    layers: corecast::relay::store::packet_ring::Layers::UNKNOWN,
                     payload: &payload,
                 });
-                from.send(WorkerIndex(1), RecordAddress { stream: 1, encoding: 1 }, &record);
+                from.send(
+                    WorkerIndex(1),
+                    RecordAddress { stream: StreamId(1), encoding: EncodingId::default() },
+                    &record,
+                );
             }
             let mut bytes = 0;
             to.receive(8, |_, record| {

@@ -39,7 +39,7 @@
 //! 5. **Store once.** The packet becomes a [`relay::store::record`], put into the [`relay::store::packet_ring`] of its encoding here
 //!    and, through a [`worker::lane`], into the one of every other worker that has viewers of the stream.
 //! 6. **Visit.** [`relay::play::fan_out`] knows whose cursor is behind. A visit takes a bounded run of packets for one viewer:
-//!    [`relay::play::subscription`] writes that viewer's own header for each.
+//!    [`relay::play::subscription`] writes that viewer's own header for each, numbered by its [`relay::play::rewriter`].
 //! 7. **Seal.** [`srtp::SrtpSender`] encrypts the payload from the ring straight into the send slot; one (key, SSRC,
 //!    index) is sealed once, ever. A visit's packets lie one after the other, equal in size: a train ([`transport::train`]).
 //! 8. **Send.** The batch goes to the kernel, each train as one message that it cuts into datagrams (UDP GSO), by

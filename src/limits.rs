@@ -195,11 +195,36 @@ pub const AUDIO_RING_PACKETS_MAX: usize = 256;
 /// History a packet ring grows for: browsers stop asking for a packet after about a second.
 pub const RING_HISTORY: Duration = Duration::from_secs(2);
 
-/// Bytes of the header extension block on a viewer's packets: four of header and a MID of 16. Longer: left out.
-pub const EXTENSION_BLOCK_BYTES_MAX: usize = 24;
+/// Tracks of a stream: media sections of its publisher's offer. More: the offer is refused ([`TRACKS_PER_SESSION_MAX`]).
+pub const TRACKS_PER_STREAM_MAX: usize = 4;
 
-/// Rewriting segments kept per subscription. Full: the oldest goes, what it sent is not repeated any more.
-pub const REWRITING_SEGMENTS_MAX: usize = 4;
+/// Encodings of one track: rids of a simulcast publisher. Browsers and OBS send at most three and four. More: left out.
+pub const ENCODINGS_PER_TRACK_MAX: usize = 4;
+
+/// Encodings of a stream, of all its tracks together: each may come to hold a packet ring of
+/// [`VIDEO_RING_BYTES_MAX`] on every worker with viewers. More: left out.
+pub const ENCODINGS_PER_STREAM_MAX: usize = 8;
+
+const _: () = assert!(TRACKS_PER_SESSION_MAX <= TRACKS_PER_STREAM_MAX);
+
+/// Bytes of the header extension block on a viewer's packets in its longer form (RFC 8285 §4.3): four of head, four of a
+/// transport-wide sequence number and 18 of a MID of 16, filled up to a word. Longer: left out.
+pub const EXTENSION_BLOCK_BYTES_MAX: usize = 28;
+
+/// Runs of consecutive numbers kept of a viewer's track, the one in force not counted. A viewer from whom every second
+/// frame of 60 a second is kept needs 30 a second. Full: the oldest goes, what it sent is not repeated any more.
+pub const REWRITING_RUNS_MAX: usize = 128;
+
+const _: () = assert!(REWRITING_RUNS_MAX as u64 >= 60 * RING_HISTORY.as_secs());
+
+/// How far before the last picture that a viewer was sent the key frame may lie at which it goes over to another encoding:
+/// less than a frame at 30 a second, more than the jitter between two encodings of one picture. Further: it waits for the
+/// next one, because it would be shown what it has seen, and all that follows that much later.
+pub const SWITCH_BACK_MAX: Duration = Duration::from_millis(20);
+
+/// Clocks of two encodings of one track that are further apart than this are not believed when a viewer switches between
+/// them: the times of arrival are.
+pub const SWITCH_CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
 
 /// A cursor whose next packet is older than this skips to the newest key frame (audio: to the newest packet).
 pub const CURSOR_LAG_MAX: Duration = Duration::from_secs(1);
@@ -284,6 +309,9 @@ pub const LANE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of one lane on a machine with very many cores.
 pub const LANE_BYTES_MIN: usize = 128 * 1024;
+
+/// Runs of sequence numbers in one request for packets to another node. More: asked for in the next one.
+pub const UPSTREAM_RANGES_MAX: usize = 8;
 
 /// Requests from other workers waiting for one worker. Full: the request is dropped, counted, and repeated later.
 pub const UPSTREAM_MESSAGES_MAX: usize = 4_096;

@@ -9,7 +9,8 @@
 //!
 //! Not here: load. Sessions are many and small, so hashing alone spreads them; a worker that is full says so.
 
-use crate::worker::mailbox::{SessionId, WorkerIndex};
+use crate::crypto::digest;
+use crate::worker::mailbox::{SessionId, StreamId, WorkerIndex};
 
 /// The ice-char alphabet (RFC 8839 §5.4: ALPHA / DIGIT / "+" / "/"), in base64 order: 6 bits a character.
 pub const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -49,6 +50,14 @@ fn score(session: SessionId, worker: u16) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+/// What a stream is called on every core and node: the first 128 bits of SHA-256 over its name. Two names that are called the
+/// same cannot be found in less than 2^64 tries, so that nobody takes another's stream by a clever name.
+#[must_use]
+pub fn stream_id(name: &str) -> StreamId {
+    let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest::sha_256(name.as_bytes());
+    StreamId(u128::from_be_bytes(id))
 }
 
 /// A user fragment that carries `worker`: two ice-chars, then `random`, which must be ice-chars.
@@ -116,6 +125,13 @@ mod tests {
                 assert!(second.is_none_or(|second| second != first && second.0 < workers));
             }
         }
+    }
+
+    #[test]
+    fn a_stream_is_called_the_same_everywhere() {
+        // SHA-256 of "abc" (FIPS 180-4).
+        assert_eq!(stream_id("abc"), StreamId(0xba78_16bf_8f01_cfea_4141_40de_5dae_2223));
+        assert_ne!(stream_id("abd"), stream_id("abc"));
     }
 
     #[test]

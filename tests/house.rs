@@ -21,7 +21,6 @@ use tree::Tree;
 const KNOWN: &[&str] = &[
     "src: placement, worker",
     "dtls: association, classic, identity, modern",
-    "relay: play, store",
     "session: data, epoch, peer, rekey",
 ];
 

@@ -35,21 +35,40 @@
 //! | [`numbering`] | no holes where probes were left out |
 //! | [`parameter_sets`] | SPS, PPS and VPS put before a key frame that lacks them |
 //! | [`padding`] | fragments of one frame made equal, so that they leave as one train |
-//! | [`record`] | the bytes that cross to another worker, and one day to another machine |
-//! | [`encoding`] | a track on one worker: joins the next five |
-//! | [`timeline`] | a publisher that leaves and returns, on one unbroken sequence |
-//! | [`packet_ring`] | the packets themselves, stored once |
-//! | [`fan_out`] | who is to be visited next |
-//! | [`key_frame`] | when to ask the publisher for a key frame |
-//! | [`sender_clock`] | which wall-clock time an RTP timestamp stands for: audio and video in sync |
-//! | [`subscription`] | a viewer's cursor and its own numbers, the same again for every retransmission |
+//! | [`record`](store::record) | the bytes that cross to another worker or machine; [`address`](store::address) what they are called there, [`clock_map`](store::clock_map) what becomes of their times |
+//! | [`upstream`](store::upstream) | the way back: key frames, packets, encodings that are wanted |
+//! | [`numbers`](store::numbers) | position, sequence, packet index; tracks and encodings |
+//! | [`encoding`](store::encoding) | an encoding on one worker: joins the next four |
+//! | [`timeline`](store::timeline) | a publisher that leaves and returns, on one unbroken sequence |
+//! | [`packet_ring`](store::packet_ring) | the packets themselves, stored once |
+//! | [`key_frame`](store::key_frame) | when to ask the publisher for a key frame |
+//! | [`sender_clock`](store::sender_clock) | which wall-clock time an RTP timestamp stands for: audio and video in sync |
+//! | [`broadcast`](play::broadcast) | an encoding and its viewers here |
+//! | [`fan_out`](play::fan_out) | who of them is to be visited next, and who not before its time ([`pacing`](play::pacing)) |
+//! | [`selection`](play::selection) | which encoding and layers a viewer is sent |
+//! | [`subscription`](play::subscription) | a viewer's cursor and headers, the same again for every retransmission |
+//! | [`rewriter`](play::rewriter) | its numbers: which packet of which encoding has which index, both ways |
+//! | [`alignment`](play::alignment) | its timestamps where it goes from one encoding to another |
+//! | [`extension`](play::extension) | its header extensions |
+//!
+//! `store` names neither of the others; `publish` and `play` name `store` and not each other.
+//!
+//! # Tracks and encodings
+//!
+//! A stream has tracks (media sections), a track has encodings (one, or one per rid), and each encoding has a timeline, a
+//! packet ring and a clock of its own. A viewer plays a track: its subscription has one cursor, in one encoding at a time,
+//! and one stream of numbers for life. Going over to another encoding happens at a key frame of it: the cursor moves to
+//! the other ring, the rewriter begins another run of numbers there, timestamps are aligned by the publisher's sender
+//! reports or, before those, by arrival. Leaving packets out begins another run as well, so that what was sent has no holes
+//! and every number leads back to its packet for as long as the rings remember it.
 //!
 //! Everything takes `now` and bytes; there is no clock, socket, lock or random source here. It knows neither sessions
 //! nor cryptography: it names [`description`](crate::description), which is plain data,
 //! and [`crate::worker`] joins the two. Bounds are in [`crate::limits`].
 //!
-//! Left out for now: several encodings of one track (rid simulcast) and choosing a layer per viewer (every viewer gets
-//! what the publisher sends), pacing per viewer, data channels.
+//! Left out for now: negotiating several encodings of one track (rid simulcast), so that a publication has one per track
+//! and tests alone have more; deciding what a viewer is to be sent and how fast (every viewer gets what the publisher
+//! sends, at once); moving the marker where spatial layers are dropped; data channels.
 
 pub mod play;
 pub mod publish;

@@ -28,6 +28,7 @@ pub mod bytes;
 pub mod codec;
 mod cursor;
 pub mod demux;
+pub mod little_endian;
 pub mod rtcp;
 pub mod rtp;
 pub mod rtp_extension;

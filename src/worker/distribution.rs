@@ -1,6 +1,7 @@
 //! A record of the publisher goes to this worker's own encoding, and once each to every other worker with viewers.
 
-use crate::relay::store::record::{Record, RecordAddress};
+use crate::relay::store::address::RecordAddress;
+use crate::relay::store::record::Record;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::WorkerIndex;
 use crate::worker::stream::{EncodingKey, Streams};
@@ -8,19 +9,20 @@ use crate::worker::stream::{EncodingKey, Streams};
 /// Gives a record to this worker's own encoding and, once each, to every other worker with viewers of the stream.
 pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: EncodingKey, record: &Record<'_>) {
     let Some(stream) = streams.apply(key, record) else { return };
-    let address = RecordAddress { stream: stream.id.0, encoding: key.encoding as u32 };
-    let Some(encoding) = stream.encodings.get(key.encoding) else { return };
+    let address = RecordAddress { stream: stream.id, encoding: key.encoding };
+    let codec = stream.encoding(key.encoding).and_then(|encoding| encoding.codec().copied());
     for audience in &mut stream.audience {
         let worker = audience.listener.worker;
-        let Some(introduced) = audience.introduced.get_mut(key.encoding) else { return };
         // Without it the rest is of no use there.
-        *introduced = *introduced || introduce(lanes, worker, address, encoding.codec().copied().map(Record::Format));
-        if *introduced {
+        let mut introduced =
+            audience.introduced.contains(key.encoding) || introduce(lanes, worker, address, codec.map(Record::Format));
+        if introduced {
             let sent = lanes.send(worker, address, record);
             // A packet that found no room is a gap that nobody can fill: what follows begins anew, so that the viewers there
             // see no hole and one request for a key frame is made for all of them.
-            *introduced = sent || matches!(record, Record::Clock { .. });
+            introduced = sent || matches!(record, Record::Clock { .. });
         }
+        audience.introduced.set(key.encoding, introduced);
     }
 }
 

@@ -68,7 +68,7 @@ impl Holdings {
             for encoding in &stream.encodings {
                 holdings.subscribers += encoding.fan_out.len();
                 holdings.ring_bytes += encoding.ring.allocated_bytes();
-                holdings.ring_packets += (encoding.ring.head() - encoding.ring.tail()) as usize;
+                holdings.ring_packets += encoding.ring.len();
             }
         }
         holdings

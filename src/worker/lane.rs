@@ -9,17 +9,9 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::limits;
 use crate::net::Waker;
-use crate::relay::store::record::{self, Record, RecordAddress, RecordError};
-use crate::worker::mailbox::{StreamId, WorkerIndex};
-
-/// From a viewer's worker to the publisher's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Which stream.
-    pub stream: StreamId,
-    /// Which of its encodings needs a key frame.
-    pub encoding: u32,
-}
+use crate::relay::store::address::{RecordAddress, WorkerIndex};
+use crate::relay::store::record::{self, Record, RecordError};
+use crate::relay::store::upstream::Upstream;
 
 /// The writing end of one lane.
 #[derive(Debug)]
@@ -190,8 +182,12 @@ fn read_one(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::store::address::StreamId;
+    use crate::relay::store::numbers::EncodingId;
+    use crate::relay::store::packet_ring::Layers;
     use crate::relay::store::record::MediaRecord;
     use crate::relay::store::timeline::Incarnation;
+    use crate::relay::store::upstream::Wish;
     use crate::time::Timestamp;
 
     fn media(sequence: u64, payload: &[u8]) -> Record<'_> {
@@ -203,6 +199,7 @@ mod tests {
             marker: false,
             key_frame: false,
             padding: 0,
+            layers: Layers::UNKNOWN,
             payload,
         })
     }
@@ -216,7 +213,7 @@ mod tests {
     #[test]
     fn records_arrive_once_in_order_across_the_rings_end() {
         let (mut from, mut to) = pair();
-        let address = RecordAddress { stream: 5, encoding: 1 };
+        let address = RecordAddress { stream: StreamId(5), encoding: EncodingId::default() };
         let mut next = 0;
         for sequence in 0..20_000u64 {
             let payload = vec![sequence as u8; 1 + sequence as usize % 1400];
@@ -238,7 +235,7 @@ mod tests {
     #[test]
     fn a_full_lane_drops_and_counts_and_goes_on() {
         let (mut from, mut to) = pair();
-        let address = RecordAddress { stream: 5, encoding: 1 };
+        let address = RecordAddress { stream: StreamId(5), encoding: EncodingId::default() };
         for sequence in 0..100_000 {
             from.send(WorkerIndex(1), address, &media(sequence, &[0; 1000]));
         }
@@ -254,8 +251,9 @@ mod tests {
     #[test]
     fn a_request_goes_upstream() {
         let (mut origin, mut edge) = pair();
-        edge.send_upstream(WorkerIndex(0), Upstream { stream: StreamId(3), encoding: 1 });
-        assert_eq!(origin.receive_upstream(), Some(Upstream { stream: StreamId(3), encoding: 1 }));
+        let message = Upstream { stream: StreamId(3), wish: Wish::KeyFrame(EncodingId::default()) };
+        edge.send_upstream(WorkerIndex(0), message);
+        assert_eq!(origin.receive_upstream(), Some(message));
         assert_eq!(origin.receive_upstream(), None);
     }
 }

@@ -14,11 +14,12 @@ use crate::worker::config::WorkerConfig;
 use crate::worker::counters::Counters;
 use crate::worker::handshakes::Handshakes;
 use crate::worker::mail::Mail;
-use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession};
+use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession, Origin};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
 use crate::worker::peers::Peers;
-use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::tracks::track_of;
 
 /// What a session's life changes.
 pub(super) struct Lifecycle<'a> {
@@ -52,7 +53,11 @@ impl Lifecycle<'_> {
         let role = match description.direction {
             Direction::Publish => {
                 let feedback_ssrc = random.u32();
-                Role::Publisher(Box::new(Publication::new(&description.media, id.0, feedback_ssrc)))
+                let mut publication = Publication::new(&description.media, id.0, feedback_ssrc);
+                for track in &mut publication.tracks {
+                    track.encoding = track_of(track.kind).only_encoding();
+                }
+                Role::Publisher(Box::new(publication))
             }
             Direction::Play => Role::Viewer(Playback::new(&description, || random.u64(), now)),
         };
@@ -70,7 +75,7 @@ impl Lifecycle<'_> {
         match description.direction {
             Direction::Publish => {
                 stream.publisher = Some(key);
-                stream.origin = Some(self.config.index);
+                stream.origin = Some(Origin::Worker(self.config.index));
                 self.streams.publisher_came(stream_key);
             }
             Direction::Play => stream.viewers += 1,
@@ -124,9 +129,11 @@ impl Lifecycle<'_> {
         let Some(peer) = self.peers.get_mut(key) else { return };
         self.handshakes.over(peer);
         self.counters.session_connected();
-        let Role::Viewer(playback) = &peer.role else { return };
-        for (index, track) in playback.tracks.iter().enumerate() {
-            let encoding = EncodingKey { stream: peer.stream, encoding: encoding_index(track.kind) };
+        let stream = peer.stream;
+        let Role::Viewer(playback) = &mut peer.role else { return };
+        for (index, track) in playback.tracks.iter_mut().enumerate() {
+            let encoding = EncodingKey { stream, encoding: track.encoding() };
+            track.listed.insert(encoding.encoding);
             self.streams.add_subscriber(encoding, Subscriber { peer: key, track: index as u8 });
         }
     }

@@ -9,20 +9,14 @@ use crate::description::{Description, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::net::Waker;
+pub use crate::relay::store::address::{NodeId, Origin, StreamId, WorkerIndex};
+use crate::relay::store::numbers::EncodingId;
 use crate::worker::reason::reasons;
 use crate::worker::report::Traffic;
 
 /// Names a session on every core and in the operator's reports (not the secret in its URL).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
-
-/// Names a stream while anyone publishes it, plays it or waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u64);
-
-/// Index of a worker, 0 to `WORKERS_MAX - 1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkerIndex(pub u16);
 
 /// Where a heartbeat is answered to; bounded to one.
 pub type Heartbeat = flume::Sender<()>;
@@ -48,12 +42,20 @@ pub enum Control {
         /// Why.
         reason: EndReason,
     },
+    /// Send a viewer another encoding of a track (which the encoding names) from that one's next key frame on; until then what
+    /// it has goes on.
+    Select {
+        /// Which viewer.
+        session: SessionId,
+        /// Which encoding.
+        encoding: EncodingId,
+    },
     /// Where a stream comes from and which workers have viewers of it. Sent to the workers concerned whenever it changes.
     Route {
         /// Which stream.
         stream: StreamId,
-        /// The publisher's worker, while there is a publisher.
-        origin: Option<WorkerIndex>,
+        /// The publisher's worker or node, while there is a publisher.
+        origin: Option<Origin>,
         /// Workers with at least one viewer, the origin's own worker among them where it has one.
         audience: Vec<Listener>,
     },

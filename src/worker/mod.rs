@@ -26,7 +26,7 @@
 //! | Part | Holds |
 //! |---|---|
 //! | `peers` | [`peer`]s by key, number, user fragment, path ([`crate::transport::path_table`]) and deadline ([`timers`]) |
-//! | [`stream`] | streams with their encodings, and the queues of those with something to do |
+//! | [`stream`] | streams with their encodings, and the queues of those with something to do; `tracks`: which tracks there are |
 //! | [`lane`] | records to and from other workers |
 //! | `mail` | the worker's end of the [`mailbox`] |
 //! | `repairs`, `repair_budget` | packets to be sent again, and each viewer's allowance |
@@ -70,6 +70,7 @@ mod round;
 mod send_progress;
 pub mod stream;
 pub mod timers;
+mod tracks;
 mod train_lengths;
 
 pub use config::{WallClock, WorkerConfig};

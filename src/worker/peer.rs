@@ -5,14 +5,18 @@ use slotmap::new_key_type;
 use crate::description::{Description, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
-use crate::relay::play::subscription::{ExtensionBlock, Subscription};
+use crate::relay::play::extension::ExtensionTemplate;
+use crate::relay::play::selection::{Selection, Simulcast};
+use crate::relay::play::subscription::Subscription;
 use crate::relay::publish::publication::Publication;
+use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
 use crate::worker::mailbox::{SessionId, Totals};
 use crate::worker::repair_budget::RepairBudget;
 use crate::worker::report::Traffic;
 use crate::worker::timers::NEVER;
+use crate::worker::tracks::track_of;
 
 new_key_type! {
     /// Names a peer on its worker.
@@ -36,6 +40,12 @@ pub struct Subscriber {
 pub struct ViewerTrack {
     /// Audio or video.
     pub kind: MediaKind,
+    /// The stream's track that it plays.
+    pub track: TrackId,
+    /// What of it the viewer is sent.
+    pub selection: Selection,
+    /// The encodings in whose fan-out it is.
+    pub listed: EncodingSet,
     /// Its place in the encoding and its numbers.
     pub subscription: Subscription,
     /// What it can decode, with its payload types.
@@ -44,6 +54,37 @@ pub struct ViewerTrack {
     pub nacks_received: u64,
     /// Fraction lost in its last receiver report, in 1/256.
     pub fraction_lost: u8,
+}
+
+impl ViewerTrack {
+    /// The encoding it is sent.
+    #[inline]
+    #[must_use]
+    pub fn encoding(&self) -> EncodingId {
+        match &self.selection {
+            Selection::Simulcast(simulcast) => simulcast.current(),
+            Selection::Plain | Selection::Temporal(_) => self.track.only_encoding(),
+        }
+    }
+
+    /// The encoding whose next key frame it waits for, to go over to it.
+    #[must_use]
+    pub fn awaited(&self) -> Option<EncodingId> {
+        match &self.selection {
+            Selection::Simulcast(simulcast) => simulcast.awaited(),
+            Selection::Plain | Selection::Temporal(_) => None,
+        }
+    }
+
+    /// Wants another encoding of its track, or the present one and no other.
+    pub fn select(&mut self, encoding: EncodingId) {
+        let mut simulcast = match self.selection {
+            Selection::Simulcast(simulcast) => simulcast,
+            Selection::Plain | Selection::Temporal(_) => Simulcast::new(self.encoding()),
+        };
+        simulcast.want(encoding);
+        self.selection = Selection::Simulcast(simulcast);
+    }
 }
 
 /// What a viewer plays, as a publisher's side is a [`Publication`].
@@ -167,9 +208,12 @@ impl Playback {
     pub fn new(description: &Description, mut random: impl FnMut() -> u64, now: Timestamp) -> Self {
         let track = |media: &NegotiatedMedia| {
             let ssrcs = media.ssrcs.first()?;
-            let extension = ExtensionBlock::with_mid(media.extensions.mid, &media.mid);
+            let extension = ExtensionTemplate::with_mid(media.extensions.mid, &media.mid);
             Some(ViewerTrack {
                 kind: media.kind,
+                track: track_of(media.kind),
+                selection: Selection::Plain,
+                listed: EncodingSet::default(),
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),
                 codecs: media.codecs.clone(),
                 nacks_received: 0,

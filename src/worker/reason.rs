@@ -152,6 +152,8 @@ reasons! {
         LaneUnknownStream = "lane_unknown_stream",
         /// A lane's record came before its encoding was introduced.
         LaneNotIntroduced = "lane_not_introduced",
+        /// Another worker asked for packets or for some encodings only: workers of one node lose none and get all.
+        UpstreamNotServed = "upstream_not_served",
         /// The mailbox of the publisher's worker had no room for a request.
         UpstreamMailboxFull = "upstream_mailbox_full",
 

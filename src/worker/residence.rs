@@ -14,6 +14,7 @@ use hdrhistogram::Histogram;
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::store::encoding::Encoding;
+use crate::relay::store::numbers::Position;
 use crate::time::Timestamp;
 use crate::worker::report::ResidenceReport;
 use crate::worker::send_progress::{Passage, Recipient};
@@ -56,8 +57,8 @@ impl Default for Residence {
 
 impl Residence {
     /// The packets of a passage left at `now`.
-    pub(super) fn sent<K: Copy + PartialEq>(&mut self, passage: Passage, encoding: &Encoding<K>, now: Timestamp) {
-        for position in passage.from.max(encoding.ring.tail())..passage.to {
+    pub(super) fn sent(&mut self, passage: Passage, encoding: &Encoding, now: Timestamp) {
+        for position in (passage.from.max(encoding.ring.tail()).0..passage.to.0).map(Position) {
             let Some((info, _)) = encoding.ring.get(position) else { continue };
             let class = match encoding.kind() {
                 MediaKind::Audio => PacketClass::Audio,
@@ -96,12 +97,14 @@ impl Residence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::store::numbers::EncodingId;
+    use crate::relay::store::packet_ring::Layers;
     use crate::relay::store::record::MediaRecord;
     use crate::relay::store::timeline::Incarnation;
 
     #[test]
     fn residence_is_told_by_class_in_microseconds() {
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         for (sequence, key_frame, timestamp) in [(1, true, 0), (2, false, 0), (3, false, 3_000)] {
             let record = MediaRecord {
                 incarnation: Incarnation(1),
@@ -111,12 +114,13 @@ mod tests {
                 marker: false,
                 key_frame,
                 padding: 0,
+                layers: Layers::UNKNOWN,
                 payload: &[1],
             };
             encoding.store(&record).unwrap();
         }
         let mut residence = Residence::default();
-        let passage = Passage { recipient: Recipient::Last, from: 0, to: 3 };
+        let passage = Passage { recipient: Recipient::Last, from: Position(0), to: Position(3) };
         residence.sent(passage, &encoding, Timestamp::from_millis(12));
         let told: Vec<_> = residence.report().iter().map(|r| (r.class, r.viewer, r.packets)).collect();
         assert_eq!(told, [("delta", "last", 1), ("key", "last", 2)]);

@@ -90,8 +90,8 @@ impl Worker {
         // 2. Deadlines: held video, peers, key frames that are waited for.
         self.streams.release_held(now);
         self.lifecycle().meet_deadlines(io, now);
-        let Self { config, streams, peers, lanes, outbox, .. } = self;
-        KeyFramePhase { own: config.index, streams, peers, lanes, outbox }.run(now);
+        let Self { config, streams, peers, lanes, outbox, counters, .. } = self;
+        KeyFramePhase { own: config.index, streams, peers, lanes, outbox, counters }.run(now);
         // 3. What viewers asked for again, then fan-out: audio first.
         self.fill_batch(now);
         // 4. One batch to the kernel; the readers of our lanes are woken once. Handshakes that had to wait come last.

@@ -9,25 +9,15 @@ use slotmap::SlotMap;
 
 use crate::description::MediaKind;
 use crate::limits;
-use crate::relay::store::encoding::Encoding;
+use crate::relay::play::broadcast::Broadcast;
+use crate::relay::store::numbers::{EncodingId, EncodingSet};
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Listener, Origin, StreamId};
 use crate::worker::peer::{PeerKey, StreamKey, Subscriber};
 use crate::worker::reason::DropReason;
 use crate::worker::send_progress::SendProgress;
-
-/// Encodings of a stream: one audio and one video. Index 0 and 1; a record's address carries the index.
-pub const ENCODINGS: [MediaKind; 2] = [MediaKind::Audio, MediaKind::Video];
-
-/// The index of the encoding of a kind.
-#[must_use]
-pub const fn encoding_index(kind: MediaKind) -> usize {
-    match kind {
-        MediaKind::Audio => 0,
-        MediaKind::Video => 1,
-    }
-}
+use crate::worker::tracks::{TRACKS, kind_of, track_of};
 
 /// A stream on one worker.
 #[derive(Debug)]
@@ -36,39 +26,86 @@ pub struct Stream {
     pub id: StreamId,
     /// Its name, for reports.
     pub name: String,
-    /// Its encodings, by [`encoding_index`].
-    pub encodings: Vec<Encoding<Subscriber>>,
+    /// Its encodings, in the order they became known: the first of each track from the beginning, so that viewers may wait
+    /// in it, others when a publisher has them.
+    pub encodings: Vec<Broadcast<Subscriber>>,
+    /// Where in `encodings` each one is; [`NOWHERE`] for those it does not have.
+    places: [u8; EncodingId::COUNT],
     /// The publisher, when it is on this worker.
     pub publisher: Option<PeerKey>,
-    /// The publisher's worker.
-    pub origin: Option<WorkerIndex>,
+    /// The publisher's worker or node.
+    pub origin: Option<Origin>,
     /// Other workers with viewers of it; used on the publisher's worker.
     pub(super) audience: Vec<Audience>,
     /// Viewers on this worker.
     pub viewers: usize,
     /// Which encodings the publisher's worker has begun to tell of. What comes before is of somebody who listened here
     /// earlier, and the rest of it never came.
-    begun: [bool; ENCODINGS.len()],
-    /// How far each encoding's packets have come.
-    progress: [SendProgress; ENCODINGS.len()],
-    /// Whether an encoding is in one of the work queues.
-    queued: [bool; ENCODINGS.len()],
+    begun: EncodingSet,
+    /// How far each encoding's packets have come; in the order of `encodings`.
+    progress: Vec<SendProgress>,
+    /// Which encodings are in one of the work queues.
+    queued: EncodingSet,
 }
+
+/// In [`Stream`]'s table of places: it has no such encoding.
+const NOWHERE: u8 = u8::MAX;
+
+const _: () = assert!(limits::ENCODINGS_PER_STREAM_MAX < NOWHERE as usize);
 
 impl Stream {
     fn new(id: StreamId, name: String) -> Self {
-        Self {
+        let mut stream = Self {
             id,
             name,
-            encodings: ENCODINGS.iter().map(|&kind| Encoding::new(kind)).collect(),
+            encodings: Vec::with_capacity(TRACKS.len()),
+            places: [NOWHERE; EncodingId::COUNT],
             publisher: None,
             origin: None,
             audience: Vec::new(),
             viewers: 0,
-            begun: [false; ENCODINGS.len()],
-            progress: Default::default(),
-            queued: [false; ENCODINGS.len()],
+            begun: EncodingSet::default(),
+            progress: Vec::with_capacity(TRACKS.len()),
+            queued: EncodingSet::default(),
+        };
+        for kind in TRACKS {
+            stream.ensure(track_of(kind).only_encoding());
         }
+        stream
+    }
+
+    /// Makes an encoding where the stream has none of that name; `false` where it cannot have it.
+    pub fn ensure(&mut self, id: EncodingId) -> bool {
+        if self.place(id).is_some() {
+            return true;
+        }
+        let Some(kind) = kind_of(id.track()) else { return false };
+        let place = self.encodings.len();
+        if place >= limits::ENCODINGS_PER_STREAM_MAX {
+            return false;
+        }
+        self.places[usize::from(id.number())] = place as u8;
+        self.encodings.push(Broadcast::new(id, kind));
+        self.progress.push(SendProgress::default());
+        true
+    }
+
+    #[inline]
+    fn place(&self, id: EncodingId) -> Option<usize> {
+        let place = *self.places.get(usize::from(id.number()))?;
+        (place != NOWHERE).then_some(usize::from(place))
+    }
+
+    /// One of its encodings.
+    #[must_use]
+    pub fn encoding(&self, id: EncodingId) -> Option<&Broadcast<Subscriber>> {
+        self.encodings.get(self.place(id)?)
+    }
+
+    /// One of its encodings.
+    pub fn encoding_mut(&mut self, id: EncodingId) -> Option<&mut Broadcast<Subscriber>> {
+        let place = self.place(id)?;
+        self.encodings.get_mut(place)
     }
 
     /// Whether somebody publishes it, here or on another worker.
@@ -94,7 +131,7 @@ impl Stream {
 pub(super) struct Audience {
     pub(super) listener: Listener,
     /// To which encodings it was introduced. Done before the next record where its lane was full, then or since.
-    pub(super) introduced: [bool; ENCODINGS.len()],
+    pub(super) introduced: EncodingSet,
 }
 
 /// One encoding of one stream.
@@ -102,8 +139,8 @@ pub(super) struct Audience {
 pub struct EncodingKey {
     /// The stream.
     pub stream: StreamKey,
-    /// The encoding's index.
-    pub encoding: usize,
+    /// Which of its encodings.
+    pub encoding: EncodingId,
 }
 
 /// All streams of a worker.
@@ -140,8 +177,13 @@ impl Streams {
 
     /// An encoding of a stream.
     #[must_use]
-    pub fn encoding(&self, key: EncodingKey) -> Option<&Encoding<Subscriber>> {
-        self.table.get(key.stream)?.encodings.get(key.encoding)
+    pub fn encoding(&self, key: EncodingKey) -> Option<&Broadcast<Subscriber>> {
+        self.table.get(key.stream)?.encoding(key.encoding)
+    }
+
+    /// An encoding of a stream.
+    fn encoding_mut(&mut self, key: EncodingKey) -> Option<&mut Broadcast<Subscriber>> {
+        self.table.get_mut(key.stream)?.encoding_mut(key.encoding)
     }
 
     /// A stream by its number, made when it is new. A name given later is kept.
@@ -183,7 +225,7 @@ impl Streams {
     /// Applies a record to its encoding and queues it for sending. The stream when anything was stored or changed.
     pub fn apply(&mut self, key: EncodingKey, record: &Record<'_>) -> Option<&mut Stream> {
         let stream = self.table.get_mut(key.stream)?;
-        let encoding = stream.encodings.get_mut(key.encoding)?;
+        let encoding = stream.encoding_mut(key.encoding)?;
         match record {
             Record::Media(media) => {
                 encoding.store(media).ok()?;
@@ -195,10 +237,9 @@ impl Streams {
             }
             Record::Begin => encoding.begin(),
         }
-        if let Some(queued) = stream.queued.get_mut(key.encoding)
-            && !std::mem::replace(queued, true)
-        {
-            match ENCODINGS[key.encoding] {
+        let kind = encoding.kind();
+        if stream.queued.insert(key.encoding) {
+            match kind {
                 MediaKind::Audio => self.audio.push_back(key),
                 MediaKind::Video => self.video.push_back(key),
             }
@@ -212,9 +253,12 @@ impl Streams {
     /// Why it is of no use here; the name in metrics.
     pub(super) fn apply_from_lane(&mut self, key: EncodingKey, record: &Record<'_>) -> Result<(), DropReason> {
         let stream = self.table.get_mut(key.stream).ok_or(DropReason::LaneUnknownStream)?;
-        let begun = stream.begun.get_mut(key.encoding).ok_or(DropReason::LaneUnknownStream)?;
-        *begun |= matches!(record, Record::Begin);
-        if !*begun {
+        if matches!(record, Record::Begin) {
+            if !stream.ensure(key.encoding) {
+                return Err(DropReason::LaneUnknownStream);
+            }
+            stream.begun.insert(key.encoding);
+        } else if !stream.begun.contains(key.encoding) {
             return Err(DropReason::LaneNotIntroduced);
         }
         self.apply(key, record);
@@ -223,30 +267,24 @@ impl Streams {
 
     /// An encoding whose turn it is, with how far its packets have come.
     #[inline]
-    pub(super) fn turn(&mut self, key: EncodingKey) -> Option<(&mut Encoding<Subscriber>, &mut SendProgress)> {
+    pub(super) fn turn(&mut self, key: EncodingKey) -> Option<(&mut Broadcast<Subscriber>, &mut SendProgress)> {
         let stream = self.table.get_mut(key.stream)?;
-        Some((stream.encodings.get_mut(key.encoding)?, stream.progress.get_mut(key.encoding)?))
+        let place = stream.place(key.encoding)?;
+        Some((stream.encodings.get_mut(place)?, stream.progress.get_mut(place)?))
     }
 
     /// Adds a viewer's track that just connected.
     pub fn add_subscriber(&mut self, key: EncodingKey, subscriber: Subscriber) {
-        let stream = self.table.get_mut(key.stream);
-        let Some(encoding) = stream.and_then(|stream| stream.encodings.get_mut(key.encoding)) else { return };
+        let Some(encoding) = self.encoding_mut(key) else { return };
         encoding.fan_out.add_undecided(subscriber);
         self.queue(key);
     }
 
     /// Queues an encoding that may have something to send.
     pub fn queue(&mut self, key: EncodingKey) {
-        let Some(queued) = self.table.get_mut(key.stream).and_then(|stream| stream.queued.get_mut(key.encoding)) else {
-            return;
-        };
-        if std::mem::replace(queued, true) {
-            return;
-        }
-        match ENCODINGS[key.encoding] {
-            MediaKind::Audio => self.audio.push_back(key),
-            MediaKind::Video => self.video.push_back(key),
+        let Some(stream) = self.table.get_mut(key.stream) else { return };
+        if stream.place(key.encoding).is_some() && stream.queued.insert(key.encoding) {
+            self.requeue(key);
         }
     }
 
@@ -262,16 +300,17 @@ impl Streams {
 
     /// Gives back an encoding that was taken: it has more to do.
     pub fn requeue(&mut self, key: EncodingKey) {
-        match ENCODINGS[key.encoding] {
-            MediaKind::Audio => self.audio.push_back(key),
-            MediaKind::Video => self.video.push_back(key),
+        match kind_of(key.encoding.track()) {
+            Some(MediaKind::Audio) => self.audio.push_back(key),
+            Some(MediaKind::Video) => self.video.push_back(key),
+            None => {}
         }
     }
 
     /// Gives back an encoding that was taken: it has nothing to do now.
     pub fn done(&mut self, key: EncodingKey) {
         if let Some(stream) = self.table.get_mut(key.stream) {
-            stream.queued[key.encoding] = false;
+            stream.queued.remove(key.encoding);
         }
     }
 
@@ -309,8 +348,7 @@ impl Streams {
 
     /// A key frame of this encoding is wanted.
     pub fn want_key_frame(&mut self, key: EncodingKey) {
-        let encoding = self.table.get_mut(key.stream).and_then(|stream| stream.encodings.get_mut(key.encoding));
-        let Some(encoding) = encoding else { return };
+        let Some(encoding) = self.encoding_mut(key) else { return };
         if encoding.kind() != MediaKind::Video {
             return;
         }
@@ -320,7 +358,9 @@ impl Streams {
 
     /// A stream has a publisher, here or elsewhere: what its viewers want meanwhile can be asked for.
     pub fn publisher_came(&mut self, stream: StreamKey) {
-        for encoding in 0..ENCODINGS.len() {
+        for place in 0..limits::ENCODINGS_PER_STREAM_MAX {
+            let encoding = self.table.get(stream).and_then(|stream| stream.encodings.get(place));
+            let Some(encoding) = encoding.map(|encoding| encoding.id()) else { return };
             self.list_wanting(EncodingKey { stream, encoding });
         }
     }
@@ -329,8 +369,7 @@ impl Streams {
     /// be thousands of them, and the list is looked at in every round.
     fn list_wanting(&mut self, key: EncodingKey) {
         let Some(stream) = self.table.get(key.stream) else { return };
-        let wants =
-            stream.encodings.get(key.encoding).is_some_and(|encoding| encoding.requests.next_deadline().is_some());
+        let wants = stream.encoding(key.encoding).is_some_and(|encoding| encoding.requests.next_deadline().is_some());
         if wants && stream.is_published() && !self.wanting.contains(&key) {
             self.wanting.push(key);
         }
@@ -345,7 +384,7 @@ impl Streams {
             if !stream.is_published() {
                 return false;
             }
-            let Some(encoding) = stream.encodings.get_mut(key.encoding) else { return false };
+            let Some(encoding) = stream.encoding_mut(key.encoding) else { return false };
             if encoding.requests.poll(now) {
                 ask(*key, stream);
                 return true;
@@ -366,7 +405,7 @@ impl Streams {
                 if !stream.is_published() {
                     return None;
                 }
-                stream.encodings.get(key.encoding)?.requests.next_deadline()
+                stream.encoding(key.encoding)?.requests.next_deadline()
             })
             .min();
         [held, wanting].into_iter().flatten().min()
@@ -377,9 +416,13 @@ impl Streams {
 mod tests {
     use super::*;
 
-    const VIDEO: usize = encoding_index(MediaKind::Video);
+    use crate::worker::mailbox::WorkerIndex;
 
-    fn streams(count: u64) -> Streams {
+    fn video() -> EncodingId {
+        track_of(MediaKind::Video).only_encoding()
+    }
+
+    fn streams(count: u128) -> Streams {
         let mut streams = Streams::default();
         for id in 0..count {
             streams.get_or_create(StreamId(id), "name");
@@ -387,7 +430,7 @@ mod tests {
         streams
     }
 
-    fn key(streams: &Streams, id: u64) -> StreamKey {
+    fn key(streams: &Streams, id: u128) -> StreamKey {
         streams.find(StreamId(id)).unwrap()
     }
 
@@ -397,10 +440,10 @@ mod tests {
         let seventh = key(&streams, 7);
         for id in 0..1_000 {
             let stream = key(&streams, id);
-            streams.want_key_frame(EncodingKey { stream, encoding: VIDEO });
+            streams.want_key_frame(EncodingKey { stream, encoding: video() });
         }
         assert!(streams.wanting.is_empty() && streams.next_deadline().is_none());
-        streams.get_mut(seventh).unwrap().origin = Some(WorkerIndex(3));
+        streams.get_mut(seventh).unwrap().origin = Some(Origin::Worker(WorkerIndex(3)));
         streams.publisher_came(seventh);
         let mut asked = Vec::new();
         streams.poll_key_frame_requests(Timestamp::from_millis(1), |key, _| asked.push(key.stream));
@@ -409,9 +452,23 @@ mod tests {
         streams.get_mut(seventh).unwrap().origin = None;
         streams.poll_key_frame_requests(Timestamp::from_millis(2), |_, _| panic!("there is nobody to ask"));
         assert!(streams.wanting.is_empty());
-        streams.get_mut(seventh).unwrap().origin = Some(WorkerIndex(1));
+        streams.get_mut(seventh).unwrap().origin = Some(Origin::Worker(WorkerIndex(1)));
         streams.publisher_came(seventh);
         assert_eq!(streams.wanting.len(), 1);
+    }
+
+    #[test]
+    fn a_stream_has_as_many_encodings_as_may_be_and_finds_each_by_its_name() {
+        let mut streams = streams(1);
+        let stream = key(&streams, 0);
+        let stream = streams.get_mut(stream).unwrap();
+        let all: Vec<EncodingId> = (0..EncodingId::COUNT as u8).filter_map(EncodingId::from_number).collect();
+        let had: Vec<EncodingId> = all.iter().copied().filter(|&id| stream.ensure(id)).collect();
+        assert_eq!(had.len(), limits::ENCODINGS_PER_STREAM_MAX);
+        for id in all {
+            assert_eq!(stream.encoding(id).map(|encoding| encoding.id()), had.contains(&id).then_some(id));
+            assert_eq!(stream.ensure(id), had.contains(&id), "again");
+        }
     }
 
     #[test]
@@ -423,10 +480,10 @@ mod tests {
         for _ in 0..10_000 {
             let peer = keys.insert(());
             stream.viewers += 1;
-            stream.encodings[VIDEO].fan_out.add_waiting(Subscriber { peer, track: 1 });
+            stream.encoding_mut(video()).unwrap().fan_out.add_waiting(Subscriber { peer, track: 1 });
             keys.remove(peer);
             stream.viewer_left(|key| keys.contains_key(key));
         }
-        assert!(stream.encodings[VIDEO].fan_out.len() <= limits::DEPARTED_SUBSCRIBERS_MAX + 1);
+        assert!(stream.encoding(video()).unwrap().fan_out.len() <= limits::DEPARTED_SUBSCRIBERS_MAX + 1);
     }
 }

@@ -23,7 +23,7 @@ use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator
 use corecast::signal::ownership::{Book, MakeOwnership};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
 use corecast::worker::mailbox::{
-    Control, EndReason, Notice, OpenRefused, SessionId, Totals, WorkerHandle, WorkerIndex,
+    Control, EndReason, Notice, OpenRefused, Origin, SessionId, Totals, WorkerHandle, WorkerIndex,
 };
 use corecast::worker::report::{Traffic, WorkerReport};
 use rustls::pki_types::pem::PemObject as _;
@@ -313,7 +313,12 @@ impl Recorder {
                     format!("close {}", reason.name())
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),
+                Control::Select { session, encoding } => format!("select {session:?} {encoding:?}"),
                 Control::Route { origin, audience, .. } => {
+                    let origin = origin.map(|origin| match origin {
+                        Origin::Worker(worker) => worker,
+                        Origin::Node(node) => panic!("{node:?} publishes nothing"),
+                    });
                     let audience: Vec<_> = audience.iter().map(|listener| listener.worker).collect();
                     format!("route {origin:?} {audience:?}")
                 }

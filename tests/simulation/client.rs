@@ -152,7 +152,7 @@ pub(crate) fn open_session(
         sources: sources(client, wish.rtx),
     };
     let description = Description { dtls_role: DtlsRole::Server, ..terms::answer(&offer) };
-    let stream = StreamId(1 + wish.stream as u64);
+    let stream = StreamId(1 + wish.stream as u128);
     let request = OpenSession {
         session: SessionId(client as u64),
         stream,

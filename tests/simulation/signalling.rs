@@ -12,7 +12,9 @@ use corecast::limits;
 use corecast::placement;
 use corecast::time::Timestamp;
 use corecast::transport::UdpPath;
-use corecast::worker::mailbox::{Control, EndReason, Listener, Notice, OpenRefused, SessionId, StreamId, WorkerIndex};
+use corecast::worker::mailbox::{
+    Control, EndReason, Listener, Notice, OpenRefused, Origin, SessionId, StreamId, WorkerIndex,
+};
 use corecast::worker::timers::NEVER;
 
 use crate::check::Violation;
@@ -267,7 +269,7 @@ impl World {
         let has_viewers = |&worker: &usize| state.viewers[worker] > 0;
         let listener = |worker| Listener { worker: WorkerIndex(worker as u16), membership: state.memberships[worker] };
         let audience = (0..self.nodes.len()).filter(has_viewers).map(listener).collect();
-        Control::Route { stream: StreamId(1 + stream as u64), origin, audience }
+        Control::Route { stream: StreamId(1 + stream as u128), origin: origin.map(Origin::Worker), audience }
     }
 
     fn read_answers(&mut self) {

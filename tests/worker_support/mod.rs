@@ -21,12 +21,15 @@ use corecast::lab::peer::{ClientPeer, PeerConfig};
 use corecast::net::Waker;
 use corecast::net::lab::simulated::{SentTrain, SimulatedIo};
 use corecast::placement;
+use corecast::relay::store::address::RecordAddress;
+use corecast::relay::store::record::Record;
+use corecast::relay::store::upstream::Upstream;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::transport::path::TcpPath;
 use corecast::transport::{PathAddress, SendResult, UdpPath};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
-    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, SessionId, StreamId, Totals, WorkerHandle,
+    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, Origin, SessionId, StreamId, Totals, WorkerHandle,
     WorkerIndex,
 };
 use corecast::worker::report::{SessionReport, WorkerReport};
@@ -96,6 +99,8 @@ pub(crate) struct World {
     /// Of the clients that have one; the others are on UDP.
     connections: HashMap<SocketAddr, Connection>,
     hops: HashMap<(usize, bool), u64>,
+    /// The lanes of a worker that the test plays itself: see [`World::with_origin_elsewhere`].
+    elsewhere: Option<Lanes>,
     /// [`Listener::membership`]
     memberships: HashMap<(StreamId, WorkerIndex), u64>,
 }
@@ -139,11 +144,36 @@ impl Opening {
 
 impl World {
     pub(crate) fn new(workers: usize) -> Self {
+        Self::with_lanes(workers, Lanes::connect(&vec![Waker::noop(); workers]))
+    }
+
+    /// One more worker beside these, of which there are only the lanes: [`Self::tell`] gives them records.
+    pub(crate) fn with_origin_elsewhere(workers: usize) -> Self {
+        let mut lanes = Lanes::connect(&vec![Waker::noop(); workers + 1]);
+        let elsewhere = lanes.pop();
+        Self { elsewhere, ..Self::with_lanes(workers, lanes) }
+    }
+
+    /// Gives every worker a record of the worker elsewhere.
+    pub(crate) fn tell(&mut self, address: RecordAddress, record: &Record<'_>) {
+        let lanes = self.elsewhere.as_mut().expect("an origin elsewhere");
+        for worker in 0..self.nodes.len() as u16 {
+            assert!(lanes.send(WorkerIndex(worker), address, record), "the lane is full");
+        }
+    }
+
+    /// What the workers asked of the worker elsewhere since the last call.
+    pub(crate) fn asked_elsewhere(&mut self) -> Vec<Upstream> {
+        let lanes = self.elsewhere.as_mut().expect("an origin elsewhere");
+        std::iter::from_fn(|| lanes.receive_upstream()).collect()
+    }
+
+    fn with_lanes(workers: usize, lanes: Vec<Lanes>) -> Self {
+        assert_eq!(lanes.len(), workers);
         let now = Timestamp::from_millis(10_000);
         let identity = DtlsIdentity::generate(SystemTime::now()).expect("an identity");
         let (notices_in, notices) = flume::bounded(corecast::limits::NOTICES_MAX);
-        let wakers = vec![Waker::noop(); workers];
-        let nodes = Lanes::connect(&wakers)
+        let nodes = lanes
             .into_iter()
             .enumerate()
             .map(|(index, lanes)| {
@@ -181,6 +211,7 @@ impl World {
             by_address: HashMap::new(),
             connections: HashMap::new(),
             hops: HashMap::new(),
+            elsewhere: None,
             memberships: HashMap::new(),
         }
     }
@@ -310,6 +341,8 @@ impl World {
             });
             audience.push(Listener { worker, membership });
         }
+        let elsewhere = self.elsewhere.as_ref().map(|_| WorkerIndex(self.nodes.len() as u16));
+        let origin = origin.or(elsewhere).map(Origin::Worker);
         for worker in 0..self.nodes.len() {
             self.control(worker, Control::Route { stream, origin, audience: audience.clone() });
         }

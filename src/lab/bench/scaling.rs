@@ -22,7 +22,7 @@ use crate::limits;
 use crate::net::process::{allowed_cores, pin_current_thread, thread_cpu_time};
 use crate::net::{self, Io as _, IoKind, MediaSockets};
 use crate::worker::lane::Lanes;
-use crate::worker::mailbox::{Control, Listener, WorkerIndex};
+use crate::worker::mailbox::{Control, Listener, Origin, WorkerIndex};
 
 const TRAIN: usize = 8;
 
@@ -143,7 +143,8 @@ fn relay_on_each(
         }
         ready.wait();
         let mut rig = rig?;
-        let route = Control::Route { stream: STREAM, origin: Some(WorkerIndex(0)), audience: audience.clone() };
+        let route =
+            Control::Route { stream: STREAM, origin: Some(Origin::Worker(WorkerIndex(0))), audience: audience.clone() };
         assert!(rig.handle.try_send(route).is_ok(), "a mailbox has room for its first message");
         rig.round();
         let cpu = if index == 0 {

@@ -1,4 +1,13 @@
-//! The viewer's side: who is to be visited next, and each viewer's own numbers.
+//! The viewer's side: who is to be visited next, what of a track a viewer is sent, and each viewer's own numbers.
 
+pub mod alignment;
+pub mod broadcast;
+pub mod extension;
 pub mod fan_out;
+pub mod pacing;
+pub mod rewriter;
+pub mod selection;
 pub mod subscription;
+
+#[cfg(test)]
+mod simulcast_tests;

@@ -1,27 +1,22 @@
-//! One viewer's place in one encoding: its cursor, and how the encoding's numbers become the viewer's own.
+//! One viewer's place in one track: its cursor, and the headers of its packets.
 //!
-//! A viewer's stream keeps one SSRC for life. Its packet index (rollover counter and sequence number, RFC 3711
-//! §3.3.1) is the encoding's sequence plus an offset; its timestamp the encoding's plus another. Where the cursor
-//! jumps (it lagged, or later: another encoding) a new [`Segment`] begins, so that the viewer sees no hole. The
-//! segments are kept, few and bounded, because a retransmission must repeat exactly what was sent.
+//! The viewer's stream keeps one SSRC for life; which number a packet has in it is the [`Rewriter`]'s. Where the cursor
+//! jumps, because it lagged or because the viewer is switched to another encoding of the track, the rewriter begins
+//! another run, so that the viewer sees no hole, and on another encoding's clock the timestamps are aligned
+//! ([`super::alignment`]), so that its picture goes on at the right time.
 //!
-//! **Sealed once.** A position is visited once, a sequence is stored once, and segments never overlap in packet
-//! index: so each (SSRC, index) is sealed for one packet only. A repeat for a viewer without RTX writes the same
-//! header and seals the same bytes, which gives the same ciphertext (RFC 7714 §8 forbids anything else).
+//! **Sealed once.** See [`super::rewriter`]. A repeat for a viewer without RTX writes the same header and seals the same
+//! bytes, which gives the same ciphertext (RFC 7714 §8 forbids anything else).
 
 use crate::limits;
+use crate::relay::play::alignment::{self, EncodingView};
+use crate::relay::play::extension::ExtensionTemplate;
+use crate::relay::play::rewriter::{Located, Placed, Rewriter};
+use crate::relay::store::numbers::{EncodingId, PacketIndex, Position, Sequence};
 use crate::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::rtp::{self, HeaderFields};
-use crate::wire::rtp_extension;
-
-/// From `from` on, packet index = sequence + `index_offset`, timestamp = timestamp + `timestamp_offset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Segment {
-    from: u64,
-    index_offset: u64,
-    timestamp_offset: u32,
-}
+use crate::wire::little_endian::{ByteReader, ByteWriter};
+use crate::wire::rtp::{self, FIXED_HEADER_BYTES, HeaderFields};
 
 /// Where a subscription stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +24,11 @@ pub enum Cursor {
     /// It starts at the next key frame.
     AwaitsKeyFrame,
     /// The position of the next packet to send.
-    At(u64),
+    At(Position),
 }
 
 /// Header fields of the viewer's stream that never change, and the parts that depend on the codec in use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EgressFormat {
     /// Payload type of the media.
     pub payload_type: u8,
@@ -43,61 +38,21 @@ pub struct EgressFormat {
     pub clock_rate_hz: u32,
 }
 
-/// A prebuilt RTP header extension block (RFC 8285), the same on every packet of a subscription.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ExtensionBlock {
-    bytes: [u8; limits::EXTENSION_BLOCK_BYTES_MAX],
-    len: u8,
-}
-
-impl ExtensionBlock {
-    /// The block that carries the media identification (RFC 8843 §15.1); empty when it was not agreed.
-    #[must_use]
-    pub fn with_mid(id: Option<u8>, mid: &str) -> Self {
-        let mut block = Self::default();
-        let Some(id) = id else { return block };
-        let value: &[u8] = mid.as_bytes();
-        let written = rtp_extension::write_extensions(&mut block.bytes, &[(id, value)]);
-        block.len = written.and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
-        block
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or(&[])
-    }
-}
-
-/// One viewer's place in one encoding.
+/// One viewer's place in one track.
 #[derive(Debug)]
 pub struct Subscription {
     ssrc: u32,
     rtx_ssrc: Option<u32>,
     /// `None` while nothing the viewer negotiated fits what is published.
     format: Option<EgressFormat>,
-    extension: ExtensionBlock,
+    extension: ExtensionTemplate,
     cursor: Cursor,
-    segments: [Segment; limits::REWRITING_SEGMENTS_MAX],
-    segments_len: u8,
-    first_timestamp_offset: u32,
-    /// The index after the highest sent.
-    next_index: u64,
-    rtx_index: u64,
-    /// Nothing below this index is repeated: it was sent with another payload type, and a repeat with a different
-    /// header under the same index would break the rule above.
-    repeat_from: u64,
+    rewriter: Rewriter,
+    rtx_index: PacketIndex,
     packets: u32,
     octets: u32,
     /// Times the cursor lagged and skipped to a key frame.
     pub skips: u64,
-}
-
-/// What a viewer's NACK refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Located {
-    /// The encoding's sequence.
-    pub sequence: u64,
-    /// The viewer's packet index.
-    pub index: u64,
 }
 
 /// A header written for one viewer.
@@ -106,7 +61,7 @@ pub struct EgressHeader {
     /// Its length in the slot.
     pub len: usize,
     /// The packet index to seal with.
-    pub index: u64,
+    pub index: PacketIndex,
 }
 
 impl Subscription {
@@ -114,21 +69,16 @@ impl Subscription {
     /// `random` seeds the first sequence number, below 2^15 (RFC 3711 §3.3.1: the receiver must not misjudge the
     /// rollover counter at the start), and the timestamp offset.
     #[must_use]
-    pub fn new(ssrc: u32, rtx_ssrc: Option<u32>, extension: ExtensionBlock, random: u64) -> Self {
-        let first_index = (random & 0x7fff).max(1);
+    pub fn new(ssrc: u32, rtx_ssrc: Option<u32>, extension: ExtensionTemplate, random: u64) -> Self {
+        let first_index = PacketIndex((random & 0x7fff).max(1));
         Self {
             ssrc,
             rtx_ssrc,
             format: None,
             extension,
             cursor: Cursor::AwaitsKeyFrame,
-            segments: [Segment { from: u64::MAX, index_offset: 0, timestamp_offset: 0 };
-                limits::REWRITING_SEGMENTS_MAX],
-            segments_len: 0,
-            first_timestamp_offset: (random >> 32) as u32,
-            next_index: first_index,
-            rtx_index: ((random >> 16) & 0x7fff).max(1),
-            repeat_from: first_index,
+            rewriter: Rewriter::new(first_index, (random >> 32) as u32),
+            rtx_index: PacketIndex(((random >> 16) & 0x7fff).max(1)),
             packets: 0,
             octets: 0,
             skips: 0,
@@ -156,7 +106,7 @@ impl Subscription {
     /// Says what the viewer gets from now on; `None` when nothing it negotiated fits.
     pub fn set_format(&mut self, format: Option<EgressFormat>) {
         if self.format.map(|f| f.payload_type) != format.map(|f| f.payload_type) {
-            self.repeat_from = self.next_index;
+            self.rewriter.forget_sent();
         }
         self.format = format;
     }
@@ -167,98 +117,128 @@ impl Subscription {
         self.cursor
     }
 
+    /// The encoding it was last placed in; `None` before it started.
+    #[must_use]
+    pub fn encoding(&self) -> Option<EncodingId> {
+        self.rewriter.encoding()
+    }
+
     /// Waits for a key frame from now on.
     pub fn await_key_frame(&mut self) {
         self.cursor = Cursor::AwaitsKeyFrame;
     }
 
-    /// Whether a packet lies after all that was sent. One that the uplink recovered late is the newest by position and old by
-    /// sequence: who started there would be sent what it has once more, under other numbers.
+    /// Whether a packet lies after all of its encoding that was sent: see [`Rewriter::is_ahead`].
     #[must_use]
-    pub fn is_ahead(&self, sequence: u64) -> bool {
-        self.last_segment().is_none_or(|last| sequence.wrapping_add(last.index_offset) >= self.next_index)
+    pub fn is_ahead(&self, encoding: EncodingId, sequence: Sequence) -> bool {
+        self.rewriter.is_ahead(encoding, sequence)
     }
 
-    /// Sends from there on. The viewer's numbers continue without a hole.
-    pub fn start_at(&mut self, Start { position, sequence }: Start) {
+    /// Sends from there on. The viewer's numbers continue without a hole, and its timestamps as they were: for the start
+    /// and for a jump within one encoding.
+    pub fn start_at(&mut self, encoding: EncodingId, Start { position, sequence }: Start, now: Timestamp) {
         self.cursor = Cursor::At(position);
-        let index_offset = self.next_index.wrapping_sub(sequence);
-        if let Some(last) = self.last_segment()
-            && last.index_offset == index_offset
-        {
-            return;
-        }
-        let timestamp_offset = self.last_segment().map_or(self.first_timestamp_offset, |last| last.timestamp_offset);
-        let segment = Segment { from: sequence, index_offset, timestamp_offset };
-        if usize::from(self.segments_len) == self.segments.len() {
-            // The oldest goes: what it sent can no longer be repeated.
-            self.segments.rotate_left(1);
-            self.segments_len -= 1;
-        }
-        self.segments[usize::from(self.segments_len)] = segment;
-        self.segments_len += 1;
+        self.rewriter.jump(encoding, sequence, self.rewriter.timestamp_offset(), now);
     }
 
-    fn last_segment(&self) -> Option<&Segment> {
-        self.segments.get(usize::from(self.segments_len).checked_sub(1)?)
+    /// Goes over to another encoding of the track, at `start` in it. Numbers continue without a hole, timestamps are
+    /// aligned with what was sent last. `view_of` shows the track's encodings. `false`, and nothing changed, where `start` lies
+    /// too far before what was sent last.
+    pub fn switch_to<'a>(
+        &mut self,
+        encoding: EncodingId,
+        start: Start,
+        now: Timestamp,
+        view_of: impl Fn(EncodingId) -> Option<EncodingView<'a>>,
+    ) -> bool {
+        let Some(offset) = self.aligned_offset(encoding, start, view_of) else { return false };
+        self.cursor = Cursor::At(start.position);
+        self.rewriter.jump(encoding, start.sequence, offset, now);
+        true
+    }
+
+    fn aligned_offset<'a>(
+        &self,
+        encoding: EncodingId,
+        start: Start,
+        view_of: impl Fn(EncodingId) -> Option<EncodingView<'a>>,
+    ) -> Option<u32> {
+        let Some(sent) = self.rewriter.newest_sent() else { return Some(self.rewriter.timestamp_offset()) };
+        let (from, to) = (view_of(sent.encoding)?, view_of(encoding)?);
+        let (_, first, _) = to.ring.find(start.sequence)?;
+        // Where what was sent last is gone, the oldest there is came after it.
+        let last = from.ring.find(sent.sequence).map(|(_, info, _)| info);
+        let last = last.or_else(|| from.ring.get(from.ring.tail()).map(|(info, _)| info))?;
+        alignment::timestamp_offset((&from, last, sent.timestamp_offset), (&to, first))
     }
 
     /// Moves past one position.
     pub fn advance(&mut self) {
         if let Cursor::At(position) = &mut self.cursor {
-            *position += 1;
+            *position = position.next();
         }
     }
 
-    /// Writes the header of `info` for this viewer at the start of `slot`. `None` for a packet that lies before the
-    /// present segment (late, from before a skip: the viewer has no number for it) or when nothing fits.
+    /// Leaves a packet out without a hole; `false` where it is to be sent all the same: see [`Rewriter::leave_out`].
+    pub fn leave_out(&mut self, info: &PacketInfo) -> bool {
+        self.rewriter.leave_out(info.sequence, info.arrival)
+    }
+
+    /// Writes the header of `info` for this viewer at the start of `slot`. `None` for a packet that has no number (late,
+    /// from before a jump) or when nothing fits.
     #[inline]
     pub fn write_header(&self, slot: &mut [u8], info: &PacketInfo) -> Option<EgressHeader> {
-        let segment = self.last_segment()?;
-        if info.sequence < segment.from {
-            return None;
-        }
-        self.write_header_of(segment, slot, info)
+        self.write_header_at(self.rewriter.place(info.sequence)?, slot, info)
     }
 
     /// Counts a packet as sent (RFC 3550 §6.4.1: sender's packet and octet count).
     #[inline]
-    pub fn sent(&mut self, index: u64, payload_len: usize) {
+    pub fn sent(&mut self, index: PacketIndex, payload_len: usize) {
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(payload_len as u32);
-        self.next_index = self.next_index.max(index + 1);
+        self.rewriter.sent(index);
     }
 
-    fn write_header_of(&self, segment: &Segment, slot: &mut [u8], info: &PacketInfo) -> Option<EgressHeader> {
+    #[inline]
+    fn write_header_at(&self, placed: Placed, slot: &mut [u8], info: &PacketInfo) -> Option<EgressHeader> {
         let format = self.format.as_ref()?;
-        let index = info.sequence.wrapping_add(segment.index_offset);
-        let extension = self.extension.as_bytes();
         let fields = HeaderFields {
             marker: info.marker,
             padding: info.padding > 0,
             payload_type: format.payload_type,
-            sequence: (index & 0xffff) as u16,
-            timestamp: info.timestamp.wrapping_add(segment.timestamp_offset),
+            sequence: placed.index.sequence_number(),
+            timestamp: info.timestamp.wrapping_add(placed.timestamp_offset),
             ssrc: self.ssrc,
         };
-        rtp::write_fixed_header(slot.first_chunk_mut()?, &fields, !extension.is_empty());
-        let len = 12 + extension.len();
-        slot.get_mut(12..len)?.copy_from_slice(extension);
-        Some(EgressHeader { len, index })
+        let len = self.write_fields(slot, &fields)?;
+        Some(EgressHeader { len, index: placed.index })
+    }
+
+    #[inline]
+    fn write_fields(&self, slot: &mut [u8], fields: &HeaderFields) -> Option<usize> {
+        let extension = self.extension.as_bytes();
+        rtp::write_fixed_header(slot.first_chunk_mut()?, fields, !extension.is_empty());
+        let len = FIXED_HEADER_BYTES + extension.len();
+        slot.get_mut(FIXED_HEADER_BYTES..len)?.copy_from_slice(extension);
+        Some(len)
+    }
+
+    /// Whether a header may carry a transport-wide sequence number.
+    #[must_use]
+    pub fn has_transport_sequence(&self) -> bool {
+        self.extension.has_packet_fields()
+    }
+
+    /// Writes a transport-wide sequence number into a header that [`Self::write_header`] or [`Self::write_rtx`] wrote.
+    /// Whether there is a place for it; the header is as long without.
+    pub fn write_transport_sequence(&self, slot: &mut [u8], number: u16) -> bool {
+        slot.get_mut(FIXED_HEADER_BYTES..).is_some_and(|block| self.extension.write_transport_sequence(block, number))
     }
 
     /// Which packet a NACKed sequence number of the viewer's stream means; `None` for one never sent or forgotten.
     #[must_use]
     pub fn locate(&self, sequence_number: u16) -> Option<Located> {
-        let newest = self.next_index.checked_sub(1)?;
-        let behind = u64::from((newest as u16).wrapping_sub(sequence_number));
-        if behind >= 0x8000 {
-            return None;
-        }
-        let index = newest.checked_sub(behind).filter(|&index| index >= self.repeat_from)?;
-        let segments = self.segments.get(..usize::from(self.segments_len))?;
-        let segment = segments.iter().rev().find(|s| index >= s.from.wrapping_add(s.index_offset))?;
-        Some(Located { sequence: index.wrapping_sub(segment.index_offset), index })
+        self.rewriter.locate(sequence_number)
     }
 
     /// Writes a retransmission (RFC 4588 §4): the header on the RTX stream into `slot`, and the original sequence
@@ -273,49 +253,44 @@ impl Subscription {
     ) -> Option<(EgressHeader, usize)> {
         let format = self.format?;
         let (payload_type, ssrc) = (format.rtx_payload_type?, self.rtx_ssrc?);
-        let segment = *self.segment_of(located)?;
-        let extension = self.extension.as_bytes();
+        let index = self.rtx_index;
         let fields = HeaderFields {
             marker: info.marker,
             padding: false,
             payload_type,
-            sequence: (self.rtx_index & 0xffff) as u16,
-            timestamp: info.timestamp.wrapping_add(segment.timestamp_offset),
+            sequence: index.sequence_number(),
+            timestamp: info.timestamp.wrapping_add(located.timestamp_offset),
             ssrc,
         };
-        rtp::write_fixed_header(slot.first_chunk_mut()?, &fields, !extension.is_empty());
-        let len = 12 + extension.len();
-        slot.get_mut(12..len)?.copy_from_slice(extension);
+        let len = self.write_fields(slot, &fields)?;
         let (original_sequence, rest) = payload.split_first_chunk_mut::<2>()?;
-        *original_sequence = ((located.index & 0xffff) as u16).to_be_bytes();
+        *original_sequence = located.index.sequence_number().to_be_bytes();
         rest.get_mut(..original.len())?.copy_from_slice(original);
-        let index = self.rtx_index;
-        self.rtx_index += 1;
+        self.rtx_index = index.next();
         Some((EgressHeader { len, index }, original.len() + 2))
     }
 
-    /// Writes the header of a packet exactly as it was sent, for a viewer without RTX.
+    /// Writes the header of a packet exactly as it was sent, for a viewer without RTX. `None` where packets carry fields of
+    /// their own: what was sent in them is not known any more, and another header under the same index is forbidden.
     pub fn write_repeat(&self, slot: &mut [u8], located: Located, info: &PacketInfo) -> Option<EgressHeader> {
-        self.write_header_of(self.segment_of(located)?, slot, info)
+        if self.extension.has_packet_fields() {
+            return None;
+        }
+        let Located { index, timestamp_offset, .. } = located;
+        self.write_header_at(Placed { index, timestamp_offset }, slot, info)
     }
 
-    fn segment_of(&self, located: Located) -> Option<&Segment> {
-        let offset = located.index.wrapping_sub(located.sequence);
-        self.segments.get(..usize::from(self.segments_len))?.iter().find(|s| s.index_offset == offset)
-    }
-
-    /// The sender report's counts and RTP timestamp: that of `timestamp` on the encoding's timeline, moved to the
-    /// viewer's. `None` before anything was sent.
+    /// The sender report's counts and RTP timestamp: that of `timestamp` on the timeline of [`Self::encoding`], moved to
+    /// the viewer's. `None` before anything was sent.
     #[must_use]
     pub fn sender_report(&self, ntp: NtpTime, timestamp: u32) -> Option<SenderReportFields> {
         if self.packets == 0 {
             return None;
         }
-        let segment = self.last_segment()?;
         Some(SenderReportFields {
             ssrc: self.ssrc,
             ntp,
-            rtp_timestamp: timestamp.wrapping_add(segment.timestamp_offset),
+            rtp_timestamp: timestamp.wrapping_add(self.rewriter.timestamp_offset()),
             packets: self.packets,
             octets: self.octets,
         })
@@ -328,21 +303,25 @@ impl Subscription {
             Cursor::At(position) if position >= ring.tail() => {
                 let lags = ring.get(position).is_some_and(|(info, _)| now.since(info.arrival) > limits::CURSOR_LAG_MAX);
                 if lags && self.packets > 0 {
-                    self.skip(ring, is_video, position);
+                    self.skip(ring, is_video, position, now);
                 }
             }
-            Cursor::At(position) => self.skip(ring, is_video, position),
+            Cursor::At(position) => self.skip(ring, is_video, position, now),
             Cursor::AwaitsKeyFrame => {}
         }
         self.cursor
     }
 
-    fn skip(&mut self, ring: &PacketRing, is_video: bool, position: u64) {
+    fn skip(&mut self, ring: &PacketRing, is_video: bool, position: Position, now: Timestamp) {
         let target = if is_video { ring.key_frame() } else { ring.newest() };
-        match target.filter(|target| target.position > position && self.is_ahead(target.sequence)) {
-            Some(target) => {
+        let target = self
+            .encoding()
+            .zip(target)
+            .filter(|&(encoding, target)| target.position > position && self.is_ahead(encoding, target.sequence));
+        match target {
+            Some((encoding, target)) => {
                 self.skips += 1;
-                self.start_at(target);
+                self.start_at(encoding, target, now);
             }
             // Nothing newer to skip to and the packets are still there: go on, late rather than never.
             _ if position >= ring.tail() => {}
@@ -352,6 +331,45 @@ impl Subscription {
             }
             _ => self.cursor = Cursor::At(ring.head()),
         }
+    }
+}
+
+/// The layout of [`Subscription::export`].
+const VERSION: u8 = 1;
+
+impl Subscription {
+    /// Writes what another process needs to go on with this viewer's stream: its numbers, cursor and counts. What was
+    /// negotiated (SSRCs, payload types, extensions) is not in it: that is kept with the session's description. `None`
+    /// where `out` is too short.
+    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
+        out.u8(VERSION)?;
+        out.optional_u64(match self.cursor {
+            Cursor::At(position) => Some(position.0),
+            Cursor::AwaitsKeyFrame => None,
+        })?;
+        out.u64(self.rtx_index.0)?;
+        out.u32(self.packets)?;
+        out.u32(self.octets)?;
+        out.u64(self.skips)?;
+        self.rewriter.export(out)
+    }
+
+    /// Goes on where [`Self::export`] was called; the format is to be set. `None` for what it did not write.
+    #[must_use]
+    pub fn import(
+        ssrc: u32,
+        rtx_ssrc: Option<u32>,
+        extension: ExtensionTemplate,
+        from: &mut ByteReader<'_>,
+    ) -> Option<Self> {
+        if from.u8()? != VERSION {
+            return None;
+        }
+        let cursor = from.optional_u64()?.map_or(Cursor::AwaitsKeyFrame, |position| Cursor::At(Position(position)));
+        let rtx_index = PacketIndex(from.u64()?);
+        let (packets, octets, skips) = (from.u32()?, from.u32()?, from.u64()?);
+        let rewriter = Rewriter::import(from)?;
+        Some(Self { ssrc, rtx_ssrc, format: None, extension, cursor, rewriter, rtx_index, packets, octets, skips })
     }
 }
 

@@ -5,9 +5,10 @@
 //! that a packet recovered late still gets the number its neighbours imply.
 
 use crate::limits;
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 
 /// The shifts in force, oldest first: from an uplink sequence on, add an amount.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Numbering {
     shifts: Vec<(u64, i64)>,
     newest: Option<u64>,
@@ -61,9 +62,72 @@ impl Numbering {
     }
 }
 
+/// The layout of [`Numbering::export`].
+const VERSION: u8 = 1;
+
+impl Numbering {
+    /// Writes all it is; `None` where `out` is too short.
+    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
+        out.u8(VERSION)?;
+        out.optional_u64(self.newest)?;
+        out.u64(self.holes)?;
+        out.u8(u8::try_from(self.shifts.len()).ok()?)?;
+        for &(from, shift) in &self.shifts {
+            out.u64(from)?;
+            out.u64(shift as u64)?;
+        }
+        Some(())
+    }
+
+    /// Reads what [`Self::export`] wrote; `None` for another version and for what no numbering can be.
+    #[must_use]
+    pub fn import(from: &mut ByteReader<'_>) -> Option<Self> {
+        if from.u8()? != VERSION {
+            return None;
+        }
+        let (newest, holes) = (from.optional_u64()?, from.u64()?);
+        let count = usize::from(from.u8()?);
+        if count > limits::NUMBERING_SHIFTS_MAX {
+            return None;
+        }
+        let mut shifts = Vec::with_capacity(count);
+        for _ in 0..count {
+            shifts.push((from.u64()?, from.u64()? as i64));
+        }
+        let ascending = shifts.is_sorted_by(|before, after| before.0 < after.0);
+        ascending.then_some(Self { shifts, newest, holes })
+    }
+}
+
+const _: () = assert!(limits::NUMBERING_SHIFTS_MAX <= u8::MAX as usize);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_numbering_goes_on_in_another_process() {
+        let mut before = Numbering::default();
+        forward(&mut before, 100);
+        before.leave_out(101);
+        forward(&mut before, 102);
+        before.leave_out(103);
+        assert_eq!(before.put_before(200), Some(198));
+        let mut bytes = [0; 128];
+        let mut writer = ByteWriter::new(&mut bytes);
+        before.export(&mut writer).unwrap();
+        let len = writer.len();
+        assert_eq!(Numbering::import(&mut ByteReader::new(&bytes[..len])), Some(before));
+        for cut in 0..len {
+            assert_eq!(Numbering::import(&mut ByteReader::new(&bytes[..cut])), None);
+        }
+        // Another version, too many shifts, shifts out of order.
+        for (at, value) in [(0, VERSION + 1), (18, limits::NUMBERING_SHIFTS_MAX as u8 + 1), (19 + 7, 1)] {
+            let mut bytes = bytes;
+            bytes[at] = value;
+            assert_eq!(Numbering::import(&mut ByteReader::new(&bytes[..len])), None, "{value} at {at}");
+        }
+    }
 
     fn forward(numbering: &mut Numbering, sequence: u64) -> u64 {
         numbering.forwarded(sequence);

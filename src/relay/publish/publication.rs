@@ -13,11 +13,14 @@ use crate::relay::publish::padding::FragmentPadding;
 use crate::relay::publish::parameter_sets::ParameterSets;
 use crate::relay::publish::reception::Reception;
 use crate::relay::publish::round_trip::RoundTrip;
+use crate::relay::store::numbers::EncodingId;
+use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use crate::relay::store::sender_clock::NtpOffset;
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec;
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 use crate::wire::rtcp::sender_report::SenderInfo;
 use crate::wire::rtp::RtpPacket;
 
@@ -60,6 +63,8 @@ fn extension<'a>(packet: &RtpPacket<'a>, id: u8) -> Option<&'a [u8]> {
 pub struct Track {
     /// Audio or video.
     pub kind: MediaKind,
+    /// Which encoding of the stream it is: said once, by whoever opens the publication.
+    pub encoding: EncodingId,
     media: NegotiatedMedia,
     codec: NegotiatedCodec,
     published: PublishedCodec,
@@ -139,7 +144,7 @@ pub enum KeyFrameFeedback {
 /// A publisher's tracks.
 #[derive(Debug)]
 pub struct Publication {
-    /// In the offer's order; the index is the stream's encoding index.
+    /// In the offer's order.
     pub tracks: Vec<Track>,
     bindings: Vec<Binding>,
     next_incarnation: u64,
@@ -179,6 +184,7 @@ impl Publication {
             let incarnation = publication.incarnation();
             publication.tracks.push(Track {
                 kind: media.kind,
+                encoding: EncodingId::default(),
                 published: PublishedCodec {
                     codec: codec.codec,
                     format: codec.format,
@@ -385,6 +391,7 @@ impl Track {
             marker: false,
             key_frame: false,
             padding: 0,
+            layers: Layers::UNKNOWN,
             payload: &[],
         };
         if hints.key_frame_start
@@ -405,6 +412,76 @@ impl Track {
         };
         media.payload = payload;
         store(index, Record::Media(media));
+    }
+}
+
+/// The layout of [`Publication::export`].
+const VERSION: u8 = 1;
+
+impl Publication {
+    /// Writes what another process needs to go on with this publisher's numbers; `None` where `out` is too short. What was
+    /// negotiated is not in it. Left out because it is learnt again: parameter sets, arrival times, the newest clock and the
+    /// round-trip time.
+    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
+        out.u8(VERSION)?;
+        out.u64(self.next_incarnation)?;
+        out.optional_u64(self.ntp_offset.to_node_clock())?;
+        out.u8(self.full_intra_requests)?;
+        out.u8(u8::try_from(self.bindings.len()).ok()?)?;
+        for binding in &self.bindings {
+            out.u32(binding.ssrc)?;
+            out.u8(u8::try_from(binding.track).ok()?)?;
+            out.bool(binding.role == Role::Repair)?;
+        }
+        out.u8(u8::try_from(self.tracks.len()).ok()?)?;
+        for track in &self.tracks {
+            out.u8(track.encoding.number())?;
+            out.optional_u64(track.ssrc.map(u64::from))?;
+            out.u64(track.incarnation.0)?;
+            // The profile that was seen in the stream itself: another one would be another codec for every viewer.
+            out.optional_u64(match track.published.format {
+                CodecFormat::H264 { profile_level_id, .. } => Some(u64::from(profile_level_id)),
+                _ => None,
+            })?;
+            track.numbering.export(out)?;
+            track.reception.export(out)?;
+        }
+        Some(())
+    }
+
+    /// Goes on where [`Self::export`] was called, with the same `media` as agreed then; `None` for what it did not write.
+    #[must_use]
+    pub fn import(media: &[NegotiatedMedia], feedback_ssrc: u32, from: &mut ByteReader<'_>) -> Option<Self> {
+        let mut publication = Self::new(media, 0, feedback_ssrc);
+        if from.u8()? != VERSION {
+            return None;
+        }
+        publication.next_incarnation = from.u64()?;
+        publication.ntp_offset = NtpOffset::from_node_clock(from.optional_u64()?);
+        publication.full_intra_requests = from.u8()?;
+        publication.bindings.clear();
+        for _ in 0..from.u8()? {
+            let (ssrc, track) = (from.u32()?, usize::from(from.u8()?));
+            let role = if from.bool()? { Role::Repair } else { Role::Media };
+            publication.tracks.get(track)?;
+            publication.bindings.push(Binding { ssrc, track, role });
+        }
+        if usize::from(from.u8()?) != publication.tracks.len() {
+            return None;
+        }
+        for track in &mut publication.tracks {
+            track.encoding = EncodingId::from_number(from.u8()?)?;
+            track.ssrc = from.optional_u64()?.map(u32::try_from).transpose().ok()?;
+            track.incarnation = Incarnation(from.u64()?);
+            if let (CodecFormat::H264 { profile_level_id, .. }, Some(seen)) =
+                (&mut track.published.format, from.optional_u64()?)
+            {
+                *profile_level_id = u32::try_from(seen).ok()?;
+            }
+            track.numbering = Numbering::import(from)?;
+            track.reception = Reception::import(track.codec.clock_rate_hz, track.codec.nack, from)?;
+        }
+        Some(publication)
     }
 }
 

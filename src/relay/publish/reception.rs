@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::limits;
 use crate::time::Timestamp;
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 use crate::wire::rtcp::ReportBlock;
 use crate::wire::sequence;
 
@@ -223,9 +224,80 @@ impl Reception {
     }
 }
 
+/// The layout of [`Reception::export`].
+const VERSION: u8 = 1;
+
+impl Reception {
+    /// Writes what tells a new packet from an old one, and the counts of reports; `None` where `out` is too short. When a
+    /// gap was first asked for is not in it: its packet then tells no round-trip time.
+    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
+        out.u8(VERSION)?;
+        out.u64(self.first)?;
+        out.optional_u64(self.newest)?;
+        for count in [self.received, self.expected_prior, self.received_prior, self.lost, self.recovered] {
+            out.u64(count)?;
+        }
+        out.u16(u16::try_from(self.gaps.len()).ok()?)?;
+        for gap in &self.gaps {
+            out.u64(gap.sequence)?;
+            out.u64(gap.seen.as_nanos())?;
+        }
+        Some(())
+    }
+
+    /// Reads what [`Self::export`] wrote, for a source with these properties; `None` for another version and for what no
+    /// reception can be.
+    #[must_use]
+    pub fn import(clock_rate_hz: u32, nack: bool, from: &mut ByteReader<'_>) -> Option<Self> {
+        if from.u8()? != VERSION {
+            return None;
+        }
+        let (first, newest) = (from.u64()?, from.optional_u64()?);
+        let [received, expected_prior, received_prior, lost, recovered] =
+            [from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?];
+        let count = usize::from(from.u16()?);
+        if count > limits::NACK_GAPS_MAX || newest.is_some_and(|newest| newest < first) {
+            return None;
+        }
+        let mut reception = Self::new(clock_rate_hz, nack);
+        for _ in 0..count {
+            let (sequence, seen) = (from.u64()?, Timestamp::from_nanos(from.u64()?));
+            let ascends = reception.gaps.back().is_none_or(|last| last.sequence < sequence);
+            if !ascends || newest.is_none_or(|newest| newest <= sequence) {
+                return None;
+            }
+            reception.gaps.push_back(Gap { sequence, seen, next_request: seen + limits::NACK_GRACE, asked: None });
+        }
+        Some(Self { first, newest, received, expected_prior, received_prior, lost, recovered, ..reception })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reception_goes_on_in_another_process() {
+        let mut before = Reception::new(90_000, true);
+        for sequence in [10, 11, 14, 16] {
+            before.receive(sequence, 0, false, at(1)).unwrap();
+        }
+        let mut bytes = [0; 256];
+        let mut writer = ByteWriter::new(&mut bytes);
+        before.export(&mut writer).unwrap();
+        let len = writer.len();
+        let import = |bytes: &[u8]| Reception::import(90_000, true, &mut ByteReader::new(bytes));
+        let mut after = import(&bytes[..len]).unwrap();
+        assert_eq!((after.report(7, at(2)), nack(&mut after, 20)), (before.report(7, at(2)), vec![12, 13, 15]));
+        // What came is a duplicate, what is missing is not.
+        assert!(after.receive(14, 0, false, at(3)).is_none() && after.receive(13, 0, false, at(3)).is_some());
+        assert!((0..len).all(|cut| import(&bytes[..cut]).is_none()));
+        for (at, value) in [(0, VERSION + 1), (8, 1), (58, 255), (60 + 7, 1)] {
+            let mut bytes = bytes;
+            bytes[at] = value;
+            assert!(import(&bytes[..len]).is_none(), "{value} at {at}");
+        }
+    }
 
     const RTT: Duration = Duration::from_millis(40);
 

@@ -1,40 +1,38 @@
-//! One encoding of a stream (a track, later a track and rid) on one worker: its packets, its clock, and who of this
-//! worker's viewers is to be visited.
+//! One encoding of a stream (a track and one of its rids) on one worker: its packets, its codec and its clock.
 //!
 //! The same on the publisher's worker and on every other: there it is fed by the uplink, here by the lane.
 
 use crate::description::MediaKind;
 use crate::limits;
-use crate::relay::play::fan_out::FanOut;
 use crate::relay::store::key_frame::KeyFrameRequests;
+use crate::relay::store::numbers::{EncodingId, Position};
 use crate::relay::store::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
 use crate::relay::store::record::{MediaRecord, PublishedCodec};
 use crate::relay::store::sender_clock::SenderClock;
 use crate::relay::store::timeline::{Incarnation, Timeline};
 use crate::time::{NtpTime, Timestamp};
 
-/// An encoding and its subscribers, named by `K`.
+/// An encoding.
 #[derive(Debug)]
-pub struct Encoding<K> {
+pub struct Encoding {
+    id: EncodingId,
     kind: MediaKind,
     codec: Option<PublishedCodec>,
     /// Nobody starts at a packet before this position: it is of the codec before, or packets are missing after it.
-    starts_from: u64,
+    starts_from: Position,
     /// Packets are missing before `starts_from`: who has sent all before it must not simply go on.
     gap: bool,
     timeline: Timeline,
     /// The packets.
     pub ring: PacketRing,
-    /// The subscribers.
-    pub fan_out: FanOut<K>,
     /// Requests this worker makes on behalf of its viewers.
     pub requests: KeyFrameRequests,
     clock: Option<SenderClock>,
     /// The frame in progress: its timestamp and first position.
-    frame: Option<(u32, u64)>,
+    frame: Option<(u32, Position)>,
     key_frame_timestamp: Option<u32>,
     /// Positions below this one may be sent.
-    released: u64,
+    released: Position,
     held_since: Option<Timestamp>,
     /// Key frames stored.
     pub key_frames: u64,
@@ -50,27 +48,27 @@ pub struct Encoding<K> {
     pub duplicates: u64,
 }
 
-impl<K: Copy + PartialEq> Encoding<K> {
+impl Encoding {
     /// An encoding of which nothing is known but its kind.
     #[must_use]
-    pub fn new(kind: MediaKind) -> Self {
+    pub fn new(id: EncodingId, kind: MediaKind) -> Self {
         let (packets, bytes, clock_rate_hz) = match kind {
             MediaKind::Audio => (limits::AUDIO_RING_PACKETS_MAX, limits::AUDIO_RING_BYTES_MAX, 48_000),
             MediaKind::Video => (limits::VIDEO_RING_PACKETS_MAX, limits::VIDEO_RING_BYTES_MAX, 90_000),
         };
         Self {
+            id,
             kind,
             codec: None,
-            starts_from: 0,
+            starts_from: Position(0),
             gap: false,
             timeline: Timeline::new(clock_rate_hz),
             ring: PacketRing::new(packets, bytes),
-            fan_out: FanOut::default(),
             requests: KeyFrameRequests::default(),
             clock: None,
             frame: None,
             key_frame_timestamp: None,
-            released: 0,
+            released: Position(0),
             held_since: None,
             key_frames: 0,
             stored_packets: 0,
@@ -81,10 +79,22 @@ impl<K: Copy + PartialEq> Encoding<K> {
         }
     }
 
+    /// Which one of its stream.
+    #[must_use]
+    pub fn id(&self) -> EncodingId {
+        self.id
+    }
+
     /// Audio or video.
     #[must_use]
     pub fn kind(&self) -> MediaKind {
         self.kind
+    }
+
+    /// RTP clock in Hz.
+    #[must_use]
+    pub fn clock_rate_hz(&self) -> u32 {
+        self.timeline.clock_rate_hz()
     }
 
     /// What is published, once known.
@@ -96,40 +106,39 @@ impl<K: Copy + PartialEq> Encoding<K> {
     /// Whether one whose next packet is at `position` can go on from there to the head: all of it is encoded as
     /// [`Self::codec`] says, and nothing is missing that cannot come any more.
     #[must_use]
-    pub fn continues_at(&self, position: u64) -> bool {
+    pub fn continues_at(&self, position: Position) -> bool {
         position > self.starts_from || position == self.starts_from && !self.gap
     }
 
     /// Whether a packet is of the codec of today and of after the last gap.
     #[must_use]
-    pub fn may_start_at(&self, position: u64) -> bool {
+    pub fn may_start_at(&self, position: Position) -> bool {
         position >= self.starts_from
     }
 
-    /// What follows is encoded so. What each subscriber is sent is to be decided anew.
-    pub fn set_codec(&mut self, codec: PublishedCodec) {
+    /// What follows is encoded so. Whether that is another codec than before.
+    pub fn set_codec(&mut self, codec: PublishedCodec) -> bool {
         if self.codec == Some(codec) {
-            return;
+            return false;
         }
         self.codec = Some(codec);
         self.gap &= self.starts_from == self.ring.head();
         self.starts_from = self.ring.head();
-        self.fan_out.all_undecided();
+        true
     }
 
     /// Packets are missing between what is here and what comes ([`Record::Begin`](crate::relay::store::record::Record)): everyone
     /// goes on behind the gap, video from a key frame. Nobody would answer a NACK for what is in it.
     pub fn begin(&mut self) {
         self.starts_from = self.ring.head();
-        self.gap = self.starts_from > 0;
-        self.fan_out.wake_all();
+        self.gap = self.starts_from > Position(0);
     }
 
-    /// Stores a packet and readies who waits for it.
+    /// Stores a packet.
     ///
     /// # Errors
     /// It is here already, or no place on the timeline is left for it.
-    pub fn store(&mut self, record: &MediaRecord<'_>) -> Result<u64, NotStored> {
+    pub fn store(&mut self, record: &MediaRecord<'_>) -> Result<Position, NotStored> {
         let placed = self.timeline.place(record.incarnation, record.sequence, record.timestamp, record.arrival);
         let Some((sequence, timestamp, opened)) = placed else {
             self.duplicates += 1;
@@ -147,6 +156,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
             marker: record.marker,
             key_frame: record.key_frame,
             padding: record.padding,
+            layers: record.layers,
         };
         let position = self.ring.store(info, record.payload).inspect_err(|_| self.duplicates += 1)?;
         self.stored_packets += 1;
@@ -161,14 +171,13 @@ impl<K: Copy + PartialEq> Encoding<K> {
         Ok(position)
     }
 
-    fn key_frame_began(&mut self, timestamp: u32, position: u64) {
+    fn key_frame_began(&mut self, timestamp: u32, position: Position) {
         // The frame may have begun before the packet that tells: parameter sets come first.
         let start = self.frame.filter(|&(current, _)| current == timestamp).map_or(position, |(_, start)| start);
         self.key_frame_timestamp = Some(timestamp);
         self.key_frames += 1;
         self.ring.set_key_frame(start, self.starts_from);
         self.requests.key_frame_began();
-        self.fan_out.key_frame_began();
     }
 
     /// Lets cursors move up to the head, or, while `hold` is given, only past the last complete frame until the
@@ -181,7 +190,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
         }
         if let Some(hold) = hold
             && self.kind == MediaKind::Video
-            && !self.ring.get(head - 1).is_some_and(|(info, _)| info.marker)
+            && !self.ring.newest_is_marked()
             && let Some(since) = self.held_since
             && now.since(since) < hold
         {
@@ -189,7 +198,6 @@ impl<K: Copy + PartialEq> Encoding<K> {
         }
         self.released = head;
         self.held_since = None;
-        self.fan_out.head_moved();
         None
     }
 
@@ -201,7 +209,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
 
     /// Positions below this one may be sent.
     #[must_use]
-    pub fn released(&self) -> u64 {
+    pub fn released(&self) -> Position {
         self.released
     }
 
@@ -231,6 +239,7 @@ impl<K: Copy + PartialEq> Encoding<K> {
 mod tests {
     use super::*;
     use crate::description::CodecFormat;
+    use crate::relay::store::packet_ring::Layers;
     use crate::wire::codec::Codec;
     use std::time::Duration;
 
@@ -243,37 +252,36 @@ mod tests {
             marker,
             key_frame,
             padding: 0,
+            layers: Layers::UNKNOWN,
             payload: &[1, 2, 3],
         }
     }
 
     #[test]
     fn a_key_frame_begins_with_the_parameter_sets_before_it() {
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 0, false, true)).unwrap();
         let parameter_sets = encoding.store(&record(2, 3_000, 33, false, false)).unwrap();
-        encoding.fan_out.add_waiting(9);
         encoding.store(&record(3, 3_000, 33, true, false)).unwrap();
         encoding.store(&record(4, 3_000, 33, true, true)).unwrap();
         assert_eq!(encoding.ring.key_frame().map(|start| start.position), Some(parameter_sets));
         assert_eq!(encoding.key_frames, 1);
-        assert_eq!(encoding.fan_out.take_next(), Some(9));
     }
 
     #[test]
     fn video_is_held_for_its_marker_but_no_longer_than_asked() {
         let hold = Some(Duration::from_millis(5));
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 10, false, false)).unwrap();
         let due = encoding.release(hold, Timestamp::from_millis(11)).unwrap();
-        assert_eq!((due, encoding.released()), (Timestamp::from_millis(15), 0));
+        assert_eq!((due, encoding.released()), (Timestamp::from_millis(15), Position(0)));
         encoding.store(&record(2, 0, 12, false, true)).unwrap();
         assert_eq!(encoding.release(hold, Timestamp::from_millis(12)), None);
-        assert_eq!(encoding.released(), 2);
+        assert_eq!(encoding.released(), Position(2));
         encoding.store(&record(3, 3_000, 40, false, false)).unwrap();
         assert_eq!(encoding.release(hold, Timestamp::from_millis(44)), Some(Timestamp::from_millis(45)));
         assert_eq!(encoding.release(hold, Timestamp::from_millis(45)), None);
-        assert_eq!(encoding.released(), 3);
+        assert_eq!(encoding.released(), Position(3));
         // Nothing new is nothing held.
         assert_eq!(encoding.release(hold, Timestamp::from_millis(46)), None);
         assert_eq!(encoding.release(None, Timestamp::from_millis(46)), None);
@@ -281,27 +289,27 @@ mod tests {
 
     #[test]
     fn audio_is_never_held() {
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Audio);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Audio);
         encoding.store(&record(1, 0, 10, false, false)).unwrap();
         assert_eq!(encoding.release(Some(Duration::from_millis(5)), Timestamp::from_millis(10)), None);
-        assert_eq!(encoding.released(), 1);
+        assert_eq!(encoding.released(), Position(1));
     }
 
     #[test]
-    fn a_change_of_codec_asks_for_a_decision_for_everyone() {
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+    fn nobody_starts_or_goes_on_before_a_change_of_codec() {
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 0, true, true)).unwrap();
-        encoding.fan_out.add_waiting(1);
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
         assert_eq!(encoding.codec(), None);
-        assert!(encoding.may_start_at(0));
-        for undecided in [Some(1), None] {
-            // The second time nothing changes.
-            encoding.set_codec(codec);
+        assert!(encoding.may_start_at(Position(0)));
+        for changed in [true, false] {
+            assert_eq!(encoding.set_codec(codec), changed);
             assert_eq!(encoding.codec(), Some(&codec));
-            assert_eq!(encoding.fan_out.take_next(), None);
-            assert_eq!(encoding.fan_out.take_undecided(), undecided);
-            assert!(!encoding.may_start_at(0) && encoding.may_start_at(1) && encoding.continues_at(1));
+            assert!(
+                !encoding.may_start_at(Position(0))
+                    && encoding.may_start_at(Position(1))
+                    && encoding.continues_at(Position(1))
+            );
         }
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none(), "that key frame is of the codec before");
         encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
@@ -310,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_viewer_starts_at_a_key_frame_while_it_is_fresh() {
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 0, 0, false, true)).unwrap();
         let position = encoding.store(&record(2, 3_000, 33, true, true)).unwrap();
         let (info, _) = encoding.ring.get(position).unwrap();
@@ -325,7 +333,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_and_what_is_not_is_counted() {
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         assert_eq!(encoding.kind(), MediaKind::Video);
         for sequence in 1..4 {
             encoding.store(&record(sequence, 0, 0, false, false)).unwrap();
@@ -338,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_sender_report_speaks_of_the_present_numbers_only() {
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.store(&record(1, 500, 0, false, true)).unwrap();
         let (ntp, arrival) = (NtpTime(7), Timestamp::from_millis(5));
         encoding.set_clock(Incarnation(2), ntp, 600, arrival);
@@ -354,26 +362,29 @@ mod tests {
     #[test]
     fn nobody_starts_before_a_gap_or_goes_on_over_it() {
         let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
-        let mut encoding: Encoding<u32> = Encoding::new(MediaKind::Video);
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
         encoding.begin();
-        assert!(encoding.continues_at(0), "there was nothing before");
+        assert!(encoding.continues_at(Position(0)), "there was nothing before");
         encoding.set_codec(codec);
         encoding.store(&record(1, 0, 0, true, true)).unwrap();
-        assert!(encoding.continues_at(1));
+        assert!(encoding.continues_at(Position(1)));
         encoding.begin();
         encoding.set_codec(codec);
-        assert!(!encoding.continues_at(0) && !encoding.continues_at(1), "its next packet is not the next");
+        assert!(
+            !encoding.continues_at(Position(0)) && !encoding.continues_at(Position(1)),
+            "its next packet is not the next"
+        );
         assert!(encoding.fresh_key_frame(Timestamp::ZERO).is_none());
         encoding.store(&record(20, 3_000, 33, true, true)).unwrap();
-        assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|start| start.position), Some(1));
-        assert!(encoding.continues_at(2));
+        assert_eq!(encoding.fresh_key_frame(Timestamp::from_millis(33)).map(|start| start.position), Some(Position(1)));
+        assert!(encoding.continues_at(Position(2)));
         // A gap is not forgotten because the codec changes in the same place.
         encoding.begin();
         encoding.set_codec(PublishedCodec { codec: Codec::Vp9, ..codec });
-        assert!(!encoding.continues_at(2));
+        assert!(!encoding.continues_at(Position(2)));
         // Later on it lies behind everybody.
         encoding.store(&record(21, 6_000, 66, true, true)).unwrap();
         encoding.set_codec(codec);
-        assert!(encoding.continues_at(3));
+        assert!(encoding.continues_at(Position(3)));
     }
 }

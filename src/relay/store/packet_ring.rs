@@ -17,13 +17,14 @@
 use std::collections::VecDeque;
 
 use crate::limits;
+use crate::relay::store::numbers::{Position, Sequence};
 use crate::time::Timestamp;
 
 /// What is known of a stored packet beside its payload. Shared by all viewers and never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketInfo {
     /// Extended sequence number on this worker's timeline.
-    pub sequence: u64,
+    pub sequence: Sequence,
     /// RTP timestamp on this worker's timeline.
     pub timestamp: u32,
     /// When the publisher's worker received it.
@@ -34,7 +35,61 @@ pub struct PacketInfo {
     pub key_frame: bool,
     /// Bytes of RTP padding to append (RFC 3550 §5.1), decided once at the publisher's worker.
     pub padding: u8,
+    /// Which layer of its encoding it belongs to, where that is known.
+    pub layers: Layers,
 }
+
+/// The temporal and spatial layer of a packet, in one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layers(u8);
+
+impl Layers {
+    /// Nothing is known: the packet belongs to every choice of layers.
+    pub const UNKNOWN: Self = Self(0);
+
+    const KNOWN: u8 = 0x80;
+    const SWITCH_UP: u8 = 0x40;
+
+    /// Layers 0 to 7 each. `switch_up` says that a receiver of the layers below can begin to decode this one here (VP8's
+    /// layer sync, RFC 7741 §4.2; VP9's switching up point, RFC 9628 §4.2).
+    #[must_use]
+    pub const fn new(temporal: u8, spatial: u8, switch_up: bool) -> Self {
+        let switch_up = if switch_up { Self::SWITCH_UP } else { 0 };
+        Self(Self::KNOWN | switch_up | (spatial & 7) << 3 | temporal & 7)
+    }
+
+    /// As records carry it.
+    #[must_use]
+    pub const fn to_byte(self) -> u8 {
+        self.0
+    }
+
+    /// From [`Self::to_byte`].
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Self {
+        if byte & Self::KNOWN == 0 { Self::UNKNOWN } else { Self(byte) }
+    }
+
+    /// The temporal layer.
+    #[must_use]
+    pub const fn temporal(self) -> Option<u8> {
+        if self.0 & Self::KNOWN == 0 { None } else { Some(self.0 & 7) }
+    }
+
+    /// The spatial layer.
+    #[must_use]
+    pub const fn spatial(self) -> Option<u8> {
+        if self.0 & Self::KNOWN == 0 { None } else { Some(self.0 >> 3 & 7) }
+    }
+
+    /// Whether this layer can be taken up here.
+    #[must_use]
+    pub const fn is_switching_up_point(self) -> bool {
+        self.0 & Self::SWITCH_UP != 0
+    }
+}
+
+const _: () = assert!(size_of::<PacketInfo>() == 24, "every viewer reads it: the layers take a byte that was free");
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
@@ -61,10 +116,10 @@ pub struct PacketRing {
     bytes_max: usize,
     write: usize,
     packets: VecDeque<Stored>,
-    first_position: u64,
+    first_position: Position,
     /// Position of each recent sequence, at `sequence % len`.
-    positions: Box<[u64]>,
-    newest_sequence: Option<u64>,
+    positions: Box<[Position]>,
+    newest_sequence: Option<Sequence>,
     key_frame: Option<Start>,
 }
 
@@ -73,12 +128,12 @@ pub struct PacketRing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// Of the first packet to look at.
-    pub position: u64,
+    pub position: Position,
     /// The first to send.
-    pub sequence: u64,
+    pub sequence: Sequence,
 }
 
-const NOWHERE: u64 = u64::MAX;
+const NOWHERE: Position = Position(u64::MAX);
 
 impl PacketRing {
     /// An empty ring for at most `packets_max` packets (a power of two) and `bytes_max` bytes.
@@ -90,7 +145,7 @@ impl PacketRing {
             bytes_max,
             write: 0,
             packets: VecDeque::new(),
-            first_position: 0,
+            first_position: Position(0),
             positions: vec![NOWHERE; packets_max].into_boxed_slice(),
             newest_sequence: None,
             key_frame: None,
@@ -99,14 +154,26 @@ impl PacketRing {
 
     /// Position of the oldest stored packet; equal to [`Self::head`] when empty.
     #[must_use]
-    pub fn tail(&self) -> u64 {
+    pub fn tail(&self) -> Position {
         self.first_position
     }
 
     /// Position the next packet will have.
     #[must_use]
-    pub fn head(&self) -> u64 {
-        self.first_position + self.packets.len() as u64
+    pub fn head(&self) -> Position {
+        Position(self.first_position.0 + self.packets.len() as u64)
+    }
+
+    /// Packets in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Whether nothing was stored yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
     }
 
     /// Where the newest key frame begins, while it is in the ring.
@@ -117,11 +184,11 @@ impl PacketRing {
 
     /// Says that the newest key frame begins with the packet at `position`. Those that overtook it, and lie before it at
     /// `floor` or later, are part of what follows.
-    pub fn set_key_frame(&mut self, position: u64, floor: u64) {
+    pub fn set_key_frame(&mut self, position: Position, floor: Position) {
         let Some((&PacketInfo { sequence, .. }, _)) = self.get(position) else { return };
         let mut start = Start { position, sequence };
-        let floor = floor.max(self.tail()).max(position.saturating_sub(limits::OVERTAKING_PACKETS_MAX));
-        for earlier in (floor..position).rev() {
+        let floor = floor.0.max(self.tail().0).max(position.0.saturating_sub(limits::OVERTAKING_PACKETS_MAX));
+        for earlier in (floor..position.0).rev().map(Position) {
             if self.get(earlier).is_some_and(|(info, _)| info.sequence > sequence) {
                 start.position = earlier;
             }
@@ -132,14 +199,20 @@ impl PacketRing {
     /// The packet that was stored last, where none with a higher sequence came before it.
     #[must_use]
     pub fn newest(&self) -> Option<Start> {
-        let position = self.head().checked_sub(1)?;
+        let position = Position(self.head().0.checked_sub(1)?);
         let (&PacketInfo { sequence, .. }, _) = self.get(position)?;
         (self.newest_sequence == Some(sequence)).then_some(Start { position, sequence })
     }
 
+    /// Whether the packet that was stored last ends its frame (the marker bit).
+    #[must_use]
+    pub fn newest_is_marked(&self) -> bool {
+        self.packets.back().is_some_and(|stored| stored.info.marker)
+    }
+
     /// The highest sequence ever stored.
     #[must_use]
-    pub fn newest_sequence(&self) -> Option<u64> {
+    pub fn newest_sequence(&self) -> Option<Sequence> {
         self.newest_sequence
     }
 
@@ -162,8 +235,8 @@ impl PacketRing {
 
     /// The packet at `position`.
     #[must_use]
-    pub fn get(&self, position: u64) -> Option<(&PacketInfo, &[u8])> {
-        let index = usize::try_from(position.checked_sub(self.first_position)?).ok()?;
+    pub fn get(&self, position: Position) -> Option<(&PacketInfo, &[u8])> {
+        let index = usize::try_from(position.0.checked_sub(self.first_position.0)?).ok()?;
         let stored = self.packets.get(index)?;
         let payload = self.buffer.get(stored.offset as usize..stored.offset as usize + usize::from(stored.len))?;
         Some((&stored.info, payload))
@@ -171,7 +244,7 @@ impl PacketRing {
 
     /// The packet with `sequence`, and its position.
     #[must_use]
-    pub fn find(&self, sequence: u64) -> Option<(u64, &PacketInfo, &[u8])> {
+    pub fn find(&self, sequence: Sequence) -> Option<(Position, &PacketInfo, &[u8])> {
         let position = *self.positions.get(self.slot_of(sequence))?;
         if position == NOWHERE {
             return None;
@@ -184,14 +257,14 @@ impl PacketRing {
     ///
     /// # Errors
     /// The sequence was stored before, is too old to tell, or the payload has no usable length.
-    pub fn store(&mut self, info: PacketInfo, payload: &[u8]) -> Result<u64, NotStored> {
+    pub fn store(&mut self, info: PacketInfo, payload: &[u8]) -> Result<Position, NotStored> {
         if payload.is_empty() || payload.len() > limits::DATAGRAM_IN_BYTES_MAX {
             return Err(NotStored::BadLength);
         }
         if let Some(newest) = self.newest_sequence {
             // Whatever lies further back than the index reaches may have been stored and forgotten: sealing it
             // again could repeat a nonce, so it is refused.
-            if info.sequence.saturating_add(self.positions.len() as u64) <= newest {
+            if info.sequence.0.saturating_add(self.positions.len() as u64) <= newest.0 {
                 return Err(NotStored::TooOld);
             }
             if info.sequence <= newest && self.was_stored(info.sequence) {
@@ -215,32 +288,32 @@ impl PacketRing {
         Ok(position)
     }
 
-    fn slot_of(&self, sequence: u64) -> usize {
-        (sequence & (self.positions.len() as u64 - 1)) as usize
+    fn slot_of(&self, sequence: Sequence) -> usize {
+        (sequence.0 & (self.positions.len() as u64 - 1)) as usize
     }
 
     /// Whether a sequence within the index's reach was stored; its packet may be gone from the bytes by now.
-    fn was_stored(&self, sequence: u64) -> bool {
+    fn was_stored(&self, sequence: Sequence) -> bool {
         self.positions[self.slot_of(sequence)] != NOWHERE
     }
 
     /// Clears the slots of sequences that were jumped over, so that each slot speaks of one sequence only: the one
     /// in `newest - len + 1 ..= newest` that maps to it.
-    fn forget_skipped(&mut self, sequence: u64) {
+    fn forget_skipped(&mut self, sequence: Sequence) {
         let Some(newest) = self.newest_sequence else { return };
         if sequence <= newest {
             return;
         }
-        let skipped = (sequence - newest - 1).min(self.positions.len() as u64);
-        for missing in sequence - skipped..sequence {
-            let slot = self.slot_of(missing);
+        let skipped = (sequence.0 - newest.0 - 1).min(self.positions.len() as u64);
+        for missing in sequence.0 - skipped..sequence.0 {
+            let slot = self.slot_of(Sequence(missing));
             self.positions[slot] = NOWHERE;
         }
     }
 
     fn evict(&mut self) {
         if self.packets.pop_front().is_some() {
-            self.first_position += 1;
+            self.first_position = self.first_position.next();
         }
     }
 
@@ -297,13 +370,24 @@ mod tests {
 
     fn info(sequence: u64, at_ms: u64) -> PacketInfo {
         PacketInfo {
-            sequence,
+            sequence: Sequence(sequence),
             timestamp: 0,
             arrival: Timestamp::from_millis(at_ms),
             marker: false,
             key_frame: false,
             padding: 0,
+            layers: Layers::UNKNOWN,
         }
+    }
+
+    #[test]
+    fn a_layer_is_a_byte() {
+        let layers = Layers::new(2, 1, true);
+        assert_eq!((layers.temporal(), layers.spatial(), layers.is_switching_up_point()), (Some(2), Some(1), true));
+        assert_eq!(Layers::from_byte(layers.to_byte()), layers);
+        assert_eq!(Layers::from_byte(0x45), Layers::UNKNOWN);
+        assert_eq!((Layers::UNKNOWN.temporal(), Layers::UNKNOWN.spatial()), (None, None));
+        assert!(!Layers::new(0, 0, false).is_switching_up_point() && !Layers::UNKNOWN.is_switching_up_point());
     }
 
     fn payload(sequence: u64, len: usize) -> Vec<u8> {
@@ -320,14 +404,14 @@ mod tests {
             ring.store(info(sequence, sequence), &payload(sequence, len)).unwrap();
             // More often than the ring turns over, so that each packet is read once at least.
             if sequence % 150 == 0 {
-                for position in ring.tail()..ring.head() {
+                for position in (ring.tail().0..ring.head().0).map(Position) {
                     let (info, bytes) = ring.get(position).unwrap();
-                    assert_eq!(bytes, payload(info.sequence, bytes.len()));
+                    assert_eq!(bytes, payload(info.sequence.0, bytes.len()));
                 }
             }
         }
         assert!(ring.allocated_bytes() <= 256 * 1024);
-        assert!(ring.head() - ring.tail() > 100);
+        assert!(ring.len() as u64 > 100);
     }
 
     #[test]
@@ -348,12 +432,12 @@ mod tests {
         let mut ring = PacketRing::new(1_024, limits::RING_BYTES_INITIAL);
         for sequence in 0..held * 3 {
             ring.store(info(sequence, 0), &payload(sequence, 1_024)).unwrap();
-            assert_eq!(ring.head() - ring.tail(), held.min(sequence + 1));
+            assert_eq!(ring.len() as u64, held.min(sequence + 1));
             assert!(ring.is_disjoint());
         }
-        for position in ring.tail()..ring.head() {
+        for position in (ring.tail().0..ring.head().0).map(Position) {
             let (info, bytes) = ring.get(position).unwrap();
-            assert_eq!(bytes, payload(info.sequence, 1_024));
+            assert_eq!(bytes, payload(info.sequence.0, 1_024));
         }
         assert_eq!(ring.allocated_bytes(), limits::RING_BYTES_INITIAL);
     }
@@ -364,10 +448,10 @@ mod tests {
         let mut ring = PacketRing::new(1_024, 4 * initial);
         let mut fill = |packets: u64, arrival: Timestamp| {
             for _ in 0..packets {
-                let sequence = ring.newest_sequence().map_or(0, |newest| newest + 1);
+                let sequence = ring.newest_sequence().map_or(0, |newest| newest.next().0);
                 ring.store(PacketInfo { arrival, ..info(sequence, 0) }, &[7; 1_024]).unwrap();
             }
-            (ring.allocated_bytes() / initial, ring.head() - ring.tail())
+            (ring.allocated_bytes() / initial, ring.len() as u64)
         };
         let full = initial as u64 / 1_024;
         let (start, kept) = (Timestamp::from_millis(1_000), Timestamp::from_millis(1_000) + limits::RING_HISTORY);
@@ -400,9 +484,9 @@ mod tests {
         for sequence in [10, 11, 13, 12] {
             ring.store(info(sequence, 0), &payload(sequence, 100)).unwrap();
         }
-        assert_eq!(ring.find(12).unwrap().0, 3);
-        assert_eq!(ring.get(2).unwrap().0.sequence, 13);
-        assert!(ring.find(14).is_none());
+        assert_eq!(ring.find(Sequence(12)).unwrap().0, Position(3));
+        assert_eq!(ring.get(Position(2)).unwrap().0.sequence, Sequence(13));
+        assert!(ring.find(Sequence(14)).is_none());
     }
 
     #[test]
@@ -417,13 +501,13 @@ mod tests {
         assert_eq!(ring.store(info(0, 0), &[1]), Err(NotStored::TooOld));
         // A jump leaves the jumped-over sequences free, and only them.
         ring.store(info(250, 0), &[1]).unwrap();
-        assert_eq!(ring.newest_sequence(), Some(250));
+        assert_eq!(ring.newest_sequence(), Some(Sequence(250)));
         assert!(ring.store(info(220, 0), &[1]).is_ok());
         for sequence in [187, 198, 199, 220, 250] {
             assert_eq!(ring.store(info(sequence, 0), &[1]), Err(NotStored::Duplicate));
         }
         for sequence in [200, 249] {
-            assert!(ring.find(sequence).is_none());
+            assert!(ring.find(Sequence(sequence)).is_none());
             assert!(ring.store(info(sequence, 0), &[1]).is_ok());
         }
         // So does one over more than there are slots.
@@ -431,7 +515,7 @@ mod tests {
         for sequence in 1_000 - 63..1_000 {
             assert!(ring.store(info(sequence, 0), &[1]).is_ok());
         }
-        assert_eq!(ring.newest_sequence(), Some(1_000));
+        assert_eq!(ring.newest_sequence(), Some(Sequence(1_000)));
     }
 
     #[test]
@@ -449,10 +533,14 @@ mod tests {
         for sequence in [10, 12, 13, 11, 14] {
             ring.store(info(sequence, 0), &[1]).unwrap();
         }
-        ring.set_key_frame(3, 0);
-        assert_eq!(ring.key_frame(), Some(Start { position: 1, sequence: 11 }));
-        ring.set_key_frame(3, 2);
-        assert_eq!(ring.key_frame(), Some(Start { position: 2, sequence: 11 }), "not what lies before a gap");
+        ring.set_key_frame(Position(3), Position(0));
+        assert_eq!(ring.key_frame(), Some(Start { position: Position(1), sequence: Sequence(11) }));
+        ring.set_key_frame(Position(3), Position(2));
+        assert_eq!(
+            ring.key_frame(),
+            Some(Start { position: Position(2), sequence: Sequence(11) }),
+            "not what lies before a gap"
+        );
     }
 
     #[test]
@@ -460,7 +548,7 @@ mod tests {
         let mut ring = PacketRing::new(64, 64 * 1024);
         assert_eq!(ring.newest(), None);
         ring.store(info(10, 0), &[1]).unwrap();
-        assert_eq!(ring.newest(), Some(Start { position: 0, sequence: 10 }));
+        assert_eq!(ring.newest(), Some(Start { position: Position(0), sequence: Sequence(10) }));
         ring.store(info(9, 0), &[1]).unwrap();
         assert_eq!(ring.newest(), None, "who started there would have a hole behind it");
     }
@@ -469,8 +557,8 @@ mod tests {
     fn the_key_frame_is_forgotten_when_it_leaves() {
         let mut ring = PacketRing::new(64, 64 * 1024);
         let position = ring.store(info(0, 0), &[1]).unwrap();
-        ring.set_key_frame(position, 0);
-        assert_eq!(ring.key_frame(), Some(Start { position: 0, sequence: 0 }));
+        ring.set_key_frame(position, Position(0));
+        assert_eq!(ring.key_frame(), Some(Start { position: Position(0), sequence: Sequence(0) }));
         for sequence in 1..=64 {
             ring.store(info(sequence, 0), &[1]).unwrap();
         }

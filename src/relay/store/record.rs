@@ -4,23 +4,28 @@
 //! here is a pointer or an index of this process, and everything from outside is checked.
 //!
 //! ```text
-//!  0      1      2        3        4..8     8..16    16..
-//!  length (u16)  version  kind     encoding stream   fields of the kind, then (media) the payload
+//!  0      1      2        3     4         5..8  8..24   24..
+//!  length (u16)  version  kind  encoding  0     stream  fields of the kind, then (media) the payload
 //! ```
 //! All numbers are little-endian. `length` counts everything, itself included.
 
 use std::fmt;
 
 use crate::description::CodecFormat;
+use crate::relay::store::address::{RecordAddress, StreamId};
+use crate::relay::store::clock_map::ClockMap;
+use crate::relay::store::numbers::EncodingId;
+use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec::Codec;
+use crate::wire::little_endian::{ByteReader, ByteWriter};
 
 /// The version of this layout. A record of another version is dropped and counted.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Bytes before the kind's own fields.
-const HEAD_BYTES: usize = 16;
+const HEAD_BYTES: usize = 24;
 
 /// Bytes of a media record before its payload.
 pub const MEDIA_HEAD_BYTES: usize = HEAD_BYTES + 32;
@@ -42,6 +47,8 @@ pub struct MediaRecord<'a> {
     pub key_frame: bool,
     /// Bytes of padding to append when it is sent.
     pub padding: u8,
+    /// Which layer of its encoding it belongs to, where that is known.
+    pub layers: Layers,
     /// The RTP payload.
     pub payload: &'a [u8],
 }
@@ -96,15 +103,6 @@ pub enum Record<'a> {
     Begin,
 }
 
-/// A record's address: which stream and which of its encodings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordAddress {
-    /// The stream's number.
-    pub stream: u64,
-    /// Index of the encoding.
-    pub encoding: u32,
-}
-
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordError {
@@ -112,46 +110,6 @@ pub enum RecordError {
     Malformed,
     /// Another version.
     Version,
-}
-
-struct Writer<'a> {
-    out: &'a mut [u8],
-    at: usize,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, bytes: &[u8]) -> Option<()> {
-        let end = self.at.checked_add(bytes.len())?;
-        self.out.get_mut(self.at..end)?.copy_from_slice(bytes);
-        self.at = end;
-        Some(())
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(RecordError::Malformed)?;
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn u8(&mut self) -> Result<u8, RecordError> {
-        Ok(u8::from_le_bytes(self.take()?))
-    }
-
-    fn u32(&mut self) -> Result<u32, RecordError> {
-        Ok(u32::from_le_bytes(self.take()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, RecordError> {
-        Ok(u64::from_le_bytes(self.take()?))
-    }
-
-    fn rest(self) -> &'a [u8] {
-        self.0
-    }
 }
 
 const KIND_MEDIA: u8 = 1;
@@ -173,31 +131,30 @@ pub fn encoded_len(record: &Record<'_>) -> usize {
 
 /// Writes a record and returns its length; `None` when it does not fit `out` or its length field.
 pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Option<usize> {
-    let mut writer = Writer { out, at: 0 };
+    let mut writer = ByteWriter::new(out);
     let kind = match record {
         Record::Media(_) => KIND_MEDIA,
         Record::Clock { .. } => KIND_CLOCK,
         Record::Format(_) => KIND_FORMAT,
         Record::Begin => KIND_BEGIN,
     };
-    writer.put(&[0, 0, VERSION, kind])?;
-    writer.put(&address.encoding.to_le_bytes())?;
-    writer.put(&address.stream.to_le_bytes())?;
+    writer.bytes(&[0, 0, VERSION, kind, address.encoding.number(), 0, 0, 0])?;
+    writer.u128(address.stream.0)?;
     match record {
         Record::Media(media) => {
             let flags = (u8::from(media.marker) * FLAG_MARKER) | (u8::from(media.key_frame) * FLAG_KEY_FRAME);
-            writer.put(&media.incarnation.0.to_le_bytes())?;
-            writer.put(&media.sequence.to_le_bytes())?;
-            writer.put(&media.arrival.as_nanos().to_le_bytes())?;
-            writer.put(&media.timestamp.to_le_bytes())?;
-            writer.put(&[flags, media.padding, 0, 0])?;
-            writer.put(media.payload)?;
+            writer.u64(media.incarnation.0)?;
+            writer.u64(media.sequence)?;
+            writer.u64(media.arrival.as_nanos())?;
+            writer.u32(media.timestamp)?;
+            writer.bytes(&[flags, media.padding, media.layers.to_byte(), 0])?;
+            writer.bytes(media.payload)?;
         }
         Record::Clock { incarnation, ntp, timestamp, arrival } => {
-            writer.put(&incarnation.0.to_le_bytes())?;
-            writer.put(&ntp.0.to_le_bytes())?;
-            writer.put(&arrival.as_nanos().to_le_bytes())?;
-            writer.put(&timestamp.to_le_bytes())?;
+            writer.u64(incarnation.0)?;
+            writer.u64(ntp.0)?;
+            writer.u64(arrival.as_nanos())?;
+            writer.u32(*timestamp)?;
         }
         Record::Format(published) => {
             let (parameter, detail): (u32, u8) = match published.format {
@@ -207,15 +164,15 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
                     (u32::from(profile), 0)
                 }
             };
-            writer.put(&[codec_number(published.codec), detail, 0, 0])?;
-            writer.put(&parameter.to_le_bytes())?;
-            writer.put(&published.clock_rate_hz.to_le_bytes())?;
+            writer.bytes(&[codec_number(published.codec), detail, 0, 0])?;
+            writer.u32(parameter)?;
+            writer.u32(published.clock_rate_hz)?;
         }
         Record::Begin => {}
     }
-    let len = writer.at;
+    let len = writer.len();
     let length = u16::try_from(len).ok()?.to_le_bytes();
-    writer.out.get_mut(..2)?.copy_from_slice(&length);
+    out.get_mut(..2)?.copy_from_slice(&length);
     Some(len)
 }
 
@@ -230,24 +187,28 @@ pub fn announced_len(head: [u8; 2]) -> usize {
 /// # Errors
 /// It is cut short, a field is out of range, or it has another version.
 pub fn read(bytes: &[u8]) -> Result<(RecordAddress, Record<'_>), RecordError> {
-    let mut reader = Reader(bytes);
-    let length: [u8; 2] = reader.take()?;
+    let mut reader = ByteReader::new(bytes);
+    let length = reader.array().ok_or(RecordError::Malformed)?;
     if announced_len(length) != bytes.len() {
         return Err(RecordError::Malformed);
     }
-    if reader.u8()? != VERSION {
+    if reader.u8().ok_or(RecordError::Malformed)? != VERSION {
         return Err(RecordError::Version);
     }
-    let kind = reader.u8()?;
-    let encoding = reader.u32()?;
-    let address = RecordAddress { stream: reader.u64()?, encoding };
+    read_fields(reader).ok_or(RecordError::Malformed)
+}
+
+fn read_fields(mut reader: ByteReader<'_>) -> Option<(RecordAddress, Record<'_>)> {
+    let [kind, encoding, ..] = reader.array::<5>()?;
+    let encoding = EncodingId::from_number(encoding)?;
+    let address = RecordAddress { stream: StreamId(reader.u128()?), encoding };
     let record = match kind {
         KIND_MEDIA => {
             let incarnation = Incarnation(reader.u64()?);
             let sequence = reader.u64()?;
             let arrival = Timestamp::from_nanos(reader.u64()?);
             let timestamp = reader.u32()?;
-            let [flags, padding, ..] = reader.take::<4>()?;
+            let [flags, padding, layers, _] = reader.array::<4>()?;
             Record::Media(MediaRecord {
                 incarnation,
                 sequence,
@@ -256,6 +217,7 @@ pub fn read(bytes: &[u8]) -> Result<(RecordAddress, Record<'_>), RecordError> {
                 marker: flags & FLAG_MARKER != 0,
                 key_frame: flags & FLAG_KEY_FRAME != 0,
                 padding,
+                layers: Layers::from_byte(layers),
                 payload: reader.rest(),
             })
         }
@@ -266,23 +228,65 @@ pub fn read(bytes: &[u8]) -> Result<(RecordAddress, Record<'_>), RecordError> {
             timestamp: reader.u32()?,
         },
         KIND_FORMAT => {
-            let [codec, detail, ..] = reader.take::<4>()?;
+            let [codec, detail, ..] = reader.array::<4>()?;
             let parameter = reader.u32()?;
-            let codec = codec_of(codec).ok_or(RecordError::Malformed)?;
-            let profile = u8::try_from(parameter);
+            let codec = codec_of(codec)?;
             let format = match codec {
                 Codec::H264 => CodecFormat::H264 { profile_level_id: parameter, packetization_mode: detail },
-                Codec::Vp9 => CodecFormat::Vp9 { profile: profile.map_err(|_| RecordError::Malformed)? },
-                Codec::Av1 => CodecFormat::Av1 { profile: profile.map_err(|_| RecordError::Malformed)? },
-                Codec::H265 => CodecFormat::H265 { profile: profile.map_err(|_| RecordError::Malformed)? },
+                Codec::Vp9 => CodecFormat::Vp9 { profile: parameter.try_into().ok()? },
+                Codec::Av1 => CodecFormat::Av1 { profile: parameter.try_into().ok()? },
+                Codec::H265 => CodecFormat::H265 { profile: parameter.try_into().ok()? },
                 Codec::Vp8 | Codec::Opus => CodecFormat::Plain,
             };
             Record::Format(PublishedCodec { codec, format, clock_rate_hz: reader.u32()? })
         }
         KIND_BEGIN => Record::Begin,
-        _ => return Err(RecordError::Malformed),
+        _ => return None,
     };
-    Ok((address, record))
+    Some((address, record))
+}
+
+impl Record<'_> {
+    /// The same record with its times on another host's clocks.
+    #[must_use]
+    pub fn restamped(mut self, map: ClockMap) -> Self {
+        match &mut self {
+            Self::Media(media) => media.arrival = map.monotonic(media.arrival),
+            Self::Clock { ntp, arrival, .. } => {
+                *ntp = map.wall(*ntp);
+                *arrival = map.monotonic(*arrival);
+            }
+            Self::Format(_) | Self::Begin => {}
+        }
+        self
+    }
+}
+
+/// Where the time of arrival lies in a record that has one.
+const ARRIVAL_AT: usize = HEAD_BYTES + 16;
+
+/// Where the wall-clock time lies in a clock record.
+const NTP_AT: usize = HEAD_BYTES + 8;
+
+/// As [`Record::restamped`], in the bytes of a record that [`read`] has read: nothing else of them changes.
+///
+/// # Errors
+/// They are too short for their kind.
+pub fn restamp(bytes: &mut [u8], map: ClockMap) -> Result<(), RecordError> {
+    let kind = *bytes.get(3).ok_or(RecordError::Malformed)?;
+    if kind == KIND_CLOCK {
+        let ntp = u64_at(bytes, NTP_AT)?;
+        *ntp = map.wall(NtpTime(u64::from_le_bytes(*ntp))).0.to_le_bytes();
+    }
+    if matches!(kind, KIND_MEDIA | KIND_CLOCK) {
+        let arrival = u64_at(bytes, ARRIVAL_AT)?;
+        *arrival = map.monotonic(Timestamp::from_nanos(u64::from_le_bytes(*arrival))).as_nanos().to_le_bytes();
+    }
+    Ok(())
+}
+
+fn u64_at(bytes: &mut [u8], at: usize) -> Result<&mut [u8; 8], RecordError> {
+    bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut).ok_or(RecordError::Malformed)
 }
 
 const fn codec_number(codec: Codec) -> u8 {
@@ -311,6 +315,11 @@ const fn codec_of(number: u8) -> Option<Codec> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::store::clock_map::HostClocks;
+    use std::time::Duration;
+
+    const ADDRESS: RecordAddress =
+        RecordAddress { stream: StreamId(77 << 100), encoding: EncodingId::from_number(5).unwrap() };
 
     fn samples() -> Vec<Record<'static>> {
         vec![
@@ -322,6 +331,7 @@ mod tests {
                 marker: true,
                 key_frame: false,
                 padding: 1,
+                layers: Layers::new(2, 1, true),
                 payload: &[1, 2, 3, 4, 5],
             }),
             Record::Clock {
@@ -344,6 +354,7 @@ mod tests {
                 marker: false,
                 key_frame: true,
                 padding: 0,
+                layers: Layers::UNKNOWN,
                 payload: &[],
             }),
         ]
@@ -363,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_record_reads_back_as_written() {
-        let address = RecordAddress { stream: 77, encoding: 1 };
+        let address = ADDRESS;
         for record in samples() {
             let mut out = [0; 256];
             let len = write(&mut out, address, &record).unwrap();
@@ -378,7 +389,7 @@ mod tests {
 
     #[test]
     fn truncated_and_foreign_records_are_refused() {
-        let address = RecordAddress { stream: 1, encoding: 0 };
+        let address = ADDRESS;
         for record in samples() {
             let mut out = [0; 256];
             let len = write(&mut out, address, &record).unwrap();
@@ -391,8 +402,37 @@ mod tests {
     }
 
     #[test]
+    fn a_record_crosses_to_another_clock_and_back() {
+        let here = HostClocks { monotonic: Timestamp::from_millis(200_000), wall: NtpTime(4_000_000_000 << 32) };
+        let there = HostClocks { monotonic: Timestamp::from_millis(77_000_000), wall: NtpTime(3_999_999_000 << 32) };
+        let map = ClockMap::between(here, there);
+        let moved = Duration::from_millis(77_000_000 - 200_000);
+        for record in samples() {
+            let mut out = [0; 256];
+            let len = write(&mut out, ADDRESS, &record).unwrap();
+            restamp(&mut out[..len], map).unwrap();
+            let (address, there) = read(&out[..len]).unwrap();
+            assert_eq!((address, there), (ADDRESS, record.restamped(map)));
+            match (record, there) {
+                (Record::Media(before), Record::Media(after)) => {
+                    assert_eq!(after, MediaRecord { arrival: before.arrival + moved, ..before });
+                }
+                (Record::Clock { ntp: before, arrival, .. }, Record::Clock { ntp, arrival: after, .. }) => {
+                    assert_eq!((ntp.0, after), (before.0.wrapping_sub(1_000 << 32), arrival + moved));
+                }
+                (before, after) => assert_eq!(before, after, "it has no time"),
+            }
+            restamp(&mut out[..len], map.inverse()).unwrap();
+            assert_eq!(read(&out[..len]), Ok((ADDRESS, record)));
+            if matches!(record, Record::Media(_) | Record::Clock { .. }) {
+                assert_eq!(restamp(&mut out[..ARRIVAL_AT + 7], map), Err(RecordError::Malformed));
+            }
+        }
+    }
+
+    #[test]
     fn fields_out_of_range_are_refused() {
-        let address = RecordAddress { stream: 1, encoding: 0 };
+        let address = ADDRESS;
         for (codec, format) in [
             (Codec::Vp9, CodecFormat::Vp9 { profile: 1 }),
             (Codec::Av1, CodecFormat::Av1 { profile: 1 }),
@@ -401,7 +441,7 @@ mod tests {
             let record = Record::Format(PublishedCodec { codec, format, clock_rate_hz: 90_000 });
             let mut out = [0; 64];
             let len = write(&mut out, address, &record).unwrap();
-            for (at, value) in [(3, 0), (3, 5), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
+            for (at, value) in [(3, 0), (3, 5), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
                 let mut bytes = out;
                 bytes[at] = value;
                 assert_eq!(read(&bytes[..len]), Err(RecordError::Malformed), "{value} at {at}");

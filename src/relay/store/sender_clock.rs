@@ -13,6 +13,18 @@ use crate::time::{NtpTime, Timestamp};
 pub struct NtpOffset(Option<u64>);
 
 impl NtpOffset {
+    /// What is added, to be kept; `None` before the first report.
+    #[must_use]
+    pub const fn to_node_clock(self) -> Option<u64> {
+        self.0
+    }
+
+    /// Goes on with what [`Self::to_node_clock`] told.
+    #[must_use]
+    pub const fn from_node_clock(offset: Option<u64>) -> Self {
+        Self(offset)
+    }
+
     /// Moves a publisher's wall-clock time to this node's. The first call fixes the offset: `now` is this node's
     /// wall clock at the report's arrival.
     pub fn to_node(&mut self, publisher: NtpTime, now: NtpTime) -> NtpTime {

@@ -5,6 +5,7 @@
 //! increase by one), so each incarnation's numbers are moved to follow the last: sequences continue at the next
 //! one, timestamps advance by the time that passed.
 
+use crate::relay::store::numbers::Sequence;
 use crate::time::Timestamp;
 
 /// Names one unbroken run of a publisher's numbers. Only equality means anything.
@@ -67,7 +68,7 @@ impl Timeline {
         sequence: u64,
         timestamp: u32,
         arrival: Timestamp,
-    ) -> Option<(u64, u32, bool)> {
+    ) -> Option<(Sequence, u32, bool)> {
         let (shift, opened) = match self.current {
             Some(shift) if shift.incarnation == incarnation => (shift, false),
             _ if self.retired == Some(incarnation) => return None,
@@ -84,7 +85,7 @@ impl Timeline {
         if self.last.is_none_or(|last| placed.sequence > last.sequence) {
             self.last = Some(placed);
         }
-        Some((placed.sequence, placed.timestamp, opened))
+        Some((Sequence(placed.sequence), placed.timestamp, opened))
     }
 
     /// Moves a timestamp of the present incarnation (from a sender report); `None` for another incarnation's.
@@ -124,14 +125,14 @@ mod tests {
         let at = Timestamp::from_millis;
         let (first, ..) = timeline.place(Incarnation(1), 500, 1_000, at(0)).unwrap();
         let (second, timestamp, _) = timeline.place(Incarnation(1), 501, 4_000, at(33)).unwrap();
-        assert_eq!((second - first, timestamp), (1, 4_000));
+        assert_eq!((second.0 - first.0, timestamp), (1, 4_000));
         // Two seconds of silence, then quite other numbers.
         let (third, timestamp, opened) = timeline.place(Incarnation(2), 9, 77, at(2_033)).unwrap();
         assert!(opened);
-        assert_eq!((third - second, timestamp), (1, 4_000 + 180_000));
+        assert_eq!((third.0 - second.0, timestamp), (1, 4_000 + 180_000));
         let (fourth, timestamp, opened) = timeline.place(Incarnation(2), 10, 3_077, at(2_066)).unwrap();
         assert!(!opened);
-        assert_eq!((fourth - third, timestamp), (1, 4_000 + 183_000));
+        assert_eq!((fourth.0 - third.0, timestamp), (1, 4_000 + 183_000));
     }
 
     #[test]
@@ -141,7 +142,7 @@ mod tests {
         let (a, ..) = timeline.place(Incarnation(1), 10, 0, at(0)).unwrap();
         let (c, ..) = timeline.place(Incarnation(1), 12, 0, at(1)).unwrap();
         let (b, ..) = timeline.place(Incarnation(1), 11, 0, at(2)).unwrap();
-        assert_eq!((b - a, c - a), (1, 2));
+        assert_eq!((b.0 - a.0, c.0 - a.0), (1, 2));
         timeline.place(Incarnation(2), 100, 0, at(3)).unwrap();
         assert!(timeline.place(Incarnation(2), 99, 0, at(4)).is_none());
         assert!(timeline.place(Incarnation(1), 13, 0, at(5)).is_none(), "the incarnation before is over");
@@ -153,14 +154,14 @@ mod tests {
         let mut timeline = Timeline::new(90_000);
         assert_eq!((timeline.clock_rate_hz(), timeline.incarnation()), (90_000, None));
         // One rollover up, so that what a viewer is sent may start below it.
-        assert_eq!(timeline.place(Incarnation(1), 10, 7_000, at(0)), Some((1 << 16, 7_000, true)));
+        assert_eq!(timeline.place(Incarnation(1), 10, 7_000, at(0)), Some((Sequence(1 << 16), 7_000, true)));
         assert_eq!(timeline.incarnation(), Some(Incarnation(1)));
         timeline.place(Incarnation(1), 12, 9_000, at(20)).unwrap();
         timeline.place(Incarnation(1), 11, 8_000, at(30)).unwrap();
         timeline.place(Incarnation(1), 12, 9_000, at(40)).unwrap();
-        assert_eq!(timeline.place(Incarnation(2), 0, 0, at(120)), Some(((1 << 16) + 3, 9_000 + 9_000, true)));
+        assert_eq!(timeline.place(Incarnation(2), 0, 0, at(120)), Some((Sequence((1 << 16) + 3), 9_000 + 9_000, true)));
         // A restart within a millisecond still moves the clock.
-        assert_eq!(timeline.place(Incarnation(3), 0, 0, at(120)), Some(((1 << 16) + 4, 18_000 + 90, true)));
+        assert_eq!(timeline.place(Incarnation(3), 0, 0, at(120)), Some((Sequence((1 << 16) + 4), 18_000 + 90, true)));
     }
 
     #[test]

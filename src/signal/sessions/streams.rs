@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use crate::description::Direction;
 use crate::metrics::Audience;
+use crate::placement;
 use crate::signal::stream_name::StreamName;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Control, Listener, SessionId, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Control, Listener, Origin, SessionId, StreamId, WorkerIndex};
 
 /// Why a session is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,6 @@ struct Members {
 #[derive(Debug)]
 pub(super) struct StreamIndex {
     bounds: Bounds,
-    numbers_so_far: u64,
     memberships_so_far: u64,
     numbers: HashMap<StreamName, StreamId>,
     streams: HashMap<StreamId, Stream>,
@@ -90,7 +90,6 @@ impl StreamIndex {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            numbers_so_far: 0,
             memberships_so_far: 0,
             numbers: HashMap::new(),
             streams: HashMap::new(),
@@ -107,14 +106,13 @@ impl StreamIndex {
         self.bounds = bounds;
     }
 
-    /// The number workers know a stream by, for as long as anybody publishes or plays it. The only place that gives
-    /// numbers out: a node's own count for now.
+    /// The number workers know a stream by, for as long as anybody publishes or plays it. Made of
+    /// the name, so that every node calls the stream the same.
     fn number_of(&mut self, name: &StreamName) -> StreamId {
         if let Some(number) = self.numbers.get(name) {
             return *number;
         }
-        self.numbers_so_far += 1;
-        let number = StreamId(self.numbers_so_far);
+        let number = placement::stream_id(name.as_str());
         self.numbers.insert(name.clone(), number);
         number
     }
@@ -293,7 +291,7 @@ impl StreamIndex {
         let listener =
             |(&worker, members): (&WorkerIndex, &Members)| Listener { worker, membership: members.membership };
         let audience = self.streams.get(&stream).map(|s| s.audience.iter().map(listener).collect()).unwrap_or_default();
-        Some(Control::Route { stream, origin, audience })
+        Some(Control::Route { stream, origin: origin.map(Origin::Worker), audience })
     }
 
     /// The workers that have not been told something.

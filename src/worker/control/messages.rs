@@ -9,6 +9,7 @@ use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
 use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, Totals};
+use crate::worker::outbound::switch;
 
 /// What a request may change, and what a report tells of.
 pub(in crate::worker) struct ControlPhase<'a> {
@@ -67,6 +68,11 @@ impl ControlPhase<'_> {
                     Some(key) => self.lifecycle.end(key, reason, now),
                     // Ended meanwhile, or never opened: signalling waits for the answer all the same.
                     None => mail.notify(Notice::Ended { session, reason, totals: Totals::default() }),
+                }
+            }
+            Control::Select { session, encoding } => {
+                if let Some(key) = peers.find_session(session) {
+                    switch::select(key, encoding, peers, streams);
                 }
             }
             Control::Route { stream, origin, audience } => {

@@ -11,7 +11,7 @@ use crate::worker::peer::{Peer, Role};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
-use crate::worker::stream::{Stream, Streams, encoding_index};
+use crate::worker::stream::{Stream, Streams};
 
 /// The worker's state now.
 pub(super) fn report<I: Io>(
@@ -77,9 +77,8 @@ fn stream_report(stream: &Stream, peers: &Peers) -> StreamReport {
         Role::Viewer(_) => None,
     });
     let encodings = stream.encodings.iter().map(|encoding| {
-        let track = publication.and_then(|publication| {
-            publication.tracks.iter().find(|track| encoding_index(track.kind) == encoding_index(encoding.kind()))
-        });
+        let track =
+            publication.and_then(|publication| publication.tracks.iter().find(|track| track.encoding == encoding.id()));
         EncodingReport {
             kind: kind_name(encoding.kind()),
             codec: encoding.codec().map_or("", |codec| codec.codec.name()),

@@ -1,17 +1,18 @@
 //! Where a stream comes from, and which workers have viewers of it.
 
-use crate::relay::store::record::RecordAddress;
+use crate::relay::store::address::RecordAddress;
+use crate::relay::store::numbers::EncodingSet;
 use crate::worker::distribution::introduce;
 use crate::worker::lane::Lanes;
-use crate::worker::mailbox::{Listener, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Listener, Origin, StreamId, WorkerIndex};
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
-use crate::worker::stream::{Audience, Streams, encoding_index};
+use crate::worker::stream::{Audience, Streams};
 
 /// Takes a stream's newest route. On the publisher's worker, those who begin to listen are introduced.
 pub(super) fn set(
     id: StreamId,
-    origin: Option<WorkerIndex>,
+    origin: Option<Origin>,
     listeners: Vec<Listener>,
     own: WorkerIndex,
     peers: &Peers,
@@ -22,19 +23,19 @@ pub(super) fn set(
     let Some(stream) = streams.get_mut(key) else { return };
     stream.origin = origin;
     let before = std::mem::take(&mut stream.audience);
-    if origin == Some(own) {
+    if origin == Some(Origin::Worker(own)) {
         let publisher = stream.publisher.and_then(|key| peers.get(key)).map(|peer| &peer.role);
         for listener in listeners.into_iter().filter(|listener| listener.worker != own) {
             if let Some(known) = before.iter().find(|audience| audience.listener == listener) {
                 stream.audience.push(*known);
                 continue;
             }
-            let mut audience = Audience { listener, introduced: Default::default() };
+            let mut audience = Audience { listener, introduced: EncodingSet::default() };
             if let Some(Role::Publisher(publication)) = publisher {
                 for track in &publication.tracks {
-                    let encoding = encoding_index(track.kind);
-                    let address = RecordAddress { stream: id.0, encoding: encoding as u32 };
-                    audience.introduced[encoding] = introduce(lanes, listener.worker, address, track.introduction());
+                    let address = RecordAddress { stream: id, encoding: track.encoding };
+                    let introduced = introduce(lanes, listener.worker, address, track.introduction());
+                    audience.introduced.set(track.encoding, introduced);
                 }
             }
             stream.audience.push(audience);

@@ -11,7 +11,7 @@ use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber};
 use crate::worker::reason::DropReason;
 use crate::worker::repairs::{Repair, Repairs};
-use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+use crate::worker::stream::{EncodingKey, Streams};
 
 /// What feedback may change.
 pub(super) struct Feedback<'a> {
@@ -52,7 +52,7 @@ impl Feedback<'_> {
             RtcpPacket::SenderReport(report) => {
                 let track = publication.sender_report(report.ssrc, &report.info, self.wall_clock, now);
                 let Some(track) = track.and_then(|track| publication.tracks.get(track)) else { return };
-                let encoding = EncodingKey { stream, encoding: encoding_index(track.kind) };
+                let encoding = EncodingKey { stream, encoding: track.encoding };
                 // The format again with every clock: a worker whose lane was full may have lost it.
                 for record in track.introduction() {
                     distribute(self.streams, self.lanes, encoding, &record);
@@ -106,7 +106,7 @@ impl Feedback<'_> {
     fn want_key_frame(&mut self, stream: StreamKey, playback: &Playback, ssrc: u32) {
         let track = playback.track_of(ssrc).and_then(|index| playback.tracks.get(index));
         let Some(track) = track else { return };
-        self.streams.want_key_frame(EncodingKey { stream, encoding: encoding_index(track.kind) });
+        self.streams.want_key_frame(EncodingKey { stream, encoding: track.encoding() });
     }
 }
 

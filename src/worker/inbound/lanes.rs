@@ -3,7 +3,6 @@
 use crate::limits;
 use crate::worker::counters::Counters;
 use crate::worker::lane::Lanes;
-use crate::worker::mailbox::StreamId;
 use crate::worker::reason::DropReason;
 use crate::worker::stream::{EncodingKey, Streams};
 
@@ -14,12 +13,12 @@ pub(in crate::worker) fn receive(lanes: &mut Lanes, streams: &mut Streams, count
     lanes.receive(limits::LANE_RECORDS_PER_ROUND_MAX, |address, record| {
         let key = match last {
             Some((stream, key)) if stream == address.stream => key,
-            _ => streams.find(StreamId(address.stream)),
+            _ => streams.find(address.stream),
         };
         last = Some((address.stream, key));
-        let applied = key.ok_or(DropReason::LaneUnknownStream).and_then(|stream| {
-            streams.apply_from_lane(EncodingKey { stream, encoding: address.encoding as usize }, &record)
-        });
+        let applied = key
+            .ok_or(DropReason::LaneUnknownStream)
+            .and_then(|stream| streams.apply_from_lane(EncodingKey { stream, encoding: address.encoding }, &record));
         if let Err(reason) = applied {
             counters.dropped(reason);
         }

@@ -1,7 +1,7 @@
 //! A publisher's RTP packet: judged by its publication, then stored here and handed to the other workers.
 
-use crate::description::MediaKind;
 use crate::limits;
+use crate::relay::store::numbers::EncodingId;
 use crate::srtp::OpenedRtp;
 use crate::time::Timestamp;
 use crate::wire::rtp::RtpPacket;
@@ -9,7 +9,7 @@ use crate::worker::distribution::distribute;
 use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::reason::DropReason;
-use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+use crate::worker::stream::{EncodingKey, Streams};
 
 /// Takes a publisher's packet, opened in `datagram`. Its time is the kernel's, not the round's:
 /// bandwidth estimation and jitter measure the network, and a worker's own delay must not be taken for the network's.
@@ -25,11 +25,11 @@ pub(super) fn receive(
     let packet = datagram.get(..opened.plain_len()).ok_or(DropReason::RtpMalformed)?;
     let packet = RtpPacket::with_header(opened.header, packet).map_err(|_| DropReason::RtpMalformed)?;
     let stream = peer.stream;
-    let kinds: [Option<MediaKind>; limits::TRACKS_PER_SESSION_MAX] =
-        std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.kind));
+    let encodings: [Option<EncodingId>; limits::TRACKS_PER_SESSION_MAX] =
+        std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.encoding));
     publication.receive(&packet, received, |track, record| {
-        let Some(kind) = kinds.get(track).copied().flatten() else { return };
-        distribute(streams, lanes, EncodingKey { stream, encoding: encoding_index(kind) }, &record);
+        let Some(encoding) = encodings.get(track).copied().flatten() else { return };
+        distribute(streams, lanes, EncodingKey { stream, encoding }, &record);
     })?;
     Ok(())
 }

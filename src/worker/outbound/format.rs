@@ -5,10 +5,10 @@ use crate::description::codec_match;
 use crate::relay::play::subscription::EgressFormat;
 use crate::relay::store::encoding::Encoding;
 use crate::worker::mailbox::Notice;
-use crate::worker::peer::{Peer, Role, Subscriber};
+use crate::worker::peer::{Peer, Role};
 
 /// Decides for one track of a viewer. A notice when nothing that it can decode fits what is published.
-pub(super) fn decide(peer: &mut Peer, track: u8, encoding: &Encoding<Subscriber>) -> Option<Notice> {
+pub(super) fn decide(peer: &mut Peer, track: u8, encoding: &Encoding) -> Option<Notice> {
     let session = peer.id;
     let Role::Viewer(playback) = &mut peer.role else { return None };
     let track = playback.tracks.get_mut(usize::from(track))?;

@@ -1,15 +1,19 @@
 //! Key frames that viewers wait for: asked of the publisher where it is on this worker, else of the worker that has it.
 
 use crate::relay::publish::publication::KeyFrameFeedback;
+use crate::relay::store::numbers::EncodingId;
+use crate::relay::store::upstream::{Upstream, Wish};
 use crate::time::Timestamp;
 use crate::wire::rtcp;
 use crate::worker::compound_rtcp;
-use crate::worker::lane::{Lanes, Upstream};
-use crate::worker::mailbox::WorkerIndex;
+use crate::worker::counters::Counters;
+use crate::worker::lane::Lanes;
+use crate::worker::mailbox::{Origin, WorkerIndex};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::peers::Peers;
-use crate::worker::stream::{EncodingKey, Streams, encoding_index};
+use crate::worker::reason::DropReason;
+use crate::worker::stream::{EncodingKey, Streams};
 
 /// What key-frame requests touch.
 pub(in crate::worker) struct KeyFramePhase<'a> {
@@ -18,15 +22,19 @@ pub(in crate::worker) struct KeyFramePhase<'a> {
     pub(in crate::worker) peers: &'a mut Peers,
     pub(in crate::worker) lanes: &'a mut Lanes,
     pub(in crate::worker) outbox: &'a mut Outbox,
+    pub(in crate::worker) counters: &'a mut Counters,
 }
 
 impl KeyFramePhase<'_> {
     /// Takes what other workers ask for, and asks for what is due.
     pub(in crate::worker) fn run(&mut self, now: Timestamp) {
-        let Self { own, streams, peers, lanes, outbox } = self;
-        while let Some(Upstream { stream, encoding }) = lanes.receive_upstream() {
-            if let Some(stream) = streams.find(stream) {
-                streams.want_key_frame(EncodingKey { stream, encoding: encoding as usize });
+        let Self { own, streams, peers, lanes, outbox, counters } = self;
+        while let Some(Upstream { stream, wish }) = lanes.receive_upstream() {
+            match (streams.find(stream), wish) {
+                (Some(stream), Wish::KeyFrame(encoding)) => streams.want_key_frame(EncodingKey { stream, encoding }),
+                // Between workers nothing is lost that could be sent again, and each gets all encodings.
+                (_, Wish::Packets { .. } | Wish::Encodings(_)) => counters.dropped(DropReason::UpstreamNotServed),
+                (None, Wish::KeyFrame(_)) => {}
             }
         }
         streams.poll_key_frame_requests(now, |key, stream| match (stream.publisher, stream.origin) {
@@ -35,19 +43,19 @@ impl KeyFramePhase<'_> {
                     request(peer, key.encoding, outbox);
                 }
             }
-            (None, Some(origin)) if origin != *own => {
-                lanes.send_upstream(origin, Upstream { stream: stream.id, encoding: key.encoding as u32 });
+            (None, Some(Origin::Worker(worker))) if worker != *own => {
+                lanes.send_upstream(worker, Upstream { stream: stream.id, wish: Wish::KeyFrame(key.encoding) });
             }
             _ => {}
         });
     }
 }
 
-fn request(peer: &mut Peer, encoding: usize, outbox: &mut Outbox) {
+fn request(peer: &mut Peer, encoding: EncodingId, outbox: &mut Outbox) {
     let Role::Publisher(publication) = &mut peer.role else { return };
     let own = publication.feedback_ssrc;
     let sequence = publication.next_full_intra_request();
-    let Some(track) = publication.tracks.iter().find(|track| encoding_index(track.kind) == encoding) else { return };
+    let Some(track) = publication.tracks.iter().find(|track| track.encoding == encoding) else { return };
     let Some(ssrc) = track.ssrc() else { return };
     match track.key_frame_feedback() {
         KeyFrameFeedback::PictureLossIndication => {

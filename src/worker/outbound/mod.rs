@@ -7,6 +7,7 @@
 //! | [`retransmission`] | packets that viewers asked for again |
 //! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
 //! | [`format`] | before that: which payload type a viewer is sent, where that is not decided |
+//! | [`switch`] | a viewer goes over to another encoding of a track |
 //! | [`sender_report`] | sender reports, with a viewer's first packet and by its timer |
 
 pub(super) mod fan_out;
@@ -15,4 +16,5 @@ pub(super) mod key_frame_requests;
 pub(super) mod publisher_feedback;
 pub(super) mod retransmission;
 pub(super) mod sender_report;
+pub(super) mod switch;
 mod visit;

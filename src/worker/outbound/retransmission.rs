@@ -8,7 +8,7 @@ use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::repairs::{Repair, Repairs};
-use crate::worker::stream::{Streams, encoding_index};
+use crate::worker::stream::Streams;
 
 /// What retransmission touches.
 pub(in crate::worker) struct RetransmissionPhase<'a> {
@@ -43,8 +43,8 @@ impl RetransmissionPhase<'_> {
         let Some(track) = playback.tracks.get_mut(usize::from(repair.subscriber.track)) else { return Ok(()) };
         let Some((sender, path)) = peer.session.egress() else { return Ok(()) };
         let Some(stream) = self.streams.get(peer.stream) else { return Ok(()) };
-        let ring = &stream.encodings[encoding_index(track.kind)].ring;
         let located = track.subscription.locate(repair.sequence_number).ok_or(DropReason::RetransmissionNeverSent)?;
+        let ring = &stream.encoding(located.encoding).ok_or(DropReason::RetransmissionNotInRing)?.ring;
         let (_, info, payload) = ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
         let out = self.outbox.batch();
         let slot = out.slot();
@@ -54,12 +54,12 @@ impl RetransmissionPhase<'_> {
             track
                 .subscription
                 .write_rtx(slot, scratch, located, info, payload)
-                .and_then(|(header, len)| sender.seal_rtp(header.index, header.len, slot, scratch.get(..len)?, 0))
+                .and_then(|(header, len)| sender.seal_rtp(header.index.0, header.len, slot, scratch.get(..len)?, 0))
         } else {
             track
                 .subscription
                 .write_repeat(slot, located, info)
-                .and_then(|header| sender.seal_rtp(header.index, header.len, slot, payload, info.padding))
+                .and_then(|header| sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding))
         };
         let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or(DropReason::RetransmissionTooLong)?;
         out.commit(path, len);

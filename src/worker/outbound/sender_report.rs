@@ -7,7 +7,7 @@ use crate::worker::compound_rtcp;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Role};
 use crate::worker::peers::Peers;
-use crate::worker::stream::{Streams, encoding_index};
+use crate::worker::stream::Streams;
 
 /// Sends the first reports of viewers that just got their first packet.
 pub(in crate::worker) fn send_first(
@@ -36,7 +36,7 @@ pub(in crate::worker) fn send(peer: &mut Peer, streams: &Streams, outbox: &mut O
     let mut reports = [None; limits::TRACKS_PER_SESSION_MAX];
     for (slot, track) in reports.iter_mut().zip(&playback.tracks) {
         // Before the publisher has told its clock, nothing is claimed.
-        let Some(clock) = stream.encodings[encoding_index(track.kind)].clock() else { continue };
+        let Some(clock) = stream.encoding(track.encoding()).and_then(|encoding| encoding.clock()) else { continue };
         let (ntp, timestamp) = clock.at(now);
         *slot = track.subscription.sender_report(ntp, timestamp);
     }

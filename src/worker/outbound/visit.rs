@@ -5,13 +5,14 @@ use crate::limits;
 use crate::relay::play::fan_out::AfterVisit;
 use crate::relay::play::subscription::Cursor;
 use crate::relay::store::encoding::Encoding;
+use crate::relay::store::numbers::Position;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
-use crate::worker::peer::{Peer, Role, Subscriber, ViewerTrack};
+use crate::worker::peer::{Peer, Role, ViewerTrack};
 
 /// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
 pub(super) struct Visit<'a> {
-    encoding: &'a Encoding<Subscriber>,
+    encoding: &'a Encoding,
     peer: &'a mut Peer,
     out: &'a mut TrainBatch,
     now: Timestamp,
@@ -24,19 +25,16 @@ pub(super) struct Sent {
     pub(super) packets: u64,
     pub(super) bytes: u64,
     /// The position after the last packet sent; 0 before one.
-    pub(super) reached: u64,
+    pub(super) reached: Position,
     /// Packets left out because they would be longer than a datagram may be.
     pub(super) too_long: u64,
+    /// The viewer is sent another encoding than the one it was visited in.
+    pub(super) is_elsewhere: bool,
 }
 
 impl<'a> Visit<'a> {
     #[inline]
-    pub(super) fn new(
-        encoding: &'a Encoding<Subscriber>,
-        peer: &'a mut Peer,
-        out: &'a mut TrainBatch,
-        now: Timestamp,
-    ) -> Self {
+    pub(super) fn new(encoding: &'a Encoding, peer: &'a mut Peer, out: &'a mut TrainBatch, now: Timestamp) -> Self {
         Self { encoding, peer, out, now, sent: Sent::default() }
     }
 
@@ -52,6 +50,10 @@ impl<'a> Visit<'a> {
         let Some(track) = playback.tracks.get_mut(track) else { return AfterVisit::Gone };
         let Some((sender, path)) = self.peer.session.egress() else { return AfterVisit::Gone };
         let encoding = self.encoding;
+        if track.encoding() != encoding.id() {
+            self.sent.is_elsewhere = true;
+            return AfterVisit::Gone;
+        }
         let is_video = encoding.kind() == MediaKind::Video;
         if track.subscription.format().is_none() {
             // Woken again by the next key frame or change of codec.
@@ -78,7 +80,7 @@ impl<'a> Visit<'a> {
                 self.sent.too_long += 1;
                 continue;
             }
-            let Some(len) = sender.seal_rtp(header.index, header.len, slot, payload, info.padding) else { continue };
+            let Some(len) = sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding) else { continue };
             self.out.commit(path, len);
             track.subscription.sent(header.index, payload.len());
             self.sent.packets += 1;
@@ -103,7 +105,7 @@ impl<'a> Visit<'a> {
 /// Moves a cursor to where its next packet is; `Err` says where the subscriber waits when there is none.
 fn place_cursor(
     track: &mut ViewerTrack,
-    encoding: &Encoding<Subscriber>,
+    encoding: &Encoding,
     is_video: bool,
     now: Timestamp,
 ) -> Result<(), AfterVisit> {
@@ -126,9 +128,9 @@ fn place_cursor(
         }
         newest
     };
-    if !subscription.is_ahead(start.sequence) {
+    if !subscription.is_ahead(encoding.id(), start.sequence) {
         return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });
     }
-    subscription.start_at(start);
+    subscription.start_at(encoding.id(), start, now);
     Ok(())
 }

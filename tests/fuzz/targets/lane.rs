@@ -5,8 +5,13 @@ use std::time::Duration;
 use corecast::description::CodecFormat;
 use corecast::limits;
 use corecast::net::Waker;
-use corecast::relay::store::record::{self, MediaRecord, PublishedCodec, Record, RecordAddress};
+use corecast::relay::store::address::{RecordAddress, StreamId};
+use corecast::relay::store::clock_map::{ClockMap, HostClocks};
+use corecast::relay::store::numbers::EncodingId;
+use corecast::relay::store::packet_ring::Layers;
+use corecast::relay::store::record::{self, MediaRecord, PublishedCodec, Record};
 use corecast::relay::store::timeline::Incarnation;
+use corecast::relay::store::upstream::{self, SequenceRanges, Upstream, Wish};
 use corecast::time::{NtpTime, Timestamp};
 use corecast::wire::codec::Codec;
 use corecast::worker::lane::Lanes;
@@ -19,6 +24,12 @@ use super::script::{Script, ScriptWriter};
 pub fn run(data: &[u8]) {
     if let Ok((address, record)) = record::read(data) {
         round_trip(address, &record);
+        restamp(data);
+    }
+    if let Some(message) = upstream::read(data) {
+        let mut out = [0; upstream::BYTES_MAX];
+        let len = upstream::write(&mut out, &message).expect("no message is longer");
+        assert_eq!(&out[..len], data, "one message, one form");
     }
     let mut lanes = Lanes::connect(&[Waker::noop(), Waker::noop()]);
     let (mut to, mut from) = (lanes.pop().expect("two"), lanes.pop().expect("two"));
@@ -50,6 +61,17 @@ pub fn run(data: &[u8]) {
     assert_eq!((to.received, to.malformed), (from.sent, 0));
 }
 
+/// In bytes and as values a record gets the same times on another host's clocks.
+fn restamp(data: &[u8]) {
+    let here = HostClocks { monotonic: Timestamp::from_millis(9_000), wall: NtpTime(9 << 32) };
+    let there = HostClocks { monotonic: Timestamp::from_millis(70_000), wall: NtpTime(3 << 32) };
+    let map = ClockMap::between(here, there);
+    let mut bytes = data.to_vec();
+    record::restamp(&mut bytes, map).expect("it was read");
+    let (address, before) = record::read(data).expect("it was read");
+    assert_eq!(record::read(&bytes), Ok((address, before.restamped(map))));
+}
+
 /// Takes at most so many; they are the ones that were sent first.
 fn take(to: &mut Lanes, expected: &mut Vec<(RecordAddress, &[u8])>, limit: usize) {
     let mut count = 0;
@@ -72,7 +94,8 @@ fn round_trip(address: RecordAddress, record: &Record<'_>) {
 
 fn written(record: &Record<'_>) -> Vec<u8> {
     let mut out = vec![0; record::encoded_len(record)];
-    let len = record::write(&mut out, RecordAddress { stream: 5, encoding: 1 }, record).expect("room");
+    let len = record::write(&mut out, RecordAddress { stream: StreamId(5), encoding: EncodingId::default() }, record)
+        .expect("room");
     out.truncate(len);
     out
 }
@@ -86,6 +109,7 @@ pub fn seeds() -> Vec<Seed> {
         marker: true,
         key_frame: true,
         padding: 1,
+        layers: Layers::new(1, 0, true),
         payload: &[0x65; 40],
     });
     let arrival = Timestamp::from_millis(1);
@@ -103,6 +127,19 @@ pub fn seeds() -> Vec<Seed> {
         ("begin", &Record::Begin),
     ];
     let mut seeds: Vec<Seed> = all.iter().map(|(name, record)| ((*name).to_owned(), written(record))).collect();
+    let encoding = EncodingId::from_number(5).expect("there are more");
+    let mut ranges = SequenceRanges::default();
+    [70_000, 70_001, 70_009].into_iter().for_each(|sequence| assert!(ranges.push(sequence)));
+    let wishes = [
+        ("wish-key-frame", Wish::KeyFrame(encoding)),
+        ("wish-packets", Wish::Packets { encoding, incarnation: Incarnation(7), ranges }),
+        ("wish-encodings", Wish::Encodings([encoding].into_iter().collect())),
+    ];
+    for (name, wish) in wishes {
+        let mut out = [0; upstream::BYTES_MAX];
+        let len = upstream::write(&mut out, &Upstream { stream: StreamId(5), wish }).expect("no message is longer");
+        seeds.push((name.to_owned(), out[..len].to_vec()));
+    }
     let script = all.iter().fold(ScriptWriter::default(), |script, (_, record)| script.byte(2).chunk(&written(record)));
     seeds.push(("script".into(), script.byte(3).chunk(&[]).byte(254).chunk(&written(&media)).done()));
     seeds

@@ -25,7 +25,7 @@ use corecast::wire::rtcp;
 use corecast::wire::rtp::{self, HeaderFields, RtpPacket};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
-    Control, EndReason, Listener, Notice, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex,
+    Control, EndReason, Listener, Notice, OpenSession, Origin, SessionId, StreamId, WorkerHandle, WorkerIndex,
 };
 use corecast::worker::report::WorkerReport;
 use corecast::worker::{WallClock, Worker, WorkerConfig};
@@ -194,7 +194,11 @@ impl World {
             .collect();
         for node in &self.nodes {
             // Full while the worker is stalled: then it does not learn of it, as in the node when signalling gives up.
-            let _ = node.handle.try_send(Control::Route { stream: STREAM, origin, audience: audience.clone() });
+            let _ = node.handle.try_send(Control::Route {
+                stream: STREAM,
+                origin: origin.map(Origin::Worker),
+                audience: audience.clone(),
+            });
         }
     }
 

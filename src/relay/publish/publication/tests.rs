@@ -366,3 +366,41 @@ fn the_next_thing_to_do_is_the_earliest_of_reports_repairs_and_feedback() {
     publication.arrivals.as_mut().unwrap().poll(poll).unwrap();
     assert_eq!(publication.next_deadline(), Some(Timestamp::from_millis(1_132) + limits::NACK_GRACE));
 }
+
+#[test]
+fn a_publication_goes_on_in_another_process() {
+    let media = [section("0", codec(Codec::Opus)), section("1", codec(Codec::H264))];
+    let mut before = publication();
+    receive(&mut before, sound(20, 1), &[1]).unwrap();
+    let high = &[0x67, 0x64, 0x00, 0x28, 0xda];
+    receive(&mut before, video(10, 1), high).unwrap();
+    assert_eq!(receive(&mut before, video(10, 2), &[]), Err(NotForwarded::Probe));
+    receive(&mut before, video(10, 5), SLICE).unwrap();
+    let mut bytes = [0; 1_024];
+    let mut writer = ByteWriter::new(&mut bytes);
+    before.export(&mut writer).unwrap();
+    let len = writer.len();
+    let import = |bytes: &[u8]| Publication::import(&media, 1, &mut ByteReader::new(bytes));
+    assert!((0..len).all(|cut| import(&bytes[..cut]).is_none()), "cut short");
+    assert!(import(&[&[VERSION + 1], &bytes[1..len]].concat()).is_none(), "another version");
+    assert!(Publication::import(&media[..1], 1, &mut ByteReader::new(&bytes[..len])).is_none(), "other tracks");
+    let mut after = import(&bytes[..len]).unwrap();
+    assert_eq!(after.tracks[1].published(), before.tracks[1].published());
+    // The next packets are numbered as they would have been: the one that is missing, one that came, and a new one.
+    let forwarded = |publication: &mut Publication| {
+        let of = |publication: &mut Publication, sequence| {
+            receive(publication, video(10, sequence), SLICE).map(|stored| {
+                stored.last().map(|last| match last {
+                    Stored::Media { track, sequence, .. } => (*track, *sequence),
+                    Stored::Format(_) => panic!("a packet"),
+                })
+            })
+        };
+        [4, 5, 6].map(|sequence| of(publication, sequence))
+    };
+    assert_eq!(forwarded(&mut after), forwarded(&mut before));
+    // Another source is another run of numbers, under another name than any before.
+    receive(&mut before, video(30, 1), SLICE).unwrap();
+    receive(&mut after, video(30, 1), SLICE).unwrap();
+    assert_eq!(after.tracks[1].incarnation, before.tracks[1].incarnation);
+}

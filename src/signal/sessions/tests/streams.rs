@@ -6,14 +6,18 @@ use super::super::streams::{Bounds, NotAdmitted};
 use super::{BOUNDS, Book, T0, W0, W1, W2, admit, end, join, named};
 use crate::description::Direction;
 use crate::metrics::Audience;
-use crate::worker::mailbox::{Control, SessionId};
+use crate::worker::mailbox::{Control, Origin, SessionId};
 
 /// All routes that wait, as (told worker, origin, audience).
 fn routes(book: &mut Book) -> Vec<(u16, Option<u16>, Vec<u16>)> {
     let mut told = Vec::new();
     for worker in book.workers_to_tell().collect::<Vec<_>>() {
         while let Some(Control::Route { origin, audience, .. }) = book.take_route(worker) {
-            told.push((worker.0, origin.map(|w| w.0), audience.iter().map(|listener| listener.worker.0).collect()));
+            let origin = origin.map(|origin| match origin {
+                Origin::Worker(worker) => worker.0,
+                Origin::Node(node) => panic!("{node:?} publishes nothing"),
+            });
+            told.push((worker.0, origin, audience.iter().map(|listener| listener.worker.0).collect()));
         }
     }
     told

@@ -1,0 +1,89 @@
+//! A viewer goes over to another encoding of a track: it is listed with the fan-out of both until a key frame of the wanted one
+//! is there, and then with that alone.
+
+use crate::relay::play::alignment::EncodingView;
+use crate::relay::play::fan_out::AfterVisit;
+use crate::relay::play::selection::{Decision, PacketHints};
+use crate::relay::store::numbers::EncodingId;
+use crate::relay::store::packet_ring::Layers;
+use crate::time::Timestamp;
+use crate::worker::mail::Mail;
+use crate::worker::outbound::format;
+use crate::worker::peer::{PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
+use crate::worker::peers::Peers;
+use crate::worker::stream::{EncodingKey, Streams};
+
+/// Wants `encoding` for the viewer's track that it belongs to. Nothing happens where the stream does not have it.
+pub(in crate::worker) fn select(key: PeerKey, encoding: EncodingId, peers: &mut Peers, streams: &mut Streams) {
+    let Some(peer) = peers.get_mut(key) else { return };
+    let wanted = EncodingKey { stream: peer.stream, encoding };
+    let Role::Viewer(playback) = &mut peer.role else { return };
+    let tracks = playback.tracks.iter_mut().enumerate();
+    let Some((index, track)) = tracks.into_iter().find(|(_, track)| track.track == encoding.track()) else { return };
+    if streams.encoding(wanted).is_none() {
+        return;
+    }
+    track.select(encoding);
+    // Before it has connected it is listed nowhere.
+    if track.awaited().is_some() && !track.listed.is_empty() && track.listed.insert(encoding) {
+        streams.add_subscriber(wanted, Subscriber { peer: key, track: index as u8 });
+    }
+    streams.want_key_frame(wanted);
+}
+
+/// What becomes of one that was visited in an encoding that is not the one it is sent: it goes over to it, waits for its key
+/// frame, or is let go. Whether it is to be visited again.
+pub(super) fn arrive(
+    key: EncodingKey,
+    subscriber: Subscriber,
+    peers: &mut Peers,
+    streams: &mut Streams,
+    mail: &mut Mail,
+    now: Timestamp,
+) -> bool {
+    let Some(peer) = peers.get_mut(subscriber.peer) else { return false };
+    let Role::Viewer(playback) = &mut peer.role else { return false };
+    let Some(track) = playback.tracks.get_mut(usize::from(subscriber.track)) else { return false };
+    if track.awaited() != Some(key.encoding) {
+        track.listed.remove(key.encoding);
+        return false;
+    }
+    let went = go_over(key.stream, key.encoding, track, streams, now);
+    let Some(target) = streams.get_mut(key.stream).and_then(|stream| stream.encoding_mut(key.encoding)) else {
+        return false;
+    };
+    if went {
+        if let Some(notice) = format::decide(peer, subscriber.track, target) {
+            mail.notify(notice);
+        }
+        target.fan_out.add_ready(subscriber);
+    } else {
+        target.fan_out.visited(subscriber, AfterVisit::NeedsKeyFrame);
+        streams.want_key_frame(key);
+    }
+    went
+}
+
+/// Puts a viewer's track at the newest key frame of `encoding`, where there is one that it may start with.
+fn go_over(
+    stream: StreamKey,
+    encoding: EncodingId,
+    track: &mut ViewerTrack,
+    streams: &Streams,
+    now: Timestamp,
+) -> bool {
+    let Some(stream) = streams.get(stream) else { return false };
+    let start = stream.encoding(encoding).and_then(|target| target.fresh_key_frame(now));
+    let Some(start) = start.filter(|start| track.subscription.is_ahead(encoding, start.sequence)) else { return false };
+    let hints = PacketHints { encoding, key_frame_start: true, timestamp: 0, layers: Layers::UNKNOWN };
+    let mut selection = track.selection;
+    if selection.decide(&hints) != Decision::SwitchHere {
+        return false;
+    }
+    let view_of = |id| stream.encoding(id).map(|encoding| EncodingView::of(encoding));
+    let went = track.subscription.switch_to(encoding, start, now, view_of);
+    if went {
+        track.selection = selection;
+    }
+    went
+}

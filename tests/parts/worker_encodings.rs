@@ -1,0 +1,142 @@
+//! A publisher of three video encodings, whose records come over a lane, and viewers that are told to switch between them.
+
+use std::time::Duration;
+
+use crate::worker_support::{MS, Opening, Packet, STREAM, World};
+use corecast::description::{CodecFormat, MediaKind};
+use corecast::lab::peer::terms::H264_PROFILE_LEVEL_ID;
+use corecast::relay::store::address::RecordAddress;
+use corecast::relay::store::numbers::{EncodingId, TrackId};
+use corecast::relay::store::packet_ring::Layers;
+use corecast::relay::store::record::{MediaRecord, PublishedCodec, Record};
+use corecast::relay::store::timeline::Incarnation;
+use corecast::relay::store::upstream::Wish;
+use corecast::time::NtpTime;
+use corecast::wire::codec::Codec;
+use corecast::worker::mailbox::Control;
+
+const FRAME: Duration = Duration::from_millis(33);
+const PACKETS_PER_FRAME: u64 = 4;
+/// Where each encoding's RTP clock stood at the first picture.
+const CLOCKS: [u32; 3] = [5_000, u32::MAX - 30_000, 1 << 30];
+
+fn encoding(rid: usize) -> EncodingId {
+    TrackId::new(1).expect("video is the second track").encoding(rid).expect("there are three")
+}
+
+fn address(rid: usize) -> RecordAddress {
+    RecordAddress { stream: STREAM, encoding: encoding(rid) }
+}
+
+/// Every encoding's picture number `n`; a key frame in those of `key_frames`.
+fn publish(world: &mut World, n: u64, key_frames: &[usize]) {
+    for (rid, clock) in CLOCKS.into_iter().enumerate() {
+        let timestamp = clock.wrapping_add(n as u32 * 33 * 90);
+        let arrival = world.now;
+        for packet in 0..PACKETS_PER_FRAME {
+            let is_first = packet == 0 && key_frames.contains(&rid);
+            // What is in it says what it is: an IDR or another slice, its encoding and its number.
+            let payload = [if is_first { 0x65 } else { 0x41 }, 0x80 | rid as u8, n as u8, packet as u8];
+            let record = Record::Media(MediaRecord {
+                incarnation: Incarnation(9),
+                sequence: 100_000 * (rid as u64 + 1) + n * PACKETS_PER_FRAME + packet,
+                timestamp,
+                arrival,
+                marker: packet + 1 == PACKETS_PER_FRAME,
+                key_frame: is_first,
+                padding: 0,
+                layers: Layers::UNKNOWN,
+                payload: &payload,
+            });
+            world.tell(address(rid), &record);
+        }
+        if n == 1 {
+            let ntp = NtpTime(7_000 << 32);
+            world.tell(address(rid), &Record::Clock { incarnation: Incarnation(9), ntp, timestamp, arrival });
+        }
+    }
+    world.run(FRAME);
+}
+
+fn begin(world: &mut World) {
+    let format = CodecFormat::H264 { profile_level_id: H264_PROFILE_LEVEL_ID, packetization_mode: 1 };
+    for rid in 0..3 {
+        world.tell(address(rid), &Record::Begin);
+        let codec = PublishedCodec { codec: Codec::H264, format, clock_rate_hz: 90_000 };
+        world.tell(address(rid), &Record::Format(codec));
+    }
+}
+
+fn rid_of(packet: &Packet) -> usize {
+    usize::from(packet.payload[1] & 0x7f)
+}
+
+/// The rids a viewer was sent one after the other, having checked that its numbers and its time are unbroken.
+fn rids(received: &[Packet]) -> Vec<usize> {
+    for pair in received.windows(2) {
+        assert_eq!(pair[1].index, pair[0].index + 1, "no hole and nothing twice");
+        let step = i64::from(pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32);
+        let pictures = i64::from(pair[1].payload[2]) - i64::from(pair[0].payload[2]);
+        assert!(step >= 0 && (step - pictures * 33 * 90).abs() <= 1, "{step} ticks for {pictures} pictures");
+    }
+    let mut rids: Vec<usize> = received.iter().map(rid_of).collect();
+    rids.dedup();
+    rids
+}
+
+#[test]
+fn a_viewer_that_is_told_to_switch_goes_over_at_a_key_frame_and_sees_one_unbroken_stream() {
+    let mut world = World::with_origin_elsewhere(1);
+    begin(&mut world);
+    let [switcher, other] = [0, 1].map(|_| world.join(&Opening::viewer(0)));
+    world.route(STREAM);
+    world.run(10 * MS);
+    world.asked_elsewhere();
+    let session = world.clients[switcher].session;
+    let mut pictures = 0;
+    let mut publish_some = |world: &mut World, count: u64, key_frames: &[usize]| {
+        for picture in 0..count {
+            publish(world, pictures, if picture == 0 { key_frames } else { &[] });
+            pictures += 1;
+        }
+    };
+    publish_some(&mut world, 5, &[0, 1, 2]);
+    for (rid, key_frames) in [(2, [2].as_slice()), (1, &[0, 1]), (0, &[0, 1, 2])] {
+        world.control(0, Control::Select { session, encoding: encoding(rid) });
+        publish_some(&mut world, 15, &[]);
+        let asked: Vec<_> = world.asked_elsewhere().iter().map(|message| message.wish).collect();
+        assert!(asked.contains(&Wish::KeyFrame(encoding(rid))), "{asked:?}");
+        publish_some(&mut world, 10, key_frames);
+    }
+    let received = world.clients[switcher].received(MediaKind::Video);
+    assert_eq!(rids(&received), [0, 2, 1, 0]);
+    assert_eq!(rids(&world.clients[other].received(MediaKind::Video)), [0], "nobody else is moved");
+    // Repeats from before and after each switch are what was sent.
+    let switches = (1..received.len()).filter(|&n| rid_of(&received[n]) != rid_of(&received[n - 1]));
+    for asked in switches.flat_map(|n| [&received[n - 1], &received[n]]).rev().take(4) {
+        world.clients[switcher].viewer().repairs.clear();
+        world.clients[switcher].nack(&[asked.index as u16]);
+        world.run(5 * MS);
+        let repairs = &world.clients[switcher].viewer().repairs;
+        assert_eq!(repairs.len(), 1, "{}", asked.index);
+        assert!(repairs[0].payload[2..] == asked.payload && repairs[0].timestamp == asked.timestamp);
+    }
+}
+
+#[test]
+fn a_wish_for_an_encoding_that_is_not_there_changes_nothing_and_one_may_be_taken_back() {
+    let mut world = World::with_origin_elsewhere(1);
+    begin(&mut world);
+    let viewer = world.join(&Opening::viewer(0));
+    world.route(STREAM);
+    let session = world.clients[viewer].session;
+    publish(&mut world, 0, &[0, 1, 2]);
+    world.control(0, Control::Select { session, encoding: encoding(3) });
+    (1..4).for_each(|n| publish(&mut world, n, &[]));
+    world.control(0, Control::Select { session, encoding: encoding(1) });
+    publish(&mut world, 4, &[]);
+    world.control(0, Control::Select { session, encoding: encoding(0) });
+    (5..20).for_each(|n| publish(&mut world, n, if n == 10 { &[1, 2] } else { &[] }));
+    let received = world.clients[viewer].received(MediaKind::Video);
+    assert_eq!((rids(&received), received.len() as u64), (vec![0], 20 * PACKETS_PER_FRAME));
+}
