@@ -406,7 +406,8 @@ impl Reader<'_> {
         {
             self.tree.calls.push(Call { module: module.clone(), of: of.to_owned(), method, line });
         }
-        if !after_dot && !(path.len() == 1 && matches!(word, "self" | "Self" | "super" | "crate")) {
+        let keyword = path.len() == 1 && matches!(word, "self" | "Self" | "super" | "crate");
+        if !(after_dot || keyword) {
             let mention = Mention { module: module.clone(), path, line, is_export: false, is_import: false };
             self.tree.mentions.push(mention);
         }
