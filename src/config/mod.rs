@@ -13,7 +13,7 @@
 //! | the form of a file and of the flags given | `file` |
 //! | which values are refused, and with what words | `resolve` |
 //! | which settings a reload changes | [`changes`] |
-//! | the manual's tables and the sample file | [`reference`] |
+//! | the manual's tables and the sample file | [`mod@reference`] |
 
 pub mod changes;
 mod cores;

@@ -9,7 +9,7 @@
 //! | the workers', and those of streams | `worker` |
 //! | the build's, the process's and the kernel's | `host` |
 //! | what a figure is; how all of them are written | `figure` |
-//! | the manual's table of them | [`reference`] |
+//! | the manual's table of them | [`mod@reference`] |
 //!
 //! Each figure is declared once, with its name in the JSON report; a test holds the report to that.
 

@@ -1,5 +1,5 @@
 //! Whether this process may use io_uring, asked of the kernel itself; the answer's words are
-//! [`RingUnavailable`](super::ring_unavailable::RingUnavailable)'s.
+//! [`RingUnavailable`]'s.
 //!
 //! The signalling executor (glommio) needs io_uring as the workers do, and answers a refusal with a panic whose text
 //! misleads; so the node asks before it starts any thread. [`probe`] makes a ring and drops it.

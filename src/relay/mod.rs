@@ -24,32 +24,32 @@
 //!                                                               slot; the payload sealed beside it by the worker
 //! ```
 //!
-//! A retransmission goes the same way from the ring down: [`subscription`] says which packet a NACK means, the ring
-//! still has it. Requests for key frames go up: [`key_frame`] makes one of many.
+//! A retransmission goes the same way from the ring down: [`play::subscription`] says which packet a NACK means, and the ring
+//! still has it. Requests for key frames go up: [`store::key_frame`] makes one request of many.
 //!
 //! | Read | For |
 //! |---|---|
-//! | [`publication`] | whose packet it is, and what of it is forwarded; calls the next five |
-//! | [`reception`] | loss on the uplink: receiver reports, NACKs |
-//! | [`arrivals`] | transport-wide feedback, which lets the publisher send at full quality |
-//! | [`numbering`] | no holes where probes were left out |
-//! | [`parameter_sets`] | SPS, PPS and VPS put before a key frame that lacks them |
-//! | [`padding`] | fragments of one frame made equal, so that they leave as one train |
-//! | [`record`](store::record) | the bytes that cross to another worker or machine; [`address`](store::address) what they are called there, [`clock_map`](store::clock_map) what becomes of their times |
-//! | [`upstream`](store::upstream) | the way back: key frames, packets, encodings that are wanted |
-//! | [`numbers`](store::numbers) | position, sequence, packet index; tracks and encodings |
-//! | [`encoding`](store::encoding) | an encoding on one worker: joins the next four |
-//! | [`timeline`](store::timeline) | a publisher that leaves and returns, on one unbroken sequence |
-//! | [`packet_ring`](store::packet_ring) | the packets themselves, stored once |
-//! | [`key_frame`](store::key_frame) | when to ask the publisher for a key frame |
-//! | [`sender_clock`](store::sender_clock) | which wall-clock time an RTP timestamp stands for: audio and video in sync |
-//! | [`broadcast`](play::broadcast) | an encoding and its viewers here |
-//! | [`fan_out`](play::fan_out) | who of them is to be visited next, and who not before its time ([`pacing`](play::pacing)) |
-//! | [`selection`](play::selection) | which encoding and layers a viewer is sent |
-//! | [`subscription`](play::subscription) | a viewer's cursor and headers, the same again for every retransmission |
-//! | [`rewriter`](play::rewriter) | its numbers: which packet of which encoding has which index, both ways |
-//! | [`alignment`](play::alignment) | its timestamps where it goes from one encoding to another |
-//! | [`extension`](play::extension) | its header extensions |
+//! | [`publish::publication`] | whose packet it is, and what of it is forwarded; calls the next five |
+//! | [`publish::reception`] | loss on the uplink: receiver reports, NACKs |
+//! | [`publish::arrivals`] | transport-wide feedback, which lets the publisher send at full quality |
+//! | [`publish::numbering`] | no holes where probes were left out |
+//! | [`publish::parameter_sets`] | SPS, PPS and VPS put before a key frame that lacks them |
+//! | [`publish::padding`] | fragments of one frame made equal, so that they leave as one train |
+//! | [`store::record`] | the bytes that cross to another worker or machine; [`store::address`] what they are called there, [`store::clock_map`] what becomes of their times |
+//! | [`store::upstream`] | the way back: key frames, packets, encodings that are wanted |
+//! | [`store::numbers`] | position, sequence, packet index; tracks and encodings |
+//! | [`store::encoding`] | an encoding on one worker: joins the next four |
+//! | [`store::timeline`] | a publisher that leaves and returns, on one unbroken sequence |
+//! | [`store::packet_ring`] | the packets themselves, stored once |
+//! | [`store::key_frame`] | when to ask the publisher for a key frame |
+//! | [`store::sender_clock`] | which wall-clock time an RTP timestamp stands for: audio and video in sync |
+//! | [`play::broadcast`] | an encoding and its viewers here |
+//! | [`play::fan_out`] | who of them is to be visited next, and who not before its time ([`play::pacing`]) |
+//! | [`play::selection`] | which encoding and layers a viewer is sent |
+//! | [`play::subscription`] | a viewer's cursor and headers, the same again for every retransmission |
+//! | [`play::rewriter`] | its numbers: which packet of which encoding has which index, both ways |
+//! | [`play::alignment`] | its timestamps where it goes from one encoding to another |
+//! | [`play::extension`] | its header extensions |
 //!
 //! `store` names neither of the others; `publish` and `play` name `store` and not each other.
 //!
@@ -59,8 +59,12 @@
 //! packet ring and a clock of its own. A viewer plays a track: its subscription has one cursor, in one encoding at a time,
 //! and one stream of numbers for life. Going over to another encoding happens at a key frame of it: the cursor moves to
 //! the other ring, the rewriter begins another run of numbers there, timestamps are aligned by the publisher's sender
-//! reports or, before those, by arrival. Leaving packets out begins another run as well, so that what was sent has no holes
-//! and every number leads back to its packet for as long as the rings remember it.
+//! reports or, before those, by arrival. A run is a stretch of packets whose
+//! numbers differ from the encoding's by the same amount. Leaving packets out begins another run as well, so that what was
+//! sent has no holes and every number leads back to its packet for as long as the rings remember it.
+//!
+//! State that must outlive the process (rewriter, subscription, numbering, reception, publication) has a pair of functions,
+//! `export` and `import`, beside its type.
 //!
 //! Everything takes `now` and bytes; there is no clock, socket, lock or random source here. It knows neither sessions
 //! nor cryptography: it names [`description`](crate::description), which is plain data,

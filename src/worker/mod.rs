@@ -3,7 +3,7 @@
 //! # Phases
 //!
 //! [`event_loop`] waits for datagrams, mail or a deadline and runs one `round` after the other. A round is a fixed order of
-//! phases, each in a folder by its direction; a phase is lent the parts it touches and no others.
+//! phases, each in a folder by its direction; a phase is given `&mut` to the parts it touches and to no others.
 //!
 //! | Folder | What happens |
 //! |---|---|
@@ -11,13 +11,15 @@
 //! | `control` | signalling's requests, routes, reports; peers' deadlines |
 //! | `outbound` | key frames are asked for, lost packets sent again; cursors visited, headers written, payloads sealed into trains; sender reports |
 //!
-//! Three walks, each from file to file and never back:
+//! Three walks through these files; in brackets what each calls in the layer below, and comes back from:
 //!
-//! - **A packet**: `inbound/datagram`, `inbound/media`, `distribution`, [`stream`] (and [`lane`] to the other workers, there
-//!   `inbound/lanes`), `outbound/fan_out`, `outbound/visit`, `outbox`.
-//! - **A session**: `control/messages`, `lifecycle` (open); `inbound/datagram`, `inbound/binding`, `lifecycle` (its events:
-//!   paths, connected, ended).
-//! - **A NACK**: `inbound/datagram`, `inbound/feedback`, `repairs`, `outbound/retransmission`, `outbox`.
+//! - **A packet**: `inbound/datagram` (`session/peer`, `srtp/receiver`), `inbound/media` (`relay/publish/publication`),
+//!   `distribution`, [`stream`] (`relay/store/encoding`; and [`lane`] to the other workers, there `inbound/lanes`),
+//!   `outbound/fan_out`, `outbound/visit` (`relay/play/subscription`, `srtp/sender`), `outbox` (`net/send`).
+//! - **A session**: `control/messages`, `lifecycle` (open); `inbound/datagram`, `inbound/binding` (`session/peer`, `ice/lite`),
+//!   `lifecycle` (its events: paths, connected, ended).
+//! - **A NACK**: `inbound/datagram`, `inbound/feedback`, `repairs`, `outbound/retransmission` (`relay/play/subscription` and
+//!   `rewriter` say which packet was meant and write its header), `outbox`.
 //!
 //! # Parts
 //!

@@ -12,7 +12,7 @@
 //!
 //! Bounded twice: in bytes (it starts small and doubles while its history is shorter than
 //! [`limits::RING_HISTORY`], up to a maximum) and in packets. At either bound the oldest packet goes; a cursor that
-//! still wanted it skips ([`super::subscription`]).
+//! still wanted it skips ([`crate::relay::play::subscription`]).
 
 use std::collections::VecDeque;
 
