@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::classic::Classic;
 use super::client_hello::ClientHello;
 use super::error::DtlsError;
+use super::event::{DataRefused, DtlsEvent, DtlsVersions};
 use super::front::{CLIENT_HELLO, Front, Message};
 use super::identity::DtlsIdentity;
-use super::keys::{self, ExportedKeys};
+use super::keys;
 use super::modern::Modern;
 use super::record::{Record, records};
 use crate::description::{DtlsRole, Fingerprint};
@@ -17,33 +18,6 @@ use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
 /// What [`Dtls::export`] writes.
 const STATE_VERSION: u8 = 1;
-
-/// What [`Dtls::poll`] gives.
-#[derive(Debug, PartialEq, Eq)]
-pub enum DtlsEvent {
-    /// So many bytes of the buffer are a datagram to send to the peer.
-    Datagram(usize),
-    /// The handshake is complete and the peer is who its SDP says. Given once.
-    Connected(ExportedKeys),
-    /// The association is over without a close alert; before [`Self::Connected`] no keys were ever given.
-    Failed(DtlsError),
-    /// The peer has closed the association with an alert.
-    Closed,
-    /// The peer's application data, one record of it, after [`Self::Connected`]; only where it is
-    /// [expected](Dtls::expect_application_data). As on a network: it may be missing, doubled or out of order.
-    ApplicationData(Box<[u8]>),
-}
-
-/// Why application data was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataRefused {
-    /// The association is not connected, is closed, or has given up its engine.
-    NotConnected,
-    /// Empty, or longer than [`limits::DTLS_APPLICATION_DATA_BYTES_MAX`].
-    Length,
-    /// As much waits as an engine holds: poll first.
-    Full,
-}
 
 /// Where an association is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,18 +32,6 @@ pub enum DtlsState {
     Closed,
     /// Ended by an error.
     Failed,
-}
-
-/// The versions a client offers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DtlsVersions {
-    /// 1.3 and 1.2; the server chooses.
-    #[default]
-    Any,
-    /// DTLS 1.2 only.
-    Only12,
-    /// DTLS 1.3 only.
-    Only13,
 }
 
 enum Engine {
@@ -130,7 +92,7 @@ impl Dtls {
             state: DtlsState::Handshaking,
             version: None,
             front: None,
-            engine: Some(Engine::Modern(Box::new(Modern::client(identity, versions, now)))),
+            engine: Some(Engine::Modern(Box::new(Modern::client(identity.modern(), versions, now)))),
             failure: None,
             carries_data: false,
             goodbye: None,
@@ -427,9 +389,9 @@ impl Dtls {
         };
         let engine = self.engine.get_or_insert_with(|| {
             if hello.offers_dtls_1_3 {
-                Engine::Modern(Box::new(Modern::server(identity, now)))
+                Engine::Modern(Box::new(Modern::server(identity.modern(), now)))
             } else {
-                Engine::Classic(Box::new(Classic::server(identity, profile, now)))
+                Engine::Classic(Box::new(Classic::server(identity.classic(), profile, now)))
             }
         });
         self.state = DtlsState::Handshaking;

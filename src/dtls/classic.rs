@@ -27,10 +27,9 @@ use rtc_dtls::crypto::{Certificate, CryptoPrivateKey};
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 
-use super::association::{DataRefused, DtlsEvent};
 use super::error::{DtlsError, IdentityError};
+use super::event::{DataRefused, DtlsEvent};
 use super::front::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Message};
-use super::identity::DtlsIdentity;
 use super::keys::ExportedKeys;
 use super::record::{Record, content, write_plain};
 use super::{clock, fingerprint};
@@ -144,10 +143,9 @@ struct Handshake {
 }
 
 impl Classic {
-    pub(super) fn server(identity: &DtlsIdentity, profile: SrtpProfile, now: Timestamp) -> Self {
-        let config = identity.classic().of(profile);
+    pub(super) fn server(config: &ClassicConfig, profile: SrtpProfile, now: Timestamp) -> Self {
         Self {
-            endpoint: Endpoint::new(PEER, Default::default(), Some(config)),
+            endpoint: Endpoint::new(PEER, Default::default(), Some(config.of(profile))),
             profile,
             stage: Stage::Hello,
             outgoing: VecDeque::new(),

@@ -73,6 +73,7 @@ mod classic;
 mod client_hello;
 mod clock;
 mod error;
+mod event;
 mod fingerprint;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod front;
@@ -86,8 +87,9 @@ mod modern;
 mod record;
 mod signing;
 
-pub use association::{DataRefused, Dtls, DtlsEvent, DtlsState, DtlsVersions};
+pub use association::{Dtls, DtlsState};
 pub use error::{DtlsError, IdentityError};
+pub use event::{DataRefused, DtlsEvent, DtlsVersions};
 pub use identity::DtlsIdentity;
 pub use keys::ExportedKeys;
 pub use record::{is_whole, starts_association};

@@ -22,11 +22,10 @@ use dimpl::crypto::{CryptoProvider, aws_lc_rs};
 use dimpl::{Config, DtlsCertificate, Output, ProtocolVersion, UnexpectedMessageError};
 use rcgen::KeyPair;
 
-use super::association::{DataRefused, DtlsEvent, DtlsVersions};
 use super::client_hello::ClientHello;
 use super::error::{DtlsError, IdentityError};
+use super::event::{DataRefused, DtlsEvent, DtlsVersions};
 use super::front::Message;
-use super::identity::DtlsIdentity;
 use super::keys::ExportedKeys;
 use super::record::{Record, content, write_plain};
 use super::{clock, fingerprint, mask, signing};
@@ -106,14 +105,12 @@ pub(super) struct Modern {
 }
 
 impl Modern {
-    pub(super) fn server(identity: &DtlsIdentity, now: Timestamp) -> Self {
-        let config = identity.modern();
+    pub(super) fn server(config: &ModernConfig, now: Timestamp) -> Self {
         let dtls = dimpl::Dtls::new_13(Arc::clone(&config.server), config.certificate.clone(), clock::instant(now));
         Self::new(dtls, false, now)
     }
 
-    pub(super) fn client(identity: &DtlsIdentity, versions: DtlsVersions, now: Timestamp) -> Self {
-        let config = identity.modern();
+    pub(super) fn client(config: &ModernConfig, versions: DtlsVersions, now: Timestamp) -> Self {
         let (shared, certificate, at) = (Arc::clone(&config.client), config.certificate.clone(), clock::instant(now));
         let mut dtls = match versions {
             DtlsVersions::Any => dimpl::Dtls::new_auto(shared, certificate, at),

@@ -4,32 +4,12 @@
 //! association of its own, and what was sent in one is not taken over into the next. A session that did not agree on data
 //! has no inbox, and its association is given up after the handshake.
 
-use std::collections::VecDeque;
-
 use super::epoch::EpochNumber;
 use super::peer::Session;
 use crate::dtls::DataRefused;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
-
-/// What came and was not taken yet.
-#[derive(Debug, Default)]
-pub(super) struct DataInbox {
-    waiting: VecDeque<Box<[u8]>>,
-    /// Records that found no room.
-    dropped: u64,
-}
-
-impl DataInbox {
-    pub(super) fn put(&mut self, data: Box<[u8]>) {
-        if self.waiting.len() < limits::DTLS_INBOX_MAX {
-            self.waiting.push_back(data);
-        } else {
-            self.dropped += 1;
-        }
-    }
-}
 
 impl Session {
     /// Agrees to carry application data (`m=application`). To be called before the first check: it holds for the handshakes
@@ -57,7 +37,7 @@ impl Session {
     pub fn poll_data(&mut self) -> Option<(EpochNumber, Box<[u8]>)> {
         let other = self.other.as_mut().map(|other| &mut other.epoch);
         [Some(&mut self.current), other].into_iter().flatten().find_map(|epoch| {
-            let data = epoch.data.as_mut()?.waiting.pop_front()?;
+            let data = epoch.data.as_mut()?.take()?;
             Some((epoch.number, data))
         })
     }
@@ -65,6 +45,6 @@ impl Session {
     /// Records that came while [`limits::DTLS_INBOX_MAX`] of them waited.
     #[must_use]
     pub fn data_dropped(&self) -> u64 {
-        self.current.data.as_ref().map_or(0, |data| data.dropped)
+        self.current.data.as_ref().map_or(0, |data| data.dropped())
     }
 }

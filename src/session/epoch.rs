@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use super::data::DataInbox;
+use super::inbox::DataInbox;
 use crate::description::{DtlsRole, Fingerprint};
 use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsState};
 use crate::limits;

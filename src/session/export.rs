@@ -13,8 +13,9 @@
 use std::fmt;
 
 use super::epoch::{Epoch, EpochNumber};
-use super::peer::{Session, SessionState};
-use super::rekey::{Other, Stage};
+use super::event::SessionState;
+use super::other::{Other, Stage};
+use super::peer::Session;
 use crate::description::DtlsRole;
 use crate::dtls::Dtls;
 use crate::ice::IceLite;

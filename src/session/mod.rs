@@ -10,9 +10,13 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `peer` | the [`Session`]: ICE and its current epoch, and what comes and goes |
+//! | `event` | what a session answers: [`Inbound`], [`Rejected`], [`SessionEvent`], [`SessionState`] |
+//! | `inbox` | application data that came and was not taken yet |
 //! | `epoch` | an [`Epoch`] of keys: one DTLS association and what it gave |
-//! | `rekey` | a second epoch beside the current one, and the change from one to the other |
+//! | `other` | the epoch beside the current one, while keys change |
+//! | `peer` | the [`Session`]: what it holds and what can be asked of it |
+//! | `rekey` | how a second epoch begins, takes over and ends |
+//! | `drive` | datagrams, time, and the close |
 //! | `data` | application data, where the peers agreed on it |
 //! | `export` | a session as bytes, and back |
 //!
@@ -23,14 +27,19 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod data;
+mod drive;
 mod epoch;
+mod event;
 mod export;
+mod inbox;
+mod other;
 mod peer;
 mod rekey;
 
 pub use epoch::{Epoch, EpochNumber};
+pub use event::{Inbound, Rejected, SessionEvent, SessionState};
 pub use export::{ExportRefused, NotExported};
-pub use peer::{Inbound, Rejected, Session, SessionEvent, SessionState};
+pub use peer::Session;
 pub use rekey::EpochRefused;
 
 #[cfg(all(test, feature = "peer"))]

@@ -1,86 +1,21 @@
-//! The state machine of one peer.
+//! The [`Session`]: what it holds, what can be asked of it, and the steps that both [`super::drive`] and [`super::rekey`] take.
 
 use std::collections::VecDeque;
 
 use super::epoch::{Epoch, EpochNews, EpochNumber};
-use super::rekey::{Other, open};
+use super::event::{Inbound, Rejected, SessionEvent, SessionState};
+use super::other::{Other, Stage};
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
-use crate::dtls::{self, DtlsError, DtlsIdentity};
+use crate::dtls::DtlsError;
 use crate::ice::{CheckOutcome, CheckRefused, IceLite};
 use crate::limits;
 #[cfg(any(test, feature = "peer"))]
 use crate::srtp::SrtpKeys;
-use crate::srtp::{OpenedRtp, SrtpError, SrtpProfile, SrtpSender};
+use crate::srtp::{SrtpProfile, SrtpSender};
 use crate::time::Timestamp;
 use crate::transport::{Arrival, PathId, TrainBatch};
 use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
-
-/// What a datagram was, after its session opened it in place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inbound {
-    /// Dealt with inside.
-    Handled,
-    /// An authenticated RTP packet: header and payload lie where [`OpenedRtp`] says.
-    Rtp(OpenedRtp),
-    /// An authenticated compound RTCP packet of this many bytes.
-    Rtcp(usize),
-}
-
-/// Why a datagram was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rejected {
-    /// No valid ICE check has come from its path.
-    PathNotValidated,
-    /// A STUN message that is not for this session or not authentic.
-    Check(CheckRefused),
-    /// It is none of STUN, DTLS, RTP, RTCP.
-    Unknown,
-    /// A DTLS datagram that is not whole records.
-    Dtls,
-    /// Media before the keys.
-    NoKeys,
-    /// SRTP or SRTCP refused it.
-    Srtp(SrtpError),
-    /// No room to answer in.
-    NoRoom,
-}
-
-/// What the worker must know of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// A path was validated: its datagrams belong to this session.
-    PathAdded(PathId),
-    /// A path is forgotten.
-    PathRemoved(PathId),
-    /// A connected peer is reached by another path from now on.
-    Moved,
-    /// The keys are there.
-    Connected,
-    /// The peer closed DTLS.
-    Closed,
-    /// DTLS failed.
-    Failed(DtlsError),
-    /// The next epoch has keys; the current one still seals.
-    EpochConnected(EpochNumber),
-    /// The next epoch's handshake failed. The session goes on.
-    EpochFailed(EpochNumber, DtlsError),
-    /// An epoch beside the current one is over, and its keys are gone.
-    EpochEnded(EpochNumber),
-}
-
-/// How far a session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionState {
-    /// No valid check has come.
-    New,
-    /// A path is validated, DTLS runs.
-    Handshaking,
-    /// Media may flow.
-    Connected,
-    /// Over.
-    Ended,
-}
 
 /// One peer.
 pub struct Session {
@@ -233,113 +168,9 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Takes a connectivity check: a STUN message that was read to find out whose it is, and is not read again.
-    ///
-    /// # Errors
-    /// Why it was dropped. Nothing changed then but counters.
-    pub fn handle_check(
-        &mut self,
-        identity: &DtlsIdentity,
-        check: &StunMessage<'_>,
-        from: Arrival,
-        out: &mut TrainBatch,
-        now: Timestamp,
-    ) -> Result<(), Rejected> {
-        let answered = self.answer_check(identity, check, from, out, now);
-        self.rejected += u64::from(answered.is_err());
-        answered
-    }
-
-    /// Takes one datagram, opens it in place where it is media, answers into `out` where an answer is due.
-    ///
-    /// # Errors
-    /// Why it was dropped. Nothing changed then but counters.
-    pub fn handle_datagram(
-        &mut self,
-        identity: &DtlsIdentity,
-        kind: DatagramKind,
-        from: Arrival,
-        bytes: &mut [u8],
-        out: &mut TrainBatch,
-        now: Timestamp,
-    ) -> Result<Inbound, Rejected> {
-        let inbound = self.dispatch(identity, kind, from, bytes, out, now);
-        match &inbound {
-            Ok(Inbound::Rtp(_) | Inbound::Rtcp(_)) => {
-                self.last_heard = now;
-            }
-            Ok(Inbound::Handled) => {}
-            Err(_) => self.rejected += 1,
-        }
-        inbound
-    }
-
-    fn dispatch(
-        &mut self,
-        identity: &DtlsIdentity,
-        kind: DatagramKind,
-        from: Arrival,
-        bytes: &mut [u8],
-        out: &mut TrainBatch,
-        now: Timestamp,
-    ) -> Result<Inbound, Rejected> {
-        if kind == DatagramKind::Stun {
-            let check = StunMessage::parse(bytes).map_err(|_| Rejected::Unknown)?;
-            return self.answer_check(identity, &check, from, out, now).map(|()| Inbound::Handled);
-        }
-        if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) {
-            return Err(Rejected::PathNotValidated);
-        }
-        match kind {
-            DatagramKind::Dtls => {
-                if !dtls::is_whole(bytes) {
-                    return Err(Rejected::Dtls);
-                }
-                if self.other.is_some() {
-                    self.handle_dtls_of_two(from.path, bytes, out, now);
-                } else if self.current.dtls.is_none() {
-                    return Err(Rejected::PathNotValidated);
-                } else if self.current.take_dtls(bytes, now) {
-                    self.drain_current(from.path, out, now);
-                } else {
-                    self.current.note_unread(self.last_heard, now);
-                }
-                Ok(Inbound::Handled)
-            }
-            DatagramKind::Rtp | DatagramKind::Rtcp if self.other.is_some() => self.open_under_either(kind, bytes),
-            DatagramKind::Rtp | DatagramKind::Rtcp => open(&mut self.current, kind, bytes),
-            DatagramKind::Stun | DatagramKind::Unknown => Err(Rejected::Unknown),
-        }
-    }
-
-    fn answer_check(
-        &mut self,
-        identity: &DtlsIdentity,
-        check: &StunMessage<'_>,
-        from: Arrival,
-        out: &mut TrainBatch,
-        now: Timestamp,
-    ) -> Result<(), Rejected> {
-        if !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
-            return Err(Rejected::NoRoom);
-        }
-        let outcome = match answer_check(&mut self.ice, check, from, out, now) {
-            // An epoch on paths of its own has credentials of its own.
-            Err(CheckRefused::Username) if self.other.is_some() => {
-                return self.handle_others_check(identity, check, from, out, now);
-            }
-            outcome => outcome.map_err(Rejected::Check)?,
-        };
-        self.note_check(&outcome, from.path, now);
-        if outcome.selected && self.state == SessionState::Connected {
-            self.events.push_back(SessionEvent::Moved);
-        }
-        if self.current.dtls.is_none() && self.state == SessionState::New {
-            self.state = SessionState::Handshaking;
-            self.current.begin_handshake(identity, now);
-            self.drain_current(from.path, out, now);
-        }
-        Ok(())
+    /// Whether an epoch newer than the current one is under way.
+    pub(super) fn next_is_coming(&self) -> bool {
+        self.other.as_ref().is_some_and(|other| matches!(other.stage, Stage::Next { .. }))
     }
 
     /// Takes note of an accepted check.
@@ -378,23 +209,6 @@ impl Session {
         self.events.push_back(SessionEvent::Failed(error));
     }
 
-    /// Does what is due.
-    pub fn handle_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
-        let Some(path) = self.ice.selected() else { return };
-        self.current.handle_timeout(now);
-        self.drain_current(path, out, now);
-        self.handle_other_timeout(out, now);
-        if self.current.shrink(now) {
-            self.events.shrink_to_fit();
-        }
-    }
-
-    /// When [`Self::handle_timeout`] is due.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        [self.current.next_deadline(), self.other_deadline()].into_iter().flatten().min()
-    }
-
     /// Seals the compound RTCP packet that `write` puts into the slot and queues it; false when there are no keys or
     /// no room, or `write` wrote nothing.
     pub fn send_rtcp(&mut self, out: &mut TrainBatch, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
@@ -410,17 +224,6 @@ impl Session {
         self.current.sealed_packets += 1;
         out.commit(path, len);
         Some(len)
-    }
-
-    /// Ends the session: a close alert is queued for each DTLS association.
-    pub fn close(&mut self, out: &mut TrainBatch, now: Timestamp) {
-        let path = self.ice.selected();
-        self.current.close(path, out, now);
-        if let Some(other) = &mut self.other {
-            let path = other.path(&self.ice);
-            other.epoch.close(path, out, now);
-        }
-        self.state = SessionState::Ended;
     }
 }
 
@@ -439,4 +242,15 @@ pub(super) fn answer_check(
         Err(_) => {}
     }
     outcome
+}
+
+/// Opens a packet under one epoch.
+pub(super) fn open(epoch: &mut Epoch, kind: DatagramKind, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
+    match kind {
+        DatagramKind::Rtp => epoch.open_rtp(bytes).map(|opened| opened.map(Inbound::Rtp)),
+        DatagramKind::Rtcp => epoch.open_rtcp(bytes).map(|opened| opened.map(Inbound::Rtcp)),
+        DatagramKind::Stun | DatagramKind::Dtls | DatagramKind::Unknown => return Err(Rejected::Unknown),
+    }
+    .ok_or(Rejected::NoKeys)?
+    .map_err(Rejected::Srtp)
 }

@@ -18,7 +18,9 @@
 use std::time::Duration;
 
 use super::epoch::{Epoch, EpochNews, EpochNumber};
-use super::peer::{Inbound, Rejected, Session, SessionEvent, SessionState, answer_check};
+use super::event::{Inbound, Rejected, SessionEvent, SessionState};
+use super::other::{Other, Stage};
+use super::peer::{Session, answer_check, open};
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::{DtlsError, DtlsIdentity};
 use crate::ice::{CheckRefused, IceLite};
@@ -28,36 +30,6 @@ use crate::time::Timestamp;
 use crate::transport::{Arrival, PathId, TrainBatch};
 use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
-
-/// The epoch beside the current one.
-pub(super) struct Other {
-    pub(super) epoch: Epoch,
-    pub(super) stage: Stage,
-    /// Where it has paths of its own, its agent.
-    pub(super) ice: Option<IceLite>,
-    /// A sealed packet, kept while the first of two epochs is tried: a failed attempt spoils the packet.
-    sealed: Vec<u8>,
-}
-
-impl Other {
-    pub(super) fn new(epoch: Epoch, stage: Stage, ice: Option<IceLite>) -> Self {
-        Self { epoch, stage, ice, sealed: Vec::new() }
-    }
-
-    /// Where its datagrams go, on its own paths or on those of the current epoch.
-    pub(super) fn path(&self, shared: &IceLite) -> Option<PathId> {
-        self.ice.as_ref().unwrap_or(shared).selected()
-    }
-}
-
-/// What the other epoch is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// It is newer than the current one, and fails unless it is connected at this time.
-    Next { until: Timestamp },
-    /// It is older, seals no more, and ends at this time.
-    Retiring { until: Timestamp },
-}
 
 /// Why a session begins or switches no epoch now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,11 +125,6 @@ impl Session {
         if let Some(other) = &mut self.other {
             other.epoch.sealed_packets += packets;
         }
-    }
-
-    /// Whether an epoch newer than the current one is under way.
-    pub(super) fn next_is_coming(&self) -> bool {
-        self.other.as_ref().is_some_and(|other| matches!(other.stage, Stage::Next { .. }))
     }
 
     /// Makes the next epoch the current one. Nothing is sealed under the older one from here on; what comes under it is
@@ -329,15 +296,4 @@ impl Session {
         let dtls = other.epoch.dtls.as_ref().and_then(|dtls| dtls.next_deadline());
         [stage, dtls].into_iter().flatten().min()
     }
-}
-
-/// Opens a packet under one epoch.
-pub(super) fn open(epoch: &mut Epoch, kind: DatagramKind, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
-    match kind {
-        DatagramKind::Rtp => epoch.open_rtp(bytes).map(|opened| opened.map(Inbound::Rtp)),
-        DatagramKind::Rtcp => epoch.open_rtcp(bytes).map(|opened| opened.map(Inbound::Rtcp)),
-        DatagramKind::Stun | DatagramKind::Dtls | DatagramKind::Unknown => return Err(Rejected::Unknown),
-    }
-    .ok_or(Rejected::NoKeys)?
-    .map_err(Rejected::Srtp)
 }

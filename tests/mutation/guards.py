@@ -94,7 +94,7 @@ GUARDS = [
     ),
     Guard(
         "ICE gate before DTLS: the session's",
-        "src/session/peer.rs",
+        "src/session/drive.rs",
         "if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) {",
         "if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) && kind == DatagramKind::Unknown {",
         "parts session_gate::dtls_and_media_are_taken_from_validated_paths_only",

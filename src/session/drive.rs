@@ -1,0 +1,151 @@
+//! What drives a session: datagrams, time, and its close. Each call is passed on to ICE, to the current epoch and, while keys
+//! change, to the epoch beside it ([`super::rekey`]).
+
+use super::event::{Inbound, Rejected, SessionEvent, SessionState};
+use super::peer::{Session, answer_check, open};
+use crate::dtls::{self, DtlsIdentity};
+use crate::ice::CheckRefused;
+use crate::limits;
+use crate::time::Timestamp;
+use crate::transport::{Arrival, TrainBatch};
+use crate::wire::demux::DatagramKind;
+use crate::wire::stun::StunMessage;
+
+impl Session {
+    /// Takes a connectivity check: a STUN message that was read to find out whose it is, and is not read again.
+    ///
+    /// # Errors
+    /// Why it was dropped. Nothing changed then but counters.
+    pub fn handle_check(
+        &mut self,
+        identity: &DtlsIdentity,
+        check: &StunMessage<'_>,
+        from: Arrival,
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        let answered = self.answer_check(identity, check, from, out, now);
+        self.rejected += u64::from(answered.is_err());
+        answered
+    }
+
+    /// Takes one datagram, opens it in place where it is media, answers into `out` where an answer is due.
+    ///
+    /// # Errors
+    /// Why it was dropped. Nothing changed then but counters.
+    pub fn handle_datagram(
+        &mut self,
+        identity: &DtlsIdentity,
+        kind: DatagramKind,
+        from: Arrival,
+        bytes: &mut [u8],
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<Inbound, Rejected> {
+        let inbound = self.dispatch(identity, kind, from, bytes, out, now);
+        match &inbound {
+            Ok(Inbound::Rtp(_) | Inbound::Rtcp(_)) => {
+                self.last_heard = now;
+            }
+            Ok(Inbound::Handled) => {}
+            Err(_) => self.rejected += 1,
+        }
+        inbound
+    }
+
+    fn dispatch(
+        &mut self,
+        identity: &DtlsIdentity,
+        kind: DatagramKind,
+        from: Arrival,
+        bytes: &mut [u8],
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<Inbound, Rejected> {
+        if kind == DatagramKind::Stun {
+            let check = StunMessage::parse(bytes).map_err(|_| Rejected::Unknown)?;
+            return self.answer_check(identity, &check, from, out, now).map(|()| Inbound::Handled);
+        }
+        if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) {
+            return Err(Rejected::PathNotValidated);
+        }
+        match kind {
+            DatagramKind::Dtls => {
+                if !dtls::is_whole(bytes) {
+                    return Err(Rejected::Dtls);
+                }
+                if self.other.is_some() {
+                    self.handle_dtls_of_two(from.path, bytes, out, now);
+                } else if self.current.dtls.is_none() {
+                    return Err(Rejected::PathNotValidated);
+                } else if self.current.take_dtls(bytes, now) {
+                    self.drain_current(from.path, out, now);
+                } else {
+                    self.current.note_unread(self.last_heard, now);
+                }
+                Ok(Inbound::Handled)
+            }
+            DatagramKind::Rtp | DatagramKind::Rtcp if self.other.is_some() => self.open_under_either(kind, bytes),
+            DatagramKind::Rtp | DatagramKind::Rtcp => open(&mut self.current, kind, bytes),
+            DatagramKind::Stun | DatagramKind::Unknown => Err(Rejected::Unknown),
+        }
+    }
+
+    fn answer_check(
+        &mut self,
+        identity: &DtlsIdentity,
+        check: &StunMessage<'_>,
+        from: Arrival,
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<(), Rejected> {
+        if !out.has_room(limits::STUN_REPLY_BYTES_MAX) {
+            return Err(Rejected::NoRoom);
+        }
+        let outcome = match answer_check(&mut self.ice, check, from, out, now) {
+            // An epoch on paths of its own has credentials of its own.
+            Err(CheckRefused::Username) if self.other.is_some() => {
+                return self.handle_others_check(identity, check, from, out, now);
+            }
+            outcome => outcome.map_err(Rejected::Check)?,
+        };
+        self.note_check(&outcome, from.path, now);
+        if outcome.selected && self.state == SessionState::Connected {
+            self.events.push_back(SessionEvent::Moved);
+        }
+        if self.current.dtls.is_none() && self.state == SessionState::New {
+            self.state = SessionState::Handshaking;
+            self.current.begin_handshake(identity, now);
+            self.drain_current(from.path, out, now);
+        }
+        Ok(())
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        let Some(path) = self.ice.selected() else { return };
+        self.current.handle_timeout(now);
+        self.drain_current(path, out, now);
+        self.handle_other_timeout(out, now);
+        if self.current.shrink(now) {
+            self.events.shrink_to_fit();
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        [self.current.next_deadline(), self.other_deadline()].into_iter().flatten().min()
+    }
+
+    /// Ends the session: a close alert is queued for each DTLS association.
+    pub fn close(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        let path = self.ice.selected();
+        self.current.close(path, out, now);
+        if let Some(other) = &mut self.other {
+            let path = other.path(&self.ice);
+            other.epoch.close(path, out, now);
+        }
+        self.state = SessionState::Ended;
+    }
+}
