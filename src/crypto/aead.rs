@@ -1,11 +1,11 @@
 //! AES-GCM with a 96-bit nonce and a 128-bit tag (NIST SP 800-38D), as SRTP needs it (RFC 7714 §5).
 //!
-//! The point of the trait is [`AeadKey::seal_out_of_place`]: one relayed payload is sealed for a thousand viewers, so
-//! it is read from where it lies and its ciphertext written straight into the send slot. Only aws-lc can do that
-//! with the padding appended on the way; the other two copy first, which is part of what the benches compare.
+//! [`AeadKey::seal_out_of_place`] is the reason for the trait. One relayed payload is sealed for a thousand viewers, so
+//! it is read where it lies and its ciphertext is written straight into the send slot. Only aws-lc can do that and
+//! append the padding on the way. The other two backends copy first, which is part of what the benches compare.
 //!
-//! The backend is a type, not an object: `DefaultAead` is chosen by a cargo feature, all three are always built, and
-//! there is no dynamic dispatch on the packet path.
+//! The backend is a type parameter, so there is no dynamic dispatch on the packet path. `DefaultAead` is chosen by a
+//! cargo feature; all three backends are always built.
 
 pub use super::{AwsLcKey, DefaultAead, RingKey, RustCryptoKey};
 
@@ -17,7 +17,7 @@ pub const NONCE_LEN: usize = 12;
 /// Bytes of an authentication tag.
 pub const TAG_LEN: usize = 16;
 
-/// The buffers' lengths do not fit, or the tag is not the one of these bytes: the caller knows which it can be.
+/// The buffers' lengths do not fit, or the tag does not verify. The caller can tell which of them is possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AeadError;
 
@@ -67,8 +67,8 @@ pub trait AeadKey: Send {
     fn open_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut [u8]) -> Result<(), AeadError>;
 }
 
-/// Puts `plaintext` and `extra` at the start of `out` and leaves exactly a tag's room behind them, for the backends that
-/// can only seal in place.
+/// Copies `plaintext` and `extra` to the start of `out` and leaves exactly the room of a tag behind them, for the
+/// backends that can only seal in place.
 pub(super) fn copy_before_tag(plaintext: &[u8], extra: &[u8], out: &mut [u8]) -> Result<(), AeadError> {
     let (body, _tag) = out.split_last_chunk_mut::<TAG_LEN>().ok_or(AeadError)?;
     let (first, second) = body.split_at_mut_checked(plaintext.len()).ok_or(AeadError)?;
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_bit_a_wrong_length_and_a_wrong_nonce_are_refused_by_each_backend() {
+    fn each_backend_refuses_changed_bits_wrong_lengths_and_wrong_nonces() {
         refuses::<AwsLcKey>();
         refuses::<RingKey>();
         refuses::<RustCryptoKey>();

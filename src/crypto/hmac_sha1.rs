@@ -1,8 +1,8 @@
 //! HMAC-SHA1 (RFC 2104): the tag of SRTP's AES_CM profile (RFC 3711 §4.2.1) and STUN's MESSAGE-INTEGRITY (RFC 8489
 //! §14.5).
 //!
-//! The key's two hash states are computed once; a tag starts from a copy of them, which saves two of the compressions
-//! of a short message. Wiped on drop.
+//! The key's two hash states are computed once. Each tag starts from a copy of them, which saves two of the
+//! compressions that a short message takes. Wiped on drop.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -32,7 +32,7 @@ impl HmacSha1 {
     }
 
     /// Whether `tag` is the tag of the concatenated `parts`, or its first `tag.len()` bytes, in constant time. Tags of
-    /// fewer than ten bytes are never right: nothing here uses them (no 32-bit profile).
+    /// fewer than ten bytes never verify: nothing here uses them (no 32-bit profile).
     #[must_use]
     pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
         if tag.len() < 10 {

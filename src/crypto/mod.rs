@@ -7,7 +7,8 @@
 //! - [`random`]: the injected random source
 //!
 //! Not here: TLS (`rustls` in `signal`) and DTLS. Nothing here knows a packet format, keeps state between calls or
-//! allocates per packet. Panics are for programmer errors only: every length that can be wrong is an array or a `Result`.
+//! allocates per packet. Only programmer errors panic: every length that input can make wrong is an array or a
+//! `Result`.
 
 pub mod aead;
 pub mod aes_cm;

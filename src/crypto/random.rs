@@ -1,4 +1,5 @@
-//! The random source, injected: nothing below the worker asks the system, so one seed replays a whole simulation.
+//! The injected random source. Nothing below the worker asks the system for randomness, so one seed replays a whole
+//! simulation.
 
 use aws_lc_rs::rand;
 
@@ -28,18 +29,19 @@ pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&mut self, out: &mut [u8]) {
-        // Without randomness there is no session worth serving, and no way to go on safely.
+        // Without random bytes no session would be secure, and there is no safe way to continue.
         rand::fill(out).expect("the kernel gives random bytes");
     }
 }
 
-/// For tests and simulation: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). Everyone who knows the seed knows the
-/// output, which is its purpose; **never** for anything secret.
+/// For tests and simulation: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014). Whoever knows the seed knows the output, so
+/// it must **never** be used for secrets.
 #[derive(Clone, Debug)]
 pub struct SeededRandom(u64);
 
 impl SeededRandom {
-    /// The same seed gives the same bytes on every machine, whatever the sizes they are asked for in words of eight.
+    /// A source with this seed. The same seed gives the same bytes on every machine. A request that is not a multiple
+    /// of eight bytes discards the rest of its last eight-byte word.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)

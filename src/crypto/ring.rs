@@ -1,7 +1,7 @@
 //! AES-GCM by `ring`: the second backend, and an oracle for the first.
 //!
-//! An expanded key is 544 bytes inside the context. `ring` seals in place only, so the payload is copied first, and it
-//! does not wipe keys on drop: the reason it is not the default, besides speed.
+//! An expanded key is 544 bytes inside the context. `ring` seals in place only, so the payload is copied first. It does
+//! not wipe keys on drop; that and its lower speed are why it is not the default.
 
 use ::ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 

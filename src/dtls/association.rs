@@ -1,4 +1,4 @@
-//! [`Dtls`]: one association from its first datagram to its close, whichever engine runs it.
+//! [`Dtls`]: one association from its first datagram to its close, with either engine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,7 +6,7 @@ use super::classic::Classic;
 use super::client_hello::ClientHello;
 use super::error::DtlsError;
 use super::event::{DataRefused, DtlsEvent, DtlsVersions};
-use super::front::{CLIENT_HELLO, Front, Message};
+use super::front::{CLIENT_HELLO, Front, HandshakeMessage};
 use super::identity::DtlsIdentity;
 use super::keys;
 use super::modern::Modern;
@@ -16,15 +16,15 @@ use crate::limits;
 use crate::time::Timestamp;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
-/// What [`Dtls::export`] writes.
+/// The format version that [`Dtls::export`] writes.
 const STATE_VERSION: u8 = 1;
 
-/// Where an association is.
+/// The state of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DtlsState {
-    /// A server without a whole ClientHello.
+    /// A server that has not received a whole ClientHello.
     Waiting,
-    /// Messages go back and forth.
+    /// The handshake is under way.
     Handshaking,
     /// Keys were exported.
     Connected,
@@ -46,19 +46,19 @@ pub struct Dtls {
     fingerprints: Vec<Fingerprint>,
     state: DtlsState,
     version: Option<&'static str>,
-    /// Only while the handshake runs.
+    /// `None` once the handshake is over.
     front: Option<Box<Front>>,
     engine: Option<Engine>,
-    /// What makes the next poll fail.
+    /// The error that the next poll reports.
     failure: Option<DtlsError>,
-    /// Application data is handed out, and the engine is kept to read it.
+    /// Application data is returned to the caller, and the engine is kept to read it.
     carries_data: bool,
-    /// After [`Self::shrink`]: our close alert, sealed beforehand.
+    /// Our close alert, sealed in advance by [`Self::shrink`].
     goodbye: Option<Box<[u8]>>,
 }
 
 impl Dtls {
-    /// An association whose peer must present a certificate with one of `remote_fingerprints`. A client's first
+    /// Creates an association whose peer must present a certificate with one of `remote_fingerprints`. A client's first
     /// flight can be polled at once; a server allocates next to nothing until a ClientHello comes.
     #[must_use]
     pub fn new(identity: &DtlsIdentity, role: DtlsRole, remote_fingerprints: Vec<Fingerprint>, now: Timestamp) -> Self {
@@ -78,7 +78,7 @@ impl Dtls {
         }
     }
 
-    /// A client that offers these versions.
+    /// Creates a client that offers these versions.
     #[must_use]
     pub fn new_client(
         identity: &DtlsIdentity,
@@ -99,23 +99,24 @@ impl Dtls {
         }
     }
 
-    /// Whether the peers agreed on application data (`m=application`). Where they did, what comes is handed out and the
-    /// association is not [shrunk](Self::shrink); else it is dropped unread, as at first.
+    /// Sets whether the peers agreed on application data (`m=application`). If they did, received data is returned by
+    /// [`Self::poll`] and the association is not [shrunk](Self::shrink). If not, which is the default, it is dropped
+    /// unread.
     pub fn expect_application_data(&mut self, expected: bool) {
         self.carries_data = expected;
     }
 
-    /// Whether application data is handed out.
+    /// Whether received application data is returned to the caller.
     #[must_use]
     pub fn expects_application_data(&self) -> bool {
         self.carries_data
     }
 
-    /// Protects `data` as one record in a datagram of its own, to be polled next. One call for one [`Self::poll`] until
-    /// there is nothing: an engine holds a few records, not a queue.
+    /// Protects `data` as one record in a datagram of its own, which [`Self::poll`] returns. Call [`Self::poll`] until
+    /// it returns `None` after each call: an engine holds only a few records.
     ///
     /// # Errors
-    /// Why it was not taken. The association is as it was, and the caller still has the data.
+    /// The reason it was not taken. The association is unchanged, and the caller still has the data.
     pub fn send_application_data(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
         if self.state != DtlsState::Connected || self.failure.is_some() {
             return Err(DataRefused::NotConnected);
@@ -134,7 +135,7 @@ impl Dtls {
         taken
     }
 
-    /// Takes a datagram from the peer; what is not DTLS, or not for this association, is dropped.
+    /// Handles a datagram from the peer. Datagrams that are not DTLS, or not for this association, are dropped.
     pub fn handle_datagram(&mut self, bytes: &[u8], now: Timestamp) {
         self.guarded(|dtls| match dtls.state {
             DtlsState::Closed | DtlsState::Failed => {}
@@ -143,7 +144,7 @@ impl Dtls {
         });
     }
 
-    /// Lets time pass: retransmissions, and the end of a handshake that takes too long.
+    /// Runs the timers: retransmissions, and the time limit of a handshake.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.guarded(|dtls| match &mut dtls.engine {
             Some(Engine::Modern(engine)) => engine.handle_timeout(now),
@@ -152,7 +153,7 @@ impl Dtls {
         });
     }
 
-    /// When [`Self::handle_timeout`] has something to do.
+    /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         match self.engine.as_ref()? {
@@ -161,7 +162,7 @@ impl Dtls {
         }
     }
 
-    /// The next thing to do, until there is none. `out` takes a datagram: at least
+    /// Returns the next event; call it until it returns `None`. `out` receives a datagram and must hold at least
     /// [`crate::limits::DTLS_DATAGRAM_OUT_BYTES_MAX`] bytes.
     pub fn poll(&mut self, out: &mut [u8]) -> Option<DtlsEvent> {
         if self.state == DtlsState::Closed
@@ -201,8 +202,8 @@ impl Dtls {
         event
     }
 
-    /// Ends the association; the close alert is then polled. Before the handshake is complete there is no key to
-    /// protect one with, and nothing is sent.
+    /// Ends the association; [`Self::poll`] then returns the close alert. Before the handshake is complete there is no
+    /// key to protect an alert with, so nothing is sent.
     pub fn close(&mut self, now: Timestamp) {
         if matches!(self.state, DtlsState::Closed | DtlsState::Failed) {
             return;
@@ -217,10 +218,11 @@ impl Dtls {
     }
 
     /// Gives up the engine of a connected association, 11 to 15 kB, and keeps a close alert of a few dozen bytes that
-    /// was sealed beforehand. From then on nothing that arrives is heard: neither the peer's close alert, so that
-    /// only silence or signalling tells of its going, nor a repetition of its last flight. To be called, if at all,
-    /// some time after the peer's first authentic SRTP or SRTCP packet has shown that it has its keys. `false`, and
-    /// nothing is changed, when the association is not connected, still has something to do, or carries application data.
+    /// was sealed in advance. From then on nothing received is read. The peer's close alert goes unnoticed, so that
+    /// only silence or signalling shows that the peer has gone, and a repetition of its last flight is not answered.
+    /// Call this only some time after the peer's first authentic SRTP or SRTCP packet has shown that it has its keys.
+    /// Returns `false`, with nothing changed, when the association is not connected, still has a timer running, or
+    /// carries application data.
     pub fn shrink(&mut self, now: Timestamp) -> bool {
         let busy = self.carries_data || self.next_deadline().is_some();
         if self.state != DtlsState::Connected || self.goodbye.is_some() || busy {
@@ -248,15 +250,15 @@ impl Dtls {
         true
     }
 
-    /// Whether [`Self::shrink`] has done its work: nothing that arrives is heard any more.
+    /// Whether [`Self::shrink`] gave up the engine, so that nothing received is read any more.
     #[must_use]
     pub fn is_shrunk(&self) -> bool {
         self.goodbye.is_some()
     }
 
-    /// Writes a [shrunk](Self::shrink) association and ends it: its version and its close alert, sealed beforehand. **An
+    /// Writes a [shrunk](Self::shrink) association, consuming it: its version and its presealed close alert. **An
     /// engine cannot be exported** (neither library gives its record keys and sequence numbers out), so an association
-    /// that still has one is given back: the caller shrinks it first, or keeps the session where it is.
+    /// that still has one is returned. The caller then shrinks it first, or keeps the session where it is.
     ///
     /// # Errors
     /// The association itself, when it is not shrunk.
@@ -268,7 +270,7 @@ impl Dtls {
         Ok(())
     }
 
-    /// Reads what [`Self::export`] wrote: an association that reads nothing and can say goodbye.
+    /// Reads what [`Self::export`] wrote: an association that reads nothing and can only send its close alert.
     ///
     /// # Errors
     /// When it is not that.
@@ -295,7 +297,7 @@ impl Dtls {
         self.version
     }
 
-    /// Where the association is.
+    /// The state of the association.
     #[must_use]
     pub fn state(&self) -> DtlsState {
         self.state
@@ -308,7 +310,7 @@ impl Dtls {
         }
     }
 
-    /// Runs `work` such that a panic in a library ends this association and nothing else.
+    /// Runs `work`. A panic in a library ends this association and nothing else.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
             self.engine = None;
@@ -324,7 +326,7 @@ impl Dtls {
         self.fingerprints = Vec::new();
     }
 
-    /// A timeout after the peer said why it went is that.
+    /// Replaces a timeout by the peer's fatal alert, if one came: it says why the handshake stopped.
     fn explain(&self, error: DtlsError) -> DtlsError {
         match (error, self.front.as_ref().and_then(|front| front.alert)) {
             (DtlsError::Timeout, Some(code)) => DtlsError::PeerAlert(code),
@@ -365,7 +367,7 @@ impl Dtls {
         protected.iter().for_each(|record| self.protected(record, now));
     }
 
-    fn handle_message(&mut self, message: Message, now: Timestamp) {
+    fn handle_message(&mut self, message: HandshakeMessage, now: Timestamp) {
         let Some(identity) = &self.identity else {
             if let Some(Engine::Modern(client)) = &mut self.engine {
                 client.server_message(&message, now);

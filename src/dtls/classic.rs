@@ -1,18 +1,18 @@
 //! The engine around `rtc-dtls`: the DTLS 1.2 server for clients that offer nothing newer, RSA certificates included.
 //!
-//! What to know of `rtc-dtls` 0.21, and what is done about it here:
-//! - any handshake record that does not complete a flight switches its retransmission timer off for good: so it is
-//!   given each flight of the client whole, in one datagram, and never a repetition;
-//! - its timer repeats without backing off: so it only says *that* a flight waits for an answer; when to repeat is
-//!   decided here, and it is then told that its time has come;
-//! - a plaintext record of a wrong form makes it send a fatal alert and give up: it is given only records written
-//!   here;
-//! - it always asks for a cookie: one more round trip;
-//! - it chooses the client's first SRTP profile among those configured: so one is configured;
-//! - it takes a protected ChangeCipherSpec without decrypting it: none is let through;
-//! - it keeps every handshake record that arrives late, and answers seven of them: a bounded number is let through;
-//! - it decrypts the client's Finished without comparing its contents. What Finished would prove is proven by
-//!   CertificateVerify, which is demanded and signs every message before it, and by Finished decrypting at all.
+//! Properties of `rtc-dtls` 0.21, and how this file deals with each:
+//! - Any handshake record that does not complete a flight switches its retransmission timer off for good. So each
+//!   flight of the client is given to it whole, in one datagram, and never twice.
+//! - Its timer repeats without backing off. So the timer only shows *that* a flight waits for an answer. When to repeat
+//!   is decided here, and the library is then told that its time has come.
+//! - A malformed plaintext record makes it send a fatal alert and give up. So it is given only records written here.
+//! - It always asks for a cookie, which costs one more round trip.
+//! - It chooses the client's first SRTP profile among those configured. So one is configured.
+//! - It accepts a protected ChangeCipherSpec without decrypting it. So none is passed on.
+//! - It keeps every handshake record that arrives late, and answers seven of them. So a bounded number is passed on.
+//! - It decrypts the client's Finished without comparing its contents. What Finished would prove is proven by
+//!   CertificateVerify, which is required and signs every message before it, and by the fact that Finished decrypts at
+//!   all.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -29,7 +29,7 @@ use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 
 use super::error::{DtlsError, IdentityError};
 use super::event::{DataRefused, DtlsEvent};
-use super::front::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, Message};
+use super::front::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, HandshakeMessage};
 use super::keys::ExportedKeys;
 use super::record::{Record, content, write_plain};
 use super::{clock, fingerprint};
@@ -38,19 +38,19 @@ use crate::limits;
 use crate::srtp::SrtpProfile;
 use crate::time::Timestamp;
 
-/// The library keys associations by address; each of ours has an endpoint to itself, so any address will do.
+/// The library finds associations by address. Each association here has an endpoint of its own, so any address will do.
 const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
 
 /// A repeated flight of the client is answered no more often than this.
 const REPEAT_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
-/// Further ahead than the library's own timer (1 s): handed in as the time to make it retransmit.
+/// Longer than the library's own timer (1 s). Added to the time that is handed in to make the library retransmit.
 const PAST_ITS_TIMER: Duration = Duration::from_secs(60);
 
 /// RFC 5764 §4.2
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 
-/// What all associations of this engine share: a configuration for each profile.
+/// The configuration that all associations of this engine share, one for each profile.
 pub(super) struct ClassicConfig([Arc<HandshakeConfig>; 3]);
 
 /// Builds the shared configurations.
@@ -72,10 +72,11 @@ pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<
                 SrtpProfile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
                 SrtpProfile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
             }])
-            // A certificate is demanded and its signature checked; who it belongs to is for the fingerprint to say.
+            // A certificate is required and its signature checked. Whether it is the right one is decided by its
+            // fingerprint.
             .with_client_auth(ClientAuthType::RequireAnyClientCert)
             .with_insecure_skip_verify(true)
-            // Its fragments grow by headers and tag.
+            // The library adds headers and a tag to fragments of this size.
             .with_mtu(limits::DTLS_DATAGRAM_OUT_BYTES_MAX.saturating_sub(64))
             .build(false, None)
             .map(Arc::new)
@@ -96,20 +97,20 @@ impl ClassicConfig {
     }
 }
 
-/// What the association waits for.
+/// The next input that the handshake needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ClassicStage {
     /// The first ClientHello.
     Hello,
     /// The ClientHello with the cookie.
     Cookie,
     /// Certificate, ClientKeyExchange, CertificateVerify and a protected record.
     Flight,
-    /// The protected Finished; all else was handed in.
+    /// The protected Finished. All the rest was given to the library.
     Finished,
-    /// Nothing.
+    /// None: the handshake is complete.
     Connected,
-    /// Its own end.
+    /// None: the association has ended.
     Over,
 }
 
@@ -117,23 +118,23 @@ enum Stage {
 pub(super) struct Classic {
     endpoint: Endpoint,
     profile: SrtpProfile,
-    stage: Stage,
+    stage: ClassicStage,
     outgoing: VecDeque<BytesMut>,
-    /// Reported when everything outgoing is drained.
+    /// Reported once everything outgoing was polled.
     event: Option<DtlsEvent>,
     record_sequence: u64,
     late_records_left: u8,
-    /// Application data that came, in order of arrival.
+    /// Received application data, in order of arrival.
     received: VecDeque<BytesMut>,
-    /// Dropped when connected.
+    /// `None` once the handshake is over.
     handshake: Option<Box<Handshake>>,
 }
 
-/// What only a running handshake needs.
+/// State that only a running handshake needs.
 struct Handshake {
     hello_verify_request: BytesMut,
-    /// The client's last plaintext flight, so far.
-    flight: Vec<Message>,
+    /// The messages received so far of the client's last plaintext flight.
+    flight: Vec<HandshakeMessage>,
     protected: Vec<Vec<u8>>,
     give_up: Timestamp,
     repeat_at: Option<Timestamp>,
@@ -147,7 +148,7 @@ impl Classic {
         Self {
             endpoint: Endpoint::new(PEER, Default::default(), Some(config.of(profile))),
             profile,
-            stage: Stage::Hello,
+            stage: ClassicStage::Hello,
             outgoing: VecDeque::new(),
             event: None,
             record_sequence: 0,
@@ -166,25 +167,25 @@ impl Classic {
         }
     }
 
-    /// A whole plaintext message, each once and in order.
-    pub(super) fn message(&mut self, message: Message, expected: &[Fingerprint], now: Timestamp) {
+    /// Handles a whole plaintext message. The front passes each one on once and in order.
+    pub(super) fn message(&mut self, message: HandshakeMessage, expected: &[Fingerprint], now: Timestamp) {
         match (self.stage, message.kind) {
-            (Stage::Hello, CLIENT_HELLO) => {
-                self.stage = Stage::Cookie;
+            (ClassicStage::Hello, CLIENT_HELLO) => {
+                self.stage = ClassicStage::Cookie;
                 self.feed(&[message], &[], expected, now);
                 if let (Some(handshake), Some(datagram)) = (&mut self.handshake, self.outgoing.front()) {
                     handshake.hello_verify_request = datagram.clone();
                 }
             }
-            (Stage::Cookie, CLIENT_HELLO) => {
-                self.stage = Stage::Flight;
+            (ClassicStage::Cookie, CLIENT_HELLO) => {
+                self.stage = ClassicStage::Flight;
                 self.feed(&[message], &[], expected, now);
                 if let Some(handshake) = &mut self.handshake {
                     handshake.sent = now;
                     handshake.repeat_at = Some(now + handshake.repeat_after);
                 }
             }
-            (Stage::Flight, CERTIFICATE | CLIENT_KEY_EXCHANGE | CERTIFICATE_VERIFY) => {
+            (ClassicStage::Flight, CERTIFICATE | CLIENT_KEY_EXCHANGE | CERTIFICATE_VERIFY) => {
                 // RFC 5246 §7.4.6: a client without a certificate sends an empty list of three zero bytes.
                 let empty = message.kind == CERTIFICATE && message.body.iter().all(|&byte| byte == 0);
                 let none = message.kind == CLIENT_KEY_EXCHANGE
@@ -201,22 +202,22 @@ impl Classic {
         }
     }
 
-    /// The client has repeated a flight that was complete.
+    /// Answers a client that repeated a flight which was complete.
     pub(super) fn repeat(&mut self, now: Timestamp) {
         let Some(handshake) = &mut self.handshake else { return };
-        if now.since(handshake.sent) < REPEAT_INTERVAL_MIN && self.stage != Stage::Cookie {
+        if now.since(handshake.sent) < REPEAT_INTERVAL_MIN && self.stage != ClassicStage::Cookie {
             return;
         }
         match self.stage {
-            Stage::Cookie if self.outgoing.is_empty() => {
+            ClassicStage::Cookie if self.outgoing.is_empty() => {
                 self.outgoing.push_back(handshake.hello_verify_request.clone());
             }
-            Stage::Flight => self.retransmit(now),
+            ClassicStage::Flight => self.retransmit(now),
             _ => {}
         }
     }
 
-    /// A protected record.
+    /// Handles a protected record.
     pub(super) fn protected(
         &mut self,
         record: &Record<'_>,
@@ -225,14 +226,14 @@ impl Classic {
         now: Timestamp,
     ) {
         let Record::Protected12 { content_type, bytes } = *record else { return };
-        // A ChangeCipherSpec would be believed without decrypting.
+        // The library would accept a ChangeCipherSpec without decrypting it.
         match content_type {
             content::HANDSHAKE | content::ALERT => {}
-            content::APPLICATION_DATA if carries_data && self.stage == Stage::Connected => {}
+            content::APPLICATION_DATA if carries_data && self.stage == ClassicStage::Connected => {}
             _ => return,
         }
         match self.stage {
-            Stage::Flight => {
+            ClassicStage::Flight => {
                 if let Some(handshake) = &mut self.handshake
                     && handshake.protected.len() < limits::DTLS_RECORDS_HELD_MAX
                     && content_type == content::HANDSHAKE
@@ -241,8 +242,10 @@ impl Classic {
                 }
                 self.feed_flight(expected, now);
             }
-            Stage::Finished if content_type == content::HANDSHAKE => self.feed(&[], &[bytes.to_vec()], expected, now),
-            Stage::Connected => {
+            ClassicStage::Finished if content_type == content::HANDSHAKE => {
+                self.feed(&[], &[bytes.to_vec()], expected, now)
+            }
+            ClassicStage::Connected => {
                 if content_type == content::HANDSHAKE {
                     let Some(left) = self.late_records_left.checked_sub(1) else { return };
                     self.late_records_left = left;
@@ -253,20 +256,20 @@ impl Classic {
         }
     }
 
-    /// Hands the client's last flight in once nothing of it is missing.
+    /// Gives the client's last flight to the library once it is complete.
     fn feed_flight(&mut self, expected: &[Fingerprint], now: Timestamp) {
         let Some(handshake) = &mut self.handshake else { return };
         let whole = handshake.flight.last().is_some_and(|message| message.kind == CERTIFICATE_VERIFY);
         if whole && !handshake.protected.is_empty() {
-            self.stage = Stage::Finished;
+            self.stage = ClassicStage::Finished;
             handshake.repeat_at = None;
             let (flight, protected) = (std::mem::take(&mut handshake.flight), std::mem::take(&mut handshake.protected));
             self.feed(&flight, &protected, expected, now);
         }
     }
 
-    /// Writes messages, and with them the ChangeCipherSpec that protected records imply, into one datagram.
-    fn feed(&mut self, messages: &[Message], protected: &[Vec<u8>], expected: &[Fingerprint], now: Timestamp) {
+    /// Gives messages to the library in one datagram, together with the ChangeCipherSpec that protected records imply.
+    fn feed(&mut self, messages: &[HandshakeMessage], protected: &[Vec<u8>], expected: &[Fingerprint], now: Timestamp) {
         let mut datagram = Vec::new();
         for message in messages {
             write_plain(&mut datagram, content::HANDSHAKE, self.record_sequence, &message.encode());
@@ -282,7 +285,7 @@ impl Classic {
 
     fn read(&mut self, datagram: BytesMut, expected: &[Fingerprint], now: Timestamp) {
         let result = self.endpoint.read(clock::instant(now), PEER, None, datagram);
-        let connected = self.stage == Stage::Connected;
+        let connected = self.stage == ClassicStage::Connected;
         match result {
             Ok(events) => {
                 self.collect();
@@ -290,7 +293,7 @@ impl Classic {
                     match event {
                         EndpointEvent::HandshakeComplete => self.complete(expected),
                         EndpointEvent::PeerClosed => {
-                            self.stage = Stage::Over;
+                            self.stage = ClassicStage::Over;
                             self.event = Some(DtlsEvent::Closed);
                         }
                         EndpointEvent::ApplicationData(data)
@@ -302,11 +305,12 @@ impl Classic {
                     }
                 }
             }
-            // Only what decrypted gets this far: an alert other than close_notify, which the library echoes. None is
-            // sent to one that neither renegotiates nor resumes unless it is the end.
+            // Only a record that decrypted gets here, so this is an alert other than close_notify, which the library
+            // echoes. A peer sends such an alert to an end that neither renegotiates nor resumes only to end the
+            // association.
             Err(_) if connected => {
                 while self.endpoint.poll_transmit().is_some() {}
-                self.stage = Stage::Over;
+                self.stage = ClassicStage::Over;
                 self.event = Some(DtlsEvent::Closed);
             }
             Err(_) => {
@@ -316,14 +320,14 @@ impl Classic {
         }
     }
 
-    /// The one place where keys leave: after the fingerprint.
+    /// Exports the keys. This is the only place that does, and it checks the fingerprint first.
     fn complete(&mut self, expected: &[Fingerprint]) {
         let Some(state) = self.endpoint.get_connection_state(PEER) else {
             return self.fail(DtlsError::Internal, None);
         };
         let leaf = state.peer_certificates.first().map(Vec::as_slice).unwrap_or_default();
         if let Err(error) = fingerprint::check(leaf, expected) {
-            // Not even our Finished goes out: the peer shall not think that it is connected.
+            // Our Finished is not sent either, so that the peer does not take itself for connected.
             self.outgoing.clear();
             return self.fail(error, Some(alert::BAD_CERTIFICATE));
         }
@@ -331,7 +335,7 @@ impl Classic {
         let keys = state.export_keying_material(EXPORTER_LABEL, &[], len).ok();
         match keys.and_then(|keys| ExportedKeys::new(self.profile, keys.as_ref(), false)) {
             Some(keys) => {
-                self.stage = Stage::Connected;
+                self.stage = ClassicStage::Connected;
                 self.handshake = None;
                 self.event = Some(DtlsEvent::Connected(keys));
             }
@@ -339,15 +343,15 @@ impl Classic {
         }
     }
 
-    /// Ends the association, with an alert in plaintext where the peer still listens to that.
+    /// Ends the association, with an alert in plaintext where the peer still accepts one.
     fn fail(&mut self, error: DtlsError, alert: Option<u8>) {
         if let Some(code) = alert {
             let mut record = Vec::new();
-            // A number beyond any that the library used.
+            // A record number above any that the library used.
             write_plain(&mut record, content::ALERT, 1 << 20, &[2, code]);
             self.outgoing.push_back(BytesMut::from(record.as_slice()));
         }
-        self.stage = Stage::Over;
+        self.stage = ClassicStage::Over;
         self.handshake = None;
         self.event = Some(DtlsEvent::Failed(error));
     }
@@ -390,23 +394,23 @@ impl Classic {
     }
 
     pub(super) fn send(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
-        if self.stage != Stage::Connected {
+        if self.stage != ClassicStage::Connected {
             return Err(DataRefused::NotConnected);
         }
         if self.outgoing.len() >= limits::DTLS_APPLICATION_RECORDS_UNSENT_MAX {
             return Err(DataRefused::Full);
         }
-        // Its only error is an association that it has closed; the alert that closed it was reported.
+        // The only error is that the library has closed the association; the alert that closed it was reported.
         let result = self.endpoint.write(clock::instant(now), PEER, data);
         self.collect();
         result.map_err(|_| DataRefused::NotConnected)
     }
 
     pub(super) fn close(&mut self, now: Timestamp) {
-        if self.stage == Stage::Connected && self.endpoint.close(clock::instant(now)).is_ok() {
+        if self.stage == ClassicStage::Connected && self.endpoint.close(clock::instant(now)).is_ok() {
             self.collect();
         }
-        self.stage = Stage::Over;
+        self.stage = ClassicStage::Over;
         self.handshake = None;
         self.event = None;
     }
@@ -419,7 +423,7 @@ impl Classic {
             }
             debug_assert!(false, "poll takes a buffer of at least DTLS_DATAGRAM_OUT_BYTES_MAX");
         }
-        // The keys go before what they let in.
+        // The keys are reported before data that was received under them.
         if !matches!(self.event, Some(DtlsEvent::Connected(_)))
             && let Some(data) = self.received.pop_front()
         {

@@ -1,7 +1,7 @@
-//! What a ClientHello offers, as far as the node must know before an engine reads it: the versions, which choose the
-//! engine, and the SRTP protection profiles, of which the node's favourite is taken.
+//! The parts of a ClientHello that the node must know before an engine reads it: the offered versions, which decide the
+//! engine, and the offered SRTP protection profiles, from which the node chooses.
 //!
-//! It validates no more than it must walk over; the engine does that.
+//! Only the lengths on the way to these parts are validated; the engine validates the rest.
 
 use std::ops::Range;
 
@@ -12,12 +12,12 @@ const USE_SRTP: u16 = 14;
 /// DTLS 1.3 (RFC 9147 §5.3)
 const DTLS_1_3: [u8; 2] = [0xfe, 0xfc];
 
-/// The facts of a ClientHello.
+/// What a ClientHello offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientHello {
     /// `supported_versions` lists DTLS 1.3.
     pub(super) offers_dtls_1_3: bool,
-    /// Where in the body the list of `use_srtp` profile numbers lies, two bytes each; `None` without the extension.
+    /// The range of the body that holds the `use_srtp` profile numbers, two bytes each. `None` without the extension.
     pub(super) srtp_profiles: Option<Range<usize>>,
 }
 
@@ -25,7 +25,7 @@ impl ClientHello {
     /// Reads the body of a ClientHello (RFC 6347 §4.2.1), without the handshake header. `None` when lengths in it
     /// contradict each other.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let mut reader = Reader { bytes: body, at: 0 };
+        let mut reader = RangeReader { bytes: body, at: 0 };
         reader.take(2 + 32)?; // client_version, random
         reader.vector_8()?; // session_id
         reader.vector_8()?; // cookie
@@ -39,11 +39,11 @@ impl ClientHello {
         if reader.at != body.len() {
             return None;
         }
-        let mut reader = Reader { bytes: body.get(..extensions.end)?, at: extensions.start };
+        let mut reader = RangeReader { bytes: body.get(..extensions.end)?, at: extensions.start };
         while reader.at < extensions.end {
             let kind = u16::from_be_bytes(*body.get(reader.take(2)?)?.first_chunk()?);
             let data = reader.vector_16()?;
-            let mut inner = Reader { bytes: body.get(..data.end)?, at: data.start };
+            let mut inner = RangeReader { bytes: body.get(..data.end)?, at: data.start };
             match kind {
                 SUPPORTED_VERSIONS => {
                     let versions = body.get(inner.vector_8()?)?;
@@ -70,13 +70,13 @@ impl ClientHello {
     }
 }
 
-/// Walks over a byte string and gives ranges of it.
-struct Reader<'a> {
+/// A cursor over a byte string that returns ranges instead of slices.
+struct RangeReader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl RangeReader<'_> {
     fn take(&mut self, len: usize) -> Option<Range<usize>> {
         let end = self.at.checked_add(len).filter(|&end| end <= self.bytes.len())?;
         let range = self.at..end;

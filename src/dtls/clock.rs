@@ -1,15 +1,15 @@
-//! The one place where a [`Timestamp`] becomes the `Instant` that the libraries want, and back.
+//! Converts a [`Timestamp`] to the `Instant` that the libraries take, and back. This is done nowhere else.
 //!
-//! An `Instant` cannot be made from a number, so one is taken, once per process, as the image of
-//! [`Timestamp::ZERO`]. What time it shows does not matter: the libraries only subtract and compare, and every value
-//! they see is this base plus a timestamp that was handed in. Virtual time works the same way.
+//! An `Instant` cannot be made from a number, so one is taken once per process to stand for [`Timestamp::ZERO`]. Its
+//! value does not matter: the libraries only subtract and compare, and every value they see is this base plus a
+//! timestamp that was handed in. Virtual time works the same way.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::time::Timestamp;
 
-/// A deadline further away than this is a library's way of saying "none".
+/// Libraries express "no deadline" as one further away than this.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn base() -> Instant {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_survives_the_way_there_and_back() {
+    fn a_timestamp_round_trips_through_an_instant() {
         let now = Timestamp::from_millis(1_234_567);
         assert_eq!(deadline(instant(now), now), Some(now));
         assert_eq!(deadline(instant(now) + Duration::from_millis(5), now), Some(now + Duration::from_millis(5)));

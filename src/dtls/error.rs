@@ -5,8 +5,8 @@ use std::fmt;
 /// Why an association gave no keys, or ended other than by a close alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DtlsError {
-    /// The peer's certificate has none of the fingerprints its SDP promised (RFC 8122 §6.2): another peer, or one in
-    /// the middle.
+    /// The peer's certificate has none of the fingerprints its SDP promised (RFC 8122 §6.2): it is another peer, or a
+    /// man in the middle.
     FingerprintMismatch,
     /// The peer presented no certificate.
     NoCertificate,

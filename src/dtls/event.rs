@@ -1,21 +1,24 @@
-//! What both engines and [`super::Dtls`] name: what an association has to tell, why it takes no data, what a client offers.
+//! Types that both engines and [`super::Dtls`] use: events, why application data was refused, and the versions a client
+//! offers.
 
 use super::error::DtlsError;
 use super::keys::ExportedKeys;
 
-/// What [`super::Dtls::poll`] gives.
+/// What [`super::Dtls::poll`] returns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum DtlsEvent {
-    /// So many bytes of the buffer are a datagram to send to the peer.
+    /// A datagram to send to the peer: this many bytes at the start of the buffer.
     Datagram(usize),
-    /// The handshake is complete and the peer is who its SDP says. Given once.
+    /// The handshake is complete and the peer's certificate matched its SDP. Returned once.
     Connected(ExportedKeys),
-    /// The association is over without a close alert; before [`Self::Connected`] no keys were ever given.
+    /// The association ended without a close alert. If [`Self::Connected`] was not returned before, no keys were
+    /// exported.
     Failed(DtlsError),
     /// The peer has closed the association with an alert.
     Closed,
-    /// The peer's application data, one record of it, after [`Self::Connected`]; only where it is
-    /// [expected](super::Dtls::expect_application_data). As on a network: it may be missing, doubled or out of order.
+    /// One record of the peer's application data. Returned only after [`Self::Connected`], and only where it is
+    /// [expected](super::Dtls::expect_application_data). Records may be missing, duplicated or reordered, as on a
+    /// network.
     ApplicationData(Box<[u8]>),
 }
 
@@ -26,7 +29,7 @@ pub enum DataRefused {
     NotConnected,
     /// Empty, or longer than [`crate::limits::DTLS_APPLICATION_DATA_BYTES_MAX`].
     Length,
-    /// As much waits as an engine holds: poll first.
+    /// The engine holds as many unsent records as it can. Poll first.
     Full,
 }
 

@@ -1,4 +1,4 @@
-//! The check that ties DTLS to the signalling: the hash of the certificate seen against the hashes promised in SDP.
+//! The check that ties DTLS to signalling: the hash of the peer's certificate must be among those promised in its SDP.
 
 use aws_lc_rs::digest;
 

@@ -1,8 +1,8 @@
-//! What stands between the network and an engine while a handshake runs: the plaintext half of the record layer.
+//! The plaintext half of the record layer: it stands between the network and an engine while a handshake runs.
 //!
-//! Everything before encryption is forgeable and comes in any order, any number of times and in any pieces (RFC
-//! 6347 §4.2.3). Here it becomes whole handshake messages in the peer's order, each once; the engines see nothing
-//! else in plaintext. What a message means is not looked at.
+//! Plaintext records can be forged, and arrive in any order, any number of times and in any fragmentation (RFC 6347
+//! §4.2.3). This file turns them into whole handshake messages in the peer's order, each exactly once; the engines see
+//! no other plaintext. The contents of a message are not looked at.
 
 use super::record::{RecentNumbers, Record, content, records};
 use crate::limits::{DTLS_FRAGMENT_RUNS_MAX, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX, DTLS_MESSAGES_AHEAD_MAX};
@@ -21,7 +21,7 @@ const HEADER_BYTES: usize = 12;
 
 /// A whole handshake message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct HandshakeMessage {
     /// `msg_type`
     pub(super) kind: u8,
     /// `message_seq`
@@ -30,7 +30,7 @@ pub(super) struct Message {
     pub(super) body: Vec<u8>,
 }
 
-impl Message {
+impl HandshakeMessage {
     /// The message with its header, in one piece.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut fragment = Vec::with_capacity(self.body.len().saturating_add(HEADER_BYTES));
@@ -45,11 +45,11 @@ impl Message {
     }
 }
 
-/// A message of which pieces are missing.
+/// A message with fragments missing.
 #[derive(Debug)]
 struct Partial {
-    message: Message,
-    /// Received runs of bytes, sorted, apart from each other.
+    message: HandshakeMessage,
+    /// The received ranges of bytes, sorted and not touching.
     runs: Vec<(usize, usize)>,
 }
 
@@ -58,7 +58,7 @@ impl Partial {
         self.message.body.is_empty() || matches!(self.runs.as_slice(), [(0, end)] if *end == self.message.body.len())
     }
 
-    /// Notes that bytes `start..end` are there; `false` when there are too many gaps.
+    /// Marks bytes `start..end` as received. Returns `false` when there are too many gaps.
     fn cover(&mut self, mut start: usize, mut end: usize) -> bool {
         let touching = |run: &(usize, usize)| run.0 <= end && start <= run.1;
         for run in self.runs.iter().filter(|run| touching(run)).copied().collect::<Vec<_>>() {
@@ -75,19 +75,20 @@ impl Partial {
     }
 }
 
-/// Reassembly of one peer's plaintext handshake messages, and what else it said in plaintext.
+/// Reassembles one peer's plaintext handshake messages, and remembers its last plaintext alert.
 #[derive(Debug, Default)]
 pub(super) struct Front {
     recent: RecentNumbers,
     next: u16,
     partial: Vec<Partial>,
-    /// The code of the last fatal alert. Anyone can forge it, so it ends nothing; it explains a timeout.
+    /// The code of the last fatal alert. Anyone can forge it, so it does not end the association; it explains a later
+    /// timeout.
     pub(super) alert: Option<u8>,
 }
 
 impl Front {
-    /// Takes the plaintext records of `datagram` in and gives its protected ones to `protected`, in order. Returns
-    /// whether the peer repeated a message that was complete before: its last flight, because ours was lost.
+    /// Processes the plaintext records of `datagram` and passes its protected ones to `protected`, in order. Returns
+    /// whether the peer repeated a message that was already complete: it repeats its last flight because ours was lost.
     pub(super) fn take<'a>(&mut self, datagram: &'a [u8], mut protected: impl FnMut(Record<'a>)) -> bool {
         let mut repeated = false;
         for record in records(datagram) {
@@ -98,7 +99,8 @@ impl Front {
                     }
                     match content_type {
                         content::HANDSHAKE => repeated |= self.take_fragments(fragment),
-                        // A fatal alert; what is not fatal here (close_notify, user_canceled) says nothing.
+                        // Only a fatal alert is kept: the others in plaintext (close_notify, user_canceled) explain
+                        // nothing.
                         content::ALERT => {
                             if let &[2, code] = fragment {
                                 self.alert = Some(code);
@@ -115,7 +117,7 @@ impl Front {
     }
 
     /// The next message in order, once it is whole.
-    pub(super) fn next_message(&mut self) -> Option<Message> {
+    pub(super) fn next_message(&mut self) -> Option<HandshakeMessage> {
         let at = self.partial.iter().position(|partial| partial.message.sequence == self.next && partial.is_whole())?;
         self.next = self.next.checked_add(1)?;
         Some(self.partial.swap_remove(at).message)
@@ -141,8 +143,8 @@ impl Front {
             return false;
         }
         let at = self.partial.iter().position(|partial| partial.message.sequence == sequence);
-        // Pieces that contradict each other: the newest counts, so that no forgery or damage outlives the peer's
-        // next retransmission.
+        // Where fragments contradict each other the newest counts, so that a forged or damaged one is replaced by the
+        // peer's next retransmission.
         let known = at.and_then(|at| {
             let message = &self.partial.get(at)?.message;
             (message.kind == kind && message.body.len() == length).then_some(at)
@@ -151,7 +153,7 @@ impl Front {
             self.partial.swap_remove(at);
         }
         let at = known.unwrap_or_else(|| {
-            let message = Message { kind, sequence, body: vec![0; length] };
+            let message = HandshakeMessage { kind, sequence, body: vec![0; length] };
             self.partial.push(Partial { message, runs: Vec::new() });
             self.partial.len().saturating_sub(1)
         });

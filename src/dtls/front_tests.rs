@@ -4,7 +4,7 @@ use super::super::record::write_plain;
 use super::*;
 
 /// One fragment of `message`: bytes `offset..offset + len`, as a record numbered `number`.
-fn fragment(message: &Message, offset: usize, len: usize, number: u64) -> Vec<u8> {
+fn fragment(message: &HandshakeMessage, offset: usize, len: usize, number: u64) -> Vec<u8> {
     let u24 = |value: usize| u32::try_from(value).unwrap().to_be_bytes()[1..].to_vec();
     let fragment = [
         vec![message.kind],
@@ -20,8 +20,8 @@ fn fragment(message: &Message, offset: usize, len: usize, number: u64) -> Vec<u8
     out
 }
 
-fn hello() -> Message {
-    Message { kind: CLIENT_HELLO, sequence: 0, body: (0..=255).cycle().take(1_400).collect() }
+fn hello() -> HandshakeMessage {
+    HandshakeMessage { kind: CLIENT_HELLO, sequence: 0, body: (0..=255).cycle().take(1_400).collect() }
 }
 
 fn take(front: &mut Front, datagram: &[u8]) -> bool {
@@ -45,7 +45,7 @@ fn a_hello_in_two_datagrams_arrives_whole_in_either_order() {
 #[test]
 fn messages_come_out_in_order_however_they_came_in() {
     let messages: Vec<_> =
-        (0..3).map(|sequence| Message { kind: 11, sequence, body: vec![sequence as u8; 300] }).collect();
+        (0..3).map(|sequence| HandshakeMessage { kind: 11, sequence, body: vec![sequence as u8; 300] }).collect();
     let mut front = Front::default();
     for (number, message) in messages.iter().rev().enumerate() {
         let mut record = Vec::new();
@@ -67,7 +67,7 @@ fn a_retransmission_is_told_from_a_duplicated_datagram() {
 }
 
 #[test]
-fn a_damaged_piece_does_not_outlive_the_retransmission() {
+fn a_retransmission_replaces_a_damaged_fragment() {
     let hello = hello();
     let mut forged = hello.clone();
     forged.body = vec![0; 900];
@@ -81,7 +81,7 @@ fn a_damaged_piece_does_not_outlive_the_retransmission() {
 #[test]
 fn fragments_outside_the_bounds_allocate_nothing() {
     let mut front = Front::default();
-    let message = |sequence, length| Message { kind: 1, sequence, body: vec![0; length] };
+    let message = |sequence, length| HandshakeMessage { kind: 1, sequence, body: vec![0; length] };
     take(&mut front, &fragment(&message(DTLS_MESSAGES_AHEAD_MAX as u16, 10), 0, 10, 0));
     take(&mut front, &fragment(&message(0, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX + 1), 0, 10, 1));
     // A piece that reaches past the message's length.
@@ -93,7 +93,7 @@ fn fragments_outside_the_bounds_allocate_nothing() {
 
 #[test]
 fn a_message_in_too_many_pieces_is_bounded() {
-    let message = Message { kind: 1, sequence: 0, body: vec![1; DTLS_HANDSHAKE_MESSAGE_BYTES_MAX] };
+    let message = HandshakeMessage { kind: 1, sequence: 0, body: vec![1; DTLS_HANDSHAKE_MESSAGE_BYTES_MAX] };
     let mut front = Front::default();
     for (number, offset) in (0..DTLS_HANDSHAKE_MESSAGE_BYTES_MAX).step_by(2).enumerate() {
         take(&mut front, &fragment(&message, offset, 1, number as u64));
@@ -108,8 +108,8 @@ fn several_messages_in_one_record_are_taken_apart() {
     write_plain(&mut record, content::HANDSHAKE, 0, &two);
     let mut front = Front::default();
     take(&mut front, &record);
-    assert_eq!(front.next_message(), Some(Message { kind: 1, sequence: 0, body: vec![0xaa] }));
-    assert_eq!(front.next_message(), Some(Message { kind: 11, sequence: 1, body: vec![] }));
+    assert_eq!(front.next_message(), Some(HandshakeMessage { kind: 1, sequence: 0, body: vec![0xaa] }));
+    assert_eq!(front.next_message(), Some(HandshakeMessage { kind: 11, sequence: 1, body: vec![] }));
 }
 
 #[test]

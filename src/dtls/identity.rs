@@ -1,4 +1,4 @@
-//! The node's certificate and the engines' configurations, made once and shared by every association.
+//! The node's certificate and the engines' configurations, made once and shared by all associations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::fingerprint;
 use super::modern::{self, ModernConfig};
 use crate::srtp::SrtpProfile;
 
-/// How long before its making a certificate is valid, for peers whose clocks are slow.
+/// How long before it was made a certificate is already valid, for peers whose clocks are slow.
 const VALID_BEFORE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a certificate is valid. It lives as long as the process; WebRTC peers look at the fingerprint only
-/// (RFC 8827 §6.5), but some TLS libraries look at the date as well.
+/// How long a certificate is valid. It lives as long as the process. WebRTC peers check only the fingerprint (RFC 8827
+/// §6.5), but some TLS libraries check the date as well.
 const VALID_FOR: Duration = Duration::from_secs(2 * 365 * 24 * 60 * 60);
 
-/// A certificate with its key and everything that is the same for each association. Cloning is cheap.
+/// A certificate with its key, and the configuration that all associations share. Cloning is cheap.
 #[derive(Clone)]
 pub struct DtlsIdentity(Arc<Inner>);
 
@@ -40,8 +40,8 @@ impl DtlsIdentity {
         Self::with_profiles(wall_clock, &SrtpProfile::PREFERENCE)
     }
 
-    /// As [`Self::generate`], with the server's profiles in its order of preference; what is not listed is never
-    /// agreed. (The client role offers all three; its server chooses.)
+    /// As [`Self::generate`], with the server's profiles in its order of preference. A profile that is not listed is
+    /// never agreed on. (The client role offers all three; its server chooses.)
     ///
     /// # Errors
     ///
@@ -50,8 +50,8 @@ impl DtlsIdentity {
         Self::make(wall_clock, preference, None)
     }
 
-    /// As [`Self::generate`], and the pauses between retransmissions of a handshake come from `seed`, so that a simulated
-    /// run can be repeated. Keys are as random as ever, handshakes' other random values are not.
+    /// As [`Self::generate`], but the retransmission pauses and the other random values of a handshake come from
+    /// `seed`, so that a simulated run can be repeated. Keys are still random.
     ///
     /// # Errors
     ///
@@ -72,8 +72,8 @@ impl DtlsIdentity {
         params.distinguished_name = name;
         params.not_before = wall_clock.checked_sub(VALID_BEFORE).unwrap_or(wall_clock).into();
         params.not_after = wall_clock.checked_add(VALID_FOR).unwrap_or(wall_clock).into();
-        // Firefox keeps certificates by issuer and serial number, and refuses another one under the same pair: a
-        // number that no other node has. Positive and at most 20 octets (RFC 5280 §4.1.2.2).
+        // Firefox stores certificates by issuer and serial number, and refuses a different certificate with the same
+        // pair, so each node needs a serial number of its own. Positive and at most 20 octets (RFC 5280 §4.1.2.2).
         let mut serial = [0_u8; 16];
         getrandom::fill(&mut serial).map_err(IdentityError::Random)?;
         if let Some(first) = serial.first_mut() {

@@ -1,4 +1,4 @@
-//! What DTLS gives to SRTP: the agreed protection profile and the exported keying material.
+//! What DTLS exports for SRTP: the agreed protection profile and the keying material.
 
 use std::fmt;
 
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nodes_order_decides_not_the_offers() {
+    fn the_nodes_order_of_profiles_decides_not_the_clients() {
         let choose = |offer: &[u16]| choose(&SrtpProfile::PREFERENCE, offer.iter().copied());
         assert_eq!(choose(&[1, 8, 7]), Some(SrtpProfile::AeadAes128Gcm));
         assert_eq!(choose(&[1, 8]), Some(SrtpProfile::AeadAes256Gcm));

@@ -1,18 +1,18 @@
-//! How `dimpl` is made to choose the SRTP protection profile that the node prefers.
+//! Makes `dimpl` choose the SRTP protection profile that the node prefers.
 //!
-//! RFC 5764 §4.1.1 leaves the choice to the server. In DTLS 1.3 `dimpl` 0.9 takes the client's first (Chromium's is
-//! AES-CM with HMAC-SHA1, four to five times as dear as AES-GCM), in 1.2 it prefers AES-256; there is no setting. So
-//! the ClientHello that it is given lists only the profile it shall take: the numbers of the others are replaced,
-//! in place, by numbers that nobody has been assigned, which it skips.
+//! RFC 5764 §4.1.1 leaves the choice to the server. In DTLS 1.3 `dimpl` 0.9 takes the client's first profile
+//! (Chromium's is AES-CM with HMAC-SHA1, which costs four to five times as much as AES-GCM); in 1.2 it prefers AES-256.
+//! There is no setting for it. So the ClientHello given to `dimpl` lists only the profile it shall choose: the numbers
+//! of the others are replaced, in place, by unassigned numbers, which it skips.
 //!
 //! The handshake's transcript must hash the ClientHello that the client sent. `dimpl` hashes through its provider's
 //! [`HashProvider`]; [`UNMASKING`] puts the true numbers back on the way into the hash. The replacement is its own
 //! inverse and needs no state: it flips fixed bits of the three numbers, and only in the `use_srtp` list of a
 //! ClientHello.
 //!
-//! Safe, because the handshake still proves all of it to both ends: what the client offered is in the transcript as
-//! it sent it, what the server chose is in EncryptedExtensions, and it chose something that was offered. A client
-//! that offers a replacement number itself gets a wrong hash and a failed handshake.
+//! This is safe because the handshake still proves all of it to both ends. The transcript contains the client's offer
+//! as the client sent it, EncryptedExtensions contains the server's choice, and the choice is among the offered
+//! profiles. A client that itself offers a replacement number gets a wrong hash and a failed handshake.
 
 use std::fmt;
 
@@ -22,8 +22,8 @@ use dimpl::crypto::{Buf, CryptoProvider, HashContext, HashProvider, aws_lc_rs};
 use super::client_hello::ClientHello;
 use crate::srtp::SrtpProfile;
 
-/// Flipped in a profile's number to hide it. 0x5a01, 0x5a07 and 0x5a08 are unassigned (IANA, DTLS-SRTP Protection
-/// Profiles).
+/// The bits that are flipped in a profile's number to hide it. 0x5a01, 0x5a07 and 0x5a08 are unassigned (IANA,
+/// DTLS-SRTP Protection Profiles).
 const MASK: u16 = 0x5a00;
 
 /// ClientHello's handshake type.
@@ -42,13 +42,13 @@ pub(super) fn hide_all_but(keep: SrtpProfile, body: &mut [u8], hello: &ClientHel
     }
 }
 
-/// The true number behind a replaced one; any other number is itself.
+/// The true number of a replaced one. Any other number is returned unchanged.
 fn reveal(id: u16) -> u16 {
     let true_id = id ^ MASK;
     if SrtpProfile::PREFERENCE.iter().any(|profile| profile.dtls_number() == true_id) { true_id } else { id }
 }
 
-/// `provider`, hashing transcripts as the client sent them.
+/// `provider` with hashes that see transcripts as the client sent them.
 pub(super) fn unmasking(provider: CryptoProvider) -> CryptoProvider {
     CryptoProvider { hash_provider: &UNMASKING, ..provider }
 }
@@ -75,8 +75,8 @@ impl fmt::Debug for UnmaskingContext {
 
 impl HashContext for UnmaskingContext {
     fn update(&mut self, data: &[u8]) {
-        // In the flights up to the server's Finished, where the offer still matters, `dimpl` hashes the transcript
-        // whole, from its first message on: type, three bytes of length, body (RFC 8446 §4.4.1).
+        // In the flights up to the server's Finished, where the offer still matters, `dimpl` hashes the whole
+        // transcript at once, from its first message on: type, three bytes of length, body (RFC 8446 §4.4.1).
         if !matches!(data.first(), Some(&(CLIENT_HELLO | MESSAGE_HASH))) {
             return self.0.update(data);
         }

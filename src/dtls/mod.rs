@@ -1,9 +1,9 @@
 //! DTLS for SRTP (RFC 5764), versions 1.2 (RFC 6347) and 1.3 (RFC 9147), as a state machine without I/O.
 //!
-//! A [`Dtls`] takes datagrams and `now`, and gives datagrams and the next deadline; and, once, the exported SRTP keys,
-//! after the peer's certificate was found to have one of the fingerprints its SDP promised. Where the peers agreed on
-//! data channels it also carries application data, a record a call; else its engine is given up soon after the
-//! handshake. It is not a TLS library: two libraries do the cryptography and hide behind it.
+//! A [`Dtls`] takes datagrams and `now`, and returns datagrams and the next deadline. Once in its life it returns the
+//! exported SRTP keys, after the peer's certificate matched one of the fingerprints promised in its SDP. Where the
+//! peers agreed on data channels it also carries application data, one record a call; otherwise its engine is given up
+//! soon after the handshake. It is not a TLS library: two libraries do the cryptography behind it.
 //!
 //! | engine | serves | why |
 //! |---|---|---|
@@ -16,12 +16,12 @@
 //!            protected    └────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Nothing in plaintext reaches an engine as it came. [`front`] takes handshake fragments apart within strict
-//! bounds, puts whole messages together and drops everything else, so garbage, fragments in any order, and forged
-//! plaintext on a live association are dealt with in one small place.
+//! No plaintext record reaches an engine unprocessed. [`front`] reassembles handshake fragments within strict bounds,
+//! passes on whole messages and drops everything else. So garbage, reordered fragments, and forged plaintext on a live
+//! association are handled in one small place.
 //!
-//! The server's order of SRTP profiles is the node's, not the client's: see [`mask`] for how `dimpl` is made to
-//! follow it. Time is mapped in [`clock`].
+//! The server selects SRTP profiles in the node's order, not the client's: [`mask`] describes how `dimpl` is made to
+//! follow it. [`clock`] converts times.
 //!
 //! Left out, and why:
 //! - the cookie exchange of DTLS 1.3 and of `dimpl`: the caller lets nothing through before a valid ICE check.
@@ -31,13 +31,13 @@
 //! - resumption, 0-RTT, connection identifiers: WebRTC uses none;
 //! - export of a running engine: neither library gives out record keys and sequence numbers. What can be exported is an
 //!   association that has given up its engine ([`Dtls::export`]);
-//! - a second association on a live five-tuple: nothing in a [`Dtls`] is shared with another, so whoever changes keys
-//!   makes a second one and feeds it besides. [`crate::session`] does: a connected association reads no plaintext and
+//! - a second association on a live five-tuple: a [`Dtls`] shares nothing with another, so to change keys the caller
+//!   makes a second one beside the first. [`crate::session`] does this. A connected association ignores plaintext and
 //!   drops what it cannot authenticate, so both may be given every datagram.
 //!
 //! # Why two libraries and a mask
 //!
-//! Looked at in November 2026: `dimpl` 0.9.0 (the newest on crates.io; its changelog from 0.1 and its source), and the
+//! Reviewed in November 2026: `dimpl` 0.9.0 (the newest on crates.io; its changelog from 0.1 and its source), and the
 //! issues and pull requests of its repository that can be found.
 //!
 //! | wanted | `dimpl` 0.9.0 |
@@ -60,9 +60,9 @@
 //! > server. Today a DTLS 1.3 server follows the client's order, so that with Chromium every packet is sealed with AES-CM
 //! > and HMAC-SHA1, at four times the price of AES-GCM; and 1.2 and 1.3 choose differently for one ClientHello.
 //!
-//! With it [`mask`] goes, and nothing else changes. [`classic`] stays for as long as GStreamer's RSA certificates (1.22) are to
-//! be taken. It brings 37 crates and 43 of the 687 seconds of compilation that
-//! a build from nothing adds up to, a sixteenth. A feature could leave it out of a build that serves browsers only, with
+//! With that setting [`mask`] can be removed, and nothing else changes. [`classic`] stays for as long as GStreamer's
+//! RSA certificates (1.22) are to be accepted. It brings 37 crates and 43 of the 687 seconds of compilation that a
+//! build from nothing adds up to, a sixteenth. A feature could leave it out of a build that serves browsers only, with
 //! `dimpl`'s own 1.2 server in its place.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 

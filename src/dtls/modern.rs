@@ -1,18 +1,18 @@
 //! The engine around `dimpl`: DTLS 1.3 as server, 1.2 and 1.3 as client.
 //!
-//! It sees whole plaintext messages (see [`super::front`]), as server with a masked ClientHello (see
-//! [`super::mask`]), and protected records.
+//! Its input is whole plaintext messages (see [`super::front`]) and protected records. As a server it gets a masked
+//! ClientHello (see [`super::mask`]).
 //!
-//! What to know of `dimpl` 0.9, and what is done about it here:
-//! - an `Err` ends the association, so what comes in plaintext is sorted before: stray records stay in its queue and
-//!   can stop a handshake for good;
-//! - while a DTLS 1.3 flight has a gap, it acknowledges what it has at once and is due again at once: timers that are
-//!   due are served at intervals;
-//! - its clock is set by `handle_timeout` before each datagram, and it must be polled dry after each: what
-//!   one datagram of the peer has become is handed in piece by piece while polling;
-//! - as 1.2 client it takes a protected record that does not decrypt, in place of the server's Finished, for an attack
-//!   and gives up. So be it: the server role is the rule, and its 1.2 is the other engine's;
-//! - `KeyingMaterial` is not wiped on drop (ours is); handshake messages and buffers stay while it lives.
+//! Properties of `dimpl` 0.9, and how this file deals with each:
+//! - An `Err` ends the association, and stray plaintext records stay in its queue and can stop a handshake for good. So
+//!   plaintext is sorted before it gets here.
+//! - While a DTLS 1.3 flight has a gap, it acknowledges what it has at once and is due again at once. So due timers are
+//!   served at intervals.
+//! - Its clock is set by `handle_timeout` before each datagram, and it must be polled dry after each. So the records
+//!   made from one of the peer's datagrams are handed in one by one while polling.
+//! - As a 1.2 client it takes a protected record that does not decrypt, in place of the server's Finished, for an
+//!   attack and gives up. This is accepted: this node is usually the server, and 1.2 servers use the other engine.
+//! - `KeyingMaterial` is not wiped on drop (ours is). Handshake messages and buffers stay in memory while it lives.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use rcgen::KeyPair;
 use super::client_hello::ClientHello;
 use super::error::{DtlsError, IdentityError};
 use super::event::{DataRefused, DtlsEvent, DtlsVersions};
-use super::front::Message;
+use super::front::HandshakeMessage;
 use super::keys::ExportedKeys;
 use super::record::{Record, content, write_plain};
 use super::{clock, fingerprint, mask, signing};
@@ -34,21 +34,21 @@ use crate::limits;
 use crate::srtp::SrtpProfile;
 use crate::time::Timestamp;
 
-/// Timers are served no more often than this: a quarter of the first retransmission, when RFC 9147 §7.1 has an
-/// incomplete flight acknowledged.
+/// The shortest interval at which timers are served: a quarter of the first retransmission timeout, which is when RFC
+/// 9147 §7.1 has an incomplete flight acknowledged.
 const TICK_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 /// ServerHelloDone's handshake type.
 const SERVER_HELLO_DONE: u8 = 14;
 
-/// What all associations of this engine share.
+/// The configuration that all associations of this engine share.
 pub(super) struct ModernConfig {
     certificate: DtlsCertificate,
     server: Arc<Config>,
     client: Arc<Config>,
 }
 
-/// Builds the shared configuration; a `seed` decides what is random beside keys, for the simulation.
+/// Builds the shared configuration. For the simulation, `seed` determines the random values other than keys.
 pub(super) fn config(certificate_der: &[u8], key: &KeyPair, seed: Option<u64>) -> Result<ModernConfig, IdentityError> {
     let builder = || {
         let builder = Config::builder();
@@ -70,7 +70,7 @@ pub(super) fn config(certificate_der: &[u8], key: &KeyPair, seed: Option<u64>) -
         config.map(Arc::new).map_err(|error| IdentityError::Library(error.to_string()))
     };
     Ok(ModernConfig {
-        // The key is the provider's affair.
+        // The key is in the provider, see `signing`.
         certificate: DtlsCertificate { certificate: certificate_der.to_vec(), private_key: Vec::new() },
         client: build(provider.clone())?,
         server: build(mask::unmasking(provider))?,
@@ -80,27 +80,27 @@ pub(super) fn config(certificate_der: &[u8], key: &KeyPair, seed: Option<u64>) -
 /// One association.
 pub(super) struct Modern {
     dtls: dimpl::Dtls,
-    /// Datagrams to hand in, each when `dimpl` has been polled dry.
+    /// Datagrams still to be handed in, each one after `dimpl` has been polled dry.
     inbox: VecDeque<Vec<u8>>,
     now: Timestamp,
     deadline: Option<Timestamp>,
-    /// The next time at which timers may be served.
+    /// The earliest time at which timers are served again.
     next_tick: Timestamp,
     is_client: bool,
     verified: bool,
-    /// `dimpl` says it is connected; the keys come next.
+    /// `dimpl` reported that it is connected; it reports the keys next.
     connected: bool,
-    /// The keys were handed out: what comes now is the verified peer's.
+    /// The keys were exported, so application data now comes from a verified peer.
     exported: bool,
     /// Records of application data that were not polled yet.
     unsent: usize,
-    /// The peer's close alert was answered; reported when the answer is drained.
+    /// The peer's close alert was answered. Reported once the answer has been polled.
     closed: bool,
     failure: Option<DtlsError>,
-    /// Server: the ClientHello, to hand it in again when the client repeats it. Client: nothing.
-    hello: Option<Message>,
+    /// As a server: the ClientHello, to be handed in again when the client repeats it. As a client: `None`.
+    hello: Option<HandshakeMessage>,
     record_sequence: u64,
-    /// Client of 1.2: the server's flight is whole, and its ChangeCipherSpec is awaited.
+    /// As a 1.2 client: the server's flight is complete and its ChangeCipherSpec is the next record.
     change_cipher_spec_due: bool,
 }
 
@@ -143,10 +143,11 @@ impl Modern {
         }
     }
 
-    /// Server: a ClientHello, of which only `profile` may be chosen. (After HelloRetryRequest there is a second.)
+    /// Server: handles a ClientHello with every profile but `profile` hidden. (After HelloRetryRequest there is a
+    /// second one.)
     pub(super) fn client_hello(
         &mut self,
-        mut message: Message,
+        mut message: HandshakeMessage,
         hello: &ClientHello,
         profile: SrtpProfile,
         now: Timestamp,
@@ -156,7 +157,7 @@ impl Modern {
         self.repeat(now);
     }
 
-    /// Server: the client has sent its ClientHello again.
+    /// Server: hands in the ClientHello again after the client has repeated it.
     pub(super) fn repeat(&mut self, now: Timestamp) {
         if let Some(hello) = self.hello.take() {
             self.feed_message(&hello, now);
@@ -164,18 +165,18 @@ impl Modern {
         }
     }
 
-    /// Client: the server's next plaintext message.
-    pub(super) fn server_message(&mut self, message: &Message, now: Timestamp) {
+    /// Client: handles the server's next plaintext message.
+    pub(super) fn server_message(&mut self, message: &HandshakeMessage, now: Timestamp) {
         self.feed_message(message, now);
         self.change_cipher_spec_due |= message.kind == SERVER_HELLO_DONE;
     }
 
-    /// A protected record.
+    /// Handles a protected record.
     pub(super) fn protected(&mut self, record: &Record<'_>, now: Timestamp) {
         match *record {
             Record::Protected13 { bytes } => self.feed(bytes.to_vec(), now),
             Record::Protected12 { content_type, bytes } if self.is_client => {
-                // Apart from what follows it, which then has to decrypt to be kept.
+                // Fed as a datagram of its own: the record after it must then decrypt to be kept.
                 if content_type == content::HANDSHAKE && std::mem::take(&mut self.change_cipher_spec_due) {
                     self.feed_plain(content::CHANGE_CIPHER_SPEC, &[1], now);
                 }
@@ -185,7 +186,7 @@ impl Modern {
         }
     }
 
-    fn feed_message(&mut self, message: &Message, now: Timestamp) {
+    fn feed_message(&mut self, message: &HandshakeMessage, now: Timestamp) {
         self.feed_plain(content::HANDSHAKE, &message.encode(), now);
     }
 
@@ -203,7 +204,7 @@ impl Modern {
         }
     }
 
-    /// Tells `dimpl` the time, which it wants never to go back.
+    /// Tells `dimpl` the time. It requires that time never goes back.
     fn tick(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         let result = self.dtls.handle_timeout(clock::instant(self.now));
@@ -222,7 +223,7 @@ impl Modern {
     }
 
     pub(super) fn send(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
-        // A full queue would be an error, and any error of `dimpl` is the association's end.
+        // A full queue would be an error, and any error of `dimpl` ends the association.
         if self.unsent >= limits::DTLS_APPLICATION_RECORDS_UNSENT_MAX {
             return Err(DataRefused::Full);
         }
@@ -273,7 +274,7 @@ impl Modern {
                     return Some(DtlsEvent::ApplicationData(Box::from(data)));
                 }
                 Output::ApplicationData(_) => {}
-                // Possibly longer than a datagram we send.
+                // Received data may be longer than the datagrams we send.
                 Output::BufferTooSmall { needed } => {
                     let mut large = vec![0; needed];
                     match self.dtls.poll_output(&mut large) {
@@ -298,7 +299,7 @@ impl Modern {
                     self.unsent = 0;
                     self.deadline = clock::deadline(at, self.now);
                     return if std::mem::take(&mut self.connected) {
-                        // Connected, and no keying material followed: use_srtp was not agreed.
+                        // Connected without keying material: use_srtp was not agreed.
                         Some(DtlsEvent::Failed(DtlsError::NoCommonProfile))
                     } else {
                         std::mem::take(&mut self.closed).then_some(DtlsEvent::Closed)
@@ -329,7 +330,7 @@ impl Modern {
         use dimpl::{CertificateError, Error, SecurityError};
         let Err(error) = result else { return };
         let error = match error {
-            // The one error that leaves the association as it was: a first answer of neither version.
+            // A first answer of neither version: the one error that leaves the association unchanged.
             Error::UnexpectedMessage(UnexpectedMessageError::UnrecognizedAutoServerResponse) => return,
             Error::ConnectionClosed => return,
             Error::Timeout(_) => DtlsError::Timeout,

@@ -1,6 +1,6 @@
-//! Taking a datagram apart into DTLS records (RFC 6347 §4.1, RFC 9147 §4), and writing plaintext ones.
+//! Splits a datagram into DTLS records (RFC 6347 §4.1, RFC 9147 §4), and writes plaintext ones.
 //!
-//! Only framing: nothing is decrypted, and of a protected record nothing but its length is believed.
+//! Only framing is done here: nothing is decrypted, and only the length of a protected record is relied on.
 
 /// Content types (RFC 8446 §B.1, RFC 9147 §5.2).
 pub(super) mod content {
@@ -25,7 +25,7 @@ pub(super) enum Record<'a> {
     Protected13 { bytes: &'a [u8] },
 }
 
-/// The records of `datagram` in order, up to the first byte that is none.
+/// The records of `datagram` in order, up to the first byte that does not begin one.
 pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let mut rest = datagram;
     std::iter::from_fn(move || {
@@ -35,8 +35,8 @@ pub(super) fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
     })
 }
 
-/// Whether `datagram` is whole records from its first to its last byte. One that is not was cut short or is not DTLS;
-/// peers never send such, so it is refused as a whole and counted.
+/// Whether `datagram` consists of whole records from its first to its last byte. One that does not was cut short or is
+/// not DTLS. Peers never send such datagrams, so it is refused as a whole and counted.
 #[must_use]
 pub fn is_whole(datagram: &[u8]) -> bool {
     let mut rest = datagram;
@@ -52,7 +52,7 @@ pub fn is_whole(datagram: &[u8]) -> bool {
 fn next(input: &[u8]) -> Option<(Record<'_>, &[u8])> {
     match *input.first()? {
         flags if flags & 0b1110_0000 == 0b0010_0000 => {
-            // No connection identifier was agreed, so a record that claims one is not for us.
+            // No connection identifier was negotiated, so a record that carries one is not for us.
             if flags & 0b0001_0000 != 0 {
                 return None;
             }
@@ -96,9 +96,9 @@ pub(super) fn write_plain(out: &mut Vec<u8>, content_type: u8, sequence: u64, fr
     out.extend_from_slice(fragment);
 }
 
-/// Whether `datagram` begins a new association: a plaintext handshake record that holds the start of a ClientHello.
-/// On a connected association a session may take this as the peer's wish to re-key (RFC 6347 §4.2.8, RFC 9147
-/// §5.11); until the new handshake completes nothing of the old one may be given up, for anyone can send it.
+/// Whether `datagram` begins a new association: its first record is plaintext and holds the start of a ClientHello. On
+/// a connected association a session may take this as the peer's wish to re-key (RFC 6347 §4.2.8, RFC 9147 §5.11).
+/// Anyone can send it, so nothing of the old association may be given up until the new handshake is complete.
 #[must_use]
 pub fn starts_association(datagram: &[u8]) -> bool {
     matches!(
@@ -112,18 +112,18 @@ pub fn starts_association(datagram: &[u8]) -> bool {
     )
 }
 
-/// The numbers of the latest plaintext records, to tell a duplicated datagram from a retransmission (which has new
-/// numbers). Not the sliding window of RFC 6347 §4.1.2.6: that one moves on by authenticated records only, and here a
-/// single forged number would shut everything genuine out.
+/// The numbers of the latest plaintext records. They tell a duplicated datagram from a retransmission, which has new
+/// numbers. This is not the sliding window of RFC 6347 §4.1.2.6: that one advances by authenticated records only, and
+/// here a single forged number would block all genuine ones.
 #[derive(Debug, Default)]
 pub(super) struct RecentNumbers {
-    /// Each plus one; zero is none.
+    /// Each number plus one; zero marks an empty place.
     numbers: [u64; 32],
     oldest: usize,
 }
 
 impl RecentNumbers {
-    /// Whether `sequence` is new; it is not the next time.
+    /// Whether `sequence` is new. Remembers it, so that the next call returns `false`.
     pub(super) fn accept(&mut self, sequence: u64) -> bool {
         let number = sequence.saturating_add(1);
         if self.numbers.contains(&number) {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_passes_once_and_a_forged_one_shuts_nothing_out() {
+    fn a_record_number_is_accepted_once_and_a_forged_one_blocks_nothing() {
         let mut recent = RecentNumbers::default();
         for sequence in [0, 2, 1, u64::MAX >> 16, 5, 70, 3] {
             assert!(recent.accept(sequence), "{sequence}");

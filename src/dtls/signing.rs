@@ -1,5 +1,5 @@
-//! The node's private key, parsed once, for `dimpl`, which would parse and check it for every association (a scalar
-//! multiplication, and a kilobyte kept) and keep the encoded key with each.
+//! The node's private key, parsed once and shared with `dimpl`. Without this, `dimpl` would parse and check the key for
+//! every association (a scalar multiplication, and a kilobyte kept) and keep the encoded key with each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use rcgen::KeyPair;
 
 use super::error::IdentityError;
 
-/// A key provider that knows one key. It lives as long as the process, as `dimpl` asks and as a node's identity does:
-/// each [`super::DtlsIdentity`] made costs these few bytes for good.
+/// A key provider with a single key. It is leaked and lives as long as the process, because `dimpl` requires a
+/// `'static` provider. Each [`super::DtlsIdentity`] therefore costs these few bytes for good; a node makes one.
 pub(super) fn provider(key: &KeyPair) -> Result<&'static dyn KeyProvider, IdentityError> {
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key.serialize_der())
         .map_err(|error| IdentityError::Library(error.to_string()))?;
@@ -23,7 +23,7 @@ pub(super) fn provider(key: &KeyPair) -> Result<&'static dyn KeyProvider, Identi
 struct OneKey(Arc<EcdsaKeyPair>);
 
 impl KeyProvider for OneKey {
-    /// Whatever `key_der` says: the associations are given none.
+    /// Ignores `key_der`: the associations are given none.
     fn load_private_key(&self, _key_der: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
         Ok(Box::new(Handle(Arc::clone(&self.0))))
     }

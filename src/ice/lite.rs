@@ -16,9 +16,9 @@ pub struct CheckOutcome {
     pub reply_len: usize,
     /// The path was not validated before.
     pub validated: bool,
-    /// A path that fell out of the table to make room.
+    /// The path that was removed from the full table to make room.
     pub evicted: Option<PathId>,
-    /// Media goes to another path from now on.
+    /// The check changed the path that media is sent to.
     pub selected: bool,
 }
 
@@ -31,13 +31,14 @@ pub enum CheckRefused {
     Integrity,
     /// FINGERPRINT is wrong.
     Fingerprint,
-    /// A check that was accepted before, sent again from somewhere else: not answered.
+    /// A check that was accepted before, sent again from another address. It is not answered.
     Replayed,
     /// It is no binding request.
     NotARequest,
-    /// The peer says it is controlled as well: answered with 487 (RFC 8445 §7.3.1.1). Holds the reply's length.
+    /// The peer claims the controlled role, which is ours: answered with 487 (RFC 8445 §7.3.1.1). Holds the reply's
+    /// length.
     RoleConflict(usize),
-    /// An attribute that must be understood is not: answered with 420. Holds the reply's length.
+    /// A comprehension-required attribute is unknown: answered with 420. Holds the reply's length.
     UnknownAttribute(usize),
     /// The reply did not fit.
     NoRoom,
@@ -61,7 +62,7 @@ enum Generation {
 pub struct IceLite {
     local: IceCredentials,
     remote: IceCredentials,
-    /// Before an ICE restart; they work until a check with the new ones nominates (RFC 8445 §9).
+    /// The credentials before an ICE restart. They work until a check with the new ones nominates (RFC 8445 §9).
     previous: Option<(IceCredentials, IceCredentials)>,
     validated: Vec<Validated>,
     selected: Option<PathId>,
@@ -69,21 +70,21 @@ pub struct IceLite {
     recent: Recent,
 }
 
-/// The transactions of the checks accepted last.
+/// The transaction identifiers of the checks accepted last, to detect replays.
 ///
-/// A STUN message carries no time and no counter, so that whoever can read a client's check may send it again, from
-/// another address, and have the client's media sent there. Only the first to arrive counts. Left out: checks older than
-/// this memory, and whoever can hold the original back; both take the path until the client's next check.
+/// A STUN message carries no time and no counter. So whoever can read a client's check could send it again from another
+/// address and have the client's media sent there. Only the first arrival of a check counts. Not covered: checks older
+/// than this memory, and an attacker who can hold the original back. Both take the path until the client's next check.
 #[derive(Debug, Default)]
 struct Recent {
-    /// Whole identifiers: they ought to be random (RFC 8489 §5), and a client that only counts them up in their last bytes
-    /// is still told apart from itself.
+    /// Whole identifiers are compared. They ought to be random (RFC 8489 §5), but a client that only counts up their
+    /// last bytes must work too.
     transactions: [Option<[u8; 12]>; limits::CHECKS_REMEMBERED],
     next: usize,
 }
 
 impl Recent {
-    /// Whether `transaction` is new; it is not any more from now on.
+    /// Whether `transaction` is new. Remembers it, so that the next call returns `false`.
     fn is_new(&mut self, transaction: &[u8; 12]) -> bool {
         if self.transactions.contains(&Some(*transaction)) {
             return false;
@@ -111,14 +112,14 @@ impl IceLite {
         }
     }
 
-    /// Takes a path as validated and selected without a check, for benches and simulated viewers.
+    /// Marks a path as validated and selected without a check, for benches and simulated viewers.
     #[cfg(any(test, feature = "peer"))]
     pub fn adopt(&mut self, path: PathId, now: Timestamp) {
         self.validate(path, now);
         self.selected = Some(path);
     }
 
-    /// This node's present user fragment.
+    /// This node's current user fragment.
     #[must_use]
     pub fn local_ufrag(&self) -> &str {
         &self.local.ufrag
@@ -130,21 +131,21 @@ impl IceLite {
         self.previous.as_ref().map(|(local, _)| local.ufrag.as_str())
     }
 
-    /// New credentials on both sides; the present ones work until the new pair nominates. Returns the user fragment
-    /// that stops working now, when a restart before this one had not finished.
+    /// Sets new credentials for both sides. The current ones work until the new pair nominates. Returns the user
+    /// fragment that stops working at once, if an earlier restart had not finished.
     pub fn restart(&mut self, local: IceCredentials, remote: IceCredentials) -> Option<String> {
         let before = (std::mem::replace(&mut self.local, local), std::mem::replace(&mut self.remote, remote));
         self.nominated = false;
         self.previous.replace(before).map(|(local, _)| local.ufrag)
     }
 
-    /// Where media goes: the nominated path, before a nomination the first validated one.
+    /// The path media is sent to: the nominated one, or before a nomination the first validated one.
     #[must_use]
     pub fn selected(&self) -> Option<PathId> {
         self.selected
     }
 
-    /// Whether a check validated this path: nothing but STUN is accepted from any other.
+    /// Whether a check validated this path. Only STUN is accepted from other paths.
     #[must_use]
     pub fn is_validated(&self, path: PathId) -> bool {
         self.validated.iter().any(|validated| validated.path == path)
@@ -181,7 +182,7 @@ impl IceLite {
         if !message.verify_integrity(password) {
             return Err(CheckRefused::Integrity);
         }
-        // Only now is the sender known to hold the password: errors before this point get no reply.
+        // The sender is known to have the password only from here on, so errors before this point get no reply.
         if message.unknown_comprehension_required().next().is_some() {
             let len = StunWriter::binding_error(out, message.transaction_id())
                 .error_code(420, "Unknown Attribute")
@@ -211,7 +212,7 @@ impl IceLite {
             .finish()
             .ok_or(CheckRefused::NoRoom)?;
         let (validated, evicted) = self.validate(path, now);
-        // A repetition is answered, since the answer may have been lost. What it says has been done.
+        // A repeated check is answered, because the first answer may have been lost. It does not select a path again.
         let selected = is_new && self.select(path, generation, message.use_candidate());
         Ok(CheckOutcome { reply_len, validated, evicted, selected })
     }
@@ -256,7 +257,7 @@ impl IceLite {
         if nominates {
             self.nominated = true;
         }
-        // Before the new credentials nominate, the old pair may still move.
+        // Until the new credentials nominate, the old pair may still change the path.
         let may_select = nominates || self.selected.is_none() || (use_candidate && !self.nominated);
         if !may_select || self.selected == Some(path) {
             return false;
@@ -265,22 +266,22 @@ impl IceLite {
         true
     }
 
-    /// The user fragment before the last restart, which is forgotten.
+    /// Forgets the credentials before the last restart and returns their user fragment.
     pub fn forget_previous(&mut self) -> Option<String> {
         self.previous.take().map(|(local, _)| local.ufrag)
     }
 
-    /// After a nomination with the new credentials: the user fragment that no longer works, once.
+    /// After a nomination with the new credentials: forgets the old ones and returns their user fragment, once.
     pub fn retire_previous(&mut self) -> Option<String> {
         if self.nominated { self.forget_previous() } else { None }
     }
 }
 
-/// What [`IceLite::export`] writes.
+/// The format version that [`IceLite::export`] writes.
 const STATE_VERSION: u8 = 1;
 
 impl IceLite {
-    /// Writes the agent's state and ends it: credentials, validated paths, the selected one, remembered transactions.
+    /// Writes the agent's state, consuming it: credentials, validated paths, the selected one, remembered transactions.
     /// `path` writes one path in a form that the other process can read.
     pub fn export(self, now: Timestamp, out: &mut StateWriter, path: &mut dyn FnMut(&mut StateWriter, PathId)) {
         out.version(STATE_VERSION);
@@ -329,7 +330,7 @@ impl IceLite {
     }
 }
 
-/// An IPv4 address that a dual-stack socket shows as IPv6, in its own form.
+/// The IPv4 form of an IPv4-mapped address, as a dual-stack socket shows it; other addresses unchanged.
 fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

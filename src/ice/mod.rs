@@ -9,10 +9,10 @@
 //!            ◀──────────────────────────────── success
 //! ```
 //!
-//! Left out, and why: candidate pairs, checks of our own and triggered checks (a lite agent has none: RFC 8445
-//! §6.1.4, §7.2); the frozen algorithm; TURN (the peer may use one, we see its relayed address); several components
-//! (rtcp-mux is required). Consent (RFC 7675) is the peer's to renew: the session ends when nothing authenticated
-//! comes any more.
+//! Left out, and why: candidate pairs, our own checks and triggered checks (a lite agent has none: RFC 8445 §6.1.4,
+//! §7.2); the frozen algorithm; TURN (the peer may use one; this node sees its relayed address); several components
+//! (rtcp-mux is required). The peer renews consent (RFC 7675): the session ends when nothing authenticated arrives any
+//! more.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod lite;

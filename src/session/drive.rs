@@ -1,5 +1,5 @@
-//! What drives a session: datagrams, time, and its close. Each call is passed on to ICE, to the current epoch and, while keys
-//! change, to the epoch beside it ([`super::rekey`]).
+//! The inputs that drive a session: datagrams, time and the close. Each is passed on to ICE, to the current epoch and,
+//! while keys change, to the epoch beside it ([`super::rekey`]).
 
 use super::event::{Inbound, Rejected, SessionEvent, SessionState};
 use super::peer::{Session, answer_check, open};
@@ -12,7 +12,8 @@ use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
 
 impl Session {
-    /// Takes a connectivity check: a STUN message that was read to find out whose it is, and is not read again.
+    /// Handles a connectivity check. The caller has parsed it already to find the session it belongs to, so it is not
+    /// parsed twice.
     ///
     /// # Errors
     /// Why it was dropped. Nothing changed then but counters.
@@ -29,7 +30,7 @@ impl Session {
         answered
     }
 
-    /// Takes one datagram, opens it in place where it is media, answers into `out` where an answer is due.
+    /// Handles one datagram: opens media in place, and writes an answer to `out` where one is due.
     ///
     /// # Errors
     /// Why it was dropped. Nothing changed then but counters.
@@ -103,7 +104,7 @@ impl Session {
             return Err(Rejected::NoRoom);
         }
         let outcome = match answer_check(&mut self.ice, check, from, out, now) {
-            // An epoch on paths of its own has credentials of its own.
+            // The username may belong to an epoch with paths, and so credentials, of its own.
             Err(CheckRefused::Username) if self.other.is_some() => {
                 return self.handle_others_check(identity, check, from, out, now);
             }
@@ -121,7 +122,7 @@ impl Session {
         Ok(())
     }
 
-    /// Does what is due.
+    /// Runs the timers that are due.
     pub fn handle_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(path) = self.ice.selected() else { return };
         self.current.handle_timeout(now);

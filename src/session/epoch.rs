@@ -1,14 +1,16 @@
-//! One epoch of keys: a DTLS association, the SRTP keys it gave both ways, and what belongs to those keys only (indexes,
-//! rollover counters, replay windows, age, counts). No key, index or window is shared between two epochs.
+//! One epoch of keys: a DTLS association, the SRTP keys it exported for both directions, and the state that depends on
+//! those keys (packet indexes, rollover counters, replay windows, age, counters). Two epochs share no key, index or
+//! window.
 //!
-//! An epoch is not a path: ICE belongs to the [`super::Session`], which says where an epoch's datagrams go. Its life:
+//! An epoch has no path of its own. ICE belongs to the [`super::Session`], which decides where an epoch's datagrams go.
+//! An epoch's life:
 //!
 //! ```text
 //! waiting ──▶ handshaking ──▶ connected: seals and opens ──give_up_sealing()──▶ opens only ──▶ dropped
 //! ```
 //!
-//! The sender is dropped, and its keys with it, at the moment an epoch gives up sealing: nothing can be sealed under it
-//! after that. Bytes for export are in [`super::export`].
+//! Giving up sealing drops the SRTP sender together with its keys, so nothing can be sealed under the epoch afterwards.
+//! Export and import are in [`super::export`].
 
 use std::time::Duration;
 
@@ -20,19 +22,19 @@ use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, Srt
 use crate::time::Timestamp;
 use crate::transport::{PathId, TrainBatch};
 
-/// Names an epoch within its session: 0 is the first, each next one is one more.
+/// The number of an epoch within its session. The first is 0, and each one after it is one higher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EpochNumber(pub u32);
 
 impl EpochNumber {
-    /// The one after it.
+    /// The number of the epoch that follows.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
 }
 
-/// What an association has to tell its session.
+/// What an epoch's association reports to its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EpochNews {
     /// The keys are there.
@@ -43,25 +45,25 @@ pub(super) enum EpochNews {
     Failed(DtlsError),
 }
 
-/// See the module.
+/// One epoch of keys; see the module documentation.
 pub struct Epoch {
     pub(super) number: EpochNumber,
     pub(super) dtls: Option<Box<Dtls>>,
     pub(super) sender: Option<Box<SrtpSender>>,
     pub(super) receiver: Option<Box<SrtpReceiver>>,
     role: DtlsRole,
-    /// Until the association takes them.
+    /// Held until the association is created, which takes them.
     fingerprints: Vec<Fingerprint>,
-    /// When the keys came; before that, when it was made.
+    /// When the epoch got its keys. Before that, when it was created.
     pub(super) began: Timestamp,
     pub(super) sealed_packets: u64,
     pub(super) opened_packets: u64,
     pub(super) opened_bytes: u64,
-    /// When the DTLS engine may be given up; `None` before the handshake is complete and once it is gone.
+    /// When the DTLS engine may be given up. `None` before the handshake is complete and after the engine is gone.
     pub(super) shrink_due: Option<Timestamp>,
-    /// When a DTLS record came that nobody can read any more: perhaps a close alert.
+    /// When a DTLS record arrived after the engine was gone. It may have been the peer's close alert.
     pub(super) unread_since: Option<Timestamp>,
-    /// Where the peers agreed on application data: what of it came.
+    /// The received application data. `None` unless the peers agreed on it.
     pub(super) data: Option<Box<DataInbox>>,
 }
 
@@ -91,7 +93,7 @@ impl Epoch {
         }
     }
 
-    /// Which of its session's epochs it is.
+    /// The epoch's number within its session.
     #[must_use]
     pub fn number(&self) -> EpochNumber {
         self.number
@@ -103,7 +105,7 @@ impl Epoch {
         self.receiver.is_some()
     }
 
-    /// Whether anything can be sealed under it: not before it has keys, and not after a newer one took over.
+    /// Whether packets can be sealed under it: only from when it has keys until a newer epoch takes over.
     #[must_use]
     pub fn seals(&self) -> bool {
         self.sender.is_some()
@@ -115,7 +117,8 @@ impl Epoch {
         if self.is_connected() { now.since(self.began) } else { Duration::ZERO }
     }
 
-    /// Packets sealed under its keys: RTP as [told](super::Session::note_sealed), and RTCP.
+    /// Packets sealed under its keys. RTP counts as [reported by the caller](super::Session::note_sealed), RTCP as
+    /// sealed.
     #[must_use]
     pub fn sealed_packets(&self) -> u64 {
         self.sealed_packets
@@ -157,12 +160,13 @@ impl Epoch {
         self.began = now;
     }
 
-    /// From now on it only opens.
+    /// Drops the sender and its keys. From now on the epoch only opens.
     pub(super) fn give_up_sealing(&mut self) {
         self.sender = None;
     }
 
-    /// Gives a DTLS datagram to the association. `false` when nobody can read it any more, or nobody yet.
+    /// Gives a DTLS datagram to the association. Returns `false` when there is no association yet or its engine is
+    /// gone.
     pub(super) fn take_dtls(&mut self, bytes: &[u8], now: Timestamp) -> bool {
         match &mut self.dtls {
             Some(dtls) if !dtls.is_shrunk() => {
@@ -173,15 +177,15 @@ impl Epoch {
         }
     }
 
-    /// Notes a record that came too late to be read. Only the first since the peer was last heard counts, or a stream of
-    /// them would put the session's end off.
+    /// Notes a record that arrived after the engine was gone. Only the first one since the peer was last heard counts.
+    /// Otherwise a stream of such records would keep postponing the end of the session.
     pub(super) fn note_unread(&mut self, last_heard: Timestamp, now: Timestamp) {
         if self.unread_since.is_none_or(|since| since < last_heard) {
             self.unread_since = Some(now);
         }
     }
 
-    /// Since when it is in doubt whether the peer has closed.
+    /// When the first unreadable record arrived, from which the peer may have closed.
     pub(super) fn unread_since(&self) -> Option<Timestamp> {
         self.unread_since
     }
@@ -207,10 +211,10 @@ impl Epoch {
         }
     }
 
-    /// Queues what the association has to send on `path`, up to the next thing it has to tell.
+    /// Queues the association's datagrams on `path` until it has something to report, which is returned.
     pub(super) fn drain(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) -> Option<EpochNews> {
         loop {
-            // A flight that finds no room is lost, as on a network: DTLS sends it again.
+            // A flight that finds no room is lost as if on the network; DTLS retransmits it.
             if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
                 return None;
             }
@@ -234,7 +238,7 @@ impl Epoch {
         }
     }
 
-    /// Lets time pass for the association.
+    /// Runs the association's timers.
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         if let Some(dtls) = &mut self.dtls {
             dtls.handle_timeout(now);
@@ -247,9 +251,9 @@ impl Epoch {
         [dtls, self.shrink_due].into_iter().flatten().min()
     }
 
-    /// Gives up the DTLS engine, most of what a viewer costs in memory, once it has done its work: the peer has proved
+    /// Gives up the DTLS engine, which is most of a viewer's memory, once it is no longer needed: the peer has proved
     /// by SRTP or SRTCP that it has its keys, and had time to repeat its last flight in case our answer was lost.
-    /// Returns whether it did.
+    /// Returns whether the engine was given up.
     pub(super) fn shrink(&mut self, now: Timestamp) -> bool {
         if self.shrink_due.is_none_or(|due| due > now) {
             return false;
@@ -259,7 +263,7 @@ impl Epoch {
         shrunk
     }
 
-    /// Gives up the DTLS engine before its time, for export.
+    /// Gives up the DTLS engine at once, because only an association without one can be exported.
     pub(super) fn shrink_now(&mut self, now: Timestamp) {
         if let Some(dtls) = &mut self.dtls {
             dtls.shrink(now);
@@ -267,7 +271,7 @@ impl Epoch {
         self.shrink_due = None;
     }
 
-    /// Ends the association; the close alert is queued where there is one.
+    /// Ends the association and queues its close alert, if it can still send one.
     pub(super) fn close(&mut self, path: Option<PathId>, out: &mut TrainBatch, now: Timestamp) {
         if let (Some(path), Some(dtls)) = (path, &mut self.dtls) {
             dtls.close(now);

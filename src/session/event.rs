@@ -9,7 +9,7 @@ use crate::transport::PathId;
 /// What a datagram was, after its session opened it in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inbound {
-    /// Dealt with inside.
+    /// The session consumed it: STUN or DTLS.
     Handled,
     /// An authenticated RTP packet: header and payload lie where [`OpenedRtp`] says.
     Rtp(OpenedRtp),
@@ -28,24 +28,24 @@ pub enum Rejected {
     Unknown,
     /// A DTLS datagram that is not whole records.
     Dtls,
-    /// Media before the keys.
+    /// An SRTP or SRTCP packet that came before the keys.
     NoKeys,
     /// SRTP or SRTCP refused it.
     Srtp(SrtpError),
-    /// No room to answer in.
+    /// The output batch has no room for an answer.
     NoRoom,
 }
 
-/// What the worker must know of.
+/// What a session reports to its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
-    /// A path was validated: its datagrams belong to this session.
+    /// A path was validated. Its datagrams belong to this session from now on.
     PathAdded(PathId),
-    /// A path is forgotten.
+    /// A path is no longer this session's.
     PathRemoved(PathId),
-    /// A connected peer is reached by another path from now on.
+    /// ICE selected another path for a connected peer.
     Moved,
-    /// The keys are there.
+    /// The handshake is complete and the session has keys.
     Connected,
     /// The peer closed DTLS.
     Closed,
@@ -55,11 +55,11 @@ pub enum SessionEvent {
     EpochConnected(EpochNumber),
     /// The next epoch's handshake failed. The session goes on.
     EpochFailed(EpochNumber, DtlsError),
-    /// An epoch beside the current one is over, and its keys are gone.
+    /// The epoch beside the current one has ended, and its keys were dropped.
     EpochEnded(EpochNumber),
 }
 
-/// How far a session is.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionState {
     /// No valid check has come.
@@ -68,6 +68,6 @@ pub enum SessionState {
     Handshaking,
     /// Media may flow.
     Connected,
-    /// Over.
+    /// The session has ended.
     Ended,
 }

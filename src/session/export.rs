@@ -1,14 +1,15 @@
-//! A session as bytes, and back: for another process of the node that goes on in its place (live upgrade, migration).
+//! Export of a session as bytes, and import in another process of the node that continues it (live upgrade, migration).
 //!
-//! **Nothing is sealed twice, by type.** [`Session::export`] consumes the session, so whoever exported it has no sender
-//! any more: every index that was used lies below those in the bytes. [`Session::import`] consumes the bytes, which cannot
-//! be cloned. The index of RTP packets is the relay's; it hands its own state over by the same rule.
+//! **The types prevent sealing twice.** [`Session::export`] consumes the session, so the exporting process has no
+//! sender any more, and every index it used is below those in the bytes. [`Session::import`] consumes the bytes, which
+//! cannot be cloned. The index of RTP packets belongs to the relay, which hands its own state over by the same rule.
 //!
-//! Times are written as what had passed of them, so that the importing process may have another clock. Paths are written
-//! and read by the caller, who knows what they are to the other process.
+//! Times are written relative to `now`, because the importing process may have another clock. The caller writes and
+//! reads paths, because it knows what they mean to the other process.
 //!
-//! What stays behind: DTLS engines, which no library gives out. A connected association is shrunk to its close alert first
-//! ([`crate::dtls::Dtls::export`]); one that carries application data or still shakes hands keeps its session where it is.
+//! DTLS engines cannot be exported: neither library gives out its state. A connected association is first reduced to
+//! its close alert ([`crate::dtls::Dtls::export`]). A session whose association carries application data or is still in
+//! its handshake cannot be exported and stays in this process.
 
 use std::fmt;
 
@@ -25,25 +26,25 @@ use crate::time::Timestamp;
 use crate::transport::PathId;
 use crate::wire::bytes::{ImportError, StateBytes, StateReader, StateWriter};
 
-/// What [`Session::export`] writes.
+/// The format version that [`Session::export`] writes.
 const SESSION_STATE_VERSION: u8 = 1;
-/// What [`Epoch::export`] writes.
+/// The format version that [`Epoch::export`] writes.
 const EPOCH_STATE_VERSION: u8 = 1;
 
-/// Why a session was not taken out.
+/// Why a session was not exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportRefused {
-    /// It is not connected, or no more.
+    /// It is not connected, or no longer.
     NotConnected,
-    /// A handshake of it is under way.
+    /// One of its handshakes is under way.
     Handshaking,
-    /// An association carries application data, which would be lost unseen.
+    /// One of its associations carries application data, which would be lost without notice.
     CarriesData,
-    /// It has events that nobody has heard.
+    /// It has events or retired user fragments that the caller has not taken yet.
     EventsWaiting,
 }
 
-/// A session that was not taken out: it goes on.
+/// A session that was not exported. The caller keeps it.
 #[derive(Debug)]
 pub struct NotExported {
     /// The session.
@@ -64,7 +65,7 @@ impl fmt::Display for ExportRefused {
 }
 
 impl Epoch {
-    /// Whether it can be written: it has keys, and its association can be shrunk.
+    /// Whether the epoch can be exported: it has keys, and its association can give up its engine.
     fn may_be_exported(&self) -> Result<(), ExportRefused> {
         match &self.dtls {
             _ if !self.is_connected() => Err(ExportRefused::Handshaking),
@@ -74,7 +75,7 @@ impl Epoch {
         }
     }
 
-    /// Writes an epoch whose association is shrunk, closed or absent, and ends it.
+    /// Writes an epoch whose association is shrunk, closed or absent. Consumes it.
     fn export(self, now: Timestamp, out: &mut StateWriter) {
         out.version(EPOCH_STATE_VERSION);
         out.u32(self.number.0);
@@ -85,7 +86,7 @@ impl Epoch {
         out.u64(self.opened_packets);
         out.u64(self.opened_bytes);
         out.option(self.unread_since, |out, since| out.age(since, now));
-        // One that is over has nothing left to say.
+        // An association that has ended has nothing left to send, so it is not written.
         out.option(self.dtls.filter(|dtls| dtls.is_shrunk()), |out, dtls| {
             let exported = dtls.export(out);
             debug_assert!(exported.is_ok(), "a shrunk association can be exported");
@@ -108,10 +109,10 @@ impl Epoch {
 }
 
 impl Session {
-    /// Takes everything a connected session is out of this process. `path` writes one path.
+    /// Exports a connected session and ends it here. `path` writes one path.
     ///
     /// # Errors
-    /// The session itself, unchanged, and why it stays.
+    /// The unchanged session, and why it was not exported.
     pub fn export(
         mut self,
         now: Timestamp,
@@ -155,10 +156,10 @@ impl Session {
         self.other.as_ref().map_or(Ok(()), |other| other.epoch.may_be_exported())
     }
 
-    /// Goes on with a session that was [exported](Self::export). `path` reads one path.
+    /// Continues a session that was [exported](Self::export). `path` reads one path.
     ///
     /// # Errors
-    /// When the bytes are not such a session's.
+    /// When the bytes are not an exported session.
     pub fn import(
         bytes: StateBytes,
         now: Timestamp,
@@ -190,7 +191,7 @@ impl Session {
             rejected: from.u64()?,
         };
         from.finish()?;
-        // Only a session's newest epochs seal, and one that does not can go nowhere.
+        // The current epoch of a connected session always has a sender.
         if session.current.sender.is_none() { Err(ImportError::Malformed) } else { Ok(session) }
     }
 }

@@ -1,10 +1,11 @@
-//! The application data of one epoch that came and was not taken yet: a bounded queue that counts what finds no room.
+//! Received application data of one epoch that the caller has not taken yet. The queue is bounded; records that find no
+//! room are dropped and counted.
 
 use std::collections::VecDeque;
 
 use crate::limits;
 
-/// Records that came and were not taken yet.
+/// Received records in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct DataInbox {
     waiting: VecDeque<Box<[u8]>>,
@@ -20,12 +21,12 @@ impl DataInbox {
         }
     }
 
-    /// The record that has waited longest.
+    /// Takes the oldest record.
     pub(super) fn take(&mut self) -> Option<Box<[u8]>> {
         self.waiting.pop_front()
     }
 
-    /// Records that found no room.
+    /// How many records were dropped because the queue was full.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }

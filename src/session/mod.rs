@@ -4,9 +4,9 @@
 //!        new ──valid ICE check──▶ checking ──DTLS flights──▶ connected ──close alert, silence, close()──▶ ended
 //! ```
 //!
-//! The rule that ties it together: nothing but STUN is accepted from a path that no valid check came from, and no
-//! key is used before the peer's certificate matched its fingerprint. A session knows nothing of streams; the
-//! worker joins the two.
+//! Two rules hold throughout. Only STUN is accepted from a path that no valid ICE check came from. No key is used
+//! before the peer's certificate matched a fingerprint of its SDP. A session knows nothing of streams; the worker joins
+//! the two.
 //!
 //! | file | holds |
 //! |---|---|
@@ -20,10 +20,11 @@
 //! | `data` | application data, where the peers agreed on it |
 //! | `export` | a session as bytes, and back |
 //!
-//! No worker begins a second epoch, carries data or exports a session yet: those three are for what comes next, and held by
-//! this module's tests.
+//! No worker begins a second epoch, carries data or exports a session yet. `rekey`, `data` and `export` are prepared
+//! for later use and are covered by this module's tests.
 //!
-//! It names [`crate::transport`] for its plain data (numbers of paths, and slots to write into), which does no I/O.
+//! This module uses [`crate::transport`] for plain data only: path identifiers, and the slots that outgoing datagrams
+//! are written into. Neither does I/O.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod data;

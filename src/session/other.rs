@@ -1,5 +1,5 @@
-//! The epoch beside the current one, while a session changes its keys: what it holds. How it begins, takes over and ends is
-//! in [`super::rekey`].
+//! The epoch beside the current one while a session changes its keys. This file holds its state; [`super::rekey`]
+//! begins, switches and ends it.
 
 use super::epoch::Epoch;
 use crate::ice::IceLite;
@@ -10,9 +10,10 @@ use crate::transport::PathId;
 pub(super) struct Other {
     pub(super) epoch: Epoch,
     pub(super) stage: Stage,
-    /// Where it has paths of its own, its agent.
+    /// The ICE agent of an epoch with paths of its own. `None` where it shares the session's paths.
     pub(super) ice: Option<IceLite>,
-    /// A sealed packet, kept while the first of two epochs is tried: a failed attempt spoils the packet.
+    /// A copy of the sealed packet, kept while the first of two epochs is tried: a failed attempt overwrites the
+    /// packet.
     pub(super) sealed: Vec<u8>,
 }
 
@@ -21,17 +22,17 @@ impl Other {
         Self { epoch, stage, ice, sealed: Vec::new() }
     }
 
-    /// Where its datagrams go, on its own paths or on those of the current epoch.
+    /// The path its datagrams are sent on: the one selected by its own agent, or by `shared`, the session's.
     pub(super) fn path(&self, shared: &IceLite) -> Option<PathId> {
         self.ice.as_ref().unwrap_or(shared).selected()
     }
 }
 
-/// What the other epoch is there for.
+/// Whether the other epoch is to become the current one, or was it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It is newer than the current one, and fails unless it is connected at this time.
+    /// It is newer than the current one. It fails unless it is connected by `until`.
     Next { until: Timestamp },
-    /// It is older, seals no more, and ends at this time.
+    /// It is older and no longer seals. It ends at `until`.
     Retiring { until: Timestamp },
 }

@@ -1,4 +1,4 @@
-//! The [`Session`]: what it holds, what can be asked of it, and the steps that both [`super::drive`] and [`super::rekey`] take.
+//! The [`Session`]: its state, its accessors, and the steps that [`super::drive`] and [`super::rekey`] share.
 
 use std::collections::VecDeque;
 
@@ -20,16 +20,16 @@ use crate::wire::stun::StunMessage;
 /// One peer.
 pub struct Session {
     pub(super) ice: IceLite,
-    /// The keys that seal, and their association.
+    /// The epoch whose keys seal.
     pub(super) current: Epoch,
-    /// A newer or older one beside it, while keys change.
+    /// A newer or older epoch beside it, while keys change.
     pub(super) other: Option<Box<Other>>,
-    /// The agent of an epoch that is over, until its user fragments were told.
+    /// The ICE agent of an epoch that has ended, kept until [`Self::retired_ufrag`] has returned its user fragments.
     pub(super) retired_ice: Option<Box<IceLite>>,
     pub(super) state: SessionState,
     pub(super) last_heard: Timestamp,
     pub(super) events: VecDeque<SessionEvent>,
-    /// Authenticated packets received under epochs that are over.
+    /// Authenticated packets received under epochs that have ended.
     pub(super) retired_packets: u64,
     /// Their bytes.
     pub(super) retired_bytes: u64,
@@ -84,16 +84,16 @@ impl Session {
         session
     }
 
-    /// How far it is.
+    /// The session's state.
     #[must_use]
     pub fn state(&self) -> SessionState {
         self.state
     }
 
-    /// When the session is over unless something authenticated comes before: [`limits::SESSION_SILENCE_MAX`] after the
-    /// last time; or [`limits::SESSION_DOUBT_MAX`] after a DTLS record that can no longer be read and may have been the
-    /// peer's close alert. Anyone who can send from the peer's address can raise that doubt; a peer that lives dispels
-    /// it by its next consent check or report.
+    /// When the session ends unless something authenticated arrives first. That is [`limits::SESSION_SILENCE_MAX`]
+    /// after the last such arrival, or [`limits::SESSION_DOUBT_MAX`] after a DTLS record that can no longer be read and
+    /// may have been the peer's close alert. Anyone who can send from the peer's address can cause the shorter
+    /// deadline; a live peer cancels it by its next consent check or report.
     #[must_use]
     pub fn silent_at(&self) -> Timestamp {
         let silent = self.last_heard + limits::SESSION_SILENCE_MAX;
@@ -121,7 +121,7 @@ impl Session {
         self.current.dtls_version()
     }
 
-    /// Authenticated packets received, under whatever epoch.
+    /// Authenticated packets received under all epochs.
     #[must_use]
     pub fn received_packets(&self) -> u64 {
         self.retired_packets
@@ -135,14 +135,15 @@ impl Session {
         self.retired_bytes + self.current.opened_bytes + self.other.as_ref().map_or(0, |other| other.epoch.opened_bytes)
     }
 
-    /// Where media goes and with which key; `None` before the session is connected.
+    /// The sender that seals media and the path it goes to. `None` before the session is connected.
     #[inline]
     #[must_use]
     pub fn egress(&self) -> Option<(&SrtpSender, PathId)> {
         Some((self.current.sender.as_deref()?, self.ice.selected()?))
     }
 
-    /// Notes that `packets` were sealed with what [`Self::egress`] gave: once for a visit, not for each.
+    /// Counts `packets` as sealed with the sender from [`Self::egress`]. Called once for a batch, not once for each
+    /// packet.
     #[inline]
     pub fn note_sealed(&mut self, packets: u64) {
         self.current.sealed_packets += packets;
@@ -153,7 +154,7 @@ impl Session {
         self.ice.restart(local, remote)
     }
 
-    /// A user fragment that no longer works since the last call. To be called until there is none.
+    /// Takes a user fragment that has stopped working. Call this until it returns `None`.
     pub fn retired_ufrag(&mut self) -> Option<String> {
         if let Some(mut ice) = self.retired_ice.take() {
             let Some(previous) = ice.forget_previous() else { return Some(ice.local_ufrag().to_owned()) };
@@ -163,7 +164,7 @@ impl Session {
         self.ice.retire_previous()
     }
 
-    /// The next thing the worker must know.
+    /// Takes the next event for the worker.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
     }
@@ -173,7 +174,7 @@ impl Session {
         self.other.as_ref().is_some_and(|other| matches!(other.stage, Stage::Next { .. }))
     }
 
-    /// Takes note of an accepted check.
+    /// Records an accepted check: the peer was heard, and paths may have been added or removed.
     pub(super) fn note_check(&mut self, outcome: &CheckOutcome, path: PathId, now: Timestamp) {
         self.last_heard = now;
         if let Some(evicted) = outcome.evicted {
@@ -184,7 +185,7 @@ impl Session {
         }
     }
 
-    /// What the current epoch's association has to send and to tell.
+    /// Queues the datagrams of the current epoch's association and handles what it reports.
     pub(super) fn drain_current(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
         while let Some(news) = self.current.drain(path, out, now) {
             match news {
@@ -192,8 +193,8 @@ impl Session {
                     self.state = SessionState::Connected;
                     self.events.push_back(SessionEvent::Connected);
                 }
-                // A peer that changes its keys in place closes the old association before the new one is connected
-                // (Chromium). The keys of the current epoch hold until the next one is there or fails.
+                // A peer that re-keys on the same path closes the old association before the new one is connected
+                // (Chromium does). The current epoch's keys stay in use until the next epoch is connected or fails.
                 EpochNews::Closed | EpochNews::Failed(_) if self.next_is_coming() => {}
                 EpochNews::Closed => {
                     self.state = SessionState::Ended;
@@ -227,7 +228,7 @@ impl Session {
     }
 }
 
-/// Answers a check, also one that is refused with a reason.
+/// Answers a check. Some refusals are answered too, with an error response.
 pub(super) fn answer_check(
     ice: &mut IceLite,
     message: &StunMessage<'_>,

@@ -1,19 +1,21 @@
-//! Two epochs in one session: a second one is begun beside the current one, takes over, and the older one ends.
+//! Two epochs in one session. A second epoch is begun beside the current one and takes over; the older one then ends.
 //!
 //! ```text
 //!            begin_epoch        connected          switch_epoch             its time, or end_other_epoch
 //! current 0 ────────────▶ 0 + next 1 ───▶ 0 and 1 seal ────────▶ 1 seals, 0 opens ────────────▶ current 1
 //! ```
 //!
-//! The second one comes by the session's own path (a handshake in place), or by paths of its own with credentials of its own
-//! (a client with a second connection, which plays on by the first until the second shows a picture). Its agent goes with
-//! it: the switch makes it the session's, and the older one ends with the older epoch.
+//! The second epoch uses either the session's own path (a handshake in place), or paths and ICE credentials of its own.
+//! The latter is for a client that opens a second connection and keeps playing from the first until the second shows a
+//! picture. The second epoch's ICE agent belongs to it: the switch makes that agent the session's, and the older agent
+//! ends together with the older epoch.
 //!
-//! While two are alive on one path, a DTLS datagram goes to both associations: a connected one reads no plaintext and drops
-//! what it cannot authenticate, so each keeps its own. An SRTP packet is opened by the epoch whose tag is right: the newer one is
-//! tried first once a packet has come under it. A packet that opens under neither is refused once.
+//! While two epochs share one path, a DTLS datagram is given to both associations. A connected association ignores
+//! plaintext records and drops what it cannot authenticate, so each one keeps only its own. An SRTP packet belongs to
+//! the epoch under which its tag verifies; the newer epoch is tried first once a packet has been opened under it. A
+//! packet that opens under neither counts as one refusal.
 //!
-//! A session with one epoch pays a null pointer for all this.
+//! A session with one epoch pays only a null pointer for this.
 
 use std::time::Duration;
 
@@ -31,7 +33,7 @@ use crate::transport::{Arrival, PathId, TrainBatch};
 use crate::wire::demux::DatagramKind;
 use crate::wire::stun::StunMessage;
 
-/// Why a session begins or switches no epoch now.
+/// Why an epoch was not begun or switched to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpochRefused {
     /// The session is not connected.
@@ -55,8 +57,9 @@ impl Session {
         self.other.as_ref().map(|other| &other.epoch)
     }
 
-    /// Begins a second epoch on the session's path, with a handshake of its own. The current one goes on, also when its
-    /// peer closes the old association. [`SessionEvent::EpochConnected`] or [`SessionEvent::EpochFailed`] will tell.
+    /// Begins a second epoch on the session's path, with a handshake of its own. The current epoch stays in use, even
+    /// when the peer closes the old association. The outcome is reported as [`SessionEvent::EpochConnected`] or
+    /// [`SessionEvent::EpochFailed`].
     ///
     /// # Errors
     /// When the session is not connected, or two epochs are alive.
@@ -76,7 +79,7 @@ impl Session {
         Ok(number)
     }
 
-    /// Begins a second epoch that waits for its first check, on paths of its own with these credentials.
+    /// Begins a second epoch on paths of its own. It waits for its first connectivity check with these credentials.
     ///
     /// # Errors
     /// As [`Self::begin_epoch`].
@@ -112,23 +115,23 @@ impl Session {
         Ok(number)
     }
 
-    /// The next epoch's keys and path, once it is connected: what is sent to a peer that is to show its first packet
-    /// before the current epoch ends.
+    /// The next epoch's sender and path, once it is connected. A peer that must receive a packet under the new keys
+    /// before the current epoch ends is sent to with these.
     #[must_use]
     pub fn next_egress(&self) -> Option<(&SrtpSender, PathId)> {
         let other = self.other.as_ref().filter(|_| self.next_is_coming())?;
         Some((other.epoch.sender.as_deref()?, other.path(&self.ice)?))
     }
 
-    /// Notes that `packets` were sealed with what [`Self::next_egress`] gave.
+    /// Counts `packets` as sealed with the sender from [`Self::next_egress`].
     pub fn note_next_sealed(&mut self, packets: u64) {
         if let Some(other) = &mut self.other {
             other.epoch.sealed_packets += packets;
         }
     }
 
-    /// Makes the next epoch the current one. Nothing is sealed under the older one from here on; what comes under it is
-    /// still opened for `overlap`, at most [`limits::EPOCH_OVERLAP_MAX`].
+    /// Makes the next epoch the current one. Nothing more is sealed under the older epoch. Its packets are still opened
+    /// for `overlap`, which is cut to [`limits::EPOCH_OVERLAP_MAX`].
     ///
     /// # Errors
     /// When there is no next epoch, or it is not connected.
@@ -146,7 +149,7 @@ impl Session {
         Ok(self.current.number)
     }
 
-    /// Ends the epoch beside the current one now: a next one is given up, a retiring one opens nothing any more.
+    /// Ends the epoch beside the current one at once: a next epoch is abandoned, and a retiring one opens nothing more.
     pub fn end_other_epoch(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(mut other) = self.other.take() else { return };
         let path = other.path(&self.ice);
@@ -162,7 +165,7 @@ impl Session {
         self.end_without_association();
     }
 
-    /// What the next epoch's association has to send and to tell.
+    /// Queues the datagrams of the other epoch's association and handles what it reports.
     pub(super) fn drain_other(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
         while let Some(other) = self.other.as_mut()
             && let Some(news) = other.epoch.drain(path, out, now)
@@ -174,8 +177,8 @@ impl Session {
                 EpochNews::Closed if is_next && !other.epoch.is_connected() => {
                     self.next_failed(DtlsError::PeerMisbehaved, out, now);
                 }
-                // The newer one is closed: its peer is gone, or wants the older one back. The caller hears of its end.
-                // Or the older one, whose peer has left it early.
+                // A connected next epoch was closed, because its peer is gone or falls back to the older one; or a
+                // retiring epoch was closed early. Either way the caller learns of it by [`SessionEvent::EpochEnded`].
                 EpochNews::Failed(_) | EpochNews::Closed => self.end_other_epoch(out, now),
             }
         }
@@ -188,7 +191,7 @@ impl Session {
         self.end_other_epoch(out, now);
     }
 
-    /// A session whose current association the peer has closed, and which has no next one, is over.
+    /// Ends a session whose current association the peer has closed and which has no other epoch.
     fn end_without_association(&mut self) {
         if self.other.is_none() && self.current.association_over() && self.state == SessionState::Connected {
             self.state = SessionState::Ended;
@@ -202,7 +205,7 @@ impl Session {
         ice.is_some_and(|ice| ice.is_validated(path))
     }
 
-    /// A check with credentials that are not the current epoch's.
+    /// Answers a check whose username is not the current epoch's.
     pub(super) fn handle_others_check(
         &mut self,
         identity: &DtlsIdentity,
@@ -222,7 +225,8 @@ impl Session {
         Ok(())
     }
 
-    /// A DTLS datagram while two epochs are alive: for the association whose path it is, or for both.
+    /// Handles a DTLS datagram while two epochs are alive. It goes to the association whose path it came from, or to
+    /// both where they share a path.
     pub(super) fn handle_dtls_of_two(&mut self, path: PathId, bytes: &[u8], out: &mut TrainBatch, now: Timestamp) {
         let apart = self.other.as_ref().is_some_and(|other| other.ice.is_some());
         if apart && self.other_has_validated(path) {
@@ -232,7 +236,8 @@ impl Session {
             return self.drain_other(path, out, now);
         }
         if !self.current.take_dtls(bytes, now) && (apart || self.next_is_coming()) {
-            // Of the next association, or the old one's close alert: should the next one fail, the session is in doubt.
+            // The record may belong to the next association, or be the old one's close alert. Should the next epoch
+            // fail, the peer may be gone.
             self.current.note_unread(self.last_heard, now);
         }
         self.drain_current(path, out, now);
@@ -242,7 +247,7 @@ impl Session {
         }
     }
 
-    /// Opens an SRTP or SRTCP packet under whichever of two epochs it was sealed.
+    /// Opens an SRTP or SRTCP packet while two epochs are alive, under the one it was sealed with.
     pub(super) fn open_under_either(&mut self, kind: DatagramKind, bytes: &mut [u8]) -> Result<Inbound, Rejected> {
         let Some(Other { epoch, stage, sealed, .. }) = self.other.as_deref_mut() else { return Err(Rejected::NoKeys) };
         let (newer, older) = match stage {
@@ -259,7 +264,7 @@ impl Session {
             Err(Rejected::Srtp(refused)) if refused != SrtpError::Malformed => {
                 bytes.copy_from_slice(sealed);
                 match open(second, kind, bytes) {
-                    // The other reason says more: there was such an SSRC.
+                    // The first epoch's reason is more specific here: it knew the SSRC.
                     Err(Rejected::Srtp(SrtpError::Authentication)) => Err(Rejected::Srtp(refused)),
                     opened => opened,
                 }
@@ -268,7 +273,7 @@ impl Session {
         }
     }
 
-    /// What is due of the other epoch.
+    /// Runs the timers of the other epoch.
     pub(super) fn handle_other_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(other) = self.other.as_mut() else { return };
         other.epoch.handle_timeout(now);

@@ -338,7 +338,7 @@ fn rtcp_opens_under_both_epochs_and_is_sent_under_the_current_one() {
 }
 
 #[test]
-fn the_old_associations_close_alert_ends_nothing_while_a_next_epoch_is_under_way() {
+fn a_close_alert_of_the_old_association_is_ignored_during_the_next_handshake() {
     for versions in ALL_PAIRS {
         let mut pair = Pair::connected(versions[0]);
         pair.begin_epoch().unwrap();
@@ -391,7 +391,7 @@ fn a_next_epoch_that_fails_leaves_the_session_as_it_was() {
 }
 
 #[test]
-fn a_peer_that_closes_and_then_fails_to_begin_anew_is_gone() {
+fn a_peer_that_closes_and_fails_its_next_handshake_is_gone() {
     let mut pair = Pair::connected(DtlsVersions::Only13);
     pair.begin_epoch().unwrap();
     pair.epochs[0].dtls.close(pair.now);
@@ -429,7 +429,7 @@ fn an_epoch_knows_its_age_and_what_it_sealed() {
 }
 
 #[test]
-fn a_session_of_one_epoch_pays_a_pointer_for_the_second() {
+fn a_session_with_one_epoch_reserves_only_a_pointer_for_a_second() {
     // What a viewer costs has room for tens of bytes, not for a second set of keys.
     let without_ice = size_of::<Session>() - size_of::<crate::ice::IceLite>();
     assert!(without_ice <= 224, "{without_ice}, an epoch {}", size_of::<Epoch>());
@@ -444,7 +444,7 @@ fn check(local: &str, remote: &str, seed: u64, now: Timestamp) -> Vec<u8> {
 }
 
 #[test]
-fn a_second_connection_has_paths_of_its_own_and_both_play_until_the_switch() {
+fn a_second_connection_has_its_own_paths_and_both_play_until_the_switch() {
     let (first, second) = (FIRST, SECOND);
     for versions in ALL_PAIRS {
         let mut pair = Pair::connected(versions[0]);
@@ -507,7 +507,7 @@ fn a_second_connection_has_paths_of_its_own_and_both_play_until_the_switch() {
 }
 
 #[test]
-fn a_second_connection_that_never_comes_leaves_its_name_behind() {
+fn a_second_connection_that_never_comes_retires_its_user_fragment() {
     let mut pair = Pair::connected(DtlsVersions::Only13);
     let (local, remote) = (credentials("node2"), credentials("peer2"));
     pair.session.begin_epoch_on_its_own_paths(local, remote, DtlsRole::Server, Vec::new(), pair.now).unwrap();
@@ -670,7 +670,7 @@ fn a_session_moves_with_two_epochs_alive() {
 }
 
 #[test]
-fn the_checker_sees_a_session_that_goes_on_in_two_places() {
+fn the_checker_detects_a_session_that_continues_in_two_processes() {
     // A broken hand-over: bytes kept and put in a second time, so that both processes go on behind the same index.
     let mut pair = Pair::connected(DtlsVersions::Only13);
     let (mut relay, mut checker) = (Relay { next: 1 }, SealedOnce::default());
@@ -693,7 +693,7 @@ fn the_checker_sees_a_session_that_goes_on_in_two_places() {
 }
 
 #[test]
-fn a_session_that_cannot_move_is_given_back_and_goes_on() {
+fn a_session_that_cannot_be_exported_is_returned_and_continues() {
     let export = |pair: &mut Pair| {
         let gone = Session::new(credentials("a"), credentials("b"), DtlsRole::Server, Vec::new(), pair.now);
         let session = std::mem::replace(&mut pair.session, gone);
@@ -742,7 +742,7 @@ fn data_goes_both_ways_for_as_long_as_the_session_lives() {
 }
 
 #[test]
-fn each_epoch_has_its_own_data_and_a_session_that_carries_some_stays_where_it_is() {
+fn each_epoch_has_its_own_data_and_a_session_with_data_is_not_exported() {
     let mut pair = Pair::connect(DtlsVersions::Only13, true);
     pair.begin_epoch().unwrap();
     pair.add_client(DtlsVersions::Only12);

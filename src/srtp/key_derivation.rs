@@ -73,8 +73,8 @@ impl Prf {
         }
     }
 
-    /// Fills `out`, which holds zeros. With a key derivation rate of zero, `key_id` is the label followed by 48 zero bits,
-    /// right-aligned with the 112-bit salt, so the label meets its eighth byte.
+    /// Fills `out`, which must hold zeros. With a key derivation rate of zero, `key_id` is the label followed by 48
+    /// zero bits. It is right-aligned with the 112-bit salt, so the label is combined with the salt's eighth byte.
     fn derive(&self, master_salt: &[u8; SALT_LEN_MAX], label: u8, out: &mut [u8]) {
         let [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13] = *master_salt;
         let iv = [s0, s1, s2, s3, s4, s5, s6, s7 ^ label, s8, s9, s10, s11, s12, s13, 0, 0];

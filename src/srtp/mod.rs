@@ -5,21 +5,23 @@
 //! Packets are bytes; there is no clock, no I/O and no random source. The sending side allocates nothing after it is
 //! made; the receiving side only when an authenticated packet brings a new SSRC, a bounded number of times.
 //!
-//! **A (key, SSRC, packet index) is sealed once.** The sender of RTP is told the index by the relay, which owns that
-//! promise (RFC 7714 §8.1: a repeated GCM nonce gives the authentication key away); the SRTCP index is kept here.
+//! **A (key, SSRC, packet index) is sealed once.** The relay passes the index of each RTP packet and guarantees that it
+//! never repeats (RFC 7714 §8.1: a repeated GCM nonce gives the authentication key away). The sender itself counts
+//! SRTCP indexes.
 //!
 //! **What a session costs.** With the default backend a keyed GCM transform is 40 bytes here and 632 on aws-lc's heap
-//! ([`AwsLcKey`](crate::crypto::aead::AwsLcKey)). A sender is 136 bytes and holds two of them; a receiver is 176 bytes and
-//! holds one for RTCP, and one for RTP from the first RTP packet on, which a viewer never sends. Each SSRC received adds
-//! 144 bytes for RTP and 32 for RTCP. So a viewer is about 2.2 KB. With AES_CM a transform is 320 bytes, boxed.
-//! The test `contexts_stay_small` holds these sizes.
+//! ([`AwsLcKey`](crate::crypto::aead::AwsLcKey)). A sender is 136 bytes and holds two transforms. A receiver is 176
+//! bytes and holds one for RTCP; it makes one for RTP when the first RTP packet comes, which a viewer never sends. Each
+//! SSRC received adds 144 bytes for RTP and 32 for RTCP. So a viewer costs about 2.2 KB. With AES_CM a transform is 320
+//! bytes, boxed. The test `contexts_stay_small` checks these sizes.
 //!
 //! Left out, because WebRTC does not negotiate them: the master key identifier, key derivation rates other than zero,
 //! unencrypted SRTP and SRTCP (a cleared E flag is refused: there is no plaintext mode), 32-bit tags, encrypted header
 //! extensions (RFC 6904, RFC 9335) and `<From, To>` lifetimes. Re-keying makes new values from new [`SrtpKeys`].
 //!
-//! **State that can be taken out.** [`SrtpSender::export`] and [`SrtpReceiver::export`] consume the value: what was exported
-//! seals and opens nothing more here. Each keeps its master key for it (46 bytes; the keyed transforms give none back).
+//! **Export.** [`SrtpSender::export`] and [`SrtpReceiver::export`] consume the value, so what was exported seals and
+//! opens nothing more in this process. Each keeps its master key for this (46 bytes), because the keyed transforms do
+//! not give it back.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod key_derivation;
@@ -37,7 +39,7 @@ pub use sender::SrtpSender;
 
 use std::fmt;
 
-/// Why a received packet was refused. Nothing was changed by it.
+/// Why a received packet was refused. A refused packet changes no state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SrtpError {
     /// Not RTP or RTCP version 2, or shorter than its header and tag.

@@ -24,7 +24,7 @@ pub enum SrtpProfile {
 }
 
 impl SrtpProfile {
-    /// All of them, the one to choose first at the front: the cheapest (`AES_CM` costs four times as much).
+    /// All profiles in order of preference, the cheapest first (`AES_CM` costs four times as much).
     pub const PREFERENCE: [Self; 3] = [Self::AeadAes128Gcm, Self::AeadAes256Gcm, Self::AesCm128HmacSha1_80];
 
     /// The name in the DTLS-SRTP registry, less its `SRTP_`.
@@ -115,13 +115,13 @@ impl MasterKey {
         Some(master)
     }
 
-    /// No key at all, where session keys are given.
+    /// A placeholder for tests that pass session keys directly.
     #[cfg(test)]
     pub(super) fn none() -> Self {
         Self { key: [0; KEY_LEN_MAX], salt: [0; SALT_LEN_MAX] }
     }
 
-    /// Writes the profile's number and as many bytes as it has.
+    /// Writes the profile's number, then the key and the salt in the profile's lengths.
     pub(super) fn export(&self, profile: SrtpProfile, out: &mut StateWriter) {
         out.u16(profile.dtls_number());
         out.raw(self.key.get(..profile.key_len()).unwrap_or_default());
@@ -151,7 +151,7 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// What one DTLS handshake gives SRTP. Wiped on drop.
+/// The keys that one DTLS handshake exports for SRTP. Wiped on drop.
 #[derive(Debug)]
 pub struct SrtpKeys {
     /// The profile DTLS agreed on.
@@ -163,7 +163,7 @@ pub struct SrtpKeys {
 }
 
 impl SrtpKeys {
-    /// Takes exported keying material apart: client key, server key, client salt, server salt (RFC 5764 §4.2).
+    /// Splits exported keying material into client key, server key, client salt and server salt (RFC 5764 §4.2).
     /// `is_client` is this node's DTLS role. `None` when `exported` is not [`SrtpProfile::exported_len`] long. The
     /// caller wipes `exported`.
     #[must_use]

@@ -1,8 +1,9 @@
-//! The receiving side: what one peer sends to this node.
+//! The receiving side: opens what one peer sends to this node.
 //!
-//! Rollover counters and replay windows are kept per SSRC, for RTP and RTCP apart, and begun only by a packet whose tag
-//! is right. A source begins with a rollover counter of zero (RFC 3711 §3.3.1): senders start below sequence number 2¹⁵,
-//! so the first packet that arrives has not wrapped. One that loses everything before its first wrap is not recovered.
+//! Rollover counters and replay windows are kept for each SSRC, separately for RTP and RTCP, and only an authenticated
+//! packet creates them. A source begins with a rollover counter of zero (RFC 3711 §3.3.1): senders start below sequence
+//! number 2¹⁵, so the first packet that arrives has not wrapped. A source whose packets are all lost before its first
+//! wrap cannot be opened.
 
 use std::fmt;
 
@@ -16,10 +17,10 @@ use crate::limits;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::rtp::RtpHeader;
 
-/// What [`SrtpReceiver::export`] writes.
+/// The format version that [`SrtpReceiver::export`] writes.
 const STATE_VERSION: u8 = 1;
 
-/// An RTP packet, opened in place: the header as it was read on the way, and the payload in the `payload_len` bytes behind it.
+/// An RTP packet that was opened in place: its parsed header, and the length of the payload behind the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenedRtp {
     /// The header, which SRTP leaves in the clear.
@@ -41,13 +42,13 @@ impl OpenedRtp {
 /// Opens the RTP and RTCP packets of one peer.
 pub struct SrtpReceiver<A: AeadKey = DefaultAead> {
     profile: SrtpProfile,
-    /// Kept to make `rtp` from, and for [`Self::export`].
+    /// Kept to derive the keys of `rtp`, and for [`Self::export`].
     master: MasterKey,
-    /// Made when the first RTP packet comes: thousands of viewers never send one.
+    /// Created when the first RTP packet comes, because thousands of viewers never send one.
     rtp: Option<Transform<A>>,
     rtcp: Transform<A>,
-    rtp_sources: Vec<Source<{ limits::SRTP_REPLAY_WINDOW_PACKETS / 64 }>>,
-    rtcp_sources: Vec<Source<{ limits::SRTCP_REPLAY_WINDOW_PACKETS / 64 }>>,
+    rtp_sources: Vec<ReceivedSource<{ limits::SRTP_REPLAY_WINDOW_PACKETS / 64 }>>,
+    rtcp_sources: Vec<ReceivedSource<{ limits::SRTCP_REPLAY_WINDOW_PACKETS / 64 }>>,
 }
 
 impl<A: AeadKey> SrtpReceiver<A> {
@@ -71,7 +72,7 @@ impl<A: AeadKey> SrtpReceiver<A> {
         Self { profile, rtp, rtcp, master: MasterKey::none(), rtp_sources: Vec::new(), rtcp_sources: Vec::new() }
     }
 
-    /// Writes the receiver's state and ends it: keys, and of each SSRC its rollover counter and replay window.
+    /// Writes the receiver's state, consuming it: the keys, and the rollover counter and replay window of each SSRC.
     pub fn export(self, out: &mut StateWriter) {
         out.version(STATE_VERSION);
         self.master.export(self.profile, out);
@@ -79,7 +80,7 @@ impl<A: AeadKey> SrtpReceiver<A> {
         export_sources(&self.rtcp_sources, out);
     }
 
-    /// Reads what [`Self::export`] wrote. The context of RTP is made again by the first packet.
+    /// Reads what [`Self::export`] wrote. The first RTP packet creates the RTP transform again.
     ///
     /// # Errors
     /// When it is not such a state.
@@ -122,7 +123,7 @@ impl<A: AeadKey> SrtpReceiver<A> {
         let payload_len = transform.open_rtp(header.ssrc, packet_index, packet, header.header_len)?;
         match source {
             Some(source) => source.window.accept(packet_index),
-            None => self.rtp_sources.push(Source::new(header.ssrc, packet_index)),
+            None => self.rtp_sources.push(ReceivedSource::new(header.ssrc, packet_index)),
         }
         Ok(OpenedRtp { header, packet_index, payload_len })
     }
@@ -145,7 +146,7 @@ impl<A: AeadKey> SrtpReceiver<A> {
         let len = self.rtcp.open_rtcp(ssrc, index, packet)?;
         match source {
             Some(source) => source.window.accept(index.into()),
-            None => self.rtcp_sources.push(Source::new(ssrc, index.into())),
+            None => self.rtcp_sources.push(ReceivedSource::new(ssrc, index.into())),
         }
         Ok(len)
     }
@@ -166,19 +167,19 @@ impl<A: AeadKey> fmt::Debug for SrtpReceiver<A> {
     }
 }
 
-/// What is remembered of one SSRC.
-pub(super) struct Source<const WORDS: usize> {
+/// The state of one SSRC.
+pub(super) struct ReceivedSource<const WORDS: usize> {
     window: ReplayWindow<WORDS>,
     ssrc: u32,
 }
 
-impl<const WORDS: usize> Source<WORDS> {
+impl<const WORDS: usize> ReceivedSource<WORDS> {
     fn new(ssrc: u32, index: u64) -> Self {
         Self { window: ReplayWindow::starting_at(index), ssrc }
     }
 }
 
-fn export_sources<const WORDS: usize>(sources: &[Source<WORDS>], out: &mut StateWriter) {
+fn export_sources<const WORDS: usize>(sources: &[ReceivedSource<WORDS>], out: &mut StateWriter) {
     out.count(sources.len());
     for source in sources {
         out.u32(source.ssrc);
@@ -186,17 +187,17 @@ fn export_sources<const WORDS: usize>(sources: &[Source<WORDS>], out: &mut State
     }
 }
 
-fn import_sources<const WORDS: usize>(from: &mut StateReader<'_>) -> Result<Vec<Source<WORDS>>, ImportError> {
+fn import_sources<const WORDS: usize>(from: &mut StateReader<'_>) -> Result<Vec<ReceivedSource<WORDS>>, ImportError> {
     let count = from.count(limits::SRTP_SOURCES_PER_SESSION_MAX)?;
-    let read = |_| Ok(Source { ssrc: from.u32()?, window: ReplayWindow::import(from)? });
+    let read = |_| Ok(ReceivedSource { ssrc: from.u32()?, window: ReplayWindow::import(from)? });
     (0..count).map(read).collect()
 }
 
 /// The source of `ssrc`, or `None` where it is new and there is room for it. A session has few, so this is a short walk.
 fn known_or_room<const WORDS: usize>(
-    sources: &mut [Source<WORDS>],
+    sources: &mut [ReceivedSource<WORDS>],
     ssrc: u32,
-) -> Result<Option<&mut Source<WORDS>>, SrtpError> {
+) -> Result<Option<&mut ReceivedSource<WORDS>>, SrtpError> {
     let full = sources.len() >= limits::SRTP_SOURCES_PER_SESSION_MAX;
     match sources.iter_mut().find(|source| source.ssrc == ssrc) {
         None if full => Err(SrtpError::TooManySources),

@@ -1,6 +1,6 @@
-//! Which packets were accepted before (RFC 3711 §3.3.2) and which 48-bit index a 16-bit sequence number means (§3.3.1).
+//! The replay window (RFC 3711 §3.3.2), and the 48-bit packet index that a 16-bit sequence number stands for (§3.3.1).
 //!
-//! Both are asked before a packet is authenticated and told only after: a forged packet changes nothing.
+//! Both are consulted before a packet is authenticated and updated only afterwards, so a forged packet changes nothing.
 
 use super::SrtpError;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
@@ -8,7 +8,7 @@ use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 /// The highest packet index: 32 bits of rollover counter and 16 of sequence number.
 pub(super) const PACKET_INDEX_MAX: u64 = (1 << 48) - 1;
 
-/// A bit for each of the last `WORDS` × 64 indexes.
+/// One bit for each of the last `WORDS` × 64 indexes.
 #[derive(Clone, Debug)]
 pub(super) struct ReplayWindow<const WORDS: usize> {
     /// The highest index accepted.
@@ -50,7 +50,7 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
             if advance >= Self::SIZE {
                 self.seen = [0; WORDS];
             } else {
-                // What lay a window behind these is forgotten. Nearly always one step.
+                // Clears the bits of the indexes one window older. Nearly always this is one step.
                 for skipped in self.highest + 1..=index {
                     self.set(skipped, false);
                 }
@@ -87,11 +87,11 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
     }
 }
 
-/// The packet index that is nearest to `highest` and ends in `sequence` (RFC 3711 §3.3.1 and appendix A). There is no
-/// rollover counter below zero: what would have it is a long way ahead instead.
+/// The packet index that is nearest to `highest` and ends in `sequence` (RFC 3711 §3.3.1 and appendix A). Where the
+/// nearest one would need a rollover counter below zero, the index far ahead is returned instead.
 ///
 /// # Errors
-/// `KeyExhausted` when that lies behind the last index there is.
+/// `KeyExhausted` when that is above the last possible index.
 pub(super) fn estimate_index(highest: u64, sequence: u16) -> Result<u64, SrtpError> {
     let (rollover, newest) = (highest >> 16, (highest & 0xffff) as u16);
     let rollover = if newest < 0x8000 {
@@ -118,7 +118,7 @@ mod tests {
             (at(0, 5), 6, Ok(at(0, 6))),
             (at(0, 5), 0, Ok(at(0, 0))),
             (at(0, 5), 32_773, Ok(at(0, 32_773))),
-            // One further ahead is nearer from behind, where there is anything behind.
+            // One further ahead would be nearer in the previous cycle, if there is one.
             (at(0, 5), 32_774, Ok(at(0, 32_774))),
             (at(1, 5), 32_774, Ok(at(0, 32_774))),
             (at(1, 5), 65_535, Ok(at(0, 65_535))),

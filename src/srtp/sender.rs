@@ -1,4 +1,4 @@
-//! The sending side: what this node sends to one peer.
+//! The sending side: seals what this node sends to one peer.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::crypto::aead::{AeadKey, DefaultAead};
 use crate::limits;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
-/// What [`SrtpSender::export`] writes.
+/// The format version that [`SrtpSender::export`] writes.
 const STATE_VERSION: u8 = 1;
 
 /// The highest SRTCP index (RFC 3711 §3.4: 31 bits).
@@ -24,7 +24,8 @@ pub struct SrtpSender<A: AeadKey = DefaultAead> {
     rtcp: Transform<A>,
     /// Kept for [`Self::export`]: the transforms do not give their keys back.
     master: MasterKey,
-    /// The index of the next SRTCP packet, of whatever SSRC: indexes of one SSRC then still rise, and never repeat.
+    /// The index of the next SRTCP packet, counted over all SSRCs. So the indexes of each SSRC still rise and never
+    /// repeat.
     next_rtcp_index: u32,
 }
 
@@ -51,9 +52,9 @@ impl<A: AeadKey> SrtpSender<A> {
         Self::keyed(profile, rtp, rtcp, MasterKey::none())
     }
 
-    /// Writes the sender's state, and ends it: **by type, whoever exported a sender seals nothing more with it**, so the
-    /// SRTCP index written is above every one used. The index of RTP packets is the relay's, which hands its own state
-    /// over by the same rule.
+    /// Writes the sender's state, consuming it: **whoever exported a sender can seal nothing more with it**, so the
+    /// SRTCP index written is above every one used. The index of RTP packets belongs to the relay, which hands its own
+    /// state over by the same rule.
     pub fn export(self, out: &mut StateWriter) {
         out.version(STATE_VERSION);
         self.master.export(self.profile, out);
@@ -70,7 +71,7 @@ impl<A: AeadKey> SrtpSender<A> {
         let (profile, master) = MasterKey::import(from)?;
         let mut sender = Self::new(profile, &master);
         sender.next_rtcp_index = from.u32()?;
-        // One above the last is written when all are used.
+        // An exhausted sender exports the index one above the last.
         if sender.next_rtcp_index > RTCP_INDEX_MAX + 1 { Err(ImportError::Malformed) } else { Ok(sender) }
     }
 
@@ -137,7 +138,7 @@ impl<A: AeadKey> SrtpSender<A> {
         self.rtcp.seal_rtcp(ssrc, index, slot, len)
     }
 
-    /// Goes on with the given SRTCP index, to test its end.
+    /// Continues at the given SRTCP index, so that tests can reach the last one.
     #[cfg(test)]
     pub(super) fn skip_to_rtcp_index(&mut self, index: u32) {
         self.next_rtcp_index = index;

@@ -243,7 +243,7 @@ fn the_backends_seal_the_same_packets() {
 }
 
 #[test]
-fn what_cannot_be_sealed_is_not() {
+fn packets_that_cannot_be_sealed_are_refused() {
     for profile in SrtpProfile::PREFERENCE {
         let (mut sender, _) = pair(profile);
         let fits = 12 + 10 + profile.tag_len();
@@ -361,7 +361,7 @@ fn each_ssrc_has_its_own_rollover_counter_and_window() {
 }
 
 #[test]
-fn only_authenticated_packets_add_sources_and_only_so_many() {
+fn only_authenticated_packets_add_sources_up_to_the_bound() {
     let (mut sender, mut receiver) = pair(SrtpProfile::AeadAes128Gcm);
     for ssrc in 0..1_000 {
         let mut forged = seal(&sender, ssrc, 1);
@@ -475,9 +475,9 @@ fn contexts_stay_small() {
     assert!(size_of::<transform::Transform<AwsLcKey>>() <= 40);
     assert!(size_of::<SrtpSender<AwsLcKey>>() <= 136);
     assert!(size_of::<SrtpReceiver<AwsLcKey>>() <= 176);
-    assert!(size_of::<transform::AesCm>() <= 320);
-    assert!(size_of::<receiver::Source<{ limits::SRTP_REPLAY_WINDOW_PACKETS / 64 }>>() <= 144);
-    assert!(size_of::<receiver::Source<{ limits::SRTCP_REPLAY_WINDOW_PACKETS / 64 }>>() <= 32);
+    assert!(size_of::<transform::AesCmHmac>() <= 320);
+    assert!(size_of::<receiver::ReceivedSource<{ limits::SRTP_REPLAY_WINDOW_PACKETS / 64 }>>() <= 144);
+    assert!(size_of::<receiver::ReceivedSource<{ limits::SRTCP_REPLAY_WINDOW_PACKETS / 64 }>>() <= 32);
     // The other backends keep their keys inline, sized for 256 bits.
     assert!(size_of::<SrtpSender<RingKey>>() <= 1_152 + 48);
     assert!(size_of::<SrtpSender<RustCryptoKey>>() <= 1_328 + 48);
@@ -509,7 +509,7 @@ fn imported<T>(
 }
 
 #[test]
-fn a_sender_taken_out_and_put_in_again_goes_on_behind_its_last_index() {
+fn an_imported_sender_continues_above_its_last_index() {
     for profile in SrtpProfile::PREFERENCE {
         let (mut sender, mut receiver) = pair(profile);
         let before: Vec<_> = (0..3).map(|_| seal_report(&mut sender, 9)).collect();
@@ -527,7 +527,7 @@ fn a_sender_taken_out_and_put_in_again_goes_on_behind_its_last_index() {
 }
 
 #[test]
-fn a_receiver_taken_out_and_put_in_again_knows_what_it_has_seen() {
+fn an_imported_receiver_refuses_what_was_accepted_before_export() {
     for profile in SrtpProfile::PREFERENCE {
         let (mut sender, mut receiver) = pair(profile);
         let (seen, late) = (seal(&sender, 1, 131_072), seal(&sender, 1, 131_070));
@@ -549,7 +549,7 @@ fn a_receiver_taken_out_and_put_in_again_knows_what_it_has_seen() {
 }
 
 #[test]
-fn a_sender_whose_srtcp_indexes_are_used_up_stays_so() {
+fn an_exhausted_sender_stays_exhausted_when_imported() {
     let (mut sender, _) = pair(SrtpProfile::AeadAes128Gcm);
     sender.skip_to_rtcp_index(1 << 31);
     let bytes = exported(|out| sender.export(out));

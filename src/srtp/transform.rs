@@ -1,4 +1,4 @@
-//! Sealing and opening one packet, given its index: the two transforms, without any state that changes.
+//! Seals and opens one packet with a given index: the two transforms, which have no state that changes.
 
 use super::key_derivation::{SessionKeys, first_half};
 use super::profile::SrtpProfile;
@@ -13,11 +13,11 @@ const ENCRYPTED_FLAG: u32 = 1 << 31;
 /// Bytes of the truncated HMAC-SHA1 tag (RFC 3711 §5.2).
 const HMAC_TAG_LEN: usize = 10;
 
-/// One direction and packet kind, keyed.
+/// The keyed transform of one direction and packet kind.
 pub(super) enum Transform<A> {
     Gcm(Gcm<A>),
-    /// Boxed: it is ten times the other one, and only the few clients without GCM have it.
-    AesCm(Box<AesCm>),
+    /// Boxed: it is ten times as large as the other, and only the few clients without GCM use it.
+    AesCm(Box<AesCmHmac>),
 }
 
 impl<A: AeadKey> Transform<A> {
@@ -31,7 +31,7 @@ impl<A: AeadKey> Transform<A> {
                 Self::Gcm(Gcm { key: A::aes_128_gcm(first_half(&keys.cipher_key)), salt: gcm_salt() })
             }
             SrtpProfile::AeadAes256Gcm => Self::Gcm(Gcm { key: A::aes_256_gcm(&keys.cipher_key), salt: gcm_salt() }),
-            SrtpProfile::AesCm128HmacSha1_80 => Self::AesCm(Box::new(AesCm {
+            SrtpProfile::AesCm128HmacSha1_80 => Self::AesCm(Box::new(AesCmHmac {
                 cipher: Aes128Cm::new(first_half(&keys.cipher_key)),
                 auth: HmacSha1::new(&keys.auth_key),
                 salt: keys.salt,
@@ -39,8 +39,8 @@ impl<A: AeadKey> Transform<A> {
         }
     }
 
-    /// Seals `payload` and `padding` into `packet`, behind the `header_len` bytes that are there and up to its end, tag
-    /// included. `None` when the lengths do not add up.
+    /// Seals `payload` and `padding` into `packet`, behind the `header_len` header bytes already there. Ciphertext and
+    /// tag must end exactly where `packet` does; `None` when they do not.
     #[inline]
     pub(super) fn seal_rtp(
         &self,
@@ -63,7 +63,8 @@ impl<A: AeadKey> Transform<A> {
         }
     }
 
-    /// Opens `packet` in place: the plaintext lies behind its `header_len` bytes. Returns the plaintext's length.
+    /// Opens `packet` in place and returns the length of the plaintext, which lies behind the `header_len` header
+    /// bytes.
     #[inline]
     pub(super) fn open_rtp(
         &self,
@@ -114,7 +115,7 @@ impl<A: AeadKey> Transform<A> {
         }
     }
 
-    /// The index of a sealed RTCP packet, as it claims.
+    /// The index that a sealed RTCP packet states. It is not authenticated yet.
     pub(super) fn rtcp_index(&self, packet: &[u8]) -> Result<u32, SrtpError> {
         let word = match self {
             Self::Gcm(_) => packet.last_chunk::<4>(),
@@ -127,7 +128,7 @@ impl<A: AeadKey> Transform<A> {
         Ok(word & !ENCRYPTED_FLAG)
     }
 
-    /// Opens an RTCP packet in place under the index it claims. Returns the plaintext's length.
+    /// Opens an RTCP packet in place under the index it states. Returns the plaintext's length.
     pub(super) fn open_rtcp(&self, ssrc: u32, index: u32, packet: &mut [u8]) -> Result<usize, SrtpError> {
         match self {
             Self::Gcm(gcm) => {
@@ -177,13 +178,13 @@ impl<A: AeadKey> Gcm<A> {
 }
 
 /// AES in counter mode with a truncated HMAC-SHA1 (RFC 3711 §4.1.1 and §4.2.1).
-pub(super) struct AesCm {
+pub(super) struct AesCmHmac {
     cipher: Aes128Cm,
     auth: HmacSha1,
     salt: [u8; 14],
 }
 
-impl AesCm {
+impl AesCmHmac {
     /// RFC 3711 §4.1.1: `(salt × 2^16) xor (SSRC × 2^64) xor (index × 2^16)`. The sums are of bit fields that fit.
     fn iv(&self, ssrc: u32, index: u64) -> [u8; 16] {
         let [s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13] = self.salt;

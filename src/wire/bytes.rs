@@ -1,12 +1,12 @@
-//! Writing a node's own state as bytes and reading it back: little-endian, versioned, every step checked.
+//! Writes a node's own state as bytes and reads it back: little-endian, versioned, with every step checked.
 //!
-//! Not a network protocol (those are big-endian, see [`super::cursor`]). What is written here goes from one process of the
-//! node to another: to the next version on the same machine, or over an authenticated link. It is still read as if a
-//! stranger had written it: cut, foreign or wrong bytes are an [`ImportError`].
+//! This is not a network protocol (those are big-endian, see [`super::cursor`]). The bytes go from one process of the
+//! node to another: to the next version on the same machine, or over an authenticated link. They are still read like
+//! untrusted input: truncated, foreign or impossible bytes are an [`ImportError`].
 //!
-//! Each type writes itself: a version byte first, then its fields in order. A type that changes what it writes takes the
-//! next version, and says which earlier ones it still reads. Some of the bytes are keys, so all of them are wiped: the
-//! writer wipes what it outgrows, and [`StateBytes`] on drop.
+//! Each type writes itself: a version byte first, then its fields in order. A type that changes its format takes the
+//! next version, and documents which earlier ones it still reads. Some of the bytes are keys, so all of them are wiped:
+//! by the writer when its buffer is replaced by a larger one, and by [`StateBytes`] on drop.
 
 use std::fmt;
 use std::time::Duration;
@@ -43,7 +43,8 @@ impl fmt::Display for ImportError {
 
 impl std::error::Error for ImportError {}
 
-/// State as bytes. Wiped on drop; `Debug` shows the length only. Not cloned: what is imported twice seals twice.
+/// State as bytes. Wiped on drop; `Debug` shows the length only. Not `Clone`: state that is imported twice would seal
+/// the same packet indexes twice.
 #[derive(Default, PartialEq, Eq)]
 pub struct StateBytes(Zeroizing<Vec<u8>>);
 
@@ -95,7 +96,7 @@ impl StateWriter {
     pub fn raw(&mut self, bytes: &[u8]) {
         let needed = self.0.len().saturating_add(bytes.len());
         if needed > self.0.capacity() {
-            // By hand: a vector that grows by itself leaves what it held behind, keys included.
+            // Grown by hand, because a vector that grows by itself leaves a copy of its contents behind, keys included.
             let mut larger = Vec::with_capacity(needed.next_power_of_two().max(256));
             larger.extend_from_slice(&self.0);
             self.0 = Zeroizing::new(larger);
@@ -103,7 +104,7 @@ impl StateWriter {
         self.0.extend_from_slice(bytes);
     }
 
-    /// The version that follows, first of all a type writes.
+    /// The format version; each type writes it first.
     pub fn version(&mut self, version: u8) {
         self.u8(version);
     }
@@ -128,12 +129,12 @@ impl StateWriter {
         self.raw(&value.to_le_bytes());
     }
 
-    /// How long ago `at` was, so that it holds on another clock.
+    /// How long ago `at` was, which stays valid on another clock.
     pub fn age(&mut self, at: Timestamp, now: Timestamp) {
         self.u64(now.as_nanos().saturating_sub(at.as_nanos()));
     }
 
-    /// How far away `at` is.
+    /// How far in the future `at` is.
     pub fn wait(&mut self, at: Timestamp, now: Timestamp) {
         self.u64(at.as_nanos().saturating_sub(now.as_nanos()));
     }
@@ -333,7 +334,7 @@ pub(crate) fn refuses_damage<T>(bytes: &StateBytes, import: impl Fn(&[u8]) -> Re
     let mut foreign = bytes.to_vec();
     foreign[0] = 0xee;
     assert!(matches!(import(&foreign), Err(ImportError::Version { found: 0xee, .. })));
-    // Whatever else is changed is read or refused, and never a panic.
+    // Any other change is either read or refused, and never panics.
     for at in 0..bytes.len() {
         for change in [1, 0x80, 0xff] {
             let mut changed = bytes.to_vec();
@@ -379,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_damage_is_refused() {
+    fn state_round_trips_and_damaged_bytes_are_refused() {
         let bytes = written();
         assert_eq!(read(bytes.as_slice()), Ok(()));
         assert_eq!(bytes.as_slice()[1..4], [7, 2, 1], "little-endian");
@@ -403,7 +404,7 @@ mod tests {
         let mut writer = StateWriter::new();
         writer.age(Timestamp::from_millis(49_000), now);
         writer.wait(Timestamp::from_millis(52_000), now);
-        // What lies on the wrong side is now.
+        // A time on the wrong side of `now` reads as `now`.
         writer.age(Timestamp::from_millis(50_001), now);
         writer.wait(Timestamp::from_millis(49_999), now);
         let bytes = writer.finish();

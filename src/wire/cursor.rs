@@ -1,4 +1,5 @@
-//! A reading and a writing position in a byte slice; every step is checked, so a caller chains them with `?`.
+//! A checked reader and a checked writer for byte slices. Every step returns an `Option`, so a caller chains them with
+//! `?`.
 //!
 //! Numbers are big-endian, as everywhere in this protocol family.
 

@@ -4,7 +4,7 @@
 //! [`DatagramKind::Unknown`]: ZRTP (16–19), TURN channels (64–79) and QUIC (80–127, 192–255; RFC 9443), which this
 //! node does not speak on its media port.
 
-/// What a datagram is, if it is anything this node speaks. Nothing but the first bytes and the length was looked at.
+/// The kind of a datagram, judged by its first bytes and its length only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DatagramKind {
     /// STUN: long enough for its header.
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_hold_a_header_is_unknown() {
+    fn datagrams_shorter_than_their_header_are_unknown() {
         for (bytes, len) in [
             (datagram(0, 1), STUN_HEADER_BYTES),
             (datagram(22, 254), DTLS_RECORD_HEADER_BYTES),

@@ -204,7 +204,7 @@ pub struct HeaderFields {
 
 /// Writes the 12 fixed bytes, without CSRCs. With `extension` the X bit is set and an extension block must follow.
 ///
-/// The hot path: once per viewer and packet.
+/// On the hot path: called once for each viewer and packet.
 #[inline]
 pub const fn write_fixed_header(out: &mut [u8; FIXED_HEADER_BYTES], fields: &HeaderFields, extension: bool) {
     let [s0, s1] = fields.sequence.to_be_bytes();
@@ -226,8 +226,8 @@ pub fn write_header(out: &mut [u8], fields: &HeaderFields, extensions: &[(u8, &[
     write_extensions(rest, extensions)?.checked_add(FIXED_HEADER_BYTES)
 }
 
-/// As [`write_header`], with a block [`write_extensions`] made before (empty for none): what a viewer's every packet
-/// carries, as its MID, need not be encoded for every packet.
+/// As [`write_header`], with an extension block that [`write_extensions`] made before (empty for none). What every
+/// packet of a viewer carries, such as its MID, is then encoded only once.
 #[inline]
 #[must_use]
 pub fn write_header_with_block(out: &mut [u8], fields: &HeaderFields, block: &[u8]) -> Option<usize> {

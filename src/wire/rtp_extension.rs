@@ -1,7 +1,8 @@
 //! RTP header extension elements (RFC 8285): one-byte and two-byte forms, read tolerantly and written minimally.
 //!
-//! Works on the *block* an RTP header carries, or writes one with its four-byte head. What an identifier means was
-//! agreed in SDP and is known above. The 4 `appbits` of the two-byte form are ignored and written as zero.
+//! Reads the *block* that an RTP header carries, or writes one with its four-byte head. The meaning of an identifier is
+//! agreed in SDP and known only to the layers above. The 4 `appbits` of the two-byte form are ignored and written as
+//! zero.
 
 use super::cursor::Writer;
 
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_carried_is_refused() {
+    fn elements_that_cannot_be_carried_are_refused() {
         let mut out = [0; 2048];
         assert_eq!(write_extensions(&mut out, &[(0, b"a")]), None);
         assert_eq!(write_extensions(&mut out, &[(1, &[0; 256])]), None);

@@ -1,19 +1,19 @@
 //! Arithmetic on numbers that wrap: 16-bit sequence numbers and 32-bit RTP timestamps (RFC 3550 §5.1).
 //!
-//! The node keeps 64-bit extended values inside and cuts them to size on the wire; [`extend`] goes the other way.
-//! The serial comparisons (RFC 1982 §3.2) are for the places that only ever see the short form.
+//! The node keeps 64-bit extended values and truncates them on the wire; [`extend`] goes the other way. The serial
+//! comparisons (RFC 1982 §3.2) are for code that only ever sees the short form.
 
 /// The 64-bit value nearest to `reference` whose lower 16 bits are `sequence`.
 ///
-/// Of two equally near ones the lower. Where the nearest would lie below zero (or above `u64::MAX`) it is the
-/// nearest that exists, so the lower 16 bits are always right. A stream that may start with reordered packets
-/// begins its reference at 65,536 or more and never meets that edge.
+/// Of two equally near values the lower is returned. Where the nearest would lie below zero (or above `u64::MAX`), the
+/// result is the nearest value that exists, so its lower 16 bits are always right. A stream that may start with
+/// reordered packets begins its reference at 65,536 or more and never meets that edge.
 #[must_use]
 pub const fn extend(reference: u64, sequence: u16) -> u64 {
     let distance = sequence.wrapping_sub(reference as u16);
     match reference.checked_add_signed(distance as i16 as i64) {
         Some(extended) => extended,
-        // Below zero the way up is the only one; above the maximum the way down is.
+        // Below zero only the value above exists; above the maximum only the one below.
         None if (distance as i16) < 0 => reference.wrapping_add(distance as u64),
         None => reference.wrapping_sub(distance.wrapping_neg() as u64),
     }

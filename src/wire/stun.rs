@@ -1,7 +1,7 @@
 //! STUN messages (RFC 8489) as ICE uses them (RFC 8445 §7, §16.1): one datagram in or out, short-term credentials.
 //!
-//! [`StunMessage`] checks the framing of the whole message once and then answers by attribute; [`StunWriter`]
-//! builds one. What follows MESSAGE-INTEGRITY is ignored except FINGERPRINT (RFC 8489 §14.5), so whatever an
+//! [`StunMessage`] checks the framing of the whole message once; its accessors then look attributes up. [`StunWriter`]
+//! builds a message. What follows MESSAGE-INTEGRITY is ignored except FINGERPRINT (RFC 8489 §14.5), so everything an
 //! accessor returns from a message that verifies was covered by the verification.
 //!
 //! Left out: long-term credentials and MESSAGE-INTEGRITY-SHA256 (ICE uses neither), ALTERNATE-SERVER, and
@@ -65,7 +65,7 @@ pub mod attribute {
     pub const ICE_CONTROLLING: u16 = 0x802a;
 }
 
-/// Types below this must be understood, or the request is answered with 420 (RFC 8489 §14).
+/// A request with an unknown attribute of a type below this is answered with 420 (RFC 8489 §14).
 const COMPREHENSION_OPTIONAL: u16 = 0x8000;
 
 /// Bytes of an attribute's type and length.
@@ -157,7 +157,7 @@ impl<'a> AttributeWalk<'a> {
     }
 }
 
-/// A message whose framing is right: lengths, cookie, attribute bounds. Nothing was authenticated yet.
+/// A message with correct framing: lengths, cookie, attribute bounds. Nothing is authenticated yet.
 #[derive(Clone, Copy, Debug)]
 pub struct StunMessage<'a> {
     bytes: &'a [u8],
@@ -333,8 +333,8 @@ impl<'a> StunMessage<'a> {
         std::iter::from_fn(move || reader.u16())
     }
 
-    /// The comprehension-required types in this message that this module does not know: what a request with any
-    /// must be refused for (RFC 8489 §6.3.1).
+    /// The comprehension-required types in this message that this module does not know. A request that has any must be
+    /// refused (RFC 8489 §6.3.1).
     pub fn unknown_comprehension_required(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.attributes().map(|attribute| attribute.kind).filter(|&kind| {
             kind < COMPREHENSION_OPTIONAL

@@ -62,14 +62,14 @@ GUARDS = [
         "src/srtp/sender.rs",
         "out.u32(self.next_rtcp_index);",
         "out.u32(0);",
-        "lib srtp::tests::a_sender_taken_out_and_put_in_again_goes_on_behind_its_last_index",
+        "lib srtp::tests::an_imported_sender_continues_above_its_last_index",
     ),
     Guard(
         "a replay window moves with its receiver",
         "src/srtp/replay.rs",
         "self.seen.iter().for_each(|word| out.u64(*word));",
         "self.seen.iter().for_each(|_| out.u64(0));",
-        "lib srtp::tests::a_receiver_taken_out_and_put_in_again_knows_what_it_has_seen",
+        "lib srtp::tests::an_imported_receiver_refuses_what_was_accepted_before_export",
     ),
     Guard(
         "liveness expiry",

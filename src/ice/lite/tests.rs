@@ -45,7 +45,7 @@ const USERNAME: &str = "localufrag:remoteufrag";
 const PASSWORD: &str = "local-password-of-24-letters";
 
 #[test]
-fn a_check_validates_its_path_and_the_first_is_used_until_one_is_nominated() {
+fn the_first_validated_path_is_used_until_one_is_nominated() {
     let mut agent = agent();
     let outcome = check(&mut agent, &request(USERNAME, PASSWORD, false), path(1)).unwrap();
     assert!(outcome.validated && outcome.selected);
@@ -85,7 +85,7 @@ fn after_a_restart_both_credentials_work_until_the_new_pair_nominates() {
 }
 
 #[test]
-fn user_fragments_are_told_while_they_work() {
+fn user_fragments_are_reported_while_they_work() {
     let mut agent = agent();
     assert_eq!((agent.local_ufrag(), agent.previous_ufrag()), ("localufrag", None));
     assert_eq!(agent.restart(credentials("second"), credentials("remote2")), None);
@@ -195,7 +195,7 @@ fn a_controlled_peer_is_told_of_the_role_conflict() {
 }
 
 #[test]
-fn a_check_that_is_sent_again_from_elsewhere_opens_no_path_and_moves_no_media() {
+fn a_replayed_check_from_elsewhere_opens_no_path_and_moves_no_media() {
     let mut agent = agent();
     let (first, second) = (request(USERNAME, PASSWORD, true), request(USERNAME, PASSWORD, true));
     assert!(check(&mut agent, &first, path(1)).unwrap().selected);
@@ -225,7 +225,7 @@ fn paths_are_bounded_and_the_selected_one_stays() {
 }
 
 #[test]
-fn the_path_that_was_checked_longest_ago_makes_room() {
+fn the_path_with_the_oldest_check_is_evicted() {
     let mut agent = agent();
     let mut check = |port, ms| {
         let (message, mut out) = (request(USERNAME, PASSWORD, port == 1), [0; 256]);
@@ -247,7 +247,7 @@ fn the_path_that_was_checked_longest_ago_makes_room() {
 }
 
 #[test]
-fn an_adopted_path_is_as_good_as_a_checked_one() {
+fn an_adopted_path_counts_as_validated_and_selected() {
     let mut agent = agent();
     agent.adopt(path(1), Timestamp::ZERO);
     assert!(agent.is_validated(path(1)));
@@ -255,7 +255,7 @@ fn an_adopted_path_is_as_good_as_a_checked_one() {
 }
 
 #[test]
-fn an_agent_taken_out_and_put_in_again_is_the_same_agent() {
+fn an_imported_agent_behaves_as_the_exported_one() {
     use crate::wire::bytes::refuses_damage;
     let now = Timestamp::from_millis(9_000);
     let mut agent = agent();

@@ -40,7 +40,7 @@ impl AggregationHeader {
     pub fn parse(payload: &[u8]) -> Option<(Self, ObuElements<'_>)> {
         let (&bits, rest) = payload.split_first()?;
         let this = Self::from_bits(bits);
-        // Counts down to the element without a length; 0 never gets there.
+        // The count reaches 1 at the element without a length. A count of 0 never does.
         Some((this, ObuElements { reader: Reader::new(rest), left: this.element_count }))
     }
 }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn continuations_begin_nothing_whatever_their_first_byte() {
+    fn continuations_do_not_begin_a_frame_whatever_their_first_byte() {
         assert_eq!(inspect(&[0xd0, 0x30, 0x30]), PayloadHints { paddable: true, ..PayloadHints::default() });
         assert_eq!(inspect(&[0x98, 0x08]), PayloadHints::default());
         // ... but a frame may begin behind one.
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn higher_spatial_layers_begin_nothing() {
+    fn higher_spatial_layers_do_not_begin_a_frame() {
         assert!(inspect(&[0x10, 0x34, 0x00]).frame_start);
         assert!(!inspect(&[0x10, 0x34, 0x08]).frame_start);
     }

@@ -26,8 +26,8 @@ const fn is_single(nal_type: u8) -> bool {
     matches!(nal_type, 1..=23)
 }
 
-/// The complete NAL units of a payload: the one it is, those of a STAP-A, none of a fragment. An aggregate that is
-/// cut short gives those before the cut.
+/// The complete NAL units of a payload: a single unit, or those of a STAP-A. A fragment has none. A truncated aggregate
+/// gives the units before the cut.
 #[must_use]
 pub fn nal_units(payload: &[u8]) -> NalUnits<'_> {
     let (single, aggregate) = match *payload {
@@ -128,7 +128,8 @@ pub fn write_stap_a(out: &mut [u8], units: &[&[u8]]) -> Option<usize> {
     Some(writer.len())
 }
 
-/// Notes one NAL unit, of which at least the beginning is here: its type and the bytes after its header.
+/// Updates `hints` for one NAL unit of which at least the beginning is present: its type and the bytes after its
+/// header.
 fn note(hints: &mut PayloadHints, nal_type: u8, body: &[u8]) {
     // A slice header begins with first_mb_in_slice, ue(v): its first bit is set exactly when it is zero.
     let first_slice = body.first().is_some_and(|byte| byte & 0x80 != 0);
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn later_slices_and_fragments_begin_nothing() {
+    fn later_slices_and_fragments_do_not_begin_a_frame() {
         for payload in [IDR_SECOND_SLICE, &[0x7c, 0x85, 0x00, 0x39], &[0x7c, 0x05, 0xb8, 0x00], &[0x41, 0x00]] {
             let hints = inspect(payload);
             assert!(!hints.frame_start && !hints.key_frame_start, "{payload:02x?}");

@@ -31,8 +31,8 @@ const fn nal_type_of(first: u8) -> u8 {
     first >> 1 & 0x3f
 }
 
-/// The complete NAL units of a payload: the one it is, those of an aggregation packet, none of a fragment. An
-/// aggregate that is cut short gives those before the cut.
+/// The complete NAL units of a payload: a single unit, or those of an aggregation packet. A fragment has none. A
+/// truncated aggregate gives the units before the cut.
 #[must_use]
 pub fn nal_units(payload: &[u8]) -> NalUnits<'_> {
     let (single, aggregate) = match *payload {
@@ -109,7 +109,8 @@ pub fn write_aggregation(out: &mut [u8], units: &[&[u8]]) -> Option<usize> {
     Some(writer.len())
 }
 
-/// Notes one NAL unit, of which at least the beginning is here: its type and the bytes after its header.
+/// Updates `hints` for one NAL unit of which at least the beginning is present: its type and the bytes after its
+/// header.
 fn note(hints: &mut PayloadHints, nal_type: u8, body: &[u8]) {
     match nal_type {
         0..=nal_type::SLICE_LAST => {
@@ -138,7 +139,7 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadHints {
             }
             hints.paddable = header & 0x40 == 0 && nal_type <= nal_type::SLICE_LAST;
         }
-        // Units are those of a single one or an aggregation; a fragment that is cut short and all else have none.
+        // A single unit or an aggregation is walked. A truncated fragment and all other types have no units.
         _ => {
             for unit in nal_units(payload) {
                 if let [first, _, ref body @ ..] = *unit {
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn later_slices_and_fragments_begin_nothing() {
+    fn later_slices_and_fragments_do_not_begin_a_frame() {
         for payload in [&[19 << 1, 1, 0x2f][..], &[49 << 1, 1, 0x80 | 19, 0x2f], &[49 << 1, 1, 19, 0xaf]] {
             let hints = inspect(payload);
             assert!(!hints.frame_start && !hints.key_frame_start, "{payload:02x?}");

@@ -1,8 +1,9 @@
-//! What forwarding must know of a codec: does this packet begin a frame, a key frame, carry parameter sets?
+//! What forwarding must know about a payload: whether it begins a frame or a key frame, and whether it holds parameter
+//! sets.
 //!
-//! [`inspect`] looks at one RTP payload and remembers nothing. It reads payload descriptors and the first bits of
-//! what they describe, never entropy-coded data: nothing here decodes. Which packets belong to one frame is said by
-//! the RTP timestamp and where it ends by the marker bit; both are the caller's.
+//! [`inspect`] looks at one RTP payload and keeps no state. It reads payload descriptors and the first bits of what
+//! they describe, never entropy-coded data: nothing is decoded. The caller finds out which packets belong to one frame
+//! (by the RTP timestamp) and where the frame ends (by the marker bit).
 //!
 //! Left out: interleaved packetisation (H.264 mode 2, H.265 with decoding order numbers), which WebRTC does not
 //! negotiate; gradual refresh without key frames (recovery point SEI), where no single packet is a place to begin.
@@ -67,7 +68,7 @@ impl Codec {
     }
 }
 
-/// What one payload says of itself.
+/// What one payload shows about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PayloadHints {
     /// The first slice, partition, layer or tile group of a key frame begins in this packet: exactly one packet of
@@ -80,12 +81,13 @@ pub struct PayloadHints {
     /// Holds a whole SPS, PPS or VPS (H.264, H.265) or sequence header (AV1). Sliced encoders repeat them between
     /// the slices of one frame.
     pub has_parameter_sets: bool,
-    /// May get RTP padding so that the fragments of a frame become equally long: a fragment of picture data that is
-    /// not the last of its unit, as far as the payload tells. VP8 does not tell: leave out packets with the marker.
+    /// The packet may get RTP padding so that all fragments of a frame become equally long. Set for a fragment of
+    /// picture data that is not the last of its unit, as far as the payload shows. VP8 does not show it: callers leave
+    /// out packets with the marker.
     pub paddable: bool,
 }
 
-/// Looks at one payload without padding. What cannot be read gives no hints.
+/// Looks at one payload without padding. A payload that cannot be read gives no hints.
 #[must_use]
 pub fn inspect(codec: Codec, payload: &[u8]) -> PayloadHints {
     match codec {

@@ -1,4 +1,4 @@
-//! Opus payloads (RFC 7587): every packet is a frame of its own, decodable without the one before.
+//! Opus payloads (RFC 7587): every packet is a frame that decodes without the one before.
 
 use super::PayloadHints;
 
@@ -13,7 +13,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_packet_is_a_place_to_begin() {
+    fn every_packet_begins_a_key_frame() {
         let hints = inspect(&[0x78, 0x84, 0x56]);
         assert!(hints.frame_start && hints.key_frame_start && !hints.has_parameter_sets && !hints.paddable);
         assert_eq!(inspect(&[]), PayloadHints::default());

@@ -86,7 +86,7 @@ impl Vp9Descriptor {
         Some((this, reader.rest()))
     }
 
-    /// Whether a picture begins here: its lowest spatial layer does.
+    /// Whether a picture begins here, which is where its lowest spatial layer begins.
     #[must_use]
     pub fn begins_picture(&self) -> bool {
         self.frame_begin && self.spatial_id.unwrap_or(0) == 0
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn higher_spatial_layers_of_a_key_frame_begin_nothing() {
+    fn higher_spatial_layers_do_not_begin_a_key_frame() {
         assert!(inspect(&[0x28, 0x00, 0x00, 0xaa]).key_frame_start); // layer 0
         let layer_1 = inspect(&[0x28, 0x03, 0x00, 0xaa]);
         assert!(!layer_1.frame_start && !layer_1.key_frame_start);

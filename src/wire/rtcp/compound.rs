@@ -1,6 +1,7 @@
 //! Walks the packets of one RTCP datagram.
 //!
-//! The order RFC 3550 §6.1 asks of a compound is not required: reduced-size packets (RFC 5506) begin with anything.
+//! The packet order that RFC 3550 §6.1 requires in a compound is not enforced, because reduced-size packets (RFC 5506)
+//! begin with any type.
 
 use super::full_intra_request::{self, FullIntraRequest};
 use super::goodbye::Goodbye;
@@ -71,8 +72,8 @@ impl<'a> RtcpPacket<'a> {
 
 /// The packets of a decrypted RTCP datagram, in wire order.
 ///
-/// A packet whose content is malformed is one `Err` among the others; one whose header is wrong is the last, since
-/// nothing says where the next would begin.
+/// A packet with malformed contents is one `Err` among the others. One with a malformed header is the last, because the
+/// start of the next is then unknown.
 #[must_use]
 pub const fn packets(datagram: &[u8]) -> Packets<'_> {
     Packets { rest: datagram }

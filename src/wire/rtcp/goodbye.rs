@@ -15,7 +15,7 @@ impl<'a> Goodbye<'a> {
     pub(super) fn parse(frame: &RtcpFrame<'a>) -> Result<Self, RtcpError> {
         let mut reader = Reader::new(frame.body);
         let sources = reader.take(usize::from(frame.count).saturating_mul(4)).ok_or(frame.malformed())?;
-        // A reason that is cut short is no reason to miss the goodbye.
+        // A truncated reason is ignored: the goodbye still counts.
         let reason = reader.u8().and_then(|len| reader.take(usize::from(len)));
         Ok(Self { sources, reason })
     }

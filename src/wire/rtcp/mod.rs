@@ -1,8 +1,8 @@
 //! RTCP (RFC 3550 §6): one file per packet type, and [`packets`] to walk a compound of them.
 //!
-//! Each file has the parsed view, made from an [`RtcpFrame`], and a `write` that appends one packet to the start of
-//! a buffer; a compound is written by calling them one after another on what is left of it. What SRTCP adds is not
-//! seen here.
+//! Each file has a parsed view, made from an [`RtcpFrame`], and a `write` that writes one packet to the start of a
+//! buffer. A compound is written by calling them one after another, each on the rest of the buffer. SRTCP is not
+//! handled here.
 //!
 //! | File | Packet | Source |
 //! |---|---|---|
@@ -71,7 +71,7 @@ pub enum RtcpError {
     Version,
     /// The padding count is zero or longer than the packet.
     Padding,
-    /// The header is right and what this packet type needs is missing or contradictory.
+    /// The header is valid, but the contents that this packet type requires are missing or contradictory.
     Malformed {
         /// See [`packet_type`].
         packet_type: u8,
@@ -91,7 +91,7 @@ impl fmt::Display for RtcpError {
 
 impl std::error::Error for RtcpError {}
 
-/// One packet of a compound whose header is right: type, count and body.
+/// One packet of a compound with a valid header: type, count and body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtcpFrame<'a> {
     /// See [`packet_type`].

@@ -1,12 +1,12 @@
 //! Transport-wide congestion control feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1): which
 //! packets of a transport arrived, and when.
 //!
-//! A packet's body is a run of two-byte *chunks*, which give every packet a two-bit status, and then a *delta* for
-//! each packet that arrived. [`TransportFeedback::parse`] checks both against each other, so that reading the
+//! A packet's body is a series of two-byte *chunks*, which give every packet a two-bit status, followed by a *delta*
+//! for each packet that arrived. [`TransportFeedback::parse`] checks both against each other, so that reading the
 //! statuses cannot fail.
 //!
-//! Times count ticks of 250 µs. A delta is the difference between *rounded* times; rounding differences instead
-//! would drift, which is what [`quantise`] is for.
+//! Times are in ticks of 250 µs. A delta is the difference between *rounded* times; rounded differences would drift.
+//! [`quantise`] computes them so.
 
 use super::{FrameWriter, RtcpError, RtcpFrame, packet_type};
 use crate::wire::cursor::{Reader, Writer};
@@ -81,7 +81,7 @@ impl<'a> TransportFeedback<'a> {
         let start = reader.rest();
         let (mut left, mut delta_bytes) = (usize::from(status_count), 0_usize);
         while left > 0 {
-            let (covered, bytes) = Chunk(reader.u16()?).measure(left)?;
+            let (covered, bytes) = StatusChunk(reader.u16()?).measure(left)?;
             left = left.checked_sub(covered)?;
             delta_bytes = delta_bytes.checked_add(bytes)?;
         }
@@ -89,9 +89,9 @@ impl<'a> TransportFeedback<'a> {
         Some(Self { header, status_count, chunks, deltas: reader.take(delta_bytes)? })
     }
 
-    /// Every status in order: the transport-wide sequence number and, where the packet arrived, the ticks since the
-    /// one that arrived before it (since the reference time for the first). At most 65,535 of them, which an
-    /// attacker can ask for with a packet of 40 bytes.
+    /// Every status in order: the transport-wide sequence number and, where the packet arrived, the ticks since the one
+    /// that arrived before it (since the reference time for the first). There are at most 65,535, and an attacker can
+    /// cause as many with a packet of 40 bytes.
     #[must_use]
     pub const fn statuses(&self) -> Statuses<'a> {
         Statuses {
@@ -99,7 +99,7 @@ impl<'a> TransportFeedback<'a> {
             deltas: Reader::new(self.deltas),
             sequence: self.header.base_sequence,
             left: self.status_count,
-            chunk: Chunk(0),
+            chunk: StatusChunk(0),
             chunk_left: 0,
             chunk_index: 0,
         }
@@ -108,9 +108,9 @@ impl<'a> TransportFeedback<'a> {
 
 /// A status chunk (§3.1.3, §3.1.4): its 16 bits.
 #[derive(Clone, Copy, Debug)]
-struct Chunk(u16);
+struct StatusChunk(u16);
 
-impl Chunk {
+impl StatusChunk {
     const fn run(symbol: u16, len: usize) -> Self {
         Self(symbol << 13 | len as u16)
     }
@@ -180,7 +180,7 @@ pub struct Statuses<'a> {
     deltas: Reader<'a>,
     sequence: u16,
     left: u16,
-    chunk: Chunk,
+    chunk: StatusChunk,
     chunk_left: usize,
     chunk_index: usize,
 }
@@ -191,7 +191,7 @@ impl Iterator for Statuses<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         if self.chunk_left == 0 {
-            self.chunk = Chunk(self.chunks.u16()?);
+            self.chunk = StatusChunk(self.chunks.u16()?);
             self.chunk_left = self.chunk.capacity();
             self.chunk_index = 0;
         }
@@ -218,8 +218,9 @@ fn symbol_of(status: Option<i16>) -> u16 {
     }
 }
 
-/// The chunk that covers most of `statuses`' beginning, and how many those are (none only of none).
-fn next_chunk(statuses: &[Option<i16>]) -> (Chunk, usize) {
+/// The chunk that covers the most statuses from the start of `statuses`, and how many it covers (zero only if there are
+/// none).
+fn next_chunk(statuses: &[Option<i16>]) -> (StatusChunk, usize) {
     let symbols = || statuses.iter().map(|&status| symbol_of(status));
     let first = symbols().next().unwrap_or(NOT_RECEIVED);
     let run = symbols().take(RUN_MAX).take_while(|&symbol| symbol == first).count();
@@ -227,16 +228,16 @@ fn next_chunk(statuses: &[Option<i16>]) -> (Chunk, usize) {
     let one_bit_fits = symbols().take(one_bit).all(|symbol| symbol != LARGE_DELTA);
     let two_bit = statuses.len().min(TWO_BIT_STATUSES);
     if run >= two_bit && (run >= one_bit || !one_bit_fits) {
-        (Chunk::run(first, run), run)
+        (StatusChunk::run(first, run), run)
     } else if one_bit_fits {
-        (Chunk::one_bit(symbols()), one_bit)
+        (StatusChunk::one_bit(symbols()), one_bit)
     } else {
-        (Chunk::two_bit(symbols()), two_bit)
+        (StatusChunk::two_bit(symbols()), two_bit)
     }
 }
 
 /// The chunks of all of `statuses`.
-fn chunks(mut statuses: &[Option<i16>]) -> impl Iterator<Item = Chunk> {
+fn chunks(mut statuses: &[Option<i16>]) -> impl Iterator<Item = StatusChunk> {
     std::iter::from_fn(move || {
         let (chunk, covered) = next_chunk(statuses);
         statuses = statuses.get(covered..).filter(|_| covered > 0)?;
@@ -262,11 +263,11 @@ pub struct Written {
     pub statuses: usize,
 }
 
-/// Writes feedback for consecutive packets from `header.base_sequence` on: `None` for one that did not arrive, else
-/// ticks since the one before that did.
+/// Writes feedback for consecutive packets from `header.base_sequence` on. A status is `None` for a packet that did not
+/// arrive, and otherwise the ticks since the previous one that did.
 ///
-/// What does not fit `out` is left for the next packet: the list is halved until it fits. `None` when there are no
-/// statuses or not even one fits.
+/// Statuses that do not fit `out` are left for the next packet: the list is halved until it fits. Returns `None` when
+/// there are no statuses or not even one fits.
 #[must_use]
 pub fn write(out: &mut [u8], header: &FeedbackHeader, statuses: &[Option<i16>]) -> Option<Written> {
     // The count field has 16 bits.
@@ -289,7 +290,8 @@ pub fn write(out: &mut [u8], header: &FeedbackHeader, statuses: &[Option<i16>]) 
     writer.u8(header.feedback_count)?;
     chunks(statuses).try_for_each(|chunk| writer.u16(chunk.0))?;
     statuses.iter().try_for_each(|&status| write_delta(writer, status))?;
-    // The draft's zero padding without the P bit, which only the last packet of a compound may set.
+    // The packet is padded with zeros as in the draft, without the P bit, which only the last packet of a compound may
+    // set.
     Some(Written { len: frame.finish()?, statuses: count })
 }
 
@@ -312,8 +314,8 @@ pub struct Quantised {
     pub statuses: usize,
 }
 
-/// Turns arrival times in microseconds (any clock) into what [`write()`] takes, into `statuses`; `None` for a packet
-/// that did not arrive. Ends where either slice ends or a delta does not fit.
+/// Converts arrival times in microseconds (of any clock) to the statuses that [`write()`] takes; `None` for a packet
+/// that did not arrive. Stops where either slice ends or a delta does not fit.
 pub fn quantise(arrivals_us: &[Option<u64>], statuses: &mut [Option<i16>]) -> Quantised {
     let ticks = |arrival_us: u64| arrival_us / TICK_US;
     let first = arrivals_us.iter().flatten().next().map_or(0, |&arrival_us| ticks(arrival_us));

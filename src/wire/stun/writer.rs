@@ -1,7 +1,7 @@
 //! Builds one STUN message in a caller's buffer.
 //!
-//! The builder remembers a value that did not fit and says so once, in [`StunWriter::finish`], so that a message
-//! reads as one chain of calls.
+//! The builder remembers that a value did not fit and reports it once, in [`StunWriter::finish`], so that a message is
+//! written as one chain of calls.
 
 use std::net::SocketAddr;
 
@@ -149,8 +149,8 @@ impl<'a> StunWriter<'a> {
         self
     }
 
-    /// UNKNOWN-ATTRIBUTES, which goes with error 420 (RFC 8489 §14.9). At most the first 16 types are listed: one
-    /// is enough for an honest peer, and a hostile one shall not choose the length of the answer.
+    /// UNKNOWN-ATTRIBUTES, which goes with error 420 (RFC 8489 §14.9). At most the first 16 types are listed: one is
+    /// enough for an honest peer, and a hostile peer must not control the length of the answer.
     #[must_use]
     pub fn unknown_attributes(mut self, kinds: impl Iterator<Item = u16>) -> Self {
         self.write(|writer| {
