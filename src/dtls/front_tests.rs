@@ -84,7 +84,7 @@ fn fragments_outside_the_bounds_allocate_nothing() {
     let message = |sequence, length| HandshakeMessage { kind: 1, sequence, body: vec![0; length] };
     take(&mut front, &fragment(&message(DTLS_MESSAGES_AHEAD_MAX as u16, 10), 0, 10, 0));
     take(&mut front, &fragment(&message(0, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX + 1), 0, 10, 1));
-    // A piece that reaches past the message's length.
+    // A fragment that reaches past the message's length.
     let mut past = fragment(&message(0, 40), 0, 40, 2);
     past[13 + 3] = 20;
     take(&mut front, &past);

@@ -1,5 +1,5 @@
-//! Two epochs alive in one session, and a session taken out and put in again: through real handshakes with a client made of
-//! the same parts.
+//! Sessions with two epochs, and sessions that are exported and imported, tested through real handshakes with a client
+//! made of the same parts.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -46,7 +46,7 @@ struct ClientEpoch {
     path: PathId,
 }
 
-/// A session and its client, with nothing between them.
+/// A session and its client, connected without a network.
 struct Pair {
     node: DtlsIdentity,
     client: DtlsIdentity,
@@ -107,7 +107,7 @@ impl Pair {
         self.session.begin_epoch(&self.node, DtlsRole::Server, expected, &mut self.out, self.now)
     }
 
-    /// A second epoch, connected and not yet current.
+    /// Begins a second epoch and connects it, without switching to it.
     fn with_next(versions: [DtlsVersions; 2]) -> Self {
         let mut pair = Self::connected(versions[0]);
         assert_eq!(pair.begin_epoch(), Ok(EpochNumber(1)));
@@ -128,7 +128,7 @@ impl Pair {
         self.session.handle_datagram(&self.node, kind, from, bytes, &mut self.out, self.now)
     }
 
-    /// Takes datagrams back and forth until there are none.
+    /// Delivers datagrams in both directions until there are none.
     fn run(&mut self) {
         for _ in 0..50 {
             let mut moved = false;
@@ -140,7 +140,7 @@ impl Pair {
                             moved = true;
                             let path = self.epochs[index].path;
                             let taken = self.deliver_on(path, &mut datagram[..len]);
-                            // A client answers the close alert of an epoch whose path is gone with it.
+                            // The client may answer the close alert of an epoch whose path has already been removed.
                             let gone = self.session.egress().is_some_and(|(_, selected)| selected != path);
                             assert!(taken == Ok(Inbound::Handled) || gone && taken == Err(Rejected::PathNotValidated));
                         }
@@ -159,7 +159,7 @@ impl Pair {
             for (path, datagram) in self.sent_on() {
                 moved = true;
                 if classify(&datagram) == DatagramKind::Dtls {
-                    // Two associations of a client may have one path: then each has to know its own.
+                    // Two of the client's associations may share a path, so each must recognise its own datagrams.
                     let here = self.epochs.iter_mut().filter(|epoch| epoch.path == path);
                     here.for_each(|epoch| epoch.dtls.handle_datagram(&datagram, self.now));
                 }
@@ -200,7 +200,7 @@ impl Pair {
         seal(sender, 0xc11e, index)
     }
 
-    /// What the client opens under one of its epochs.
+    /// Whether the client opens `packet` under one of its epochs.
     fn client_opens(&mut self, epoch: usize, packet: &[u8]) -> bool {
         let (_, receiver) = self.epochs[epoch].keys.as_mut().unwrap();
         receiver.open_rtp(&mut packet.to_vec()).is_ok()
@@ -264,7 +264,7 @@ fn media_flows_both_ways_under_both_epochs_and_the_old_one_ends() {
         assert_eq!(pair.session.other_epoch().unwrap().opened_packets(), 2);
         assert_eq!(pair.session.rejected, 0);
 
-        // The new one takes over: nothing is sealed under the old one any more, but what is under way still opens.
+        // The new epoch takes over: nothing more is sealed under the old one, but packets under way still open.
         assert_eq!(pair.session.switch_epoch(Duration::from_secs(2), pair.now), Ok(EpochNumber(1)));
         assert!(pair.session.next_egress().is_none());
         let sealed = seal(pair.session.egress().unwrap().0, 0x40de, 8);
@@ -298,7 +298,7 @@ fn a_packet_under_neither_epoch_is_refused_once() {
     forged[20] ^= 1;
     assert_eq!(pair.session_opens(&forged), Err(Rejected::Srtp(SrtpError::Authentication)));
     assert_eq!(pair.session.rejected, 1);
-    // A replay is one under its own epoch, whichever is tried first.
+    // A replay is recognised under its own epoch, whichever is tried first.
     for first in [0, 1] {
         let packets = [pair.packet_under(0, 20 + first), pair.packet_under(1, 20 + first)];
         for packet in &packets {
@@ -353,7 +353,7 @@ fn a_close_alert_of_the_old_association_is_ignored_during_the_next_handshake() {
         pair.later(Duration::ZERO);
         assert_eq!(pair.session_opens(&pair.packet_under(1, 1)), Ok(()), "{versions:?}");
         assert!(!pair.events.contains(&SessionEvent::Closed));
-        // From now on the new association's alert is the session's end.
+        // From now on a close alert of the new association ends the session.
         pair.epochs[1].dtls.close(pair.now);
         pair.run();
         assert_eq!(pair.session.state(), SessionState::Ended);
@@ -373,7 +373,7 @@ fn a_next_epoch_that_fails_leaves_the_session_as_it_was() {
     assert!(pair.events.contains(&SessionEvent::EpochFailed(EpochNumber(1), DtlsError::FingerprintMismatch)));
     assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Ok(()));
     assert!(pair.session.other_epoch().is_none());
-    // Nobody comes at all.
+    // The peer never answers.
     pair.epochs.truncate(1);
     pair.begin_epoch().unwrap();
     assert_eq!(pair.session.switch_epoch(Duration::ZERO, pair.now), Err(EpochRefused::NoNext));
@@ -381,7 +381,7 @@ fn a_next_epoch_that_fails_leaves_the_session_as_it_was() {
     pair.later(limits::SESSION_SETUP_MAX);
     assert!(pair.events.contains(&SessionEvent::EpochFailed(EpochNumber(1), DtlsError::Timeout)));
     assert_eq!(pair.session_opens(&pair.packet_under(0, 2)), Ok(()));
-    // The peer has closed the old association meanwhile, whose engine is gone: the session is in doubt.
+    // The peer closes the old association meanwhile. Its engine is gone, so the session is in doubt.
     pair.begin_epoch().unwrap();
     pair.epochs[0].dtls.close(pair.now);
     pair.run();
@@ -411,7 +411,7 @@ fn an_explicit_call_ends_the_old_epoch_and_an_overlap_has_a_bound() {
     pair.session.end_other_epoch(&mut pair.out, pair.now);
     assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Err(Rejected::Srtp(SrtpError::Authentication)));
     assert_eq!(pair.session_opens(&pair.packet_under(1, 1)), Ok(()));
-    // And the next change can come.
+    // Another epoch can then begin.
     assert_eq!(pair.begin_epoch(), Ok(EpochNumber(2)));
 }
 
@@ -430,12 +430,12 @@ fn an_epoch_knows_its_age_and_what_it_sealed() {
 
 #[test]
 fn a_session_with_one_epoch_reserves_only_a_pointer_for_a_second() {
-    // What a viewer costs has room for tens of bytes, not for a second set of keys.
+    // The memory budget of a viewer has room for tens of bytes, not for a second set of keys.
     let without_ice = size_of::<Session>() - size_of::<crate::ice::IceLite>();
     assert!(without_ice <= 224, "{without_ice}, an epoch {}", size_of::<Epoch>());
 }
 
-/// A check of the client with these names, as its first connection or its second sends it.
+/// A check from the client with these user fragments, sent by its first or second connection.
 fn check(local: &str, remote: &str, seed: u64, now: Timestamp) -> Vec<u8> {
     let mut check = vec![0; limits::STUN_REPLY_BYTES_MAX];
     let len = Checks::new(credentials(local), credentials(remote), seed, now).poll(&mut check, now).unwrap();
@@ -454,7 +454,7 @@ fn a_second_connection_has_its_own_paths_and_both_play_until_the_switch() {
         pair.path = second;
         pair.add_client(versions[1]);
         pair.path = first;
-        // Nothing but a check opens the second path, and only one with the second credentials.
+        // Only a check with the second credentials opens the second path.
         let mut hello = [0; limits::DTLS_DATAGRAM_OUT_BYTES_MAX];
         let Some(DtlsEvent::Datagram(len)) = pair.epochs[1].dtls.poll(&mut hello) else { panic!("no hello") };
         assert_eq!(pair.deliver_on(second, &mut hello[..len]), Err(Rejected::PathNotValidated));
@@ -481,7 +481,7 @@ fn a_second_connection_has_its_own_paths_and_both_play_until_the_switch() {
         }
         pair.run();
 
-        // It moves to another process in between.
+        // The session is moved to another process in between.
         let bytes = pair.exported();
         if versions == ALL_PAIRS[0] {
             refuses_damage(&bytes, |bytes| import(bytes, pair.now));
@@ -519,17 +519,17 @@ fn a_second_connection_that_never_comes_retires_its_user_fragment() {
     assert_eq!(pair.begin_epoch(), Ok(EpochNumber(1)));
 }
 
-// --- state that is taken out ---
+// --- export and import ---
 
-/// Sees every packet that any process seals: under one key, an (SSRC, index) belongs to one sequence of bytes (RFC 7714
-/// §8.1). A key is named by its epoch: a session has one sender for each.
+/// Records every packet that any process seals and checks that under one key an (SSRC, index) belongs to one sequence
+/// of bytes (RFC 7714 §8.1). An epoch number stands for its key, because a session has one sender for each epoch.
 #[derive(Default)]
 struct SealedOnce {
     seen: HashMap<(EpochNumber, DatagramKind, u32, u64), Vec<u8>>,
 }
 
 impl SealedOnce {
-    /// `rtp_index` is what was passed to the sender.
+    /// `rtp_index` is the index that was passed to the sender.
     fn observe(&mut self, epoch: EpochNumber, rtp_index: u64, sealed: &[u8]) -> Result<(), String> {
         let kind = classify(sealed);
         let (ssrc, index) = match kind {
@@ -547,13 +547,13 @@ impl SealedOnce {
     }
 }
 
-/// What a relay has of a viewer: the next index. It goes with the session, by value.
+/// The relay's state for a viewer: the next index. It is moved with the session, by value.
 struct Relay {
     next: u64,
 }
 
 impl Relay {
-    /// Seals a packet that no other is like, under the current epoch, and a report every few.
+    /// Seals a packet with unique contents under the current epoch, and a report after every few.
     fn send(&mut self, pair: &mut Pair, checker: &mut SealedOnce) -> Result<(), String> {
         let number = pair.session.epoch().number();
         let unique = pair.unique();
@@ -584,7 +584,7 @@ impl Pair {
         self.unique.to_be_bytes()
     }
 
-    /// Takes the session out of one process.
+    /// Exports the session from one process.
     fn exported(&mut self) -> StateBytes {
         while let Some(event) = self.session.poll_event() {
             self.events.push(event);
@@ -595,7 +595,7 @@ impl Pair {
         session.export(self.now, &mut |out, path| address(path).export(out)).unwrap()
     }
 
-    /// Puts it into another one, whose clock shows something else.
+    /// Imports it in another process, whose clock differs.
     fn import(&mut self, bytes: &[u8]) {
         self.now = self.now + Duration::from_secs(100_000);
         self.session = import(bytes, self.now).unwrap();
@@ -624,7 +624,7 @@ fn a_session_moves_in_mid_stream_and_no_index_is_sealed_twice() {
             if step % 100 == 99 {
                 let bytes = pair.exported();
                 pair.import(bytes.as_slice());
-                // What it heard in the other process is known here.
+                // Packets that the other process accepted are recognised as replays here.
                 for packet in heard.iter().rev().take(50) {
                     assert_eq!(pair.session_opens(packet), Err(Rejected::Srtp(SrtpError::Replayed)));
                 }
@@ -634,7 +634,7 @@ fn a_session_moves_in_mid_stream_and_no_index_is_sealed_twice() {
         assert_eq!(pair.session.epoch().sealed_packets(), 400 + 133);
         assert_eq!(checker.seen.len(), 400 + 133);
         assert_eq!(pair.session.dtls_version().is_some_and(|v| v == "1.2"), versions == DtlsVersions::Only12);
-        // It is reached, watched over and closed as before.
+        // Datagrams, time limits and the close work as before.
         assert_eq!(pair.session.egress().unwrap().1, pair.path);
         assert!(pair.session.silent_at() > pair.now);
         pair.session.close(&mut pair.out, pair.now);
@@ -649,7 +649,7 @@ fn a_session_moves_with_two_epochs_alive() {
     let (mut relay, mut checker) = (Relay { next: 1 }, SealedOnce::default());
     relay.send(&mut pair, &mut checker).unwrap();
     assert_eq!(pair.session_opens(&pair.packet_under(1, 3)), Ok(()));
-    // Before the switch, and behind it.
+    // Before the switch, and after it.
     let bytes = pair.exported();
     refuses_damage(&bytes, |bytes| import(bytes, pair.now));
     pair.import(bytes.as_slice());
@@ -671,18 +671,18 @@ fn a_session_moves_with_two_epochs_alive() {
 
 #[test]
 fn the_checker_detects_a_session_that_continues_in_two_processes() {
-    // A broken hand-over: bytes kept and put in a second time, so that both processes go on behind the same index.
+    // A broken hand-over: the bytes are kept and imported twice, so that both processes continue from the same index.
     let mut pair = Pair::connected(DtlsVersions::Only13);
     let (mut relay, mut checker) = (Relay { next: 1 }, SealedOnce::default());
     relay.send(&mut pair, &mut checker).unwrap();
     let (kept, stale) = (pair.exported().as_slice().to_vec(), relay.next);
     pair.import(&kept);
-    // An RTP packet, and with the third index a report.
+    // One RTP packet each, and a report at the third index.
     relay.send(&mut pair, &mut checker).unwrap();
     pair.import(&kept);
     let packet = seal_payload(pair.session.egress().unwrap().0, 0x40de, stale, b"something else");
     assert!(checker.observe(EpochNumber(0), stale, &packet).is_err(), "the same RTP index with other bytes");
-    // SRTCP's index is the session's own.
+    // The session itself counts SRTCP indexes.
     let write = |slot: &mut [u8]| {
         slot.get_mut(..8)?.copy_from_slice(&[0x80, 201, 0, 1, 0, 0, 0x40, 0xde]);
         Some(8)
@@ -719,7 +719,7 @@ fn data_goes_both_ways_for_as_long_as_the_session_lives() {
     for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
         let mut pair = Pair::connect(versions, true);
         assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Ok(()));
-        // Long after the engine of a session without data is given up.
+        // Long after a session without data would have given up its engine.
         pair.later(limits::DTLS_ENGINE_KEPT * 3);
         for round in 0..20_u8 {
             pair.epochs[0].dtls.send_application_data(&[round; 900], pair.now).unwrap();
@@ -730,7 +730,7 @@ fn data_goes_both_ways_for_as_long_as_the_session_lives() {
             pair.run();
             assert_eq!(pair.epochs[0].data.pop().as_deref(), Some(&[round; 900][..]), "{versions:?}");
         }
-        // What nobody takes is dropped and counted.
+        // Records that nobody takes are dropped and counted.
         for _ in 0..limits::DTLS_INBOX_MAX + 3 {
             pair.epochs[0].dtls.send_application_data(b"unread", pair.now).unwrap();
             pair.run();

@@ -1,4 +1,4 @@
-//! Sealing and opening as a session does it: the RFCs' packets, and everything that must be refused.
+//! Sealing and opening as a session does them: the packets of the RFCs, and everything that must be refused.
 
 use super::key_derivation::SessionKeys;
 use super::*;
@@ -137,7 +137,7 @@ fn gcm_packets_are_those_of_rfc_7714_16_and_17_with_each_backend() {
 
 #[test]
 fn cm_packets_are_those_of_libsrtps_self_test() {
-    // RFC 3711 has no packets; these are the well-known ones under the master key of its B.3.
+    // RFC 3711 gives no packets. These well-known ones use the master key of its appendix B.3.
     let profile = SrtpProfile::AesCm128HmacSha1_80;
     let master =
         MasterKey::new(profile, &hex("E1F97A0D3E018BE0D64FA32C06DE4139"), &hex("0EC675AD498AFEEBB6960B3AABE6"))
@@ -342,7 +342,7 @@ fn the_rollover_counter_is_followed_in_and_out_of_order() {
             }
         };
         wrap(&[0x7ff0, 0xfff0, 0xfffd, 0xfffe, 0xffff, 0x1_0000, 0x1_0001]);
-        // Across the next wrap the late ones come after, and before the wrap's first packet.
+        // At the next wrap, packets from before it also arrive late, after the first ones from past it.
         wrap(&[0x1_8000, 0x1_fffc, 0x2_0001, 0x1_fffe, 0x2_0000, 0x1_ffff, 0x1_fffd, 0x2_0002]);
         wrap(&[0x2_7fff, 0x2_ffff, 0x3_7ffe]);
     }
@@ -422,7 +422,7 @@ fn the_shortest_packets_open_and_one_byte_less_is_malformed() {
         let mut rtcp = [&[0x80, 201, 0, 1, 0, 0, 0, 5][..], &[0; 20]].concat();
         let len = sender.seal_rtcp(&mut rtcp, 8).unwrap();
         assert_eq!(receiver.open_rtcp(&mut rtcp[..len].to_vec()), Ok(8));
-        // Told before anything else is: both were accepted before.
+        // The length is checked before the replay window: both packets were accepted before.
         assert_eq!(open(&mut receiver, &rtp[..rtp.len() - 1]), Err(SrtpError::Malformed));
         assert_eq!(receiver.open_rtcp(&mut rtcp[..len - 1].to_vec()), Err(SrtpError::Malformed));
     }
@@ -462,7 +462,7 @@ fn rtcp_opens_once_in_any_order_and_is_encrypted() {
         assert_eq!(receiver.open_rtcp(&mut sealed[70].clone()), Err(SrtpError::TooOld));
         assert_eq!(receiver.open_rtcp(&mut sealed[72].clone()), Ok(28));
         assert_eq!(receiver.open_rtcp(&mut sealed[71].clone()), Ok(28), "the other SSRC has its own window");
-        // Clearing the E flag is seen before anything else.
+        // The E flag is checked before anything else.
         let at = sealed[199].len() - if profile == SrtpProfile::AesCm128HmacSha1_80 { 14 } else { 4 };
         sealed[199][at] &= 0x7f;
         assert_eq!(receiver.open_rtcp(&mut sealed[199]), Err(SrtpError::Unencrypted));
@@ -471,7 +471,7 @@ fn rtcp_opens_once_in_any_order_and_is_encrypted() {
 
 #[test]
 fn contexts_stay_small() {
-    // The module's documentation counts with these; what aws-lc keeps on its own heap is not seen here.
+    // The module's documentation states these sizes. aws-lc's own heap is not measured here.
     assert!(size_of::<transform::Transform<AwsLcKey>>() <= 40);
     assert!(size_of::<SrtpSender<AwsLcKey>>() <= 136);
     assert!(size_of::<SrtpReceiver<AwsLcKey>>() <= 176);
@@ -531,7 +531,7 @@ fn an_imported_receiver_refuses_what_was_accepted_before_export() {
     for profile in SrtpProfile::PREFERENCE {
         let (mut sender, mut receiver) = pair(profile);
         let (seen, late) = (seal(&sender, 1, 131_072), seal(&sender, 1, 131_070));
-        // The rollover counter has gone up to two.
+        // The rollover counter is at two.
         for at in [10, 32_000, 64_000, 80_000, 110_000, 131_000] {
             assert_eq!(index(open(&mut receiver, &seal(&sender, 1, at))), Ok(at));
         }

@@ -1,4 +1,4 @@
-//! Checks as browsers send them, and as somebody else would: what opens a path, and what moves media.
+//! Checks from browsers and from attackers: which ones validate a path, and which ones move media.
 
 use super::*;
 
@@ -19,7 +19,7 @@ static TRANSACTION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64:
 fn request(username: &str, password: &str, use_candidate: bool) -> Vec<u8> {
     let mut out = [0; 256];
     let mut transaction = [7; 12];
-    // Counted up in the last bytes, as a poor client does: the first are always the same.
+    // Counts up in the last bytes only, as a poor client does, so the first bytes never change.
     transaction[4..].copy_from_slice(&TRANSACTION.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes());
     let mut writer = StunWriter::binding_request(&mut out, &transaction)
         .username(username.as_bytes())
@@ -90,14 +90,14 @@ fn user_fragments_are_reported_while_they_work() {
     assert_eq!((agent.local_ufrag(), agent.previous_ufrag()), ("localufrag", None));
     assert_eq!(agent.restart(credentials("second"), credentials("remote2")), None);
     assert_eq!((agent.local_ufrag(), agent.previous_ufrag()), ("secondufrag", Some("localufrag")));
-    // A restart upon a restart ends what came before both.
+    // A second restart ends the credentials before the first.
     assert_eq!(agent.restart(credentials("third"), credentials("remote3")).as_deref(), Some("localufrag"));
     assert_eq!((agent.local_ufrag(), agent.previous_ufrag()), ("thirdufrag", Some("secondufrag")));
 }
 
 #[test]
 fn after_a_restart_the_old_pair_moves_media_until_the_new_one_nominates() {
-    // RFC 8445 §9: the selected pair of before is used until the restart has ended.
+    // RFC 8445 §9: the previously selected pair is used until the restart is complete.
     let mut agent = agent();
     check(&mut agent, &request(USERNAME, PASSWORD, true), path(1)).unwrap();
     agent.restart(credentials("new"), credentials("newremote"));
@@ -206,7 +206,7 @@ fn a_replayed_check_from_elsewhere_opens_no_path_and_moves_no_media() {
     let outcome = check(&mut agent, &first, path(1)).unwrap();
     assert!(outcome.reply_len > 0 && !outcome.selected);
     assert_eq!(agent.selected(), Some(path(2)));
-    // As many checks later it is taken for new: the bound that the memory has.
+    // After as many other checks as are remembered, it is taken for new: the memory is bounded.
     for _ in 0..limits::CHECKS_REMEMBERED {
         check(&mut agent, &request(USERNAME, PASSWORD, true), path(2)).unwrap();
     }
@@ -267,7 +267,7 @@ fn an_imported_agent_behaves_as_the_exported_one() {
     let number = |of: PathId| (0..10).find(|number| path(*number) == of).unwrap();
     agent.export(now, &mut out, &mut |out, path| out.u16(number(path)));
     let bytes = out.finish();
-    // It goes on at another time of another clock.
+    // It continues at another time on another clock.
     let import = |bytes: &[u8]| {
         let mut reader = StateReader::new(bytes);
         let agent = IceLite::import(Timestamp::from_millis(500_000), &mut reader, &mut |from| from.u16().map(path))?;
