@@ -9,7 +9,7 @@ use super::webhook::Events;
 use super::webhook::events::{End, Event};
 use crate::worker::mailbox::Totals;
 
-/// Leave to open one session. Dropped, it gives back its place and tells of the end.
+/// The permission to open one session. When it is dropped, it frees its place and reports the session's end.
 #[derive(Debug, Default)]
 pub struct Grant {
     pub(super) client: String,
@@ -20,13 +20,13 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Where it comes from, as a log may hold it.
+    /// The client's address, in the form that may be logged.
     #[must_use]
     pub fn client(&self) -> &str {
         &self.client
     }
 
-    /// Who it is, as the token says.
+    /// Who the client is, according to the token's `sub`.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
@@ -38,7 +38,7 @@ impl Grant {
         self.expires
     }
 
-    /// The session has been opened.
+    /// Records that the session has been opened, and reports it.
     pub fn started(&mut self, session: u64) {
         if let Some(report) = &mut self.report {
             report.started = Some((session, Instant::now()));
@@ -46,7 +46,7 @@ impl Grant {
         }
     }
 
-    /// The session is ending: why, and what it carried.
+    /// Records why the session is ending and what it carried. The report is sent when the grant is dropped.
     pub fn ended(&mut self, reason: &'static str, totals: Totals) {
         if let Some(report) = &mut self.report {
             report.reason = reason;
@@ -55,7 +55,7 @@ impl Grant {
     }
 }
 
-/// What it takes to tell the operator's endpoint about a session.
+/// What is needed to report a session's start and end to the operator's webhook.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) events: Events,
@@ -65,7 +65,7 @@ pub(super) struct Report {
     pub(super) subject: Option<String>,
     pub(super) started: Option<(u64, Instant)>,
     pub(super) reason: &'static str,
-    /// What it carried; unknown until its worker tells.
+    /// What the session carried. It is unknown until the session's worker reports it.
     pub(super) totals: Option<Totals>,
 }
 
@@ -90,7 +90,7 @@ impl Report {
 }
 
 impl Drop for Report {
-    /// Tells the end of each session whose start was told, in whatever way it ends.
+    /// Reports the end of each session whose start was reported, however the session ended.
     fn drop(&mut self) {
         let Some((session, since)) = self.started else { return };
         let end = End {
@@ -103,12 +103,13 @@ impl Drop for Report {
     }
 }
 
-/// Sessions by credential.
+/// The number of sessions per credential, for credentials with a limit.
 #[derive(Debug, Default)]
 pub(super) struct Places(Mutex<HashMap<u64, u32>>);
 
 impl Places {
-    /// One more with `credential`, if it has fewer than `max`. Only those with a limit are counted.
+    /// Takes a place for one more session with `credential`, if it has fewer than `max`. Only credentials with a limit
+    /// are counted.
     pub(super) fn take(self: &Arc<Self>, credential: u64, max: u32) -> Option<Place> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&credential).copied().unwrap_or(0);
@@ -120,7 +121,7 @@ impl Places {
     }
 }
 
-/// One of a credential's places, given back on drop.
+/// One of a credential's places. It is freed on drop.
 #[derive(Debug)]
 pub(super) struct Place {
     book: Arc<Places>,

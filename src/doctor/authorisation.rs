@@ -5,14 +5,14 @@ use super::finding::Finding;
 use crate::auth::probe;
 use crate::config::{Config, JwksSource};
 
-/// Looks at `[auth]`.
+/// Examines `[auth]`.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let auth = &config.auth;
     let mut findings = vec![who(config)];
     if let Some(path) = &auth.secret_file {
         findings.push(match probe::secret_file(path) {
             Ok(()) => Finding::ok("shared secret", format!("in {}, for its owner alone", path.display())),
-            // The node's words name the fix themselves.
+            // The error's text already names the fix.
             Err(error) => Finding::error("shared secret", error.to_string(), ""),
         });
     }

@@ -1,4 +1,4 @@
-//! The manual's tables of figures and of reasons, made from their declarations.
+//! The manual's tables of figures and of reasons. They are made from the declarations.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ pub(super) fn descriptions() -> Vec<Description> {
     signalling.chain(host).chain(of(worker::WORKER)).chain(of(worker::STREAMS)).collect()
 }
 
-/// The tables, in Markdown.
+/// All tables, in Markdown.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = "| `/metrics` | `/api/v1/node` | Meaning |\n|---|---|---|\n".to_owned();
@@ -38,7 +38,7 @@ pub fn markdown() -> String {
 fn reasons(text: &mut String, title: &str, reasons: impl Iterator<Item = (&'static str, &'static str)>) {
     let _ = write!(text, "\n## {title}\n\n| Reason | Meaning |\n|---|---|\n");
     for (name, meaning) in reasons {
-        // A link of the code's documentation leads nowhere here.
+        // Links of the code's documentation lead nowhere in the manual, so only their text is kept.
         let meaning = meaning.replace("[`", "`").replace("`]", "`");
         let _ = writeln!(text, "| `{name}` | {} |", meaning.trim_end_matches('.'));
     }

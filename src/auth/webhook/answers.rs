@@ -12,21 +12,21 @@ use crate::limits;
 /// What the endpoint decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It may be.
+    /// The action is allowed.
     Allow {
-        /// When the session ends.
+        /// When the session has to end.
         expires: Option<Instant>,
-        /// Sessions that play at once.
+        /// How many sessions may play at once.
         viewers_max: Option<u32>,
     },
-    /// It may not.
+    /// The action is refused.
     Deny {
-        /// Why, for the client: printable, short.
+        /// The reason for the client, printable and short.
         reason: String,
     },
 }
 
-/// The body, to the letter.
+/// The body of an answer. Unknown fields are an error, because they may be limits that the operator meant.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -36,7 +36,7 @@ struct Body {
     viewers_max: Option<u32>,
 }
 
-/// The verdict in an answer; otherwise why there is none, in words that hold nothing of it.
+/// Reads the verdict from an answer. The error says why there is none, without quoting the answer.
 pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Answered, String> {
     if answer.status() != 200 {
         return Err(format!("it answers {}, not 200", answer.status().as_u16()));
@@ -52,7 +52,7 @@ pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Ans
     let verdict = verdict(&body, Instant::now())?;
     let now = Instant::now();
     let remembered_until = max_age.map(|age| now + age);
-    // An answer that lets in for a minute is not remembered for two.
+    // A permission is not remembered for longer than it lasts.
     let remembered_until = match verdict {
         Verdict::Allow { expires: Some(expires), .. } => remembered_until.map(|until| until.min(expires)),
         _ => remembered_until,
@@ -61,7 +61,7 @@ pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Ans
 }
 
 fn verdict(body: &[u8], now: Instant) -> Result<Verdict, String> {
-    // serde's text may quote the answer; line and column say enough.
+    // serde's text may quote the answer, so only line and column are passed on.
     let body: Body = serde_json::from_slice(body).map_err(|error| {
         format!("its answer is not one this node understands (line {}, column {})", error.line(), error.column())
     })?;
@@ -103,18 +103,19 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     (!age.is_zero()).then_some(age)
 }
 
-/// The answers that still stand, by keyed hash of what was asked about.
+/// The remembered answers, by a keyed hash of the question.
 #[derive(Debug, Default)]
 pub(super) struct Answers(HashMap<u64, (Verdict, Instant)>);
 
 impl Answers {
-    /// The one about `key`, if it stands.
+    /// The remembered answer about `key`, if it is still valid.
     pub(super) fn get(&self, key: u64, now: Instant) -> Option<Verdict> {
         let (verdict, until) = self.0.get(&key)?;
         (now < *until).then(|| verdict.clone())
     }
 
-    /// Remembers one. Where there is no room, those that no longer stand go; if all stand, it is not remembered.
+    /// Remembers an answer. If there is no room, expired answers are removed; if none is expired, this one is not
+    /// remembered.
     pub(super) fn put(&mut self, key: u64, verdict: Verdict, until: Instant, now: Instant) {
         if self.0.len() >= limits::WEBHOOK_CACHE_MAX && !self.0.contains_key(&key) {
             self.0.retain(|_, (_, until)| now < *until);

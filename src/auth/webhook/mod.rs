@@ -66,7 +66,7 @@ use answers::{Answers, parse};
 pub(super) use answers::Verdict;
 pub(super) use events::Events;
 
-/// A question, and whose answer is waited for.
+/// A question in the queue, with the channel for its answer.
 struct Asked {
     body: Vec<u8>,
     deadline: Instant,
@@ -79,11 +79,11 @@ struct Answered {
     remembered_until: Option<Instant>,
 }
 
-/// There is no answer that can be accepted.
+/// There is no acceptable answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoAnswer;
 
-/// What is asked.
+/// One question, as it is sent.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Question<'a> {
     pub(super) event: &'static str,
@@ -96,7 +96,7 @@ pub(super) struct Question<'a> {
     pub(super) token: Option<&'a str>,
 }
 
-/// The endpoint as signalling sees it.
+/// The webhook as signalling uses it.
 #[derive(Debug)]
 pub(super) struct Webhook {
     questions: flume::Sender<Asked>,
@@ -106,7 +106,7 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    /// Starts the threads that ask; they end when this is dropped.
+    /// Starts the threads that send questions. They end when this is dropped.
     pub(super) fn start(url: &Secret, time_max: Duration, agent: &ureq::Agent) -> io::Result<Self> {
         let (questions, asked) = flume::bounded(limits::WEBHOOK_WAITING_MAX);
         let breaker = Arc::new(Breaker::default());
@@ -121,7 +121,7 @@ impl Webhook {
         Ok(Self { questions, answers: RefCell::default(), breaker, time_max })
     }
 
-    /// What the endpoint says, or said not long ago about the same `key`.
+    /// Asks the endpoint, or returns its remembered answer for the same `key`.
     pub(super) async fn ask(&self, question: &Question<'_>, key: u64) -> Result<Verdict, NoAnswer> {
         let now = Instant::now();
         if let Some(verdict) = self.answers.borrow().get(key, now) {
@@ -137,7 +137,7 @@ impl Webhook {
             self.breaker.gave_up();
             return Err(NoAnswer);
         }
-        // The thread answers within the deadline; a thread that is gone is an error at once.
+        // The thread answers within the deadline. If the thread is gone, this is an error at once.
         let answered = answered.recv_async().await.map_err(|_| NoAnswer)??;
         if let Some(until) = answered.remembered_until {
             self.answers.borrow_mut().put(key, answered.verdict.clone(), until, Instant::now());
@@ -146,7 +146,7 @@ impl Webhook {
     }
 }
 
-/// One of the threads.
+/// One of the threads that send questions.
 struct Asker {
     url: Secret,
     agent: ureq::Agent,
@@ -166,7 +166,8 @@ impl Asker {
                     self.breaker.succeeded();
                     Ok(answered)
                 }
-                // It waited for its turn behind a crowd, and the endpoint is not to blame for the rest being too short.
+                // The question spent over half of its time in the queue. That the rest was too short is not the
+                // endpoint's fault.
                 Err(_) if left < self.time_max / 2 => {
                     self.breaker.gave_up();
                     Err(NoAnswer)
@@ -186,7 +187,7 @@ impl Asker {
     }
 }
 
-/// One `POST`, tried once more where the connection failed, over by `deadline`.
+/// Sends one `POST`, and repeats it once if the connection fails. It returns by `deadline`.
 fn post(
     agent: &ureq::Agent,
     url: &Secret,
@@ -208,14 +209,14 @@ fn post(
     }
 }
 
-/// Leaves an endpoint alone that does not answer.
+/// A circuit breaker: after several failures in a row the endpoint is not asked for a while.
 #[derive(Debug, Default)]
 struct Breaker(Mutex<BreakerState>);
 
 #[derive(Debug, Default)]
 struct BreakerState {
     failures: u32,
-    /// Until then no question is asked; afterwards a single one.
+    /// No question is asked until this time; after it, a single one tries the endpoint.
     closed_until: Option<Instant>,
     is_tried: bool,
 }
@@ -225,7 +226,7 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a question may be asked. One of the three methods below must follow if it may.
+    /// Whether a question may be asked. If it may, the caller must call one of the three methods below afterwards.
     fn admit(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let Some(until) = state.closed_until else { return true };
@@ -240,7 +241,7 @@ impl Breaker {
         *self.lock() = BreakerState::default();
     }
 
-    /// `true` if this failure has closed the breaker.
+    /// Counts a failure. Returns `true` if it stops further questions.
     fn failed(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);
@@ -253,7 +254,7 @@ impl Breaker {
         closes && was_open
     }
 
-    /// It was never asked.
+    /// The question was not asked, or its outcome says nothing about the endpoint.
     fn gave_up(&self) {
         self.lock().is_tried = false;
     }
