@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_fails_too_often_waits_for_the_window_to_end_and_no_other_does() {
+    fn an_address_that_fails_too_often_waits_for_the_end_of_the_window() {
         let start = Instant::now();
         let mut failures = Failures::new(&[ip("127.0.0.1")], start);
         let bad = ip("2001:db8::1");

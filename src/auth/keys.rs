@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_can_be_guessed_or_is_a_file_of_another_kind_is_refused_and_not_shown() {
+    fn a_short_or_malformed_secret_is_refused_and_not_shown() {
         for text in ["", "short", &"x".repeat(31), &"x".repeat(5_000), "-----BEGIN KEY-----\nabcdefghijklmnopqrstuvw\n"]
         {
             let error = checked(text, "auth.secret").unwrap_err().to_string();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_set_what_verifies_our_algorithms_is_taken_and_the_rest_passed_over() {
+    fn only_the_keys_for_supported_algorithms_are_taken_from_a_set() {
         let x = "11qYAycIyPGKbhTEVZAIBNdP3x2VHj0m1v_FYd9Ws20";
         let set = |keys: &str| parse_set(format!("{{\"keys\":[{keys}]}}").as_bytes());
         let good = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"a"}}"#);

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_explained_in_a_line_and_its_default_is_within_its_bounds() {
+    fn every_setting_has_one_line_of_help_and_a_default_within_bounds() {
         let mut keys = BTreeSet::new();
         for setting in settings::all() {
             assert!(keys.insert(setting.key), "{} is there twice", setting.key);

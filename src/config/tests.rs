@@ -174,7 +174,7 @@ fn anyone_may_be_let_in_by_name_only() {
 }
 
 #[test]
-fn with_authorisation_other_addresses_are_served_and_a_key_that_is_configured_is_used() {
+fn a_configured_key_turns_authorisation_on_and_allows_any_address() {
     let secret = "0123456789abcdef0123456789abcdef";
     let config = load(
         &format!("https = '0.0.0.0:8443'\nadmin = '0.0.0.0:8444'\nauth.secret = '{secret}'"),

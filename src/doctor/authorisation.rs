@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_others_may_read_is_an_error_and_one_that_they_may_not_is_fine() {
+    fn a_secret_file_that_others_may_read_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn segmentation_is_told_by_who_does_it_with_the_command_that_moves_it_down() {
+    fn segmentation_findings_say_who_segments_and_how_to_offload_it() {
         let (gso, checksum) = ("tx-generic-segmentation", "tx-checksum-ip-generic");
         for (on, changeable, level, part) in [
             (&["tx-udp-segmentation"][..], &[][..], Fine, "by the card"),

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disks_interrupt_on_a_workers_core_is_told_and_the_network_cards_is_not() {
+    fn a_disk_interrupt_on_a_worker_core_is_reported_a_network_one_is_not() {
         let table =
             "  CPU0 CPU1 CPU2\n 7: 0 5 0 PCI 1-edge disk\n 8: 0 5 0 PCI 1-edge eth0-rx-0\n 9: 5 0 0 PCI 1-edge usb\n";
         let files = [

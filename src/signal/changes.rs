@@ -1,5 +1,5 @@
-//! A reload's [`Change`], put in place. It comes through a mailbox from whoever reads the configuration again and takes
-//! one turn of the executor: every request sees all of it or nothing.
+//! Applies the [`Change`] of a reload. It comes through a mailbox from the code that reads the configuration again.
+//! Applying it takes one turn of the executor, so every request sees all of it or nothing.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use super::authorise::Authorisation;
 use super::keeper::SessionKeeper;
 use super::live::{Change, Settings, Terms};
 
-/// The parts that a change reaches.
+/// The parts that a change affects.
 pub(super) struct Changes {
     pub(super) settings: Rc<Settings>,
     pub(super) authorisation: Rc<Authorisation>,
@@ -17,7 +17,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Puts changes in place, as they come.
+    /// Applies changes as they arrive.
     pub(super) async fn hear(self, changes: flume::Receiver<Change>) {
         while let Ok(Change { live, authoriser, in_place }) = changes.recv_async().await {
             let terms = Terms::new(live);

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_that_waited_too_long_for_their_turn_are_no_failures_of_the_endpoint() {
+    fn questions_that_waited_too_long_do_not_count_as_endpoint_failures() {
         let time_max = Duration::from_secs(10);
         let breaker = Arc::new(Breaker::default());
         let ask = |left: Duration| {

@@ -104,7 +104,7 @@ fn a_name_has_one_owner_whose_epoch_alone_releases_it() {
 }
 
 #[test]
-fn where_every_answer_is_there_at_once_a_dropped_claim_frees_its_name_at_once() {
+fn with_immediate_answers_a_dropped_claim_frees_its_name_at_once() {
     on_the_executor(|| async {
         let (claims, _releasing) = Claims::new(Rc::new(Book::default()));
         let claim = claims.claim(&named("a"), claimant(1)).now_or_never().unwrap().unwrap();

@@ -1,5 +1,5 @@
-//! One socket from its first byte to its last. Two things go on beside each other: reading and answering, one message
-//! after the other, and writing what waits. Whichever comes to an end first ends the socket.
+//! Serves one socket from its first byte to its last. Two futures run concurrently: one reads messages and answers them
+//! one after the other, the other writes what waits in the outbox. The first one that ends, ends the socket.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -32,18 +32,19 @@ use crate::worker::mailbox::EndReason;
 type Sender = WebSocketSender<Metered>;
 type Receiver = WebSocketReceiver<Metered>;
 
-/// Who opened the socket.
+/// The client that opened the socket.
 pub(super) struct Visitor {
     pub(super) address: IpAddr,
-    /// Of the page.
+    /// The page's origin.
     pub(super) origin: Option<String>,
-    /// Offered with the handshake.
+    /// The token offered with the handshake.
     pub(super) token: Option<Token>,
     /// The socket's place.
     pub(super) place: Place,
 }
 
-/// A socket in the table of sessions. However the task ends, its sessions get their grace.
+/// A socket's entry in the table of sessions. It is removed on drop, so its sessions get their grace however the task
+/// ends.
 struct Membership<'a> {
     service: &'a SocketService,
     id: SocketId,
@@ -74,7 +75,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
         let reading = pin!(read(&mut client, &mut receiver, &unfinished));
         match select(reading, writing).await {
             Either::Left((End::Closed(closing), writing)) => {
-                // What was answered before is written before.
+                // Answers that are already queued are written first.
                 outbox.close(closing);
                 runtime::timeout(limits::SOCKET_CLOSE_TIME_MAX, writing).await.unwrap_or(End::Closed(closing))
             }
@@ -92,7 +93,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
     say_goodbye(end, sender, receiver).await;
 }
 
-/// The frame library's settings: everything bounded, and little memory at rest.
+/// The settings of the frame library. Everything is bounded, and an idle socket needs little memory.
 fn frames() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(limits::SOCKET_READ_BUFFER_BYTES)
@@ -103,7 +104,7 @@ fn frames() -> WebSocketConfig {
         .accept_unmasked_frames(false)
 }
 
-/// Takes messages one after the other, each answered before the next is read.
+/// Reads messages one after the other. Each is answered before the next is read.
 async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unfinished) -> End {
     let terms = &client.service.terms;
     let rate = Rate::with_burst(terms.messages_per_second, limits::SOCKET_MESSAGES_BURST);
@@ -133,7 +134,7 @@ async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unf
                 }
             }
             Message::Binary(_) => return End::Closed(Closing::Binary),
-            // The library has put the pong behind what is being written.
+            // The library has already queued the pong.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(None) => return End::Done,
             Message::Close(Some(frame)) if frame.code == CloseCode::Normal => return End::Done,
@@ -142,7 +143,7 @@ async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unf
     }
 }
 
-/// What an error of the frame library means to the peer.
+/// Translates an error of the frame library.
 fn end_of(error: &tungstenite::Error) -> End {
     use tungstenite::error::ProtocolError;
     match error {
@@ -156,7 +157,7 @@ fn end_of(error: &tungstenite::Error) -> End {
     }
 }
 
-/// Writes what waits, and a ping now and then, until there is nothing more to write.
+/// Writes queued messages, and pings at intervals, until the outbox is closed.
 async fn write(terms: &config::Sockets, outbox: &Outbox, sender: &mut Sender) -> End {
     let mut ping_at = Instant::now() + terms.ping_interval;
     loop {
@@ -176,8 +177,8 @@ async fn write(terms: &config::Sockets, outbox: &Outbox, sender: &mut Sender) ->
     }
 }
 
-/// The closing handshake (RFC 6455 §7), then TLS's and TCP's. What the client still sends is read and thrown away for a
-/// moment: closing over unread bytes resets the connection, and the close frame would be lost with it.
+/// Performs the closing handshake (RFC 6455 §7), then those of TLS and TCP. What the client still sends is read and
+/// discarded for a moment: closing with unread bytes resets the connection, and the close frame would be lost.
 async fn say_goodbye(end: End, mut sender: Sender, mut receiver: Receiver) {
     let goodbye = async {
         match end {
@@ -185,7 +186,7 @@ async fn say_goodbye(end: End, mut sender: Sender, mut receiver: Receiver) {
                 let (code, reason) = closing.code_and_name();
                 sender.close(Some(CloseFrame { code: code.into(), reason: reason.into() })).await.ok()?;
             }
-            // The library answers a close frame with its own as it is read on.
+            // The library answers a close frame while reading continues.
             End::Done | End::Left => _ = receiver.next().await,
             End::Broken | End::Dropped => return None,
         }

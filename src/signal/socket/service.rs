@@ -1,4 +1,4 @@
-//! What the sockets' requests need of the node.
+//! The parts of the node that sockets need.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::signal::keeper::SessionKeeper;
 use crate::signal::live::Settings;
 use crate::signal::opening::Opener;
 
-/// The parts.
+/// The parts of the node that sockets need.
 pub(in crate::signal) struct SocketService {
     pub(in crate::signal) opener: Rc<Opener>,
     pub(in crate::signal) keeper: Rc<SessionKeeper>,

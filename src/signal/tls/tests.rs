@@ -242,7 +242,7 @@ fn what_cannot_be_used_is_told_once_per_change_and_the_old_stays() {
 }
 
 #[test]
-fn a_certificate_that_is_awaited_is_stood_in_for_until_it_comes_and_not_when_it_goes() {
+fn the_self_signed_certificate_replaces_an_awaited_one_until_it_comes() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (files_of(directory.path(), "first"), files_of(directory.path(), "second"));
     let tls = Tls::Files(vec![first.clone(), second.clone()]);
@@ -287,7 +287,7 @@ fn a_replacement_forgets_the_sessions_of_the_old_certificate() {
 }
 
 #[test]
-fn a_certificate_is_ending_two_weeks_before_or_after_two_thirds_of_a_short_life() {
+fn a_certificate_is_ending_two_weeks_or_a_third_of_its_life_before() {
     const DAY: i64 = 24 * 3_600;
     let of = |days: i64| Dates { path: PathBuf::new(), name: String::new(), not_before_s: 0, not_after_s: days * DAY };
     for (days, age_days, expected) in

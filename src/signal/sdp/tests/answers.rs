@@ -434,7 +434,7 @@ fn extension_ids_above_14_need_extmap_allow_mixed() {
 }
 
 #[test]
-fn a_mid_that_does_not_fit_the_downlink_budget_is_not_written_into_packets() {
+fn a_mid_above_the_downlink_budget_is_not_written_into_packets() {
     for (mid, agreed) in [("fifteen-bytes-x", true), ("sixteen-bytes-xy", false)] {
         let offer = with(CHROMIUM_PLAY, "a=mid:1\r\n", &format!("a=mid:{mid}\r\n"))
             .replace("BUNDLE 0 1", &format!("BUNDLE 0 {mid}"));

@@ -20,7 +20,7 @@ fn hearers(book: &Book, stream: &str) -> usize {
 }
 
 #[test]
-fn a_lost_session_is_taken_over_by_who_knows_its_secret_until_its_grace_is_over() {
+fn a_lost_session_can_be_taken_over_with_its_secret_during_the_grace() {
     let mut book = Book::new(BOUNDS);
     let first = book.socket_opened();
     own(&mut book, first, A, "s", Direction::Play, "secret");
