@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_bounded_whoever_comes() {
+    fn the_number_of_counted_clients_is_bounded() {
         let start = Instant::now();
         let mut failures = Failures::new(&[], start);
         for number in 0..(limits::AUTH_FAILURES_TRACKED_MAX as u32 * 2) {

@@ -15,8 +15,8 @@ pub struct Grant {
     pub(super) client: String,
     pub(super) subject: Option<String>,
     pub(super) expires: Option<Instant>,
-    pub(super) place: Option<Place>,
-    pub(super) report: Option<Report>,
+    pub(super) place: Option<CredentialPlace>,
+    pub(super) report: Option<SessionReport>,
 }
 
 impl Grant {
@@ -57,7 +57,7 @@ impl Grant {
 
 /// What is needed to report a session's start and end to the operator's webhook.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct SessionReport {
     pub(super) events: Events,
     pub(super) request: String,
     pub(super) action: Action,
@@ -69,7 +69,7 @@ pub(super) struct Report {
     pub(super) totals: Option<Totals>,
 }
 
-impl Report {
+impl SessionReport {
     fn event(&self, event: &'static str, session: u64) -> Event<'_> {
         Event {
             event,
@@ -89,7 +89,7 @@ impl Report {
     }
 }
 
-impl Drop for Report {
+impl Drop for SessionReport {
     /// Reports the end of each session whose start was reported, however the session ended.
     fn drop(&mut self) {
         let Some((session, since)) = self.started else { return };
@@ -105,30 +105,30 @@ impl Drop for Report {
 
 /// The number of sessions per credential, for credentials with a limit.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashMap<u64, u32>>);
+pub(super) struct CredentialPlaces(Mutex<HashMap<u64, u32>>);
 
-impl Places {
+impl CredentialPlaces {
     /// Takes a place for one more session with `credential`, if it has fewer than `max`. Only credentials with a limit
     /// are counted.
-    pub(super) fn take(self: &Arc<Self>, credential: u64, max: u32) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, credential: u64, max: u32) -> Option<CredentialPlace> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&credential).copied().unwrap_or(0);
         if count >= max {
             return None;
         }
         taken.insert(credential, count + 1);
-        Some(Place { book: Arc::clone(self), credential })
+        Some(CredentialPlace { book: Arc::clone(self), credential })
     }
 }
 
 /// One of a credential's places. It is freed on drop.
 #[derive(Debug)]
-pub(super) struct Place {
-    book: Arc<Places>,
+pub(super) struct CredentialPlace {
+    book: Arc<CredentialPlaces>,
     credential: u64,
 }
 
-impl Drop for Place {
+impl Drop for CredentialPlace {
     fn drop(&mut self) {
         let mut taken = self.book.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.credential) {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_credential_has_its_places_and_gets_them_back() {
-        let places: Arc<Places> = Arc::default();
+        let places: Arc<CredentialPlaces> = Arc::default();
         let (one, two) = (places.take(7, 2), places.take(7, 2));
         assert!(one.is_some() && two.is_some() && places.take(7, 2).is_none() && places.take(8, 1).is_some());
         drop(one);

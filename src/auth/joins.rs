@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_lets_a_crowd_in_at_once_and_then_its_pace() {
+    fn an_address_may_join_in_a_burst_and_then_at_an_even_pace() {
         let start = Instant::now();
         let mut joins = joins(20, 1_000_000, start);
         let burst = 20 * limits::JOINS_BURST_OF_ONE.as_secs() as usize;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_told_apart_from_others() {
+    fn joins_know_whether_their_rates_have_changed() {
         let (joins, other) = (joins(20, 30, Instant::now()), |address, token| Admission {
             joins_per_second_and_address_max: address,
             joins_per_second_and_token_max: token,
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_its_pace_whatever_addresses_it_comes_from() {
+    fn a_tokens_rate_of_joins_holds_over_all_addresses() {
         let start = Instant::now();
         let mut joins = joins(1_000_000, 1, start);
         let burst = limits::JOINS_BURST_OF_ONE.as_secs() as usize;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_told_apart_is_bounded_and_those_who_paused_make_room() {
+    fn tracked_clients_are_bounded_and_those_that_paused_make_room() {
         let start = Instant::now();
         let mut joins = joins(1, 1, start);
         let mut come = |numbers: std::ops::Range<u32>, now| {

@@ -58,7 +58,7 @@ impl KeySource {
             *newest.lock() = Arc::new(keys);
         }
         let (looks, asked) = flume::bounded(limits::JWKS_WAITING_MAX);
-        let mut watch = Watch { source: source.clone(), agent, newest: newest.clone(), told: None };
+        let mut watch = KeySetReader { source: source.clone(), agent, newest: newest.clone(), told: None };
         thread::Builder::new()
             .name("auth-keys".to_owned())
             .spawn(move || watch.run(interval, &asked))
@@ -89,7 +89,7 @@ impl KeySource {
 }
 
 /// The thread that reads the set.
-struct Watch {
+struct KeySetReader {
     source: JwksSource,
     agent: ureq::Agent,
     newest: Arc<Newest>,
@@ -97,7 +97,7 @@ struct Watch {
     told: Option<String>,
 }
 
-impl Watch {
+impl KeySetReader {
     /// Runs until the [`KeySource`] is dropped.
     fn run(&mut self, interval: Duration, asked: &flume::Receiver<Ask>) {
         if matches!(self.source, JwksSource::Url(_)) {

@@ -51,7 +51,7 @@ use crate::worker::mailbox::EndReason;
 use address::Shown;
 use configured::{Admission, Auth, JwksSource};
 use failures::Failures;
-use grant::{Places, Report};
+use grant::{CredentialPlaces, SessionReport};
 use joins::Joins;
 use key_source::KeySource;
 use keys::Key;
@@ -144,7 +144,7 @@ pub struct Authoriser {
     webhook: Option<(Webhook, Events)>,
     failures: RefCell<Failures>,
     joins: RefCell<Joins>,
-    places: Arc<Places>,
+    places: Arc<CredentialPlaces>,
     hasher: RandomState,
     /// How many questions the webhook was asked so far. The hash of this number is the question's `request`.
     questions: Cell<u64>,
@@ -374,7 +374,7 @@ impl Authoriser {
                 let (expires, max) = self.ask(webhook, access, grant.subject(), claims.is_some(), &request).await?;
                 grant.expires = expires;
                 viewers_max = viewers_max.into_iter().chain(max).min();
-                grant.report = Some(Report {
+                grant.report = Some(SessionReport {
                     events: events.clone(),
                     request,
                     action: access.action,
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn who_plays_with_a_token_still_counts_when_the_rules_were_read_again() {
+    fn sessions_of_a_token_still_count_after_a_reload() {
         let (first, mut second, token) = (with_secret(), with_secret(), token_for_one());
         let address = IpAddr::from([192, 0, 2, 1]);
         let access = Access { action: Action::Play, stream: "demo", token: Some(&token), origin: None, address };
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn another_signature_of_the_same_claims_makes_no_other_token() {
+    fn a_token_with_another_signature_counts_as_the_same_token() {
         let judged_here = with_secret();
         assert_eq!(judged_here.signed_part("head.claims.signature"), judged_here.signed_part("head.claims.other"));
         let judged_elsewhere = Authoriser::start(&Auth::default(), &Admission::for_workers(1), Shown::Network).unwrap();

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_run_and_everything_else_for_itself() {
+    fn a_star_matches_any_run_and_everything_else_itself() {
         for (pattern, name, expected) in [
             ("demo", "demo", true),
             ("demo", "demo2", false),

@@ -168,7 +168,7 @@ fn a_flag_beats_the_file_and_is_named_in_its_own_error() {
 }
 
 #[test]
-fn anyone_may_be_let_in_by_name_only() {
+fn allow_anyone_serves_other_addresses_without_authorisation() {
     let config = load("https = '0.0.0.0:8443'\nallow_anyone = true", &Settings::default()).unwrap();
     assert!(config.allow_anyone && !config.is_loopback_only());
 }

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_come_is_told_as_it_is() {
+    fn the_doctor_says_who_may_publish_and_watch() {
         for (toml, level, words) in [
             ("", Fine, "anyone on this host"),
             ("https = '0.0.0.0:8443'\nallow_anyone = true", Warning, "anyone who reaches 0.0.0.0:8443"),

@@ -49,7 +49,7 @@ impl Finding {
 
 /// The findings about one subject, like `Network`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Section {
+pub struct FindingSection {
     /// The subject.
     pub subject: &'static str,
     /// The findings, in the order of the checks.
@@ -64,13 +64,13 @@ pub struct Report {
     /// The number of warnings among the findings.
     pub warnings: usize,
     /// The findings by subject.
-    pub sections: Vec<Section>,
+    pub sections: Vec<FindingSection>,
 }
 
 impl Report {
     /// Makes the report and counts its errors and warnings.
     #[must_use]
-    pub fn new(sections: Vec<Section>) -> Self {
+    pub fn new(sections: Vec<FindingSection>) -> Self {
         let count = |level| {
             sections.iter().flat_map(|section| &section.findings).filter(|finding| finding.level == level).count()
         };
@@ -122,8 +122,8 @@ mod tests {
 
     fn report() -> Report {
         Report::new(vec![
-            Section { subject: "Kernel", findings: vec![Finding::ok("version", "6.6.1")] },
-            Section {
+            FindingSection { subject: "Kernel", findings: vec![Finding::ok("version", "6.6.1")] },
+            FindingSection {
                 subject: "Network",
                 findings: vec![
                     Finding::warning("send buffer", "208 KiB", "sysctl -w x=1"),

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_clock_is_told_with_the_quick_one_that_is_offered() {
+    fn a_slow_clock_source_is_a_warning_that_names_a_faster_one() {
         assert_eq!(clock_source("tsc", "").level, Fine);
         let slow = clock_source("hpet", "hpet tsc acpi_pm");
         assert!(slow.level == Warning && slow.fix.starts_with("echo tsc >"), "{slow:?}");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_nobody_keeps_is_a_warning() {
+    fn an_unsynchronised_clock_is_a_warning() {
         let state = |synchronized| ClockSync { synchronized, error_max: Duration::from_millis(16) };
         assert_eq!(clock_sync(state(true)).found, "synchronised, off by at most 16 ms");
         assert_eq!(clock_sync(state(false)).level, Warning);

@@ -34,7 +34,7 @@ use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::net::host::KernelUdpCounters;
-use finding::{Report, Section};
+use finding::{FindingSection, Report};
 use system::System;
 
 /// Examines this host and prints the report. The exit code is 1 if there were errors, else 0.
@@ -61,12 +61,12 @@ pub fn examine(config: &Config) -> Report {
     net.extend(network::interfaces(&system, config));
     net.extend(KernelUdpCounters::read().map(|counters| network::counters(&counters)).unwrap_or_default());
     Report::new(vec![
-        Section { subject: "Kernel", findings: kernel::examine(&system) },
-        Section { subject: "Processor", findings: processor::examine(&system, &config.cores) },
-        Section { subject: "Network", findings: net },
-        Section { subject: "Ports", findings: ports::examine(&system, config) },
-        Section { subject: "Memory", findings: memory::examine(&system, config) },
-        Section { subject: "Authorisation", findings: authorisation::examine(config) },
-        Section { subject: "Certificate", findings: certificate::examine(config, SystemTime::now()) },
+        FindingSection { subject: "Kernel", findings: kernel::examine(&system) },
+        FindingSection { subject: "Processor", findings: processor::examine(&system, &config.cores) },
+        FindingSection { subject: "Network", findings: net },
+        FindingSection { subject: "Ports", findings: ports::examine(&system, config) },
+        FindingSection { subject: "Memory", findings: memory::examine(&system, config) },
+        FindingSection { subject: "Authorisation", findings: authorisation::examine(config) },
+        FindingSection { subject: "Certificate", findings: certificate::examine(config, SystemTime::now()) },
     ])
 }

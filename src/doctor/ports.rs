@@ -10,7 +10,7 @@ use crate::config::Config;
 
 /// A bound UDP socket or a listening TCP one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Bound {
+struct BoundSocket {
     address: SocketAddr,
     inode: u64,
 }
@@ -45,8 +45,8 @@ pub(super) fn examine(system: &System, config: &Config) -> Vec<Finding> {
 }
 
 /// Whether any of `wanted` is bound.
-fn state(system: &System, what: String, wanted: &[SocketAddr], bound: &[Bound], setting: &str) -> Finding {
-    let taken: Vec<&Bound> =
+fn state(system: &System, what: String, wanted: &[SocketAddr], bound: &[BoundSocket], setting: &str) -> Finding {
+    let taken: Vec<&BoundSocket> =
         bound.iter().filter(|bound| wanted.iter().any(|wanted| collide(*wanted, bound.address))).collect();
     let Some(first) = taken.first() else { return Finding::ok(what, "free") };
     let inodes: Vec<u64> = taken.iter().map(|bound| bound.inode).collect();
@@ -89,19 +89,19 @@ fn holder(system: &System, inodes: &[u64]) -> Option<(String, u32)> {
 }
 
 /// The sockets of both address families; only those in `state` if that is given.
-fn table(system: &System, names: [&str; 2], state: Option<&str>) -> Vec<Bound> {
+fn table(system: &System, names: [&str; 2], state: Option<&str>) -> Vec<BoundSocket> {
     let text = |name| system.text(&format!("proc/net/{name}")).unwrap_or_default();
     names.into_iter().flat_map(|name| parse_table(&text(name), state)).collect()
 }
 
 /// Parses `/proc/net/udp` and files like it. After a line of titles there is a line per socket: number, local address,
 /// remote address, state, …, and the inode as the tenth word.
-fn parse_table(text: &str, state: Option<&str>) -> Vec<Bound> {
+fn parse_table(text: &str, state: Option<&str>) -> Vec<BoundSocket> {
     let line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (local, found, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
         let address = parse_address(local)?;
-        state.is_none_or(|wanted| wanted == *found).then_some(Bound { address, inode: inode.parse().ok()? })
+        state.is_none_or(|wanted| wanted == *found).then_some(BoundSocket { address, inode: inode.parse().ok()? })
     };
     text.lines().skip(1).filter_map(line).collect()
 }
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_kernels_tables_are_read_in_both_families_and_by_state() {
-        let bound = |text: &str, inode| Bound { address: address(text), inode };
+        let bound = |text: &str, inode| BoundSocket { address: address(text), inode };
         assert_eq!(parse_table(UDP, None), [bound("127.0.0.1:20000", 81), bound("0.0.0.0:20001", 82)]);
         assert_eq!(parse_table(UDP6, None), [bound("[::1]:20002", 83)]);
         assert_eq!(parse_table(UDP, Some("0A")), []);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_port_is_told_by_who_holds_it_and_the_nodes_own_is_fine() {
+    fn a_held_port_names_its_holder_and_the_nodes_own_port_is_fine() {
         let root = tempfile::tempdir().unwrap();
         let system = System::at(root.path());
         let ask = || {

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_writes_for_no_core_is_no_core() {
+    fn an_empty_core_list_is_no_core() {
         assert!(core_list("").is_empty());
         assert_eq!(core_list("2-3"), [2, 3]);
     }

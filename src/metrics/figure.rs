@@ -13,7 +13,7 @@ pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// The description of a figure, without how it is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Description {
+pub(super) struct FigureDescription {
     /// The name, without `corecast_` and, for a counter, without `_total`.
     pub(super) name: &'static str,
     /// Counter or gauge.
@@ -26,7 +26,7 @@ pub(super) struct Description {
 
 /// A figure that is read from a `Source` at each scrape.
 pub(super) struct Figure<Source: ?Sized> {
-    pub(super) description: Description,
+    pub(super) description: FigureDescription,
     pub(super) read: Read<Source>,
 }
 
@@ -54,7 +54,7 @@ pub(super) const fn counter<Source: ?Sized>(
     json: &'static str,
     read: Read<Source>,
 ) -> Figure<Source> {
-    Figure { description: Description { name, kind: MetricType::Counter, help, json }, read }
+    Figure { description: FigureDescription { name, kind: MetricType::Counter, help, json }, read }
 }
 
 /// A figure of the current state.
@@ -64,7 +64,7 @@ pub(super) const fn gauge<Source: ?Sized>(
     json: &'static str,
     read: Read<Source>,
 ) -> Figure<Source> {
-    Figure { description: Description { name, kind: MetricType::Gauge, help, json }, read }
+    Figure { description: FigureDescription { name, kind: MetricType::Gauge, help, json }, read }
 }
 
 impl<Source: ?Sized> Figure<Source> {
@@ -85,7 +85,7 @@ pub(super) fn encode<Source: ?Sized>(
     sources: &[(Labels, &Source)],
 ) -> fmt::Result {
     for figure in figures {
-        let Description { name, kind, help, .. } = figure.description;
+        let FigureDescription { name, kind, help, .. } = figure.description;
         let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
         for (common, source) in sources {
             for (own, value) in figure.values(source) {

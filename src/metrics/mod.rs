@@ -41,7 +41,7 @@ impl SignallingCounters {
         let mut node = Registry::with_prefix("corecast");
         node.register_collector(Box::new(build));
         node.register_collector(Box::new(host::Host));
-        node.register_collector(Box::new(worker::Workers(reports)));
+        node.register_collector(Box::new(worker::WorkerFigures(reports)));
         let mut text = String::with_capacity(16 * 1024);
         let encoded = self
             .write(&mut text, audience)

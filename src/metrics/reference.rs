@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use prometheus_client::metrics::MetricType;
 
-use super::figure::{Description, Figure};
+use super::figure::{Figure, FigureDescription};
 use super::{host, signalling, worker};
 use crate::worker::mailbox::EndReason;
 use crate::worker::reason::DropReason;
 
 /// Every figure, in the order of `/metrics`.
-pub(super) fn descriptions() -> Vec<Description> {
-    fn of<Source: ?Sized>(figures: &[Figure<Source>]) -> impl Iterator<Item = Description> {
+pub(super) fn descriptions() -> Vec<FigureDescription> {
+    fn of<Source: ?Sized>(figures: &[Figure<Source>]) -> impl Iterator<Item = FigureDescription> {
         figures.iter().map(|figure| figure.description)
     }
     let signalling = signalling::DESCRIPTIONS.iter().copied();
@@ -23,7 +23,7 @@ pub(super) fn descriptions() -> Vec<Description> {
 #[must_use]
 pub fn markdown() -> String {
     let mut text = "| `/metrics` | `/api/v1/node` | Meaning |\n|---|---|---|\n".to_owned();
-    for Description { name, kind, help, json } in descriptions() {
+    for FigureDescription { name, kind, help, json } in descriptions() {
         let total = if matches!(kind, MetricType::Counter) { "_total" } else { "" };
         let json = if json.is_empty() { String::new() } else { format!("`{json}`") };
         let _ = writeln!(text, "| `corecast_{name}{total}` | {json} | {help} |");

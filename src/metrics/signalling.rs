@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::figure::Description;
+use super::figure::FigureDescription;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -55,8 +55,8 @@ macro_rules! figures {
             $($field: $Type,)+
         }
 
-        pub(super) const DESCRIPTIONS: &[Description] = &[
-            $(Description { name: $name, kind: <$Type as TypedMetric>::TYPE, help: $help, json: $json },)+
+        pub(super) const DESCRIPTIONS: &[FigureDescription] = &[
+            $(FigureDescription { name: $name, kind: <$Type as TypedMetric>::TYPE, help: $help, json: $json },)+
         ];
 
         impl SignallingCounters {

@@ -140,7 +140,7 @@ fn steady(text: &str) -> String {
 
 /// Dashboards and alerts use these names, so a changed line here is a change for them. `BLESS=1` rewrites the file.
 #[test]
-fn the_whole_text_is_as_it_was() {
+fn the_metrics_text_equals_the_golden_file() {
     let (counters, reports) = busy_node();
     let audience = Audience { publishers: 1, viewers: 4, waiting_viewers: 2 };
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
@@ -191,7 +191,7 @@ fn the_json_report_has_each_figure_of_a_worker_where_its_declaration_says() {
 }
 
 #[test]
-fn a_workers_report_tells_nothing_that_metrics_leave_out_unnoticed() {
+fn every_field_of_a_workers_report_is_a_figure_or_a_listed_exception() {
     /// Fields that describe the worker, or that follow from other figures.
     const NO_FIGURES: &[&str] = &["core", "io", "media_port", "segments_per_message", "streams", "worker"];
     let json = serde_json::to_value(WorkerReport::default()).unwrap();

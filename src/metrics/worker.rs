@@ -11,7 +11,7 @@ use crate::worker::report::WorkerReport;
 
 /// The reports as a collector.
 #[derive(Debug)]
-pub(super) struct Workers(pub(super) Vec<WorkerReport>);
+pub(super) struct WorkerFigures(pub(super) Vec<WorkerReport>);
 
 /// The figures of each worker.
 pub(super) const WORKER: &[Figure<WorkerReport>] = &[
@@ -165,7 +165,7 @@ pub(super) const STREAMS: &[Figure<[WorkerReport]>] = &[
     ),
 ];
 
-impl Collector for Workers {
+impl Collector for WorkerFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let label = |report: &WorkerReport| vec![("worker", report.worker.to_string())];
         let workers: Vec<_> = self.0.iter().map(|report| (label(report), report)).collect();

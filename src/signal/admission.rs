@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_lets_a_burst_in_and_then_its_pace() {
+    fn a_rate_admits_a_burst_and_then_an_even_pace() {
         let rate = Rate::per_second(100);
         let start = Timestamp::from_millis(5_000);
         let burst = (0..1_000).filter(|_| rate.take(start)).count();

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use super::admission::Door;
 use super::authorise::Authorisation;
 use super::keeper::SessionKeeper;
-use super::live::{Change, Settings, Terms};
+use super::live::{Change, LiveSettings, Terms};
 
 /// The parts that a change affects.
 pub(super) struct Changes {
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Rc<LiveSettings>,
     pub(super) authorisation: Rc<Authorisation>,
     pub(super) door: Rc<Door>,
     pub(super) keeper: Rc<SessionKeeper>,

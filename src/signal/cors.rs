@@ -23,7 +23,7 @@ use crate::auth::pattern::origin_matches;
 
 /// Where a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum RequestOrigin {
     /// Not from a web page, or from one of this node's own.
     Own,
     /// A page of a listed origin, as the browser wrote it.
@@ -47,24 +47,24 @@ pub(super) fn is_local(authority: &str) -> bool {
 }
 
 /// Where a request comes from, given the listed origins and the authority it was sent to.
-pub(super) fn source(headers: &HeaderMap, authority: Option<&str>, listed: &[String]) -> Source {
-    let Some(origin) = headers.get(ORIGIN) else { return Source::Own };
-    let Ok(text) = origin.to_str() else { return Source::Foreign };
+pub(super) fn source(headers: &HeaderMap, authority: Option<&str>, listed: &[String]) -> RequestOrigin {
+    let Some(origin) = headers.get(ORIGIN) else { return RequestOrigin::Own };
+    let Ok(text) = origin.to_str() else { return RequestOrigin::Foreign };
     // The scheme is not compared: behind a proxy that terminates TLS this node sees plain HTTP.
     let own = text.split_once("://").zip(authority).is_some_and(|((_, own), host)| own.eq_ignore_ascii_case(host));
     if own {
-        Source::Own
+        RequestOrigin::Own
     } else if listed.iter().any(|listed| origin_matches(listed, text)) {
-        Source::Listed(origin.clone())
+        RequestOrigin::Listed(origin.clone())
     } else {
-        Source::Foreign
+        RequestOrigin::Foreign
     }
 }
 
 /// Allows the page to read the answer, and the headers that WHIP clients need (RFC 9725 §4.2).
-pub(super) fn allow(headers: &mut HeaderMap, source: &Source) {
+pub(super) fn allow(headers: &mut HeaderMap, source: &RequestOrigin) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if let Source::Listed(origin) = source {
+    if let RequestOrigin::Listed(origin) = source {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -107,9 +107,9 @@ mod tests {
                 headers.insert(ORIGIN, HeaderValue::from_static(origin));
             }
             let name = match source(&headers, authority, &listed) {
-                Source::Own => "own",
-                Source::Listed(_) => "listed",
-                Source::Foreign => "foreign",
+                RequestOrigin::Own => "own",
+                RequestOrigin::Listed(_) => "listed",
+                RequestOrigin::Foreign => "foreign",
             };
             assert_eq!(name, expected, "{origin:?} {authority:?}");
         }
@@ -139,7 +139,7 @@ mod tests {
     fn a_listed_page_is_named_to_itself_and_may_read_what_whip_clients_need() {
         let origin = HeaderValue::from_static("https://a.example.net");
         let mut headers = HeaderMap::new();
-        allow(&mut headers, &Source::Listed(origin.clone()));
+        allow(&mut headers, &RequestOrigin::Listed(origin.clone()));
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], origin, "never a star, never another's");
         assert_eq!(headers[VARY], "Origin");
         let exposed = headers[ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap();
@@ -147,7 +147,7 @@ mod tests {
             assert!(exposed.split(", ").any(|have| have == name), "{name} is not in {exposed}");
         }
         let mut foreign = HeaderMap::new();
-        allow(&mut foreign, &Source::Foreign);
+        allow(&mut foreign, &RequestOrigin::Foreign);
         assert!(!foreign.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) && foreign[VARY] == "Origin");
     }
 }

@@ -71,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
 
 /// A listener's settings.
 #[derive(Clone)]
-pub(super) struct Options {
+pub(super) struct ListenerOptions {
     /// TLS; `None` means plain HTTP.
     pub(super) tls: Option<futures_rustls::TlsAcceptor>,
     /// How many connections may be open at once.
@@ -113,14 +113,14 @@ impl ConnectionRefused {
     }
 }
 
-impl Options {
+impl ListenerOptions {
     fn refused(&self, why: ConnectionRefused) {
         self.counters.connection_refused(why.name());
     }
 }
 
 /// Accepts connections until the task is dropped. The connections continue in tasks of their own.
-pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options, service: S) {
+pub(super) async fn accept_loop<S: Service>(listener: Listener, options: ListenerOptions, service: S) {
     let open = Rc::new(Cell::new(0_usize));
     loop {
         let stream = match listener.accept().await {
@@ -147,7 +147,7 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
             continue;
         };
         options.counters.connection_opened();
-        let place = Place::take(&open, &options.counters, of_address);
+        let place = ConnectionPlace::take(&open, &options.counters, of_address);
         let address = ClientAddress(address.ip());
         let (options, service) = (options.clone(), service.clone());
         let counters = options.counters.clone();
@@ -167,20 +167,20 @@ fn spawn_guarded(counters: SignallingCounters, task: impl Future<Output = ()> + 
 }
 
 /// One of the listener's places. It is freed on drop, however the connection ends.
-struct Place {
+struct ConnectionPlace {
     open: Rc<Cell<usize>>,
     counters: SignallingCounters,
     _of_address: PlaceOfAddress,
 }
 
-impl Place {
+impl ConnectionPlace {
     fn take(open: &Rc<Cell<usize>>, counters: &SignallingCounters, of_address: PlaceOfAddress) -> Self {
         open.set(open.get() + 1);
         Self { open: open.clone(), counters: counters.clone(), _of_address: of_address }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.counters.connection_closed();
@@ -191,9 +191,9 @@ impl Drop for Place {
 async fn connection<S: Service>(
     stream: TcpStream,
     address: ClientAddress,
-    options: &Options,
+    options: &ListenerOptions,
     service: S,
-    place: Place,
+    place: ConnectionPlace,
 ) {
     let Some(tls) = &options.tls else {
         return serve_http1(stream, address, service, place).await;
@@ -284,7 +284,7 @@ async fn serve_http1<S: Service>(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     address: ClientAddress,
     service: S,
-    place: Place,
+    place: ConnectionPlace,
 ) {
     let (activity, upgrade) = (Activity::new(), Upgrade::default());
     let mut connection = http1::Builder::new()

@@ -18,7 +18,7 @@ use super::ownership::Claim;
 use super::problem::Problem;
 use super::runtime::{self, Task};
 use super::sessions::sockets::SocketId;
-use super::sessions::streams::{Bounds, NotAdmitted};
+use super::sessions::streams::{NotAdmitted, StreamBounds};
 use super::sessions::table::{Resumed, SessionTable, WorkerAnswer};
 use super::stream_name::StreamName;
 use super::workers::Workers;
@@ -61,7 +61,7 @@ pub(super) struct SessionKeeper {
 
 impl SessionKeeper {
     /// No session yet.
-    pub(super) fn new(bounds: Bounds, workers: Workers, counters: SignallingCounters, clock: Clock) -> Rc<Self> {
+    pub(super) fn new(bounds: StreamBounds, workers: Workers, counters: SignallingCounters, clock: Clock) -> Rc<Self> {
         Rc::new(Self {
             table: RefCell::new(SessionTable::new(bounds)),
             workers,
@@ -73,7 +73,7 @@ impl SessionKeeper {
     }
 
     /// Changes the bounds.
-    pub(super) fn set_bounds(&self, bounds: Bounds) {
+    pub(super) fn set_bounds(&self, bounds: StreamBounds) {
         self.table.borrow_mut().set_bounds(bounds);
     }
 

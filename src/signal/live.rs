@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
-use super::sessions::streams::Bounds;
+use super::sessions::streams::StreamBounds;
 use crate::auth::Authoriser;
 use crate::config::{Admission, Config, IceServer};
 
@@ -79,8 +79,8 @@ impl Terms {
         Self { ice_links: live.ice_servers.iter().flat_map(links).collect(), strict_transport, live }
     }
 
-    pub(super) fn bounds(&self) -> Bounds {
-        Bounds {
+    pub(super) fn bounds(&self) -> StreamBounds {
+        StreamBounds {
             waiting_viewers_max: self.live.waiting_viewers_max as usize,
             waiting_time: self.live.waiting_time,
             streams_max: self.live.admission.streams_max as usize,
@@ -91,9 +91,9 @@ impl Terms {
 
 /// The settings as they are now.
 #[derive(Debug)]
-pub(super) struct Settings(RefCell<Rc<Terms>>);
+pub(super) struct LiveSettings(RefCell<Rc<Terms>>);
 
-impl Settings {
+impl LiveSettings {
     /// Starts with `terms`.
     pub(super) fn new(terms: Terms) -> Self {
         Self(RefCell::new(Rc::new(terms)))

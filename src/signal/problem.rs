@@ -24,7 +24,7 @@ pub(super) struct Problem {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     title: &'a str,
     status: u16,
     code: &'a str,
@@ -106,7 +106,7 @@ impl From<BadStreamName> for Problem {
 
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
-        let body = Body {
+        let body = ProblemBody {
             title: problem.title(),
             status: problem.status.as_u16(),
             code: problem.code.name(),

@@ -20,7 +20,7 @@ use hyper::{Method, StatusCode};
 
 use super::code::Code;
 use super::http::{Request, Response, Service, Upgrade};
-use super::live::Settings;
+use super::live::LiveSettings;
 use super::problem::Problem;
 use super::shutdown::Shutdown;
 use crate::limits;
@@ -31,7 +31,7 @@ const CHALLENGES: &str = "/.well-known/acme-challenge/";
 /// The service of the plain port.
 #[derive(Clone)]
 pub(super) struct RedirectService {
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Rc<LiveSettings>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
     /// The port of HTTPS, which replaces the port that the client used.

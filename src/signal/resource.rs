@@ -23,7 +23,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, He
 use super::code::Code;
 use super::http::{BodyBytes, BodyError, Request, Response, read_text};
 use super::keeper::SessionKeeper;
-use super::live::Settings;
+use super::live::LiveSettings;
 use super::opening::Opener;
 use super::problem::Problem;
 use super::random;
@@ -45,7 +45,7 @@ pub(super) const ACCEPT_PATCH: (HeaderName, HeaderValue) =
 pub(super) struct Resources {
     pub(super) opener: Rc<Opener>,
     pub(super) keeper: Rc<SessionKeeper>,
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Rc<LiveSettings>,
     /// The bytes of bodies that are being read.
     pub(super) bodies: BodyBytes,
 }

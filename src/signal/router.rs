@@ -13,9 +13,9 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 
 use super::code::Code;
-use super::cors::{self, Source};
+use super::cors::{self, RequestOrigin};
 use super::http::{Request, Response, Service, Upgrade};
-use super::live::Settings;
+use super::live::LiveSettings;
 use super::problem::Problem;
 use super::resource::{ACCEPT_PATCH, ACCEPT_POST, Resources};
 use super::shutdown::Shutdown;
@@ -31,7 +31,7 @@ use crate::web::Asset;
 pub(super) struct PublicService {
     pub(super) resources: Rc<Resources>,
     pub(super) sockets: Rc<SocketService>,
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Rc<LiveSettings>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
     /// Whether it is served over TLS.
@@ -98,7 +98,7 @@ impl Service for PublicService {
         let target = Target::of(&path);
         let (route, methods) = (target.route(), target.methods());
         let is_preflight = request.method() == Method::OPTIONS;
-        let mut response = if source == Source::Foreign && route != "page" {
+        let mut response = if source == RequestOrigin::Foreign && route != "page" {
             let problem = foreign_origin();
             self.counters.session_refused(problem.code().name());
             problem.into()
@@ -106,7 +106,7 @@ impl Service for PublicService {
             self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
         };
         cors::allow(response.headers_mut(), &source);
-        if is_preflight && source != Source::Foreign {
+        if is_preflight && source != RequestOrigin::Foreign {
             cors::preflight(response.headers_mut(), methods);
         }
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

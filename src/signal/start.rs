@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::http::{self, BodyBytes};
 use super::identity::{self, Identity};
 use super::keeper::SessionKeeper;
-use super::live::{Change, Live, Settings, Terms};
+use super::live::{Change, Live, LiveSettings, Terms};
 use super::negotiator::Negotiator;
 use super::node_info::NodeInfo;
 use super::notices;
@@ -29,7 +29,7 @@ use super::resource::Resources;
 use super::router::PublicService;
 use super::runtime::{self, Listener, RuntimeError, Task};
 use super::shutdown::Shutdown;
-use super::socket::places::Places;
+use super::socket::places::SocketPlaces;
 use super::socket::service::SocketService;
 use super::tls;
 use super::workers::Workers;
@@ -145,7 +145,7 @@ pub struct Signalling {
 }
 
 /// The bound addresses, which the thread reports to [`start`].
-type Bound = Result<Addresses, StartError>;
+type BindResult = Result<Addresses, StartError>;
 
 /// Where each listener listens.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +163,7 @@ struct Addresses {
 pub fn start(setup: Setup) -> Result<Signalling, StartError> {
     let (stop, stopped) = flume::bounded(1);
     let (heartbeats, heartbeats_receiver) = flume::bounded(1);
-    let (bound_sender, bound) = flume::bounded::<Bound>(1);
+    let (bound_sender, bound) = flume::bounded::<BindResult>(1);
     let thread = thread::Builder::new()
         .name("signal".to_owned())
         .spawn(move || {
@@ -280,7 +280,7 @@ impl Services {
         let (claims, releasing) = Claims::new((setup.ownership)());
         let (workers, woken) = Workers::new(setup.workers);
         let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
-        let settings = Rc::new(Settings::new(terms));
+        let settings = Rc::new(LiveSettings::new(terms));
         let opener = Rc::new(Opener {
             authorisation: authorisation.clone(),
             door: door.clone(),
@@ -301,7 +301,7 @@ impl Services {
             opener,
             keeper: keeper.clone(),
             settings: settings.clone(),
-            places: Places::new(&setup.sockets, &admission.exempt_addresses, counters.clone()),
+            places: SocketPlaces::new(&setup.sockets, &admission.exempt_addresses, counters.clone()),
             terms: setup.sockets,
             counters: counters.clone(),
             clock,
@@ -363,7 +363,7 @@ async fn serve(
     setup: Setup,
     stopped: flume::Receiver<()>,
     heartbeats: flume::Receiver<Heartbeat>,
-    bound: flume::Sender<Bound>,
+    bound: flume::Sender<BindResult>,
 ) {
     let ready = Listeners::bind(&setup)
         .and_then(|listeners| Ok((listeners, setup.tls.server_config().map_err(StartError::Tls)?)));
@@ -378,8 +378,12 @@ async fn serve(
     let counters = SignallingCounters::new();
     let admission = &setup.live.admission;
     let per_address = PerAddress::new(admission.connections_per_address_max as usize, &admission.exempt_addresses);
-    let plain =
-        http::Options { tls: None, connections_max: setup.connections_max, per_address, counters: counters.clone() };
+    let plain = http::ListenerOptions {
+        tls: None,
+        connections_max: setup.connections_max,
+        per_address,
+        counters: counters.clone(),
+    };
     let services = Services::new(setup, &counters, addresses.https.port());
     let mut accepting = accept(listeners, &services, tls, &plain);
     accepting.push(runtime::spawn(async move {
@@ -401,9 +405,9 @@ fn accept(
     listeners: Listeners,
     services: &Services,
     tls: Arc<rustls::ServerConfig>,
-    plain: &http::Options,
+    plain: &http::ListenerOptions,
 ) -> Vec<Task> {
-    let secure = http::Options { tls: Some(futures_rustls::TlsAcceptor::from(tls)), ..plain.clone() };
+    let secure = http::ListenerOptions { tls: Some(futures_rustls::TlsAcceptor::from(tls)), ..plain.clone() };
     let public_secure = PublicService { is_secure: true, ..services.public.clone() };
     let admin_options = if services.admin.is_remote { secure.clone() } else { plain.clone() };
     let mut accepting = vec![
@@ -412,7 +416,7 @@ fn accept(
     ];
     if let Some((redirect, _)) = listeners.http_redirect {
         let connections_max = plain.connections_max.min(limits::REDIRECT_CONNECTIONS_MAX);
-        let options = http::Options { connections_max, ..plain.clone() };
+        let options = http::ListenerOptions { connections_max, ..plain.clone() };
         accepting.push(runtime::spawn(http::accept_loop(redirect, options, services.redirect.clone())));
     }
     if let Some((http, _)) = listeners.http {

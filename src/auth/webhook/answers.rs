@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::super::client;
-use super::Answered;
+use super::TimedVerdict;
 use crate::limits;
 
 /// What the endpoint decided.
@@ -29,7 +29,7 @@ pub(crate) enum Verdict {
 /// The body of an answer. Unknown fields are an error, because they may be limits that the operator meant.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct AnswerBody {
     allow: bool,
     reason: Option<String>,
     expires_in_s: Option<u32>,
@@ -37,7 +37,7 @@ struct Body {
 }
 
 /// Reads the verdict from an answer. The error says why there is none, without quoting the answer.
-pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Answered, String> {
+pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<TimedVerdict, String> {
     if answer.status() != 200 {
         return Err(format!("it answers {}, not 200", answer.status().as_u16()));
     }
@@ -57,22 +57,22 @@ pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Ans
         Verdict::Allow { expires: Some(expires), .. } => remembered_until.map(|until| until.min(expires)),
         _ => remembered_until,
     };
-    Ok(Answered { verdict, remembered_until })
+    Ok(TimedVerdict { verdict, remembered_until })
 }
 
 fn verdict(body: &[u8], now: Instant) -> Result<Verdict, String> {
     // serde's text may quote the answer, so only line and column are passed on.
-    let body: Body = serde_json::from_slice(body).map_err(|error| {
+    let body: AnswerBody = serde_json::from_slice(body).map_err(|error| {
         format!("its answer is not one this node understands (line {}, column {})", error.line(), error.column())
     })?;
     match body {
-        Body { allow: true, reason: None, expires_in_s, viewers_max }
+        AnswerBody { allow: true, reason: None, expires_in_s, viewers_max }
             if expires_in_s != Some(0) && viewers_max != Some(0) =>
         {
             let expires = expires_in_s.map(|seconds| now + Duration::from_secs(seconds.into()));
             Ok(Verdict::Allow { expires, viewers_max })
         }
-        Body { allow: false, reason, expires_in_s: None, viewers_max: None } => {
+        AnswerBody { allow: false, reason, expires_in_s: None, viewers_max: None } => {
             let reason = reason.unwrap_or_default();
             let shown = reason.chars().filter(|char| !char.is_control());
             let mut bytes = 0;
@@ -105,9 +105,9 @@ fn max_age(cache_control: &str) -> Option<Duration> {
 
 /// The remembered answers, by a keyed hash of the question.
 #[derive(Debug, Default)]
-pub(super) struct Answers(HashMap<u64, (Verdict, Instant)>);
+pub(super) struct AnswerCache(HashMap<u64, (Verdict, Instant)>);
 
-impl Answers {
+impl AnswerCache {
     /// The remembered answer about `key`, if it is still valid.
     pub(super) fn get(&self, key: u64, now: Instant) -> Option<Verdict> {
         let (verdict, until) = self.0.get(&key)?;
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_believed_to_the_letter_or_not_at_all() {
+    fn an_answer_that_is_not_exactly_as_specified_is_refused() {
         let now = Instant::now();
         let allow = |expires: Option<u64>, viewers_max| Verdict::Allow {
             expires: expires.map(|seconds| now + Duration::from_secs(seconds)),
@@ -198,7 +198,7 @@ mod tests {
         let now = Instant::now();
         let until = now + Duration::from_secs(10);
         let verdict = Verdict::Deny { reason: String::new() };
-        let mut answers = Answers::default();
+        let mut answers = AnswerCache::default();
         for key in 0..limits::WEBHOOK_CACHE_MAX as u64 + 5 {
             answers.put(key, verdict.clone(), until, now);
         }

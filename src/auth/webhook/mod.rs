@@ -61,20 +61,20 @@ use serde::Serialize;
 use super::client;
 use super::secret::Secret;
 use crate::limits;
-use answers::{Answers, parse};
+use answers::{AnswerCache, parse};
 
 pub(super) use answers::Verdict;
 pub(super) use events::Events;
 
 /// A question in the queue, with the channel for its answer.
-struct Asked {
+struct QueuedQuestion {
     body: Vec<u8>,
     deadline: Instant,
-    reply: flume::Sender<Result<Answered, NoAnswer>>,
+    reply: flume::Sender<Result<TimedVerdict, NoAnswer>>,
 }
 
 /// A verdict and how long it may be remembered.
-struct Answered {
+struct TimedVerdict {
     verdict: Verdict,
     remembered_until: Option<Instant>,
 }
@@ -99,8 +99,8 @@ pub(super) struct Question<'a> {
 /// The webhook as signalling uses it.
 #[derive(Debug)]
 pub(super) struct Webhook {
-    questions: flume::Sender<Asked>,
-    answers: RefCell<Answers>,
+    questions: flume::Sender<QueuedQuestion>,
+    answers: RefCell<AnswerCache>,
     breaker: Arc<Breaker>,
     time_max: Duration,
 }
@@ -111,7 +111,7 @@ impl Webhook {
         let (questions, asked) = flume::bounded(limits::WEBHOOK_WAITING_MAX);
         let breaker = Arc::new(Breaker::default());
         for index in 0..limits::WEBHOOK_IN_FLIGHT_MAX {
-            let asker = Asker { url: url.clone(), agent: agent.clone(), breaker: breaker.clone(), time_max };
+            let asker = QuestionThread { url: url.clone(), agent: agent.clone(), breaker: breaker.clone(), time_max };
             let asked = asked.clone();
             thread::Builder::new()
                 .name(format!("auth-hook-{index}"))
@@ -133,7 +133,7 @@ impl Webhook {
             return Err(NoAnswer);
         }
         let (reply, answered) = flume::bounded(1);
-        if self.questions.try_send(Asked { body, deadline: now + self.time_max, reply }).is_err() {
+        if self.questions.try_send(QueuedQuestion { body, deadline: now + self.time_max, reply }).is_err() {
             self.breaker.gave_up();
             return Err(NoAnswer);
         }
@@ -147,15 +147,15 @@ impl Webhook {
 }
 
 /// One of the threads that send questions.
-struct Asker {
+struct QuestionThread {
     url: Secret,
     agent: ureq::Agent,
     breaker: Arc<Breaker>,
     time_max: Duration,
 }
 
-impl Asker {
-    fn run(&self, asked: &flume::Receiver<Asked>) {
+impl QuestionThread {
+    fn run(&self, asked: &flume::Receiver<QueuedQuestion>) {
         while let Ok(asked) = asked.recv() {
             let left = asked.deadline.saturating_duration_since(Instant::now());
             let result =
@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_that_fails_in_a_row_is_left_alone_and_then_tried_by_one() {
+    fn a_failing_endpoint_is_paused_and_then_tried_by_one_question() {
         let breaker = Breaker::default();
         let start = Instant::now();
         for failure in 1..limits::WEBHOOK_FAILURES_MAX {
@@ -303,13 +303,13 @@ mod tests {
             // Nobody listens there.
             let url = Secret::new("http://127.0.0.1:1/");
             let agent = client::agent(None, false).unwrap();
-            let asker = Asker { url, agent, breaker: breaker.clone(), time_max };
+            let asker = QuestionThread { url, agent, breaker: breaker.clone(), time_max };
             let (questions, asked) = flume::unbounded();
             let (reply, _answered) = flume::unbounded();
             for _ in 0..limits::WEBHOOK_FAILURES_MAX {
                 assert!(breaker.admit(Instant::now()));
                 let deadline = Instant::now() + left;
-                questions.send(Asked { body: Vec::new(), deadline, reply: reply.clone() }).unwrap();
+                questions.send(QueuedQuestion { body: Vec::new(), deadline, reply: reply.clone() }).unwrap();
             }
             drop(questions);
             asker.run(&asked);

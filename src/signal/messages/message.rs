@@ -243,7 +243,7 @@ pub(in crate::signal) enum Told<'a> {
         version: u64,
         node: &'a str,
         grace_s: u64,
-        limits: Limits,
+        limits: SocketLimits,
         resumed: Vec<SessionName>,
         gone: Vec<SessionName>,
     },
@@ -319,7 +319,7 @@ pub(in crate::signal) enum Told<'a> {
 
 /// The limits of a socket, so that the client need not find them out.
 #[derive(Debug, Serialize)]
-pub(in crate::signal) struct Limits {
+pub(in crate::signal) struct SocketLimits {
     pub(in crate::signal) message_bytes: usize,
     pub(in crate::signal) messages_per_second: u32,
     pub(in crate::signal) messages_burst: u64,
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_not_as_it_must_be_says_what_and_whose_request_it_was() {
+    fn a_bad_message_is_refused_with_its_id_and_what_is_wrong() {
         for (text, id, code, part) in [
             (r#"{"type":"dance","id":7}"#, Some(7), "unknown_type", "subscribe"),
             (r#"{"type":"ping"}"#, None, "bad_message", "missing field `id`"),

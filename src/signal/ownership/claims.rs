@@ -54,7 +54,8 @@ impl Claims {
     /// # Errors
     /// When another publisher has the name, or it cannot be found out.
     pub async fn claim(&self, name: &StreamName, claimant: Claimant) -> Result<Claim, NotClaimed> {
-        let place = Place::take(&self.under_way).ok_or_else(|| unavailable("as many claims are made as may be"))?;
+        let place =
+            ClaimPlace::take(&self.under_way).ok_or_else(|| unavailable("as many claims are made as may be"))?;
         let (ownership, releases, name) = (self.ownership.clone(), self.releases.clone(), name.clone());
         let mut asking = async move {
             let epoch = ownership.claim(&name, &claimant).await;
@@ -125,9 +126,9 @@ impl fmt::Debug for Claim {
 }
 
 /// One of the places for claims under way. It is freed on drop.
-struct Place(Rc<Cell<usize>>);
+struct ClaimPlace(Rc<Cell<usize>>);
 
-impl Place {
+impl ClaimPlace {
     fn take(under_way: &Rc<Cell<usize>>) -> Option<Self> {
         if under_way.get() >= limits::CLAIMS_UNDER_WAY_MAX {
             return None;
@@ -137,7 +138,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ClaimPlace {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::offer::Section;
+use super::offer::MediaSection;
 use super::refused::{Malformed, SdpRefused};
 use crate::description::codec_match::H264Profile;
 use crate::description::{CodecFormat, Direction, MediaKind, NegotiatedCodec};
@@ -14,13 +14,13 @@ use crate::wire::codec::Codec;
 
 /// A codec in the answer.
 #[derive(Clone, Debug)]
-pub(super) struct Answered {
+pub(super) struct AnsweredCodec {
     pub(super) codec: NegotiatedCodec,
     /// The value of its `a=fmtp`, without the payload type; may be empty.
     pub(super) parameters: String,
 }
 
-impl Answered {
+impl AnsweredCodec {
     /// The encoding name, clock rate and channels of `a=rtpmap`.
     pub(super) const fn rtpmap(&self) -> &'static str {
         match self.codec.codec {
@@ -36,22 +36,22 @@ impl Answered {
 
 /// What an offer says about one payload type.
 #[derive(Debug, Default)]
-struct Offered<'a> {
+struct OfferedCodec<'a> {
     rtpmap: Option<&'a str>,
     fmtp: Option<&'a str>,
-    feedback: Feedback,
+    feedback: OfferedFeedback,
 }
 
 /// The kinds of RTCP feedback that are answered (RFC 4585 §4.2, RFC 5104 §7).
 #[derive(Clone, Copy, Debug, Default)]
-struct Feedback {
+struct OfferedFeedback {
     nack: bool,
     pli: bool,
     fir: bool,
     transport_cc: bool,
 }
 
-impl Feedback {
+impl OfferedFeedback {
     fn add(&mut self, value: &str) {
         let mut words = value.split_ascii_whitespace();
         match (words.next(), words.next()) {
@@ -76,11 +76,15 @@ impl Feedback {
 
 /// The codecs that both ends can handle, best first: all of them towards a viewer, one from a publisher. Empty if there
 /// are none.
-pub(super) fn common(section: &Section, kind: MediaKind, direction: Direction) -> Result<Vec<Answered>, SdpRefused> {
+pub(super) fn common(
+    section: &MediaSection,
+    kind: MediaKind,
+    direction: Direction,
+) -> Result<Vec<AnsweredCodec>, SdpRefused> {
     let (formats, feedback_of_all) = collect(section)?;
     let offered: Vec<u8> = section.formats.iter().map(|format| payload_type(format)).collect::<Result<_, _>>()?;
     let retransmissions = retransmissions(&offered, &formats);
-    let mut answered: Vec<Answered> = Vec::new();
+    let mut answered: Vec<AnsweredCodec> = Vec::new();
     for payload_type in offered {
         let Some(offered) = formats.get(&payload_type) else { continue };
         if !usable(payload_type) || answered.iter().any(|other| other.codec.payload_type == payload_type) {
@@ -92,7 +96,7 @@ pub(super) fn common(section: &Section, kind: MediaKind, direction: Direction) -
         };
         let feedback = offered.feedback.with(feedback_of_all);
         let video = kind == MediaKind::Video;
-        answered.push(Answered {
+        answered.push(AnsweredCodec {
             codec: NegotiatedCodec {
                 codec,
                 format,
@@ -137,12 +141,12 @@ fn preference(codec: Codec, format: CodecFormat) -> (u8, u8, H264Profile) {
     }
 }
 
-type Formats<'a> = BTreeMap<u8, Offered<'a>>;
+type Formats<'a> = BTreeMap<u8, OfferedCodec<'a>>;
 
 /// Collects the payload types in one walk over the section's lines. The second value is the feedback of `a=rtcp-fb:*`.
-fn collect(section: &Section) -> Result<(Formats<'_>, Feedback), SdpRefused> {
+fn collect(section: &MediaSection) -> Result<(Formats<'_>, OfferedFeedback), SdpRefused> {
     let mut formats = Formats::new();
-    let mut feedback_of_all = Feedback::default();
+    let mut feedback_of_all = OfferedFeedback::default();
     for (key, value) in section.attributes.lines() {
         if !matches!(key, "rtpmap" | "fmtp" | "rtcp-fb") {
             continue;

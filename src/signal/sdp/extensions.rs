@@ -9,7 +9,7 @@
 //!
 //! A URI that is not in the table is refused.
 
-use super::offer::Section;
+use super::offer::MediaSection;
 use super::refused::{Malformed, SdpRefused};
 use crate::description::{Direction, ExtensionIds};
 use crate::limits;
@@ -149,7 +149,7 @@ impl Agreed {
 
 /// Decides which of a section's extensions are agreed. `mixed` says that `extmap-allow-mixed` was offered for it (RFC
 /// 8285 §6).
-pub(super) fn agree(section: &Section, direction: Direction, mixed: bool) -> Result<Agreed, SdpRefused> {
+pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -> Result<Agreed, SdpRefused> {
     let mut agreed = Agreed::default();
     for (count, line) in section.attributes.values("extmap").enumerate() {
         if count >= limits::SDP_EXTENSIONS_PER_SECTION_MAX {
@@ -158,7 +158,7 @@ pub(super) fn agree(section: &Section, direction: Direction, mixed: bool) -> Res
                 limits::SDP_EXTENSIONS_PER_SECTION_MAX,
             ));
         }
-        let Offered { id, way, uri } = Offered::parse(line)?;
+        let OfferedExtension { id, way, uri } = OfferedExtension::parse(line)?;
         let Some(rule) = TABLE.iter().find(|rule| rule.uri == uri) else { continue };
         let treatment = match direction {
             Direction::Publish => rule.uplink,
@@ -224,13 +224,13 @@ pub(super) fn check_unique<'a>(sections: impl Iterator<Item = &'a ExtensionIds>)
 }
 
 /// `a=extmap:<id>[/<direction>] <URI> [<attributes>]`
-struct Offered<'a> {
+struct OfferedExtension<'a> {
     id: u16,
     way: Option<&'a str>,
     uri: &'a str,
 }
 
-impl<'a> Offered<'a> {
+impl<'a> OfferedExtension<'a> {
     fn parse(line: &'a str) -> Result<Self, SdpRefused> {
         let mut words = line.split_ascii_whitespace();
         let (Some(mapping), Some(uri)) = (words.next(), words.next()) else {

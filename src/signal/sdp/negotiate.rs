@@ -1,9 +1,9 @@
 //! Decides which sections of an offer are accepted, and combines them into a description.
 
-use super::codecs::{self, Answered};
+use super::codecs::{self, AnsweredCodec};
 use super::extensions::{self, Agreed};
 use super::local::LocalParameters;
-use super::offer::{Offer, Section, token};
+use super::offer::{MediaSection, Offer, token};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use super::transport;
 use crate::description::{Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
@@ -14,7 +14,7 @@ use crate::limits;
 pub(super) struct Accepted {
     /// Its index among the offer's sections.
     pub(super) index: usize,
-    pub(super) codecs: Vec<Answered>,
+    pub(super) codecs: Vec<AnsweredCodec>,
     pub(super) extensions: Agreed,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn negotiate(
 ) -> Result<Agreement, SdpRefused> {
     let chosen = choose(offer, direction)?;
     let group = bundle(offer, &chosen)?;
-    let in_group = |accepted: bool| -> Vec<&Section> {
+    let in_group = |accepted: bool| -> Vec<&MediaSection> {
         group
             .iter()
             .filter_map(|mid| offer.sections.iter().enumerate().find(|(_, section)| section.mid.as_ref() == Some(mid)))
@@ -103,8 +103,8 @@ pub(super) fn negotiate(
 const CNAME_BYTES_MAX: usize = 255;
 
 /// The first audio and the first video section that can be served, with their codecs, in the offer's order.
-fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<Answered>)>, SdpRefused> {
-    let mut chosen: Vec<(usize, Vec<Answered>)> = Vec::new();
+fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<AnsweredCodec>)>, SdpRefused> {
+    let mut chosen: Vec<(usize, Vec<AnsweredCodec>)> = Vec::new();
     let mut served: Vec<MediaKind> = Vec::new();
     // Why sections were passed over.
     let mut without_codec: Vec<MediaKind> = Vec::new();
@@ -149,7 +149,7 @@ fn is_secure_rtp(protocols: &[String]) -> bool {
 }
 
 /// The mids of the one BUNDLE group that all chosen sections are in.
-fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<Answered>)]) -> Result<&'a [String], SdpRefused> {
+fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<AnsweredCodec>)]) -> Result<&'a [String], SdpRefused> {
     let mut group: Option<&[String]> = None;
     for (index, _) in chosen {
         let section = offer.sections.get(*index).ok_or(Unsupported::NoMedia)?;
@@ -169,7 +169,7 @@ fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<Answered>)]) -> Result<&'a
 /// The SSRCs that a publisher's section declares (RFC 5576), each with that of its retransmissions, except those that
 /// an earlier section already has. If there are several, only one is sent, because simulcast is declined; the offerer
 /// decides which.
-fn declared_ssrcs(section: &Section, earlier: &[NegotiatedMedia]) -> Result<Vec<SsrcPair>, SdpRefused> {
+fn declared_ssrcs(section: &MediaSection, earlier: &[NegotiatedMedia]) -> Result<Vec<SsrcPair>, SdpRefused> {
     let number = |text: Option<&str>| -> Result<u32, SdpRefused> {
         text.and_then(|text| text.parse().ok()).ok_or(Malformed::Ssrc.into())
     };

@@ -74,7 +74,7 @@ impl Flow {
 
 /// One `m=` section.
 #[derive(Debug)]
-pub(super) struct Section {
+pub(super) struct MediaSection {
     /// `audio`, `video`, `application`, …
     pub(super) media: String,
     /// Audio or video, if it is one of them.
@@ -99,7 +99,7 @@ pub(super) struct Offer {
     /// The session's `a=` lines.
     pub(super) attributes: Attributes,
     /// The sections, at most [`limits::SDP_MEDIA_SECTIONS_MAX`].
-    pub(super) sections: Vec<Section>,
+    pub(super) sections: Vec<MediaSection>,
     /// The mids of each `a=group:BUNDLE` (RFC 9143 §5).
     pub(super) bundles: Vec<Vec<String>>,
 }
@@ -112,7 +112,7 @@ impl Offer {
             return Err(SdpRefused::too_many("media sections", limits::SDP_MEDIA_SECTIONS_MAX));
         }
         let attributes = Attributes::bounded(session.attributes)?;
-        let mut sections: Vec<Section> = Vec::with_capacity(session.media_descriptions.len());
+        let mut sections: Vec<MediaSection> = Vec::with_capacity(session.media_descriptions.len());
         let mut candidates = attributes.values("candidate").count();
         for description in session.media_descriptions {
             let name = description.media_name;
@@ -129,7 +129,7 @@ impl Offer {
                 return Err(Malformed::Mid.into());
             }
             let both = Flow { sends: true, receives: true };
-            sections.push(Section {
+            sections.push(MediaSection {
                 kind: match name.media.as_str() {
                     "audio" => Some(MediaKind::Audio),
                     "video" => Some(MediaKind::Video),

@@ -4,7 +4,7 @@
 //! learns the peer's addresses from the checks that arrive. So `.local` names (mDNS), TCP candidates and anything newer
 //! are ignored without being parsed.
 
-use super::offer::{Attributes, Offer, Section};
+use super::offer::{Attributes, MediaSection, Offer};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use crate::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use crate::limits;
@@ -22,7 +22,11 @@ pub(super) struct Transport {
 /// `accepted` and `others` are the group's sections; the one that has the transport comes first. A section without an
 /// attribute of its own uses the session's (RFC 8839 §5.4, RFC 8122 §5). `bundle-only` sections may have none, so
 /// sections that are not accepted are searched last.
-pub(super) fn transport(offer: &Offer, accepted: &[&Section], others: &[&Section]) -> Result<Transport, SdpRefused> {
+pub(super) fn transport(
+    offer: &Offer,
+    accepted: &[&MediaSection],
+    others: &[&MediaSection],
+) -> Result<Transport, SdpRefused> {
     if offer.attributes.has("ice-lite") {
         return Err(Unsupported::IceLite.into());
     }

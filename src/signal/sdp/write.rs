@@ -8,7 +8,7 @@ use rtc_sdp::{MediaDescription, SessionDescription};
 
 use super::local::LocalParameters;
 use super::negotiate::{Accepted, Agreement};
-use super::offer::{Offer, Section, token};
+use super::offer::{MediaSection, Offer, token};
 use super::transport::fingerprint_text;
 use crate::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
 
@@ -53,7 +53,7 @@ pub(super) fn answer(offer: &Offer, agreement: &Agreement, local: &LocalParamete
 }
 
 fn accepted_section(
-    offered: &Section,
+    offered: &MediaSection,
     accepted: &Accepted,
     media: &NegotiatedMedia,
     agreement: &Agreement,
@@ -161,7 +161,7 @@ fn track(media: &NegotiatedMedia, local: &LocalParameters<'_>) -> String {
 }
 
 /// A section that is not accepted keeps its position, on port 0 and outside the group (RFC 3264 §6).
-fn refused_section(offered: &Section) -> MediaDescription {
+fn refused_section(offered: &MediaSection) -> MediaDescription {
     let mut lines = Lines::default();
     if let Some(mid) = &offered.mid {
         lines.value("mid", mid);
@@ -171,7 +171,7 @@ fn refused_section(offered: &Section) -> MediaDescription {
     section(offered, 0, vec![formats], lines)
 }
 
-fn section(offered: &Section, port: isize, formats: Vec<String>, lines: Lines) -> MediaDescription {
+fn section(offered: &MediaSection, port: isize, formats: Vec<String>, lines: Lines) -> MediaDescription {
     MediaDescription {
         media_name: MediaName {
             media: offered.media.clone(),

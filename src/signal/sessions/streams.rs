@@ -33,7 +33,7 @@ pub(in crate::signal) enum NotAdmitted {
 
 /// The limits of this index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::signal) struct Bounds {
+pub(in crate::signal) struct StreamBounds {
     /// How many viewers may wait for a publisher, and how long.
     pub(in crate::signal) waiting_viewers_max: usize,
     pub(in crate::signal) waiting_time: Duration,
@@ -43,10 +43,10 @@ pub(in crate::signal) struct Bounds {
 }
 
 #[derive(Debug)]
-struct Stream {
+struct StreamEntry {
     name: StreamName,
     /// The admitted publisher, who may not be served yet. The name is taken from the admission on.
-    publisher: Option<Publisher>,
+    publisher: Option<StreamPublisher>,
     /// The admitted viewers. While a viewer waits for a publisher, it has the time at which its wait ends.
     viewers: HashMap<SessionId, Option<Timestamp>>,
     /// The served viewers by worker.
@@ -54,7 +54,7 @@ struct Stream {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Publisher {
+struct StreamPublisher {
     session: SessionId,
     /// The worker that serves it, once one does.
     worker: Option<WorkerIndex>,
@@ -71,10 +71,10 @@ struct Members {
 /// The index.
 #[derive(Debug)]
 pub(super) struct StreamIndex {
-    bounds: Bounds,
+    bounds: StreamBounds,
     memberships_so_far: u64,
     numbers: HashMap<StreamName, StreamId>,
-    streams: HashMap<StreamId, Stream>,
+    streams: HashMap<StreamId, StreamEntry>,
     publishers: usize,
     viewers: usize,
     /// Viewers without a publisher, by the time at which their wait ends.
@@ -87,7 +87,7 @@ pub(super) struct StreamIndex {
 
 impl StreamIndex {
     /// No stream yet.
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: StreamBounds) -> Self {
         Self {
             bounds,
             memberships_so_far: 0,
@@ -103,7 +103,7 @@ impl StreamIndex {
 
     /// Changes the bounds. Sessions that are already admitted stay, and viewers that already wait keep the end of their
     /// wait.
-    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+    pub(super) fn set_bounds(&mut self, bounds: StreamBounds) {
         self.bounds = bounds;
     }
 
@@ -143,7 +143,7 @@ impl StreamIndex {
             Direction::Publish | Direction::Play => {}
         }
         let id = self.number_of(name);
-        let stream = self.streams.entry(id).or_insert_with(|| Stream {
+        let stream = self.streams.entry(id).or_insert_with(|| StreamEntry {
             name: name.clone(),
             publisher: None,
             viewers: HashMap::new(),
@@ -151,7 +151,7 @@ impl StreamIndex {
         });
         match direction {
             Direction::Publish => {
-                stream.publisher = Some(Publisher { session, worker: None });
+                stream.publisher = Some(StreamPublisher { session, worker: None });
                 self.publishers += 1;
                 for (viewer, waits_until) in &mut stream.viewers {
                     if let Some(until) = waits_until.take() {
@@ -322,7 +322,7 @@ impl StreamIndex {
     /// Removes a stream that nobody publishes or plays. A `Route` that is told later says "nobody", which needs no
     /// entry.
     fn forget_if_unused(&mut self, id: StreamId) {
-        let unused = |stream: &Stream| stream.publisher.is_none() && stream.viewers.is_empty();
+        let unused = |stream: &StreamEntry| stream.publisher.is_none() && stream.viewers.is_empty();
         if self.streams.get(&id).is_some_and(unused)
             && let Some(stream) = self.streams.remove(&id)
         {

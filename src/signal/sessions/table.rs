@@ -25,7 +25,7 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 
 use super::sockets::{SocketId, SocketIndex};
-use super::streams::{Bounds, NotAdmitted, StreamIndex};
+use super::streams::{NotAdmitted, StreamBounds, StreamIndex};
 use crate::description::Direction;
 use crate::metrics::Audience;
 use crate::signal::stream_name::StreamName;
@@ -59,11 +59,11 @@ struct Row<K> {
     /// The kept value, once the session is open.
     kept: Option<K>,
     connected: bool,
-    owner: Owner,
+    owner: SessionOwner,
 }
 
 /// A session's owner, with the secret that proves it.
-enum Owner {
+enum SessionOwner {
     /// The session has no owner yet, or no longer.
     Nobody,
     Url {
@@ -124,7 +124,7 @@ pub(in crate::signal) struct Resumed {
 
 impl<K> SessionTable<K> {
     /// No session yet.
-    pub(in crate::signal) fn new(bounds: Bounds) -> Self {
+    pub(in crate::signal) fn new(bounds: StreamBounds) -> Self {
         Self {
             rows: HashMap::new(),
             streams: StreamIndex::new(bounds),
@@ -135,7 +135,7 @@ impl<K> SessionTable<K> {
     }
 
     /// Changes the bounds; see [`StreamIndex::set_bounds`].
-    pub(in crate::signal) fn set_bounds(&mut self, bounds: Bounds) {
+    pub(in crate::signal) fn set_bounds(&mut self, bounds: StreamBounds) {
         self.streams.set_bounds(bounds);
     }
 
@@ -159,7 +159,7 @@ impl<K> SessionTable<K> {
             worker: None,
             kept: None,
             connected: false,
-            owner: Owner::Nobody,
+            owner: SessionOwner::Nobody,
         };
         self.rows.insert(session, row);
         Ok(stream)
@@ -227,7 +227,7 @@ impl<K> SessionTable<K> {
     /// The socket that owns the session.
     pub(in crate::signal) fn socket_of(&self, session: SessionId) -> Option<SocketId> {
         match self.rows.get(&session)?.owner {
-            Owner::Socket { socket, .. } => Some(socket),
+            SessionOwner::Socket { socket, .. } => Some(socket),
             _ => None,
         }
     }
@@ -244,17 +244,17 @@ impl<K> SessionTable<K> {
     /// Removes the session's owner. Returns the socket, if a socket owned it.
     pub(in crate::signal) fn disowned(&mut self, session: SessionId) -> Option<SocketId> {
         let row = self.rows.get_mut(&session)?;
-        match std::mem::replace(&mut row.owner, Owner::Nobody) {
-            Owner::Nobody => None,
-            Owner::Url { token, .. } => {
+        match std::mem::replace(&mut row.owner, SessionOwner::Nobody) {
+            SessionOwner::Nobody => None,
+            SessionOwner::Url { token, .. } => {
                 self.by_url.remove(&token);
                 None
             }
-            Owner::Lost { until, .. } => {
+            SessionOwner::Lost { until, .. } => {
                 self.lost.remove(&(until, session));
                 None
             }
-            Owner::Socket { socket, .. } => {
+            SessionOwner::Socket { socket, .. } => {
                 self.sockets.taken(socket, session, row.plays());
                 Some(socket)
             }
@@ -268,7 +268,7 @@ impl<K> SessionTable<K> {
         self.disowned(session);
         if let Some(row) = self.rows.get_mut(&session) {
             self.by_url.insert(token.clone(), session);
-            row.owner = Owner::Url { token, entity_tag };
+            row.owner = SessionOwner::Url { token, entity_tag };
         }
     }
 
@@ -281,14 +281,14 @@ impl<K> SessionTable<K> {
     ) -> Option<(SessionId, &str)> {
         let session = *self.by_url.get(token)?;
         let row = self.rows.get(&session)?;
-        let Owner::Url { entity_tag, .. } = &row.owner else { return None };
+        let SessionOwner::Url { entity_tag, .. } = &row.owner else { return None };
         let fits = row.direction == direction && row.name.as_str() == stream_name;
         fits.then_some((session, entity_tag))
     }
 
     /// Gives the session's state another entity tag.
     pub(in crate::signal) fn retagged(&mut self, session: SessionId, newest: String) {
-        if let Some(Row { owner: Owner::Url { entity_tag, .. }, .. }) = self.rows.get_mut(&session) {
+        if let Some(Row { owner: SessionOwner::Url { entity_tag, .. }, .. }) = self.rows.get_mut(&session) {
             *entity_tag = newest;
         }
     }
@@ -305,9 +305,9 @@ impl<K> SessionTable<K> {
         for session in self.sockets.closed(socket) {
             let Some(row) = self.rows.get_mut(&session) else { continue };
             self.sockets.taken(socket, session, row.plays());
-            if let Owner::Socket { secret, .. } = &mut row.owner {
+            if let SessionOwner::Socket { secret, .. } = &mut row.owner {
                 let secret = std::mem::take(secret);
-                row.owner = Owner::Lost { until: grace_ends, secret };
+                row.owner = SessionOwner::Lost { until: grace_ends, secret };
                 self.lost.insert((grace_ends, session));
             }
         }
@@ -318,7 +318,7 @@ impl<K> SessionTable<K> {
         self.disowned(session);
         let Some(row) = self.rows.get_mut(&session) else { return };
         if self.sockets.is_open(socket) {
-            row.owner = Owner::Socket { socket, secret };
+            row.owner = SessionOwner::Socket { socket, secret };
             self.sockets.given(socket, session, row.plays());
         }
     }
@@ -341,7 +341,7 @@ impl<K> SessionTable<K> {
         given_secret: &str,
     ) -> Option<Resumed> {
         let row = self.rows.get_mut(&session)?;
-        let (Owner::Socket { secret, .. } | Owner::Lost { secret, .. }) = &row.owner else { return None };
+        let (SessionOwner::Socket { secret, .. } | SessionOwner::Lost { secret, .. }) = &row.owner else { return None };
         if !bool::from(secret.as_bytes().ct_eq(given_secret.as_bytes())) {
             return None;
         }
@@ -351,18 +351,18 @@ impl<K> SessionTable<K> {
         let secret = secret.clone();
         let taken_from = match row.owner {
             // The same session was named twice in one `hello`.
-            Owner::Socket { socket: previous, .. } if previous == socket => return None,
-            Owner::Socket { socket: previous, .. } => {
+            SessionOwner::Socket { socket: previous, .. } if previous == socket => return None,
+            SessionOwner::Socket { socket: previous, .. } => {
                 self.sockets.taken(previous, session, row.plays());
                 Some(previous)
             }
-            Owner::Lost { until, .. } => {
+            SessionOwner::Lost { until, .. } => {
                 self.lost.remove(&(until, session));
                 None
             }
-            Owner::Nobody | Owner::Url { .. } => return None,
+            SessionOwner::Nobody | SessionOwner::Url { .. } => return None,
         };
-        row.owner = Owner::Socket { socket, secret };
+        row.owner = SessionOwner::Socket { socket, secret };
         self.sockets.given(socket, session, row.plays());
         Some(Resumed { connected: row.connected, plays: row.plays().cloned(), taken_from })
     }
@@ -459,9 +459,9 @@ impl<K> SessionTable<K> {
     /// Panics if an index names a session that is not in the table, or if a session is missing from an index.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let owned = |by: fn(&Owner) -> bool| self.rows.values().filter(|row| by(&row.owner)).count();
-        assert_eq!(self.by_url.len(), owned(|owner| matches!(owner, Owner::Url { .. })));
-        assert_eq!(self.lost.len(), owned(|owner| matches!(owner, Owner::Lost { .. })));
+        let owned = |by: fn(&SessionOwner) -> bool| self.rows.values().filter(|row| by(&row.owner)).count();
+        assert_eq!(self.by_url.len(), owned(|owner| matches!(owner, SessionOwner::Url { .. })));
+        assert_eq!(self.lost.len(), owned(|owner| matches!(owner, SessionOwner::Lost { .. })));
         assert!(self.by_url.values().chain(self.lost.iter().map(|(_, id)| id)).all(|id| self.rows.contains_key(id)));
         let audience = self.audience();
         assert_eq!(audience.publishers + audience.viewers, self.rows.len());

@@ -4,7 +4,7 @@ use crate::signal::messages::outbox::Closing;
 
 /// How a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum SocketEnd {
     /// This node closes the socket.
     Closed(Closing),
     /// The client closed it and needs its sessions no longer (code 1000, or no code at all).
@@ -17,7 +17,7 @@ pub(super) enum End {
     Dropped,
 }
 
-impl End {
+impl SocketEnd {
     /// The name in metrics and logs.
     pub(super) const fn name(self) -> &'static str {
         match self {

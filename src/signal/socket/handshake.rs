@@ -66,13 +66,13 @@ pub(in crate::signal) fn accept(
 
 /// What a valid handshake asks for.
 #[derive(Debug)]
-struct Asked {
+struct Handshake {
     /// The value of `Sec-WebSocket-Accept` (RFC 6455 §4.2.2).
     accept: String,
     token: Option<Token>,
 }
 
-fn check(version: Version, headers: &HeaderMap) -> Result<Asked, Problem> {
+fn check(version: Version, headers: &HeaderMap) -> Result<Handshake, Problem> {
     if version != Version::HTTP_11 {
         let detail = "open the socket over a connection of its own in HTTP/1.1: this node has no RFC 8441";
         return Err(Problem::new(StatusCode::BAD_REQUEST, Code::Http1Needed, detail));
@@ -100,7 +100,7 @@ fn check(version: Version, headers: &HeaderMap) -> Result<Asked, Problem> {
     let token = items(headers, SEC_WEBSOCKET_PROTOCOL).find_map(|offered| offered.strip_prefix(TOKEN_SUBPROTOCOL));
     let token = token.map(|token| Token::try_from(token.to_owned())).transpose();
     let token = token.map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, Code::TokenTooLong, detail))?;
-    Ok(Asked { accept: derive_accept_key(key), token })
+    Ok(Handshake { accept: derive_accept_key(key), token })
 }
 
 /// The items of a list header (RFC 9110 §5.6.1), over all its lines.
@@ -141,7 +141,7 @@ mod tests {
         ("sec-websocket-protocol", "corecast.v1, corecast.token.a.b.c"),
     ];
 
-    fn asked(change: Option<(&'static str, Option<&'static str>)>) -> Result<Asked, Problem> {
+    fn asked(change: Option<(&'static str, Option<&'static str>)>) -> Result<Handshake, Problem> {
         let mut headers = HeaderMap::new();
         for (name, value) in GOOD {
             headers.insert(name, HeaderValue::from_static(value));

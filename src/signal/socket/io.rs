@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_gives_the_others_their_turn_and_goes_on() {
+    fn a_flood_yields_to_other_tasks_and_continues() {
         let bytes = Cursor::new(vec![0; limits::SOCKET_BYTES_PER_TURN + 10]);
         let mut metered = Metered::new(Box::new(bytes), Rc::new(Unfinished::of(Budget::new(1 << 20))));
         let mut buffer = vec![0; limits::SOCKET_BYTES_PER_TURN];
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_empty_fragments_is_too_long_at_some_time() {
+    fn a_message_of_endless_empty_fragments_becomes_too_long() {
         let flood = Cursor::new(vec![0; 2 * limits::SOCKET_MESSAGE_WIRE_BYTES_MAX]);
         let unfinished = Rc::new(Unfinished::of(Budget::new(1 << 30)));
         let mut metered = Metered::new(Box::new(flood), unfinished);

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::end::End;
+use super::end::SocketEnd;
 use crate::config;
 use crate::metrics::SignallingCounters;
 use crate::signal::admission::{PerAddress, PlaceOfAddress};
 use crate::signal::messages::budget::{Memories, Memory};
 
 /// The places for sockets.
-pub(in crate::signal) struct Places {
+pub(in crate::signal) struct SocketPlaces {
     max: usize,
     per_address: Rc<PerAddress>,
     open: Rc<Cell<usize>>,
@@ -20,10 +20,10 @@ pub(in crate::signal) struct Places {
 }
 
 /// A socket's place, among all and among those of its address. It is freed on drop.
-pub(super) struct Place {
+pub(super) struct SocketPlace {
     open: Rc<Cell<usize>>,
     counters: SignallingCounters,
-    end: End,
+    end: SocketEnd,
     memory: Rc<Memory>,
     _of_address: PlaceOfAddress,
 }
@@ -37,7 +37,7 @@ pub(super) enum NoPlace {
     Address,
 }
 
-impl Places {
+impl SocketPlaces {
     /// No place is taken yet.
     pub(in crate::signal) fn new(terms: &config::Sockets, exempt: &[IpAddr], counters: SignallingCounters) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl Places {
     }
 
     /// Takes a place for a client of that address.
-    pub(super) fn take(&self, address: IpAddr) -> Result<Place, NoPlace> {
+    pub(super) fn take(&self, address: IpAddr) -> Result<SocketPlace, NoPlace> {
         let of_address = self.per_address.take(address).ok_or(NoPlace::Address)?;
         if self.open.get() >= self.max {
             return Err(NoPlace::Node);
@@ -63,29 +63,29 @@ impl Places {
         self.open.set(self.open.get() + 1);
         self.counters.socket_opened();
         // An orderly end overwrites this. It stays if the task is dropped or panics.
-        Ok(Place {
+        Ok(SocketPlace {
             open: self.open.clone(),
             counters: self.counters.clone(),
-            end: End::Dropped,
+            end: SocketEnd::Dropped,
             memory: self.memories.of(self.per_address.client_of(address)),
             _of_address: of_address,
         })
     }
 }
 
-impl Place {
+impl SocketPlace {
     /// The memory that the socket may take.
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }
 
     /// Records how the socket ends, for the counter.
-    pub(super) fn ends(&mut self, end: End) {
+    pub(super) fn ends(&mut self, end: SocketEnd) {
         self.end = end;
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketPlace {
     fn drop(&mut self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.counters.socket_closed(self.end.name());

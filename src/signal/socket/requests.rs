@@ -13,7 +13,7 @@ use crate::limits;
 use crate::signal::authorise::Asker;
 use crate::signal::code::Code;
 use crate::signal::messages::message::{
-    Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, TrickledCandidate, Unreadable, VERSION,
+    Hello, Id, Offer, Request, Restart, SessionName, SocketLimits, Token, Told, TrickledCandidate, Unreadable, VERSION,
 };
 use crate::signal::messages::outbox::{Closing, Outbox};
 use crate::signal::opening::name_of;
@@ -138,7 +138,7 @@ impl<'a> Client<'a> {
             version: VERSION,
             node: self.service.node_version,
             grace_s: terms.grace.as_secs(),
-            limits: Limits {
+            limits: SocketLimits {
                 message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
                 messages_per_second: terms.messages_per_second,
                 messages_burst: u64::from(terms.messages_per_second) * limits::SOCKET_MESSAGES_BURST.as_secs(),

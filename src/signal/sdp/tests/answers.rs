@@ -314,7 +314,7 @@ fn an_offer_without_profile_level_id_is_baseline_and_is_answered_without() {
 }
 
 #[test]
-fn opus_is_stereo_when_the_peer_speaks_of_stereo() {
+fn opus_is_stereo_when_the_offer_mentions_stereo() {
     // RFC 7587 §7.1: stereo is what the writer of the line wants to receive.
     for (offered, expected) in [
         ("minptime=10;useinbandfec=1", Some("useinbandfec=1")),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::streams::{Bounds, NotAdmitted};
+use super::super::streams::{NotAdmitted, StreamBounds};
 use super::{BOUNDS, Book, T0, W0, W1, W2, admit, end, join, named};
 use crate::description::Direction;
 use crate::metrics::Audience;
@@ -118,7 +118,7 @@ fn waiting_viewers_are_bounded_and_a_publisher_frees_their_places() {
 #[test]
 fn streams_and_the_viewers_of_each_are_bounded() {
     let mut book = Book::new(BOUNDS);
-    book.set_bounds(Bounds { viewers_per_stream_max: 2, ..BOUNDS });
+    book.set_bounds(StreamBounds { viewers_per_stream_max: 2, ..BOUNDS });
     for (session, name) in [(1, "a"), (2, "b"), (3, "c")] {
         join(&mut book, session, name, Direction::Publish, W0);
     }
