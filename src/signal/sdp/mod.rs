@@ -1,8 +1,9 @@
 //! Answers SDP offers for WHIP (RFC 9725) and WHEP, following RFC 3264, 8829 and 9143.
 //!
-//! [`answer()`] is a pure function: the offer's text and this node's own parameters in; the answer's text and a
-//! [`Description`](crate::description::Description) out, or an [`SdpRefused`] with its HTTP status and a sentence. Nothing below `signal` sees SDP.
-//! [`Fragment::parse`] and [`restart_answer`] do the same for the bodies of `PATCH` (RFC 8840).
+//! [`answer()`] is a pure function. It takes the offer's text and this node's own parameters. It returns the answer's text
+//! and a [`Description`](crate::description::Description), or an [`SdpRefused`] with its HTTP status and a sentence.
+//! [`Fragment::parse`] and [`restart_answer`] do the same for the bodies of `PATCH` (RFC 8840). Nothing below `signal` sees
+//! SDP.
 //!
 //! ```text
 //! answer.rs      the three steps below, one after the other
