@@ -1,4 +1,5 @@
-//! The command line: flags into [`Settings`]. What the values mean and which are refused is [`crate::config`]'s.
+//! The command line: it turns flags into [`Settings`]. [`crate::config`] knows what the values mean and which are
+//! refused.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -36,7 +37,7 @@ pub struct Cli {
     pub options: Options,
 }
 
-/// What to do; `serve` when nothing is said.
+/// What to do; `serve` if no command is given.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Serve until Ctrl-C or SIGTERM (what happens when no command is given).
@@ -100,7 +101,7 @@ pub struct TokenOptions {
     pub secret_file: Option<PathBuf>,
 }
 
-/// A whole number and its unit.
+/// Parses a whole number with a unit.
 fn lifetime(text: &str) -> Result<Duration, &'static str> {
     const RULE: &str = "must be a whole number and a unit, like 90s, 30m, 12h or 7d, of ten years at most";
     let (number, seconds) = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)]
@@ -115,7 +116,7 @@ fn origin(text: &str) -> Result<String, &'static str> {
     crate::auth::pattern::check_origin(text).map(|()| text.to_owned())
 }
 
-/// Flags of `bench`. `--io` says which backend; both without it.
+/// Flags of `bench`. `--io` chooses the backend; without it both are measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct BenchOptions {
     /// Print JSON instead of a table
@@ -148,12 +149,12 @@ pub struct BenchOptions {
     pub quick: bool,
 }
 
-/// The flags that stand for settings, made from [`settings`], and `--config`.
+/// `--config`, and the flags that stand for settings. The latter are made from [`settings`].
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The file to read the other settings from.
     pub config: Option<PathBuf>,
-    /// The flags given, in the shape of a file.
+    /// The flags that were given, in the form of a configuration file.
     settings: Settings,
 }
 
@@ -181,7 +182,7 @@ impl Args for Options {
     }
 }
 
-/// A setting's flag.
+/// The flag of a setting, if it has one.
 fn argument(setting: &'static Setting) -> Option<Arg> {
     let (name, value) = setting.flag_parts()?;
     let argument = Arg::new(setting.key).long(name).help(setting.flag_help());
@@ -197,7 +198,7 @@ fn argument(setting: &'static Setting) -> Option<Arg> {
     })
 }
 
-/// Any whole number: which are allowed is [`crate::config`]'s to say.
+/// Parses any whole number. [`crate::config`] checks whether it is allowed.
 fn whole_number(text: &str) -> Result<i64, &'static str> {
     text.parse().map_err(|_| "must be a whole number, like 20000")
 }
@@ -227,7 +228,7 @@ impl FromArgMatches for Options {
     }
 }
 
-/// What was given for a setting's flag, as the file would have it.
+/// The value given for a setting's flag, in the form that the file would have.
 fn value_of(setting: &Setting, matches: &ArgMatches) -> Option<toml::Value> {
     match setting.form {
         Form::Switch => matches.get_flag(setting.key).then_some(toml::Value::Boolean(true)),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::limits;
 
-/// What one client can be told apart by: an IPv4 address, or an IPv6 network.
+/// The key under which one client is counted: its IPv4 address, or its IPv6 network.
 #[must_use]
 pub fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -13,18 +13,19 @@ pub fn client_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Addresses that nothing per address holds for: a proxy on this host, whose clients all have its.
+/// Addresses that are exempt from every limit per address. A proxy on this host is one: all its clients share its
+/// address.
 #[derive(Clone, Debug)]
 pub struct Exempt(Vec<IpAddr>);
 
 impl Exempt {
-    /// These.
+    /// Exempts these addresses.
     #[must_use]
     pub fn new(addresses: &[IpAddr]) -> Self {
         Self(addresses.iter().map(IpAddr::to_canonical).collect())
     }
 
-    /// Whether `address` is one of them, however it is written.
+    /// Whether `address` is exempt. An IPv4 address counts as the same when it is written as IPv6.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
@@ -34,10 +35,10 @@ impl Exempt {
 /// How client addresses are written into logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shown {
-    /// Their network only: enough to tell providers and offices apart, not people.
+    /// Only the network of an address. It tells providers and offices apart, but not people.
     #[default]
     Network,
-    /// As they are, because the operator asked for it (`log.addresses = true`).
+    /// Whole addresses, because the operator asked for them (`log.addresses = true`).
     Full,
 }
 

@@ -14,16 +14,16 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::limits;
 
-/// The client, for `https` URLs when `tls` is set.
+/// Makes the client. It needs certificate authorities only if `tls` is set, which means that it is for `https` URLs.
 ///
 /// # Errors
-/// When there are no authorities to believe, with the fix.
+/// When there are no certificate authorities to trust. The error says how to fix it.
 pub(super) fn agent(ca: Option<&Path>, tls: bool) -> Result<Agent, ClientError> {
     let roots = match ca {
         _ if !tls => Vec::new(),
         Some(path) => authorities(path)?,
         None => {
-            // Some of a system's certificates may be unreadable; as long as there are others that is its own affair.
+            // Unreadable certificates of the system are skipped: only having none at all is an error.
             let found = rustls_native_certs::load_native_certs().certs;
             found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect()
         }
@@ -68,14 +68,14 @@ fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
 /// Why there is no client.
 #[derive(Debug)]
 pub enum ClientError {
-    /// `auth.ca` cannot be used.
+    /// The file that `auth.ca` names cannot be used.
     Unreadable {
         /// Which file.
         file: PathBuf,
         /// What is wrong.
         error: io::Error,
     },
-    /// The system has none.
+    /// The system has no certificate authorities.
     NoAuthorities,
 }
 
@@ -95,11 +95,11 @@ impl std::fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
-/// Whether an attempt failed before the other side can have seen the request: the only case that is tried again.
+/// Whether an attempt failed before the server can have seen the request. Only such an attempt is repeated.
 pub(super) fn is_connection_failure(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,
-        // Refused, or a kept connection that the other side had closed meanwhile.
+        // The connection was refused, or it was a kept-alive one that the server had closed in the meantime.
         ureq::Error::Io(error) => matches!(
             error.kind(),
             io::ErrorKind::ConnectionRefused
@@ -112,7 +112,7 @@ pub(super) fn is_connection_failure(error: &ureq::Error) -> bool {
     }
 }
 
-/// The error in words that hold neither URL nor content.
+/// Describes the error without quoting the URL or any content.
 pub(super) fn words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),

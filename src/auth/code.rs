@@ -1,42 +1,42 @@
 //! The names by which programs know a refusal of authorisation.
 
-/// The name of a refusal for programs: all there are.
+/// The machine-readable name of a refusal. These are all that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// No token was shown.
+    /// The client sent no token.
     TokenMissing,
     /// The token cannot be read.
     TokenMalformed,
-    /// The token's time is over.
+    /// The token has expired.
     TokenExpired,
-    /// The token's time has not come.
+    /// The token is not valid yet.
     TokenNotYetValid,
-    /// No key of this node made it.
+    /// No key of this node verifies the token's signature.
     TokenWrongKey,
-    /// It is for another audience.
+    /// The token is for another audience.
     TokenWrongAudience,
-    /// It is of another issuer.
+    /// The token is from another issuer.
     TokenWrongIssuer,
-    /// It is for another action.
+    /// The token is for another action.
     TokenWrongAction,
-    /// It is for another stream.
+    /// The token is for another stream.
     TokenWrongStream,
-    /// It is for pages of another origin.
+    /// The token is for pages of another origin.
     TokenWrongOrigin,
     /// The operator's endpoint refuses.
     Denied,
-    /// As many sessions play with it as may.
+    /// The token's limit of simultaneous sessions is reached.
     TokenInUse,
-    /// Sessions are opened too often with it, or from the address.
+    /// The token, or the client's address, opens sessions too often.
     TooManyJoinsOfOne,
-    /// Refused too often.
+    /// The client was refused too often and has to wait.
     TooManyFailures,
-    /// Nobody can say at the moment.
+    /// The webhook or the key set cannot be asked at the moment.
     AuthorisationUnavailable,
 }
 
 impl Code {
-    /// Each once.
+    /// Every code, once.
     pub const ALL: &[Self] = &[
         Self::TokenMissing,
         Self::TokenMalformed,
@@ -55,7 +55,7 @@ impl Code {
         Self::AuthorisationUnavailable,
     ];
 
-    /// The text.
+    /// The code as it is sent.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! What an operator has set for authorisation and admission, checked. Reading and checking is [`crate::config`]'s, which
-//! hands these on under its own name.
+//! What an operator has set for authorisation and admission, checked. [`crate::config`] reads and checks these values,
+//! and re-exports the types.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,27 +11,28 @@ use crate::limits;
 /// `[auth]`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
-    /// Nothing is opened without a token (or the webhook's leave).
+    /// A session needs a token, or the webhook's permission.
     pub require: bool,
     /// The shared secret of HS256 tokens.
     pub secret: Option<Secret>,
-    /// A file that holds it instead.
+    /// A file that holds the shared secret, instead of `secret`.
     pub secret_file: Option<PathBuf>,
-    /// Where the public keys of other tokens are.
+    /// Where the public keys of tokens with other algorithms are.
     pub jwks: Option<JwksSource>,
-    /// How often they are looked at again.
+    /// How often the key set is read again.
     pub jwks_interval: Duration,
-    /// What a token's `aud` must name.
+    /// The audience that a token's `aud` must name.
     pub audience: Option<String>,
-    /// What a token's `iss` must be.
+    /// The issuer that a token's `iss` must equal.
     pub issuer: Option<String>,
-    /// The operator's endpoint that is asked; hidden, since such URLs often hold a key.
+    /// The URL of the operator's webhook. It is hidden, because such URLs often hold a key.
     pub webhook: Option<Secret>,
-    /// The time it may take.
+    /// How long the webhook may take to answer.
     pub webhook_time_max: Duration,
-    /// Certificate authorities to believe its URL and the key set's by, instead of the system's.
+    /// Certificate authorities that the webhook's and the key set's servers are checked against, instead of the
+    /// system's.
     pub ca: Option<PathBuf>,
-    /// The operator's port wants a token on loopback too.
+    /// The operator's port requires a token on loopback too.
     pub admin_token_required: bool,
 }
 
@@ -54,19 +55,19 @@ impl Default for Auth {
 }
 
 impl Auth {
-    /// Whether there is anything to judge a client by.
+    /// Whether a key or a webhook is configured that can judge a client.
     #[must_use]
     pub fn can_judge(&self) -> bool {
         self.secret.is_some() || self.secret_file.is_some() || self.jwks.is_some() || self.webhook.is_some()
     }
 }
 
-/// Where a key set is.
+/// Where a JSON Web Key Set is read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JwksSource {
     /// A file.
     File(PathBuf),
-    /// An https URL, or http on this host; hidden like the webhook's.
+    /// An https URL, or an http one on this host. It is hidden like the webhook's.
     Url(Secret),
 }
 
@@ -77,13 +78,13 @@ pub struct Admission {
     pub sessions_per_address_max: u32,
     /// HTTP connections of one client address.
     pub connections_per_address_max: u32,
-    /// Addresses that what is per address does not hold for.
+    /// Addresses that are exempt from every limit per address.
     pub exempt_addresses: Vec<IpAddr>,
-    /// Sessions opened in a second.
+    /// Sessions that may be opened per second.
     pub joins_per_second_max: u32,
-    /// Those of one client address (IPv6: of one /64), but for those exempt.
+    /// Sessions that one client address (IPv6: one /64) may open per second. Exempt addresses are not limited.
     pub joins_per_second_and_address_max: u32,
-    /// Those with one token.
+    /// Sessions that may be opened per second with one token.
     pub joins_per_second_and_token_max: u32,
     /// Streams published at once.
     pub streams_max: u32,
@@ -92,7 +93,7 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// What holds for a node with so many workers when nothing is configured.
+    /// The defaults for a node with this number of workers.
     #[must_use]
     pub fn for_workers(workers: usize) -> Self {
         // The number of workers is bounded by `WORKERS_MAX`.

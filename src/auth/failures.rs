@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::address::{Exempt, client_of};
 use crate::limits;
 
-/// The refusals of the window under way.
+/// The refusals in the current window.
 #[derive(Debug)]
 pub(super) struct Failures {
     window_ends: Instant,
@@ -23,12 +23,13 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// None yet. Addresses in `exempt` are not counted: all clients of a proxy on this host have its.
+    /// No refusals yet. Addresses in `exempt` are not counted, because all clients of a proxy on this host share its
+    /// address.
     pub(super) fn new(exempt: &[IpAddr], now: Instant) -> Self {
         Self { window_ends: now, by_address: HashMap::new(), by_token: HashMap::new(), exempt: Exempt::new(exempt) }
     }
 
-    /// Counts a refusal. The time to wait when there have been too many.
+    /// Counts a refusal. Returns the time to wait if there have been too many.
     pub(super) fn note(&mut self, address: IpAddr, token: Option<u64>, now: Instant) -> Option<Duration> {
         if now >= self.window_ends {
             self.by_address.clear();
@@ -45,14 +46,14 @@ impl Failures {
         too_many.then(|| self.window_ends - now)
     }
 
-    /// The time `address` has to wait before anybody else is asked for it.
+    /// How long `address` has to wait before the webhook is asked about it again.
     pub(super) fn wait_of(&self, address: IpAddr, now: Instant) -> Option<Duration> {
         let failures = self.by_address.get(&client_of(address))?;
         (*failures >= limits::AUTH_FAILURES_PER_ADDRESS_MAX && now < self.window_ends).then(|| self.window_ends - now)
     }
 }
 
-/// One more of `key`; 0 where there is no room to count it.
+/// Counts one more for `key` and returns the count; 0 if there is no room to track the key.
 fn count<K: Eq + Hash>(counts: &mut HashMap<K, u32>, key: K) -> u32 {
     if counts.len() >= limits::AUTH_FAILURES_TRACKED_MAX && !counts.contains_key(&key) {
         return 0;
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_fails_too_often_waits_for_the_window_to_end_and_no_other_does() {
+    fn an_address_that_fails_too_often_waits_for_the_end_of_the_window() {
         let start = Instant::now();
         let mut failures = Failures::new(&[ip("127.0.0.1")], start);
         let bad = ip("2001:db8::1");
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_bounded_whoever_comes() {
+    fn the_number_of_counted_clients_is_bounded() {
         let start = Instant::now();
         let mut failures = Failures::new(&[], start);
         for number in 0..(limits::AUTH_FAILURES_TRACKED_MAX as u32 * 2) {

@@ -9,24 +9,24 @@ use super::webhook::Events;
 use super::webhook::events::{End, Event};
 use crate::worker::mailbox::Totals;
 
-/// Leave to open one session. Dropped, it gives back its place and tells of the end.
+/// The permission to open one session. When it is dropped, it frees its place and reports the session's end.
 #[derive(Debug, Default)]
 pub struct Grant {
     pub(super) client: String,
     pub(super) subject: Option<String>,
     pub(super) expires: Option<Instant>,
-    pub(super) place: Option<Place>,
-    pub(super) report: Option<Report>,
+    pub(super) place: Option<CredentialPlace>,
+    pub(super) report: Option<SessionReport>,
 }
 
 impl Grant {
-    /// Where it comes from, as a log may hold it.
+    /// The client's address, in the form that may be logged.
     #[must_use]
     pub fn client(&self) -> &str {
         &self.client
     }
 
-    /// Who it is, as the token says.
+    /// Who the client is, according to the token's `sub`.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
@@ -38,7 +38,7 @@ impl Grant {
         self.expires
     }
 
-    /// The session has been opened.
+    /// Records that the session has been opened, and reports it.
     pub fn started(&mut self, session: u64) {
         if let Some(report) = &mut self.report {
             report.started = Some((session, Instant::now()));
@@ -46,7 +46,7 @@ impl Grant {
         }
     }
 
-    /// The session is ending: why, and what it carried.
+    /// Records why the session is ending and what it carried. The report is sent when the grant is dropped.
     pub fn ended(&mut self, reason: &'static str, totals: Totals) {
         if let Some(report) = &mut self.report {
             report.reason = reason;
@@ -55,9 +55,9 @@ impl Grant {
     }
 }
 
-/// What it takes to tell the operator's endpoint about a session.
+/// What is needed to report a session's start and end to the operator's webhook.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct SessionReport {
     pub(super) events: Events,
     pub(super) request: String,
     pub(super) action: Action,
@@ -65,11 +65,11 @@ pub(super) struct Report {
     pub(super) subject: Option<String>,
     pub(super) started: Option<(u64, Instant)>,
     pub(super) reason: &'static str,
-    /// What it carried; unknown until its worker tells.
+    /// What the session carried. It is unknown until the session's worker reports it.
     pub(super) totals: Option<Totals>,
 }
 
-impl Report {
+impl SessionReport {
     fn event(&self, event: &'static str, session: u64) -> Event<'_> {
         Event {
             event,
@@ -89,8 +89,8 @@ impl Report {
     }
 }
 
-impl Drop for Report {
-    /// Tells the end of each session whose start was told, in whatever way it ends.
+impl Drop for SessionReport {
+    /// Reports the end of each session whose start was reported, however the session ended.
     fn drop(&mut self) {
         let Some((session, since)) = self.started else { return };
         let end = End {
@@ -103,31 +103,32 @@ impl Drop for Report {
     }
 }
 
-/// Sessions by credential.
+/// The number of sessions per credential, for credentials with a limit.
 #[derive(Debug, Default)]
-pub(super) struct Places(Mutex<HashMap<u64, u32>>);
+pub(super) struct CredentialPlaces(Mutex<HashMap<u64, u32>>);
 
-impl Places {
-    /// One more with `credential`, if it has fewer than `max`. Only those with a limit are counted.
-    pub(super) fn take(self: &Arc<Self>, credential: u64, max: u32) -> Option<Place> {
+impl CredentialPlaces {
+    /// Takes a place for one more session with `credential`, if it has fewer than `max`. Only credentials with a limit
+    /// are counted.
+    pub(super) fn take(self: &Arc<Self>, credential: u64, max: u32) -> Option<CredentialPlace> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&credential).copied().unwrap_or(0);
         if count >= max {
             return None;
         }
         taken.insert(credential, count + 1);
-        Some(Place { book: Arc::clone(self), credential })
+        Some(CredentialPlace { book: Arc::clone(self), credential })
     }
 }
 
-/// One of a credential's places, given back on drop.
+/// One of a credential's places. It is freed on drop.
 #[derive(Debug)]
-pub(super) struct Place {
-    book: Arc<Places>,
+pub(super) struct CredentialPlace {
+    book: Arc<CredentialPlaces>,
     credential: u64,
 }
 
-impl Drop for Place {
+impl Drop for CredentialPlace {
     fn drop(&mut self) {
         let mut taken = self.book.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.credential) {
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_credential_has_its_places_and_gets_them_back() {
-        let places: Arc<Places> = Arc::default();
+        let places: Arc<CredentialPlaces> = Arc::default();
         let (one, two) = (places.take(7, 2), places.take(7, 2));
         assert!(one.is_some() && two.is_some() && places.take(7, 2).is_none() && places.take(8, 1).is_some());
         drop(one);

@@ -20,7 +20,7 @@ use super::address::{Exempt, client_of};
 use super::configured::Admission;
 use crate::limits;
 
-/// Who opened sessions lately.
+/// How many sessions each client address and each token opened recently.
 #[derive(Debug)]
 pub(super) struct Joins {
     by_address: Paces<IpAddr>,
@@ -42,15 +42,15 @@ impl Joins {
         }
     }
 
-    /// Whether its rates are these.
+    /// Whether the rates are those of `admission`.
     pub(super) fn are_limited_by(&self, admission: &Admission) -> bool {
         self.per_second == [admission.joins_per_second_and_address_max, admission.joins_per_second_and_token_max]
     }
 
-    /// One more session.
+    /// Counts one more session.
     ///
     /// # Errors
-    /// The time to wait, when there have been too many lately.
+    /// The time to wait, if too many were opened recently.
     pub(super) fn take(&mut self, address: IpAddr, token: Option<u64>, now: Instant) -> Result<(), Duration> {
         if !self.exempt.has(address) {
             self.by_address.take(client_of(address), now)?;
@@ -59,12 +59,12 @@ impl Joins {
     }
 }
 
-/// The same rate for everybody.
+/// One rate, applied to each key separately.
 #[derive(Debug)]
 struct Paces<K> {
     interval: Duration,
     burst: Duration,
-    /// Until when what each was let in with would have taken at an even pace.
+    /// Per key: when all of its admitted joins would have arrived at an even pace.
     paced: HashMap<K, Instant>,
     cleared: Instant,
 }
@@ -87,7 +87,7 @@ impl<K: Eq + Hash> Paces<K> {
         Ok(())
     }
 
-    /// Whether there is room to follow one client more. Entries that may be forgotten are looked for once a second at most.
+    /// Whether there is room to track one more key. Expired entries are removed at most once a second.
     fn has_room(&mut self, now: Instant) -> bool {
         if self.paced.len() >= limits::JOINS_TRACKED_MAX && now >= self.cleared + Duration::from_secs(1) {
             self.paced.retain(|_, paced| *paced > now);
@@ -114,13 +114,13 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// How many of a thousand at the same moment are let in.
+    /// How many of a thousand joins at the same moment are admitted.
     fn crowd(joins: &mut Joins, address: &str, token: Option<u64>, now: Instant) -> usize {
         (0..1_000).filter(|_| joins.take(ip(address), token, now).is_ok()).count()
     }
 
     #[test]
-    fn an_address_lets_a_crowd_in_at_once_and_then_its_pace() {
+    fn an_address_may_join_in_a_burst_and_then_at_an_even_pace() {
         let start = Instant::now();
         let mut joins = joins(20, 1_000_000, start);
         let burst = 20 * limits::JOINS_BURST_OF_ONE.as_secs() as usize;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_told_apart_from_others() {
+    fn joins_know_whether_their_rates_have_changed() {
         let (joins, other) = (joins(20, 30, Instant::now()), |address, token| Admission {
             joins_per_second_and_address_max: address,
             joins_per_second_and_token_max: token,
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_its_pace_whatever_addresses_it_comes_from() {
+    fn a_tokens_rate_of_joins_holds_over_all_addresses() {
         let start = Instant::now();
         let mut joins = joins(1_000_000, 1, start);
         let burst = limits::JOINS_BURST_OF_ONE.as_secs() as usize;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_told_apart_is_bounded_and_those_who_paused_make_room() {
+    fn tracked_clients_are_bounded_and_those_that_paused_make_room() {
         let start = Instant::now();
         let mut joins = joins(1, 1, start);
         let mut come = |numbers: std::ops::Range<u32>, now| {

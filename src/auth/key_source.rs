@@ -16,13 +16,13 @@ use super::configured::JwksSource;
 use super::keys::{self, Key, KeyError};
 use crate::limits;
 
-/// The newest keys, shared between the thread that looks and the one that judges.
+/// The newest keys. The reading thread writes them, and the signalling thread verifies tokens with them.
 #[derive(Debug, Default)]
 struct Newest(Mutex<Arc<Vec<Key>>>);
 
 impl Newest {
     fn lock(&self) -> MutexGuard<'_, Arc<Vec<Key>>> {
-        // Only whole values are put in: one whose writer panicked is as good as any.
+        // The lock guards a single assignment, so the value is whole even if a writer panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -32,18 +32,19 @@ impl Newest {
 pub(super) struct KeySource {
     source: JwksSource,
     newest: Arc<Newest>,
-    /// Asks for a look; answered when there was one, or none is needed, or none may be yet.
+    /// Asks the thread to read the set again. It answers after reading, or at once if reading is not needed or not
+    /// allowed yet.
     looks: flume::Sender<Ask>,
 }
 
-/// Asks for keys newer than those.
+/// A request for keys newer than `known`.
 struct Ask {
     known: Arc<Vec<Key>>,
     reply: flume::Sender<()>,
 }
 
 impl KeySource {
-    /// Reads a file now, a URL as soon as may be, and both again from then on.
+    /// Reads a file at once, and a URL on the new thread as soon as possible. Both are read again at every `interval`.
     ///
     /// # Errors
     /// When the file cannot be used.
@@ -57,7 +58,7 @@ impl KeySource {
             *newest.lock() = Arc::new(keys);
         }
         let (looks, asked) = flume::bounded(limits::JWKS_WAITING_MAX);
-        let mut watch = Watch { source: source.clone(), agent, newest: newest.clone(), told: None };
+        let mut watch = KeySetReader { source: source.clone(), agent, newest: newest.clone(), told: None };
         thread::Builder::new()
             .name("auth-keys".to_owned())
             .spawn(move || watch.run(interval, &asked))
@@ -65,7 +66,7 @@ impl KeySource {
         Ok(Self { source, newest, looks })
     }
 
-    /// Takes the keys of another that has the same source, where none have come here yet.
+    /// Takes over the keys of `other`, if it has the same source and this one has no keys yet.
     pub(super) fn adopt(&self, other: &Self) {
         let mut newest = self.newest.lock();
         if newest.is_empty() && self.source == other.source {
@@ -73,12 +74,12 @@ impl KeySource {
         }
     }
 
-    /// The keys as of now; empty while none ever came.
+    /// The current keys. Empty until a set has been read.
     pub(super) fn keys(&self) -> Arc<Vec<Key>> {
         Arc::clone(&self.newest.lock())
     }
 
-    /// Returns when the set has been looked at since there were those `known`, or at once when that may not be yet.
+    /// Waits until the set has been read again after `known`. Returns at once if it may not be read again yet.
     pub(super) async fn look_again(&self, known: &Arc<Vec<Key>>) {
         let (reply, looked) = flume::bounded(1);
         if self.looks.try_send(Ask { known: known.clone(), reply }).is_ok() {
@@ -87,8 +88,8 @@ impl KeySource {
     }
 }
 
-/// The thread's side.
-struct Watch {
+/// The thread that reads the set.
+struct KeySetReader {
     source: JwksSource,
     agent: ureq::Agent,
     newest: Arc<Newest>,
@@ -96,8 +97,8 @@ struct Watch {
     told: Option<String>,
 }
 
-impl Watch {
-    /// Until the other side is gone.
+impl KeySetReader {
+    /// Runs until the [`KeySource`] is dropped.
     fn run(&mut self, interval: Duration, asked: &flume::Receiver<Ask>) {
         if matches!(self.source, JwksSource::Url(_)) {
             self.look();
@@ -109,7 +110,7 @@ impl Watch {
             match asked.recv_deadline(looked + wait) {
                 Ok(Ask { known, reply }) => {
                     let now = Instant::now();
-                    // Who asked while a look was under way has what it brought, and needs no other.
+                    // A request that was queued during a reading is answered by that reading.
                     let is_needed = Arc::ptr_eq(&known, &self.newest.lock());
                     let may = is_needed && last_asked.is_none_or(|last| now - last >= limits::JWKS_PAUSE_MIN);
                     if may {
@@ -151,7 +152,7 @@ impl Watch {
     }
 }
 
-/// The set's bytes, or why there are none, in words that hold no URL.
+/// Reads the set's bytes. The error says why there are none, without the URL.
 pub(super) fn fetch(source: &JwksSource, agent: &ureq::Agent) -> Result<Vec<u8>, String> {
     let url = match source {
         JwksSource::File(path) => return read(path).map_err(|error| error.to_string()),
@@ -166,7 +167,7 @@ pub(super) fn fetch(source: &JwksSource, agent: &ureq::Agent) -> Result<Vec<u8>,
     body.map_err(|error| super::client::words(&error))
 }
 
-/// The file, up to a byte more than it may have.
+/// Reads the file up to one byte above the limit, so that the caller can see that it is too long.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(limits::JWKS_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;

@@ -33,7 +33,7 @@ impl Key {
         Self { algorithm: Algorithm::HS256, id: None, verifying }
     }
 
-    /// Whether it is worth a try.
+    /// Whether this key could have signed a token with this header, so that verifying is worth a try.
     pub(super) fn may_have_made(&self, header: &Header) -> bool {
         let named = self.id.as_ref().zip(header.kid.as_ref()).is_none_or(|(id, kid)| id == kid);
         header.alg == self.algorithm && named
@@ -62,7 +62,8 @@ impl Key {
         }
         let verifying = DecodingKey::from_jwk(jwk).ok()?;
         let is_whole = match algorithm {
-            // An uncompressed point: a byte and two coordinates. A compressed key: one.
+            // P-256: an uncompressed point, which is one byte and two coordinates. Ed25519: a compressed point, which
+            // is 32 bytes.
             Algorithm::ES256 => verifying.try_get_as_bytes().is_ok_and(|point| point.len() == 65),
             Algorithm::EdDSA => verifying.try_get_as_bytes().is_ok_and(|point| point.len() == 32),
             // The library refuses a short modulus when it verifies.
@@ -72,7 +73,7 @@ impl Key {
     }
 }
 
-/// Why keys cannot be used. Its `Display` says what to do and holds nothing of them.
+/// Why keys cannot be used. Its `Display` says what to do and quotes nothing of the keys.
 #[derive(Debug)]
 pub enum KeyError {
     /// A file cannot be read.
@@ -84,14 +85,14 @@ pub enum KeyError {
         /// The system's error.
         error: io::Error,
     },
-    /// Others may read the secret.
+    /// Other users may read the secret.
     Exposed {
         /// Which file.
         file: PathBuf,
         /// Its permission bits.
         mode: u32,
     },
-    /// The secret is none.
+    /// The text cannot be a secret: its length is out of bounds, or it has control characters.
     Secret {
         /// The setting, or the file.
         place: String,
@@ -100,7 +101,7 @@ pub enum KeyError {
     },
     /// A key set cannot be used.
     Set {
-        /// Where from.
+        /// Where the set is.
         place: String,
         /// What is wrong.
         what: String,
@@ -133,10 +134,10 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// The secret as it may be used.
+/// Checks the secret and removes the line end.
 ///
 /// # Errors
-/// When it is too short to be one (RFC 7518 §3.2), or has control characters in it.
+/// When it is too short (RFC 7518 §3.2) or too long, or contains control characters.
 pub fn checked(text: &str, place: &str) -> Result<Secret, KeyError> {
     let text = text.trim_end_matches(['\r', '\n']);
     let is_text = !text.chars().any(char::is_control);
@@ -146,14 +147,15 @@ pub fn checked(text: &str, place: &str) -> Result<Secret, KeyError> {
     Ok(Secret::new(text))
 }
 
-/// The secret in a file that only its owner (and group root, as container runtimes mount secrets) may read.
+/// Reads the secret from a file that only its owner may read. Group root may read it too, because container runtimes
+/// mount secrets that way.
 ///
 /// # Errors
 /// When the file cannot be read, others may read it, or it holds no secret.
 pub fn secret_file(path: &Path) -> Result<Secret, KeyError> {
     let unreadable = |error| KeyError::Unreadable { setting: "auth.secret_file", file: path.to_owned(), error };
     let mut file = File::open(path).map_err(unreadable)?;
-    // Of what was opened, not of what has the name now.
+    // The permissions of the opened file, not those of whatever has the name by now.
     let metadata = file.metadata().map_err(unreadable)?;
     let mode = metadata.mode() & 0o7777;
     let group_may = mode & 0o040 != 0 && metadata.gid() == 0;
@@ -166,10 +168,10 @@ pub fn secret_file(path: &Path) -> Result<Secret, KeyError> {
     checked(&text, &format!("auth.secret_file = {}", path.display()))
 }
 
-/// The keys of a set that can be used.
+/// Parses a key set and returns the keys that this node can use.
 ///
 /// # Errors
-/// What is wrong with it, as text that holds nothing of it.
+/// What is wrong with the set, without quoting it.
 pub(super) fn parse_set(bytes: &[u8]) -> Result<Vec<Key>, String> {
     #[derive(Deserialize)]
     struct Set {
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_can_be_guessed_or_is_a_file_of_another_kind_is_refused_and_not_shown() {
+    fn a_short_or_malformed_secret_is_refused_and_not_shown() {
         for text in ["", "short", &"x".repeat(31), &"x".repeat(5_000), "-----BEGIN KEY-----\nabcdefghijklmnopqrstuvw\n"]
         {
             let error = checked(text, "auth.secret").unwrap_err().to_string();
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_set_what_verifies_our_algorithms_is_taken_and_the_rest_passed_over() {
+    fn only_the_keys_for_supported_algorithms_are_taken_from_a_set() {
         let x = "11qYAycIyPGKbhTEVZAIBNdP3x2VHj0m1v_FYd9Ws20";
         let set = |keys: &str| parse_set(format!("{{\"keys\":[{keys}]}}").as_bytes());
         let good = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","kid":"a"}}"#);

@@ -16,8 +16,8 @@
 //! its session. Over a socket the same holds for the socket's own sessions, and for those that it resumes with their
 //! secrets.
 //!
-//! Where nothing is configured, everybody is let in; [`crate::config`] then refuses every address but loopback. Without
-//! `auth.require` a client may show no token, but a token that it shows must be good.
+//! If nothing is configured, everybody is let in; [`crate::config`] then accepts loopback addresses only. Without
+//! `auth.require` a client may come without a token, but a token that it does send must be good.
 //!
 //! Logs hold nothing that lets anybody in. Remembered tokens are hashed with a key of this process ([`failures`], the
 //! cache of the webhook), secrets are wiped when dropped, and client addresses are cut to their network
@@ -51,7 +51,7 @@ use crate::worker::mailbox::EndReason;
 use address::Shown;
 use configured::{Admission, Auth, JwksSource};
 use failures::Failures;
-use grant::{Places, Report};
+use grant::{CredentialPlaces, SessionReport};
 use joins::Joins;
 use key_source::KeySource;
 use keys::Key;
@@ -64,19 +64,19 @@ pub use grant::Grant;
 pub use keys::KeyError;
 pub use refusal::{Denied, Kind};
 
-/// What somebody wants to do.
+/// What a client wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Send a stream in.
     Publish,
-    /// Watch one.
+    /// Watch a stream.
     Play,
-    /// See the operator's figures.
+    /// Read the operator's figures.
     Admin,
 }
 
 impl Action {
-    /// As tokens and the webhook name it.
+    /// The action's name in tokens and for the webhook.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -87,16 +87,16 @@ impl Action {
     }
 }
 
-/// What is asked for, by whom.
+/// One request: what a client asks for, and who it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Access<'a> {
-    /// To do what.
+    /// What it wants to do.
     pub action: Action,
-    /// With which stream; empty for [`Action::Admin`].
+    /// The stream's name; empty for [`Action::Admin`].
     pub stream: &'a str,
-    /// The token as it came.
+    /// The token as the client sent it.
     pub token: Option<&'a str>,
-    /// The page's origin as the browser wrote it.
+    /// The page's `Origin`, as the browser wrote it.
     pub origin: Option<&'a str>,
     /// The client's address.
     pub address: IpAddr,
@@ -105,11 +105,11 @@ pub struct Access<'a> {
 /// Why authorisation cannot start. Its `Display` says what to do.
 #[derive(Debug)]
 pub enum StartError {
-    /// The keys.
+    /// The keys cannot be used.
     Keys(KeyError),
-    /// The HTTP client.
+    /// The HTTP client cannot be made.
     Client(ClientError),
-    /// A thread.
+    /// A thread cannot be started.
     Thread(io::Error),
 }
 
@@ -133,7 +133,7 @@ impl From<KeyError> for StartError {
     }
 }
 
-/// Decides. Lives on the signalling thread; borrows never cross an `await`.
+/// Decides about requests. It lives on the signalling thread, and no borrow of its cells crosses an `await`.
 #[derive(Debug)]
 pub struct Authoriser {
     require: bool,
@@ -144,18 +144,19 @@ pub struct Authoriser {
     webhook: Option<(Webhook, Events)>,
     failures: RefCell<Failures>,
     joins: RefCell<Joins>,
-    places: Arc<Places>,
+    places: Arc<CredentialPlaces>,
     hasher: RandomState,
-    /// Questions to the endpoint so far: hashed, their names.
+    /// How many questions the webhook was asked so far. The hash of this number is the question's `request`.
     questions: Cell<u64>,
     shown: Shown,
 }
 
 impl Authoriser {
-    /// Reads the keys and starts the threads that `config` asks for. How often one may come is `admission`'s to say.
+    /// Reads the keys and starts the threads that `config` asks for. The rates of joins are those of `admission`.
     ///
     /// # Errors
-    /// When a key file cannot be used, or there is nothing to believe an https URL by.
+    /// When a key file cannot be used, a thread cannot be started, or there are no authorities to check an https URL
+    /// against.
     pub fn start(config: &Auth, admission: &Admission, shown: Shown) -> Result<Self, StartError> {
         let secret = match (&config.secret, &config.secret_file) {
             (Some(secret), _) => Some(keys::checked(secret.expose(), "auth.secret")?),
@@ -201,11 +202,11 @@ impl Authoriser {
         })
     }
 
-    /// What `previous` knows of who is there: places, refusals, joins, and the keys of a set that is the same and has not come
-    /// again yet. Before anything is asked of this one.
+    /// Takes over what `previous` knows about clients: places, refusals and joins. If both have the same key set and
+    /// this one has not read it yet, it takes over the keys too. It must be called before this one decides anything.
     pub fn take_over(&mut self, previous: &Self) {
         self.places = Arc::clone(&previous.places);
-        // Names of tokens and of questions are hashes by this.
+        // Tokens and questions are identified by hashes with this key, so it has to stay the same.
         self.hasher = previous.hasher.clone();
         self.questions.set(previous.questions.get());
         self.failures.swap(&previous.failures);
@@ -215,7 +216,7 @@ impl Authoriser {
         }
     }
 
-    /// From now on these are the rates of joins. Who came lately is remembered unless they differ.
+    /// Applies the rates of joins in `admission`. If they have changed, the recent joins are forgotten.
     pub fn limit_joins(&self, admission: &Admission) {
         let mut joins = self.joins.borrow_mut();
         if !joins.are_limited_by(admission) {
@@ -223,28 +224,28 @@ impl Authoriser {
         }
     }
 
-    /// Whether there is anything to judge a client by. Where there is not, what it shows is not even looked at.
+    /// Whether a key or a webhook can judge a client. If not, its token is ignored.
     #[must_use]
     pub fn can_judge(&self) -> bool {
         self.has_keys() || self.webhook.is_some()
     }
 
-    /// Whether the operator's port wants a token although only this host can ask.
+    /// Whether the operator's port requires a token on loopback too.
     #[must_use]
     pub fn admin_token_required(&self) -> bool {
         self.admin_token_required
     }
 
-    /// Starts and ends of sessions that the operator's endpoint was not told of.
+    /// How many starts and ends of sessions could not be reported to the operator's webhook.
     #[must_use]
     pub fn events_dropped(&self) -> u64 {
         self.webhook.as_ref().map_or(0, |(_, events)| events.dropped())
     }
 
-    /// Decides about `access`. May wait for the operator's endpoint or the issuer's keys, both of which are bounded.
+    /// Decides about `access`. It may wait for the operator's webhook or the issuer's keys; both waits are bounded.
     ///
     /// # Errors
-    /// Why it may not be.
+    /// Why it is refused.
     pub async fn authorise(&self, access: &Access<'_>) -> Result<Grant, Denied> {
         let client = self.shown.text(access.address);
         self.open(access, client).await.map_err(|denied| self.refuse(denied, access))
@@ -256,17 +257,17 @@ impl Authoriser {
             return Ok(Grant { client, ..Grant::default() });
         }
         let claims = self.judge(access).await?;
-        // Before the operator's endpoint is asked, which this spares too.
+        // Counted before the operator's webhook is asked, so that the rate protects the webhook too.
         self.take_join(access)?;
         let (grant, viewers_max) = self.leave(access, claims, client).await?;
         self.take_place(access, grant, viewers_max)
     }
 
-    /// Decides about `access` where no session comes of it: nothing is counted to the token's sessions. Gives when the leave
-    /// ends, where it does.
+    /// Decides about `access` for a request that opens no session, so nothing is counted as a session of the token.
+    /// Returns when the permission ends, if it does.
     ///
     /// # Errors
-    /// Why it may not be.
+    /// Why it is refused.
     pub async fn allows(&self, access: &Access<'_>) -> Result<Option<Instant>, Denied> {
         if !self.is_asked(access) {
             return Ok(None);
@@ -282,7 +283,7 @@ impl Authoriser {
     /// token is to be used for. Without keys every token passes: the operator's endpoint is asked for one action at a time.
     ///
     /// # Errors
-    /// Why this token can open nothing.
+    /// Why this token cannot open anything.
     pub async fn recognise(&self, token: &str, address: IpAddr) -> Result<(), Denied> {
         if !self.has_keys() {
             return Ok(());
@@ -302,7 +303,8 @@ impl Authoriser {
         denied
     }
 
-    /// The refusal, or that there have been too many.
+    /// Counts the refusal if it is the client's fault. Returns it, or [`Denied::TooManyFailures`] if there have been
+    /// too many.
     fn count(&self, denied: Denied, token: Option<&str>, address: IpAddr) -> Denied {
         if !denied.counts() {
             return denied;
@@ -316,12 +318,12 @@ impl Authoriser {
         self.shared_key.is_some() || self.key_source.is_some()
     }
 
-    /// Whether there is anything to judge. Who administers is judged always: the caller asks only where it must be.
+    /// Whether `access` has to be judged. [`Action::Admin`] always is: the caller asks only if a token is required.
     fn is_asked(&self, access: &Access<'_>) -> bool {
         access.action == Action::Admin || (self.can_judge() && (self.require || access.token.is_some()))
     }
 
-    /// What the token says, where this node has keys to judge it by.
+    /// Verifies the token and what it allows, if this node has keys.
     async fn judge(&self, access: &Access<'_>) -> Result<Option<Claims>, Denied> {
         let claims = match (self.has_keys(), access.token) {
             (true, Some(token)) => Some(self.verify(token).await?),
@@ -334,8 +336,9 @@ impl Authoriser {
         Ok(claims)
     }
 
-    /// What of a token that was judged to be good makes it this one: all but the signature, since of an ECDSA signature there
-    /// is a second form that verifies as well. Of a token that only the operator's endpoint can read: all of it.
+    /// The part of a token that identifies it. If this node has verified the token, that is all but the signature,
+    /// because every ECDSA signature has a second form that verifies as well. If only the operator's webhook can read
+    /// the token, it is the whole token.
     fn signed_part<'a>(&self, token: &'a str) -> &'a str {
         match token.rsplit_once('.') {
             Some((signed, _)) if self.has_keys() => signed,
@@ -343,7 +346,7 @@ impl Authoriser {
         }
     }
 
-    /// Counts a session that is about to open, but no look at figures.
+    /// Counts a session that is about to open. Requests for figures are not counted.
     fn take_join(&self, access: &Access<'_>) -> Result<(), Denied> {
         if access.action == Action::Admin {
             return Ok(());
@@ -352,7 +355,7 @@ impl Authoriser {
         self.joins.borrow_mut().take(access.address, token, Instant::now()).map_err(Denied::TooManyJoins)
     }
 
-    /// The leave, and how many may play with it at once.
+    /// Asks the webhook if one is configured. Returns the permission, and how many sessions may play with it at once.
     async fn leave(
         &self,
         access: &Access<'_>,
@@ -363,21 +366,22 @@ impl Authoriser {
         let mut grant = Grant { client, subject, ..Grant::default() };
         let mut viewers_max = claims.as_ref().and_then(|claims| claims.viewers_max);
         match &self.webhook {
-            // An operator with a token must be able to look when the endpoint is down.
+            // For an operator with a good token the webhook is not asked: the figures must be readable while it is
+            // down.
             Some((webhook, events)) if access.action != Action::Admin || claims.is_none() => {
                 self.questions.set(self.questions.get() + 1);
                 let request = format!("{:016x}", self.hasher.hash_one(self.questions.get()));
                 let (expires, max) = self.ask(webhook, access, grant.subject(), claims.is_some(), &request).await?;
                 grant.expires = expires;
                 viewers_max = viewers_max.into_iter().chain(max).min();
-                grant.report = Some(Report {
+                grant.report = Some(SessionReport {
                     events: events.clone(),
                     request,
                     action: access.action,
                     stream: access.stream.to_owned(),
                     subject: grant.subject.clone(),
                     started: None,
-                    // What ends a session without a word is the end of the node.
+                    // If a session ends without giving a reason, the node itself is ending.
                     reason: EndReason::ShuttingDown.name(),
                     totals: None,
                 });
@@ -399,7 +403,7 @@ impl Authoriser {
         Ok(grant)
     }
 
-    /// What the token says, with keys as new as they may be.
+    /// Verifies the token. If no known key fits, the key set is read again first, as often as that is allowed.
     async fn verify(&self, token: &str) -> Result<Claims, Denied> {
         let Some(source) = &self.key_source else { return Ok(self.rules.verify(token, self.shared_key.iter())?) };
         let judged = |keys: &[Key]| self.rules.verify(token, self.shared_key.iter().chain(keys));
@@ -418,7 +422,7 @@ impl Authoriser {
         Ok(judged(&newest)?)
     }
 
-    /// The endpoint's limits, where it allows.
+    /// Asks the webhook. Returns the limits with which it allows the action.
     async fn ask(
         &self,
         webhook: &Webhook,
@@ -427,7 +431,7 @@ impl Authoriser {
         judged: bool,
         request: &str,
     ) -> Result<(Option<Instant>, Option<u32>), Denied> {
-        // Of a token that the keys have judged to be good its neighbours' failures say nothing.
+        // A token that the keys have verified is not held back by failures of other clients at the same address.
         let wait = self.failures.borrow().wait_of(access.address, Instant::now()).filter(|_| !judged);
         if let Some(wait) = wait {
             return Err(Denied::TooManyFailures(wait));
@@ -492,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn who_plays_with_a_token_still_counts_when_the_rules_were_read_again() {
+    fn sessions_of_a_token_still_count_after_a_reload() {
         let (first, mut second, token) = (with_secret(), with_secret(), token_for_one());
         let address = IpAddr::from([192, 0, 2, 1]);
         let access = Access { action: Action::Play, stream: "demo", token: Some(&token), origin: None, address };
@@ -505,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn another_signature_of_the_same_claims_makes_no_other_token() {
+    fn a_token_with_another_signature_counts_as_the_same_token() {
         let judged_here = with_secret();
         assert_eq!(judged_here.signed_part("head.claims.signature"), judged_here.signed_part("head.claims.other"));
         let judged_elsewhere = Authoriser::start(&Auth::default(), &Admission::for_workers(1), Shown::Network).unwrap();

@@ -1,12 +1,12 @@
-//! Names with a star in them: streams that a token is for, and origins of web pages.
+//! Patterns with a star: for the streams that a token is for, and for origins of web pages.
 
-/// Whether `name` is what `pattern` says: `*` stands for any run of characters, none included; every other character
-/// for itself. Time is at most the product of the lengths, which are bounded.
+/// Whether `name` matches `pattern`. `*` matches any run of characters, also an empty one; every other character
+/// matches itself. The time is at most the product of the lengths, which are bounded.
 #[must_use]
 pub fn name_matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
-    // Where the last star was, and how much of the name it has taken.
+    // The position of the last star, and the position in the name up to which it has matched.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         if pattern.get(p) == Some(&b'*') {
@@ -26,9 +26,9 @@ pub fn name_matches(pattern: &str, name: &str) -> bool {
     pattern.get(p..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
-/// Whether the origin a page wrote is one that `listed` means: an exact one (`https://www.example.org`), or a pattern for
-/// the hosts below one (`https://*.example.org:8443`; `*.example.org` is short for `https://*.example.org`). The star is
-/// one label or more; the host itself is not below itself, and scheme and port must be the same.
+/// Whether the origin a page wrote is one that `listed` means: an exact one (`https://www.example.org`), or a pattern
+/// for the hosts below one (`https://*.example.org:8443`; `*.example.org` is short for `https://*.example.org`). The
+/// star matches one label or more, so the host itself does not match. Scheme and port must be equal.
 #[must_use]
 pub fn origin_matches(listed: &str, origin: &str) -> bool {
     let (scheme, host) = listed.split_once("://").unwrap_or(("https", listed));
@@ -45,10 +45,11 @@ pub fn origin_matches(listed: &str, origin: &str) -> bool {
 }
 
 /// Whether `text` is what [`origin_matches`] can judge: scheme and authority and nothing more (RFC 6454 §6.2), or that
-/// with `*.` before a host of at least two labels. A star alone would let every page of the web in.
+/// with `*.` before a host of at least two labels. A star alone is refused, because it would allow every page on the
+/// web.
 ///
 /// # Errors
-/// The rule it breaks.
+/// The rule that `text` breaks.
 pub fn check_origin(text: &str) -> Result<(), &'static str> {
     let is_host = |host: &str| {
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_run_and_everything_else_for_itself() {
+    fn a_star_matches_any_run_and_everything_else_itself() {
         for (pattern, name, expected) in [
             ("demo", "demo", true),
             ("demo", "demo2", false),

@@ -1,7 +1,7 @@
-//! What `corecast doctor` can try of the configured authorisation without asking for a decision.
+//! The checks of the configured authorisation that `corecast doctor` makes. None of them asks for a decision.
 //!
-//! It runs the node's own code once, in the caller's thread. It sends the operator's webhook a `HEAD` only, so an
-//! endpoint that counts questions counts none.
+//! They run the node's own code once, in the caller's thread. The operator's webhook gets only a `HEAD`, so an endpoint
+//! that counts questions counts none.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use super::configured::{Auth, JwksSource};
 use super::key_source;
 use super::keys::{self, KeyError};
 
-/// Whether the file's secret can be used.
+/// Checks that the file's secret can be used.
 ///
 /// # Errors
-/// Why not, with the fix.
+/// Why it cannot, and the fix.
 pub fn secret_file(path: &Path) -> Result<(), KeyError> {
     keys::secret_file(path).map(drop)
 }
 
-/// How many keys the set has that this node can use.
+/// Reads the key set. Returns how many of its keys this node can use.
 ///
 /// # Errors
 /// Why there are none.
@@ -33,10 +33,10 @@ pub fn key_set(config: &Auth, source: &JwksSource) -> Result<usize, String> {
     Ok(keys.len())
 }
 
-/// The status by which the operator's endpoint answers a `HEAD`, and after which time.
+/// Sends a `HEAD` to the operator's webhook. Returns the status of the answer and the time it took.
 ///
 /// # Errors
-/// Why it does not.
+/// Why there is no answer.
 pub fn webhook(config: &Auth, url: &str) -> Result<(u16, Duration), String> {
     let agent = agent(config, url).map_err(|error| error.to_string())?;
     let asked = std::time::Instant::now();

@@ -6,24 +6,24 @@ use std::time::Duration;
 use super::code::Code;
 use super::token::Fault;
 
-/// Why something may not be done.
+/// Why an action is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// The token, or that there is none.
+    /// The token is bad or missing.
     Token(Fault),
     /// The operator's endpoint refuses.
     Refused {
-        /// Why, in its words; may be empty.
+        /// The endpoint's reason; may be empty.
         reason: String,
     },
-    /// This token, or without one this address, plays as often as it may.
+    /// This token, or without a token this address, plays in as many sessions as it may.
     TooManySessions {
-        /// How often.
+        /// The limit.
         max: u32,
     },
-    /// This address or this token opens sessions too often; again after this time.
+    /// This address or this token opens sessions too often. It may try again after this time.
     TooManyJoins(Duration),
-    /// Refused too often; again after this time.
+    /// The client was refused too often. It may try again after this time.
     TooManyFailures(Duration),
     /// The webhook or the key set gives no answer at the moment.
     Unavailable(&'static str),
@@ -32,18 +32,18 @@ pub enum Denied {
 /// What kind of refusal it is: HTTP has a status for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Who asks has not proved who it is: 401.
+    /// The client has not proved who it is: 401.
     Unauthenticated,
-    /// Who asks may not do this: 403.
+    /// The client may not do this: 403.
     Forbidden,
-    /// Not so often: 429.
+    /// The client does this too often: 429.
     TooMany,
     /// Try again later: 503.
     Unavailable,
 }
 
 impl Denied {
-    /// The kind.
+    /// The kind of this refusal.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -55,7 +55,7 @@ impl Denied {
         }
     }
 
-    /// Its name for programs.
+    /// The refusal's machine-readable name.
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
@@ -68,7 +68,7 @@ impl Denied {
         }
     }
 
-    /// When to come back, where that is known.
+    /// After which time to try again, if that is known.
     #[must_use]
     pub const fn wait(&self) -> Option<Duration> {
         match self {
@@ -77,7 +77,7 @@ impl Denied {
         }
     }
 
-    /// Whether it is the client's doing, and so counted.
+    /// Whether the refusal is the client's fault, and therefore counted.
     pub(super) const fn counts(&self) -> bool {
         matches!(self, Self::Token(_) | Self::Refused { .. })
     }

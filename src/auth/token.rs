@@ -48,7 +48,7 @@ pub enum OneOrMany {
 }
 
 impl OneOrMany {
-    /// One value as one, several as a list.
+    /// A single value becomes [`Self::One`], several become a list.
     #[must_use]
     pub fn of(mut values: Vec<String>) -> Self {
         match values.len() {
@@ -70,66 +70,66 @@ impl OneOrMany {
     }
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    /// What may be done.
+    /// The actions that it allows.
     pub action: OneOrMany,
-    /// With which streams.
+    /// The streams that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<OneOrMany>,
-    /// Who.
+    /// Who it was given to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// For whom. It is checked together with the signature; the field is for making a token.
+    /// The audience. It is checked together with the signature; the field is here for making tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aud: Option<OneOrMany>,
-    /// By whom. As `aud`.
+    /// The issuer. Checked like `aud`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iss: Option<OneOrMany>,
-    /// Until when: seconds since 1970. As `aud`. Fractions are allowed (RFC 7519 §2) and dropped.
+    /// When it expires, in seconds since 1970. Checked like `aud`. Fractions are allowed (RFC 7519 §2) and dropped.
     #[serde(default, deserialize_with = "whole_seconds", skip_serializing_if = "Option::is_none")]
     pub exp: Option<u64>,
-    /// From pages of which origins.
+    /// The origins of the pages that may use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<OneOrMany>,
-    /// For how many viewers at once.
+    /// How many sessions may play with it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub viewers_max: Option<u32>,
 }
 
 fn whole_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    // `as` saturates, and what is not a number is 0: long over.
+    // `as` saturates, and turns what is not a number into 0, which has long expired.
     Ok(Option::<f64>::deserialize(deserializer)?.map(|seconds| seconds as u64))
 }
 
 /// Why a token does not let its bearer in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// There is none.
+    /// There is no token.
     Missing,
-    /// It is not one, or says what no token may.
+    /// It is not a token, or it contains what no token may contain.
     Malformed(&'static str),
-    /// `exp` is over.
+    /// `exp` is in the past.
     Expired,
-    /// `nbf` is not yet reached.
+    /// `nbf` is in the future.
     NotYetValid,
-    /// No key that is known made it.
+    /// No known key verifies its signature.
     WrongKey,
-    /// Made for somebody else.
+    /// It is for another audience.
     WrongAudience,
-    /// Made by somebody else.
+    /// It is from another issuer.
     WrongIssuer,
-    /// For something else.
+    /// It is for another action.
     WrongAction,
-    /// For another stream.
+    /// It is for another stream.
     WrongStream,
-    /// For pages of another origin, or for pages and this is none.
+    /// It is for pages of another origin, or it is for pages and the request has no origin.
     WrongOrigin,
 }
 
 impl Fault {
-    /// Its name for programs.
+    /// The fault's machine-readable name.
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
@@ -168,7 +168,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What every token must say besides.
+/// What every token must claim, apart from what the request needs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rules {
     pub(super) audience: Option<String>,
@@ -176,13 +176,13 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// What `token` says, if one of `keys` made it and its time and audience are right. [`Fault::WrongKey`] is the only
-    /// answer that newer keys could change.
+    /// Returns the claims of `token` if one of `keys` verifies its signature and its time, audience and issuer are
+    /// right. [`Fault::WrongKey`] is the only fault that newer keys could change.
     pub(super) fn verify<'a>(&self, token: &str, keys: impl Iterator<Item = &'a Key>) -> Result<Claims, Fault> {
         if token.len() > limits::TOKEN_BYTES_MAX {
             return Err(Fault::Malformed("it is too long"));
         }
-        // An algorithm that is none of the library's, `none` above all, is an error here.
+        // An algorithm that the library does not know, `none` among them, is an error here.
         let header = decode_header(token)
             .map_err(|_| Fault::Malformed("it is not a signed JWT with one of HS256, RS256, ES256, EdDSA"))?;
         if header.crit.is_some() {
@@ -194,7 +194,7 @@ impl Rules {
                     return Err(Fault::Malformed("a claim is longer than any may be"));
                 }
                 Ok(token) => return Ok(token.claims),
-                // From an error about the claims on, the signature was right.
+                // An error about the claims means that the signature was right.
                 Err(error) => match fault_of(&error) {
                     Fault::WrongKey => {}
                     fault => return Err(fault),
@@ -228,7 +228,7 @@ fn is_bounded(claims: &Claims) -> bool {
         && claims.sub.as_ref().is_none_or(|sub| sub.len() <= limits::CLAIM_BYTES_MAX)
 }
 
-/// The library's error as ours. Its texts may quote the token and are not passed on.
+/// Translates the library's error. Its texts may quote the token, so they are not passed on.
 fn fault_of(error: &Error) -> Fault {
     match error.kind() {
         ErrorKind::ExpiredSignature => Fault::Expired,
@@ -248,7 +248,7 @@ fn fault_of(error: &Error) -> Fault {
 }
 
 impl Claims {
-    /// Whether this is what was asked for.
+    /// Whether the claims allow `access`.
     pub(super) fn allow(&self, access: &Access<'_>) -> Result<(), Fault> {
         if !self.action.values().iter().any(|action| action == access.action.name()) {
             return Err(Fault::WrongAction);

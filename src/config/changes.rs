@@ -2,19 +2,20 @@
 //!
 //! A setting is *live* when everything that depends on it reads it anew each time, or is notified. Addresses, ports,
 //! cores and the limits that memory was planned with are not live: they belong to sockets and threads that already
-//! exist. Which settings are live stands in [`settings`]; a test that changes every setting holds [`effective`] to it.
+//! exist. [`settings`] says which settings are live. A test changes every setting and checks that [`effective`] agrees
+//! with it.
 
 use std::collections::BTreeMap;
 
 use super::{Config, Settings, settings};
 
-/// Whether a reload changes the setting of this name.
+/// Whether a reload changes the setting with this name.
 #[must_use]
 pub fn is_live(key: &str) -> bool {
     settings::find(key).is_some_and(|setting| setting.is_live)
 }
 
-/// The names of the settings in which the two differ, as the file has them, in order.
+/// The names of the settings in which the two differ, as they are written in the file, in order.
 #[must_use]
 pub fn between(old: &Config, new: &Config) -> Vec<String> {
     let (old, new) = (flat(old), flat(new));
@@ -24,10 +25,10 @@ pub fn between(old: &Config, new: &Config) -> Vec<String> {
     keys.into_iter().cloned().collect()
 }
 
-/// Every setting by its name.
+/// Every setting's value, by its name.
 fn flat(config: &Config) -> BTreeMap<String, toml::Value> {
     let mut settings = BTreeMap::new();
-    // Settings are strings, numbers and lists: always TOML.
+    // Settings are strings, numbers and lists, so this conversion cannot fail.
     for (key, value) in toml::Table::try_from(Settings::from(config)).unwrap_or_default() {
         match value {
             toml::Value::Table(table) => {
@@ -39,7 +40,7 @@ fn flat(config: &Config) -> BTreeMap<String, toml::Value> {
     settings
 }
 
-/// What runs after a reload: `running` with the live settings of `new`.
+/// The configuration that is in effect after a reload: `running` with the live settings of `new`.
 #[must_use]
 pub fn effective(running: &Config, new: &Config) -> Config {
     let mut config = running.clone();

@@ -1,6 +1,6 @@
 //! A list of cores as Linux writes it (`cpuset(7)`, "List format"): `0,2-3`.
 
-/// The cores `text` names, ascending and without repetition.
+/// Parses the cores that `text` names. They come in ascending order and without repetition.
 ///
 /// # Errors
 /// What is wrong with it, as the rule of a [`super::ConfigError::Value`].
@@ -22,7 +22,7 @@ pub fn parse_cores(text: &str) -> Result<Vec<u16>, String> {
     Ok(cores)
 }
 
-/// `cores` in the same form, ranges where there are some.
+/// Writes `cores` in the same form, with ranges where numbers are consecutive.
 pub(super) fn format_cores(cores: &[u16]) -> String {
     let mut parts: Vec<(u16, u16)> = Vec::new();
     for &core in cores {

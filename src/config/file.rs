@@ -1,7 +1,8 @@
-//! The settings as they are written: every one optional, values still text or plain numbers.
+//! The settings as they are written: each one is optional, and values are still text or plain numbers.
 //!
-//! The same shape serves the file and the flags. An unknown key is an error that lists the known ones. What each key means,
-//! with its default and bounds, is in [`super::settings`]; a test there holds the two to the same keys.
+//! The file and the flags have this same form. An unknown key is an error that lists the known ones.
+//! [`super::settings`] says what each key means, with its default and bounds; a test there checks that both have the
+//! same keys.
 #![allow(missing_docs, reason = "a key is explained once, in config/settings.rs")]
 
 use std::fmt;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Auth, Config, JwksSource, LogFormat, Tls, cores};
 use crate::auth::address::Shown;
 
-/// A configuration file, or the flags given.
+/// A configuration file, or the flags that were given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -137,7 +138,7 @@ pub struct LimitSettings {
     pub viewers_per_stream_max: Option<i64>,
 }
 
-/// `[[ice_servers]]`: one STUN or TURN server told to clients.
+/// `[[ice_servers]]`: one STUN or TURN server that clients are told about.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IceServer {

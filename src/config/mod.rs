@@ -40,79 +40,83 @@ pub use file::{
     SignallingSettings, TlsSettings,
 };
 
-/// Everything the node was told, checked.
+/// The checked configuration of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where HTTPS is served.
     pub https: SocketAddr,
-    /// Where the same is served in plain HTTP; loopback only.
+    /// Where the same is served in plain HTTP. Loopback only.
     pub http: Option<SocketAddr>,
     /// Where plain HTTP only redirects to HTTPS and answers an authority's challenges.
     pub http_redirect: Option<SocketAddr>,
-    /// Where metrics, health and the node's JSON are served: in plain HTTP on loopback, else over TLS to who shows a token.
+    /// Where metrics, health and the node's JSON are served: in plain HTTP on loopback, elsewhere over TLS to clients
+    /// with a token.
     pub admin: SocketAddr,
-    /// Scheme and authority clients reach the node by, as `https://live.example.org`; `Location` starts with it.
+    /// Scheme and authority by which clients reach the node, like `https://live.example.org`. `Location` starts with
+    /// it.
     pub public_url: Option<String>,
     /// Addresses and ports of media.
     pub media: Media,
     /// The cores that get a worker, ascending, at least one.
     pub cores: Vec<u16>,
-    /// Where and with which weight signalling runs.
+    /// The cores and the priority of the signalling thread.
     pub signalling: SignallingThread,
     /// Which I/O backend the workers use.
     pub io: IoKind,
     /// Where the HTTPS certificates come from.
     pub tls: Tls,
-    /// The directory an ACME client writes its answers to challenges into, below `.well-known/acme-challenge`.
+    /// The directory into which an ACME client writes its answers to challenges, below `.well-known/acme-challenge`.
     pub acme_webroot: Option<PathBuf>,
-    /// For how long browsers are told to use HTTPS only (RFC 6797); zero: they are not told.
+    /// How long browsers are told to use only HTTPS (RFC 6797). Zero means that they are not told.
     pub hsts_age: Duration,
     /// What is logged and how.
     pub log: Log,
-    /// Where the node keeps what it made itself.
+    /// The directory in which the node keeps what it generates, such as its self-signed certificate.
     pub state_directory: PathBuf,
-    /// Serve addresses other than loopback although nobody has to prove who they are.
+    /// Whether addresses other than loopback may be served without authorisation.
     pub allow_anyone: bool,
-    /// STUN and TURN servers told to clients in `Link` headers (RFC 9725 §4.6).
+    /// STUN and TURN servers that clients are told about in `Link` headers (RFC 9725 §4.6).
     pub ice_servers: Vec<IceServer>,
-    /// Bounds an operator may move.
+    /// Bounds that an operator may change.
     pub limits: Limits,
-    /// Who may do what.
+    /// Who may publish, play and administer.
     pub auth: Auth,
-    /// Origins of web pages, besides the node's own, that may call it; `*.example.org` means those below that host.
+    /// Origins of web pages that may call the node, besides its own. `*.example.org` means every host below that one.
     pub cors_origins: Vec<String>,
 }
 
 /// Addresses and ports of media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
-    /// Local addresses the workers bind; empty means all, IPv4 and IPv6.
+    /// Local addresses that the workers bind. Empty means all addresses, IPv4 and IPv6.
     pub ips: Vec<IpAddr>,
     /// Worker *i* listens on this port + *i*.
     pub port_base: u16,
-    /// Addresses put into candidates; empty means the host's own.
+    /// Addresses that are put into candidates. Empty means the host's own.
     pub announce: Vec<IpAddr>,
-    /// The longest video waits for its frame's last packet on a worker that is more than half busy.
+    /// How long a worker that is more than half busy holds video for the last packet of its frame, at most.
     pub frame_hold: Duration,
-    /// How old the DTLS certificate becomes before new sessions get another.
+    /// The age at which the DTLS certificate is replaced for new sessions.
     pub certificate_age: Duration,
 }
 
-/// Where and with which weight the signalling thread runs. Joins come in storms; media must not wait for them.
+/// The cores and the priority of the signalling thread. Many clients may join at once, and media must not wait for
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignallingThread {
-    /// The cores it may use, ascending, at least one: those without a worker, or all where each has one.
+    /// The cores it may use, ascending, at least one. By default those without a worker, or all if every core has one.
     pub cores: Vec<u16>,
-    /// Its nice value, 0 to 19: what it leaves to a worker that wants the same core.
+    /// Its nice value, 0 to 19. The higher it is, the more CPU time it leaves to a worker on the same core.
     pub nice: u8,
 }
 
 /// Where the HTTPS certificates come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
-    /// Made once and kept in the state directory.
+    /// A self-signed certificate, made once and kept in the state directory.
     SelfSigned,
-    /// The operator's, at least one; the first is for clients that name no host, or none of theirs.
+    /// The operator's certificates, at least one. The first is for clients that ask for no host name, or for an unknown
+    /// one.
     Files(Vec<CertificateFiles>),
 }
 
@@ -121,7 +125,7 @@ pub enum Tls {
 pub struct CertificateFiles {
     /// The chain, leaf first.
     pub cert: PathBuf,
-    /// Its private key.
+    /// The private key of the leaf.
     pub key: PathBuf,
 }
 
@@ -145,12 +149,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Bounds an operator may move; the fixed ones are in [`crate::limits`].
+/// Bounds that an operator may change. The fixed ones are in [`crate::limits`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Sessions one worker serves.
+    /// Sessions that one worker serves.
     pub sessions_per_worker_max: u32,
-    /// Viewers admitted to names nobody publishes.
+    /// Viewers that may wait for a publisher.
     pub waiting_viewers_max: u32,
     /// How long a viewer waits for a publisher.
     pub waiting_time: Duration,
@@ -162,26 +166,26 @@ pub struct Limits {
     pub sockets: Sockets,
 }
 
-/// Bounds of signalling over WebSocket. An operator moves the first three; the others are here so that a test can.
+/// Bounds of signalling over WebSocket. An operator can change the first three; the others are here so that tests can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sockets {
     /// Sockets open at once.
     pub sockets_max: u32,
-    /// Those of one client address.
+    /// Sockets of one client address.
     pub sockets_per_address_max: u32,
-    /// How long sessions go on without the socket they were opened on.
+    /// How long sessions continue after their socket is lost.
     pub grace: Duration,
     /// Sessions of one socket.
     pub sessions_max: usize,
-    /// Messages a second.
+    /// Messages that a socket may send per second.
     pub messages_per_second: u32,
-    /// Time for the first message.
+    /// Time within which the first message has to come.
     pub hello_time: Duration,
-    /// Time without any.
+    /// Time without any message after which a socket is closed.
     pub idle_time: Duration,
-    /// Between two pings of the node.
+    /// Time between two pings of the node.
     pub ping_interval: Duration,
-    /// Time for the client to take a message.
+    /// Time within which the client has to accept a message.
     pub write_time: Duration,
 }
 
@@ -215,7 +219,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// What this process sees, given the cores it may run on.
+    /// Reads the environment of this process. The caller supplies the cores it may run on.
     #[must_use]
     pub fn of_process(allowed_cores: Vec<u16>) -> Self {
         let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -233,14 +237,14 @@ impl Environment {
 pub struct Source {
     /// The file, if one is named.
     pub file: Option<PathBuf>,
-    /// The flags, which win over it.
+    /// The flags, which override the file.
     pub flags: Settings,
-    /// Machine and process.
+    /// The machine and the process.
     pub environment: Environment,
 }
 
 impl Source {
-    /// Reads it.
+    /// Reads and checks the configuration.
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -256,14 +260,15 @@ pub enum ConfigError {
     Unreadable {
         /// Which file.
         file: PathBuf,
-        /// What the system said.
+        /// The system's error.
         cause: String,
     },
-    /// The file is not the TOML this program knows; the text names line, column and the known keys.
+    /// The file is not valid TOML, or has keys or types that are not known. The text names line, column and the known
+    /// keys.
     Syntax {
         /// Which file.
         file: PathBuf,
-        /// What the parser said.
+        /// The parser's error.
         cause: String,
     },
     /// A value breaks a rule.
@@ -291,12 +296,14 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Where the error is and what it is. Not the library's own text: that shows the line, and a line may hold a secret.
+/// Where the error is and what it is. The library's own text is not used, because it quotes the line, which may hold a
+/// secret.
 fn syntax(text: &str, error: &toml::de::Error) -> String {
     let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
     let (line, column) =
         (before.matches('\n').count() + 1, before.chars().rev().take_while(|&c| c != '\n').count() + 1);
-    // Of a value of the wrong type serde quotes the value: `invalid type: string "…", expected u16`, or integer `…`.
+    // For a value of the wrong type serde quotes the value, as in `invalid type: string "…", expected u16`. It is cut
+    // out.
     let is_quoted = error.message().starts_with("invalid ");
     let message = match error.message().rsplit_once(", expected ") {
         Some((what, wanted)) if is_quoted => {
@@ -331,14 +338,14 @@ impl Config {
     /// The effective configuration as a file that [`Config::load`] reads back to the same value.
     ///
     /// # Panics
-    /// Never: the settings hold nothing TOML cannot say.
+    /// Never: every setting can be written as TOML.
     #[must_use]
     pub fn to_toml(&self) -> String {
         #[allow(clippy::expect_used)]
         toml::to_string(&Settings::from(self)).expect("strings, numbers and lists are always TOML")
     }
 
-    /// What an operator may be shown: [`Config::to_toml`] without secrets and without URLs that may hold one.
+    /// The configuration as it may be shown: [`Config::to_toml`] without secrets and without URLs that may hold one.
     #[must_use]
     pub fn to_toml_shown(&self) -> String {
         let mut shown = self.clone();
@@ -354,7 +361,7 @@ impl Config {
         shown.to_toml()
     }
 
-    /// Whether all rules hold for this configuration, whatever it was put together from.
+    /// Checks that all rules hold for this configuration, also if it was combined from several others.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -362,7 +369,7 @@ impl Config {
         resolve::resolve(&Settings::from(self), "the running node", &Settings::default(), environment).map(drop)
     }
 
-    /// Whether every address a client may reach is this host's loopback.
+    /// Whether clients can reach the node only on this host's loopback.
     #[must_use]
     pub fn is_loopback_only(&self) -> bool {
         self.https.ip().is_loopback()

@@ -1,17 +1,17 @@
-//! What people read of the settings, made from [`super::settings`]: the manual's tables and the sample file.
+//! The documentation of the settings, made from [`super::settings`]: the manual's tables and the sample file.
 //!
-//! `corecast check-config --reference` and `--sample` print them. A test holds them equal to what is in `src/manual/`, and
-//! another reads the sample by the real reader.
+//! `corecast check-config --reference` and `--sample` print them. One test compares them with the files in
+//! `src/manual/`, and another reads the sample with the real reader.
 
 use std::fmt::Write as _;
 
 use super::setting::{Form, Preset, Setting};
 use super::settings::{SECTIONS, Section};
 
-/// Columns of the sample.
+/// Width of the sample in columns.
 const WIDTH: usize = 118;
 
-/// What the manual says of every setting, in Markdown.
+/// The manual's tables of all settings, in Markdown.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = "`--config FILE` names the file. *Reload* says whether `SIGHUP` changes the setting in a running node; else a start \
@@ -67,7 +67,7 @@ fn meaning(setting: &Setting) -> String {
     text
 }
 
-/// The line of help, with the bounds of a number.
+/// The setting's help; for a number with its bounds.
 fn with_bounds(setting: &Setting) -> String {
     match setting.form {
         Form::Number(bounds) => format!("{}: {bounds}", setting.help),
@@ -75,7 +75,7 @@ fn with_bounds(setting: &Setting) -> String {
     }
 }
 
-/// The default as the file would have it; `None` where it cannot be written down.
+/// The default as it would be written in the file; `None` if it cannot be written down.
 fn default_value(setting: &Setting) -> Option<String> {
     match setting.default {
         Preset::Switch(value) => Some(value.to_string()),
@@ -89,7 +89,7 @@ fn default_value(setting: &Setting) -> Option<String> {
     }
 }
 
-/// A configuration file with every key: each commented out with its default or, where that cannot be written down, an
+/// A configuration file with every key. Each is commented out, with its default or, if that cannot be written down, an
 /// example.
 #[must_use]
 pub fn sample() -> String {
@@ -138,7 +138,7 @@ fn write_setting(text: &mut String, setting: &Setting) {
     let Preset::None { example, .. } = setting.default else { return };
     let value = match setting.form {
         Form::Text | Form::Choice(_) => format!("{name} = \"{example}\""),
-        // A table of the top level stands by itself.
+        // A table at the top level is written as it is.
         Form::Tables(_) if example.starts_with("[[") => example.to_owned(),
         _ => format!("{name} = {example}"),
     };
@@ -147,7 +147,7 @@ fn write_setting(text: &mut String, setting: &Setting) {
     }
 }
 
-/// A sentence as lines of comment.
+/// Writes a sentence as comment lines.
 fn write_comment(text: &mut String, sentence: &str) {
     let mut column = 0;
     for word in format!("{sentence}.").split(' ') {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_explained_in_a_line_and_its_default_is_within_its_bounds() {
+    fn every_setting_has_one_line_of_help_and_a_default_within_bounds() {
         let mut keys = BTreeSet::new();
         for setting in settings::all() {
             assert!(keys.insert(setting.key), "{} is there twice", setting.key);

@@ -1,4 +1,4 @@
-//! From written settings to a checked [`Config`]: one rule after the other. Each error names the setting that it
+//! Turns written settings into a checked [`Config`], one rule after the other. Each error names the setting that it
 //! refuses.
 
 mod auth;
@@ -20,20 +20,20 @@ use crate::limits;
 use crate::net::IoKind;
 use crate::net::open::UnknownIoKind;
 
-/// A value and the place the operator wrote it, for the error message.
+/// A value, and the place where the operator wrote it, for the error message.
 struct Placed<T> {
     value: T,
     place: String,
 }
 
 impl<T> Placed<T> {
-    /// The error that this value breaks `rule`.
+    /// The error that says that this value breaks `rule`.
     fn refuse(&self, shown: impl Display, rule: impl Into<String>) -> ConfigError {
         ConfigError::Value { place: self.place.clone(), value: shown.to_string(), rule: rule.into() }
     }
 }
 
-/// Where settings come from: the flag wins over the file.
+/// Where settings come from. A flag overrides the file.
 struct Sources<'a> {
     file: &'a Settings,
     file_name: &'a str,
@@ -41,7 +41,7 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// The value `get` finds, with its place; `key` is its name in the file.
+    /// The value that `get` finds, with its place. `key` is its name in the file.
     fn pick<T>(&self, key: &str, get: impl Fn(&Settings) -> Option<T>) -> Option<Placed<T>> {
         if let Some(value) = get(self.flags) {
             let flag = settings::of(key).flag_parts().map_or(key, |(name, _)| name);
@@ -50,7 +50,7 @@ impl Sources<'_> {
         get(self.file).map(|value| Placed { value, place: format!("{}: {key}", self.file_name) })
     }
 
-    /// The text `get` finds, or the one that holds without.
+    /// The text that `get` finds, or the default.
     fn pick_text(&self, key: &str, get: impl Fn(&Settings) -> Option<String>) -> Placed<String> {
         self.pick(key, get).unwrap_or_else(|| Placed {
             value: settings::of(key).preset_text().to_owned(),
@@ -59,7 +59,7 @@ impl Sources<'_> {
     }
 }
 
-/// All rules, in the order of the fields.
+/// Applies all rules, in the order of the fields.
 pub(super) fn resolve(
     file: &Settings,
     file_name: &str,
@@ -130,7 +130,7 @@ fn address(
     sources.pick(key, get).map(parse_address).transpose()
 }
 
-/// An address with a port. A host name is refused: resolving one would make start depend on DNS.
+/// Parses an address with a port. A host name is refused, because resolving one would make the start depend on DNS.
 fn parse_address(text: Placed<String>) -> Result<Placed<SocketAddr>, ConfigError> {
     match text.value.parse() {
         Ok(value) => Ok(Placed { value, place: text.place }),
@@ -175,7 +175,7 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
     })
 }
 
-/// The first worker's port; the last one's must be a port too.
+/// The port of the first worker. The port of the last worker must be valid too.
 fn port_base(sources: &Sources<'_>, workers: usize) -> Result<u16, ConfigError> {
     let key = "media.port_base";
     let placed = sources.pick(key, |s| s.media.port_base).unwrap_or_else(|| Placed {
@@ -204,7 +204,7 @@ fn core_list(sources: &Sources<'_>, environment: &Environment) -> Result<Vec<u16
     Ok(list)
 }
 
-/// A list of cores, all of which this process may run on.
+/// Parses a list of cores and checks that this process may run on all of them.
 fn allowed_cores(placed: &Placed<String>, environment: &Environment) -> Result<Vec<u16>, ConfigError> {
     let allowed = &environment.allowed_cores;
     let list = cores::parse_cores(&placed.value).map_err(|rule| placed.refuse(&placed.value, rule))?;
@@ -260,7 +260,7 @@ fn log(sources: &Sources<'_>) -> Result<Log, ConfigError> {
     Ok(Log { level, format, addresses })
 }
 
-/// One of the words that the setting may be.
+/// The setting's value, which must be one of its words.
 fn choice(sources: &Sources<'_>, key: &str, get: impl Fn(&Settings) -> Option<String>) -> Result<String, ConfigError> {
     let (setting, placed) = (settings::of(key), sources.pick_text(key, get));
     match setting.form {
@@ -269,7 +269,7 @@ fn choice(sources: &Sources<'_>, key: &str, get: impl Fn(&Settings) -> Option<St
     }
 }
 
-/// Told, else systemd's, else the XDG base directory specification's.
+/// The configured directory, else systemd's, else that of the XDG base directory specification.
 fn state_directory(sources: &Sources<'_>, environment: &Environment) -> Result<PathBuf, ConfigError> {
     if let Some(placed) = sources.pick("state_directory", |s| s.state_directory.clone()) {
         if placed.value.is_empty() {
@@ -277,7 +277,7 @@ fn state_directory(sources: &Sources<'_>, environment: &Environment) -> Result<P
         }
         return Ok(placed.value.into());
     }
-    // systemd separates several with colons; the first is the unit's main one.
+    // systemd separates several directories with colons. The first is the unit's main one.
     if let Some(first) = environment.state_directory.as_ref().and_then(|path| std::env::split_paths(path).next()) {
         return Ok(first);
     }
@@ -337,7 +337,7 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
     })
 }
 
-/// An empty list exempts nobody; no list, this host.
+/// The exempt addresses. An empty list exempts nobody; without a list this host is exempt.
 fn exempt_addresses(sources: &Sources<'_>) -> Result<Option<Vec<IpAddr>>, ConfigError> {
     let get = |s: &Settings| s.limits.exempt_addresses.clone();
     let Some(placed) = sources.pick("limits.exempt_addresses", get) else { return Ok(None) };
@@ -349,12 +349,12 @@ fn exempt_addresses(sources: &Sources<'_>) -> Result<Option<Vec<IpAddr>>, Config
     Ok(Some(addresses))
 }
 
-/// A whole number within the setting's bounds, or what holds without it.
+/// A whole number within the setting's bounds, or the default.
 fn number(sources: &Sources<'_>, key: &str, get: impl Fn(&Settings) -> Option<i64>) -> Result<u32, ConfigError> {
     Ok(bounded(sources, key, get)?.unwrap_or(settings::of(key).preset_number()))
 }
 
-/// A whole number within the setting's bounds, where it is set.
+/// A whole number within the setting's bounds, if it is set.
 fn bounded(
     sources: &Sources<'_>,
     key: &str,
@@ -368,7 +368,7 @@ fn bounded(
     }
 }
 
-/// Whether `text` is a scheme and an authority and nothing more, as an `Origin` header is (RFC 6454 §6.2).
+/// Whether `text` consists of a scheme and an authority only, like an `Origin` header (RFC 6454 §6.2).
 fn is_origin(text: &str) -> bool {
     let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     authority.is_some_and(|authority| {
@@ -415,7 +415,7 @@ fn ice_servers(sources: &Sources<'_>) -> Result<Vec<IceServer>, ConfigError> {
         }
         for text in [&server.username, &server.credential].into_iter().flatten() {
             if !is_link_safe(text) {
-                // The value may be a secret: it is not shown.
+                // The value is not shown, because it may be a secret.
                 return Err(
                     placed.refuse("(hidden)", "username and credential must be printable ASCII without \" \\ < >")
                 );
@@ -425,7 +425,7 @@ fn ice_servers(sources: &Sources<'_>) -> Result<Vec<IceServer>, ConfigError> {
     Ok(placed.value)
 }
 
-/// Whether `text` may stand in a `Link` header, inside `<…>` or `"…"` (RFC 8288 §3), without escaping.
+/// Whether `text` needs no escaping in a `Link` header, inside `<…>` or `"…"` (RFC 8288 §3).
 fn is_link_safe(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\<>".contains(&byte))
 }

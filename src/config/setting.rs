@@ -1,40 +1,40 @@
-//! What a setting is: its key, form, bounds, default, flag, when a change takes effect, and what it means.
+//! The description of a setting: its key, form, bounds, default, flag, when a change takes effect, and what it means.
 //!
-//! The settings themselves are in [`super::settings`], each written once. From there come the flags and their help
-//! ([`crate::cli`]), the bounds and defaults that the reader applies (`resolve`), which of them a reload changes
-//! ([`super::changes`]), the manual's tables and the sample file ([`super::reference`]).
+//! The settings themselves are in [`super::settings`], each described once. These are made from the descriptions: the
+//! flags and their help ([`crate::cli`]), the bounds and defaults that the reader applies (`resolve`), which settings a
+//! reload changes ([`super::changes`]), and the manual's tables and the sample file ([`super::reference`]).
 
 /// One key of the configuration file.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// With its table, as `media.port_base`.
+    /// The key with its table, like `media.port_base`.
     pub key: &'static str,
-    /// Its form and bounds.
+    /// The form of the value, and its bounds.
     pub form: Form,
-    /// What holds without it.
+    /// The value if it is not set.
     pub default: Preset,
-    /// The flag, as `--https ADDR` or, of a switch, `--allow-anyone`.
+    /// The flag, like `--https ADDR` or, for a switch, `--allow-anyone`.
     pub flag: Option<&'static str>,
-    /// Whether a reload changes it; else a start does.
+    /// Whether a reload changes it. If not, a restart is needed.
     pub is_live: bool,
-    /// What it means, in one line without a full stop: shown by `--help`, in the manual and in the sample.
+    /// The meaning in one line, without a full stop. It is shown by `--help`, in the manual and in the sample.
     pub help: &'static str,
-    /// What the manual has to add; empty or a sentence without a full stop.
+    /// What the manual adds to the help: empty, or a sentence without a full stop.
     pub remark: &'static str,
 }
 
 /// The form of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// `true` or `false`; as a flag, given or not.
+    /// `true` or `false`. The flag has no value.
     Switch,
     /// A whole number.
     Number(Bounds),
-    /// Text; its rules are the reader's.
+    /// Text. The reader checks it.
     Text,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// A list of texts; as a flag, repeated.
+    /// A list of texts. The flag may be repeated.
     List,
     /// A list of tables with these keys.
     Tables(&'static [&'static str]),
@@ -45,18 +45,18 @@ pub enum Form {
 pub struct Bounds {
     /// The least.
     pub min: u32,
-    /// What it means, where that is something else than little: `off`.
+    /// The meaning of the least value if it is a special one, like `off`.
     pub min_means: &'static str,
     /// The greatest.
     pub max: u32,
-    /// What it means.
+    /// The meaning of the greatest value if it is a special one.
     pub max_means: &'static str,
-    /// The unit, where the rule should name it.
+    /// The unit, if the rule should name it.
     pub unit: &'static str,
 }
 
 impl std::fmt::Display for Bounds {
-    /// As `0 (off) to 16 milliseconds`.
+    /// Written as in `0 (off) to 16 milliseconds`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let meaning = |text: &str| if text.is_empty() { String::new() } else { format!(" ({text})") };
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
@@ -64,7 +64,7 @@ impl std::fmt::Display for Bounds {
     }
 }
 
-/// What holds without a setting.
+/// The value of a setting that is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// This switch.
@@ -75,16 +75,16 @@ pub enum Preset {
     Text(&'static str),
     /// This list.
     List(&'static [&'static str]),
-    /// Nothing that could be written down: the sample shows an example.
+    /// A default that cannot be written down. The sample shows an example instead.
     None {
-        /// What holds instead, as `off`; empty: nothing.
+        /// A description of the default, like `off`. Empty if there is none.
         told: &'static str,
-        /// A value: of a text without its quotes, of [`Form::Tables`] as the file has it.
+        /// An example value: a text without its quotes, [`Form::Tables`] as it is written in the file.
         example: &'static str,
     },
 }
 
-/// Making one, part by part; [`super::settings`] reads as a table by it.
+/// Builders, with which [`super::settings`] reads like a table.
 impl Setting {
     const fn new(key: &'static str, form: Form, default: Preset) -> Self {
         Self { key, form, default, flag: None, is_live: false, help: "", remark: "" }
@@ -94,7 +94,7 @@ impl Setting {
         Self::new(key, Form::Text, Preset::Text(default))
     }
 
-    /// A text that nothing stands for: `told` says what holds without it (empty: nothing).
+    /// A text without a default value. `told` describes what applies if it is not set (empty: nothing).
     pub(super) const fn optional(key: &'static str, told: &'static str, example: &'static str) -> Self {
         Self::new(key, Form::Text, Preset::None { told, example })
     }
@@ -120,13 +120,13 @@ impl Setting {
         Self::new(key, Form::Tables(keys), Preset::None { told: "", example })
     }
 
-    /// What holds without the setting depends on something else: `told` says on what.
+    /// The default depends on something else. `told` describes on what.
     pub(super) const fn by_default(mut self, told: &'static str, example: &'static str) -> Self {
         self.default = Preset::None { told, example };
         self
     }
 
-    /// What the ends of a number's range mean, and its unit.
+    /// Sets the meaning of the ends of a number's range, and its unit.
     pub(super) const fn ends(mut self, min_means: &'static str, max_means: &'static str, unit: &'static str) -> Self {
         if let Form::Number(Bounds { min, max, .. }) = self.form {
             self.form = Form::Number(Bounds { min, min_means, max, max_means, unit });
@@ -156,20 +156,20 @@ impl Setting {
 }
 
 impl Setting {
-    /// The table that the key is in (empty: none), and its name there.
+    /// The table that the key is in (empty if none), and its name there.
     #[must_use]
     pub fn place(&self) -> (&'static str, &'static str) {
         self.key.rsplit_once('.').unwrap_or(("", self.key))
     }
 
-    /// The flag's name without hyphens, and what stands for its value.
+    /// The flag's name without hyphens, and the placeholder for its value.
     #[must_use]
     pub fn flag_parts(&self) -> Option<(&'static str, Option<&'static str>)> {
         let flag = self.flag?.trim_start_matches("--");
         Some(flag.split_once(' ').map_or((flag, None), |(name, value)| (name, Some(value))))
     }
 
-    /// What `--help` says of its flag.
+    /// What `--help` says about the flag.
     #[must_use]
     pub fn flag_help(&self) -> String {
         let repeated = if self.form == Form::List { "; may be repeated" } else { "" };
@@ -182,7 +182,7 @@ impl Setting {
         format!("{}{repeated}{default}", self.help)
     }
 
-    /// The words it may be, as `text or json`.
+    /// The words that the value may be, as in `text or json`.
     #[must_use]
     pub fn words(&self) -> String {
         let Form::Choice(words) = self.form else { return String::new() };
@@ -193,17 +193,17 @@ impl Setting {
         }
     }
 
-    /// The number that holds without the setting; 0 where that depends.
+    /// The default number; 0 if the default depends on something else.
     pub(super) const fn preset_number(&self) -> u32 {
         if let Preset::Number(number) = self.default { number } else { 0 }
     }
 
-    /// The text that holds without the setting; empty where there is none.
+    /// The default text; empty if there is none.
     pub(super) const fn preset_text(&self) -> &'static str {
         if let Preset::Text(text) = self.default { text } else { "" }
     }
 
-    /// The bounds of a number. Of anything else, those that hold for every number.
+    /// The bounds of a number. For any other form, those of every `u32`.
     pub(super) fn bounds(&self) -> Bounds {
         match self.form {
             Form::Number(bounds) => bounds,

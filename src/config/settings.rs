@@ -1,6 +1,6 @@
-//! All settings, each written once: the table that everything else about them is made from or checked against.
+//! All settings, each described once. Everything else about settings is made from this table or checked against it.
 //!
-//! The order is the file's. What is written how: [`super::setting`].
+//! They are in the order of the file. [`super::setting`] has the builders.
 
 use super::setting::Setting;
 use crate::limits;
@@ -8,16 +8,16 @@ use crate::limits;
 /// The settings of one table of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
-    /// What they are about.
+    /// The title of the section.
     pub title: &'static str,
-    /// They, in order; all in one table of the file, or in none.
+    /// The settings in order. All of them are in the same table of the file, or all at its top level.
     pub settings: &'static [Setting],
 }
 
-/// Most of any bound of [`LIMITS`] that has no other reason.
+/// The greatest value of each bound in [`LIMITS`] that has no maximum of its own.
 const MANY: u32 = 1_000_000;
 
-/// Two years in seconds: what browsers' preload lists ask for at most.
+/// Two years in seconds: the most that browsers' preload lists ask for.
 const HSTS_AGE_MAX_S: u32 = 2 * 366 * 86_400;
 
 /// Every section, in the file's order.
@@ -276,16 +276,16 @@ pub fn all() -> impl Iterator<Item = &'static Setting> {
     SECTIONS.iter().flat_map(|section| section.settings)
 }
 
-/// The setting of this name, as the file has it.
+/// The setting with this name, as it is written in the file.
 #[must_use]
 pub fn find(key: &str) -> Option<&'static Setting> {
     all().find(|setting| setting.key == key)
 }
 
-/// The same where the name is written in this program.
+/// The setting with this name, for names that are written in this program.
 ///
 /// # Panics
-/// When there is none: the name is misspelt.
+/// When there is no such setting, which means that the name is misspelt.
 pub(super) fn of(key: &str) -> &'static Setting {
     #[allow(clippy::panic)]
     find(key).unwrap_or_else(|| panic!("there is no setting {key}"))

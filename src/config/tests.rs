@@ -168,13 +168,13 @@ fn a_flag_beats_the_file_and_is_named_in_its_own_error() {
 }
 
 #[test]
-fn anyone_may_be_let_in_by_name_only() {
+fn allow_anyone_serves_other_addresses_without_authorisation() {
     let config = load("https = '0.0.0.0:8443'\nallow_anyone = true", &Settings::default()).unwrap();
     assert!(config.allow_anyone && !config.is_loopback_only());
 }
 
 #[test]
-fn with_authorisation_other_addresses_are_served_and_a_key_that_is_configured_is_used() {
+fn a_configured_key_turns_authorisation_on_and_allows_any_address() {
     let secret = "0123456789abcdef0123456789abcdef";
     let config = load(
         &format!("https = '0.0.0.0:8443'\nadmin = '0.0.0.0:8444'\nauth.secret = '{secret}'"),

@@ -5,14 +5,14 @@ use super::finding::Finding;
 use crate::auth::probe;
 use crate::config::{Config, JwksSource};
 
-/// Looks at `[auth]`.
+/// Examines `[auth]`.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let auth = &config.auth;
     let mut findings = vec![who(config)];
     if let Some(path) = &auth.secret_file {
         findings.push(match probe::secret_file(path) {
             Ok(()) => Finding::ok("shared secret", format!("in {}, for its owner alone", path.display())),
-            // The node's words name the fix themselves.
+            // The error's text already names the fix.
             Err(error) => Finding::error("shared secret", error.to_string(), ""),
         });
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_come_is_told_as_it_is() {
+    fn the_doctor_says_who_may_publish_and_watch() {
         for (toml, level, words) in [
             ("", Fine, "anyone on this host"),
             ("https = '0.0.0.0:8443'\nallow_anyone = true", Warning, "anyone who reaches 0.0.0.0:8443"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_others_may_read_is_an_error_and_one_that_they_may_not_is_fine() {
+    fn a_secret_file_that_others_may_read_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
         std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();

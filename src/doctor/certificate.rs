@@ -31,7 +31,7 @@ pub(super) fn examine(config: &Config, now: SystemTime) -> Vec<Finding> {
             .collect(),
         Tls::SelfSigned => {
             let path = config.state_directory.join(tls::CERT_FILE);
-            // Not "does not exist" where this user may not look.
+            // An error is not taken for absence: this user may not be allowed to look.
             if path.try_exists().is_ok_and(|exists| !exists) {
                 return vec![Finding::ok("HTTPS", "self-signed, to be made at the first start")];
             }
@@ -48,7 +48,7 @@ fn of_file(what: &str, path: &Path, now: i64, fix: &str) -> Finding {
         Ok(der) => der,
         Err(error) => {
             let found = format!("{} cannot be read ({error})", path.display());
-            // A start that cannot read it fails; but the doctor's user may be another one than the node's.
+            // The node does not start if it cannot read the file. But the doctor may run as another user than the node.
             return Finding::error(what, found, "name the PEM chain in tls.cert, or run the doctor as the node's user");
         }
     };

@@ -4,24 +4,24 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// How a finding stands.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// As it should be, or nothing that could be better.
+    /// It is as it should be, or nothing can be improved.
     Ok,
-    /// Works, and costs viewers, latency or packets.
+    /// It works, but costs viewers, latency or packets.
     Warning,
-    /// The node would not start, or serve nobody.
+    /// The node would not start, or would serve nobody.
     Error,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What, in a word or two: `receive buffer`.
+    /// What was checked, in a word or two: `receive buffer`.
     pub what: String,
-    /// How it stands.
+    /// How serious it is.
     pub level: Level,
     /// What was found, with units.
     pub found: String,
@@ -31,53 +31,53 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// As it should be.
+    /// A finding that is as it should be.
     pub fn ok(what: impl Into<String>, found: impl Into<String>) -> Self {
         Self { what: what.into(), level: Level::Ok, found: found.into(), fix: String::new() }
     }
 
-    /// Works, and could be better by `fix`.
+    /// A finding that works and that `fix` improves.
     pub fn warning(what: impl Into<String>, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), level: Level::Warning, found: found.into(), fix: fix.into() }
     }
 
-    /// Does not work without `fix`.
+    /// A finding that does not work without `fix`.
     pub fn error(what: impl Into<String>, found: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), level: Level::Error, found: found.into(), fix: fix.into() }
     }
 }
 
-/// Findings of one subject, as `Network`.
+/// The findings about one subject, like `Network`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Section {
+pub struct FindingSection {
     /// The subject.
     pub subject: &'static str,
-    /// In the order they were looked at.
+    /// The findings, in the order of the checks.
     pub findings: Vec<Finding>,
 }
 
-/// All of it.
+/// The whole result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Errors among the findings.
+    /// The number of errors among the findings.
     pub errors: usize,
-    /// Warnings among the findings.
+    /// The number of warnings among the findings.
     pub warnings: usize,
-    /// By subject.
-    pub sections: Vec<Section>,
+    /// The findings by subject.
+    pub sections: Vec<FindingSection>,
 }
 
 impl Report {
-    /// Counts what was found.
+    /// Makes the report and counts its errors and warnings.
     #[must_use]
-    pub fn new(sections: Vec<Section>) -> Self {
+    pub fn new(sections: Vec<FindingSection>) -> Self {
         let count = |level| {
             sections.iter().flat_map(|section| &section.findings).filter(|finding| finding.level == level).count()
         };
         Self { errors: count(Level::Error), warnings: count(Level::Warning), sections }
     }
 
-    /// Aligned lines; `colour` for a terminal.
+    /// The report as aligned lines; with `colour` for a terminal.
     #[must_use]
     pub fn to_text(&self, colour: bool) -> String {
         let findings = || self.sections.iter().flat_map(|section| &section.findings);
@@ -108,10 +108,10 @@ impl Report {
         text
     }
 
-    /// One JSON object.
+    /// The report as one JSON object.
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Strings and numbers only: this cannot fail.
+        // There are only strings and numbers, so this cannot fail.
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 }
@@ -122,8 +122,8 @@ mod tests {
 
     fn report() -> Report {
         Report::new(vec![
-            Section { subject: "Kernel", findings: vec![Finding::ok("version", "6.6.1")] },
-            Section {
+            FindingSection { subject: "Kernel", findings: vec![Finding::ok("version", "6.6.1")] },
+            FindingSection {
                 subject: "Network",
                 findings: vec![
                     Finding::warning("send buffer", "208 KiB", "sysctl -w x=1"),

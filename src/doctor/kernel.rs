@@ -7,12 +7,12 @@ use crate::net::process::{self, ClockSync};
 use crate::net::ring_probe;
 use crate::net::ring_unavailable::RingUnavailable;
 
-/// Descriptors a node wants: two listeners' connections, and some for itself.
+/// File descriptors that a node wants: one for each connection of two listeners, and some for itself.
 const OPEN_FILES_WANTED: u64 = 2 * limits::CONNECTIONS_MAX as u64 + 1_024;
 
 pub(super) fn examine(system: &System) -> Vec<Finding> {
     let release = system.text("proc/sys/kernel/osrelease").unwrap_or_default();
-    // As the node does at start; it is this process's own limit.
+    // The node does the same at start. It changes only this process's own limit.
     let _ = process::raise_locked_memory(limits::LOCKED_MEMORY_BYTES_WANTED);
     let mut findings = vec![version(&release), io_uring(ring_probe::describe())];
     findings.push(locked_memory(process::locked_memory_limit_hard()));
@@ -72,7 +72,7 @@ fn open_files(limit: u64) -> Finding {
     Finding::warning("open files", found, fix)
 }
 
-/// A clock that the processor does not tell by itself makes every reading a system call, twice a round.
+/// With a clock source that user space cannot read, every reading of the time is a system call, twice in each round.
 fn clock_source(chosen: &str, offered: &str) -> Finding {
     const VIRTUAL: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
     let quick = |name: &str| VIRTUAL.contains(&name);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_clock_is_told_with_the_quick_one_that_is_offered() {
+    fn a_slow_clock_source_is_a_warning_that_names_a_faster_one() {
         assert_eq!(clock_source("tsc", "").level, Fine);
         let slow = clock_source("hpet", "hpet tsc acpi_pm");
         assert!(slow.level == Warning && slow.fix.starts_with("echo tsc >"), "{slow:?}");
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_nobody_keeps_is_a_warning() {
+    fn an_unsynchronised_clock_is_a_warning() {
         let state = |synchronized| ClockSync { synchronized, error_max: Duration::from_millis(16) };
         assert_eq!(clock_sync(state(true)).found, "synchronised, off by at most 16 ms");
         assert_eq!(clock_sync(state(false)).level, Warning);

@@ -1,5 +1,5 @@
-//! Planned memory: what a configuration may need, by part, when every limit is reached at once; and what this machine,
-//! or the control group of the process, has.
+//! Planned memory: how much memory each part of a configuration may need when every limit is reached at once, compared
+//! with what this machine, or the control group of the process, has.
 //!
 //! The figures of the parts are in [`crate::limits`]. Most are bounds; that of a session is measured. Left out: pages
 //! that the kernel caches, and what other programs need.
@@ -14,26 +14,26 @@ use crate::limits;
 /// One part of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    /// What for.
+    /// What the memory is for.
     pub what: &'static str,
-    /// How many of it.
+    /// How many there are.
     pub count: u64,
     /// Bytes of each.
     pub each: u64,
 }
 
 impl Part {
-    /// Bytes of all of it.
+    /// Bytes of the whole part.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.count.saturating_mul(self.each)
     }
 }
 
-/// What a configuration may come to need.
+/// The memory that a configuration may come to need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Its parts, all of which may be reached at the same time.
+    /// The parts. All of them may be needed at the same time.
     pub parts: Vec<Part>,
 }
 
@@ -49,7 +49,7 @@ impl Plan {
         let connections_max = u64::from(config.limits.connections_max);
         let redirected =
             config.http_redirect.map_or(0, |_| connections_max.min(limits::REDIRECT_CONNECTIONS_MAX as u64));
-        // All addresses: one socket for each family.
+        // If no address is configured, a worker has one socket for each address family.
         let sockets = if config.media.ips.is_empty() { 2 } else { config.media.ips.len() as u64 };
         let worker = limits::RECEIVE_BUFFER_BYTES * usize::from(limits::RECEIVE_BUFFERS)
             + limits::SEND_BUFFER_BYTES
@@ -114,7 +114,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Bytes in the unit that fits, rounded to a tenth from a GiB on.
+/// Bytes in a readable unit, rounded to a tenth from 1 GiB on.
 fn rounded(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
@@ -125,14 +125,14 @@ fn rounded(bytes: u64) -> String {
     }
 }
 
-/// What there is, and whose limit that is.
+/// The available memory, and what limits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Available {
     bytes: u64,
     of: &'static str,
 }
 
-/// The machine's memory, or less where the process's control group may have less.
+/// The machine's memory, or the limit of the process's control group if that is less.
 fn available(system: &System) -> Option<Available> {
     let total = system.text("proc/meminfo").and_then(|text| {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?.trim();
@@ -143,7 +143,7 @@ fn available(system: &System) -> Option<Available> {
     [machine, group].into_iter().flatten().min_by_key(|available| available.bytes)
 }
 
-/// The least of the limits of the process's control group and those above it, of both versions' hierarchies.
+/// The least limit of the process's control group and all groups above it, in the hierarchies of both versions.
 fn group_limit(system: &System) -> Option<u64> {
     let groups = system.text("proc/self/cgroup")?;
     let limits = groups.lines().filter_map(|line| {
@@ -154,7 +154,7 @@ fn group_limit(system: &System) -> Option<u64> {
             "memory" => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             _ => return None,
         };
-        // Inside a container the path may be the host's: what is not there says nothing.
+        // Inside a container the path may be the host's. Files that do not exist are skipped.
         let mut limit: Option<u64> = None;
         let mut directory = path.trim_matches('/');
         loop {
@@ -171,7 +171,7 @@ fn group_limit(system: &System) -> Option<u64> {
     limits.filter(|bytes| *bytes < 1 << 60).min()
 }
 
-/// The plan against what there is.
+/// Compares the plan with the available memory.
 pub(super) fn examine(system: &System, config: &Config) -> Vec<Finding> {
     let plan = Plan::of(config);
     let what = "planned memory";
@@ -190,7 +190,7 @@ pub(super) fn examine(system: &System, config: &Config) -> Vec<Finding> {
     }
 }
 
-/// At start: one line with the plan, a warning when it is more than there is.
+/// Logs the plan at start: one line, which is a warning if the plan is more than the available memory.
 pub fn log(config: &Config) {
     for finding in examine(&System::default(), config) {
         match finding.level {

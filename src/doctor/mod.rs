@@ -34,26 +34,26 @@ use std::time::SystemTime;
 
 use crate::config::Config;
 use crate::net::host::KernelUdpCounters;
-use finding::{Report, Section};
+use finding::{FindingSection, Report};
 use system::System;
 
-/// Looks, prints, and tells whether there were errors: exit code 0 or 1.
+/// Examines this host and prints the report. The exit code is 1 if there were errors, else 0.
 pub fn run(config: &Config, json: bool) -> ExitCode {
     let report = examine(config);
     let mut stdout = std::io::stdout();
     let text = if json {
         report.to_json() + "\n"
     } else {
-        // https://no-color.org: any value but the empty one.
+        // https://no-color.org: any value except an empty one turns colour off.
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         report.to_text(!refused && stdout.is_terminal())
     };
-    // A reader that has seen enough (`| head`) is no reason to fail.
+    // A reader that closes the pipe early (`| head`) is no reason to fail.
     let _ = stdout.write_all(text.as_bytes());
     ExitCode::from(u8::from(report.errors > 0))
 }
 
-/// Looks at this host.
+/// Examines this host.
 #[must_use]
 pub fn examine(config: &Config) -> Report {
     let system = System::default();
@@ -61,12 +61,12 @@ pub fn examine(config: &Config) -> Report {
     net.extend(network::interfaces(&system, config));
     net.extend(KernelUdpCounters::read().map(|counters| network::counters(&counters)).unwrap_or_default());
     Report::new(vec![
-        Section { subject: "Kernel", findings: kernel::examine(&system) },
-        Section { subject: "Processor", findings: processor::examine(&system, &config.cores) },
-        Section { subject: "Network", findings: net },
-        Section { subject: "Ports", findings: ports::examine(&system, config) },
-        Section { subject: "Memory", findings: memory::examine(&system, config) },
-        Section { subject: "Authorisation", findings: authorisation::examine(config) },
-        Section { subject: "Certificate", findings: certificate::examine(config, SystemTime::now()) },
+        FindingSection { subject: "Kernel", findings: kernel::examine(&system) },
+        FindingSection { subject: "Processor", findings: processor::examine(&system, &config.cores) },
+        FindingSection { subject: "Network", findings: net },
+        FindingSection { subject: "Ports", findings: ports::examine(&system, config) },
+        FindingSection { subject: "Memory", findings: memory::examine(&system, config) },
+        FindingSection { subject: "Authorisation", findings: authorisation::examine(config) },
+        FindingSection { subject: "Certificate", findings: certificate::examine(config, SystemTime::now()) },
     ])
 }

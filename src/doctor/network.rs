@@ -10,13 +10,14 @@ use crate::limits;
 use crate::net::ethtool::{Ethtool, Feature, Setting};
 use crate::net::host::{self, InterfaceAddress, KernelUdpCounters};
 
-/// Bytes of IPv6 and UDP headers, which an MTU counts and a datagram's length does not.
+/// Bytes of IPv6 and UDP headers. An MTU includes them; a datagram's length does not.
 const HEADER_BYTES: usize = 40 + 8;
 
-/// Entries of a receive ring that hold the largest burst a worker's socket does not: a millisecond of 10 Gbit/s.
+/// Entries that a receive ring needs for the largest burst that a worker's socket does not hold: a millisecond of 10
+/// Gbit/s.
 const RING_ENTRIES_MIN: u32 = 1_024;
 
-/// Socket buffers that a node without `CAP_NET_ADMIN` may ask for, and the queue before the sockets.
+/// Checks how large the socket buffers of a node without `CAP_NET_ADMIN` may be.
 pub(super) fn sockets(system: &System, workers: usize) -> Vec<Finding> {
     let buffer = |what: &str, sysctl: &str| {
         let bytes: u64 = system.value(&format!("proc/sys/net/core/{sysctl}"))?;
@@ -29,8 +30,8 @@ pub(super) fn sockets(system: &System, workers: usize) -> Vec<Finding> {
     buffers.into_iter().flatten().collect()
 }
 
-/// Every interface that media may use: those of the addresses that are bound or announced, else all that are up, and
-/// loopback only where nothing but loopback is served.
+/// Examines every interface that media may use: those with the bound or announced addresses, else all that are up.
+/// Loopback is among them only if nothing but loopback is served.
 pub(super) fn interfaces(system: &System, config: &Config) -> Vec<Finding> {
     let addresses = match host::interface_addresses() {
         Ok(addresses) => addresses,
@@ -53,7 +54,7 @@ pub(super) fn interfaces(system: &System, config: &Config) -> Vec<Finding> {
                 findings.push(Finding::ok(format!("{interface} offloads"), found));
             }
         }
-        // A virtual interface has neither rings nor queues to set.
+        // A virtual interface has neither rings nor queues that could be set.
         findings.extend(ethtool.rings(&interface).ok().map(|(receive, _)| ring(&interface, receive)));
         findings
             .extend(ethtool.receive_queues(&interface).ok().map(|found| queues(&interface, found, config.cores.len())));
@@ -62,7 +63,8 @@ pub(super) fn interfaces(system: &System, config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// The interfaces with their MTUs, each once. Announced addresses that no interface has are a NAT's: then all count.
+/// The interfaces to examine, each once, with their MTUs. If no interface has any of the `named` addresses, they are
+/// those of a NAT, and all interfaces are examined.
 fn choose(addresses: &[InterfaceAddress], named: &[IpAddr], loopback_only: bool) -> BTreeMap<String, Option<u32>> {
     let is_here = |ip: &IpAddr| addresses.iter().any(|address| address.ip == *ip);
     let here: Vec<&IpAddr> = named.iter().filter(|ip| is_here(ip)).collect();
@@ -136,7 +138,8 @@ fn queues(interface: &str, receive: Setting, workers: usize) -> Finding {
     Finding::warning(what, found, format!("ethtool -L {interface} combined {wanted} (tuning/nic.sh apply)"))
 }
 
-/// What the interface lost before any socket: the ring was full, or no memory for a buffer.
+/// Packets that the interface lost before they reached a socket, because its ring was full or there was no memory for a
+/// buffer.
 fn dropped(system: &System, interface: &str) -> Option<Finding> {
     let count = |name: &str| system.value::<u64>(&format!("sys/class/net/{interface}/statistics/{name}"));
     let received = count("rx_packets")?;
@@ -145,7 +148,7 @@ fn dropped(system: &System, interface: &str) -> Option<Finding> {
     Some(share(&format!("{interface} missed"), missed, received, "packets missed by the card", fix))
 }
 
-/// What the kernel dropped of UDP since the network namespace was made; other programs' are among them.
+/// UDP datagrams that the kernel dropped since the network namespace was created. Those of other programs are included.
 pub(super) fn counters(counters: &KernelUdpCounters) -> Vec<Finding> {
     let KernelUdpCounters { in_datagrams, out_datagrams, .. } = *counters;
     let receive =
@@ -177,7 +180,8 @@ pub(super) fn counters(counters: &KernelUdpCounters) -> Vec<Finding> {
     ]
 }
 
-/// One in ten thousand is where a viewer's picture begins to need retransmissions all the time.
+/// A finding about a share of lost packets. From one in ten thousand on, a viewer's picture needs retransmissions all
+/// the time.
 fn share(what: &str, lost: u64, passed: u64, of_what: &str, fix: impl Into<String>) -> Finding {
     let found = if lost == 0 { "none".to_owned() } else { format!("{lost} {of_what}, {passed} passed") };
     if lost.saturating_mul(10_000) > passed { Finding::warning(what, found, fix) } else { Finding::ok(what, found) }
@@ -201,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn segmentation_is_told_by_who_does_it_with_the_command_that_moves_it_down() {
+    fn segmentation_findings_say_who_segments_and_how_to_offload_it() {
         let (gso, checksum) = ("tx-generic-segmentation", "tx-checksum-ip-generic");
         for (on, changeable, level, part) in [
             (&["tx-udp-segmentation"][..], &[][..], Fine, "by the card"),

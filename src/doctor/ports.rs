@@ -10,14 +10,14 @@ use crate::config::Config;
 
 /// A bound UDP socket or a listening TCP one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Bound {
+struct BoundSocket {
     address: SocketAddr,
     inode: u64,
 }
 
 pub(super) fn examine(system: &System, config: &Config) -> Vec<Finding> {
     let udp = table(system, ["udp", "udp6"], None);
-    // 0A: listening.
+    // 0A is the state of a listening socket.
     let tcp = table(system, ["tcp", "tcp6"], Some("0A"));
     let first = config.media.port_base;
     let last = first.saturating_add(u16::try_from(config.cores.len().saturating_sub(1)).unwrap_or(u16::MAX));
@@ -36,7 +36,7 @@ pub(super) fn examine(system: &System, config: &Config) -> Vec<Finding> {
         ("admin", Some(config.admin)),
     ];
     for (setting, address) in listeners {
-        // Port 0 is whatever is free.
+        // With port 0 the system chooses a free port.
         if let Some(address) = address.filter(|address| address.port() != 0) {
             findings.push(state(system, format!("{setting} {address}"), &[address], &tcp, &format!("--{setting}")));
         }
@@ -45,8 +45,8 @@ pub(super) fn examine(system: &System, config: &Config) -> Vec<Finding> {
 }
 
 /// Whether any of `wanted` is bound.
-fn state(system: &System, what: String, wanted: &[SocketAddr], bound: &[Bound], setting: &str) -> Finding {
-    let taken: Vec<&Bound> =
+fn state(system: &System, what: String, wanted: &[SocketAddr], bound: &[BoundSocket], setting: &str) -> Finding {
+    let taken: Vec<&BoundSocket> =
         bound.iter().filter(|bound| wanted.iter().any(|wanted| collide(*wanted, bound.address))).collect();
     let Some(first) = taken.first() else { return Finding::ok(what, "free") };
     let inodes: Vec<u64> = taken.iter().map(|bound| bound.inode).collect();
@@ -66,14 +66,15 @@ fn state(system: &System, what: String, wanted: &[SocketAddr], bound: &[Bound], 
     }
 }
 
-/// Whether two sockets cannot both be there. IPv6 ones may or may not take IPv4 too; a node's do not.
+/// Whether the two sockets cannot exist at the same time. An IPv6 socket may accept IPv4 too, but a node's sockets do
+/// not.
 fn collide(wanted: SocketAddr, bound: SocketAddr) -> bool {
     let same_family = wanted.is_ipv4() == bound.is_ipv4();
     let everywhere = wanted.ip().is_unspecified() || bound.ip().is_unspecified();
     wanted.port() == bound.port() && same_family && (everywhere || wanted.ip() == bound.ip())
 }
 
-/// The first process that has one of these sockets open, by name.
+/// The name and number of the first process that has one of these sockets open.
 fn holder(system: &System, inodes: &[u64]) -> Option<(String, u32)> {
     let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     for process in system.names("proc").into_iter().filter_map(|name| name.parse::<u32>().ok()) {
@@ -87,25 +88,25 @@ fn holder(system: &System, inodes: &[u64]) -> Option<(String, u32)> {
     None
 }
 
-/// The sockets of both families, of one state where that is asked for.
-fn table(system: &System, names: [&str; 2], state: Option<&str>) -> Vec<Bound> {
+/// The sockets of both address families; only those in `state` if that is given.
+fn table(system: &System, names: [&str; 2], state: Option<&str>) -> Vec<BoundSocket> {
     let text = |name| system.text(&format!("proc/net/{name}")).unwrap_or_default();
     names.into_iter().flat_map(|name| parse_table(&text(name), state)).collect()
 }
 
-/// `/proc/net/udp` and its like: a line of titles, then a line per socket: number, local address, remote address,
-/// state, …, inode as the tenth word.
-fn parse_table(text: &str, state: Option<&str>) -> Vec<Bound> {
+/// Parses `/proc/net/udp` and files like it. After a line of titles there is a line per socket: number, local address,
+/// remote address, state, …, and the inode as the tenth word.
+fn parse_table(text: &str, state: Option<&str>) -> Vec<BoundSocket> {
     let line = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (local, found, inode) = (words.get(1)?, words.get(3)?, words.get(9)?);
         let address = parse_address(local)?;
-        state.is_none_or(|wanted| wanted == *found).then_some(Bound { address, inode: inode.parse().ok()? })
+        state.is_none_or(|wanted| wanted == *found).then_some(BoundSocket { address, inode: inode.parse().ok()? })
     };
     text.lines().skip(1).filter_map(line).collect()
 }
 
-/// `0100007F:4E20`: an address as 32-bit words in the machine's order, and a port.
+/// Parses an address like `0100007F:4E20`: 32-bit words in the machine's byte order, and a port.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -124,7 +125,7 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// Media ports that the kernel may give to any program that asks for just some port.
+/// Checks whether the kernel may give media ports to any program that asks for a free port.
 fn ephemeral(system: &System, first: u16, last: u16) -> Finding {
     let range = system.text("proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let reserved = system.text("proc/sys/net/ipv4/ip_local_reserved_ports").unwrap_or_default();
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_kernels_tables_are_read_in_both_families_and_by_state() {
-        let bound = |text: &str, inode| Bound { address: address(text), inode };
+        let bound = |text: &str, inode| BoundSocket { address: address(text), inode };
         assert_eq!(parse_table(UDP, None), [bound("127.0.0.1:20000", 81), bound("0.0.0.0:20001", 82)]);
         assert_eq!(parse_table(UDP6, None), [bound("[::1]:20002", 83)]);
         assert_eq!(parse_table(UDP, Some("0A")), []);
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_port_is_told_by_who_holds_it_and_the_nodes_own_is_fine() {
+    fn a_held_port_names_its_holder_and_the_nodes_own_port_is_fine() {
         let root = tempfile::tempdir().unwrap();
         let system = System::at(root.path());
         let ask = || {

@@ -17,7 +17,7 @@ pub(super) fn examine(system: &System, cores: &[u16]) -> Vec<Finding> {
     findings
 }
 
-/// `0, 1 and 5`, shortened.
+/// The cores as text, shortened after eight.
 fn list(cores: &[u16]) -> String {
     let shown: Vec<String> = cores.iter().take(8).map(ToString::to_string).collect();
     let more = if cores.len() > 8 { format!(" and {} more", cores.len() - 8) } else { String::new() };
@@ -36,7 +36,7 @@ fn online(system: &System, cores: &[u16]) -> Finding {
     }
 }
 
-/// Isolation is for machines that do nothing else; where all cores have workers there is nowhere to send the rest.
+/// Checks whether the workers' cores are isolated. If every core has a worker, other programs have nowhere else to run.
 fn isolated(system: &System, cores: &[u16]) -> Finding {
     let online = core_list(&system.text(&format!("{CPU}/online")).unwrap_or_default());
     let isolated = core_list(&system.text(&format!("{CPU}/isolated")).unwrap_or_default());
@@ -51,7 +51,7 @@ fn isolated(system: &System, cores: &[u16]) -> Finding {
     Finding::warning("isolation", found, "tuning/cpu.sh apply prints the kernel command line for it (needs a reboot)")
 }
 
-/// Two workers on the two threads of one physical core share its execution units.
+/// Checks that no two workers run on the two threads of one physical core, where they would share its execution units.
 fn siblings(system: &System, cores: &[u16]) -> Option<Finding> {
     let mut by_group: BTreeMap<Vec<u16>, Vec<u16>> = BTreeMap::new();
     for &core in cores {
@@ -91,9 +91,9 @@ fn governor(system: &System, cores: &[u16]) -> Finding {
     Finding::warning("governor", found, "tuning/cpu.sh apply (sets `performance` until the next boot)")
 }
 
-/// Idle states that take long to leave delay the first packet after a pause.
+/// Checks for idle states that take long to leave, because they delay the first packet after a pause.
 fn idle_states(system: &System, cores: &[u16]) -> Option<Finding> {
-    /// Microseconds: a packet's whole way through the node is shorter than this.
+    /// In microseconds. A packet's whole way through the node takes less time than this.
     const EXIT_LATENCY_MAX_US: u32 = 10;
     let core = cores.first()?;
     let states = system.names(&format!("{CPU}/cpu{core}/cpuidle"));
@@ -117,8 +117,9 @@ fn idle_states(system: &System, cores: &[u16]) -> Option<Finding> {
     })
 }
 
-/// Interrupts that may only be served by cores with workers, and were: they stop a worker in the middle of a round.
-/// A network card's are meant to be there (its queue's packets are that worker's), so they do not count.
+/// Checks for interrupts that only workers' cores may serve and have served, because they stop a worker in the middle
+/// of a round. Those of a network card are left out: they belong there, because the packets of its queue are for that
+/// worker.
 fn interrupts(system: &System, cores: &[u16]) -> Finding {
     let own = network_interrupts(system);
     let table = system.text("proc/interrupts").unwrap_or_default();
@@ -145,7 +146,7 @@ fn interrupts(system: &System, cores: &[u16]) -> Finding {
     Finding::warning("interrupts", found, "echo a core without a worker into /proc/irq/NUMBER/smp_affinity_list")
 }
 
-/// The numbers of all network cards' interrupts. A virtio card's belong to the PCI device above it.
+/// The interrupt numbers of all network cards. Those of a virtio card belong to the PCI device above it.
 fn network_interrupts(system: &System) -> Vec<u32> {
     let mut numbers = Vec::new();
     for interface in system.names("sys/class/net") {
@@ -161,13 +162,13 @@ fn network_interrupts(system: &System) -> Vec<u32> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Interrupt {
     number: u32,
-    /// Served since the start, by all cores.
+    /// How often all cores together have served it since boot.
     count: u64,
-    /// The last word: device and queue.
+    /// The last word of the line: device and queue.
     name: String,
 }
 
-/// The numbered lines; the architecture's own (`LOC`, `NMI`, …) have no affinity.
+/// Parses the numbered lines. The architecture's own interrupts (`LOC`, `NMI`, …) have no affinity.
 fn parse_interrupts(table: &str) -> Vec<Interrupt> {
     let columns = table.lines().next().map_or(0, |head| head.split_whitespace().count());
     let line = |line: &str| {
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disks_interrupt_on_a_workers_core_is_told_and_the_network_cards_is_not() {
+    fn a_disk_interrupt_on_a_worker_core_is_reported_a_network_one_is_not() {
         let table =
             "  CPU0 CPU1 CPU2\n 7: 0 5 0 PCI 1-edge disk\n 8: 0 5 0 PCI 1-edge eth0-rx-0\n 9: 5 0 0 PCI 1-edge usb\n";
         let files = [

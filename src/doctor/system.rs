@@ -1,4 +1,4 @@
-//! The files in which a host describes itself, `/proc` and `/sys`, under a root that tests replace.
+//! The files in which a host describes itself, `/proc` and `/sys`. Tests replace their root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,17 +27,17 @@ impl System {
         self.root.join(path)
     }
 
-    /// A file's text without surrounding white space; `None` where the host has no such file.
+    /// A file's text without surrounding white space; `None` if the host has no such file.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.path(path)).ok().map(|text| text.trim().to_owned())
     }
 
-    /// A file's only value.
+    /// The single value that a file holds.
     pub(super) fn value<T: FromStr>(&self, path: &str) -> Option<T> {
         self.text(path)?.parse().ok()
     }
 
-    /// The names in a directory, sorted; none where there is no such directory.
+    /// The names in a directory, sorted; none if there is no such directory.
     pub(super) fn names(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path(path)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -45,19 +45,19 @@ impl System {
         names
     }
 
-    /// Where a link points.
+    /// The target of a symbolic link.
     pub(super) fn link(&self, path: &Path) -> Option<String> {
         Some(fs::read_link(self.root.join(path)).ok()?.to_string_lossy().into_owned())
     }
 }
 
-/// A list of cores as the kernel writes it (`0,2-3`); empty text is no core.
+/// Parses a list of cores as the kernel writes it (`0,2-3`). Empty text means no core.
 #[must_use]
 pub(super) fn core_list(text: &str) -> Vec<u16> {
     crate::config::parse_cores(text).unwrap_or_default()
 }
 
-/// Bytes for people: `4 MiB`, `208 KiB`, `100 bytes`; exact multiples only lose their tail.
+/// Bytes in a readable unit: `4 MiB`, `208 KiB`, `100 bytes`. MiB only for exact multiples; KiB are rounded down.
 #[must_use]
 pub(super) fn bytes_text(bytes: u64) -> String {
     const KIB: u64 = 1024;
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_writes_for_no_core_is_no_core() {
+    fn an_empty_core_list_is_no_core() {
         assert!(core_list("").is_empty());
         assert_eq!(core_list("2-3"), [2, 3]);
     }

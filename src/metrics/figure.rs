@@ -1,4 +1,5 @@
-//! A figure: its name, kind and meaning, where the JSON report has the same, and how it is read; written once for each.
+//! A figure: its name, kind and meaning, the path of the same value in the JSON report, and how it is read. Each figure
+//! is described once.
 //!
 //! The tables are in [`super::worker`] and [`super::host`]; [`super::reference`] makes the manual's from them.
 
@@ -10,22 +11,22 @@ use prometheus_client::metrics::MetricType;
 /// Names and values of labels.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// What a figure is, without how it is read.
+/// The description of a figure, without how it is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Description {
-    /// The name, without `corecast_` and, of a counter, `_total`.
+pub(super) struct FigureDescription {
+    /// The name, without `corecast_` and, for a counter, without `_total`.
     pub(super) name: &'static str,
     /// Counter or gauge.
     pub(super) kind: MetricType,
     /// What it counts.
     pub(super) help: &'static str,
-    /// Where `GET /api/v1/node` has it, as `workers[].sent.packets`; empty: nowhere.
+    /// The path of the value in `GET /api/v1/node`, like `workers[].sent.packets`. Empty if it is not there.
     pub(super) json: &'static str,
 }
 
-/// A figure of a `Source`, which is told anew for each scrape.
+/// A figure that is read from a `Source` at each scrape.
 pub(super) struct Figure<Source: ?Sized> {
-    pub(super) description: Description,
+    pub(super) description: FigureDescription,
     pub(super) read: Read<Source>,
 }
 
@@ -33,9 +34,9 @@ pub(super) struct Figure<Source: ?Sized> {
 pub(super) enum Read<Source: ?Sized> {
     /// One whole number.
     Count(fn(&Source) -> u64),
-    /// One number: seconds, a ratio.
+    /// One real number, like seconds or a ratio.
     Real(fn(&Source) -> f64),
-    /// Several, with labels of their own.
+    /// Several values, each with labels of its own.
     Several(fn(&Source) -> Vec<(Labels, Value)>),
 }
 
@@ -53,21 +54,21 @@ pub(super) const fn counter<Source: ?Sized>(
     json: &'static str,
     read: Read<Source>,
 ) -> Figure<Source> {
-    Figure { description: Description { name, kind: MetricType::Counter, help, json }, read }
+    Figure { description: FigureDescription { name, kind: MetricType::Counter, help, json }, read }
 }
 
-/// A figure of now.
+/// A figure of the current state.
 pub(super) const fn gauge<Source: ?Sized>(
     name: &'static str,
     help: &'static str,
     json: &'static str,
     read: Read<Source>,
 ) -> Figure<Source> {
-    Figure { description: Description { name, kind: MetricType::Gauge, help, json }, read }
+    Figure { description: FigureDescription { name, kind: MetricType::Gauge, help, json }, read }
 }
 
 impl<Source: ?Sized> Figure<Source> {
-    /// What `source` has of it.
+    /// The figure's values in `source`.
     pub(super) fn values(&self, source: &Source) -> Vec<(Labels, Value)> {
         match self.read {
             Read::Count(read) => vec![(Labels::new(), Value::Count(read(source)))],
@@ -77,14 +78,14 @@ impl<Source: ?Sized> Figure<Source> {
     }
 }
 
-/// Writes all figures of all sources, each source with its own labels: figure by figure, as the format wants it.
+/// Writes all figures of all sources, each source with its own labels. The format requires this to go figure by figure.
 pub(super) fn encode<Source: ?Sized>(
     encoder: &mut DescriptorEncoder<'_>,
     figures: &[Figure<Source>],
     sources: &[(Labels, &Source)],
 ) -> fmt::Result {
     for figure in figures {
-        let Description { name, kind, help, .. } = figure.description;
+        let FigureDescription { name, kind, help, .. } = figure.description;
         let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
         for (common, source) in sources {
             for (own, value) in figure.values(source) {

@@ -1,4 +1,4 @@
-//! What runs, and what the kernel tells of this process and of its network namespace, read when scraped.
+//! The build, and the kernel's figures about this process and its network namespace. They are read at each scrape.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::figure::{self, Figure, Labels, Read, Value, counter, gauge};
 use crate::net::host::KernelUdpCounters;
 use crate::net::process;
 
-/// What runs.
+/// The build that is running.
 #[derive(Clone, Copy, Debug)]
 pub struct BuildInfo {
     /// The package's version.

@@ -1,7 +1,7 @@
-//! The node's figures in Prometheus' text format: signalling's own counters, and the workers' reports as they were told.
+//! The node's figures in Prometheus' text format: signalling's own counters, and the figures of the workers' reports.
 //!
-//! Counters are cumulative and end in `_total`, units stand in the name. Per stream there are two figures; per session
-//! none here: thousands of viewers would make thousands of series (`GET /api/v1/node` has them).
+//! Counters are cumulative and end in `_total`. Units are part of the name. There are two figures per stream and none
+//! per session, because thousands of viewers would make thousands of series; `GET /api/v1/node` has those.
 //!
 //! | Whose figures | File |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | what a figure is; how all of them are written | `figure` |
 //! | the manual's table of them | [`mod@reference`] |
 //!
-//! Each figure is declared once, with its name in the JSON report; a test holds the report to that.
+//! Each figure is declared once, with its path in the JSON report. A test checks the report against the declarations.
 
 mod figure;
 mod host;
@@ -41,7 +41,7 @@ impl SignallingCounters {
         let mut node = Registry::with_prefix("corecast");
         node.register_collector(Box::new(build));
         node.register_collector(Box::new(host::Host));
-        node.register_collector(Box::new(worker::Workers(reports)));
+        node.register_collector(Box::new(worker::WorkerFigures(reports)));
         let mut text = String::with_capacity(16 * 1024);
         let encoded = self
             .write(&mut text, audience)

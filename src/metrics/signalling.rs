@@ -1,4 +1,4 @@
-//! What signalling counts, as it happens.
+//! Signalling's own counters.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::figure::Description;
+use super::figure::FigureDescription;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -34,29 +34,29 @@ struct NameLabel {
     name: String,
 }
 
-/// Sessions and viewers as the directory counts them.
+/// The numbers of sessions, from the table of sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Audience {
-    /// Publishers' sessions.
+    /// Sessions of publishers.
     pub publishers: usize,
-    /// Viewers' sessions, the waiting ones among them.
+    /// Sessions of viewers, including those that wait.
     pub viewers: usize,
-    /// Viewers of names nobody publishes.
+    /// Sessions of viewers that wait for a publisher.
     pub waiting_viewers: usize,
 }
 
-/// Declares the figures: field, type, name (without `corecast_` and `_total`), meaning, and where `/api/v1/node` has it.
+/// Declares the figures: field, type, name (without `corecast_` and `_total`), meaning, and path in `/api/v1/node`.
 macro_rules! figures {
     ($($field:ident: $Type:ty = $name:literal, $help:literal, $json:literal;)+) => {
-        /// What signalling counts. Cheap to clone: all clones count together.
+        /// Signalling's own counters. Cheap to clone; all clones share the same counters.
         #[derive(Clone, Debug)]
         pub struct SignallingCounters {
             registry: Arc<Registry>,
             $($field: $Type,)+
         }
 
-        pub(super) const DESCRIPTIONS: &[Description] = &[
-            $(Description { name: $name, kind: <$Type as TypedMetric>::TYPE, help: $help, json: $json },)+
+        pub(super) const DESCRIPTIONS: &[FigureDescription] = &[
+            $(FigureDescription { name: $name, kind: <$Type as TypedMetric>::TYPE, help: $help, json: $json },)+
         ];
 
         impl SignallingCounters {
@@ -132,7 +132,7 @@ impl SignallingCounters {
         self.connections.dec();
     }
 
-    /// A connection was closed by this node before its peer wanted.
+    /// This node closed a connection without serving it to its end.
     pub fn connection_refused(&self, reason: &'static str) {
         self.connections_refused.get_or_create(&ReasonLabel { reason }).inc();
     }
@@ -147,17 +147,18 @@ impl SignallingCounters {
         self.sessions_ended.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// A viewer gets nothing of one kind.
+    /// A viewer gets no media of one kind, because nothing that it negotiated fits.
     pub fn nothing_fits(&self) {
         self.nothing_fits.inc();
     }
 
-    /// Events that were not told, so far.
+    /// Sets how many webhook events were dropped so far.
     pub fn webhook_events_dropped(&self, total: u64) {
         self.webhook_events_dropped.inc_by(total.saturating_sub(self.webhook_events_dropped.get()));
     }
 
-    /// When each served certificate ends, in seconds since 1970: the earliest where several share their first name.
+    /// Sets when each served certificate expires, in seconds since 1970. If several have the same first name, the
+    /// earliest counts.
     pub fn certificates<'a>(&self, ends: impl Iterator<Item = (&'a str, i64)>) {
         self.certificates.clear();
         for (name, end) in ends {
@@ -187,7 +188,7 @@ impl SignallingCounters {
         self.sessions_resumed.inc();
     }
 
-    /// All of it as text, with `audience` as of now.
+    /// Writes all figures as text, with `audience` as the current numbers.
     pub(super) fn write(&self, text: &mut String, audience: Audience) -> fmt::Result {
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         self.publishers.set(gauge(audience.publishers));

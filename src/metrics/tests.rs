@@ -1,4 +1,4 @@
-//! What `/metrics` says, to the byte where the values do not come from the kernel.
+//! Tests of `/metrics`. They compare every byte, except values that come from the kernel.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -64,10 +64,10 @@ fn every_counter_ends_in_total_and_no_name_appears_twice() {
     }
 }
 
-/// Every figure with a value of its own.
+/// A node in whose reports the figures have distinct values.
 fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
     let counters = SignallingCounters::new();
-    // One set of labels for each: the order of several is not steady.
+    // One set of labels for each, because the order of several is not deterministic.
     counters.request("whep", 503);
     counters.connection_opened();
     counters.connection_opened();
@@ -127,7 +127,7 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
     (counters, vec![report(0), report(1)])
 }
 
-/// The text without the values that the kernel gives.
+/// The text without the values that come from the kernel.
 fn steady(text: &str) -> String {
     let line = |line: &str| match line.split_once(' ') {
         Some((name, _)) if name.starts_with("corecast_kernel_") || name == "corecast_resident_memory_bytes" => {
@@ -138,9 +138,9 @@ fn steady(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-/// Dashboards and alerts know these names: a line that changes here changes for them. `BLESS=1` writes the file anew.
+/// Dashboards and alerts use these names, so a changed line here is a change for them. `BLESS=1` rewrites the file.
 #[test]
-fn the_whole_text_is_as_it_was() {
+fn the_metrics_text_equals_the_golden_file() {
     let (counters, reports) = busy_node();
     let audience = Audience { publishers: 1, viewers: 4, waiting_viewers: 2 };
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
@@ -191,8 +191,8 @@ fn the_json_report_has_each_figure_of_a_worker_where_its_declaration_says() {
 }
 
 #[test]
-fn a_workers_report_tells_nothing_that_metrics_leave_out_unnoticed() {
-    /// What a worker is, and what follows from other figures.
+fn every_field_of_a_workers_report_is_a_figure_or_a_listed_exception() {
+    /// Fields that describe the worker, or that follow from other figures.
     const NO_FIGURES: &[&str] = &["core", "io", "media_port", "segments_per_message", "streams", "worker"];
     let json = serde_json::to_value(WorkerReport::default()).unwrap();
     let told: BTreeSet<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
@@ -227,7 +227,7 @@ fn the_table_of_figures_has_every_figure_of_the_text() {
     assert_eq!(figures, reference::descriptions().len());
 }
 
-/// `BLESS=1` writes the manual's page anew.
+/// `BLESS=1` rewrites the manual's page.
 #[test]
 fn the_manuals_table_of_figures_is_made_from_their_declarations() {
     let (begin, end) = ("<!-- figures: begin -->\n", "<!-- figures: end -->\n");

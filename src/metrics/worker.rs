@@ -1,4 +1,4 @@
-//! The workers' figures, as their reports tell them: nothing is kept between scrapes.
+//! The workers' figures, from their reports. Nothing is kept between scrapes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,9 +11,9 @@ use crate::worker::report::WorkerReport;
 
 /// The reports as a collector.
 #[derive(Debug)]
-pub(super) struct Workers(pub(super) Vec<WorkerReport>);
+pub(super) struct WorkerFigures(pub(super) Vec<WorkerReport>);
 
-/// Of each worker.
+/// The figures of each worker.
 pub(super) const WORKER: &[Figure<WorkerReport>] = &[
     counter("worker_rounds", "Rounds of the worker's loop", "workers[].rounds", Read::Count(|w| w.rounds)),
     counter(
@@ -153,8 +153,8 @@ pub(super) const WORKER: &[Figure<WorkerReport>] = &[
     ),
 ];
 
-/// Of all workers together. Streams are named by users, but their number is bounded by the sessions, and these figures
-/// are two each.
+/// The figures of each stream, over all workers. Users choose the names of streams, but the sessions bound their
+/// number, and there are only two figures for each.
 pub(super) const STREAMS: &[Figure<[WorkerReport]>] = &[
     gauge("stream_viewers", "Viewers of the stream", "workers[].streams[].viewers", Read::Several(stream_viewers)),
     gauge(
@@ -165,7 +165,7 @@ pub(super) const STREAMS: &[Figure<[WorkerReport]>] = &[
     ),
 ];
 
-impl Collector for Workers {
+impl Collector for WorkerFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let label = |report: &WorkerReport| vec![("worker", report.worker.to_string())];
         let workers: Vec<_> = self.0.iter().map(|report| (label(report), report)).collect();
@@ -179,7 +179,7 @@ fn by_reason(counts: &BTreeMap<&'static str, u64>) -> Vec<(Labels, Value)> {
     counts.iter().map(value).collect()
 }
 
-/// Train lengths in steps of two, since 64 series a worker would say no more.
+/// Train lengths in steps of powers of two. 64 series per worker would say no more.
 fn trains(report: &WorkerReport) -> Vec<(Labels, Value)> {
     let mut steps: BTreeMap<u64, u64> = BTreeMap::new();
     for &(packets, messages) in &report.trains.by_packets {
@@ -189,7 +189,7 @@ fn trains(report: &WorkerReport) -> Vec<(Labels, Value)> {
     steps.into_iter().map(value).collect()
 }
 
-/// Quantiles since the start.
+/// Quantiles of residence times since the start.
 fn residence(report: &WorkerReport) -> Vec<(Labels, Value)> {
     let mut values = Vec::new();
     for r in &report.residence {

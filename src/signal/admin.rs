@@ -1,10 +1,11 @@
-//! What the operator's port answers: `/metrics`, `/healthz`, `/readyz`, `/api/v1/node`, and the dashboard that is made
-//! from the latter. Read only.
+//! The operator's port: `/metrics`, `/healthz`, `/readyz`, `/api/v1/node`, and the dashboard that shows the latter. It
+//! is read-only.
 //!
-//! On loopback it is plain HTTP and open to who asks it by an address or as `localhost` (a web page that DNS rebinding let in
-//! does not), unless `auth.admin_token_required`. Elsewhere it is TLS, and figures need a
-//! token with action `admin`. `/healthz` and `/readyz` are open everywhere: what asks them has no token, and they tell
-//! one bit each. So is the dashboard: the page is the same on every node, and asks for the token its figures need.
+//! On loopback it is plain HTTP, and needs no token unless `auth.admin_token_required` is set. Figures are then given
+//! only to a request for an address or for `localhost`, which a web page that got in by DNS rebinding cannot make.
+//! Elsewhere the port is TLS, and figures need a token with action `admin`. `/healthz` and `/readyz` are open
+//! everywhere, because probes have no token and each answer tells one bit. The dashboard is open too, because the page
+//! is the same on every node and asks for the token that its figures need.
 
 use std::rc::Rc;
 
@@ -31,14 +32,14 @@ use crate::net::process;
 use crate::web;
 use crate::worker::report::WorkerReport;
 
-/// The operator's port.
+/// The service of the operator's port.
 #[derive(Clone)]
 pub(super) struct AdminService {
     pub(super) figures: Rc<Figures>,
     pub(super) authorisation: Rc<Authorisation>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
-    /// Other hosts reach it: figures are for who shows a token.
+    /// Other hosts can reach the port, so figures need a token.
     pub(super) is_remote: bool,
 }
 
@@ -46,7 +47,7 @@ pub(super) struct AdminService {
 pub(super) struct Figures {
     pub(super) node: NodeInfo,
     pub(super) keeper: Rc<SessionKeeper>,
-    /// What HTTPS is served with.
+    /// The certificates that HTTPS is served with.
     pub(super) certificates: Certificates,
     pub(super) clock: Clock,
 }
@@ -60,10 +61,10 @@ struct Node<'a> {
     publishers: usize,
     viewers: usize,
     waiting_viewers: usize,
-    /// Workers that did not answer in time.
+    /// How many workers did not answer in time.
     workers_silent: usize,
     resident_memory_bytes: Option<u64>,
-    /// Of the network namespace, other programs' datagrams among them.
+    /// The counters of the network namespace, which include other programs' datagrams.
     kernel_udp: Option<KernelUdpCounters>,
     workers: Vec<WorkerReport>,
 }
@@ -92,7 +93,7 @@ impl Service for AdminService {
 }
 
 impl AdminService {
-    /// The handler's answer where the method is one that only reads.
+    /// Calls the handler if the method is `GET` or `HEAD`.
     async fn get(
         &self,
         request: &Request,
@@ -104,7 +105,7 @@ impl AdminService {
         handler(self).await
     }
 
-    /// The same for who may see figures.
+    /// The same, if the client may see figures.
     async fn get_figures(
         &self,
         request: &Request,
@@ -129,12 +130,12 @@ impl AdminService {
         Ok(text(metrics::CONTENT_TYPE, self.counters.encode(audience, build, reports)))
     }
 
-    /// Signalling answers: that is health. A dead worker ends the process.
+    /// Healthy means that signalling answers. A dead worker ends the process.
     async fn health(&self) -> Result<Response, Problem> {
         Ok(text("text/plain; charset=utf-8", "ok\n"))
     }
 
-    /// Every worker answers and the node is not ending.
+    /// Ready means that every worker answers and that the node is not shutting down.
     async fn ready(&self) -> Result<Response, Problem> {
         if self.shutdown.has_begun() {
             return Err(Problem::unavailable(Code::ShuttingDown, "the node is ending"));

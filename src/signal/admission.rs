@@ -1,9 +1,9 @@
-//! Who is let in at the door: connections and sessions by client address, sessions by rate.
+//! Admission control at the edge: bounds on connections and sessions per client address, and on the rate of sessions.
 //!
-//! The address is that of the TCP connection. Behind a proxy on this host all clients have its address, which is exempt;
-//! what a proxy says about its clients (`Forwarded`) is not believed, since anybody can say it: there, let the proxy
-//! count. Many viewers share an address behind a carrier's NAT, so that the limits are generous, and say so when they
-//! refuse. Streams, their viewers and the waiting are counted in [`super::sessions`].
+//! The address is that of the TCP connection. Behind a proxy on this host all clients have the proxy's address, which
+//! is exempt; such a proxy has to do the counting itself. The `Forwarded` header is not trusted, because any client can
+//! send it. Many viewers share one address behind a carrier's NAT, so the limits are generous and a refusal names the
+//! limit. Streams, their viewers and waiting viewers are counted in [`super::sessions`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -16,11 +16,11 @@ use crate::config::Admission;
 use crate::limits;
 use crate::time::Timestamp;
 
-/// The address a request came from, among its extensions.
+/// The address that a request came from. It is in the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
 
-/// Counts what each client has. An address is in here for as long as it has something.
+/// Counts places per client address. An address is in the map while it has at least one place.
 #[derive(Debug)]
 pub(super) struct PerAddress {
     max: Cell<usize>,
@@ -29,12 +29,12 @@ pub(super) struct PerAddress {
 }
 
 impl PerAddress {
-    /// At most `max` for every address that is not `exempt`.
+    /// Allows at most `max` places to every address that is not `exempt`.
     pub(super) fn new(max: usize, exempt: &[IpAddr]) -> Rc<Self> {
         Rc::new(Self { max: Cell::new(max), exempt: Exempt::new(exempt), taken: RefCell::default() })
     }
 
-    /// Takes one of the address's places until what is returned is dropped. `None` when it has none left.
+    /// Takes one of the address's places, until the returned value is dropped. `None` if it has none left.
     pub(super) fn take(self: &Rc<Self>, address: IpAddr) -> Option<PlaceOfAddress> {
         let Some(client) = self.client_of(address) else {
             return Some(PlaceOfAddress { book: Rc::clone(self), client: None });
@@ -48,23 +48,23 @@ impl PerAddress {
         Some(PlaceOfAddress { book: Rc::clone(self), client: Some(client) })
     }
 
-    /// Whom an address is counted as; `None` where it is exempt.
+    /// The client that an address is counted as; `None` if it is exempt.
     pub(super) fn client_of(&self, address: IpAddr) -> Option<IpAddr> {
         (!self.exempt.has(address)).then(|| client_of(address))
     }
 
-    /// How many one address may have.
+    /// How many places one address may have.
     pub(super) fn max(&self) -> usize {
         self.max.get()
     }
 
-    /// From now on at most so many; who has more keeps them.
+    /// Changes the limit. An address that has more places keeps them.
     pub(super) fn set_max(&self, max: usize) {
         self.max.set(max);
     }
 }
 
-/// One of an address's places, given back on drop.
+/// One of an address's places. It is freed on drop.
 #[derive(Debug)]
 pub(super) struct PlaceOfAddress {
     book: Rc<PerAddress>,
@@ -84,8 +84,8 @@ impl Drop for PlaceOfAddress {
     }
 }
 
-/// A rate with a burst (the generic cell rate algorithm, ITU-T I.371): the time at which all that was let in would have
-/// come at an even pace may lie ahead of now by a bounded part of a second.
+/// A rate with a burst: the generic cell rate algorithm (ITU-T I.371). It computes when everything admitted so far
+/// would have arrived at an even pace. That time may lie ahead of now by a bounded amount, the burst.
 #[derive(Debug)]
 pub(super) struct Rate {
     interval: Duration,
@@ -94,18 +94,18 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// So many a second.
+    /// A rate per second with the burst for joins.
     pub(super) fn per_second(rate: u32) -> Self {
         Self::with_burst(rate, Duration::from_secs(1) / limits::JOINS_BURST_DIVISOR as u32)
     }
 
-    /// So many a second, of which those of `burst` may come at once.
+    /// A rate per second. As many as it allows in `burst` may come at once.
     pub(super) fn with_burst(rate: u32, burst: Duration) -> Self {
         let interval = Duration::from_secs(1) / rate.max(1);
         Self { interval, burst: burst.max(interval), paced: Cell::new(Timestamp::ZERO) }
     }
 
-    /// Whether one more may come now.
+    /// Counts one more, and returns whether it is allowed now.
     pub(super) fn take(&self, now: Timestamp) -> bool {
         let paced = self.paced.get().max(now);
         if paced.since(now) + self.interval > self.burst {
@@ -116,27 +116,27 @@ impl Rate {
     }
 }
 
-/// Lets sessions in, by client and by rate.
+/// The limits that a new session has to pass first: per client address and by rate.
 #[derive(Debug)]
 pub(super) struct Door {
     clients: Rc<PerAddress>,
     joins: RefCell<Rate>,
 }
 
-/// Why a session is not let in.
+/// Why a session does not get past the [`Door`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotLetIn {
-    /// Its client has as many as it may.
+    /// The client's address has as many sessions as it may.
     TooManyFromAddress {
-        /// How many that is.
+        /// The limit.
         max: usize,
     },
-    /// More a second are asked for than may be.
+    /// More sessions per second are requested than may be opened.
     TooManyJoins,
 }
 
 impl Door {
-    /// With these limits.
+    /// Applies the limits of `admission`.
     pub(super) fn new(admission: &Admission) -> Self {
         Self {
             clients: PerAddress::new(admission.sessions_per_address_max as usize, &admission.exempt_addresses),
@@ -144,13 +144,13 @@ impl Door {
         }
     }
 
-    /// From now on these limits; the exempt addresses stay. Who is in stays in.
+    /// Changes the limits. The exempt addresses stay, and so do the sessions that are already open.
     pub(super) fn change(&self, admission: &Admission) {
         self.clients.set_max(admission.sessions_per_address_max as usize);
         self.joins.replace(Rate::per_second(admission.joins_per_second_max));
     }
 
-    /// A place for one more session of that address, given back when it is dropped.
+    /// Takes a place for one more session of that address. It is freed on drop.
     pub(super) fn enter(&self, address: IpAddr, now: Timestamp) -> Result<PlaceOfAddress, NotLetIn> {
         let max = self.clients.max();
         let place = self.clients.take(address).ok_or(NotLetIn::TooManyFromAddress { max })?;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_lets_a_burst_in_and_then_its_pace() {
+    fn a_rate_admits_a_burst_and_then_an_even_pace() {
         let rate = Rate::per_second(100);
         let start = Timestamp::from_millis(5_000);
         let burst = (0..1_000).filter(|_| rate.take(start)).count();

@@ -1,5 +1,5 @@
-//! What this node answers an offer or an ICE restart with: the negotiator's text, and what the node itself brings to one
-//! session (credentials, candidates, the certificate's fingerprint).
+//! Answers to offers and ICE restarts. The negotiator writes the text; this file supplies what the node itself brings
+//! to a session: credentials, candidates and the certificate's fingerprint.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,28 +18,28 @@ use crate::placement;
 use crate::transport::Candidate;
 use crate::worker::mailbox::WorkerHandle;
 
-/// Random characters after the worker's index in a user fragment, 60 bits (RFC 8445 §5.3 asks for 24).
+/// Random characters after the worker's index in a user fragment: 60 bits. RFC 8445 §5.3 requires 24.
 const UFRAG_RANDOM_CHARS: usize = 10;
-/// Characters of a password, 144 bits (RFC 8445 §5.3 asks for 128).
+/// Characters of a password: 144 bits. RFC 8445 §5.3 requires 128.
 const PASSWORD_CHARS: usize = 24;
 
 /// Makes answers.
 pub(super) struct Answers {
     negotiator: Box<dyn Negotiator>,
     identity: Rc<Identity>,
-    /// Addresses put into candidates.
+    /// The addresses that are put into candidates.
     announce: Vec<IpAddr>,
 }
 
-/// An offer's answer, and what of it the worker is told besides.
+/// The answer to an offer, and what the worker needs to know in addition.
 pub(super) struct Answered {
     pub(super) answer: Answer,
     pub(super) local_ice: IceCredentials,
-    /// What the session's DTLS proves itself with: its fingerprint is in the answer.
+    /// The certificate that the session uses for DTLS. The answer contains its fingerprint.
     pub(super) identity: DtlsIdentity,
 }
 
-/// An ICE restart's answer.
+/// The answer to an ICE restart.
 pub(super) struct Restarted {
     pub(super) fragment: String,
     pub(super) local_ice: IceCredentials,
@@ -50,7 +50,7 @@ impl Answers {
         Self { negotiator, identity, announce }
     }
 
-    /// The answer to an offer, with `worker` to serve it.
+    /// Answers an offer that `worker` is to serve.
     pub(super) fn answer(
         &self,
         offer: &str,
@@ -65,12 +65,12 @@ impl Answers {
         Ok(Answered { answer, local_ice: local.ice, identity })
     }
 
-    /// The credentials that a peer's fragment (RFC 8840 §9) names.
+    /// The credentials in a peer's fragment (RFC 8840 §9).
     pub(super) fn remote_ice(&self, fragment: &str) -> Result<Option<IceCredentials>, Problem> {
         Ok(self.negotiator.fragment(fragment).map_err(sdp_refused)?.ice)
     }
 
-    /// The fragment that answers an ICE restart, with this node's new credentials.
+    /// Makes the fragment that answers an ICE restart, with new credentials of this node.
     pub(super) fn restart(
         &self,
         description: &Description,

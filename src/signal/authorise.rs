@@ -1,8 +1,8 @@
-//! Signalling's side of authorisation: who asks, out of a request; and a refusal as every transport tells it.
+//! Signalling's side of authorisation: it reads from a request who asks, and turns a refusal into a [`Problem`].
 //!
-//! `Authorization: Bearer` only (RFC 6750 §2.1); what sockets show is in [`super::socket`]. A token in a URL's query is
-//! not looked at: URLs are written into logs and histories. What judges is [`crate::auth`], asked where sessions open
-//! ([`super::opening`]) and where figures are shown.
+//! Over HTTP a token comes in `Authorization: Bearer` only (RFC 6750 §2.1); for sockets see [`super::socket`]. A token
+//! in a URL's query is ignored, because URLs are written into logs and histories. [`crate::auth`] decides. It is asked
+//! when a session opens ([`super::opening`]) and when figures are requested.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -22,45 +22,45 @@ use crate::auth::token::Fault;
 use crate::auth::{Access, Action, Authoriser, Denied, Grant, Kind};
 use crate::description::Direction;
 
-/// Who asks for a session, and how it proves that it may. Not `Debug`: a token is a secret.
+/// Who asks for a session, and with which token. It is not `Debug`, because a token is a secret.
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
-    /// Of its connection.
+    /// The address of its connection.
     pub(super) address: IpAddr,
-    /// What it showed: a bearer token, whatever it came in.
+    /// The bearer token, by whichever transport it came.
     pub(super) token: Option<&'a str>,
-    /// The origin of the page that asks, as the browser wrote it.
+    /// The `Origin` of the page, as the browser wrote it.
     pub(super) origin: Option<&'a str>,
 }
 
-/// Asks whoever decides at the moment; a reload may put another in place.
+/// The present [`Authoriser`]. A reload may replace it.
 #[derive(Debug)]
 pub(super) struct Authorisation(RefCell<Rc<Authoriser>>);
 
 impl Authorisation {
-    /// By this one.
+    /// Starts with `authoriser`.
     pub(super) fn new(authoriser: Authoriser) -> Self {
         Self(RefCell::new(Rc::new(authoriser)))
     }
 
-    /// Who decides, as of now. Whoever takes it keeps it over an `await`.
+    /// The present authoriser. A caller keeps the same one across an `await`.
     pub(super) fn now(&self) -> Rc<Authoriser> {
         Rc::clone(&self.0.borrow())
     }
 
-    /// From now on this one decides. It takes over who is there.
+    /// Replaces the authoriser. The new one takes over what the old one knows about clients.
     pub(super) fn replace(&self, mut authoriser: Authoriser) {
         authoriser.take_over(&self.0.borrow());
         self.0.replace(Rc::new(authoriser));
     }
 
-    /// Who sent a request, and what it shows.
+    /// Reads who sent a request, and its token.
     pub(super) fn asker<'a>(&self, headers: &'a HeaderMap, extensions: &Extensions) -> Result<Asker<'a>, Problem> {
-        // The listener puts it into every request.
+        // The listener puts the address into every request.
         let Some(ClientAddress(address)) = extensions.get().copied() else {
             return Err(problem(&Denied::Unavailable("who asks is not known")));
         };
-        // A header that is meant for a proxy in front must not be an error where nothing is judged.
+        // Without keys or a webhook the header is not read: it may be meant for a proxy, and must not be an error.
         let token = match self.now().can_judge() {
             true => bearer(headers).map_err(|fault| problem(&fault.into()))?,
             false => None,
@@ -69,7 +69,7 @@ impl Authorisation {
         Ok(Asker { address, token, origin })
     }
 
-    /// Leave to open a session.
+    /// Asks for the permission to open a session.
     pub(super) async fn session(
         &self,
         asker: Asker<'_>,
@@ -83,16 +83,16 @@ impl Authorisation {
         self.leave(asker, action, stream.as_str()).await
     }
 
-    /// Whether who asks may hear when a stream begins and ends: whoever may play it, and for as long. The end of that, if
-    /// any.
+    /// Checks whether the client may follow a stream, which needs the permission to play it. Returns when the
+    /// permission ends, if it does.
     pub(super) async fn follow(&self, asker: Asker<'_>, stream: &StreamName) -> Result<Option<Instant>, Problem> {
         let Asker { address, token, origin } = asker;
         let access = Access { action: Action::Play, stream: stream.as_str(), token, origin, address };
         self.now().allows(&access).await.map_err(|denied| problem(&denied))
     }
 
-    /// Whether a token may be of any use, before it is known what for. While nobody can say it may: it is judged again
-    /// with whatever is asked.
+    /// Checks whether a token can be of any use, before it is known for what. If that cannot be found out at the
+    /// moment, the token passes, because it is judged again with each request.
     pub(super) async fn token(&self, asker: Asker<'_>) -> Result<(), Problem> {
         let Some(token) = asker.token else { return Ok(()) };
         match self.now().recognise(token, asker.address).await {
@@ -101,7 +101,7 @@ impl Authorisation {
         }
     }
 
-    /// Leave to see the operator's figures.
+    /// Asks for the permission to see the operator's figures.
     pub(super) async fn operator(&self, request: &Request) -> Result<(), Problem> {
         let asker = self.asker(request.headers(), request.extensions())?;
         self.leave(asker, Action::Admin, "").await.map(drop)
@@ -114,7 +114,7 @@ impl Authorisation {
     }
 }
 
-/// The token, if there is one.
+/// Reads the bearer token, if there is one.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, more) = (values.next(), values.next());
@@ -131,7 +131,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     }
 }
 
-/// A refusal as HTTP tells it (RFC 6750 §3); sockets leave the headers out.
+/// A refusal in HTTP's terms (RFC 6750 §3). Sockets leave the headers out.
 fn problem(denied: &Denied) -> Problem {
     let (code, detail) = (Code::Denied(denied.code()), denied.to_string());
     let challenge = match denied {

@@ -1,23 +1,23 @@
-//! A reload's [`Change`], put in place. It comes through a mailbox from whoever reads the configuration again and takes
-//! one turn of the executor: every request sees all of it or nothing.
+//! Applies the [`Change`] of a reload. It comes through a mailbox from the code that reads the configuration again.
+//! Applying it takes one turn of the executor, so every request sees all of it or nothing.
 
 use std::rc::Rc;
 
 use super::admission::Door;
 use super::authorise::Authorisation;
 use super::keeper::SessionKeeper;
-use super::live::{Change, Settings, Terms};
+use super::live::{Change, LiveSettings, Terms};
 
-/// The parts that a change reaches.
+/// The parts that a change affects.
 pub(super) struct Changes {
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Rc<LiveSettings>,
     pub(super) authorisation: Rc<Authorisation>,
     pub(super) door: Rc<Door>,
     pub(super) keeper: Rc<SessionKeeper>,
 }
 
 impl Changes {
-    /// Puts changes in place, as they come.
+    /// Applies changes as they arrive.
     pub(super) async fn hear(self, changes: flume::Receiver<Change>) {
         while let Ok(Change { live, authoriser, in_place }) = changes.recv_async().await {
             let terms = Terms::new(live);

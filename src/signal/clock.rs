@@ -1,17 +1,17 @@
-//! Signalling's own clock, which begins when signalling does.
+//! Signalling's own clock, which starts together with signalling.
 
 use std::time::Instant;
 
 use crate::time::Timestamp;
 
-/// The clock. Its times are compared only with each other.
+/// The clock. Its times are only compared with each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     started: Instant,
 }
 
 impl Clock {
-    /// One that begins now.
+    /// A clock that starts now.
     pub(super) fn start() -> Self {
         Self { started: Instant::now() }
     }
@@ -21,7 +21,7 @@ impl Clock {
         Timestamp::ZERO + self.started.elapsed()
     }
 
-    /// A time on this clock as the executor's timers want it.
+    /// Converts a time on this clock for the executor's timers.
     pub(super) fn instant(&self, at: Timestamp) -> Instant {
         self.started + at.since(Timestamp::ZERO)
     }

@@ -1,5 +1,5 @@
-//! The names by which programs know a refusal: `code` in problem+json (RFC 9457) and in a socket's `error`, and the label
-//! `reason` of refused sessions in metrics. One closed list; nothing else may be one.
+//! The machine-readable names of refusals: `code` in problem+json (RFC 9457) and in a socket's `error`, and the label
+//! `reason` of refused sessions in metrics. The list is closed: no other names are sent.
 
 use std::fmt;
 
@@ -8,21 +8,22 @@ use crate::auth;
 
 macro_rules! codes {
     ($($(#[$meaning:meta])+ $code:ident = $name:literal,)+) => {
-        /// A refusal's name for programs.
+        /// The machine-readable name of a refusal.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $($(#[$meaning])+ $code,)+
-            /// Authorisation's: the token, or who runs the node.
+            /// A refusal by authorisation.
             Denied(auth::Code),
-            /// The negotiator's, for an offer or a fragment; of the node's own, one of [`SdpRefused::NAMES`].
+            /// A refusal of an offer or fragment by the negotiator. The node's own negotiator uses
+            /// [`SdpRefused::NAMES`].
             Sdp(&'static str),
         }
 
         impl Code {
-            /// Those of signalling itself.
+            /// The codes of signalling itself.
             const OWN: &[Self] = &[$(Self::$code),+];
 
-            /// The text.
+            /// The code as it is sent.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -41,19 +42,19 @@ codes! {
     MethodNotAllowed = "method_not_allowed",
     /// Nothing is at this path.
     NotFound = "not_found",
-    /// The page's origin may not call.
+    /// Pages of this origin may not call the node.
     OriginNotAllowed = "origin_not_allowed",
-    /// The node ends.
+    /// The node is shutting down.
     ShuttingDown = "shutting_down",
 
     // --- bodies and conditions of WHIP and WHEP ---
     /// Another media type is expected.
     WrongContentType = "wrong_content_type",
-    /// The body is longer than may be.
+    /// The body is longer than the limit.
     BodyTooLong = "body_too_long",
     /// The body did not come in time.
     BodyTooSlow = "body_too_slow",
-    /// As many bodies are read as there is room for.
+    /// There is no room for another body while others are being read.
     TooManyBodies = "too_many_bodies",
     /// The body is not UTF-8.
     BodyNotText = "body_not_text",
@@ -71,19 +72,19 @@ codes! {
     NoSuchSession = "no_such_session",
     /// The address has as many sessions as it may.
     TooManyFromAddress = "too_many_from_address",
-    /// More sessions a second are asked for than may be.
+    /// More sessions per second are requested than may be opened.
     TooManyJoins = "too_many_joins",
     /// The stream has a publisher.
     NameTaken = "name_taken",
     /// It cannot be found out whether the stream has a publisher on another node.
     OwnershipUnavailable = "ownership_unavailable",
-    /// As many streams are published as may be.
+    /// The limit of published streams is reached.
     TooManyStreams = "too_many_streams",
     /// The stream has as many viewers as it may.
     TooManyViewers = "too_many_viewers",
-    /// As many viewers wait for publishers as may.
+    /// The limit of waiting viewers is reached.
     TooManyWaiting = "too_many_waiting",
-    /// As many sessions are open and not connected as may be.
+    /// The limit of sessions that are open but not connected is reached.
     TooManyHandshakes = "too_many_handshakes",
     /// The node serves as many sessions as it may.
     NodeFull = "node_full",
@@ -97,15 +98,15 @@ codes! {
     // --- the opening of a socket ---
     /// The socket's protocol was not offered.
     SubprotocolMissing = "subprotocol_missing",
-    /// `Sec-WebSocket-Key` is none.
+    /// `Sec-WebSocket-Key` is missing or malformed.
     BadWebsocketKey = "bad_websocket_key",
-    /// Sockets open over HTTP/1.1.
+    /// A socket opens over HTTP/1.1 only.
     Http1Needed = "http1_needed",
-    /// The token is longer than one may be.
+    /// The token is longer than the limit.
     TokenTooLong = "token_too_long",
-    /// Sockets open by `Upgrade`.
+    /// The request has no `Upgrade: websocket`.
     UpgradeRequired = "upgrade_required",
-    /// Another version of WebSocket.
+    /// The client asks for another version of WebSocket.
     WebsocketVersion = "websocket_version",
     /// The address has as many sockets as it may.
     TooManySocketsFromAddress = "too_many_sockets_from_address",
@@ -115,15 +116,15 @@ codes! {
     // --- a socket's messages ---
     /// A field is missing or of the wrong type.
     BadMessage = "bad_message",
-    /// There is no such message.
+    /// There is no message of this type.
     UnknownType = "unknown_type",
     /// The first message was not `hello`.
     HelloMissing = "hello_missing",
-    /// `hello` was said before.
+    /// `hello` was sent a second time.
     HelloAgain = "hello_again",
-    /// Another version of the protocol.
+    /// The client asks for another version of the protocol.
     VersionUnknown = "version_unknown",
-    /// It is no candidate.
+    /// The text is not a candidate.
     BadCandidate = "bad_candidate",
     /// The fragment has no new credentials.
     NotARestart = "not_a_restart",
@@ -137,7 +138,7 @@ codes! {
     TooManyFollows = "too_many_follows",
 
     // --- the other ports ---
-    /// Figures are not shown to who asks by this name.
+    /// Figures are not given to a request for this host name.
     NotByThatName = "not_by_that_name",
     /// The report cannot be written.
     ReportUnwritable = "report_unwritable",
@@ -148,7 +149,7 @@ codes! {
 }
 
 impl Code {
-    /// All there are.
+    /// Every code.
     pub fn all() -> impl Iterator<Item = Self> {
         let denied = auth::Code::ALL.iter().copied().map(Self::Denied);
         let sdp = SdpRefused::NAMES.into_iter().map(Self::Sdp);

@@ -1,13 +1,13 @@
 //! Which web pages may call this node (Fetch standard, CORS protocol).
 //!
-//! A page of the node's own origin always may. Any other must be in the configured list, by itself or as one of the hosts
-//! below a listed one (`*.example.org`); without a list there is none.
-//! A request that carries a foreign `Origin` is refused and not merely left unreadable: a page must not be able to open
-//! or end sessions it cannot see. Programs that are not web pages send no `Origin` and are not concerned.
+//! A page of the node's own origin always may. Any other origin must be in the configured list, either exactly or by a
+//! pattern for all hosts below one (`*.example.org`). A request with a foreign `Origin` is refused, not only made
+//! unreadable for the page, because a page must not be able to open or end sessions that it cannot see. Programs that
+//! are not web pages send no `Origin` and are not affected.
 //!
-//! Against DNS rebinding, where a name of the attacker's becomes an address of this host and the page's origin therefore *is*
-//! the node's, origins are no help. The operator's port, which shows figures to whoever reaches it on loopback, asks by
-//! which name it was reached ([`is_local`]). Elsewhere authorisation is the answer.
+//! Checking origins does not help against DNS rebinding: the attacker's own name then resolves to an address of this
+//! host, so the page's origin *is* the node's. The operator's port gives figures without a token on loopback, so it
+//! also checks the name by which it was reached ([`is_local`]). The other ports rely on authorisation.
 
 use std::net::IpAddr;
 
@@ -23,22 +23,22 @@ use crate::auth::pattern::origin_matches;
 
 /// Where a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// No web page, or one of this node's own.
+pub(super) enum RequestOrigin {
+    /// Not from a web page, or from one of this node's own.
     Own,
-    /// A page of a listed origin, as it wrote it.
+    /// A page of a listed origin, as the browser wrote it.
     Listed(HeaderValue),
     /// A page of any other origin.
     Foreign,
 }
 
-/// Whom a request was sent to. HTTP/2 names the authority in the URI, HTTP/1.1 in a header.
+/// The authority that a request was sent to. HTTP/2 names it in the URI, HTTP/1.1 in a header.
 pub(super) fn authority(request: &Request) -> Option<&str> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     request.uri().authority().map(Authority::as_str).or(host)
 }
 
-/// Whether an authority is one that no name server answers for: an address, or `localhost` and what is below it (RFC 6761
+/// Whether no name server answers for an authority: it is an address, or `localhost` or a name below it (RFC 6761
 /// §6.3).
 pub(super) fn is_local(authority: &str) -> bool {
     let Ok(authority) = authority.parse::<Authority>() else { return false };
@@ -47,24 +47,24 @@ pub(super) fn is_local(authority: &str) -> bool {
 }
 
 /// Where a request comes from, given the listed origins and the authority it was sent to.
-pub(super) fn source(headers: &HeaderMap, authority: Option<&str>, listed: &[String]) -> Source {
-    let Some(origin) = headers.get(ORIGIN) else { return Source::Own };
-    let Ok(text) = origin.to_str() else { return Source::Foreign };
+pub(super) fn source(headers: &HeaderMap, authority: Option<&str>, listed: &[String]) -> RequestOrigin {
+    let Some(origin) = headers.get(ORIGIN) else { return RequestOrigin::Own };
+    let Ok(text) = origin.to_str() else { return RequestOrigin::Foreign };
     // The scheme is not compared: behind a proxy that terminates TLS this node sees plain HTTP.
     let own = text.split_once("://").zip(authority).is_some_and(|((_, own), host)| own.eq_ignore_ascii_case(host));
     if own {
-        Source::Own
+        RequestOrigin::Own
     } else if listed.iter().any(|listed| origin_matches(listed, text)) {
-        Source::Listed(origin.clone())
+        RequestOrigin::Listed(origin.clone())
     } else {
-        Source::Foreign
+        RequestOrigin::Foreign
     }
 }
 
-/// Lets the page read the answer, and the headers WHIP clients need (RFC 9725 §4.2).
-pub(super) fn allow(headers: &mut HeaderMap, source: &Source) {
+/// Allows the page to read the answer, and the headers that WHIP clients need (RFC 9725 §4.2).
+pub(super) fn allow(headers: &mut HeaderMap, source: &RequestOrigin) {
     headers.append(VARY, HeaderValue::from_static("Origin"));
-    if let Source::Listed(origin) = source {
+    if let RequestOrigin::Listed(origin) = source {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         headers.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -73,7 +73,7 @@ pub(super) fn allow(headers: &mut HeaderMap, source: &Source) {
     }
 }
 
-/// What a preflight asks for besides.
+/// Adds the headers that answer a preflight request.
 pub(super) fn preflight(headers: &mut HeaderMap, methods: &'static str) {
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type, If-Match"));
@@ -107,9 +107,9 @@ mod tests {
                 headers.insert(ORIGIN, HeaderValue::from_static(origin));
             }
             let name = match source(&headers, authority, &listed) {
-                Source::Own => "own",
-                Source::Listed(_) => "listed",
-                Source::Foreign => "foreign",
+                RequestOrigin::Own => "own",
+                RequestOrigin::Listed(_) => "listed",
+                RequestOrigin::Foreign => "foreign",
             };
             assert_eq!(name, expected, "{origin:?} {authority:?}");
         }
@@ -139,7 +139,7 @@ mod tests {
     fn a_listed_page_is_named_to_itself_and_may_read_what_whip_clients_need() {
         let origin = HeaderValue::from_static("https://a.example.net");
         let mut headers = HeaderMap::new();
-        allow(&mut headers, &Source::Listed(origin.clone()));
+        allow(&mut headers, &RequestOrigin::Listed(origin.clone()));
         assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], origin, "never a star, never another's");
         assert_eq!(headers[VARY], "Origin");
         let exposed = headers[ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap();
@@ -147,7 +147,7 @@ mod tests {
             assert!(exposed.split(", ").any(|have| have == name), "{name} is not in {exposed}");
         }
         let mut foreign = HeaderMap::new();
-        allow(&mut foreign, &Source::Foreign);
+        allow(&mut foreign, &RequestOrigin::Foreign);
         assert!(!foreign.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) && foreign[VARY] == "Origin");
     }
 }

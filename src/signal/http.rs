@@ -1,8 +1,8 @@
 //! HTTP/1.1 and HTTP/2 connections: hyper driven over a futures stream, on one task per connection.
 //!
-//! A connection is bounded in every direction: time for the TLS handshake, for a request's head, for its body, time
-//! without a request, bytes of head and body, streams, and the number of connections itself. A panic in one is caught
-//! and counted: it ends that connection and nothing else.
+//! Everything about a connection is bounded: the time for the TLS handshake, for a request's head and for its body, the
+//! time without a request, the bytes of head and body, the number of streams, and the number of connections. A panic is
+//! caught and counted, and ends only its own connection.
 //!
 //! Not here: what a request means ([`super::router`]).
 
@@ -38,11 +38,11 @@ pub(super) type Response = hyper::Response<Full<Bytes>>;
 
 /// Answers requests; cheap to clone, shared by every connection of a listener.
 pub(super) trait Service: Clone + Unpin + 'static {
-    /// The answer to one request. With 101 it leaves in `upgrade` what becomes of the connection.
+    /// Answers one request. If the answer is a 101, the service puts into `upgrade` what takes the connection over.
     fn call(&self, request: Request, upgrade: &Upgrade) -> impl Future<Output = Response>;
 }
 
-/// Where a service leaves what goes on on a connection after its 101 (RFC 9110 §7.8); HTTP/1.1 only.
+/// Where a service puts what takes a connection over after a 101 (RFC 9110 §7.8). HTTP/1.1 only.
 #[derive(Clone, Default)]
 pub(super) struct Upgrade(Rc<Cell<Option<Successor>>>);
 
@@ -56,11 +56,11 @@ impl Upgrade {
     }
 }
 
-/// A connection HTTP is done with.
+/// A connection that is no longer used for HTTP.
 pub(super) struct Upgraded {
-    /// Its bytes, out of TLS where there is TLS.
+    /// The byte stream, decrypted if the connection uses TLS.
     pub(super) io: Box<dyn Duplex>,
-    /// What had been read of it beyond the request.
+    /// Bytes that were already read after the request.
     pub(super) early: Bytes,
 }
 
@@ -71,29 +71,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Duplex for S {}
 
 /// A listener's settings.
 #[derive(Clone)]
-pub(super) struct Options {
-    /// TLS, or plain HTTP without.
+pub(super) struct ListenerOptions {
+    /// TLS; `None` means plain HTTP.
     pub(super) tls: Option<futures_rustls::TlsAcceptor>,
-    /// Connections at once.
+    /// How many connections may be open at once.
     pub(super) connections_max: usize,
-    /// Of those, from one address; all listeners' together.
+    /// How many of them one address may have, over all listeners.
     pub(super) per_address: Rc<PerAddress>,
-    /// Where connections are counted.
+    /// The counters of connections.
     pub(super) counters: SignallingCounters,
 }
 
 /// Why a connection was closed without being served to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnectionRefused {
-    /// The system gave none, or its peer had left.
+    /// `accept` failed, or the peer had already left.
     AcceptFailed,
-    /// The listener has as many as it may.
+    /// The listener's limit is reached.
     TooMany,
-    /// Its address has as many as it may.
+    /// The limit of its address is reached.
     TooManyFromAddress,
     /// The TLS handshake failed.
     TlsFailed,
-    /// It took too long.
+    /// The TLS handshake took too long.
     TlsSlow,
     /// Its task panicked.
     Panicked,
@@ -113,20 +113,20 @@ impl ConnectionRefused {
     }
 }
 
-impl Options {
+impl ListenerOptions {
     fn refused(&self, why: ConnectionRefused) {
         self.counters.connection_refused(why.name());
     }
 }
 
-/// Accepts until the task is dropped. The connections live on in tasks of their own.
-pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options, service: S) {
+/// Accepts connections until the task is dropped. The connections continue in tasks of their own.
+pub(super) async fn accept_loop<S: Service>(listener: Listener, options: ListenerOptions, service: S) {
     let open = Rc::new(Cell::new(0_usize));
     loop {
         let stream = match listener.accept().await {
             Ok(stream) => stream,
             Err(error) => {
-                // Out of descriptors, or a peer that left in the queue: neither may spin.
+                // There are no descriptors left, or the peer left the queue. The pause keeps this loop from spinning.
                 tracing::debug!(%error, "accept failed");
                 options.refused(ConnectionRefused::AcceptFailed);
                 runtime::sleep(std::time::Duration::from_millis(10)).await;
@@ -137,7 +137,7 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
             options.refused(ConnectionRefused::TooMany);
             continue;
         }
-        // Gone already: there is nobody to serve.
+        // The peer is already gone.
         let Ok(address) = stream.peer_addr() else {
             options.refused(ConnectionRefused::AcceptFailed);
             continue;
@@ -147,7 +147,7 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
             continue;
         };
         options.counters.connection_opened();
-        let place = Place::take(&open, &options.counters, of_address);
+        let place = ConnectionPlace::take(&open, &options.counters, of_address);
         let address = ClientAddress(address.ip());
         let (options, service) = (options.clone(), service.clone());
         let counters = options.counters.clone();
@@ -155,7 +155,7 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Options
     }
 }
 
-/// Starts a connection's task. Its panic ends that connection and nothing else.
+/// Starts a connection's task. A panic in it ends only that connection.
 fn spawn_guarded(counters: SignallingCounters, task: impl Future<Output = ()> + 'static) {
     runtime::spawn(async move {
         if AssertUnwindSafe(task).catch_unwind().await.is_err() {
@@ -166,34 +166,34 @@ fn spawn_guarded(counters: SignallingCounters, task: impl Future<Output = ()> + 
     .detach();
 }
 
-/// One of the listener's places, given back on drop however the connection ends.
-struct Place {
+/// One of the listener's places. It is freed on drop, however the connection ends.
+struct ConnectionPlace {
     open: Rc<Cell<usize>>,
     counters: SignallingCounters,
     _of_address: PlaceOfAddress,
 }
 
-impl Place {
+impl ConnectionPlace {
     fn take(open: &Rc<Cell<usize>>, counters: &SignallingCounters, of_address: PlaceOfAddress) -> Self {
         open.set(open.get() + 1);
         Self { open: open.clone(), counters: counters.clone(), _of_address: of_address }
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.counters.connection_closed();
     }
 }
 
-/// TLS where asked for, then the HTTP version that ALPN chose.
+/// Accepts TLS if the listener has it, then serves the HTTP version that ALPN chose.
 async fn connection<S: Service>(
     stream: TcpStream,
     address: ClientAddress,
-    options: &Options,
+    options: &ListenerOptions,
     service: S,
-    place: Place,
+    place: ConnectionPlace,
 ) {
     let Some(tls) = &options.tls else {
         return serve_http1(stream, address, service, place).await;
@@ -214,7 +214,7 @@ async fn connection<S: Service>(
     }
 }
 
-/// What the idle watch of a connection looks at.
+/// What is needed to find out whether a connection is idle.
 struct Activity {
     under_way: Cell<usize>,
     last: Cell<Instant>,
@@ -238,7 +238,7 @@ impl Activity {
     }
 }
 
-/// A request under way; over when dropped, also when the client left in the middle of it.
+/// A request under way, until this is dropped. That happens too if the client leaves in the middle of it.
 struct UnderWay(Rc<Activity>);
 
 impl UnderWay {
@@ -255,7 +255,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// The service as hyper wants it, with its requests watched and their sender named.
+/// Wraps the service for hyper. It tracks requests under way and adds the client's address to each.
 fn watched<S: Service>(
     service: S,
     address: ClientAddress,
@@ -284,7 +284,7 @@ async fn serve_http1<S: Service>(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     address: ClientAddress,
     service: S,
-    place: Place,
+    place: ConnectionPlace,
 ) {
     let (activity, upgrade) = (Activity::new(), Upgrade::default());
     let mut connection = http1::Builder::new()
@@ -295,7 +295,7 @@ async fn serve_http1<S: Service>(
     let served = poll_fn(|context| connection.poll_without_shutdown(context));
     match select(pin!(served), pin!(activity.idle())).await {
         Either::Left((Ok(()), _)) => {}
-        // Errors are the peer's: cut connections, bad requests (answered 400 by hyper), slow heads.
+        // The peer caused these errors: broken connections, bad requests (hyper answers 400), slow heads.
         Either::Left((Err(error), _)) => {
             tracing::debug!(%error, "HTTP/1.1 connection ended");
             return;
@@ -306,7 +306,8 @@ async fn serve_http1<S: Service>(
     let mut io = parts.io.0;
     match upgrade.0.take() {
         Some(successor) => {
-            // In a task of its own: what HTTP needed for the connection is given back, its place among others.
+            // The successor runs in a task of its own, so that everything HTTP held for the connection is freed, also
+            // its place.
             let counters = place.counters.clone();
             spawn_guarded(counters, successor(Upgraded { io: Box::new(io), early: parts.read_buf }));
         }
@@ -333,7 +334,7 @@ async fn serve_http2<S: Service>(
         .serve_connection(HyperIo(stream), watched(service, address, &activity, &Upgrade::default()));
     let mut connection = pin!(connection);
     let mut running = FuturesUnordered::new();
-    // The streams run inside the connection's task: answers that become ready together leave in one write.
+    // The streams run inside the connection's task, so that answers that become ready together leave in one write.
     let both = poll_fn(|context| {
         loop {
             streams.move_into(&mut running, context);
@@ -351,7 +352,7 @@ async fn serve_http2<S: Service>(
     }
 }
 
-/// hyper's executor for HTTP/2 streams: keeps what it is given for the connection's own task.
+/// hyper's executor for HTTP/2 streams. It queues them for the connection's own task.
 #[derive(Clone, Default)]
 struct Streams(Rc<RefCell<NewStreams>>);
 
@@ -379,7 +380,7 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Streams {
     }
 }
 
-/// A futures stream under hyper's I/O traits.
+/// Adapts a futures stream to hyper's I/O traits.
 struct HyperIo<S>(S);
 
 impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
@@ -388,7 +389,7 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
         context: &mut Context<'_>,
         mut cursor: hyper::rt::ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // Through a scratch buffer: hyper's own is uninitialised, and advancing it by hand is `unsafe`.
+        // A scratch buffer is needed, because hyper's own is uninitialised and advancing it by hand is `unsafe`.
         let mut scratch = [0_u8; 8 * 1024];
         let room = cursor.remaining().min(scratch.len());
         match Pin::new(&mut self.0).poll_read(context, &mut scratch[..room]) {
@@ -419,30 +420,31 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<S> {
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
-    /// Above [`limits::REQUEST_BODY_BYTES_MAX`].
+    /// It is longer than [`limits::REQUEST_BODY_BYTES_MAX`].
     TooLong,
-    /// Not there within [`limits::REQUEST_BODY_TIME_MAX`].
+    /// It did not arrive within [`limits::REQUEST_BODY_TIME_MAX`].
     TooSlow,
-    /// So much is being read already that there is no room for more ([`limits::REQUEST_BODIES_BYTES_TOTAL`]).
+    /// The bodies that are being read take all the room there is ([`limits::REQUEST_BODIES_BYTES_TOTAL`]).
     NoRoom,
-    /// Not UTF-8.
+    /// It is not UTF-8.
     NotText,
     /// The connection broke.
     Broken,
 }
 
-/// Bytes of all bodies that are being read: thousands of connections with dozens of streams each may send one.
+/// The bytes of all bodies that are being read. They are bounded together, because thousands of connections with dozens
+/// of streams each may send one.
 #[derive(Debug, Default)]
 pub(super) struct BodyBytes(Cell<usize>);
 
-/// What one body has taken of them, given back on drop.
+/// The part of these bytes that one body has taken. It is freed on drop.
 struct Held<'a> {
     all: &'a BodyBytes,
     bytes: usize,
 }
 
 impl Held<'_> {
-    /// Takes room for more; `false` when there is none.
+    /// Takes room for more bytes. Returns `false` if there is none.
     fn grow(&mut self, bytes: usize) -> bool {
         let total = self.all.0.get() + bytes;
         let fits = total <= limits::REQUEST_BODIES_BYTES_TOTAL;
@@ -460,10 +462,10 @@ impl Drop for Held<'_> {
     }
 }
 
-/// The whole body as text.
+/// Reads the whole body as text.
 pub(super) async fn read_text(body: Incoming, all: &BodyBytes) -> Result<String, BodyError> {
     use hyper::body::Body as _;
-    // Said to be too long: not even begun.
+    // A body that is announced as too long is not read at all.
     if body.size_hint().lower() > limits::REQUEST_BODY_BYTES_MAX as u64 {
         return Err(BodyError::TooLong);
     }
@@ -476,7 +478,7 @@ pub(super) async fn read_text(body: Incoming, all: &BodyBytes) -> Result<String,
                 true => BodyError::TooLong,
                 false => BodyError::Broken,
             })?;
-            // Trailers are none of ours.
+            // Trailers are ignored.
             let Ok(data) = frame.into_data() else { continue };
             if !held.grow(data.len()) {
                 return Err(BodyError::NoRoom);

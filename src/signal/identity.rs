@@ -1,9 +1,9 @@
-//! The DTLS certificate of new sessions, another one every so often.
+//! The DTLS certificate of new sessions. It is replaced regularly.
 //!
-//! A certificate is made here and shared by the sessions of all workers. It lives in memory only, and nobody looks at more
-//! than its fingerprint, which the answer brings; so the younger it is, the less a stolen key is worth, and the shorter
-//! one fingerprint names this node. A session is handed its certificate when it opens, together with what the answer says:
-//! the two agree at every moment, and one that runs keeps its own to its end.
+//! A certificate is made here and shared by the sessions of all workers. It lives in memory only, and peers check only
+//! its fingerprint, which is in the answer. So it can be replaced at any time. The younger it is, the less a stolen key
+//! is worth, and the shorter the time for which one fingerprint identifies this node. A session gets its certificate
+//! when it opens, together with the answer, so the two always agree. It keeps that certificate until it ends.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,23 +12,24 @@ use std::time::{Duration, SystemTime};
 use super::runtime;
 use crate::dtls::DtlsIdentity;
 
-/// The one that sessions opened now are given.
+/// The certificate that new sessions get.
 #[derive(Debug)]
 pub(super) struct Identity(RefCell<DtlsIdentity>);
 
 impl Identity {
-    /// The first.
+    /// Starts with the first certificate.
     pub(super) fn new(first: DtlsIdentity) -> Self {
         Self(RefCell::new(first))
     }
 
-    /// As of now.
+    /// The present certificate.
     pub(super) fn now(&self) -> DtlsIdentity {
         self.0.borrow().clone()
     }
 }
 
-/// Makes another one each time `age` has passed. It costs the executor a tenth of a millisecond.
+/// Replaces the certificate each time `age` has passed. Making one takes a tenth of a millisecond of the executor's
+/// time.
 pub(super) async fn rotate(identity: Rc<Identity>, age: Duration) {
     loop {
         runtime::sleep(age).await;

@@ -1,8 +1,7 @@
-//! What happens to sessions, and what follows from it: the table changes, workers are told where streams come from and go
-//! to, sockets hear of their sessions and streams, the client's DELETE is answered.
+//! Everything that happens to sessions, and its consequences: the table changes, workers are told where streams come
+//! from and go to, sockets are told about their sessions and streams, and the client's `DELETE` is answered.
 //!
-//! Each method is one happening, and leaves nothing half done. Borrows of the table never leave this file and never cross
-//! an `await`.
+//! Each method handles one event completely. Borrows of the table never leave this file and never cross an `await`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,7 +18,7 @@ use super::ownership::Claim;
 use super::problem::Problem;
 use super::runtime::{self, Task};
 use super::sessions::sockets::SocketId;
-use super::sessions::streams::{Bounds, NotAdmitted};
+use super::sessions::streams::{NotAdmitted, StreamBounds};
 use super::sessions::table::{Resumed, SessionTable, WorkerAnswer};
 use super::stream_name::StreamName;
 use super::workers::Workers;
@@ -31,26 +30,26 @@ use crate::metrics::{Audience, SignallingCounters};
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, SessionId, StreamId, Totals, WorkerIndex};
 
-/// What is kept with an open session until its end. Dropped, it gives back what it took: the client's place, the token's
-/// place, the stream's name.
+/// What is kept with an open session until it ends. Dropping it frees what the session took: the client's place, the
+/// token's place, and the stream's name.
 pub(super) struct Kept {
-    /// What its DTLS proves itself with.
+    /// The certificate that the session uses for DTLS.
     pub(super) identity: DtlsIdentity,
-    /// What was agreed; an ICE restart puts the peer's new credentials in.
+    /// What was negotiated. An ICE restart replaces the peer's credentials in it.
     pub(super) description: Description,
-    /// What it was let in with.
+    /// The permission with which it was opened.
     pub(super) grant: Grant,
-    /// The client's.
+    /// The client address's place.
     pub(super) _place: PlaceOfAddress,
-    /// A publisher's, on the stream's name.
+    /// A publisher's claim on the stream's name.
     pub(super) claim: Option<Claim>,
-    /// Ends it when its leave does.
+    /// The task that ends the session when its permission ends.
     pub(super) _expiry: Option<Task>,
-    /// Told when the session has ended.
+    /// Notified when the session has ended.
     pub(super) waiters: Vec<flume::Sender<()>>,
 }
 
-/// The table, and who is told of its changes.
+/// The table of sessions, and everyone who is told of its changes.
 pub(super) struct SessionKeeper {
     table: RefCell<SessionTable<Kept>>,
     workers: Workers,
@@ -62,7 +61,7 @@ pub(super) struct SessionKeeper {
 
 impl SessionKeeper {
     /// No session yet.
-    pub(super) fn new(bounds: Bounds, workers: Workers, counters: SignallingCounters, clock: Clock) -> Rc<Self> {
+    pub(super) fn new(bounds: StreamBounds, workers: Workers, counters: SignallingCounters, clock: Clock) -> Rc<Self> {
         Rc::new(Self {
             table: RefCell::new(SessionTable::new(bounds)),
             workers,
@@ -73,29 +72,29 @@ impl SessionKeeper {
         })
     }
 
-    /// From now on these bounds.
-    pub(super) fn set_bounds(&self, bounds: Bounds) {
+    /// Changes the bounds.
+    pub(super) fn set_bounds(&self, bounds: StreamBounds) {
         self.table.borrow_mut().set_bounds(bounds);
     }
 
-    /// The workers.
+    /// The workers, by index.
     pub(super) fn workers(&self) -> &Workers {
         &self.workers
     }
 
-    /// Whether a worker serves the publisher of that name.
+    /// Whether a worker serves a publisher of that name.
     pub(super) fn is_live(&self, name: &StreamName) -> bool {
         self.table.borrow().is_live(name)
     }
 
-    /// How many publish, play and wait.
+    /// How many sessions publish, play and wait.
     pub(super) fn audience(&self) -> Audience {
         self.table.borrow().audience()
     }
 
     // --- a session opens ---
 
-    /// Admits a session to a name; from here on it counts.
+    /// Admits a session to a stream's name. From here on it counts.
     pub(super) fn admit(
         &self,
         session: SessionId,
@@ -105,36 +104,37 @@ impl SessionKeeper {
         self.table.borrow_mut().admitted(session, name, direction, self.clock.now())
     }
 
-    /// A worker is about to be asked; the one answer comes by what is returned.
+    /// Called before a worker is asked to serve the session. The returned channel delivers its one answer.
     pub(super) fn asked(&self, session: SessionId) -> flume::Receiver<WorkerAnswer> {
         let (asker, answered) = flume::bounded(1);
         self.table.borrow_mut().asked(session, asker);
         answered
     }
 
-    /// A worker serves it.
+    /// A worker serves the session.
     pub(super) fn served(&self, session: SessionId, worker: WorkerIndex) {
         if self.table.borrow_mut().served(session, worker) {
             self.changed();
         }
     }
 
-    /// The worker that was asked does not.
+    /// The worker that was asked has refused the session.
     pub(super) fn refused(&self, session: SessionId, why: OpenRefused) {
         self.table.borrow_mut().refused(session, why);
     }
 
-    /// Whether a worker serves it still.
+    /// Whether a worker still serves the session.
     pub(super) fn is_served(&self, session: SessionId) -> bool {
         self.table.borrow().is_served(session)
     }
 
-    /// It is open, and `kept` is kept with it; `false` when it has ended meanwhile.
+    /// The session is open, and `kept` is stored with it. Returns `false` if it has ended in the meantime.
     pub(super) fn opened(&self, session: SessionId, kept: Kept) -> bool {
         self.table.borrow_mut().opened(session, kept)
     }
 
-    /// It was not opened after all: its asker has left, or was refused. The worker that was asked ends what it may serve.
+    /// The session was not opened after all: its client has left, or was refused. The worker that was asked is told to
+    /// end it, because it may serve it by now.
     pub(super) fn given_up(&self, session: SessionId, asked: Option<WorkerIndex>) {
         let ended = self.table.borrow_mut().ended(session, self.clock.now());
         drop(ended);
@@ -146,27 +146,27 @@ impl SessionKeeper {
 
     // --- it goes on ---
 
-    /// Its worker has finished the handshake.
+    /// The worker has finished the DTLS handshake.
     pub(super) fn connected(&self, session: SessionId) {
         let socket = self.table.borrow_mut().connected(session);
         self.outboxes.tell(socket, &Told::Connected { session: session.into() });
     }
 
-    /// Its peer has another address.
+    /// The peer's address has changed.
     pub(super) fn moved(&self, session: SessionId) {
         let socket = self.table.borrow().socket_of(session);
         self.outboxes.tell(socket, &Told::Moved { session: session.into() });
     }
 
-    /// A viewer gets nothing of one kind of media.
+    /// A viewer gets no media of one kind, because nothing that it negotiated fits.
     pub(super) fn nothing_fits(&self, session: SessionId, published: &str) {
         self.counters.nothing_fits();
         let socket = self.table.borrow().socket_of(session);
         self.outboxes.tell(socket, &message::nothing_fits(session, published));
     }
 
-    /// The peer's fragment (RFC 8840 §9) came: with credentials other than the present ones it restarts ICE, and the
-    /// fragment that answers it is returned; with none or the same nothing changes.
+    /// Handles the peer's fragment (RFC 8840 §9). If it has other credentials than the present ones, it restarts ICE,
+    /// and the answering fragment is returned. If it has none or the same ones, nothing changes.
     pub(super) fn restart(
         &self,
         answers: &Answers,
@@ -200,8 +200,8 @@ impl SessionKeeper {
         }
     }
 
-    /// Ends a session because its client said so, and returns when its worker has let go of it, so that the name is free
-    /// at once for the next. Nobody owns it from now on, and no socket is told of its end.
+    /// Ends a session at its client's request. It returns when the worker has let go of the session, so that the name
+    /// is free for the next publisher. From the call on nobody owns the session, and no socket is told of its end.
     pub(super) async fn close(&self, session: SessionId) {
         let (sender, ended) = flume::bounded(1);
         self.end(session, EndReason::Left);
@@ -216,10 +216,10 @@ impl SessionKeeper {
         runtime::timeout(limits::SESSION_CLOSE_TIME_MAX, ended.recv_async()).await;
     }
 
-    /// It is gone: its worker has let go of it.
+    /// The session has ended: its worker has let go of it.
     pub(super) fn ended(&self, session: SessionId, reason: EndReason, totals: Totals) {
         let ended = self.table.borrow_mut().ended(session, self.clock.now());
-        // A session that was given up while it opened is not known any more.
+        // A session that was given up while it opened is no longer in the table.
         let Some(ended) = ended else { return };
         self.counters.session_ended(reason.name());
         tracing::info!(session = session.0, reason = reason.name(), "session ended");
@@ -238,12 +238,12 @@ impl SessionKeeper {
 
     // --- owned by who knows its URL ---
 
-    /// Its URL ends in `token`, and its state has this entity tag.
+    /// The session gets a URL that ends in `token`, and its state gets this entity tag.
     pub(super) fn given_url(&self, session: SessionId, token: String, entity_tag: String) {
         self.table.borrow_mut().given_url(session, token, entity_tag);
     }
 
-    /// The session a URL names, and its entity tag: token, stream and direction must all fit.
+    /// The session that a URL names, and its entity tag. Token, stream and direction must all match.
     pub(super) fn at_url(
         &self,
         token: &str,
@@ -255,33 +255,33 @@ impl SessionKeeper {
         Ok((session, entity_tag.to_owned()))
     }
 
-    /// Its state has another entity tag.
+    /// The session's state gets another entity tag.
     pub(super) fn retagged(&self, session: SessionId, entity_tag: String) {
         self.table.borrow_mut().retagged(session, entity_tag);
     }
 
     // --- owned by a socket ---
 
-    /// A socket is open, and is told what concerns it by this outbox.
+    /// A socket has opened. What concerns it is put into this outbox.
     pub(super) fn socket_opened(&self, outbox: Rc<Outbox>) -> SocketId {
         let socket = self.table.borrow_mut().socket_opened();
         self.outboxes.add(socket, outbox);
         socket
     }
 
-    /// It is gone: its sessions are lost until `grace_ends`.
+    /// A socket has closed. Its sessions are lost until `grace_ends`.
     pub(super) fn socket_closed(&self, socket: SocketId, grace_ends: Timestamp) {
         self.outboxes.remove(socket);
         self.table.borrow_mut().socket_closed(socket, grace_ends);
         self.set_alarm();
     }
 
-    /// A session is the socket's that opened it.
+    /// The session belongs to the socket that opened it.
     pub(super) fn given_to_socket(&self, socket: SocketId, session: SessionId, secret: String) {
         self.table.borrow_mut().given_to_socket(socket, session, secret);
     }
 
-    /// Whether the session is the socket's.
+    /// Whether the session belongs to the socket.
     pub(super) fn owns(&self, socket: SocketId, session: SessionId) -> bool {
         self.table.borrow().owns(socket, session)
     }
@@ -291,7 +291,7 @@ impl SessionKeeper {
         self.table.borrow().sessions_of(socket)
     }
 
-    /// A socket takes a session over with its secret; the one that had it is told so.
+    /// A socket takes a session over with its secret. The socket that had it is told.
     pub(super) fn resume(&self, socket: SocketId, session: SessionId, secret: &str) -> Option<Resumed> {
         let resumed = self.table.borrow_mut().resumed(socket, session, secret)?;
         self.outboxes.tell(resumed.taken_from, &message::resumed_elsewhere(session));
@@ -300,7 +300,8 @@ impl SessionKeeper {
         Some(resumed)
     }
 
-    /// A socket hears of a stream from now on, or until then; `false` when it follows as many as it may.
+    /// A socket follows a stream, until `until` if that is given. Returns `false` if it follows as many streams as it
+    /// may.
     pub(super) fn follow(&self, socket: SocketId, stream: &StreamName, until: Option<Timestamp>) -> bool {
         let max = limits::SOCKET_FOLLOWS_MAX;
         let follows = self.table.borrow_mut().follow(socket, stream, max, until);
@@ -308,12 +309,12 @@ impl SessionKeeper {
         follows
     }
 
-    /// The opposite.
+    /// A socket no longer follows a stream.
     pub(super) fn unfollow(&self, socket: SocketId, stream: &StreamName) {
         self.table.borrow_mut().unfollow(socket, stream);
     }
 
-    /// The node ends: every socket is told, then closed.
+    /// The node is shutting down: every socket is told, then closed.
     pub(super) fn going_away(&self) {
         let text = Told::GoingAway { in_s: limits::SHUTDOWN_TIME_MAX.as_secs() }.text();
         self.outboxes.each(|outbox| {
@@ -324,7 +325,7 @@ impl SessionKeeper {
 
     // --- who is told ---
 
-    /// To be called after each change of a stream: what changed is told to whom it concerns.
+    /// Tells everyone concerned what has changed. To be called after each change of a stream.
     fn changed(&self) {
         let went = self.table.borrow_mut().take_went();
         let table = self.table.borrow();
@@ -338,7 +339,7 @@ impl SessionKeeper {
         self.set_alarm();
     }
 
-    /// To be called after something began to wait.
+    /// Sets the alarm anew. To be called after something began to wait.
     fn set_alarm(&self) {
         self.alarm.due(self.table.borrow().next_expiry());
     }
@@ -347,20 +348,20 @@ impl SessionKeeper {
         self.workers.next_close(worker).or_else(|| self.table.borrow_mut().take_route(worker))
     }
 
-    /// Sends one worker what must not be lost, in order, as its mailbox has room.
+    /// Sends one worker the messages that must not be lost, in order, as its mailbox has room.
     pub(super) async fn tell_worker(self: Rc<Self>, worker: WorkerIndex, woken: flume::Receiver<()>) {
         while woken.recv_async().await.is_ok() {
             while let Some(message) = self.next_message(worker) {
                 if self.workers.handle(worker).send(message).await.is_err() {
-                    // The worker has ended; the server ends the process.
+                    // The worker has ended, and the server will end the process.
                     return;
                 }
             }
         }
     }
 
-    /// Ends the sessions of viewers whose publisher did not come in time, and of clients whose socket did not come back;
-    /// and the follows whose leave has run out.
+    /// Ends the sessions of viewers whose publisher did not come in time and of clients whose socket did not come back,
+    /// and follows whose permission has expired.
     pub(super) async fn end_waits(self: Rc<Self>) {
         loop {
             let next = self.table.borrow().next_expiry();

@@ -1,5 +1,5 @@
-//! What of signalling's settings may change while it runs, and the change itself. [`super::changes`] puts it in place.
-//! A request that has begun keeps the settings it began with.
+//! The settings of signalling that may change while it runs, and the change itself. [`super::changes`] applies it. A
+//! request keeps the settings with which it began.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -8,33 +8,33 @@ use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
-use super::sessions::streams::Bounds;
+use super::sessions::streams::StreamBounds;
 use crate::auth::Authoriser;
 use crate::config::{Admission, Config, IceServer};
 
-/// The settings, as they are or as they shall be.
+/// The settings that a reload may change.
 #[derive(Clone, Debug)]
 pub struct Live {
-    /// What `Location` starts with.
+    /// The text that `Location` starts with.
     pub public_url: Option<String>,
-    /// Origins of other web pages that may call.
+    /// Origins of other web pages that may call the node.
     pub cors_origins: Vec<String>,
-    /// Servers told to clients in `Link`.
+    /// Servers that clients are told about in `Link`.
     pub ice_servers: Vec<IceServer>,
-    /// Where an ACME client's answers to challenges are, below `.well-known/acme-challenge`.
+    /// The directory with an ACME client's answers to challenges, below `.well-known/acme-challenge`.
     pub acme_webroot: Option<PathBuf>,
-    /// For how long browsers are told to use HTTPS only; zero: they are not told.
+    /// How long browsers are told to use only HTTPS. Zero means that they are not told.
     pub hsts_age: Duration,
-    /// Viewers admitted to names nobody publishes.
+    /// How many viewers may wait for a publisher.
     pub waiting_viewers_max: u32,
-    /// How long they wait.
+    /// How long a viewer waits for a publisher.
     pub waiting_time: Duration,
-    /// Bounds by address, rate and stream. Live of them: all but the exempt addresses and connections by address.
+    /// Bounds by address, rate and stream. The exempt addresses and the connections per address are not live.
     pub admission: Admission,
 }
 
 impl Live {
-    /// Those of a configuration.
+    /// The live settings of a configuration.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         Self {
@@ -50,24 +50,25 @@ impl Live {
     }
 }
 
-/// What signalling is told when the configuration was read again.
+/// What signalling is told after the configuration was read again.
 #[derive(Debug)]
 pub struct Change {
-    /// All of them, also those that stay as they are.
+    /// All live settings, also those that have not changed.
     pub live: Live,
-    /// Who decides from now on; `None`: who did so far. A new one takes over who is there.
+    /// A new authoriser, if authorisation has changed. It takes over what the old one knows about clients.
     pub authoriser: Option<Authoriser>,
-    /// Told when all of it is in place.
+    /// Notified when all of it is applied.
     pub in_place: flume::Sender<()>,
 }
 
-/// [`Live`], and what is made of it once for all requests.
+/// [`Live`], and values that are derived from it once for all requests.
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) live: Live,
-    /// `Link` values of the ICE servers.
+    /// The `Link` values of the ICE servers.
     pub(super) ice_links: Vec<HeaderValue>,
-    /// `Strict-Transport-Security` (RFC 6797 §6.1), where it is sent. Not `includeSubDomains`: others live there.
+    /// The value of `Strict-Transport-Security` (RFC 6797 §6.1), if it is sent. It has no `includeSubDomains`, because
+    /// other services may use subdomains.
     pub(super) strict_transport: Option<HeaderValue>,
 }
 
@@ -78,8 +79,8 @@ impl Terms {
         Self { ice_links: live.ice_servers.iter().flat_map(links).collect(), strict_transport, live }
     }
 
-    pub(super) fn bounds(&self) -> Bounds {
-        Bounds {
+    pub(super) fn bounds(&self) -> StreamBounds {
+        StreamBounds {
             waiting_viewers_max: self.live.waiting_viewers_max as usize,
             waiting_time: self.live.waiting_time,
             streams_max: self.live.admission.streams_max as usize,
@@ -90,26 +91,26 @@ impl Terms {
 
 /// The settings as they are now.
 #[derive(Debug)]
-pub(super) struct Settings(RefCell<Rc<Terms>>);
+pub(super) struct LiveSettings(RefCell<Rc<Terms>>);
 
-impl Settings {
-    /// The first.
+impl LiveSettings {
+    /// Starts with `terms`.
     pub(super) fn new(terms: Terms) -> Self {
         Self(RefCell::new(Rc::new(terms)))
     }
 
-    /// As of now. Whoever takes them keeps them over an `await`.
+    /// The present settings. A caller keeps the same ones across an `await`.
     pub(super) fn now(&self) -> Rc<Terms> {
         Rc::clone(&self.0.borrow())
     }
 
-    /// From now on these.
+    /// Replaces the settings.
     pub(super) fn replace(&self, terms: Terms) {
         self.0.replace(Rc::new(terms));
     }
 }
 
-/// `Link` values of one ICE server (RFC 9725 §4.6); the texts were checked when the configuration was read.
+/// The `Link` values of one ICE server (RFC 9725 §4.6). The texts were checked when the configuration was read.
 fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
     server.urls.iter().filter_map(|url| {
         let mut link = format!("<{url}>; rel=\"ice-server\"");

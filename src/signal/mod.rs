@@ -1,12 +1,12 @@
 //! The signalling front end: HTTPS in, one message to one worker out.
 //!
-//! One executor on one thread terminates TLS, speaks WHIP (RFC 9725), WHEP and its own protocol over WebSocket, serves the
-//! pages and the operator's endpoints, asks [`crate::auth`] who may do what, hashes every session to a worker and tells
-//! the workers who publishes and who plays. Media never passes through it.
+//! One executor on one thread terminates TLS; speaks WHIP (RFC 9725), WHEP and the node's own protocol over WebSocket;
+//! and serves the pages and the operator's endpoints. It asks [`crate::auth`] who may do what, hashes every session to
+//! a worker, and tells the workers who publishes and who plays. Media never passes through it.
 //!
 //! # A WHEP `POST`, file to file
 //!
-//! Each file names only those below it; nothing goes back up.
+//! Each file names only files below it, never one above.
 //!
 //! ```text
 //! start.rs            the listeners; the parts behind them, put together
@@ -23,11 +23,11 @@
 //! notices.rs          what workers tell  ▸ keeper.rs: served, connected, moved, ended
 //! ```
 //!
-//! So the way there is `http ▸ router ▸ resource ▸ opening ▸ keeper ▸ workers`, and the worker's answer comes in by
+//! So the request goes `http ▸ router ▸ resource ▸ opening ▸ keeper ▸ workers`. The worker's answer comes in by
 //! `notices ▸ keeper`, which completes the one future that [`opening`] waits for.
 //!
-//! Beside it: [`admin`] and [`redirect`] are the other two ports, [`changes`] puts a reload in place, [`code`] lists every
-//! name a refusal has for programs. [`runtime`] is the only file that names the executor.
+//! Beside this path, [`admin`] and [`redirect`] are the other two ports, [`changes`] applies a reload, and [`code`]
+//! lists every machine-readable name of a refusal. [`runtime`] is the only file that names the executor.
 
 mod admin;
 mod admission;

@@ -1,5 +1,4 @@
-//! The one place where signalling meets SDP: a small trait, so that HTTP knows nothing of m-lines and tests of HTTP
-//! need none.
+//! The trait through which signalling uses SDP. It keeps `m=` lines out of HTTP, and out of the tests of HTTP.
 
 use std::fmt;
 
@@ -10,39 +9,39 @@ use crate::transport::Candidate;
 /// What this node says about itself in an answer.
 #[derive(Clone, Debug)]
 pub struct LocalParameters {
-    /// This session's credentials.
+    /// This node's credentials for the session.
     pub ice: IceCredentials,
     /// SHA-256 of the DTLS certificate (RFC 8122 §5).
     pub fingerprint_sha256: [u8; 32],
     /// Host candidates: every announced address with the worker's port.
     pub candidates: Vec<Candidate>,
-    /// Canonical name, one per session (RFC 7022 §4.2: not traceable from one to the next).
+    /// The canonical name, a new one for each session, so that sessions cannot be linked (RFC 7022 §4.2).
     pub cname: String,
-    /// The stream's name; a viewer's tracks are in one `MediaStream` of that id.
+    /// The stream's name. It is the id of the one `MediaStream` that a viewer's tracks are in.
     pub stream_name: String,
 }
 
 /// An answered offer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// What was agreed, for the worker.
+    /// What was negotiated, for the worker.
     pub description: Description,
     /// The answer's text.
     pub sdp: String,
 }
 
-/// What a trickle fragment (RFC 8840 §9) says that matters to an ICE-lite node: whose credentials it is for. The
-/// candidates themselves are checked for form and then not needed: an ICE-lite agent sends no checks (RFC 8445 §2.5).
+/// The part of a trickle fragment (RFC 8840 §9) that matters to an ICE-lite node: the credentials. Candidates are
+/// checked for form and then ignored, because an ICE-lite agent sends no checks (RFC 8445 §2.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// The peer's credentials, where the fragment names both.
+    /// The peer's credentials, if the fragment has both.
     pub ice: Option<IceCredentials>,
 }
 
 /// Why SDP was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// 400 (not SDP), 406 (no common codec), 413 (too long) or 422 (understood, cannot be served).
+    /// 400 (not SDP), 406 (no common codec), 413 (too long) or 422 (understood, but cannot be served).
     pub status: u16,
     /// A short name of the reason, one of a fixed set.
     pub code: &'static str,
@@ -58,7 +57,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Offers to answers. One value per node; it keeps nothing of a session.
+/// Turns offers into answers. There is one value per node, and it keeps no state about sessions.
 pub trait Negotiator: Send {
     /// Answers an offer.
     ///
@@ -69,15 +68,15 @@ pub trait Negotiator: Send {
     /// Reads a trickle fragment.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it cannot be read.
     fn fragment(&self, body: &str) -> Result<Fragment, Refused>;
 
-    /// The fragment that answers an ICE restart of a session that was agreed as `description`: new credentials and all
-    /// candidates (RFC 9725 §4.3.2).
+    /// Writes the fragment that answers an ICE restart: new credentials and all candidates (RFC 9725 §4.3.2).
+    /// `description` is what was negotiated for the session.
     fn restart(&self, description: &Description, local: &LocalParameters) -> String;
 }
 
-/// The real one: [`sdp`], with random numbers from the system.
+/// The production implementation: [`sdp`], with random numbers from the system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SdpNegotiator;
 

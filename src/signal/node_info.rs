@@ -1,10 +1,10 @@
-//! What the operator is shown of the node itself.
+//! What `/api/v1/node` and metrics show about the node itself.
 
 use std::net::IpAddr;
 
 use super::sealing_cost::SealingCost;
 
-/// What the operator sees of the node itself.
+/// The facts about a node that an operator sees.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct NodeInfo {
     /// The package's version.
@@ -17,8 +17,8 @@ pub struct NodeInfo {
     pub io: &'static str,
     /// The workers' cores.
     pub cores: Vec<u16>,
-    /// The addresses in candidates.
+    /// The addresses that are put into candidates.
     pub announce: Vec<IpAddr>,
-    /// What sealing alone costs here, as it was measured at the start.
+    /// The cost of sealing alone on this machine, measured at the start.
     pub sealing: SealingCost,
 }

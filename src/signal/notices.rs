@@ -1,11 +1,11 @@
-//! What the workers tell, in their order, taken to where it is dealt with.
+//! Notices from the workers, passed to [`super::keeper`] in their order.
 
 use std::rc::Rc;
 
 use super::keeper::SessionKeeper;
 use crate::worker::mailbox::Notice;
 
-/// Takes what the workers tell, until the last one is gone.
+/// Handles notices until the last worker is gone.
 pub(super) async fn hear(keeper: Rc<SessionKeeper>, notices: flume::Receiver<Notice>) {
     while let Ok(notice) = notices.recv_async().await {
         take(&keeper, notice);

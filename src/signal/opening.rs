@@ -1,17 +1,17 @@
-//! A session is opened, here, once, for WHIP, WHEP and sockets alike.
+//! How a session opens. This is the one implementation for WHIP, WHEP and sockets.
 //!
-//! What opens one is an offer and an [`Asker`]; what comes back is an answer or a [`Problem`] that each transport words
-//! in its own way. In this order:
+//! It takes an offer and an [`Asker`], and returns an answer or a [`Problem`], which each transport sends in its own
+//! form. The steps, in this order:
 //!
-//! 1. **Authorised** ([`super::authorise`]), before the offer is read and before any place is taken. The
-//!    [`Grant`](crate::auth::Grant) is kept as long as the session.
-//! 2. **Let in** at the [`Door`]: by client, by rate.
-//! 3. **Admitted** to its stream ([`SessionKeeper::admit`]). A publisher's name is then **claimed** ([`super::ownership`]),
-//!    which may take seconds where other nodes have a say.
-//! 4. **Answered** ([`super::answers`]) and **served**: one of its two workers says so, in one answer.
+//! 1. **Authorise** ([`super::authorise`]), before the offer is read and before any place is taken. The
+//!   [`Grant`] is kept as long as the session.
+//! 2. **Pass the [`Door`]**: the limits per client address and the rate.
+//! 3. **Admit** to the stream ([`SessionKeeper::admit`]). For a publisher, **claim** the name ([`super::ownership`]),
+//!   which may take seconds if other nodes have to be asked.
+//! 4. **Answer** ([`super::answers`]), and **ask** the session's two workers in turn until one serves it.
 //!
-//! Dropped in the middle (an error, or a client that left), everything is taken back. Who *owns* the session afterwards
-//! is the transport's matter: a URL ([`super::resource`]) or a socket ([`super::socket`]).
+//! If this is dropped in the middle, by an error or because the client left, everything is undone. The transport
+//! decides who *owns* the session afterwards: a URL ([`super::resource`]) or a socket ([`super::socket`]).
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -65,7 +65,7 @@ struct Opening<'a> {
     stream: StreamId,
     name: &'a StreamName,
     direction: Direction,
-    /// The worker that has been asked and has not refused.
+    /// The worker that was asked and has not refused.
     asked: Option<WorkerIndex>,
     is_open: bool,
 }
@@ -78,16 +78,16 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// Why one worker does not serve a session that another may.
+/// Why one worker refuses a session that another one may serve.
 enum TryNext {
     Full,
     TooManyHandshakes,
 }
 
 impl Opener {
-    /// Opens a session. The `offer` is taken from the client only when it may open one; what goes wrong with that is its
-    /// transport's and not counted here. A session that ended while this waited is an error. Nothing is awaited after a
-    /// worker's answer, so that the caller hears of the session before anything told about it.
+    /// Opens a session. The `offer` is awaited only after authorisation; errors while it is read belong to the
+    /// transport and are not counted here. If the session ends while this waits, that is an error. Nothing is awaited
+    /// after a worker's answer, so that the caller knows of the session before anyone is told anything about it.
     pub(super) async fn open(
         &self,
         asker: Asker<'_>,
@@ -119,7 +119,7 @@ impl Opener {
         if self.shutdown.has_begun() {
             return Err(Problem::shutting_down());
         }
-        // First what costs nothing to refuse. A place that is not used in the end is given back when it is dropped.
+        // Cheap refusals come first. A place that is not used in the end is freed when it is dropped.
         let place = self.door.enter(address, self.clock.now()).map_err(not_let_in)?;
         // 53 bits, so that the number survives JSON readers that know only doubles.
         let session = SessionId(random::number() >> 11);
@@ -149,7 +149,8 @@ impl Opener {
         })
     }
 
-    /// The first of the session's two workers that serves it, and what it was answered with that worker in it.
+    /// Asks the session's two workers in turn. Returns the first one that serves it, and the answer made for that
+    /// worker.
     async fn find_worker(&self, opening: &mut Opening<'_>, offer: &str) -> Result<(WorkerIndex, Answered), Problem> {
         let (first, second) = placement::choose(opening.session, self.keeper.workers().count());
         let cname = random::token();
@@ -173,8 +174,9 @@ impl Opener {
         Err(Problem::unavailable(Code::NodeFull, detail))
     }
 
-    /// Asks a worker, and waits for its one answer. That comes with its notices, in order with what becomes of other
-    /// sessions: who hears of the session finds its stream live, and whoever comes next is counted after it.
+    /// Asks a worker and waits for its one answer. The answer comes among the worker's notices, in order with those of
+    /// other sessions. So whoever is told of the session finds its stream live, and a session that comes later is
+    /// counted later.
     async fn ask(
         &self,
         opening: &mut Opening<'_>,
@@ -192,7 +194,7 @@ impl Opener {
             reply: None,
         }));
         if self.keeper.workers().handle(worker).try_send(message).is_err() {
-            // Its mailbox is full: it has more to do than it can.
+            // A full mailbox means that the worker is overloaded.
             return Ok(Err(TryNext::Full));
         }
         opening.asked = Some(worker);
@@ -212,7 +214,7 @@ impl Opener {
         }
     }
 
-    /// A worker serves it: from here on nothing is awaited.
+    /// Completes the opening after a worker has agreed to serve the session. Nothing is awaited from here on.
     fn open_on(
         &self,
         opening: &mut Opening<'_>,
@@ -251,14 +253,14 @@ impl Opener {
         Ok(Opened { session, worker, sdp: answered.answer.sdp })
     }
 
-    /// Takes the peer's fragment (RFC 8840 §9); see [`SessionKeeper::restart`].
+    /// Handles the peer's fragment (RFC 8840 §9); see [`SessionKeeper::restart`].
     pub(super) fn restart(&self, session: SessionId, fragment: &str) -> Result<Option<String>, Problem> {
         let remote_ice = self.answers.remote_ice(fragment)?;
         self.keeper.restart(&self.answers, session, remote_ice)
     }
 }
 
-/// Ends a session whose leave has run out. The task is kept by what it ends, and must not keep all of it.
+/// Ends a session when its permission expires. The session owns this task, so the task holds only a weak reference.
 fn end_at(keeper: &Rc<SessionKeeper>, session: SessionId, at: Instant) -> Task {
     let keeper = Rc::downgrade(keeper);
     runtime::spawn(async move {
@@ -317,7 +319,7 @@ fn not_admitted(refused: NotAdmitted, name: &StreamName) -> Problem {
     }
 }
 
-/// A direction as reports and messages call it.
+/// The name of a direction in reports and messages.
 pub(super) const fn name_of(direction: Direction) -> &'static str {
     match direction {
         Direction::Publish => "publish",

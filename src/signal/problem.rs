@@ -1,7 +1,7 @@
-//! Refusals as the client reads them: `application/problem+json` (RFC 9457) with what to do in `detail`.
+//! Refusals as they are sent: `application/problem+json` (RFC 9457). `detail` says what is wrong and what to do.
 //!
-//! `type` is left out, which means `about:blank`: the status says what kind of problem it is, and `code` names the
-//! exact one for programs.
+//! `type` is left out, which means `about:blank`: the status says what kind of problem it is. `code` is the exact
+//! machine-readable name.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -24,7 +24,7 @@ pub(super) struct Problem {
 }
 
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     title: &'a str,
     status: u16,
     code: &'a str,
@@ -32,7 +32,7 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// A refusal with `status`; `code` for programs, `detail` for people: what is wrong and what to do.
+    /// A refusal with `status`. `code` is for programs. `detail` tells people what is wrong and what to do.
     pub(super) fn new(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), headers: Vec::new() }
     }
@@ -65,18 +65,18 @@ impl Problem {
         Self::unavailable(Code::ShuttingDown, "the node is ending: try again later or elsewhere")
     }
 
-    /// The same with a header more.
+    /// Adds a header.
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// What kind of problem it is, for people.
+    /// The kind of problem, for people.
     pub(super) fn title(&self) -> &'static str {
         self.status.canonical_reason().unwrap_or("Refused")
     }
 
-    /// As HTTP says it.
+    /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
@@ -92,7 +92,7 @@ impl Problem {
         value.to_str().ok()?.parse().ok()
     }
 
-    /// The name for programs.
+    /// The machine-readable name.
     pub(super) fn code(&self) -> Code {
         self.code
     }
@@ -106,13 +106,13 @@ impl From<BadStreamName> for Problem {
 
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
-        let body = Body {
+        let body = ProblemBody {
             title: problem.title(),
             status: problem.status.as_u16(),
             code: problem.code.name(),
             detail: &problem.detail,
         };
-        // Four fields of text and a number are always JSON.
+        // Text and numbers can always be written as JSON.
         let json = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = Self::new(Full::new(Bytes::from(json)));
         *response.status_mut() = problem.status;

@@ -1,21 +1,21 @@
-//! Identifiers nobody can guess, from the system's random source. Signalling only; the layers below get theirs handed
-//! in, so that a seed replays them.
+//! Unguessable identifiers from the system's random source. Only signalling uses it. The layers below get their random
+//! numbers as arguments, so that a seed replays them.
 
 use crate::placement::ICE_CHARS;
 
-/// Random bytes of a session's URL: 144 bits, above the 128 asked for (RFC 9725 §5: not guessable).
+/// Random bytes of a session's URL: 144 bits. RFC 9725 §5 requires that it cannot be guessed, for which 128 suffice.
 const TOKEN_BYTES: usize = 18;
 
-/// base64url's alphabet: like [`ICE_CHARS`] but safe in a path.
+/// The alphabet of base64url: like [`ICE_CHARS`], but safe in a path.
 const URL_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// The system has no random source: nothing may be served without one.
+/// Fills `bytes`. It panics if the system has no random source, because nothing may be served without one.
 #[allow(clippy::expect_used)]
 fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system's random source works");
 }
 
-/// `n` characters of 6 random bits each from `alphabet`.
+/// `n` characters from `alphabet`, each with 6 random bits.
 fn characters(alphabet: &[u8; 64], n: usize) -> String {
     let mut bytes = vec![0; n];
     fill(&mut bytes);

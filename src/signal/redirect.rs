@@ -1,10 +1,10 @@
-//! The plain port of a public node (80): it sends browsers to HTTPS, and answers the challenges by which an ACME authority
-//! sees that a name leads here (RFC 8555 §8.3). It opens no session and serves no page.
+//! The plain HTTP port of a public node (80). It redirects browsers to HTTPS, and answers the challenges by which an
+//! ACME authority checks that a name leads here (RFC 8555 §8.3). It opens no session and serves no page.
 //!
-//! The answers are files that an ACME client wrote (`certbot --webroot`, `lego --http.webroot`). A challenge's name is
-//! judged before any file is: base64url and nothing else (RFC 8555 §8.1), so that no name leads out of the directory.
-//! Files are read on the executor: a kilobyte from a local disk, once per renewal, for who knows a name of 128 random bits;
-//! for names that are not there it is one `open` that fails.
+//! The answers are files that an ACME client wrote (`certbot --webroot`, `lego --http.webroot`). The name of a
+//! challenge is checked before any file is opened: it must be base64url (RFC 8555 §8.1), so no name leads out of the
+//! directory. Files are read on the executor. That is acceptable because it is one kilobyte from a local disk, once per
+//! renewal, for a client that knows a name of 128 random bits. For any other name it is one `open` that fails.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -20,7 +20,7 @@ use hyper::{Method, StatusCode};
 
 use super::code::Code;
 use super::http::{Request, Response, Service, Upgrade};
-use super::live::Settings;
+use super::live::LiveSettings;
 use super::problem::Problem;
 use super::shutdown::Shutdown;
 use crate::limits;
@@ -28,13 +28,13 @@ use crate::metrics::SignallingCounters;
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
-/// The plain port.
+/// The service of the plain port.
 #[derive(Clone)]
 pub(super) struct RedirectService {
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Rc<LiveSettings>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
-    /// Where HTTPS is served, for who named this host without a port.
+    /// The port of HTTPS, which replaces the port that the client used.
     pub(super) https_port: u16,
 }
 
@@ -53,7 +53,7 @@ impl Service for RedirectService {
 }
 
 impl RedirectService {
-    /// 308: the method stays what it is (RFC 9110 §15.4.9).
+    /// Answers 308, with which the client keeps its method (RFC 9110 §15.4.9).
     fn redirect(&self, request: &Request) -> Result<Response, Problem> {
         let terms = self.settings.now();
         let public = terms.live.public_url.as_deref().filter(|url| url.starts_with("https://"));
@@ -69,7 +69,7 @@ impl RedirectService {
         let mut response = Response::default();
         *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
         response.headers_mut().insert(LOCATION, location);
-        // Kept for a day and not for ever: the port may move.
+        // Browsers may keep the redirect for a day, but not for ever, because the port may change.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=86400"));
         Ok(response)
     }
@@ -91,27 +91,27 @@ impl RedirectService {
     }
 }
 
-/// `https://` and the host that a `Host` header names, with our port in place of its own.
+/// `https://` and the host that a `Host` header names, with our port in place of its port.
 fn https_origin(host: &str, port: u16) -> Option<String> {
     let authority: Authority = host.parse().ok()?;
     let host = authority.host();
-    // A user and a password are no part of a host (RFC 9110 §4.2.4).
+    // User and password are not part of a host (RFC 9110 §4.2.4).
     if host.is_empty() || authority.as_str().contains('@') {
         return None;
     }
     Some(if port == 443 { format!("https://{host}") } else { format!("https://{host}:{port}") })
 }
 
-/// Whether a name is one that an authority gives (RFC 8555 §8.1).
+/// Whether a name has the form of an ACME token (RFC 8555 §8.1).
 fn is_token(name: &str) -> bool {
     (1..=limits::ACME_TOKEN_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// The file of that name: an ordinary one, no link, and no longer than an answer.
+/// Reads the file of that name. It must be a regular file, not a link, and not longer than an answer may be.
 fn read_answer(directory: &Path, token: &str) -> io::Result<Vec<u8>> {
     let path = directory.join(CHALLENGES.trim_matches('/')).join(token);
-    // Without O_NONBLOCK a pipe of that name would stop the executor.
+    // Without O_NONBLOCK a pipe of that name would block the executor.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > limits::ACME_ANSWER_BYTES_MAX {

@@ -1,13 +1,13 @@
 //! WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep) sessions: opened by `POST`, changed by `PATCH`, ended by `DELETE`.
 //!
-//! The two differ in direction only. A session's URL is `/{whip,whep}/{stream}/{token}`; the token is 144 random bits
-//! and the only proof of ownership: `POST` is what needs a bearer's token, `PATCH` and `DELETE` need only this URL.
-//! `Location` is a path unless `public_url` is configured: a path survives proxies that change host or scheme, and every
-//! client that follows RFC 9110 §10.2.2 resolves it; `public_url` makes it absolute for those that do not.
+//! The two differ in direction only. A session's URL is `/{whip,whep}/{stream}/{token}`. The token is 144 random bits
+//! and the only proof of ownership: `POST` may need a bearer token, but `PATCH` and `DELETE` need only this URL.
+//! `Location` is a path unless `public_url` is configured. A path survives proxies that change host or scheme, and
+//! every client that follows RFC 9110 §10.2.2 resolves it. `public_url` makes it absolute for clients that do not.
 //!
-//! A name stays taken (409) until its publisher's session has ended: by `DELETE`, by the DTLS close of a closed tab,
-//! else 30 s after the last packet. A publisher whose network changed does not need to open again: it sends `PATCH`
-//! with new ICE credentials.
+//! A name stays taken (409) until its publisher's session has ended: by `DELETE`, by the DTLS close that a closed tab
+//! sends, or 30 s after the last packet. A publisher whose network has changed need not open a new session: it sends
+//! `PATCH` with new ICE credentials.
 //!
 //! Left out: the peer's candidates (an ICE-lite node needs none), WHEP's server-sent events and layer extensions, and
 //! offers made by the server.
@@ -23,7 +23,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, He
 use super::code::Code;
 use super::http::{BodyBytes, BodyError, Request, Response, read_text};
 use super::keeper::SessionKeeper;
-use super::live::Settings;
+use super::live::LiveSettings;
 use super::opening::Opener;
 use super::problem::Problem;
 use super::random;
@@ -35,7 +35,7 @@ use crate::limits;
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
-/// What `POST` and `PATCH` take (W3C LDP; RFC 5789 §3.1).
+/// The media types that `POST` and `PATCH` accept (W3C LDP; RFC 5789 §3.1).
 pub(super) const ACCEPT_POST: (HeaderName, HeaderValue) =
     (HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP));
 pub(super) const ACCEPT_PATCH: (HeaderName, HeaderValue) =
@@ -45,8 +45,8 @@ pub(super) const ACCEPT_PATCH: (HeaderName, HeaderValue) =
 pub(super) struct Resources {
     pub(super) opener: Rc<Opener>,
     pub(super) keeper: Rc<SessionKeeper>,
-    pub(super) settings: Rc<Settings>,
-    /// Bytes of bodies being read.
+    pub(super) settings: Rc<LiveSettings>,
+    /// The bytes of bodies that are being read.
     pub(super) bodies: BodyBytes,
 }
 
@@ -109,7 +109,7 @@ impl Resources {
         let (head, body) = request.into_parts();
         let body = self.body_of(&head.headers, body, FRAGMENT).await?;
 
-        // No await from here on: what is checked is what is changed.
+        // Nothing is awaited from here on, so the state that is checked is the state that is changed.
         let (session, entity_tag) = self.keeper.at_url(token, stream_name, direction)?;
         if !condition.holds(&entity_tag) {
             return Err(stale());
@@ -129,8 +129,8 @@ impl Resources {
         Ok(response)
     }
 
-    /// `DELETE` of a session. Answered when the worker has let go of it, so that the name is free at once for the next.
-    /// Its URL is gone at once.
+    /// `DELETE` of a session. It is answered when the worker has let go of the session, so that the name is free for
+    /// the next publisher. The URL is gone at once.
     pub(super) async fn delete(
         &self,
         direction: Direction,
@@ -147,7 +147,7 @@ impl Resources {
         Ok(Response::default())
     }
 
-    /// The body as text, where its type is `expected`.
+    /// Reads the body as text, if its type is `expected`.
     async fn body_of(&self, headers: &HeaderMap, body: Incoming, expected: &'static str) -> Result<String, Problem> {
         let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = given.split(';').next().unwrap_or_default().trim();
@@ -161,7 +161,7 @@ impl Resources {
     }
 }
 
-/// Why a body was not read.
+/// The refusal for a body that was not read.
 fn unread(error: BodyError) -> Problem {
     match error {
         BodyError::TooLong => Problem::new(
@@ -182,7 +182,7 @@ fn unread(error: BodyError) -> Problem {
     }
 }
 
-/// Inserts text of this node's own making.
+/// Inserts text that this node made itself.
 fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         headers.insert(name, value);
@@ -195,7 +195,7 @@ enum Condition {
     Absent,
     /// `*`, or `"*"` as RFC 9725's examples write it.
     Any,
-    /// Tags as they came, quotes included; weak ones never match.
+    /// The tags as they came, with quotes. Weak ones never match.
     Tags(Vec<String>),
 }
 

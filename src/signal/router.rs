@@ -1,5 +1,5 @@
-//! What the public ports answer: pages, WHIP, WHEP and the way to sockets, and the rules that hold for all of them
-//! (methods, CORS).
+//! The public ports: they route requests to pages, WHIP, WHEP and sockets, and apply the rules that hold for all of
+//! them (methods, CORS).
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::rc::Rc;
@@ -13,9 +13,9 @@ use hyper::header::{
 use hyper::{Method, StatusCode};
 
 use super::code::Code;
-use super::cors::{self, Source};
+use super::cors::{self, RequestOrigin};
 use super::http::{Request, Response, Service, Upgrade};
-use super::live::Settings;
+use super::live::LiveSettings;
 use super::problem::Problem;
 use super::resource::{ACCEPT_PATCH, ACCEPT_POST, Resources};
 use super::shutdown::Shutdown;
@@ -26,15 +26,15 @@ use crate::description::Direction;
 use crate::metrics::SignallingCounters;
 use crate::web::Asset;
 
-/// The public ports.
+/// The service of the public ports.
 #[derive(Clone)]
 pub(super) struct PublicService {
     pub(super) resources: Rc<Resources>,
     pub(super) sockets: Rc<SocketService>,
-    pub(super) settings: Rc<Settings>,
+    pub(super) settings: Rc<LiveSettings>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
-    /// It is served over TLS.
+    /// Whether it is served over TLS.
     pub(super) is_secure: bool,
 }
 
@@ -46,7 +46,7 @@ enum Target<'a> {
     Session { direction: Direction, stream: &'a str, token: &'a str },
     /// `/ws`
     Socket,
-    /// Any other.
+    /// Any other path.
     Page(&'a str),
 }
 
@@ -66,7 +66,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The name in the request counter.
+    /// The label of the request counter.
     fn route(&self) -> &'static str {
         match self {
             Self::Endpoint { direction: Direction::Publish, .. } => "whip",
@@ -78,7 +78,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The methods it answers.
+    /// The methods that it answers.
     fn methods(&self) -> &'static str {
         match self {
             Self::Endpoint { .. } => "POST, OPTIONS",
@@ -98,7 +98,7 @@ impl Service for PublicService {
         let target = Target::of(&path);
         let (route, methods) = (target.route(), target.methods());
         let is_preflight = request.method() == Method::OPTIONS;
-        let mut response = if source == Source::Foreign && route != "page" {
+        let mut response = if source == RequestOrigin::Foreign && route != "page" {
             let problem = foreign_origin();
             self.counters.session_refused(problem.code().name());
             problem.into()
@@ -106,11 +106,11 @@ impl Service for PublicService {
             self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
         };
         cors::allow(response.headers_mut(), &source);
-        if is_preflight && source != Source::Foreign {
+        if is_preflight && source != RequestOrigin::Foreign {
             cors::preflight(response.headers_mut(), methods);
         }
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // Never over plain HTTP (RFC 6797 §7.2).
+        // RFC 6797 §7.2 forbids this header over plain HTTP.
         if let Some(strict) = terms.strict_transport.as_ref().filter(|_| self.is_secure) {
             response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, strict.clone());
         }
@@ -158,7 +158,7 @@ impl PublicService {
     }
 }
 
-/// The answer to `OPTIONS`, preflight or not.
+/// Answers `OPTIONS`, whether it is a preflight or not.
 fn options(target: &Target<'_>) -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -180,7 +180,7 @@ fn foreign_origin() -> Problem {
     )
 }
 
-/// A page of the public ports. A stream's page exists for every name that a stream may have, published or not.
+/// Serves a page. A stream's page exists for every name that a stream may have, whether it is published or not.
 fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
     if let Some((asset, stream)) = crate::web::stream_page(path) {
         StreamName::parse(stream).map_err(|bad| {
@@ -199,7 +199,7 @@ fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
     Ok(embedded(asset, request))
 }
 
-/// An embedded file. hyper leaves the body out of an answer to `HEAD`.
+/// Serves an embedded file. hyper leaves the body out of the answer to a `HEAD`.
 pub(super) fn embedded(asset: Asset, request: &HeaderMap) -> Response {
     let mut hasher = DefaultHasher::new();
     hasher.write(asset.body);
@@ -223,7 +223,7 @@ pub(super) fn embedded(asset: Asset, request: &HeaderMap) -> Response {
     }
     let fixed: [(HeaderName, &'static str); 4] = [
         (CONTENT_TYPE, asset.content_type),
-        // Asked for again each time, answered with 304: a node that was updated serves its new pages at once.
+        // Browsers revalidate each time and mostly get a 304. So a node that was updated serves its new pages at once.
         (CACHE_CONTROL, "no-cache"),
         (CONTENT_SECURITY_POLICY, crate::web::CONTENT_SECURITY_POLICY),
         (REFERRER_POLICY, "no-referrer"),

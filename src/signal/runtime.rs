@@ -1,7 +1,7 @@
-//! What signalling needs of an executor: run, spawn, sleep, accept. The only file that names glommio, so that another
-//! single-threaded executor can stand in.
+//! The executor as signalling uses it: run, spawn, sleep, accept. This is the only file that names glommio, so that it
+//! can be replaced by another single-threaded executor.
 //!
-//! Everything on it is `!Send`; other threads talk to it through `flume` channels.
+//! Everything that runs on it is `!Send`. Other threads communicate with it through `flume` channels.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,13 +19,14 @@ use glommio::{LocalExecutorBuilder, Placement};
 use crate::limits;
 use crate::net::listener;
 
-/// Bytes registered with the kernel for storage I/O, which signalling does none of: the least glommio allows.
+/// Bytes registered with the kernel for storage I/O: the least that glommio allows, because signalling does none.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 
-/// Entries of each of the executor's three rings. Locked memory counts; completions beyond it are queued by the kernel.
+/// Entries of each of the executor's three rings. They are few, because rings need locked memory; the kernel queues
+/// completions that do not fit.
 const RING_ENTRIES: usize = 128;
 
-/// A connected TCP stream, over `futures` I/O traits.
+/// A connected TCP stream with the I/O traits of `futures`.
 pub type TcpStream = glommio::net::TcpStream;
 
 /// The executor could not be made.
@@ -45,8 +46,8 @@ impl fmt::Display for RuntimeError {
 
 impl std::error::Error for RuntimeError {}
 
-/// Runs a future to its end on an executor of the calling thread. Probe io_uring first: where it is denied, glommio
-/// panics instead of returning an error.
+/// Runs a future to its end on an executor of the calling thread. The caller must probe io_uring first, because glommio
+/// panics if it is denied, instead of returning an error.
 ///
 /// # Errors
 /// When the executor cannot be made.
@@ -71,7 +72,7 @@ pub fn run<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, RuntimeErro
 pub struct Task(glommio::Task<()>);
 
 impl Task {
-    /// Lets it run to its own end.
+    /// Lets the task run to its own end.
     pub fn detach(self) {
         drop(self.0.detach());
     }
@@ -87,7 +88,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep::until(Instant::now() + duration)
 }
 
-/// The output of `future`, or `None` when it takes longer than `limit` (it is dropped then).
+/// The output of `future`, or `None` if it takes longer than `limit`. It is then dropped.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
     match select(pin!(future), sleep(limit)).await {
         Either::Left((output, _)) => Some(output),
@@ -99,13 +100,14 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output>
 pub struct Listener(glommio::net::TcpListener);
 
 impl Listener {
-    /// Listens on `address`; port 0 lets the system choose. Blocks while an address in use is tried again: the kernel
-    /// takes a ring apart, and closes the listener in it, some time after the process that had it has ended.
+    /// Listens on `address`. With port 0 the system chooses a port. If the address is in use, this blocks and tries
+    /// again for a while: the kernel tears a ring down, and closes the listener in it, some time after its process has
+    /// ended.
     ///
     /// # Errors
-    /// The system's, above all that the address is in use. The socket is made here: glommio's own `bind` sets
-    /// `SO_REUSEPORT`, with which a second node would silently take half of the first one's connections, and not
-    /// `SO_REUSEADDR`, without which a node cannot start again within a minute.
+    /// The system's, mostly that the address is in use. The socket is not made by glommio's own `bind`, for two
+    /// reasons. That sets `SO_REUSEPORT`, with which a second node would silently take half of the first one's
+    /// connections. And it does not set `SO_REUSEADDR`, without which a node cannot start again within a minute.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let deadline = Instant::now() + limits::BIND_RETRY_MAX;
         loop {
@@ -127,14 +129,15 @@ impl Listener {
         self.0.local_addr().map_err(io::Error::from)
     }
 
-    /// The next connection. Never race this against another future: a connection accepted by the kernel at that moment
-    /// would be lost. Give it a task of its own.
+    /// Waits for the next connection. Never race this against another future: a connection that the kernel accepts at
+    /// that moment would be lost. Give it a task of its own.
     ///
     /// # Errors
-    /// The system's, as "too many open files"; the listener stays usable.
+    /// The system's, like "too many open files". The listener stays usable.
     pub async fn accept(&self) -> io::Result<TcpStream> {
         let stream = self.0.accept().await.map_err(io::Error::from)?;
-        // Answers are written whole; waiting for more only adds latency. A socket that is gone already says so later.
+        // Answers are written whole, so waiting for more data would only add latency. An error is ignored here: if the
+        // socket is already gone, the next operation fails.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
@@ -146,7 +149,7 @@ thread_local! {
     static TIMERS: RefCell<Timers> = RefCell::default();
 }
 
-/// The sleeps under way on this thread, earliest first, and who drives them.
+/// The sleeps under way on this thread, earliest first, and the waker of the task that drives them.
 #[derive(Default)]
 struct Timers {
     waiting: BTreeMap<(Instant, u64), Waker>,
@@ -154,7 +157,7 @@ struct Timers {
     driver: Option<Waker>,
 }
 
-/// A sleep; `Send` because it holds no more than its place in the table of the thread it is polled on.
+/// A sleep. It is `Send`, because it holds only a key into the table of the thread on which it is polled.
 #[derive(Debug)]
 pub struct Sleep {
     deadline: Instant,
@@ -197,13 +200,13 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(key) = self.key {
-            // The table is gone when the thread ends.
+            // While the thread ends, the table may already be gone.
             let _ = TIMERS.try_with(|timers| timers.borrow_mut().waiting.remove(&(self.deadline, key)));
         }
     }
 }
 
-/// Wakes sleeps whose time has come; one glommio timer for all of them, none while nobody sleeps.
+/// Wakes sleeps that are due. There is one glommio timer for all of them, and none while nobody sleeps.
 async fn drive_timers() {
     let mut armed: Option<(Instant, glommio::timer::Timer)> = None;
     poll_fn(|context| {
@@ -254,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sleeps_end_in_the_order_of_their_deadlines_whatever_the_order_they_began_in() {
+    fn sleeps_end_in_the_order_of_their_deadlines() {
         // Each must begin before it is due. Where the machine was too slow for that: again, with more time.
         for ahead in [30, 300, 3_000] {
             let ended = run(|| async move {

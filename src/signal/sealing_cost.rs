@@ -1,5 +1,6 @@
-//! What sealing alone costs on this machine, measured in some milliseconds at the node's start: a dashboard compares what
-//! the workers spend with it. `corecast bench` measures the whole floor, sending included, and takes its time for it.
+//! The cost of sealing alone on this machine. It is measured at the node's start, in some milliseconds, so that a
+//! dashboard can compare the workers' CPU time with it. `corecast bench` measures the whole lower bound, including
+//! sending, and takes longer for it.
 
 use std::hint::black_box;
 
@@ -8,18 +9,19 @@ use serde::Serialize;
 use crate::crypto::aead::{AeadKey, AwsLcKey, NONCE_LEN, TAG_LEN};
 use crate::net::process::thread_cpu_time;
 
-/// Keys in turn: with their tables more than the first-level cache holds, as with a worker's viewers.
+/// Number of keys, used in turn. With their tables they exceed the first-level cache, like the keys of a worker's
+/// viewers.
 const KEYS: u8 = 255;
 
-/// The two lengths measured; what lies between and beyond is on the line through both.
+/// The two lengths that are measured. The cost is taken to be linear in the length.
 const OCTETS: [usize; 2] = [100, 1_100];
 
-/// The CPU time that sealing one packet for one viewer takes, with many viewers' keys in turn.
+/// The CPU time of sealing one packet for one viewer, with many viewers' keys in turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct SealingCost {
-    /// For a packet of no octets, in nanoseconds.
+    /// The cost of a packet without octets, in nanoseconds.
     pub packet_ns: f64,
-    /// More for each octet, in nanoseconds.
+    /// The additional cost of each octet, in nanoseconds.
     pub octet_ns: f64,
 }
 
@@ -34,10 +36,10 @@ impl SealingCost {
     }
 }
 
-/// Nanoseconds of CPU time for a packet of so many octets.
+/// The nanoseconds of CPU time for a packet with this number of octets.
 fn seal_all(keys: &[AwsLcKey], octets: usize) -> f64 {
     let (payload, mut sealed) = (vec![0; octets], vec![0; octets + TAG_LEN]);
-    // The best of several rounds: what disturbs only adds, and the first one warms the caches up.
+    // The best of several rounds counts, because disturbances only add time, and the first round warms the caches.
     let rounds = (0..8_u8).map(|round| {
         let before = thread_cpu_time();
         for key in keys {

@@ -1,5 +1,5 @@
-//! Signalling is started: its thread, its listeners, and the parts that answer behind them, put together. Nothing in
-//! `signal` names this file.
+//! Starts signalling: its thread, its listeners, and the services behind them. Nothing else in `signal` names this
+//! file.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use super::clock::Clock;
 use super::http::{self, BodyBytes};
 use super::identity::{self, Identity};
 use super::keeper::SessionKeeper;
-use super::live::{Change, Live, Settings, Terms};
+use super::live::{Change, Live, LiveSettings, Terms};
 use super::negotiator::Negotiator;
 use super::node_info::NodeInfo;
 use super::notices;
@@ -29,7 +29,7 @@ use super::resource::Resources;
 use super::router::PublicService;
 use super::runtime::{self, Listener, RuntimeError, Task};
 use super::shutdown::Shutdown;
-use super::socket::places::Places;
+use super::socket::places::SocketPlaces;
 use super::socket::service::SocketService;
 use super::tls;
 use super::workers::Workers;
@@ -41,49 +41,50 @@ use crate::metrics::SignallingCounters;
 use crate::net::process;
 use crate::worker::mailbox::{Heartbeat, Notice, WorkerHandle, WorkerIndex};
 
-/// Everything signalling is started with.
+/// Everything that signalling needs to start.
 pub struct Setup {
-    /// Where and with which weight its thread runs.
+    /// The cores and the priority of its thread.
     pub thread: SignallingThread,
     /// Where HTTPS is served.
     pub https: SocketAddr,
-    /// Its certificates.
+    /// The certificates of HTTPS.
     pub tls: tls::Certificates,
     /// Where the same is served in plain HTTP.
     pub http: Option<SocketAddr>,
     /// Where plain HTTP redirects to HTTPS.
     pub http_redirect: Option<SocketAddr>,
-    /// Where the operator's endpoints are served: in plain HTTP on loopback; elsewhere over TLS, to who shows a token.
+    /// Where the operator's endpoints are served: in plain HTTP on loopback, elsewhere over TLS to clients with a
+    /// token.
     pub admin: SocketAddr,
-    /// Settings that may change.
+    /// The settings that may change later.
     pub live: Live,
-    /// How they do.
+    /// The mailbox through which changes of them come.
     pub changes: flume::Receiver<Change>,
-    /// Who decides who may do what.
+    /// Decides who may do what.
     pub authoriser: Authoriser,
-    /// Addresses put into candidates.
+    /// The addresses that are put into candidates.
     pub announce: Vec<IpAddr>,
     /// The DTLS certificate of the first sessions.
     pub identity: DtlsIdentity,
-    /// How old it becomes before new sessions get another.
+    /// The age at which it is replaced for new sessions.
     pub identity_age: Duration,
-    /// HTTP connections of one listener.
+    /// How many HTTP connections one listener may have.
     pub connections_max: usize,
-    /// Bounds of sockets.
+    /// The bounds of WebSockets.
     pub sockets: Sockets,
-    /// Who knows which publisher owns which stream's name.
+    /// Makes the engine that knows which publisher owns which stream's name.
     pub ownership: MakeOwnership,
     /// The workers, by index.
     pub workers: Vec<WorkerHandle>,
-    /// What they tell.
+    /// The workers' notices.
     pub notices: flume::Receiver<Notice>,
-    /// Who answers offers.
+    /// Answers offers.
     pub negotiator: Box<dyn Negotiator>,
-    /// Shown by `GET /api/v1/node`.
+    /// What `GET /api/v1/node` shows about the node.
     pub node: NodeInfo,
 }
 
-/// Signalling cannot start.
+/// Why signalling cannot start.
 #[derive(Debug)]
 pub enum StartError {
     /// An address cannot be listened on.
@@ -95,9 +96,9 @@ pub enum StartError {
         /// The system's error.
         error: io::Error,
     },
-    /// There is no executor.
+    /// The executor cannot be made.
     Runtime(RuntimeError),
-    /// There is no thread.
+    /// The thread cannot be started.
     Thread(io::Error),
     /// TLS cannot be served.
     Tls(tls::TlsError),
@@ -127,7 +128,7 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Signalling as it runs.
+/// Running signalling.
 #[derive(Debug)]
 pub struct Signalling {
     /// Where HTTPS is served, with the port the system chose for port 0.
@@ -143,8 +144,8 @@ pub struct Signalling {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The bound addresses, from the thread to [`start`].
-type Bound = Result<Addresses, StartError>;
+/// The bound addresses, which the thread reports to [`start`].
+type BindResult = Result<Addresses, StartError>;
 
 /// Where each listener listens.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +163,7 @@ struct Addresses {
 pub fn start(setup: Setup) -> Result<Signalling, StartError> {
     let (stop, stopped) = flume::bounded(1);
     let (heartbeats, heartbeats_receiver) = flume::bounded(1);
-    let (bound_sender, bound) = flume::bounded::<Bound>(1);
+    let (bound_sender, bound) = flume::bounded::<BindResult>(1);
     let thread = thread::Builder::new()
         .name("signal".to_owned())
         .spawn(move || {
@@ -182,7 +183,8 @@ pub fn start(setup: Setup) -> Result<Signalling, StartError> {
     }
 }
 
-/// Leaves the workers their cores, or most of them. A node that may not do that serves all the same.
+/// Sets the thread's cores and nice value, so that the workers keep theirs. If the process may not do that, the node
+/// serves all the same.
 fn place_thread(thread: &SignallingThread) {
     if let Err(error) = process::pin_current_thread(&thread.cores) {
         tracing::warn!(cores = ?thread.cores, %error, "signalling could not be put on its cores");
@@ -193,7 +195,7 @@ fn place_thread(thread: &SignallingThread) {
 }
 
 impl Signalling {
-    /// Stops accepting, lets requests under way finish for a moment, and ends the thread.
+    /// Stops accepting connections, gives requests under way a moment to finish, and ends the thread.
     pub fn stop(mut self) {
         let _ = self.stop.try_send(());
         if let Some(thread) = self.thread.take() {
@@ -202,12 +204,12 @@ impl Signalling {
         }
     }
 
-    /// The thread, for whoever must know when it ends.
+    /// The handle of the thread, for a caller that must know when it ends.
     pub fn take_thread(&mut self) -> Option<JoinHandle<()>> {
         self.thread.take()
     }
 
-    /// Where heartbeats are put that the executor answers: for the service manager's watchdog.
+    /// The mailbox for heartbeats, which the executor answers. The service manager's watchdog uses it.
     #[must_use]
     pub fn heartbeats(&self) -> flume::Sender<Heartbeat> {
         self.heartbeats.clone()
@@ -256,7 +258,7 @@ impl Listeners {
     }
 }
 
-/// The services of all ports, and the tasks behind them for as long as they are kept.
+/// The services of all ports, and the tasks behind them. The tasks end when this is dropped.
 struct Services {
     public: PublicService,
     admin: AdminService,
@@ -266,7 +268,7 @@ struct Services {
 }
 
 impl Services {
-    /// Puts the parts together; each is given only what it needs.
+    /// Puts the parts together. Each gets only what it needs.
     fn new(setup: Setup, counters: &SignallingCounters, https_port: u16) -> Self {
         let clock = Clock::start();
         let terms = Terms::new(setup.live);
@@ -278,7 +280,7 @@ impl Services {
         let (claims, releasing) = Claims::new((setup.ownership)());
         let (workers, woken) = Workers::new(setup.workers);
         let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
-        let settings = Rc::new(Settings::new(terms));
+        let settings = Rc::new(LiveSettings::new(terms));
         let opener = Rc::new(Opener {
             authorisation: authorisation.clone(),
             door: door.clone(),
@@ -299,7 +301,7 @@ impl Services {
             opener,
             keeper: keeper.clone(),
             settings: settings.clone(),
-            places: Places::new(&setup.sockets, &admission.exempt_addresses, counters.clone()),
+            places: SocketPlaces::new(&setup.sockets, &admission.exempt_addresses, counters.clone()),
             terms: setup.sockets,
             counters: counters.clone(),
             clock,
@@ -342,13 +344,13 @@ impl Services {
         }
     }
 
-    /// No session is opened any more, and sockets are told.
+    /// Begins the shutdown: no further session is opened, and sockets are told.
     fn begin_shutdown(&self) {
         self.public.shutdown.begin();
         self.keeper.going_away();
     }
 
-    /// Returns when no request is under way and no socket open.
+    /// Returns when no request is under way and no socket is open.
     async fn finished(&self) {
         while self.public.shutdown.requests_under_way() > 0 || self.public.sockets.places.count() > 0 {
             runtime::sleep(Duration::from_millis(5)).await;
@@ -361,7 +363,7 @@ async fn serve(
     setup: Setup,
     stopped: flume::Receiver<()>,
     heartbeats: flume::Receiver<Heartbeat>,
-    bound: flume::Sender<Bound>,
+    bound: flume::Sender<BindResult>,
 ) {
     let ready = Listeners::bind(&setup)
         .and_then(|listeners| Ok((listeners, setup.tls.server_config().map_err(StartError::Tls)?)));
@@ -376,8 +378,12 @@ async fn serve(
     let counters = SignallingCounters::new();
     let admission = &setup.live.admission;
     let per_address = PerAddress::new(admission.connections_per_address_max as usize, &admission.exempt_addresses);
-    let plain =
-        http::Options { tls: None, connections_max: setup.connections_max, per_address, counters: counters.clone() };
+    let plain = http::ListenerOptions {
+        tls: None,
+        connections_max: setup.connections_max,
+        per_address,
+        counters: counters.clone(),
+    };
     let services = Services::new(setup, &counters, addresses.https.port());
     let mut accepting = accept(listeners, &services, tls, &plain);
     accepting.push(runtime::spawn(async move {
@@ -387,21 +393,21 @@ async fn serve(
     }));
     let _ = bound.send(Ok(addresses));
 
-    // An error means that the handle is gone: the same as being asked.
+    // An error means that the handle was dropped, which is treated like a request to stop.
     let _ = stopped.recv_async().await;
     services.begin_shutdown();
     drop(accepting);
     runtime::timeout(limits::SHUTDOWN_TIME_MAX / 4, services.finished()).await;
 }
 
-/// Accepts connections at each listener, for as long as the tasks are kept.
+/// Accepts connections at each listener until the returned tasks are dropped.
 fn accept(
     listeners: Listeners,
     services: &Services,
     tls: Arc<rustls::ServerConfig>,
-    plain: &http::Options,
+    plain: &http::ListenerOptions,
 ) -> Vec<Task> {
-    let secure = http::Options { tls: Some(futures_rustls::TlsAcceptor::from(tls)), ..plain.clone() };
+    let secure = http::ListenerOptions { tls: Some(futures_rustls::TlsAcceptor::from(tls)), ..plain.clone() };
     let public_secure = PublicService { is_secure: true, ..services.public.clone() };
     let admin_options = if services.admin.is_remote { secure.clone() } else { plain.clone() };
     let mut accepting = vec![
@@ -410,7 +416,7 @@ fn accept(
     ];
     if let Some((redirect, _)) = listeners.http_redirect {
         let connections_max = plain.connections_max.min(limits::REDIRECT_CONNECTIONS_MAX);
-        let options = http::Options { connections_max, ..plain.clone() };
+        let options = http::ListenerOptions { connections_max, ..plain.clone() };
         accepting.push(runtime::spawn(http::accept_loop(redirect, options, services.redirect.clone())));
     }
     if let Some((http, _)) = listeners.http {

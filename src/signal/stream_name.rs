@@ -1,4 +1,4 @@
-//! A stream's name. It is checked once, where it comes in from a URL or a message; whoever holds one need not ask again.
+//! The name of a stream. It is checked once, when it comes in from a URL or a message; the type shows that it was.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use crate::limits;
 
-/// A name that may be used: 1 to 128 of `A-Z a-z 0-9 . _ ~ -`, the characters no URL ever escapes (RFC 3986 §2.3), and
-/// not a dot segment. Cloning shares the text.
+/// A valid name: 1 to 128 of `A-Z a-z 0-9 . _ ~ -`, the characters that no URL ever escapes (RFC 3986 §2.3), and not a
+/// dot segment. Cloning shares the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamName(Arc<str>);
 
-/// The text is no stream's name. Its `Display` says what would be one.
+/// The text is not a valid stream name. `Display` says what is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadStreamName;
 
@@ -19,7 +19,7 @@ impl StreamName {
     /// Reads a name.
     ///
     /// # Errors
-    /// When it may not be used.
+    /// When the text is not a valid name.
     pub fn parse(text: &str) -> Result<Self, BadStreamName> {
         let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
         let is_dots = matches!(text, "" | "." | "..");
@@ -36,7 +36,7 @@ impl StreamName {
     }
 }
 
-/// So that a map by name can be asked with text. Names order and hash as their texts do.
+/// Allows look-ups by text in a map with names as keys. A name orders and hashes like its text.
 impl Borrow<str> for StreamName {
     fn borrow(&self) -> &str {
         &self.0

@@ -1,4 +1,5 @@
-//! The workers as signalling sees them: a mailbox each, what waits for room in it, and the question how they are.
+//! The workers as signalling uses them: each one's mailbox, the messages that wait for room in it, and requests for
+//! reports.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -10,20 +11,20 @@ use crate::limits;
 use crate::worker::mailbox::{Control, EndReason, SessionId, WorkerHandle, WorkerIndex};
 use crate::worker::report::WorkerReport;
 
-/// All of them, by index.
+/// All workers, by index.
 pub(super) struct Workers(Vec<WorkerSlot>);
 
 /// One worker.
 struct WorkerSlot {
     handle: WorkerHandle,
-    /// `Close` messages that wait for room in its mailbox; bounded by its sessions.
+    /// `Close` messages that wait for room in its mailbox. The number of its sessions bounds them.
     closes: RefCell<VecDeque<Control>>,
-    /// Wakes the task that talks to it; one token is enough.
+    /// Wakes the task that sends to it. One token is enough.
     wake: flume::Sender<()>,
 }
 
 impl Workers {
-    /// The workers, and what wakes the task that talks to each ([`super::keeper`]).
+    /// The workers, and for each the channel that wakes the task that sends to it ([`super::keeper`]).
     pub(super) fn new(handles: Vec<WorkerHandle>) -> (Self, Vec<flume::Receiver<()>>) {
         let (slots, wakes) = handles
             .into_iter()
@@ -35,7 +36,7 @@ impl Workers {
         (Self(slots), wakes)
     }
 
-    /// How many there are; their number is bounded by [`limits::WORKERS_MAX`].
+    /// How many workers there are, at most [`limits::WORKERS_MAX`].
     pub(super) fn count(&self) -> u16 {
         self.0.len() as u16
     }
@@ -45,19 +46,19 @@ impl Workers {
         &self.0[usize::from(index.0)].handle
     }
 
-    /// Ends a session on its worker; waits for room in the mailbox, not the caller.
+    /// Ends a session on its worker. The message waits for room in the mailbox; the caller does not.
     pub(super) fn close(&self, worker: WorkerIndex, session: SessionId, reason: EndReason) {
         let slot = &self.0[usize::from(worker.0)];
         slot.closes.borrow_mut().push_back(Control::Close { session, reason });
         self.wake(worker);
     }
 
-    /// There is something to tell a worker.
+    /// Wakes the task that sends to a worker, because there is something to send.
     pub(super) fn wake(&self, worker: WorkerIndex) {
         let _ = self.0[usize::from(worker.0)].wake.try_send(());
     }
 
-    /// The next `Close` that waits for a worker.
+    /// Takes the next `Close` that waits for a worker.
     pub(super) fn next_close(&self, worker: WorkerIndex) -> Option<Control> {
         self.0[usize::from(worker.0)].closes.borrow_mut().pop_front()
     }

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_about_a_stream_has_an_address_of_its_own() {
+    fn each_stream_has_its_own_watch_and_publish_pages() {
         for (address, page, name) in [
             ("/watch/demo", "/watch.html", "demo"),
             ("/publish/demo", "/publish.html", "demo"),

@@ -236,8 +236,8 @@ GUARDS = [
     Guard(
         "pages of other origins",
         "src/signal/router.rs",
-        "if source == Source::Foreign && route != \"page\" {",
-        "if source == Source::Foreign && route.is_empty() {",
+        "if source == RequestOrigin::Foreign && route != \"page\" {",
+        "if source == RequestOrigin::Foreign && route.is_empty() {",
         "parts signal_http::only_own_and_listed_pages_may_call",
     ),
     Guard(

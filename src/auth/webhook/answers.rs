@@ -6,38 +6,38 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::super::client;
-use super::Answered;
+use super::TimedVerdict;
 use crate::limits;
 
 /// What the endpoint decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It may be.
+    /// The action is allowed.
     Allow {
-        /// When the session ends.
+        /// When the session has to end.
         expires: Option<Instant>,
-        /// Sessions that play at once.
+        /// How many sessions may play at once.
         viewers_max: Option<u32>,
     },
-    /// It may not.
+    /// The action is refused.
     Deny {
-        /// Why, for the client: printable, short.
+        /// The reason for the client, printable and short.
         reason: String,
     },
 }
 
-/// The body, to the letter.
+/// The body of an answer. Unknown fields are an error, because they may be limits that the operator meant.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct AnswerBody {
     allow: bool,
     reason: Option<String>,
     expires_in_s: Option<u32>,
     viewers_max: Option<u32>,
 }
 
-/// The verdict in an answer; otherwise why there is none, in words that hold nothing of it.
-pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Answered, String> {
+/// Reads the verdict from an answer. The error says why there is none, without quoting the answer.
+pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<TimedVerdict, String> {
     if answer.status() != 200 {
         return Err(format!("it answers {}, not 200", answer.status().as_u16()));
     }
@@ -52,27 +52,27 @@ pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Ans
     let verdict = verdict(&body, Instant::now())?;
     let now = Instant::now();
     let remembered_until = max_age.map(|age| now + age);
-    // An answer that lets in for a minute is not remembered for two.
+    // A permission is not remembered for longer than it lasts.
     let remembered_until = match verdict {
         Verdict::Allow { expires: Some(expires), .. } => remembered_until.map(|until| until.min(expires)),
         _ => remembered_until,
     };
-    Ok(Answered { verdict, remembered_until })
+    Ok(TimedVerdict { verdict, remembered_until })
 }
 
 fn verdict(body: &[u8], now: Instant) -> Result<Verdict, String> {
-    // serde's text may quote the answer; line and column say enough.
-    let body: Body = serde_json::from_slice(body).map_err(|error| {
+    // serde's text may quote the answer, so only line and column are passed on.
+    let body: AnswerBody = serde_json::from_slice(body).map_err(|error| {
         format!("its answer is not one this node understands (line {}, column {})", error.line(), error.column())
     })?;
     match body {
-        Body { allow: true, reason: None, expires_in_s, viewers_max }
+        AnswerBody { allow: true, reason: None, expires_in_s, viewers_max }
             if expires_in_s != Some(0) && viewers_max != Some(0) =>
         {
             let expires = expires_in_s.map(|seconds| now + Duration::from_secs(seconds.into()));
             Ok(Verdict::Allow { expires, viewers_max })
         }
-        Body { allow: false, reason, expires_in_s: None, viewers_max: None } => {
+        AnswerBody { allow: false, reason, expires_in_s: None, viewers_max: None } => {
             let reason = reason.unwrap_or_default();
             let shown = reason.chars().filter(|char| !char.is_control());
             let mut bytes = 0;
@@ -103,18 +103,19 @@ fn max_age(cache_control: &str) -> Option<Duration> {
     (!age.is_zero()).then_some(age)
 }
 
-/// The answers that still stand, by keyed hash of what was asked about.
+/// The remembered answers, by a keyed hash of the question.
 #[derive(Debug, Default)]
-pub(super) struct Answers(HashMap<u64, (Verdict, Instant)>);
+pub(super) struct AnswerCache(HashMap<u64, (Verdict, Instant)>);
 
-impl Answers {
-    /// The one about `key`, if it stands.
+impl AnswerCache {
+    /// The remembered answer about `key`, if it is still valid.
     pub(super) fn get(&self, key: u64, now: Instant) -> Option<Verdict> {
         let (verdict, until) = self.0.get(&key)?;
         (now < *until).then(|| verdict.clone())
     }
 
-    /// Remembers one. Where there is no room, those that no longer stand go; if all stand, it is not remembered.
+    /// Remembers an answer. If there is no room, expired answers are removed; if none is expired, this one is not
+    /// remembered.
     pub(super) fn put(&mut self, key: u64, verdict: Verdict, until: Instant, now: Instant) {
         if self.0.len() >= limits::WEBHOOK_CACHE_MAX && !self.0.contains_key(&key) {
             self.0.retain(|_, (_, until)| now < *until);
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_believed_to_the_letter_or_not_at_all() {
+    fn an_answer_that_is_not_exactly_as_specified_is_refused() {
         let now = Instant::now();
         let allow = |expires: Option<u64>, viewers_max| Verdict::Allow {
             expires: expires.map(|seconds| now + Duration::from_secs(seconds)),
@@ -197,7 +198,7 @@ mod tests {
         let now = Instant::now();
         let until = now + Duration::from_secs(10);
         let verdict = Verdict::Deny { reason: String::new() };
-        let mut answers = Answers::default();
+        let mut answers = AnswerCache::default();
         for key in 0..limits::WEBHOOK_CACHE_MAX as u64 + 5 {
             answers.put(key, verdict.clone(), until, now);
         }

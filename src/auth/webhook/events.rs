@@ -16,14 +16,14 @@ use crate::auth::secret::Secret;
 use crate::limits;
 use crate::worker::report::Traffic;
 
-/// The queue's near end. Cheap to clone.
+/// The sending end of the queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
     queue: flume::Sender<Vec<u8>>,
     dropped: Arc<AtomicU64>,
 }
 
-/// What is told.
+/// One event, as it is sent.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Event<'a> {
     pub(crate) event: &'static str,
@@ -32,7 +32,7 @@ pub(crate) struct Event<'a> {
     pub(crate) stream: &'a str,
     pub(crate) subject: Option<&'a str>,
     pub(crate) session: u64,
-    /// Of an `ended` only.
+    /// Only in an `ended` event.
     #[serde(flatten)]
     pub(crate) end: Option<End>,
 }
@@ -42,14 +42,14 @@ pub(crate) struct Event<'a> {
 pub(crate) struct End {
     pub(crate) reason: &'static str,
     pub(crate) duration_ms: u64,
-    /// By the node from its client; null where its worker ended with it.
+    /// What the node received from the client; null if the session ended with its worker.
     pub(crate) received: Option<Traffic>,
-    /// By the node to its client.
+    /// What the node sent to the client; null likewise.
     pub(crate) sent: Option<Traffic>,
 }
 
 impl Events {
-    /// Starts the thread that tells; it ends when the last clone is dropped and the queue is empty.
+    /// Starts the thread that sends events. It ends when the last clone is dropped and the queue is empty.
     pub(crate) fn start(url: &Secret, time_max: Duration, agent: &ureq::Agent) -> io::Result<Self> {
         let (queue, told) = flume::bounded::<Vec<u8>>(limits::WEBHOOK_EVENTS_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
@@ -65,7 +65,7 @@ impl Events {
         Ok(Self { queue, dropped })
     }
 
-    /// Tells one, when its turn comes.
+    /// Queues an event for sending. If the queue is full, the event is dropped and counted.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         let body = serde_json::to_vec(event).unwrap_or_default();
         if self.queue.try_send(body).is_err() {
@@ -73,7 +73,7 @@ impl Events {
         }
     }
 
-    /// How many were not told.
+    /// How many events were dropped or could not be sent.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }

@@ -61,29 +61,29 @@ use serde::Serialize;
 use super::client;
 use super::secret::Secret;
 use crate::limits;
-use answers::{Answers, parse};
+use answers::{AnswerCache, parse};
 
 pub(super) use answers::Verdict;
 pub(super) use events::Events;
 
-/// A question, and whose answer is waited for.
-struct Asked {
+/// A question in the queue, with the channel for its answer.
+struct QueuedQuestion {
     body: Vec<u8>,
     deadline: Instant,
-    reply: flume::Sender<Result<Answered, NoAnswer>>,
+    reply: flume::Sender<Result<TimedVerdict, NoAnswer>>,
 }
 
 /// A verdict and how long it may be remembered.
-struct Answered {
+struct TimedVerdict {
     verdict: Verdict,
     remembered_until: Option<Instant>,
 }
 
-/// There is no answer that can be accepted.
+/// There is no acceptable answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoAnswer;
 
-/// What is asked.
+/// One question, as it is sent.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Question<'a> {
     pub(super) event: &'static str,
@@ -96,22 +96,22 @@ pub(super) struct Question<'a> {
     pub(super) token: Option<&'a str>,
 }
 
-/// The endpoint as signalling sees it.
+/// The webhook as signalling uses it.
 #[derive(Debug)]
 pub(super) struct Webhook {
-    questions: flume::Sender<Asked>,
-    answers: RefCell<Answers>,
+    questions: flume::Sender<QueuedQuestion>,
+    answers: RefCell<AnswerCache>,
     breaker: Arc<Breaker>,
     time_max: Duration,
 }
 
 impl Webhook {
-    /// Starts the threads that ask; they end when this is dropped.
+    /// Starts the threads that send questions. They end when this is dropped.
     pub(super) fn start(url: &Secret, time_max: Duration, agent: &ureq::Agent) -> io::Result<Self> {
         let (questions, asked) = flume::bounded(limits::WEBHOOK_WAITING_MAX);
         let breaker = Arc::new(Breaker::default());
         for index in 0..limits::WEBHOOK_IN_FLIGHT_MAX {
-            let asker = Asker { url: url.clone(), agent: agent.clone(), breaker: breaker.clone(), time_max };
+            let asker = QuestionThread { url: url.clone(), agent: agent.clone(), breaker: breaker.clone(), time_max };
             let asked = asked.clone();
             thread::Builder::new()
                 .name(format!("auth-hook-{index}"))
@@ -121,7 +121,7 @@ impl Webhook {
         Ok(Self { questions, answers: RefCell::default(), breaker, time_max })
     }
 
-    /// What the endpoint says, or said not long ago about the same `key`.
+    /// Asks the endpoint, or returns its remembered answer for the same `key`.
     pub(super) async fn ask(&self, question: &Question<'_>, key: u64) -> Result<Verdict, NoAnswer> {
         let now = Instant::now();
         if let Some(verdict) = self.answers.borrow().get(key, now) {
@@ -133,11 +133,11 @@ impl Webhook {
             return Err(NoAnswer);
         }
         let (reply, answered) = flume::bounded(1);
-        if self.questions.try_send(Asked { body, deadline: now + self.time_max, reply }).is_err() {
+        if self.questions.try_send(QueuedQuestion { body, deadline: now + self.time_max, reply }).is_err() {
             self.breaker.gave_up();
             return Err(NoAnswer);
         }
-        // The thread answers within the deadline; a thread that is gone is an error at once.
+        // The thread answers within the deadline. If the thread is gone, this is an error at once.
         let answered = answered.recv_async().await.map_err(|_| NoAnswer)??;
         if let Some(until) = answered.remembered_until {
             self.answers.borrow_mut().put(key, answered.verdict.clone(), until, Instant::now());
@@ -146,16 +146,16 @@ impl Webhook {
     }
 }
 
-/// One of the threads.
-struct Asker {
+/// One of the threads that send questions.
+struct QuestionThread {
     url: Secret,
     agent: ureq::Agent,
     breaker: Arc<Breaker>,
     time_max: Duration,
 }
 
-impl Asker {
-    fn run(&self, asked: &flume::Receiver<Asked>) {
+impl QuestionThread {
+    fn run(&self, asked: &flume::Receiver<QueuedQuestion>) {
         while let Ok(asked) = asked.recv() {
             let left = asked.deadline.saturating_duration_since(Instant::now());
             let result =
@@ -166,7 +166,8 @@ impl Asker {
                     self.breaker.succeeded();
                     Ok(answered)
                 }
-                // It waited for its turn behind a crowd, and the endpoint is not to blame for the rest being too short.
+                // The question spent over half of its time in the queue. That the rest was too short is not the
+                // endpoint's fault.
                 Err(_) if left < self.time_max / 2 => {
                     self.breaker.gave_up();
                     Err(NoAnswer)
@@ -186,7 +187,7 @@ impl Asker {
     }
 }
 
-/// One `POST`, tried once more where the connection failed, over by `deadline`.
+/// Sends one `POST`, and repeats it once if the connection fails. It returns by `deadline`.
 fn post(
     agent: &ureq::Agent,
     url: &Secret,
@@ -208,14 +209,14 @@ fn post(
     }
 }
 
-/// Leaves an endpoint alone that does not answer.
+/// A circuit breaker: after several failures in a row the endpoint is not asked for a while.
 #[derive(Debug, Default)]
 struct Breaker(Mutex<BreakerState>);
 
 #[derive(Debug, Default)]
 struct BreakerState {
     failures: u32,
-    /// Until then no question is asked; afterwards a single one.
+    /// No question is asked until this time; after it, a single one tries the endpoint.
     closed_until: Option<Instant>,
     is_tried: bool,
 }
@@ -225,7 +226,7 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a question may be asked. One of the three methods below must follow if it may.
+    /// Whether a question may be asked. If it may, the caller must call one of the three methods below afterwards.
     fn admit(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let Some(until) = state.closed_until else { return true };
@@ -240,7 +241,7 @@ impl Breaker {
         *self.lock() = BreakerState::default();
     }
 
-    /// `true` if this failure has closed the breaker.
+    /// Counts a failure. Returns `true` if it stops further questions.
     fn failed(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.failures = state.failures.saturating_add(1);
@@ -253,7 +254,7 @@ impl Breaker {
         closes && was_open
     }
 
-    /// It was never asked.
+    /// The question was not asked, or its outcome says nothing about the endpoint.
     fn gave_up(&self) {
         self.lock().is_tried = false;
     }
@@ -264,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_that_fails_in_a_row_is_left_alone_and_then_tried_by_one() {
+    fn a_failing_endpoint_is_paused_and_then_tried_by_one_question() {
         let breaker = Breaker::default();
         let start = Instant::now();
         for failure in 1..limits::WEBHOOK_FAILURES_MAX {
@@ -295,20 +296,20 @@ mod tests {
     }
 
     #[test]
-    fn questions_that_waited_too_long_for_their_turn_are_no_failures_of_the_endpoint() {
+    fn questions_that_waited_too_long_do_not_count_as_endpoint_failures() {
         let time_max = Duration::from_secs(10);
         let breaker = Arc::new(Breaker::default());
         let ask = |left: Duration| {
             // Nobody listens there.
             let url = Secret::new("http://127.0.0.1:1/");
             let agent = client::agent(None, false).unwrap();
-            let asker = Asker { url, agent, breaker: breaker.clone(), time_max };
+            let asker = QuestionThread { url, agent, breaker: breaker.clone(), time_max };
             let (questions, asked) = flume::unbounded();
             let (reply, _answered) = flume::unbounded();
             for _ in 0..limits::WEBHOOK_FAILURES_MAX {
                 assert!(breaker.admit(Instant::now()));
                 let deadline = Instant::now() + left;
-                questions.send(Asked { body: Vec::new(), deadline, reply: reply.clone() }).unwrap();
+                questions.send(QueuedQuestion { body: Vec::new(), deadline, reply: reply.clone() }).unwrap();
             }
             drop(questions);
             asker.run(&asked);

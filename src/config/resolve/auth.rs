@@ -8,7 +8,7 @@ use crate::auth::secret::Secret;
 use crate::config::{Auth, AuthSettings, JwksSource, Settings};
 use crate::limits;
 
-/// What is shown of a value that is, or may hold, a secret.
+/// Shown in place of a value that is a secret or may hold one.
 const HIDDEN: &str = "(hidden)";
 
 pub(super) fn auth(sources: &Sources<'_>) -> Result<Auth, ConfigError> {
@@ -53,7 +53,7 @@ pub(super) fn auth(sources: &Sources<'_>) -> Result<Auth, ConfigError> {
         ca: text("auth.ca", |a| a.ca.clone())?.map(|placed| placed.value.into()),
         ..default
     };
-    // A key or an endpoint that is configured is meant to be used.
+    // If a key or an endpoint is configured, authorisation is required by default.
     let require = sources.pick("auth.require", |s| s.auth.require);
     auth.require = require.as_ref().map_or(auth.can_judge(), |placed| placed.value);
     let admin = sources.pick("auth.admin_token_required", |s| s.auth.admin_token_required);
@@ -70,7 +70,8 @@ pub(super) fn auth(sources: &Sources<'_>) -> Result<Auth, ConfigError> {
     Ok(auth)
 }
 
-/// An https URL, or an http one of this host. It is not shown when refused: such URLs often hold a key.
+/// Checks that this is an https URL, or an http one on this host. A refused URL is not shown, because such URLs often
+/// hold a key.
 fn url(placed: &Placed<String>) -> Result<Secret, ConfigError> {
     let refuse = |rule| Err(placed.refuse(HIDDEN, rule));
     let Ok(uri) = placed.value.parse::<hyper::Uri>() else { return refuse("must be an https URL") };

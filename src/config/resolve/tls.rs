@@ -49,8 +49,9 @@ pub(super) fn acme_webroot(sources: &Sources<'_>, redirects: bool) -> Result<Opt
     Ok(Some(placed.value.into()))
 }
 
-/// A promise about a host name and all of its ports that browsers remember, and that leaves no way around a certificate
-/// nobody signed: made by default only by a node with a certificate of the operator's and the plain port too (`promises`).
+/// How long browsers are told to use only HTTPS. This is a promise about a host name and all of its ports. Browsers
+/// remember it, and then offer no way around a certificate that no authority has signed. So it is made by default only
+/// if the operator has set a certificate and the plain port (`promises`).
 pub(super) fn hsts_age(sources: &Sources<'_>, promises: bool) -> Result<Duration, ConfigError> {
     let default = if promises { limits::HSTS_AGE_DEFAULT } else { Duration::ZERO };
     let seconds = bounded(sources, "tls.hsts_age_s", |s| s.tls.hsts_age_s)?;

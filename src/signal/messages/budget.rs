@@ -1,4 +1,4 @@
-//! Memory that many share: how much there is, and what each has of it.
+//! Shared memory budgets: a budget for all sockets together, and a part of it for each client.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 
 use crate::limits;
 
-/// Bytes that many share. What is taken of a part is taken of the whole as well.
+/// A number of bytes that several holders share. What is taken from a part is taken from the whole too.
 #[derive(Debug)]
 pub(in crate::signal) struct Budget {
     max: usize,
@@ -16,17 +16,17 @@ pub(in crate::signal) struct Budget {
 }
 
 impl Budget {
-    /// At most `max`.
+    /// A budget of `max` bytes.
     pub(in crate::signal) fn new(max: usize) -> Rc<Self> {
         Rc::new(Self { max, taken: Cell::new(0), whole: None })
     }
 
-    /// At most `max` of `whole`.
+    /// A part of `whole`, of at most `max` bytes.
     fn part_of(whole: &Rc<Self>, max: usize) -> Rc<Self> {
         Rc::new(Self { max, taken: Cell::new(0), whole: Some(whole.clone()) })
     }
 
-    /// How much is taken.
+    /// How many bytes are taken.
     #[cfg(test)]
     pub(in crate::signal) fn taken(&self) -> usize {
         self.taken.get()
@@ -49,7 +49,7 @@ impl Budget {
     }
 }
 
-/// What one has taken of them, given back on drop.
+/// The bytes that one holder has taken from a budget. They are given back on drop.
 #[derive(Debug)]
 pub(in crate::signal) struct Share {
     all: Rc<Budget>,
@@ -57,12 +57,12 @@ pub(in crate::signal) struct Share {
 }
 
 impl Share {
-    /// Nothing yet.
+    /// An empty share of `all`.
     pub(in crate::signal) fn of(all: Rc<Budget>) -> Self {
         Self { all, bytes: Cell::new(0) }
     }
 
-    /// Takes more; `false` when there is no room.
+    /// Takes more bytes. Returns `false` if there is no room.
     pub(in crate::signal) fn grow(&self, bytes: usize) -> bool {
         let fits = self.all.take(bytes);
         if fits {
@@ -71,14 +71,14 @@ impl Share {
         fits
     }
 
-    /// Gives some back.
+    /// Gives bytes back.
     pub(in crate::signal) fn shrink(&self, bytes: usize) {
         let bytes = bytes.min(self.bytes.get());
         self.all.give_back(bytes);
         self.bytes.set(self.bytes.get() - bytes);
     }
 
-    /// How much it is.
+    /// How many bytes the holder has.
     pub(in crate::signal) fn bytes(&self) -> usize {
         self.bytes.get()
     }
@@ -90,7 +90,7 @@ impl Drop for Share {
     }
 }
 
-/// What the sockets of one client, or all sockets, may hold.
+/// The memory that the sockets of one client, or all sockets together, may hold.
 #[derive(Debug)]
 pub(in crate::signal) struct Memory {
     /// Messages that have begun to arrive.
@@ -102,8 +102,8 @@ pub(in crate::signal) struct Memory {
 
 type Clients = RefCell<HashMap<IpAddr, Weak<Memory>>>;
 
-/// The memory of all sockets, and of it what each client with a socket has. Without the latter one client, with as many
-/// sockets as it may have, could take all of the former.
+/// The memory of all sockets, and the part that each client with a socket may have. Without the parts, one client could
+/// take all of it with as many sockets as it may have.
 #[derive(Debug)]
 pub(in crate::signal) struct Memories {
     whole: Rc<Memory>,
@@ -111,7 +111,7 @@ pub(in crate::signal) struct Memories {
 }
 
 impl Memories {
-    /// As much as the limits say.
+    /// Memory as the limits define it.
     pub(in crate::signal) fn new() -> Self {
         let whole = Memory {
             incoming: Budget::new(limits::SOCKETS_INCOMING_BYTES_TOTAL),
@@ -121,7 +121,8 @@ impl Memories {
         Self { whole: Rc::new(whole), clients: Rc::default() }
     }
 
-    /// What all sockets of a client share, for as long as one of them holds it; the whole for none in particular.
+    /// The memory that all sockets of a client share, for as long as one of them holds it. `None` stands for an exempt
+    /// address, which may use the whole.
     pub(in crate::signal) fn of(&self, client: Option<IpAddr>) -> Rc<Memory> {
         let Some(client) = client else { return self.whole.clone() };
         let mut clients = self.clients.borrow_mut();
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_has_a_part_of_the_whole_whatever_number_of_sockets_and_gives_it_back() {
+    fn a_client_has_one_part_of_the_budget_for_all_its_sockets() {
         let memories = Memories::new();
         let [one, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
         let part = limits::SOCKETS_INCOMING_BYTES_TOTAL / limits::SOCKETS_SHARE_OF_ADDRESS;

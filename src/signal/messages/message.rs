@@ -1,8 +1,8 @@
-//! The messages of both directions: text ↔ values. What each means is in `../README.md`, what it does in
-//! `requests.rs`.
+//! The messages of both directions: text ↔ values. `../README.md` says what each means, and `requests.rs` does what it
+//! asks for.
 //!
-//! Unknown fields are ignored, so that a newer client can talk to an older node. Everything else that is not as it must
-//! be is refused: a message that cannot even be answered closes the socket, any other gets an `error`.
+//! Unknown fields are ignored, so that a newer client can talk to an older node. Every other deviation is refused: a
+//! message that cannot be answered closes the socket, any other gets an `error`.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ use crate::signal::code::Code;
 use crate::signal::problem::Problem;
 use crate::worker::mailbox::{EndReason, SessionId};
 
-/// The protocol's version, which the subprotocol names too.
+/// The protocol's version. The subprotocol names it too.
 pub(in crate::signal) const VERSION: u64 = 1;
 
-/// Characters of what is said about a message that is not as it must be.
+/// Greatest length, in characters, of the `detail` about a bad message.
 const DETAIL_CHARS_MAX: usize = 200;
 
-/// A request's number, chosen by the client: 1 to 2⁵³, which every JSON reader can keep.
+/// The number of a request, which the client chooses: 1 to 2⁵³, because every JSON reader can represent those exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u64")]
 pub(in crate::signal) struct Id(u64);
@@ -34,7 +34,7 @@ impl TryFrom<u64> for Id {
     }
 }
 
-/// A session as clients name it: its number as text, the one in the node's log and reports. Not a secret.
+/// The name of a session in messages: its number as text, as in the node's log and reports. It is not a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::signal) struct SessionName(pub(in crate::signal) SessionId);
 
@@ -50,16 +50,16 @@ impl Serialize for SessionName {
     }
 }
 
-/// Any text may come; what is no number names no session.
+/// Any text is accepted. If it is not a number, it names no session.
 impl<'de> Deserialize<'de> for SessionName {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // Numbers of sessions have 53 bits.
+        // Session numbers have 53 bits, so `u64::MAX` is none of them.
         Ok(Self(SessionId(text.parse().unwrap_or(u64::MAX))))
     }
 }
 
-/// A token. Shown to nobody.
+/// A bearer token. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::signal) struct Token(String);
@@ -88,7 +88,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// From the client.
+/// A message from the client.
 #[derive(Debug)]
 pub(in crate::signal) enum Request {
     Hello(Hello),
@@ -137,7 +137,7 @@ pub(in crate::signal) struct Offer {
 pub(in crate::signal) struct TrickledCandidate {
     pub(in crate::signal) session: SessionName,
     pub(in crate::signal) candidate: String,
-    /// Checked for its type only: with BUNDLE there is one transport.
+    /// Only its type is checked, because with BUNDLE there is only one transport.
     #[serde(rename = "mid")]
     pub(in crate::signal) _mid: String,
 }
@@ -171,7 +171,7 @@ pub(in crate::signal) struct Ping {
 pub(in crate::signal) enum Unreadable {
     /// Not a JSON object with a type.
     Malformed,
-    /// The request it answers, where that can be told, and what is wrong.
+    /// What is wrong, with the request's number if that can be read.
     Refused(Option<Id>, Problem),
 }
 
@@ -185,7 +185,7 @@ struct Envelope {
 impl Request {
     /// Reads a message.
     pub(in crate::signal) fn parse(text: &str) -> Result<Self, Unreadable> {
-        // A list would be read as the fields in their order.
+        // serde would read a JSON list as the fields in their order.
         if !text.trim_start().starts_with('{') {
             return Err(Unreadable::Malformed);
         }
@@ -207,14 +207,14 @@ impl Request {
             }
         };
         read.map_err(|error| {
-            // It may repeat what came, at any length.
+            // The error's text may quote the message at any length, so it is cut.
             let detail = error.to_string().chars().take(DETAIL_CHARS_MAX).collect::<String>();
             let problem = Problem::new(StatusCode::BAD_REQUEST, Code::BadMessage, detail);
             Unreadable::Refused(id_of(&envelope), problem)
         })
     }
 
-    /// The name in metrics.
+    /// The message's name in metrics.
     pub(in crate::signal) const fn name(&self) -> &'static str {
         match self {
             Self::Hello(_) => "hello",
@@ -234,7 +234,7 @@ fn id_of(envelope: &Envelope) -> Option<Id> {
     envelope.id.as_u64().and_then(|number| Id::try_from(number).ok())
 }
 
-/// To the client.
+/// A message to the client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(in crate::signal) enum Told<'a> {
@@ -243,7 +243,7 @@ pub(in crate::signal) enum Told<'a> {
         version: u64,
         node: &'a str,
         grace_s: u64,
-        limits: Limits,
+        limits: SocketLimits,
         resumed: Vec<SessionName>,
         gone: Vec<SessionName>,
     },
@@ -255,7 +255,7 @@ pub(in crate::signal) enum Told<'a> {
         direction: &'static str,
         worker: u16,
         sdp: &'a str,
-        /// Here and not in `welcome`: their credentials are for who was let in.
+        /// They are here and not in `welcome`, because their credentials are only for clients that may open a session.
         ice_servers: &'a [crate::config::IceServer],
     },
     Candidate {
@@ -277,7 +277,7 @@ pub(in crate::signal) enum Told<'a> {
         stream: &'a str,
     },
     Unfollowed {
-        /// None where the leave has run out.
+        /// `None` if the permission has expired.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Id>,
         stream: &'a str,
@@ -317,9 +317,9 @@ pub(in crate::signal) enum Told<'a> {
     },
 }
 
-/// What the client may do, so that it need not find out.
+/// The limits of a socket, so that the client need not find them out.
 #[derive(Debug, Serialize)]
-pub(in crate::signal) struct Limits {
+pub(in crate::signal) struct SocketLimits {
     pub(in crate::signal) message_bytes: usize,
     pub(in crate::signal) messages_per_second: u32,
     pub(in crate::signal) messages_burst: u64,
@@ -335,7 +335,7 @@ impl Told<'_> {
         serde_json::to_string(self).unwrap_or_default().into()
     }
 
-    /// A refusal of a request, or of what concerned a session.
+    /// The refusal of a request, or an error that concerns a session.
     pub(in crate::signal) fn error(id: Option<Id>, session: Option<SessionName>, problem: &Problem) -> Self {
         Self::Error {
             id,
@@ -349,7 +349,7 @@ impl Told<'_> {
     }
 }
 
-/// What a viewer is told when no codec of its fits.
+/// The message for a viewer that negotiated nothing that fits what is published.
 pub(in crate::signal) fn nothing_fits(session: SessionId, published: &str) -> Told<'static> {
     let detail =
         format!("{published} is published, and the viewer's offer had nothing that fits: offer that codec too");
@@ -357,14 +357,14 @@ pub(in crate::signal) fn nothing_fits(session: SessionId, published: &str) -> To
     Told::error(None, Some(session.into()), &problem)
 }
 
-/// What a socket is told whose session another took over.
+/// The message for a socket whose session was taken over by another socket.
 pub(in crate::signal) fn resumed_elsewhere(session: SessionId) -> Told<'static> {
     let detail = "another socket took the session over with its secret: this one hears of it no more";
     let problem = Problem::new(StatusCode::CONFLICT, Code::ResumedElsewhere, detail);
     Told::error(None, Some(session.into()), &problem)
 }
 
-/// Why a session ended, for people.
+/// The reason why a session ended, for people.
 pub(in crate::signal) const fn detail_of(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Left => "it was closed as asked",
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_not_as_it_must_be_says_what_and_whose_request_it_was() {
+    fn a_bad_message_is_refused_with_its_id_and_what_is_wrong() {
         for (text, id, code, part) in [
             (r#"{"type":"dance","id":7}"#, Some(7), "unknown_type", "subscribe"),
             (r#"{"type":"ping"}"#, None, "bad_message", "missing field `id`"),

@@ -7,8 +7,8 @@
 //! | `outbox.rs` | what waits to be written to one socket, bounded |
 //! | `budget.rs` | the memory that sockets share, by client and over all |
 //!
-//! What a message of a client *does* is in [`super::socket`], which stands above: whatever happens to a session is told
-//! by [`super::keeper`] through here.
+//! [`super::socket`] does what a client's message asks for, and names this module. [`super::keeper`] uses it to tell
+//! sockets what happens to sessions.
 
 pub(super) mod budget;
 pub(super) mod message;

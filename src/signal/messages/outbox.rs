@@ -1,5 +1,5 @@
-//! What waits to be written to one socket. Who tells it something never waits: what does not fit closes the socket,
-//! because a client that does not read is not there.
+//! The messages that wait to be written to one socket. Putting a message in never blocks. A message that does not fit
+//! closes the socket, because its client does not read.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,9 +15,9 @@ use crate::limits;
 /// Why the node closes a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::signal) enum Closing {
-    /// The node ends.
+    /// The node is shutting down.
     GoingAway,
-    /// Frames that break RFC 6455.
+    /// A frame breaks RFC 6455.
     Protocol,
     /// A binary message.
     Binary,
@@ -25,15 +25,15 @@ pub(in crate::signal) enum Closing {
     NotText,
     /// A message above [`limits::SOCKET_MESSAGE_BYTES_MAX`].
     TooLong,
-    /// All sockets together send more than the node has room for.
+    /// There is no room for the messages that sockets are sending at the moment.
     NoRoom,
     /// The first message was not `hello`, or did not come in time.
     NoHello,
-    /// The token of the handshake or of `hello` is no good.
+    /// The token of the handshake or of `hello` is refused.
     NotAuthorised,
-    /// More messages than may be.
+    /// The client sends too many messages.
     TooMany,
-    /// Nothing came for too long.
+    /// The client sent nothing for too long.
     Idle,
     /// A message that is not a JSON object with a type.
     Malformed,
@@ -59,7 +59,7 @@ impl Closing {
         Self::TooSlow,
     ];
 
-    /// The status code (RFC 6455 §7.4) and the reason, which also is the name in metrics.
+    /// The status code (RFC 6455 §7.4) and the reason. The reason is also the name in metrics.
     pub(in crate::signal) const fn code_and_name(self) -> (u16, &'static str) {
         match self {
             Self::GoingAway => (1001, "going_away"),
@@ -78,7 +78,7 @@ impl Closing {
     }
 }
 
-/// The outbox of one socket; everything is on the signalling thread.
+/// The outbox of one socket. It is used on the signalling thread only.
 #[derive(Debug)]
 pub(in crate::signal) struct Outbox {
     waiting: RefCell<Waiting>,
@@ -94,12 +94,12 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// An empty one, its bytes counted in `all`.
+    /// An empty outbox. Its bytes are counted in `all`.
     pub(in crate::signal) fn new(all: Rc<Budget>) -> Rc<Self> {
         Rc::new(Self { waiting: RefCell::default(), share: Share::of(all) })
     }
 
-    /// Puts a message behind the others. One that does not fit closes the socket in place of all that waits.
+    /// Queues a message. If it does not fit, all waiting messages are dropped and the socket is closed.
     pub(in crate::signal) fn push(&self, text: Utf8Bytes) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.closing.is_some() {
@@ -118,14 +118,15 @@ impl Outbox {
         wake(&mut waiting.writer);
     }
 
-    /// Closes the socket behind what waits. The first reason stays.
+    /// Closes the socket after the waiting messages. If there are several reasons, the first one counts.
     pub(in crate::signal) fn close(&self, closing: Closing) {
         let mut waiting = self.waiting.borrow_mut();
         waiting.closing.get_or_insert(closing);
         wake(&mut waiting.writer);
     }
 
-    /// The next message, or why there will be none. Nothing is lost when this is dropped before it is ready.
+    /// Waits for the next message, or for the reason why there will be none. Nothing is lost if this is dropped before
+    /// it is ready.
     pub(in crate::signal) async fn next(&self) -> Result<Utf8Bytes, Closing> {
         poll_fn(|context| {
             let mut waiting = self.waiting.borrow_mut();
@@ -145,7 +146,7 @@ impl Outbox {
         .await
     }
 
-    /// Returns when there is room for answers: until then nothing that asks for one is read.
+    /// Waits until there is room for answers. Until then no further request is read.
     pub(in crate::signal) async fn room(&self) {
         poll_fn(|context| {
             if self.has_room() {
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_of_all_are_bounded_together_and_come_back_with_the_one_who_leaves() {
+    fn bytes_are_bounded_over_all_sockets_and_freed_with_each_socket() {
         let all = Budget::new(10);
         let (one, other) = (Outbox::new(all.clone()), Outbox::new(all.clone()));
         one.push("12345678".into());

@@ -1,4 +1,4 @@
-//! Ownership where one node is all there is: a map in this process. Every answer is there at once.
+//! Ownership for a single node: a map in this process. Every answer is immediate.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use super::interface::{Claimant, Epoch, Located, NotClaimed, NotReleased, Owner, Ownership, Unavailable};
 use crate::signal::stream_name::StreamName;
 
-/// The names that are owned. Bounded by the publishers of the node.
+/// The names that are owned. The number of the node's publishers bounds them.
 #[derive(Debug, Default)]
 pub struct Book {
     owned: RefCell<HashMap<StreamName, Epoch>>,

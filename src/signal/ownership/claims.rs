@@ -1,5 +1,5 @@
-//! Claims as signalling makes them: whoever asks may leave, and an answer may be late; a name that was claimed is
-//! released all the same when nobody wants it any more.
+//! How signalling claims names. The client may leave, and the answer may come late; even then a name that was claimed
+//! is released when nobody needs it any more.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,29 +14,30 @@ use crate::limits;
 use crate::signal::runtime::{self, Task};
 use crate::signal::stream_name::StreamName;
 
-/// Makes claims.
+/// Claims names at an [`Ownership`].
 pub struct Claims {
     ownership: Rc<dyn Ownership>,
-    /// Claims without an answer yet, their askers there or not.
+    /// The number of claims without an answer, including those whose client has left.
     under_way: Rc<Cell<usize>>,
-    /// Releases that could not be finished at once. Bounded by the claims there are.
+    /// Releases that could not finish at once. The number of claims bounds them.
     releases: flume::Sender<LocalBoxFuture<'static, ()>>,
-    /// How long a client is kept waiting.
+    /// How long a client waits for an answer.
     pub(super) patience: Duration,
 }
 
-/// A name that this node owns. Dropped, it is released.
+/// A name that this node owns. It is released on drop.
 pub struct Claim {
     ownership: Rc<dyn Ownership>,
     releases: flume::Sender<LocalBoxFuture<'static, ()>>,
     name: StreamName,
     epoch: Epoch,
-    /// Told when the name is free.
+    /// Notified when the name is free.
     waiters: Vec<flume::Sender<()>>,
 }
 
 impl Claims {
-    /// Claims made at `ownership`, and the task that finishes releases, to be kept as long. To be called on the executor.
+    /// Makes claims at `ownership`. The returned task finishes releases and must be kept as long as the claims. To be
+    /// called on the executor.
     pub fn new(ownership: Rc<dyn Ownership>) -> (Self, Task) {
         let (releases, waiting) = flume::unbounded::<LocalBoxFuture<'static, ()>>();
         let releasing = runtime::spawn(async move {
@@ -47,13 +48,14 @@ impl Claims {
         (Self { ownership, under_way: Rc::default(), releases, patience: limits::CLAIM_TIME_MAX }, releasing)
     }
 
-    /// Claims a name, and waits for the answer as long as a client will. Whoever drops this, or has waited long enough,
-    /// gets nothing: an answer that comes later is given back.
+    /// Claims a name, and waits for the answer for a bounded time. If this is dropped or the time is over, a name that
+    /// is granted later is released again.
     ///
     /// # Errors
-    /// When another publisher has the name, or nobody can say.
+    /// When another publisher has the name, or it cannot be found out.
     pub async fn claim(&self, name: &StreamName, claimant: Claimant) -> Result<Claim, NotClaimed> {
-        let place = Place::take(&self.under_way).ok_or_else(|| unavailable("as many claims are made as may be"))?;
+        let place =
+            ClaimPlace::take(&self.under_way).ok_or_else(|| unavailable("as many claims are made as may be"))?;
         let (ownership, releases, name) = (self.ownership.clone(), self.releases.clone(), name.clone());
         let mut asking = async move {
             let epoch = ownership.claim(&name, &claimant).await;
@@ -61,13 +63,14 @@ impl Claims {
             epoch.map(|epoch| Claim { ownership, releases, name, epoch, waiters: Vec::new() })
         }
         .boxed_local();
-        // An answer that is there at once needs no task.
+        // An immediate answer needs no task.
         if let Poll::Ready(answer) = poll_once(&mut asking) {
             return answer;
         }
         let (sender, answered) = flume::bounded(1);
-        // Not the asker's: what was asked on the network cannot be taken back by asking no longer. A claim that finds
-        // nobody to be sent to is dropped, and so released.
+        // The task does not belong to the caller, because a request that was sent over the network cannot be undone by
+        // dropping its future. If the caller is gone when the answer comes, the claim is dropped, which releases the
+        // name.
         runtime::spawn(async move {
             let _ = sender.try_send(asking.await);
         })
@@ -80,13 +83,13 @@ impl Claims {
 }
 
 impl Claim {
-    /// Its number.
+    /// The number of this ownership.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Releases the name, and tells `waiters` when it is free.
+    /// Releases the name, and notifies `waiters` when it is free.
     pub fn release(mut self, waiters: Vec<flume::Sender<()>>) {
         self.waiters = waiters;
     }
@@ -109,7 +112,7 @@ impl Drop for Claim {
             }
         }
         .boxed_local();
-        // Done at once where that is possible: whoever asks next finds the name free.
+        // Finished at once if possible, so that the next claim finds the name free.
         if poll_once(&mut release).is_pending() {
             let _ = self.releases.send(release);
         }
@@ -122,10 +125,10 @@ impl fmt::Debug for Claim {
     }
 }
 
-/// One of the claims that may be under way.
-struct Place(Rc<Cell<usize>>);
+/// One of the places for claims under way. It is freed on drop.
+struct ClaimPlace(Rc<Cell<usize>>);
 
-impl Place {
+impl ClaimPlace {
     fn take(under_way: &Rc<Cell<usize>>) -> Option<Self> {
         if under_way.get() >= limits::CLAIMS_UNDER_WAY_MAX {
             return None;
@@ -135,7 +138,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ClaimPlace {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
@@ -145,7 +148,7 @@ fn unavailable(why: &str) -> NotClaimed {
     NotClaimed::Unavailable(Unavailable(why.to_owned()))
 }
 
-/// What a future has to say at once. Where that is nothing, another task must poll it again.
+/// Polls a future once. If it is pending, another task must poll it again, because this call registers no waker.
 fn poll_once<T>(future: &mut LocalBoxFuture<'_, T>) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -1,9 +1,9 @@
-//! What is asked of whoever knows the owners of streams' names.
+//! The interface of an engine that knows who owns which stream's name.
 //!
-//! Every answer is a future, because an engine on the network takes milliseconds, or seconds while it elects a leader.
-//! Whoever implements this bounds its own attempts; how long a client is kept waiting is [`super::Claims`]'s matter. A
-//! future may be dropped before it is ready (the node ends); a claim that was sent may then have been granted, and ends
-//! with its node.
+//! Every answer is a future, because an engine on the network needs milliseconds, or seconds while it elects a leader.
+//! An implementation bounds its own attempts; [`super::Claims`] bounds how long a client waits. A future may be dropped
+//! before it is ready, when the node shuts down. A claim that was already sent may then be granted, and ends with its
+//! node.
 
 use std::fmt;
 use std::rc::Rc;
@@ -13,62 +13,63 @@ use futures_util::future::LocalBoxFuture;
 use crate::signal::stream_name::StreamName;
 use crate::worker::mailbox::SessionId;
 
-/// Numbers one ownership of a name: each claim's is above those before it, so that whoever sees two knows the newer.
+/// The number of one ownership of a name. Each claim's number is higher than all earlier ones, so that of two the newer
+/// is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
-/// For whom a name is claimed.
+/// The publisher for which a name is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimant {
     /// The publisher's session.
     pub session: SessionId,
-    /// Who it is, as its token says.
+    /// Who the publisher is, according to its token.
     pub subject: Option<String>,
 }
 
-/// Which node has a name.
+/// The node that owns a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// This one.
+    /// This node.
     ThisNode,
-    /// Another, by its name in the cluster.
+    /// Another node, by its name in the cluster.
     Node(String),
 }
 
 /// Where a stream is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
-    /// On which node.
+    /// The node on which it is published.
     pub owner: Owner,
-    /// Since which claim.
+    /// The number of that ownership.
     pub epoch: Epoch,
 }
 
-/// Nobody can say at the moment: the engine is away. Why, for logs.
+/// The engine cannot be reached. The text says why, for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable(pub String);
 
 /// Why a name was not claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotClaimed {
-    /// Another publisher has it.
+    /// Another publisher owns it.
     Owned(Owner),
-    /// Nobody can say.
+    /// The engine cannot be reached.
     Unavailable(Unavailable),
 }
 
 /// Why a name was not released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotReleased {
-    /// The epoch is not the name's present one: it was released before, or claimed by another since.
+    /// The epoch is not the present one: the name was already released, or was claimed by another since.
     Stale,
-    /// Nobody can say.
+    /// The engine cannot be reached.
     Unavailable(Unavailable),
 }
 
-/// Knows who owns which name. One value per node, on the signalling thread.
+/// An engine that knows who owns which name. There is one value per node, on the signalling thread.
 pub trait Ownership {
-    /// Takes a name that nobody owns.
+    /// Claims a name that nobody owns.
     fn claim<'a>(
         &'a self,
         name: &'a StreamName,
@@ -78,11 +79,11 @@ pub trait Ownership {
     /// Who owns a name, if anybody does.
     fn locate<'a>(&'a self, name: &'a StreamName) -> LocalBoxFuture<'a, Result<Option<Located>, Unavailable>>;
 
-    /// Gives a name back. Only the present owner's epoch does.
+    /// Releases a name. It needs the epoch of the present owner.
     fn release<'a>(&'a self, name: &'a StreamName, epoch: Epoch) -> LocalBoxFuture<'a, Result<(), NotReleased>>;
 }
 
-/// Makes one on the signalling thread, so that what it holds need not be shared with other threads.
+/// Makes the engine on the signalling thread, so that it need not be `Send`.
 pub type MakeOwnership = Box<dyn FnOnce() -> Rc<dyn Ownership> + Send>;
 
 impl fmt::Display for Unavailable {

@@ -1,4 +1,4 @@
-//! Who owns a stream's name: the one publisher that may have it, on whichever node.
+//! Ownership of streams' names: each name has at most one publisher, on whichever node.
 //!
 //! ```text
 //!   opening.rs ──▶ claims.rs ──▶ interface.rs: claim, locate, release
@@ -8,8 +8,8 @@
 //!                  the session
 //! ```
 //!
-//! Signalling asks through [`Claims`] only, which waits as long as a client will, gives back what was claimed for a client
-//! that has left, and releases a name when the session that has it is gone.
+//! Signalling uses [`Claims`] only. It bounds how long a client waits, releases what was claimed for a client that has
+//! left, and releases a name when its session is gone.
 
 mod book;
 mod claims;

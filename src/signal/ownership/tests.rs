@@ -104,7 +104,7 @@ fn a_name_has_one_owner_whose_epoch_alone_releases_it() {
 }
 
 #[test]
-fn where_every_answer_is_there_at_once_a_dropped_claim_frees_its_name_at_once() {
+fn with_immediate_answers_a_dropped_claim_frees_its_name_at_once() {
     on_the_executor(|| async {
         let (claims, _releasing) = Claims::new(Rc::new(Book::default()));
         let claim = claims.claim(&named("a"), claimant(1)).now_or_never().unwrap().unwrap();
@@ -119,7 +119,7 @@ fn where_every_answer_is_there_at_once_a_dropped_claim_frees_its_name_at_once() 
 }
 
 #[test]
-fn a_claim_that_is_answered_late_holds_up_no_other() {
+fn a_late_answer_to_a_claim_delays_no_other_claim() {
     on_the_executor(|| async {
         let (engine, claims, _releasing) = late();
         let (name, other) = (named("a"), named("b"));
@@ -151,7 +151,7 @@ fn a_claim_that_is_granted_after_its_asker_left_is_released() {
 }
 
 #[test]
-fn an_asker_is_kept_waiting_only_so_long_and_a_later_grant_is_released() {
+fn a_claim_times_out_and_a_later_grant_is_released() {
     on_the_executor(|| async {
         let engine = Rc::new(Late::default());
         let (mut claims, _releasing) = Claims::new(engine.clone());
@@ -166,7 +166,7 @@ fn an_asker_is_kept_waiting_only_so_long_and_a_later_grant_is_released() {
 }
 
 #[test]
-fn who_waits_for_a_release_is_told_when_the_name_is_free() {
+fn waiters_are_told_when_a_released_name_is_free() {
     on_the_executor(|| async {
         let (engine, claims, _releasing) = late();
         let name = named("a");

@@ -1,4 +1,4 @@
-//! An offer's text in, an answer's text and the description for the worker out.
+//! Turns an offer's text into an answer's text and the description for the worker.
 
 use super::local::LocalParameters;
 use super::negotiate::negotiate;
@@ -7,7 +7,7 @@ use super::refused::SdpRefused;
 use super::write;
 use crate::description::{Description, Direction};
 
-/// What was agreed, for a worker and for the peer.
+/// What was negotiated, for the worker and for the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// For the worker.
@@ -18,11 +18,11 @@ pub struct Answer {
 
 /// Answers an offer.
 ///
-/// `fresh_ssrc` gives random 32-bit numbers; it is asked at most four times, for a viewer's answer only. What it
-/// gives is made different from the SSRCs already given in this answer and never 0.
+/// `fresh_ssrc` returns random 32-bit numbers. It is called at most four times, and for a viewer's answer only. A
+/// number that is 0, or that this answer already uses, is replaced by the next free one.
 ///
 /// # Errors
-/// What is wrong with the offer, or why it is not served. No input panics.
+/// What is wrong with the offer, or why it is not served. No input causes a panic.
 pub fn answer(
     offer: &str,
     direction: Direction,

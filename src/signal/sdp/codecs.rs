@@ -6,21 +6,21 @@
 
 use std::collections::BTreeMap;
 
-use super::offer::Section;
+use super::offer::MediaSection;
 use super::refused::{Malformed, SdpRefused};
 use crate::description::codec_match::H264Profile;
 use crate::description::{CodecFormat, Direction, MediaKind, NegotiatedCodec};
 use crate::wire::codec::Codec;
 
-/// A codec of the answer.
+/// A codec in the answer.
 #[derive(Clone, Debug)]
-pub(super) struct Answered {
+pub(super) struct AnsweredCodec {
     pub(super) codec: NegotiatedCodec,
     /// The value of its `a=fmtp`, without the payload type; may be empty.
     pub(super) parameters: String,
 }
 
-impl Answered {
+impl AnsweredCodec {
     /// The encoding name, clock rate and channels of `a=rtpmap`.
     pub(super) const fn rtpmap(&self) -> &'static str {
         match self.codec.codec {
@@ -34,24 +34,24 @@ impl Answered {
     }
 }
 
-/// What an offer says of one payload type.
+/// What an offer says about one payload type.
 #[derive(Debug, Default)]
-struct Offered<'a> {
+struct OfferedCodec<'a> {
     rtpmap: Option<&'a str>,
     fmtp: Option<&'a str>,
-    feedback: Feedback,
+    feedback: OfferedFeedback,
 }
 
 /// The kinds of RTCP feedback that are answered (RFC 4585 §4.2, RFC 5104 §7).
 #[derive(Clone, Copy, Debug, Default)]
-struct Feedback {
+struct OfferedFeedback {
     nack: bool,
     pli: bool,
     fir: bool,
     transport_cc: bool,
 }
 
-impl Feedback {
+impl OfferedFeedback {
     fn add(&mut self, value: &str) {
         let mut words = value.split_ascii_whitespace();
         match (words.next(), words.next()) {
@@ -74,12 +74,17 @@ impl Feedback {
     }
 }
 
-/// The codecs both ends can handle, best first: all of them towards a viewer, one from a publisher. Empty: none.
-pub(super) fn common(section: &Section, kind: MediaKind, direction: Direction) -> Result<Vec<Answered>, SdpRefused> {
+/// The codecs that both ends can handle, best first: all of them towards a viewer, one from a publisher. Empty if there
+/// are none.
+pub(super) fn common(
+    section: &MediaSection,
+    kind: MediaKind,
+    direction: Direction,
+) -> Result<Vec<AnsweredCodec>, SdpRefused> {
     let (formats, feedback_of_all) = collect(section)?;
     let offered: Vec<u8> = section.formats.iter().map(|format| payload_type(format)).collect::<Result<_, _>>()?;
     let retransmissions = retransmissions(&offered, &formats);
-    let mut answered: Vec<Answered> = Vec::new();
+    let mut answered: Vec<AnsweredCodec> = Vec::new();
     for payload_type in offered {
         let Some(offered) = formats.get(&payload_type) else { continue };
         if !usable(payload_type) || answered.iter().any(|other| other.codec.payload_type == payload_type) {
@@ -91,12 +96,12 @@ pub(super) fn common(section: &Section, kind: MediaKind, direction: Direction) -
         };
         let feedback = offered.feedback.with(feedback_of_all);
         let video = kind == MediaKind::Video;
-        answered.push(Answered {
+        answered.push(AnsweredCodec {
             codec: NegotiatedCodec {
                 codec,
                 format,
                 payload_type,
-                // RFC 4588 §5: retransmissions are asked for by NACK, so that one is of no use without the other.
+                // RFC 4588 §5: retransmissions are requested by NACK, so RTX is of no use without it.
                 rtx_payload_type: retransmissions.get(&payload_type).copied().filter(|_| feedback.nack),
                 clock_rate_hz: if video { 90_000 } else { 48_000 },
                 nack: feedback.nack,
@@ -107,21 +112,22 @@ pub(super) fn common(section: &Section, kind: MediaKind, direction: Direction) -
             parameters: answered_parameters(codec, parameters),
         });
     }
-    // Stable: between equals the offer's order decides.
+    // The sort is stable, so the offer's order decides between equals.
     answered.sort_by_key(|answered| preference(answered.codec.codec, answered.codec.format));
-    // Towards a viewer one Opus is as good as two, and from a publisher exactly one codec is wanted.
+    // From a publisher exactly one codec is wanted, and towards a viewer one Opus is enough.
     if direction == Direction::Publish || kind == MediaKind::Audio {
         answered.truncate(1);
     }
     Ok(answered)
 }
 
-/// The place of a codec: H.264 first, because every browser and encoder has it in hardware and nothing is ever
-/// transcoded here; then by how many viewers can decode it.
+/// The rank of a codec. H.264 comes first, because every browser and encoder has it in hardware and nothing is
+/// transcoded here. The others follow by how many viewers can decode them.
 fn preference(codec: Codec, format: CodecFormat) -> (u8, u8, H264Profile) {
     let any = H264Profile::ConstrainedBaseline;
     match (codec, format) {
-        // Mode 1 before mode 0 (a frame need not be sliced to packet size); Constrained Baseline before the others.
+        // Mode 1 comes before mode 0, because a frame then need not be sliced to packet size. Constrained Baseline
+        // comes before the other profiles.
         (Codec::H264, CodecFormat::H264 { profile_level_id, packetization_mode }) => {
             (0, 1u8.saturating_sub(packetization_mode), H264Profile::of(profile_level_id))
         }
@@ -129,18 +135,18 @@ fn preference(codec: Codec, format: CodecFormat) -> (u8, u8, H264Profile) {
         (Codec::Vp9, CodecFormat::Vp9 { profile: 0 }) => (2, 0, any),
         (Codec::Av1, CodecFormat::Av1 { profile }) => (3, profile, any),
         (Codec::H265, CodecFormat::H265 { profile }) => (4, profile, any),
-        // More than 8 bits or 4:2:0: few viewers decode it.
+        // More than 8 bits or other than 4:2:0: few viewers can decode it.
         (Codec::Vp9, CodecFormat::Vp9 { profile }) => (5, profile, any),
         _ => (6, 0, any),
     }
 }
 
-type Formats<'a> = BTreeMap<u8, Offered<'a>>;
+type Formats<'a> = BTreeMap<u8, OfferedCodec<'a>>;
 
-/// One walk over the section's lines. The second value is `a=rtcp-fb:*`.
-fn collect(section: &Section) -> Result<(Formats<'_>, Feedback), SdpRefused> {
+/// Collects the payload types in one walk over the section's lines. The second value is the feedback of `a=rtcp-fb:*`.
+fn collect(section: &MediaSection) -> Result<(Formats<'_>, OfferedFeedback), SdpRefused> {
     let mut formats = Formats::new();
-    let mut feedback_of_all = Feedback::default();
+    let mut feedback_of_all = OfferedFeedback::default();
     for (key, value) in section.attributes.lines() {
         if !matches!(key, "rtpmap" | "fmtp" | "rtcp-fb") {
             continue;
@@ -160,7 +166,8 @@ fn collect(section: &Section) -> Result<(Formats<'_>, Feedback), SdpRefused> {
     Ok((formats, feedback_of_all))
 }
 
-/// Payload type → payload type of its retransmissions (RFC 4588 §8.1, `apt`); the first of several.
+/// Maps a payload type to that of its retransmissions (RFC 4588 §8.1, `apt`). If there are several, the first one
+/// counts.
 fn retransmissions(offered: &[u8], formats: &Formats<'_>) -> BTreeMap<u8, u8> {
     let mut found = BTreeMap::new();
     for &payload_type in offered.iter().filter(|payload_type| usable(**payload_type)) {
@@ -179,16 +186,17 @@ fn payload_type(text: &str) -> Result<u8, SdpRefused> {
     number.filter(|number| *number <= 127).ok_or(Malformed::PayloadType.into())
 }
 
-/// RFC 5761 §4: with RTP and RTCP on one port, 64 to 95 with the marker bit look like RTCP.
+/// Whether a payload type may be used. RFC 5761 §4: with RTP and RTCP on one port, 64 to 95 with the marker bit look
+/// like RTCP.
 const fn usable(payload_type: u8) -> bool {
     !matches!(payload_type, 64..=95)
 }
 
-/// The codec of an `a=rtpmap`, where it is relayed and its parameters allow it.
+/// The codec of an `a=rtpmap`, if this node relays it with these parameters.
 fn recognise(rtpmap: &str, kind: MediaKind, parameters: Parameters<'_>) -> Option<(Codec, CodecFormat)> {
     let name = rtpmap.to_ascii_uppercase();
     match (kind, name.as_str()) {
-        // RFC 7587 §7: always 48000 and always 2, whatever is encoded.
+        // RFC 7587 §7: always 48000 and 2, whatever is encoded.
         (MediaKind::Audio, "OPUS/48000/2") => Some((Codec::Opus, CodecFormat::Plain)),
         (MediaKind::Video, "H264/90000") => {
             let packetization_mode = parameters.number("packetization-mode").unwrap_or(0);
@@ -213,7 +221,7 @@ fn recognise(rtpmap: &str, kind: MediaKind, parameters: Parameters<'_>) -> Optio
             (profile <= 2).then_some((Codec::Av1, CodecFormat::Av1 { profile }))
         }
         (MediaKind::Video, "H265/90000") => {
-            // RFC 7798 §7.1: tx-mode other than SRST spreads a stream over several.
+            // RFC 7798 §7.1: any tx-mode other than SRST spreads a stream over several RTP streams.
             let single = parameters.get("tx-mode").is_none_or(|mode| mode == "SRST");
             let profile = parameters.number("profile-id").unwrap_or(1);
             (single && profile <= 31).then_some((Codec::H265, CodecFormat::H265 { profile }))
@@ -222,7 +230,7 @@ fn recognise(rtpmap: &str, kind: MediaKind, parameters: Parameters<'_>) -> Optio
     }
 }
 
-/// The parameters of the answer: those that both ends must agree on, as they were offered.
+/// The parameters of the answer: those on which both ends must agree, as they were offered.
 ///
 /// - **H.264** (RFC 6184 §8.2.2): profile and packetisation mode must be repeated unchanged. The level is the
 ///   offered one too: it is what the publisher wants to send, and towards a viewer it is what it takes.
@@ -253,7 +261,7 @@ fn answered_parameters(codec: Codec, offered: Parameters<'_>) -> String {
     };
     let mut answer = String::new();
     for &name in repeated {
-        // Only short plain values are repeated: nothing of the peer's goes into the answer unread.
+        // Only short alphanumeric values are repeated, so that no unchecked text of the peer gets into the answer.
         let plain = |value: &&str| value.len() <= 8 && value.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if let Some(value) = offered.get(name).filter(plain) {
             if !answer.is_empty() {
@@ -285,7 +293,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// RFC 9143 §9.1.1: in one BUNDLE group a payload type means one codec of one section.
+/// Checks that within one BUNDLE group a payload type means one codec of one section (RFC 9143 §9.1.1).
 pub(super) fn check_unique<'a>(codecs: impl Iterator<Item = &'a NegotiatedCodec>) -> Result<(), SdpRefused> {
     let mut seen = [false; 128];
     for codec in codecs {

@@ -1,4 +1,4 @@
-//! RTP header extensions, URI by URI: what becomes of each on its way from publisher to viewer, and why.
+//! RTP header extensions: how each URI is treated on the way from publisher to viewer, and why.
 //!
 //! | Treatment | Means |
 //! |---|---|
@@ -9,12 +9,12 @@
 //!
 //! A URI that is not in the table is refused.
 
-use super::offer::Section;
+use super::offer::MediaSection;
 use super::refused::{Malformed, SdpRefused};
 use crate::description::{Direction, ExtensionIds};
 use crate::limits;
 
-/// What becomes of an extension on one leg.
+/// How an extension is treated on one leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
     /// Read here, not passed on.
@@ -139,7 +139,7 @@ pub(super) struct Agreed {
 }
 
 impl Agreed {
-    /// Takes transport-wide feedback out again, where no codec agreed to it.
+    /// Removes transport-wide feedback, for a section in which no codec has it.
     pub(super) fn without_transport_cc(mut self) -> Self {
         self.ids.transport_cc = None;
         self.lines.retain(|(uri, _)| *uri != TRANSPORT_CC);
@@ -147,8 +147,9 @@ impl Agreed {
     }
 }
 
-/// What of a section's extensions is agreed. `mixed`: `extmap-allow-mixed` was offered for it (RFC 8285 §6).
-pub(super) fn agree(section: &Section, direction: Direction, mixed: bool) -> Result<Agreed, SdpRefused> {
+/// Decides which of a section's extensions are agreed. `mixed` says that `extmap-allow-mixed` was offered for it (RFC
+/// 8285 §6).
+pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -> Result<Agreed, SdpRefused> {
     let mut agreed = Agreed::default();
     for (count, line) in section.attributes.values("extmap").enumerate() {
         if count >= limits::SDP_EXTENSIONS_PER_SECTION_MAX {
@@ -157,7 +158,7 @@ pub(super) fn agree(section: &Section, direction: Direction, mixed: bool) -> Res
                 limits::SDP_EXTENSIONS_PER_SECTION_MAX,
             ));
         }
-        let Offered { id, way, uri } = Offered::parse(line)?;
+        let OfferedExtension { id, way, uri } = OfferedExtension::parse(line)?;
         let Some(rule) = TABLE.iter().find(|rule| rule.uri == uri) else { continue };
         let treatment = match direction {
             Direction::Publish => rule.uplink,
@@ -171,8 +172,8 @@ pub(super) fn agree(section: &Section, direction: Direction, mixed: bool) -> Res
             (Some("recvonly"), Direction::Play) => (true, "/sendonly"),
             _ => (false, ""),
         };
-        // RFC 8285 §4.2: an element with a one-byte head has an id of 1 to 14. Longer ids need the two-byte form,
-        // which may stand beside the other only where that was agreed.
+        // RFC 8285 §4.2: an element with a one-byte header has an id of 1 to 14. Higher ids need the two-byte form, and
+        // both forms may be mixed only if that was agreed.
         let Some(id) = u8::try_from(id).ok().filter(|id| (1..=14).contains(id) || (mixed && *id != 0)) else {
             continue;
         };
@@ -197,15 +198,15 @@ pub(super) fn agree(section: &Section, direction: Direction, mixed: bool) -> Res
     Ok(agreed)
 }
 
-/// Whether the one downlink extension, a mid of `mid_bytes`, stays inside its budget. RFC 8285 §4.1 to §4.3: 4 bytes
-/// of head, 1 or 2 per element, padded to 4.
+/// Whether the only downlink extension, a mid of `mid_bytes`, fits its budget. RFC 8285 §4.1 to §4.3: a header of 4
+/// bytes, 1 or 2 per element, padded to 4.
 fn fits_downlink(id: u8, mid_bytes: usize) -> bool {
     let element_head = if id <= 14 { 1usize } else { 2 };
     let element = element_head.saturating_add(mid_bytes).next_multiple_of(4);
     element.saturating_add(4) <= limits::DOWNLINK_EXTENSION_BYTES_MAX
 }
 
-/// RFC 9143 §12: in one BUNDLE group an id means one extension.
+/// Checks that within one BUNDLE group an id means one extension (RFC 9143 §12).
 pub(super) fn check_unique<'a>(sections: impl Iterator<Item = &'a ExtensionIds>) -> Result<(), SdpRefused> {
     let mut seen: Vec<(u8, &str)> = Vec::new();
     for ids in sections {
@@ -223,13 +224,13 @@ pub(super) fn check_unique<'a>(sections: impl Iterator<Item = &'a ExtensionIds>)
 }
 
 /// `a=extmap:<id>[/<direction>] <URI> [<attributes>]`
-struct Offered<'a> {
+struct OfferedExtension<'a> {
     id: u16,
     way: Option<&'a str>,
     uri: &'a str,
 }
 
-impl<'a> Offered<'a> {
+impl<'a> OfferedExtension<'a> {
     fn parse(line: &'a str) -> Result<Self, SdpRefused> {
         let mut words = line.split_ascii_whitespace();
         let (Some(mapping), Some(uri)) = (words.next(), words.next()) else {

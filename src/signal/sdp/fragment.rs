@@ -1,7 +1,7 @@
 //! The bodies of `PATCH`: `application/trickle-ice-sdpfrag` (RFC 8840 §9, RFC 9725 §4.3).
 //!
-//! An ICE-lite node needs no candidate of its peer, so a trickle fragment only has to be correct; what counts is a
-//! fragment with other credentials, which restarts ICE. Whether they are other is the caller's to compare.
+//! An ICE-lite node needs no candidates from its peer, so a trickle fragment only has to be correct. A fragment with
+//! other credentials restarts ICE; the caller compares them.
 
 use super::offer::{Attributes, lex_fragment};
 use super::refused::{Malformed, SdpRefused};
@@ -11,10 +11,11 @@ use crate::description::{Description, IceCredentials, MediaKind};
 use crate::limits;
 use crate::transport::Candidate;
 
-/// What a peer's fragment says.
+/// The content of a peer's fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// Its ICE generation. Some clients leave it out of trickle fragments; a restart always has it.
+    /// The credentials, which identify the ICE generation. Some clients leave them out of trickle fragments; a restart
+    /// always has them.
     pub credentials: Option<IceCredentials>,
     /// How many candidates it has, of any kind.
     pub candidates: usize,
@@ -26,8 +27,8 @@ impl Fragment {
     /// Reads the body of a `PATCH`.
     ///
     /// # Errors
-    /// [`SdpRefused::TooLong`], [`SdpRefused::Malformed`] when it cannot be read, when one credential is there without
-    /// the other or when sections disagree about them, [`SdpRefused::Unsupported`] when it has too many lines.
+    /// [`SdpRefused::TooLong`]; [`SdpRefused::Malformed`] when it cannot be read, has only one of the two credentials,
+    /// or has sections that disagree about them; [`SdpRefused::Unsupported`] when it has too many lines.
     pub fn parse(body: &str) -> Result<Self, SdpRefused> {
         let lines = lex_fragment(body)?;
         let mut ufrags = lines.values("ice-ufrag");
@@ -35,7 +36,7 @@ impl Fragment {
             None if lines.has("ice-pwd") => return Err(Malformed::IceCredentialsMissing.into()),
             None => None,
             Some(ufrag) => {
-                // One transport has one generation; sections may repeat it.
+                // One transport has one generation. Sections may repeat it, but not differ.
                 let repeated = |key, first: &str| lines.values(key).all(|value| value == first);
                 let credentials = credentials(&lines, &Attributes::default())?;
                 if !repeated("ice-ufrag", ufrag) || !repeated("ice-pwd", &credentials.password) {
@@ -58,7 +59,7 @@ impl Fragment {
 pub fn restart_answer(description: &Description, ice: &IceCredentials, candidates: &[Candidate]) -> String {
     let mids: Vec<&str> = description.media.iter().map(|media| media.mid.as_str()).collect();
     let mut body = format!("a=ice-lite\r\na=ice-options:{ICE_OPTIONS}\r\na=group:BUNDLE {}\r\n", mids.join(" "));
-    // RFC 8840 §9: the pseudo m= line of the section that has the group's transport.
+    // RFC 8840 §9: a pseudo m= line for the section that has the group's transport.
     if let Some(media) = description.media.first() {
         let kind = match media.kind {
             MediaKind::Audio => "audio",

@@ -1,8 +1,9 @@
-//! SDP offer → answer for WHIP (RFC 9725) and WHEP, after RFC 3264, 8829 and 9143.
+//! Answers SDP offers for WHIP (RFC 9725) and WHEP, following RFC 3264, 8829 and 9143.
 //!
-//! [`answer`] is a pure function: the offer's text and this node's own parameters in; the answer's text and a
-//! [`Description`](crate::description::Description) out, or an [`SdpRefused`] with its HTTP status and a sentence. Nothing below `signal` sees SDP.
-//! [`Fragment::parse`] and [`restart_answer`] do the same for the bodies of `PATCH` (RFC 8840).
+//! [`answer()`] is a pure function. It takes the offer's text and this node's own parameters. It returns the answer's text
+//! and a [`Description`](crate::description::Description), or an [`SdpRefused`] with its HTTP status and a sentence.
+//! [`Fragment::parse`] and [`restart_answer`] do the same for the bodies of `PATCH` (RFC 8840). Nothing below `signal` sees
+//! SDP.
 //!
 //! ```text
 //! answer.rs      the three steps below, one after the other
@@ -14,11 +15,11 @@
 //! ```
 //!
 //! # What is agreed
-//! - One BUNDLE group and rtcp-mux, both required. Sections keep their order; those not accepted (`m=application`,
-//!   second cameras, what flows the other way) are answered on port 0 and leave the group. At most one audio and one
-//!   video section are accepted. Firefox offers bundled sections on port 0; they are answered on port 9.
-//! - An offer whose audio, or whose video, has no codec in common is refused as a whole (RFC 9725 §4.4.3): half a
-//!   stream would look like a fault of the network.
+//! - One BUNDLE group and rtcp-mux are required. Sections keep their order. At most one audio and one video section are
+//!   accepted. Sections that are not accepted (`m=application`, second cameras, the wrong direction) are answered on
+//!   port 0 and leave the group. Firefox offers bundled sections on port 0; they are answered on port 9.
+//! - An offer whose audio, or whose video, has no codec in common is refused as a whole (RFC 9725 §4.4.3), because half
+//!   a stream would look like a network fault.
 //! - From a publisher exactly one video codec with its RTX, and Opus; towards a viewer every codec both can handle.
 //! - ICE-lite, all candidates in the answer; `setup:passive` unless the offer is `passive` itself.
 //!

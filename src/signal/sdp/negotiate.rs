@@ -1,20 +1,20 @@
-//! Which sections of an offer are accepted, and what they add up to.
+//! Decides which sections of an offer are accepted, and combines them into a description.
 
-use super::codecs::{self, Answered};
+use super::codecs::{self, AnsweredCodec};
 use super::extensions::{self, Agreed};
 use super::local::LocalParameters;
-use super::offer::{Offer, Section, token};
+use super::offer::{MediaSection, Offer, token};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use super::transport;
 use crate::description::{Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
 use crate::limits;
 
-/// One accepted section: what the answer says of it beyond its [`NegotiatedMedia`].
+/// One accepted section: what the answer needs in addition to its [`NegotiatedMedia`].
 #[derive(Debug)]
 pub(super) struct Accepted {
-    /// Its place among the offer's sections.
+    /// Its index among the offer's sections.
     pub(super) index: usize,
-    pub(super) codecs: Vec<Answered>,
+    pub(super) codecs: Vec<AnsweredCodec>,
     pub(super) extensions: Agreed,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Agreement {
     pub(super) bundle: Vec<String>,
 }
 
-/// Decides what of an offer is accepted.
+/// Decides what is accepted of an offer.
 pub(super) fn negotiate(
     offer: &Offer,
     direction: Direction,
@@ -37,7 +37,7 @@ pub(super) fn negotiate(
 ) -> Result<Agreement, SdpRefused> {
     let chosen = choose(offer, direction)?;
     let group = bundle(offer, &chosen)?;
-    let in_group = |accepted: bool| -> Vec<&Section> {
+    let in_group = |accepted: bool| -> Vec<&MediaSection> {
         group
             .iter()
             .filter_map(|mid| offer.sections.iter().enumerate().find(|(_, section)| section.mid.as_ref() == Some(mid)))
@@ -60,7 +60,7 @@ pub(super) fn negotiate(
         };
         let mixed = section.attributes.has("extmap-allow-mixed") || offer.attributes.has("extmap-allow-mixed");
         let mut extensions = extensions::agree(section, direction, mixed)?;
-        // Transport-wide feedback needs both: the numbers in the packets and the reports of them.
+        // Transport-wide feedback needs both the numbers in the packets and the reports about them.
         if extensions.ids.transport_cc.is_none() {
             codecs.iter_mut().for_each(|answered| answered.codec.transport_cc = false);
         }
@@ -99,20 +99,21 @@ pub(super) fn negotiate(
     Ok(Agreement { description, accepted, bundle })
 }
 
-/// An SDES item holds at most this many (RFC 3550 §6.5).
+/// An SDES item holds at most this many bytes (RFC 3550 §6.5).
 const CNAME_BYTES_MAX: usize = 255;
 
 /// The first audio and the first video section that can be served, with their codecs, in the offer's order.
-fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<Answered>)>, SdpRefused> {
-    let mut chosen: Vec<(usize, Vec<Answered>)> = Vec::new();
+fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<AnsweredCodec>)>, SdpRefused> {
+    let mut chosen: Vec<(usize, Vec<AnsweredCodec>)> = Vec::new();
     let mut served: Vec<MediaKind> = Vec::new();
-    // Why sections were passed over, the first of each sort.
+    // Why sections were passed over.
     let mut without_codec: Vec<MediaKind> = Vec::new();
     let mut wrong_transport = None;
     let mut wrong_direction = None;
     for (index, section) in offer.sections.iter().enumerate() {
         let Some(kind) = section.kind else { continue };
-        // RFC 9143 §6 and §7.5.3: on port 0 a section is offered when it is bundle-only in a group, else not in use.
+        // RFC 9143 §6 and §7.5.3: a section on port 0 is offered if it is bundle-only in a group; else it is not in
+        // use.
         let bundled = section.attributes.has("bundle-only")
             && section.mid.as_ref().is_some_and(|mid| offer.bundle_of(mid).is_some());
         if served.contains(&kind) || (section.port_is_zero && !bundled) {
@@ -141,14 +142,14 @@ fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<Answere
     Ok(chosen)
 }
 
-/// RFC 8829 §5.1.2: the profiles an answerer takes; all of them mean the same on the wire.
+/// Whether an answerer accepts this profile (RFC 8829 §5.1.2). All accepted ones mean the same on the wire.
 fn is_secure_rtp(protocols: &[String]) -> bool {
     let protocols: Vec<&str> = protocols.iter().map(String::as_str).collect();
     matches!(protocols.as_slice(), ["UDP" | "TCP", "TLS" | "DTLS", "RTP", "SAVPF" | "SAVP"] | ["RTP", "SAVPF" | "SAVP"])
 }
 
 /// The mids of the one BUNDLE group that all chosen sections are in.
-fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<Answered>)]) -> Result<&'a [String], SdpRefused> {
+fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<AnsweredCodec>)]) -> Result<&'a [String], SdpRefused> {
     let mut group: Option<&[String]> = None;
     for (index, _) in chosen {
         let section = offer.sections.get(*index).ok_or(Unsupported::NoMedia)?;
@@ -165,9 +166,10 @@ fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<Answered>)]) -> Result<&'a
     group.ok_or(Unsupported::NoMedia.into())
 }
 
-/// The SSRCs a publisher's section declares (RFC 5576), retransmissions beside what they repair; without those an
-/// earlier section already has. With simulcast declined only one of several is sent; which, the offerer decides.
-fn declared_ssrcs(section: &Section, earlier: &[NegotiatedMedia]) -> Result<Vec<SsrcPair>, SdpRefused> {
+/// The SSRCs that a publisher's section declares (RFC 5576), each with that of its retransmissions, except those that
+/// an earlier section already has. If there are several, only one is sent, because simulcast is declined; the offerer
+/// decides which.
+fn declared_ssrcs(section: &MediaSection, earlier: &[NegotiatedMedia]) -> Result<Vec<SsrcPair>, SdpRefused> {
     let number = |text: Option<&str>| -> Result<u32, SdpRefused> {
         text.and_then(|text| text.parse().ok()).ok_or(Malformed::Ssrc.into())
     };
@@ -209,8 +211,8 @@ fn declared_ssrcs(section: &Section, earlier: &[NegotiatedMedia]) -> Result<Vec<
         .collect())
 }
 
-/// New SSRCs for one section towards a viewer. They share a key with the earlier ones, so that two equal ones would
-/// repeat a nonce (RFC 7714 §8): a value that is taken, or 0, is counted up to the next that is not.
+/// New SSRCs for one section towards a viewer. All of a viewer's SSRCs share a key, so two equal ones would repeat a
+/// nonce (RFC 7714 §8). Therefore a value that is 0 or taken is counted up to the next free one.
 fn fresh_pair(rtx: bool, earlier: &[NegotiatedMedia], fresh_ssrc: &mut dyn FnMut() -> u32) -> SsrcPair {
     let mut next = |other: Option<u32>| {
         let mut ssrc = fresh_ssrc();

@@ -1,7 +1,7 @@
-//! An offer as values: text in, sections with their attributes out, every number of things bounded.
+//! Parses an offer's text into sections with attributes. The number of everything is bounded.
 //!
-//! Lexing is `rtc-sdp`'s, which knows lines and nothing of what they mean; what they mean is read here and in the
-//! modules beside it. Nothing is decided here.
+//! The `rtc-sdp` crate splits the text into lines. Their meaning is read here and in the modules beside this one.
+//! Nothing is decided here.
 
 use std::io::Cursor;
 
@@ -24,7 +24,7 @@ impl Attributes {
         Ok(Self(lines))
     }
 
-    /// Whether `a=key` or `a=key:…` is there.
+    /// Whether there is an `a=key` or `a=key:…`.
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.iter().any(|line| line.key == key)
     }
@@ -39,7 +39,7 @@ impl Attributes {
         self.0.iter().filter(move |line| line.key == key).filter_map(|line| line.value.as_deref())
     }
 
-    /// Every line as key and value, in order; a flag has an empty value.
+    /// Every line as key and value, in order. A flag has an empty value.
     pub(super) fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|line| (line.key.as_str(), line.value.as_deref().unwrap_or_default()))
     }
@@ -63,7 +63,7 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// Whether it serves what the peer came for.
+    /// Whether this flow is of use to a peer that publishes or plays.
     pub(super) const fn serves(self, direction: Direction) -> bool {
         match direction {
             Direction::Publish => self.sends,
@@ -74,20 +74,20 @@ impl Flow {
 
 /// One `m=` section.
 #[derive(Debug)]
-pub(super) struct Section {
+pub(super) struct MediaSection {
     /// `audio`, `video`, `application`, …
     pub(super) media: String,
-    /// Audio or video, where it is one of them.
+    /// Audio or video, if it is one of them.
     pub(super) kind: Option<MediaKind>,
-    /// The port is 0: not in use, unless the section is `bundle-only` (RFC 9143 §6).
+    /// Whether the port is 0. The section is then not in use, unless it is `bundle-only` (RFC 9143 §6).
     pub(super) port_is_zero: bool,
-    /// As in `UDP/TLS/RTP/SAVPF`.
+    /// The parts of a profile like `UDP/TLS/RTP/SAVPF`.
     pub(super) protocols: Vec<String>,
-    /// Payload types as written.
+    /// The payload types as written.
     pub(super) formats: Vec<String>,
-    /// At most [`limits::SDP_MID_BYTES_MAX`] bytes of token.
+    /// The mid: a token of at most [`limits::SDP_MID_BYTES_MAX`] bytes.
     pub(super) mid: Option<String>,
-    /// Its own direction, else the session's, else both (RFC 8866 §6.7).
+    /// The section's direction, else the session's, else both (RFC 8866 §6.7).
     pub(super) flow: Flow,
     /// Its `a=` lines.
     pub(super) attributes: Attributes,
@@ -98,8 +98,8 @@ pub(super) struct Section {
 pub(super) struct Offer {
     /// The session's `a=` lines.
     pub(super) attributes: Attributes,
-    /// At most [`limits::SDP_MEDIA_SECTIONS_MAX`].
-    pub(super) sections: Vec<Section>,
+    /// The sections, at most [`limits::SDP_MEDIA_SECTIONS_MAX`].
+    pub(super) sections: Vec<MediaSection>,
     /// The mids of each `a=group:BUNDLE` (RFC 9143 §5).
     pub(super) bundles: Vec<Vec<String>>,
 }
@@ -112,7 +112,7 @@ impl Offer {
             return Err(SdpRefused::too_many("media sections", limits::SDP_MEDIA_SECTIONS_MAX));
         }
         let attributes = Attributes::bounded(session.attributes)?;
-        let mut sections: Vec<Section> = Vec::with_capacity(session.media_descriptions.len());
+        let mut sections: Vec<MediaSection> = Vec::with_capacity(session.media_descriptions.len());
         let mut candidates = attributes.values("candidate").count();
         for description in session.media_descriptions {
             let name = description.media_name;
@@ -129,7 +129,7 @@ impl Offer {
                 return Err(Malformed::Mid.into());
             }
             let both = Flow { sends: true, receives: true };
-            sections.push(Section {
+            sections.push(MediaSection {
                 kind: match name.media.as_str() {
                     "audio" => Some(MediaKind::Audio),
                     "video" => Some(MediaKind::Video),
@@ -161,7 +161,7 @@ impl Offer {
     }
 }
 
-/// Text to lines, with the bounds that hold before anything is read.
+/// Splits text into lines, after checking the bounds that must hold before anything is read.
 fn lex(text: &str) -> Result<SessionDescription, SdpRefused> {
     if text.len() > limits::SDP_BYTES_MAX {
         return Err(SdpRefused::TooLong);
@@ -173,8 +173,8 @@ fn lex(text: &str) -> Result<SessionDescription, SdpRefused> {
     SessionDescription::unmarshal(&mut Cursor::new(text)).map_err(|_| Malformed::Syntax.into())
 }
 
-/// The attributes of a fragment (RFC 8840 §9), all sections in one list: an SDP without its session lines, which
-/// are put before it so that one lexer reads both.
+/// The attributes of a fragment (RFC 8840 §9), all sections in one list. A fragment is SDP without session lines; these
+/// are prepended, so that the same lexer reads both.
 pub(super) fn lex_fragment(text: &str) -> Result<Attributes, SdpRefused> {
     const SESSION_LINES: &str = "v=0\r\no=- 0 0 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n";
     if text.len() > limits::SDP_BYTES_MAX.saturating_sub(SESSION_LINES.len()) {
@@ -201,14 +201,15 @@ fn checked_mid(mid: &str) -> Result<String, SdpRefused> {
     Ok(mid.to_owned())
 }
 
-/// At most `bytes_max` bytes of `text`, what is not a token character (RFC 8866 §9) written as `-`; never empty.
+/// At most `bytes_max` bytes of `text`, with every byte that is not a token character (RFC 8866 §9) replaced by `-`.
+/// Never empty.
 pub(super) fn token(text: &str, bytes_max: usize) -> String {
     let written: String =
         text.bytes().take(bytes_max).map(|byte| if is_token_byte(byte) { char::from(byte) } else { '-' }).collect();
     if written.is_empty() { "-".to_owned() } else { written }
 }
 
-/// `token-char` of RFC 8866 §9.
+/// Whether a byte is a `token-char` (RFC 8866 §9).
 pub(super) const fn is_token_byte(byte: u8) -> bool {
     matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'~')
 }

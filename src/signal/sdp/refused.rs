@@ -1,6 +1,6 @@
-//! Why an offer or fragment was refused: the HTTP status and a sentence that says what is wrong and what to do.
+//! Why an offer or fragment was refused: an HTTP status, and a sentence that says what is wrong and what to do.
 //!
-//! No text of the peer is repeated here, so the sentences are safe in a response and in a log.
+//! The sentences quote no text of the peer, so they are safe in a response and in a log.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use crate::limits;
 pub enum SdpRefused {
     /// More bytes than [`limits::SDP_BYTES_MAX`].
     TooLong,
-    /// It is not what the RFCs allow to be written.
+    /// It breaks the syntax of an RFC.
     Malformed(Malformed),
-    /// No codec of the offer is relayed here.
+    /// The node relays none of the offered codecs.
     NoCommonCodec(MediaKind),
-    /// Correct, and not served here.
+    /// It is correct, but not served here.
     Unsupported(Unsupported),
 }
 
@@ -49,7 +49,7 @@ pub enum Malformed {
     Ssrc,
 }
 
-/// What is understood and not served.
+/// What is understood but not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsupported {
     /// Neither audio nor video is offered.
@@ -64,23 +64,23 @@ pub enum Unsupported {
     NoRtcpMux,
     /// `a=setup:holdconn`
     Holdconn,
-    /// Only hashes that no longer protect.
+    /// All hashes offered are of kinds that no longer protect.
     FingerprintHash,
-    /// Both ends would wait for the other's checks (RFC 8445 §6.1.1).
+    /// Both ends are ICE-lite, so each would wait for the other's checks (RFC 8445 §6.1.1).
     IceLite,
     /// A `mid` longer than [`limits::SDP_MID_BYTES_MAX`].
     MidTooLong,
-    /// More of something than is read.
+    /// More of something than this node reads.
     TooMany {
-        /// Of what, in the plural.
+        /// What there is too much of, in the plural.
         what: &'static str,
-        /// How many are read.
+        /// The limit.
         max: usize,
     },
 }
 
 impl SdpRefused {
-    /// Every [`name`](Self::name) there is.
+    /// Every [`name`](Self::name) that exists.
     pub const NAMES: [&'static str; 4] = ["sdp_too_long", "sdp_malformed", "sdp_no_common_codec", "sdp_unsupported"];
 
     /// The HTTP status of the response: 400, 406, 413 or 422.
@@ -105,7 +105,7 @@ impl SdpRefused {
         }
     }
 
-    /// More than `max` of `what`.
+    /// The refusal of more than `max` of `what`.
     pub(super) const fn too_many(what: &'static str, max: usize) -> Self {
         Self::Unsupported(Unsupported::TooMany { what, max })
     }

@@ -1,15 +1,15 @@
-//! The transport of a session: whose ICE credentials, whose certificate, who begins DTLS; and this node's own lines.
+//! The transport of a session: the peer's ICE credentials and certificate fingerprints, and which end begins DTLS.
 //!
-//! Candidates of the peer are counted and bounded elsewhere and otherwise left unread: an ICE-lite node never sends
-//! a check (RFC 8445 §2.5), it learns the peer's addresses from the checks that arrive. So `.local` names (mDNS),
-//! TCP candidates and anything newer are ignored without being parsed.
+//! The peer's candidates are counted elsewhere, but not read. An ICE-lite node never sends a check (RFC 8445 §2.5); it
+//! learns the peer's addresses from the checks that arrive. So `.local` names (mDNS), TCP candidates and anything newer
+//! are ignored without being parsed.
 
-use super::offer::{Attributes, Offer, Section};
+use super::offer::{Attributes, MediaSection, Offer};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use crate::description::{DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use crate::limits;
 
-/// What an offer says of its one transport.
+/// What an offer says about its one transport.
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) ice: IceCredentials,
@@ -19,9 +19,14 @@ pub(super) struct Transport {
 
 /// Reads the transport of a BUNDLE group.
 ///
-/// `accepted` and `others` are the group's sections, the one whose transport it is first. A section without an attribute of its own takes the session's (RFC 8839 §5.4,
-/// RFC 8122 §5). `bundle-only` sections may carry none, so that those not accepted are the last resort.
-pub(super) fn transport(offer: &Offer, accepted: &[&Section], others: &[&Section]) -> Result<Transport, SdpRefused> {
+/// `accepted` and `others` are the group's sections; the one that has the transport comes first. A section without an
+/// attribute of its own uses the session's (RFC 8839 §5.4, RFC 8122 §5). `bundle-only` sections may have none, so
+/// sections that are not accepted are searched last.
+pub(super) fn transport(
+    offer: &Offer,
+    accepted: &[&MediaSection],
+    others: &[&MediaSection],
+) -> Result<Transport, SdpRefused> {
     if offer.attributes.has("ice-lite") {
         return Err(Unsupported::IceLite.into());
     }
@@ -49,7 +54,7 @@ pub(super) fn transport(offer: &Offer, accepted: &[&Section], others: &[&Section
     Ok(Transport { ice, fingerprints, role })
 }
 
-/// `a=ice-ufrag` and `a=ice-pwd` of one level, the password of `fallback` where the level has none of its own.
+/// Reads `a=ice-ufrag` and `a=ice-pwd` of one level. If it has no password, that of `fallback` is used.
 pub(super) fn credentials(level: &Attributes, fallback: &Attributes) -> Result<IceCredentials, SdpRefused> {
     let password = level.value("ice-pwd").or_else(|| fallback.value("ice-pwd"));
     let (Some(ufrag), Some(password)) = (level.value("ice-ufrag"), password) else {
@@ -66,7 +71,7 @@ pub(super) fn credentials(level: &Attributes, fallback: &Attributes) -> Result<I
     Ok(IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() })
 }
 
-/// Every fingerprint of one level whose hash is accepted; at least one (RFC 8122 §5.1: any of them may match).
+/// Reads every fingerprint of one level whose hash is accepted, at least one. Any of them may match (RFC 8122 §5.1).
 fn fingerprints(level: &Attributes) -> Result<Vec<Fingerprint>, SdpRefused> {
     let mut accepted = Vec::new();
     for (count, line) in level.values("fingerprint").enumerate() {
@@ -78,7 +83,7 @@ fn fingerprints(level: &Attributes) -> Result<Vec<Fingerprint>, SdpRefused> {
             "sha-256" => (FingerprintHash::Sha256, 32),
             "sha-384" => (FingerprintHash::Sha384, 48),
             "sha-512" => (FingerprintHash::Sha512, 64),
-            // Others exist (sha-1, md5, sha-224): beside a strong one they add nothing, alone they do not protect.
+            // Other hashes (sha-1, md5, sha-224) add nothing beside a strong one, and alone they do not protect.
             _ => continue,
         };
         let value = hexadecimal_pairs(value.trim()).filter(|value| value.len() == bytes);
@@ -90,7 +95,7 @@ fn fingerprints(level: &Attributes) -> Result<Vec<Fingerprint>, SdpRefused> {
     Ok(accepted)
 }
 
-/// `4A:AD:…` to bytes; lower case is taken too, as some libraries write it.
+/// Parses `4A:AD:…`. Lower case is accepted too, because some libraries write it.
 fn hexadecimal_pairs(text: &str) -> Option<Vec<u8>> {
     text.split(':')
         .map(|pair| match pair.as_bytes() {
@@ -100,7 +105,7 @@ fn hexadecimal_pairs(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// Bytes to `4A:AD:…` (RFC 8122 §5: upper case).
+/// Writes bytes as `4A:AD:…`, in upper case (RFC 8122 §5).
 pub(super) fn fingerprint_text(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().saturating_mul(3));
     for byte in bytes {

@@ -1,4 +1,5 @@
-//! The text of an answer. Nothing is decided here, and nothing of the peer's is copied that was not read before.
+//! Writes the text of an answer. Nothing is decided here, and no text of the peer is copied that was not checked
+//! before.
 
 use rtc_sdp::description::common::{Address, Attribute, ConnectionInformation};
 use rtc_sdp::description::media::{MediaName, RangedPort};
@@ -7,11 +8,11 @@ use rtc_sdp::{MediaDescription, SessionDescription};
 
 use super::local::LocalParameters;
 use super::negotiate::{Accepted, Agreement};
-use super::offer::{Offer, Section, token};
+use super::offer::{MediaSection, Offer, token};
 use super::transport::fingerprint_text;
 use crate::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
 
-/// The options of RFC 8838 §3 and RFC 8445 §10 that this node has: it takes trickled candidates (by ignoring them).
+/// The ICE options of this node (RFC 8838 §3, RFC 8445 §10). It accepts trickled candidates, which it ignores.
 pub(super) const ICE_OPTIONS: &str = "trickle ice2";
 
 /// The answer to `offer`.
@@ -52,7 +53,7 @@ pub(super) fn answer(offer: &Offer, agreement: &Agreement, local: &LocalParamete
 }
 
 fn accepted_section(
-    offered: &Section,
+    offered: &MediaSection,
     accepted: &Accepted,
     media: &NegotiatedMedia,
     agreement: &Agreement,
@@ -60,8 +61,8 @@ fn accepted_section(
 ) -> MediaDescription {
     let direction = agreement.description.direction;
     let mut lines = Lines::default();
-    // RFC 9143 §7.1.3 asks for the transport in the group's first section only; each has it for older readers'
-    // sake, as browsers write it too.
+    // RFC 9143 §7.1.3 requires the transport in the group's first section only. It is written into each section for
+    // older readers, as browsers do.
     lines.value("ice-ufrag", &local.ice.ufrag);
     lines.value("ice-pwd", &local.ice.password);
     lines.value("fingerprint", format!("sha-256 {}", fingerprint_text(&local.fingerprint_sha256)));
@@ -134,7 +135,8 @@ fn codec_lines(lines: &mut Lines, accepted: &Accepted) -> Vec<String> {
     formats
 }
 
-/// RFC 5576: what will be sent to a viewer. `msid` in an `a=ssrc` line is what players wrote before RFC 8830 still read.
+/// Writes the SSRCs that will be sent to a viewer (RFC 5576). Players from before RFC 8830 read `msid` from the
+/// `a=ssrc` lines.
 fn ssrc_lines(lines: &mut Lines, media: &NegotiatedMedia, cname: &str, track: &str) {
     for pair in &media.ssrcs {
         if let Some(rtx) = pair.rtx {
@@ -147,7 +149,7 @@ fn ssrc_lines(lines: &mut Lines, media: &NegotiatedMedia, cname: &str, track: &s
     }
 }
 
-/// RFC 8830 §2: the stream's id, the same for audio and video, and the track's.
+/// The value of `a=msid` (RFC 8830 §2): the stream's id, which is the same for audio and video, and the track's.
 fn track(media: &NegotiatedMedia, local: &LocalParameters<'_>) -> String {
     // An id has at most 64 bytes; 8 are left for the kind.
     let stream = token(local.stream_id, 56);
@@ -158,8 +160,8 @@ fn track(media: &NegotiatedMedia, local: &LocalParameters<'_>) -> String {
     format!("{stream} {stream}-{kind}")
 }
 
-/// RFC 3264 §6: a section that is not accepted keeps its place, on port 0 and outside the group.
-fn refused_section(offered: &Section) -> MediaDescription {
+/// A section that is not accepted keeps its position, on port 0 and outside the group (RFC 3264 §6).
+fn refused_section(offered: &MediaSection) -> MediaDescription {
     let mut lines = Lines::default();
     if let Some(mid) = &offered.mid {
         lines.value("mid", mid);
@@ -169,7 +171,7 @@ fn refused_section(offered: &Section) -> MediaDescription {
     section(offered, 0, vec![formats], lines)
 }
 
-fn section(offered: &Section, port: isize, formats: Vec<String>, lines: Lines) -> MediaDescription {
+fn section(offered: &MediaSection, port: isize, formats: Vec<String>, lines: Lines) -> MediaDescription {
     MediaDescription {
         media_name: MediaName {
             media: offered.media.clone(),

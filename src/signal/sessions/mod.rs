@@ -1,4 +1,4 @@
-//! The table of this node's sessions and its indexes: plain values, without clock, channel to a worker or I/O.
+//! The table of this node's sessions and its indexes. They are plain values: no clock, no channel to a worker, no I/O.
 //!
 //! | File | Holds |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `streams.rs` | by stream: publisher, viewers, waits, and what workers are to be told |
 //! | `sockets.rs` | by socket: whose session it is, who hears of which stream |
 //!
-//! What happens because of a change (messages to workers, events to sockets, counters) is in [`super::keeper`].
+//! [`super::keeper`] handles the consequences of a change: messages to workers, events to sockets, counters.
 
 pub(super) mod sockets;
 pub(super) mod streams;

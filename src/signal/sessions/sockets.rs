@@ -1,7 +1,8 @@
-//! The index of sessions by socket, and by that of who hears of which stream.
+//! The index of sessions by socket, and of the sockets that hear of each stream.
 //!
-//! A socket hears of a stream for as many reasons as it has: it follows it, and each of its sessions that plays it. It is
-//! told once. Which session is whose is decided in [`super::table`]; this only keeps the sets.
+//! A socket may have several reasons to hear of a stream: it follows the stream, and each of its sessions that plays
+//! the stream. It is told once all the same. [`super::table`] decides which session belongs to whom; this only keeps
+//! the sets.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,7 +10,7 @@ use crate::signal::stream_name::StreamName;
 use crate::time::Timestamp;
 use crate::worker::mailbox::SessionId;
 
-/// Names a socket on this node; never used again.
+/// The number of a socket on this node. Numbers are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::signal) struct SocketId(u64);
 
@@ -18,21 +19,21 @@ pub(in crate::signal) struct SocketId(u64);
 pub(super) struct SocketIndex {
     sockets_so_far: u64,
     open: HashMap<SocketId, Socket>,
-    /// Whom a stream's name concerns, each with the number of reasons.
+    /// Per stream: the sockets that hear of it, each with its number of reasons.
     hearers: HashMap<StreamName, BTreeMap<SocketId, usize>>,
-    /// Follows that are allowed for some time, by its end.
+    /// Follows that are allowed for a limited time, by the end of that time.
     limited: BTreeSet<(Timestamp, SocketId, StreamName)>,
 }
 
 #[derive(Debug, Default)]
 struct Socket {
     sessions: BTreeSet<SessionId>,
-    /// Each with the end of the leave to, where it has one.
+    /// The followed streams, each with the end of the permission if it has one.
     follows: BTreeMap<StreamName, Option<Timestamp>>,
 }
 
 impl SocketIndex {
-    /// A socket more.
+    /// Adds a socket.
     pub(super) fn opened(&mut self) -> SocketId {
         self.sockets_so_far += 1;
         let id = SocketId(self.sockets_so_far);
@@ -40,7 +41,7 @@ impl SocketIndex {
         id
     }
 
-    /// A socket is gone, and what it followed with it. Its sessions are returned: each must be taken from it.
+    /// Removes a socket and its follows. Returns its sessions; the caller must call [`Self::taken`] for each.
     pub(super) fn closed(&mut self, socket: SocketId) -> BTreeSet<SessionId> {
         let Some(gone) = self.open.remove(&socket) else { return BTreeSet::new() };
         for (stream, until) in gone.follows {
@@ -49,12 +50,12 @@ impl SocketIndex {
         gone.sessions
     }
 
-    /// Whether the socket is there.
+    /// Whether the socket is open.
     pub(super) fn is_open(&self, socket: SocketId) -> bool {
         self.open.contains_key(&socket)
     }
 
-    /// A session is the socket's from now on; it hears of the stream that the session plays.
+    /// Gives a session to a socket. The socket hears of the stream that the session plays.
     pub(super) fn given(&mut self, socket: SocketId, session: SessionId, plays: Option<&StreamName>) {
         let Some(open) = self.open.get_mut(&socket) else { return };
         if open.sessions.insert(session)
@@ -64,7 +65,7 @@ impl SocketIndex {
         }
     }
 
-    /// The opposite, also where the socket itself is gone.
+    /// Takes a session from a socket, also if the socket itself is gone.
     pub(super) fn taken(&mut self, socket: SocketId, session: SessionId, plays: Option<&StreamName>) {
         if let Some(open) = self.open.get_mut(&socket) {
             open.sessions.remove(&session);
@@ -79,12 +80,13 @@ impl SocketIndex {
         self.open.get(&socket).into_iter().flat_map(|open| open.sessions.iter().copied())
     }
 
-    /// Those that hear of a stream, each once.
+    /// The sockets that hear of a stream, each once.
     pub(super) fn hearers_of(&self, stream: &StreamName) -> impl Iterator<Item = SocketId> + '_ {
         self.hearers.get(stream).into_iter().flat_map(|sockets| sockets.keys().copied())
     }
 
-    /// Has a socket hear of a stream, until its leave runs out if it does; `false` when it follows as many as it may.
+    /// Lets a socket follow a stream, until `until` if that is given. Returns `false` if it follows as many streams as
+    /// it may.
     pub(super) fn follow(
         &mut self,
         socket: SocketId,
@@ -98,7 +100,7 @@ impl SocketIndex {
         }
         let before = open.follows.insert(stream.clone(), until);
         self.start_hearing(socket, stream);
-        // The same again is the same follow with another end.
+        // Following a stream again only changes the end of the follow.
         if let Some(before) = before {
             self.stopped_following(socket, stream, before);
         }
@@ -108,7 +110,7 @@ impl SocketIndex {
         true
     }
 
-    /// The opposite; nothing when it does not follow it.
+    /// Ends a follow. Does nothing if the socket does not follow the stream.
     pub(super) fn unfollow(&mut self, socket: SocketId, stream: &StreamName) {
         let until = self.open.get_mut(&socket).and_then(|open| open.follows.remove(stream));
         if let Some(until) = until {
@@ -140,12 +142,12 @@ impl SocketIndex {
         }
     }
 
-    /// When the next leave to follow is over.
+    /// When the next permission to follow expires.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
         self.limited.first().map(|(until, ..)| *until)
     }
 
-    /// Ends the follows whose leave has run out, and gives whom to tell of which stream.
+    /// Ends the follows whose permission has expired. Returns which socket to tell about which stream.
     pub(super) fn end_follows(&mut self, now: Timestamp) -> Vec<(SocketId, StreamName)> {
         let mut over = Vec::new();
         while self.limited.first().is_some_and(|(until, ..)| *until <= now)
@@ -157,13 +159,13 @@ impl SocketIndex {
         over
     }
 
-    /// Whether nothing is left of any socket.
+    /// Whether there is no trace of any socket.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.hearers.is_empty() && self.limited.is_empty()
     }
 
-    /// Whether no session is left; sockets and what they follow may be.
+    /// Whether there is no session. Sockets and their follows may exist.
     #[cfg(test)]
     pub(super) fn has_no_session(&self) -> bool {
         let follows: usize = self.open.values().map(|open| open.follows.len()).sum();

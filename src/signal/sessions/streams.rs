@@ -1,12 +1,12 @@
-//! The index of sessions by stream: who publishes each stream, who plays it, on which workers; and what the workers have
-//! not been told of that yet.
+//! The index of sessions by stream: who publishes each stream, who plays it and on which workers, and which of this the
+//! workers have not been told yet.
 //!
 //! Every change of a stream's origin or audience marks the stream as *changed* for each worker concerned. The task that
-//! talks to that worker then takes the present state ([`StreamIndex::take_route`]). So a burst of joins becomes one `Route`,
-//! the newest state always wins, and what waits to be told is bounded by streams × workers.
+//! sends to that worker then takes the present state ([`StreamIndex::take_route`]). So a burst of joins becomes one
+//! `Route`, the newest state always wins, and the untold changes are bounded by streams × workers.
 //!
-//! Not here: what else is known of a session ([`super::table`]). No clock and no channel: `now` is handed in, messages
-//! are taken out.
+//! Not here: everything else about a session ([`super::table`]). There is no clock and no channel here: `now` is an
+//! argument, and messages are taken out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -23,44 +23,44 @@ use crate::worker::mailbox::{Control, Listener, Origin, SessionId, StreamId, Wor
 pub(in crate::signal) enum NotAdmitted {
     /// The stream has a publisher.
     NameTaken,
-    /// As many viewers wait for publishers as may.
+    /// The limit of viewers that wait for publishers is reached.
     TooManyWaiting,
-    /// As many streams are published as may.
+    /// The limit of published streams is reached.
     TooManyStreams,
     /// The stream has as many viewers as it may.
     TooManyViewers,
 }
 
-/// How many of each there may be.
+/// The limits of this index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::signal) struct Bounds {
-    /// Viewers admitted to names nobody publishes, and how long they wait.
+pub(in crate::signal) struct StreamBounds {
+    /// How many viewers may wait for a publisher, and how long.
     pub(in crate::signal) waiting_viewers_max: usize,
     pub(in crate::signal) waiting_time: Duration,
-    /// Published streams.
+    /// How many streams may be published.
     pub(in crate::signal) streams_max: usize,
     pub(in crate::signal) viewers_per_stream_max: usize,
 }
 
 #[derive(Debug)]
-struct Stream {
+struct StreamEntry {
     name: StreamName,
-    /// Admitted, perhaps not served yet: the name is taken from then on.
-    publisher: Option<Publisher>,
-    /// Admitted viewers, each with the end of its wait for a publisher while it waits.
+    /// The admitted publisher, who may not be served yet. The name is taken from the admission on.
+    publisher: Option<StreamPublisher>,
+    /// The admitted viewers. While a viewer waits for a publisher, it has the time at which its wait ends.
     viewers: HashMap<SessionId, Option<Timestamp>>,
-    /// Served viewers by worker.
+    /// The served viewers by worker.
     audience: BTreeMap<WorkerIndex, Members>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Publisher {
+struct StreamPublisher {
     session: SessionId,
-    /// Its worker, once that serves it.
+    /// The worker that serves it, once one does.
     worker: Option<WorkerIndex>,
 }
 
-/// A worker's viewers of a stream, as long as it has any.
+/// A worker's viewers of a stream, while it has any.
 #[derive(Clone, Copy, Debug)]
 struct Members {
     count: u32,
@@ -71,23 +71,23 @@ struct Members {
 /// The index.
 #[derive(Debug)]
 pub(super) struct StreamIndex {
-    bounds: Bounds,
+    bounds: StreamBounds,
     memberships_so_far: u64,
     numbers: HashMap<StreamName, StreamId>,
-    streams: HashMap<StreamId, Stream>,
+    streams: HashMap<StreamId, StreamEntry>,
     publishers: usize,
     viewers: usize,
-    /// Viewers without a publisher, by the time their wait ends.
+    /// Viewers without a publisher, by the time at which their wait ends.
     waiting: BTreeSet<(Timestamp, SessionId, StreamId)>,
-    /// Names that got or lost their publisher, with whether there is one, until they are taken.
+    /// Names that got (`true`) or lost their publisher since the last [`Self::take_went`].
     went: Vec<(StreamName, bool)>,
-    /// StreamIndex whose route a worker has not been told.
+    /// Per worker: the streams whose route it has not been told.
     changed: BTreeMap<WorkerIndex, BTreeSet<StreamId>>,
 }
 
 impl StreamIndex {
     /// No stream yet.
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: StreamBounds) -> Self {
         Self {
             bounds,
             memberships_so_far: 0,
@@ -101,13 +101,14 @@ impl StreamIndex {
         }
     }
 
-    /// From now on these bounds. A session that is admitted stays, and a viewer that waits keeps its time.
-    pub(super) fn set_bounds(&mut self, bounds: Bounds) {
+    /// Changes the bounds. Sessions that are already admitted stay, and viewers that already wait keep the end of their
+    /// wait.
+    pub(super) fn set_bounds(&mut self, bounds: StreamBounds) {
         self.bounds = bounds;
     }
 
-    /// The number workers know a stream by, for as long as anybody publishes or plays it. Made of
-    /// the name, so that every node calls the stream the same.
+    /// The number by which workers know a stream while anybody publishes or plays it. It is derived from the name, so that
+    /// every node has the same number for the stream.
     fn number_of(&mut self, name: &StreamName) -> StreamId {
         if let Some(number) = self.numbers.get(name) {
             return *number;
@@ -117,7 +118,7 @@ impl StreamIndex {
         number
     }
 
-    /// Admits a session to a name. From here on it counts, until [`Self::left`].
+    /// Admits a session to a name. It counts from here on, until [`Self::left`].
     pub(super) fn admit(
         &mut self,
         session: SessionId,
@@ -142,7 +143,7 @@ impl StreamIndex {
             Direction::Publish | Direction::Play => {}
         }
         let id = self.number_of(name);
-        let stream = self.streams.entry(id).or_insert_with(|| Stream {
+        let stream = self.streams.entry(id).or_insert_with(|| StreamEntry {
             name: name.clone(),
             publisher: None,
             viewers: HashMap::new(),
@@ -150,7 +151,7 @@ impl StreamIndex {
         });
         match direction {
             Direction::Publish => {
-                stream.publisher = Some(Publisher { session, worker: None });
+                stream.publisher = Some(StreamPublisher { session, worker: None });
                 self.publishers += 1;
                 for (viewer, waits_until) in &mut stream.viewers {
                     if let Some(until) = waits_until.take() {
@@ -169,7 +170,7 @@ impl StreamIndex {
         Ok(id)
     }
 
-    /// A viewer waits for a publisher from now on, for as long as it may.
+    /// Starts a viewer's wait for a publisher.
     pub(super) fn wait(&mut self, session: SessionId, id: StreamId, now: Timestamp) {
         let until = now + self.bounds.waiting_time;
         let Some(waits_until) = self.streams.get_mut(&id).and_then(|stream| stream.viewers.get_mut(&session)) else {
@@ -181,7 +182,7 @@ impl StreamIndex {
         self.waiting.insert((until, session, id));
     }
 
-    /// A worker serves an admitted session from now on.
+    /// A worker now serves an admitted session.
     pub(super) fn served(&mut self, id: StreamId, direction: Direction, worker: WorkerIndex) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let is_changed = match direction {
@@ -206,7 +207,7 @@ impl StreamIndex {
         }
     }
 
-    /// An admitted session is gone, with the worker that served it if one did.
+    /// An admitted session is gone. `worker` is the one that served it, if any did.
     pub(super) fn left(
         &mut self,
         session: SessionId,
@@ -225,7 +226,7 @@ impl StreamIndex {
         self.forget_if_unused(id);
     }
 
-    /// Its viewers stay and wait for the next one. Returns whether workers must hear of it.
+    /// Removes the publisher. The viewers stay and wait for the next one. Returns whether workers must be told.
     fn publisher_left(&mut self, session: SessionId, id: StreamId, now: Timestamp) -> bool {
         let Some(stream) = self.streams.get_mut(&id) else { return false };
         let Some(publisher) = stream.publisher.take_if(|publisher| publisher.session == session) else { return false };
@@ -241,7 +242,7 @@ impl StreamIndex {
         was_served
     }
 
-    /// Returns whether it was its worker's last viewer of the stream.
+    /// Removes a viewer. Returns whether it was its worker's last viewer of the stream.
     fn viewer_left(&mut self, session: SessionId, id: StreamId, worker: Option<WorkerIndex>) -> bool {
         let Some(stream) = self.streams.get_mut(&id) else { return false };
         let Some(waits_until) = stream.viewers.remove(&session) else { return false };
@@ -269,7 +270,7 @@ impl StreamIndex {
         std::mem::take(&mut self.went)
     }
 
-    /// The next viewer whose wait is over; it waits no longer, and stays until it has left.
+    /// Takes the next viewer whose wait is over. It no longer waits, but counts until it has left.
     pub(super) fn take_expired(&mut self, now: Timestamp) -> Option<(SessionId, StreamId)> {
         let (until, session, id) = self.waiting.first().copied().filter(|(until, ..)| *until <= now)?;
         self.waiting.remove(&(until, session, id));
@@ -279,12 +280,12 @@ impl StreamIndex {
         Some((session, id))
     }
 
-    /// When the next wait is over.
+    /// When the next wait ends.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
         self.waiting.first().map(|(until, ..)| *until)
     }
 
-    /// The next `Route` that `worker` has not been told, as of now.
+    /// Takes the next `Route` that `worker` has not been told, with the present state.
     pub(super) fn take_route(&mut self, worker: WorkerIndex) -> Option<Control> {
         let stream = self.changed.get_mut(&worker)?.pop_first()?;
         let origin = self.origin(stream);
@@ -294,7 +295,7 @@ impl StreamIndex {
         Some(Control::Route { stream, origin: origin.map(Origin::Worker), audience })
     }
 
-    /// The workers that have not been told something.
+    /// The workers that have not been told everything.
     pub(super) fn workers_to_tell(&self) -> impl Iterator<Item = WorkerIndex> + '_ {
         self.changed.iter().filter(|(_, streams)| !streams.is_empty()).map(|(worker, _)| *worker)
     }
@@ -309,7 +310,7 @@ impl StreamIndex {
         self.streams.get(&stream)?.publisher?.worker
     }
 
-    /// Marks the stream for its origin, its audience, and the worker that has just left either.
+    /// Marks the stream as changed for its origin, its audience, and the worker that has just left either.
     fn mark_changed(&mut self, id: StreamId, left: Option<WorkerIndex>) {
         let Some(stream) = self.streams.get(&id) else { return };
         let concerned = stream.audience.keys().copied().chain(self.origin(id)).chain(left);
@@ -318,9 +319,10 @@ impl StreamIndex {
         }
     }
 
-    /// Drops a stream nobody publishes or plays. A `Route` that is still to be told says "nobody" without it.
+    /// Removes a stream that nobody publishes or plays. A `Route` that is told later says "nobody", which needs no
+    /// entry.
     fn forget_if_unused(&mut self, id: StreamId) {
-        let unused = |stream: &Stream| stream.publisher.is_none() && stream.viewers.is_empty();
+        let unused = |stream: &StreamEntry| stream.publisher.is_none() && stream.viewers.is_empty();
         if self.streams.get(&id).is_some_and(unused)
             && let Some(stream) = self.streams.remove(&id)
         {
@@ -328,7 +330,7 @@ impl StreamIndex {
         }
     }
 
-    /// Whether nothing is left of any session.
+    /// Whether there is no trace of any session.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.numbers.is_empty()

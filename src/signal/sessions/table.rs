@@ -1,9 +1,9 @@
-//! The one table of this node's sessions, whatever they are signalled over. All that is known of a session is in its row;
-//! everything else that names a session is an index of the same table: by stream ([`super::streams`]), by the secret in
-//! a URL, by socket ([`super::sockets`]), by the end of a lost socket's grace. So [`SessionTable::ended`] is one call, and
-//! nothing of a session is left behind it.
+//! The one table of this node's sessions, whichever transport signals them. Everything known about a session is in its
+//! row. Everything else that names a session is an index of this table: by stream ([`super::streams`]), by the secret
+//! in a URL, by socket ([`super::sockets`]), and by the end of a lost socket's grace. So a single call,
+//! [`SessionTable::ended`], removes every trace of a session.
 //!
-//! A session's life, by the methods that tell of it:
+//! The life of a session, by the methods that record it:
 //!
 //! ```text
 //!   admitted ─▶ asked ─▶ served ─▶ opened ─▶ given_url | given_to_socket ─▶ connected ─▶ ended
@@ -12,12 +12,12 @@
 //!       └───────▶ ended                              socket_closed: lost, until the grace is over
 //! ```
 //!
-//! A session's *owner* may change and end it. It is the client that knows the URL, or the socket that opened it or took
-//! it over. When that socket is gone the session is *lost*: it goes on until its grace is over, and whoever knows its
-//! secret may take it over until then.
+//! A session's *owner* may change and end it. The owner is the client that knows the URL, or the socket that opened the
+//! session or took it over. When that socket is gone, the session is *lost*: it continues until its grace is over, and
+//! until then any socket that knows its secret may take it over.
 //!
-//! A plain value: no clock, no I/O. `now` is handed in; what is to be told is returned or taken. `K` is what else is kept
-//! with a session until its end; the table only gives it back.
+//! This is a plain value: no clock, no I/O. `now` is an argument, and what others must be told is returned. `K` is a
+//! value that is kept with an open session; the table only returns it at the end.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -25,15 +25,15 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 
 use super::sockets::{SocketId, SocketIndex};
-use super::streams::{Bounds, NotAdmitted, StreamIndex};
+use super::streams::{NotAdmitted, StreamBounds, StreamIndex};
 use crate::description::Direction;
 use crate::metrics::Audience;
 use crate::signal::stream_name::StreamName;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Control, OpenRefused, SessionId, StreamId, WorkerIndex};
 
-/// The one answer to whoever opens a session: a worker serves it, or has refused it. Dropped without one, the session
-/// ended first.
+/// The one answer to the code that opens a session: a worker serves it, or has refused it. If the channel is dropped
+/// without an answer, the session has ended.
 pub(in crate::signal) type WorkerAnswer = Result<(), OpenRefused>;
 
 /// The table.
@@ -47,24 +47,24 @@ pub(in crate::signal) struct SessionTable<K> {
     lost: BTreeSet<(Timestamp, SessionId)>,
 }
 
-/// All that is known of a session.
+/// Everything known about a session.
 struct Row<K> {
     name: StreamName,
     stream: StreamId,
     direction: Direction,
-    /// Who opens it, until it is answered.
+    /// The channel to the code that opens the session, until it is answered.
     asker: Option<flume::Sender<WorkerAnswer>>,
-    /// Once one serves it.
+    /// The worker that serves it, once one does.
     worker: Option<WorkerIndex>,
-    /// Once it is open.
+    /// The kept value, once the session is open.
     kept: Option<K>,
     connected: bool,
-    owner: Owner,
+    owner: SessionOwner,
 }
 
-/// A session's owner, and how it proves that it is.
-enum Owner {
-    /// Nobody yet, or nobody any more.
+/// A session's owner, with the secret that proves it.
+enum SessionOwner {
+    /// The session has no owner yet, or no longer.
     Nobody,
     Url {
         token: String,
@@ -80,7 +80,7 @@ enum Owner {
     },
 }
 
-/// A secret is not shown.
+/// Secrets are not shown.
 impl<K> fmt::Debug for Row<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Row").field("name", &self.name).field("direction", &self.direction).finish_non_exhaustive()
@@ -88,13 +88,13 @@ impl<K> fmt::Debug for Row<K> {
 }
 
 impl<K> Row<K> {
-    /// The stream it plays.
+    /// The stream that the session plays, if it plays one.
     fn plays(&self) -> Option<&StreamName> {
         (self.direction == Direction::Play).then_some(&self.name)
     }
 }
 
-/// An open session, for who looks.
+/// An open session, as [`SessionTable::open`] returns it.
 #[derive(Debug)]
 pub(in crate::signal) struct InService<'a, K> {
     pub(in crate::signal) name: &'a StreamName,
@@ -102,29 +102,29 @@ pub(in crate::signal) struct InService<'a, K> {
     pub(in crate::signal) kept: &'a mut K,
 }
 
-/// What is left of a session that has ended: for its last words.
+/// What remains of a session that has ended, for the final notifications.
 #[derive(Debug)]
 pub(in crate::signal) struct Ended<K> {
-    /// What was kept; none where it never opened.
+    /// The kept value; `None` if the session never opened.
     pub(in crate::signal) kept: Option<K>,
-    /// The socket it was of.
+    /// The socket that owned it.
     pub(in crate::signal) socket: Option<SocketId>,
 }
 
 /// A session that was taken over.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::signal) struct Resumed {
-    /// It has connected, perhaps while nobody heard of it.
+    /// Whether it has connected, perhaps while no socket was told.
     pub(in crate::signal) connected: bool,
-    /// What it plays.
+    /// The stream that it plays, if it plays one.
     pub(in crate::signal) plays: Option<StreamName>,
-    /// The socket that had it until now.
+    /// The socket that owned it until now.
     pub(in crate::signal) taken_from: Option<SocketId>,
 }
 
 impl<K> SessionTable<K> {
     /// No session yet.
-    pub(in crate::signal) fn new(bounds: Bounds) -> Self {
+    pub(in crate::signal) fn new(bounds: StreamBounds) -> Self {
         Self {
             rows: HashMap::new(),
             streams: StreamIndex::new(bounds),
@@ -134,14 +134,14 @@ impl<K> SessionTable<K> {
         }
     }
 
-    /// From now on these bounds; see [`StreamIndex::set_bounds`].
-    pub(in crate::signal) fn set_bounds(&mut self, bounds: Bounds) {
+    /// Changes the bounds; see [`StreamIndex::set_bounds`].
+    pub(in crate::signal) fn set_bounds(&mut self, bounds: StreamBounds) {
         self.streams.set_bounds(bounds);
     }
 
     // --- a session opens ---
 
-    /// Admits a session to a name. From here on it counts, until it has [`ended`](Self::ended).
+    /// Admits a session to a name. It counts from here on, until it has [`ended`](Self::ended).
     pub(in crate::signal) fn admitted(
         &mut self,
         session: SessionId,
@@ -159,21 +159,21 @@ impl<K> SessionTable<K> {
             worker: None,
             kept: None,
             connected: false,
-            owner: Owner::Nobody,
+            owner: SessionOwner::Nobody,
         };
         self.rows.insert(session, row);
         Ok(stream)
     }
 
-    /// A worker is asked to serve it. `asker` gets the one answer.
+    /// A worker is being asked to serve the session. `asker` gets the one answer.
     pub(in crate::signal) fn asked(&mut self, session: SessionId, asker: flume::Sender<WorkerAnswer>) {
         if let Some(row) = self.rows.get_mut(&session) {
             row.asker = Some(asker);
         }
     }
 
-    /// A worker serves it from now on: its stream counts it, then its asker is answered. `false` when the session is not
-    /// known: its asker has given up, and it is being closed.
+    /// A worker now serves the session. Its stream counts it first, then its asker is answered. Returns `false` if the
+    /// session is not known, which means that its asker has given up and it is being closed.
     pub(in crate::signal) fn served(&mut self, session: SessionId, worker: WorkerIndex) -> bool {
         let Some(row) = self.rows.get_mut(&session).filter(|row| row.worker.is_none()) else { return false };
         row.worker = Some(worker);
@@ -184,19 +184,20 @@ impl<K> SessionTable<K> {
         true
     }
 
-    /// The worker that was asked does not serve it.
+    /// The worker that was asked has refused the session.
     pub(in crate::signal) fn refused(&mut self, session: SessionId, why: OpenRefused) {
         if let Some(asker) = self.rows.get_mut(&session).and_then(|row| row.asker.take()) {
             let _ = asker.try_send(Err(why));
         }
     }
 
-    /// Whether a worker serves it still.
+    /// Whether a worker still serves the session.
     pub(in crate::signal) fn is_served(&self, session: SessionId) -> bool {
         self.rows.get(&session).is_some_and(|row| row.worker.is_some())
     }
 
-    /// It is open, and this is kept with it. `false`, and nothing is kept, when it has ended meanwhile.
+    /// The session is open, and `kept` is stored with it. If it has ended in the meantime, nothing is stored and
+    /// `false` is returned.
     pub(in crate::signal) fn opened(&mut self, session: SessionId, kept: K) -> bool {
         let Some(row) = self.rows.get_mut(&session).filter(|row| row.worker.is_some()) else { return false };
         row.kept = Some(kept);
@@ -217,21 +218,22 @@ impl<K> SessionTable<K> {
 
     // --- it goes on ---
 
-    /// It has connected; returns the socket to be told.
+    /// The session has connected. Returns the socket to tell.
     pub(in crate::signal) fn connected(&mut self, session: SessionId) -> Option<SocketId> {
         self.rows.get_mut(&session)?.connected = true;
         self.socket_of(session)
     }
 
-    /// The socket that has the session.
+    /// The socket that owns the session.
     pub(in crate::signal) fn socket_of(&self, session: SessionId) -> Option<SocketId> {
         match self.rows.get(&session)?.owner {
-            Owner::Socket { socket, .. } => Some(socket),
+            SessionOwner::Socket { socket, .. } => Some(socket),
             _ => None,
         }
     }
 
-    /// It is gone, however far it had come. The one call by which a session leaves; `None` when it is not known.
+    /// Removes a session, in whichever state it is. This is the only way in which a session leaves the table. `None` if
+    /// it is not known.
     pub(in crate::signal) fn ended(&mut self, session: SessionId, now: Timestamp) -> Option<Ended<K>> {
         let socket = self.disowned(session);
         let row = self.rows.remove(&session)?;
@@ -239,20 +241,20 @@ impl<K> SessionTable<K> {
         Some(Ended { kept: row.kept, socket })
     }
 
-    /// Nobody owns it from now on. Returns the socket that did.
+    /// Removes the session's owner. Returns the socket, if a socket owned it.
     pub(in crate::signal) fn disowned(&mut self, session: SessionId) -> Option<SocketId> {
         let row = self.rows.get_mut(&session)?;
-        match std::mem::replace(&mut row.owner, Owner::Nobody) {
-            Owner::Nobody => None,
-            Owner::Url { token, .. } => {
+        match std::mem::replace(&mut row.owner, SessionOwner::Nobody) {
+            SessionOwner::Nobody => None,
+            SessionOwner::Url { token, .. } => {
                 self.by_url.remove(&token);
                 None
             }
-            Owner::Lost { until, .. } => {
+            SessionOwner::Lost { until, .. } => {
                 self.lost.remove(&(until, session));
                 None
             }
-            Owner::Socket { socket, .. } => {
+            SessionOwner::Socket { socket, .. } => {
                 self.sockets.taken(socket, session, row.plays());
                 Some(socket)
             }
@@ -261,16 +263,16 @@ impl<K> SessionTable<K> {
 
     // --- owned by who knows its URL ---
 
-    /// Its URL ends in `token`, and its state has this entity tag.
+    /// Gives the session a URL that ends in `token`, and its state this entity tag.
     pub(in crate::signal) fn given_url(&mut self, session: SessionId, token: String, entity_tag: String) {
         self.disowned(session);
         if let Some(row) = self.rows.get_mut(&session) {
             self.by_url.insert(token.clone(), session);
-            row.owner = Owner::Url { token, entity_tag };
+            row.owner = SessionOwner::Url { token, entity_tag };
         }
     }
 
-    /// The open session a URL names, and its entity tag: token, stream and direction must all fit.
+    /// The session that a URL names, and its entity tag. Token, stream and direction must all match.
     pub(in crate::signal) fn at_url(
         &self,
         token: &str,
@@ -279,49 +281,49 @@ impl<K> SessionTable<K> {
     ) -> Option<(SessionId, &str)> {
         let session = *self.by_url.get(token)?;
         let row = self.rows.get(&session)?;
-        let Owner::Url { entity_tag, .. } = &row.owner else { return None };
+        let SessionOwner::Url { entity_tag, .. } = &row.owner else { return None };
         let fits = row.direction == direction && row.name.as_str() == stream_name;
         fits.then_some((session, entity_tag))
     }
 
-    /// Its state has another entity tag.
+    /// Gives the session's state another entity tag.
     pub(in crate::signal) fn retagged(&mut self, session: SessionId, newest: String) {
-        if let Some(Row { owner: Owner::Url { entity_tag, .. }, .. }) = self.rows.get_mut(&session) {
+        if let Some(Row { owner: SessionOwner::Url { entity_tag, .. }, .. }) = self.rows.get_mut(&session) {
             *entity_tag = newest;
         }
     }
 
     // --- owned by a socket ---
 
-    /// A socket more.
+    /// Adds a socket.
     pub(in crate::signal) fn socket_opened(&mut self) -> SocketId {
         self.sockets.opened()
     }
 
-    /// A socket is gone: its sessions are lost, until `grace_ends`.
+    /// A socket is gone. Its sessions are lost until `grace_ends`.
     pub(in crate::signal) fn socket_closed(&mut self, socket: SocketId, grace_ends: Timestamp) {
         for session in self.sockets.closed(socket) {
             let Some(row) = self.rows.get_mut(&session) else { continue };
             self.sockets.taken(socket, session, row.plays());
-            if let Owner::Socket { secret, .. } = &mut row.owner {
+            if let SessionOwner::Socket { secret, .. } = &mut row.owner {
                 let secret = std::mem::take(secret);
-                row.owner = Owner::Lost { until: grace_ends, secret };
+                row.owner = SessionOwner::Lost { until: grace_ends, secret };
                 self.lost.insert((grace_ends, session));
             }
         }
     }
 
-    /// It is the socket's that opened it; `secret` is what takes it over.
+    /// Gives the session to the socket that opened it. Another socket can take it over with `secret`.
     pub(in crate::signal) fn given_to_socket(&mut self, socket: SocketId, session: SessionId, secret: String) {
         self.disowned(session);
         let Some(row) = self.rows.get_mut(&session) else { return };
         if self.sockets.is_open(socket) {
-            row.owner = Owner::Socket { socket, secret };
+            row.owner = SessionOwner::Socket { socket, secret };
             self.sockets.given(socket, session, row.plays());
         }
     }
 
-    /// Whether the session is the socket's.
+    /// Whether the socket owns the session.
     pub(in crate::signal) fn owns(&self, socket: SocketId, session: SessionId) -> bool {
         self.socket_of(session) == Some(socket)
     }
@@ -331,7 +333,7 @@ impl<K> SessionTable<K> {
         self.sockets.sessions_of(socket).collect()
     }
 
-    /// Takes a session over. A wrong secret and a session that is not there look the same.
+    /// Gives a session to another socket that knows its secret. A wrong secret and an unknown session look the same.
     pub(in crate::signal) fn resumed(
         &mut self,
         socket: SocketId,
@@ -339,7 +341,7 @@ impl<K> SessionTable<K> {
         given_secret: &str,
     ) -> Option<Resumed> {
         let row = self.rows.get_mut(&session)?;
-        let (Owner::Socket { secret, .. } | Owner::Lost { secret, .. }) = &row.owner else { return None };
+        let (SessionOwner::Socket { secret, .. } | SessionOwner::Lost { secret, .. }) = &row.owner else { return None };
         if !bool::from(secret.as_bytes().ct_eq(given_secret.as_bytes())) {
             return None;
         }
@@ -348,24 +350,24 @@ impl<K> SessionTable<K> {
         }
         let secret = secret.clone();
         let taken_from = match row.owner {
-            // Named twice in one `hello`.
-            Owner::Socket { socket: previous, .. } if previous == socket => return None,
-            Owner::Socket { socket: previous, .. } => {
+            // The same session was named twice in one `hello`.
+            SessionOwner::Socket { socket: previous, .. } if previous == socket => return None,
+            SessionOwner::Socket { socket: previous, .. } => {
                 self.sockets.taken(previous, session, row.plays());
                 Some(previous)
             }
-            Owner::Lost { until, .. } => {
+            SessionOwner::Lost { until, .. } => {
                 self.lost.remove(&(until, session));
                 None
             }
-            Owner::Nobody | Owner::Url { .. } => return None,
+            SessionOwner::Nobody | SessionOwner::Url { .. } => return None,
         };
-        row.owner = Owner::Socket { socket, secret };
+        row.owner = SessionOwner::Socket { socket, secret };
         self.sockets.given(socket, session, row.plays());
         Some(Resumed { connected: row.connected, plays: row.plays().cloned(), taken_from })
     }
 
-    /// Has a socket hear of a stream; see [`SocketIndex::follow`].
+    /// Lets a socket follow a stream; see [`SocketIndex::follow`].
     pub(in crate::signal) fn follow(
         &mut self,
         socket: SocketId,
@@ -376,7 +378,7 @@ impl<K> SessionTable<K> {
         self.sockets.follow(socket, stream, max, until)
     }
 
-    /// The opposite; nothing when it does not follow it.
+    /// Ends a follow. Does nothing if the socket does not follow the stream.
     pub(in crate::signal) fn unfollow(&mut self, socket: SocketId, stream: &StreamName) {
         self.sockets.unfollow(socket, stream);
     }
@@ -388,19 +390,20 @@ impl<K> SessionTable<K> {
 
     // --- time passes ---
 
-    /// When the next wait for a publisher, grace of a lost session or leave to follow is over.
+    /// When the next of these ends: a wait for a publisher, the grace of a lost session, or the permission to follow.
     pub(in crate::signal) fn next_expiry(&self) -> Option<Timestamp> {
         let lost = self.lost.first().map(|(until, _)| *until);
         [self.streams.next_expiry(), self.sockets.next_expiry(), lost].into_iter().flatten().min()
     }
 
-    /// The viewers whose wait for a publisher is over, with their workers. They stay until they have ended.
+    /// Takes the viewers whose wait for a publisher is over, with their workers. They stay in the table until they have
+    /// ended.
     pub(in crate::signal) fn take_expired(&mut self, now: Timestamp) -> Vec<(SessionId, WorkerIndex)> {
         let (mut expired, mut opening) = (Vec::new(), Vec::new());
         while let Some((session, stream)) = self.streams.take_expired(now) {
             match self.rows.get(&session).and_then(|row| row.worker) {
                 Some(worker) => expired.push((session, worker)),
-                // Still being opened: nobody can end it yet. It waits once more.
+                // It is still being opened, so no worker can end it yet. It waits once more.
                 None => opening.push((session, stream)),
             }
         }
@@ -410,7 +413,8 @@ impl<K> SessionTable<K> {
         expired
     }
 
-    /// The sessions whose grace is over, which nobody can take over any more. They stay until they have ended.
+    /// Takes the sessions whose grace is over. Nobody can take them over any more. They stay in the table until they
+    /// have ended.
     pub(in crate::signal) fn take_lost(&mut self, now: Timestamp) -> Vec<SessionId> {
         let mut over = Vec::new();
         while let Some((_, session)) = self.lost.first().copied().filter(|(until, _)| *until <= now) {
@@ -420,14 +424,14 @@ impl<K> SessionTable<K> {
         over
     }
 
-    /// Ends the follows whose leave has run out; see [`SocketIndex::end_follows`].
+    /// Ends the follows whose permission has expired; see [`SocketIndex::end_follows`].
     pub(in crate::signal) fn end_follows(&mut self, now: Timestamp) -> Vec<(SocketId, StreamName)> {
         self.sockets.end_follows(now)
     }
 
     // --- streams ---
 
-    /// Whether a worker serves the publisher of that name.
+    /// Whether a worker serves a publisher of that name.
     pub(in crate::signal) fn is_live(&self, name: &StreamName) -> bool {
         self.streams.is_live(name)
     }
@@ -437,27 +441,27 @@ impl<K> SessionTable<K> {
         self.streams.take_went()
     }
 
-    /// The next `Route` that `worker` has not been told, as of now.
+    /// Takes the next `Route` that `worker` has not been told, with the present state.
     pub(in crate::signal) fn take_route(&mut self, worker: WorkerIndex) -> Option<Control> {
         self.streams.take_route(worker)
     }
 
-    /// The workers that have not been told something.
+    /// The workers that have not been told everything.
     pub(in crate::signal) fn workers_to_tell(&self) -> impl Iterator<Item = WorkerIndex> + '_ {
         self.streams.workers_to_tell()
     }
 
-    /// How many publish, play and wait.
+    /// How many sessions publish, play and wait.
     pub(in crate::signal) fn audience(&self) -> Audience {
         self.streams.audience()
     }
 
-    /// Panics where an index names a session that the table does not have, or a session is missing from one.
+    /// Panics if an index names a session that is not in the table, or if a session is missing from an index.
     #[cfg(test)]
     pub(super) fn check(&self) {
-        let owned = |by: fn(&Owner) -> bool| self.rows.values().filter(|row| by(&row.owner)).count();
-        assert_eq!(self.by_url.len(), owned(|owner| matches!(owner, Owner::Url { .. })));
-        assert_eq!(self.lost.len(), owned(|owner| matches!(owner, Owner::Lost { .. })));
+        let owned = |by: fn(&SessionOwner) -> bool| self.rows.values().filter(|row| by(&row.owner)).count();
+        assert_eq!(self.by_url.len(), owned(|owner| matches!(owner, SessionOwner::Url { .. })));
+        assert_eq!(self.lost.len(), owned(|owner| matches!(owner, SessionOwner::Lost { .. })));
         assert!(self.by_url.values().chain(self.lost.iter().map(|(_, id)| id)).all(|id| self.rows.contains_key(id)));
         let audience = self.audience();
         assert_eq!(audience.publishers + audience.viewers, self.rows.len());
@@ -467,7 +471,7 @@ impl<K> SessionTable<K> {
         }
     }
 
-    /// Whether there is neither a session nor a socket, in the table or in any index.
+    /// Whether neither the table nor any index has a session or a socket.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         let is_table_empty = self.rows.is_empty() && self.by_url.is_empty() && self.lost.is_empty();

@@ -1,5 +1,5 @@
-//! One socket from its first byte to its last. Two things go on beside each other: reading and answering, one message
-//! after the other, and writing what waits. Whichever comes to an end first ends the socket.
+//! Serves one socket from its first byte to its last. Two futures run concurrently: one reads messages and answers them
+//! one after the other, the other writes what waits in the outbox. The first one that ends, ends the socket.
 
 use std::net::IpAddr;
 use std::pin::pin;
@@ -14,9 +14,9 @@ use async_tungstenite::{WebSocketReceiver, WebSocketSender, WebSocketStream};
 use futures_util::future::{Either, select};
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
 
-use super::end::End;
+use super::end::SocketEnd;
 use super::io::{Metered, NO_ROOM, TOO_LONG, Unfinished};
-use super::places::Place;
+use super::places::SocketPlace;
 use super::requests::Client;
 use super::service::SocketService;
 use crate::config;
@@ -32,18 +32,19 @@ use crate::worker::mailbox::EndReason;
 type Sender = WebSocketSender<Metered>;
 type Receiver = WebSocketReceiver<Metered>;
 
-/// Who opened the socket.
+/// The client that opened the socket.
 pub(super) struct Visitor {
     pub(super) address: IpAddr,
-    /// Of the page.
+    /// The page's origin.
     pub(super) origin: Option<String>,
-    /// Offered with the handshake.
+    /// The token offered with the handshake.
     pub(super) token: Option<Token>,
     /// The socket's place.
-    pub(super) place: Place,
+    pub(super) place: SocketPlace,
 }
 
-/// A socket in the table of sessions. However the task ends, its sessions get their grace.
+/// A socket's entry in the table of sessions. It is removed on drop, so its sessions get their grace however the task
+/// ends.
 struct Membership<'a> {
     service: &'a SocketService,
     id: SocketId,
@@ -73,15 +74,15 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
         let writing = pin!(write(&service.terms, &outbox, &mut sender));
         let reading = pin!(read(&mut client, &mut receiver, &unfinished));
         match select(reading, writing).await {
-            Either::Left((End::Closed(closing), writing)) => {
-                // What was answered before is written before.
+            Either::Left((SocketEnd::Closed(closing), writing)) => {
+                // Answers that are already queued are written first.
                 outbox.close(closing);
-                runtime::timeout(limits::SOCKET_CLOSE_TIME_MAX, writing).await.unwrap_or(End::Closed(closing))
+                runtime::timeout(limits::SOCKET_CLOSE_TIME_MAX, writing).await.unwrap_or(SocketEnd::Closed(closing))
             }
             Either::Left((end, _)) | Either::Right((end, _)) => end,
         }
     };
-    if end == End::Done {
+    if end == SocketEnd::Done {
         for session in service.keeper.sessions_of(id) {
             service.keeper.end(session, EndReason::Left);
         }
@@ -92,7 +93,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
     say_goodbye(end, sender, receiver).await;
 }
 
-/// The frame library's settings: everything bounded, and little memory at rest.
+/// The settings of the frame library. Everything is bounded, and an idle socket needs little memory.
 fn frames() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(limits::SOCKET_READ_BUFFER_BYTES)
@@ -103,8 +104,8 @@ fn frames() -> WebSocketConfig {
         .accept_unmasked_frames(false)
 }
 
-/// Takes messages one after the other, each answered before the next is read.
-async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unfinished) -> End {
+/// Reads messages one after the other. Each is answered before the next is read.
+async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unfinished) -> SocketEnd {
     let terms = &client.service.terms;
     let rate = Rate::with_burst(terms.messages_per_second, limits::SOCKET_MESSAGES_BURST);
     let hello_until = Instant::now() + terms.hello_time;
@@ -115,54 +116,54 @@ async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unf
             false => hello_until.saturating_duration_since(Instant::now()),
         };
         let Some(next) = runtime::timeout(patience, receiver.next()).await else {
-            return End::Closed(if client.greeted { Closing::Idle } else { Closing::NoHello });
+            return SocketEnd::Closed(if client.greeted { Closing::Idle } else { Closing::NoHello });
         };
         let message = match next {
-            None => return End::Broken,
+            None => return SocketEnd::Broken,
             Some(Err(error)) => return end_of(&error),
             Some(Ok(message)) => message,
         };
         unfinished.is_whole();
         if !rate.take(client.service.clock.now()) {
-            return End::Closed(Closing::TooMany);
+            return SocketEnd::Closed(Closing::TooMany);
         }
         match message {
             Message::Text(text) => {
                 if let Err(closing) = client.handle(text.as_str()).await {
-                    return End::Closed(closing);
+                    return SocketEnd::Closed(closing);
                 }
             }
-            Message::Binary(_) => return End::Closed(Closing::Binary),
-            // The library has put the pong behind what is being written.
+            Message::Binary(_) => return SocketEnd::Closed(Closing::Binary),
+            // The library has already queued the pong.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
-            Message::Close(None) => return End::Done,
-            Message::Close(Some(frame)) if frame.code == CloseCode::Normal => return End::Done,
-            Message::Close(Some(_)) => return End::Left,
+            Message::Close(None) => return SocketEnd::Done,
+            Message::Close(Some(frame)) if frame.code == CloseCode::Normal => return SocketEnd::Done,
+            Message::Close(Some(_)) => return SocketEnd::Left,
         }
     }
 }
 
-/// What an error of the frame library means to the peer.
-fn end_of(error: &tungstenite::Error) -> End {
+/// Translates an error of the frame library.
+fn end_of(error: &tungstenite::Error) -> SocketEnd {
     use tungstenite::error::ProtocolError;
     match error {
-        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Broken,
-        tungstenite::Error::Protocol(_) => End::Closed(Closing::Protocol),
-        tungstenite::Error::Utf8(_) => End::Closed(Closing::NotText),
-        tungstenite::Error::Capacity(_) => End::Closed(Closing::TooLong),
-        tungstenite::Error::Io(error) if error.kind() == NO_ROOM => End::Closed(Closing::NoRoom),
-        tungstenite::Error::Io(error) if error.kind() == TOO_LONG => End::Closed(Closing::TooLong),
-        _ => End::Broken,
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => SocketEnd::Broken,
+        tungstenite::Error::Protocol(_) => SocketEnd::Closed(Closing::Protocol),
+        tungstenite::Error::Utf8(_) => SocketEnd::Closed(Closing::NotText),
+        tungstenite::Error::Capacity(_) => SocketEnd::Closed(Closing::TooLong),
+        tungstenite::Error::Io(error) if error.kind() == NO_ROOM => SocketEnd::Closed(Closing::NoRoom),
+        tungstenite::Error::Io(error) if error.kind() == TOO_LONG => SocketEnd::Closed(Closing::TooLong),
+        _ => SocketEnd::Broken,
     }
 }
 
-/// Writes what waits, and a ping now and then, until there is nothing more to write.
-async fn write(terms: &config::Sockets, outbox: &Outbox, sender: &mut Sender) -> End {
+/// Writes queued messages, and pings at intervals, until the outbox is closed.
+async fn write(terms: &config::Sockets, outbox: &Outbox, sender: &mut Sender) -> SocketEnd {
     let mut ping_at = Instant::now() + terms.ping_interval;
     loop {
         let message = match runtime::timeout(ping_at.saturating_duration_since(Instant::now()), outbox.next()).await {
             Some(Ok(text)) => Message::Text(text),
-            Some(Err(closing)) => return End::Closed(closing),
+            Some(Err(closing)) => return SocketEnd::Closed(closing),
             None => {
                 ping_at = Instant::now() + terms.ping_interval;
                 Message::Ping(Bytes::new())
@@ -170,24 +171,24 @@ async fn write(terms: &config::Sockets, outbox: &Outbox, sender: &mut Sender) ->
         };
         match runtime::timeout(terms.write_time, sender.send(message)).await {
             Some(Ok(())) => {}
-            Some(Err(_)) => return End::Broken,
-            None => return End::Closed(Closing::TooSlow),
+            Some(Err(_)) => return SocketEnd::Broken,
+            None => return SocketEnd::Closed(Closing::TooSlow),
         }
     }
 }
 
-/// The closing handshake (RFC 6455 §7), then TLS's and TCP's. What the client still sends is read and thrown away for a
-/// moment: closing over unread bytes resets the connection, and the close frame would be lost with it.
-async fn say_goodbye(end: End, mut sender: Sender, mut receiver: Receiver) {
+/// Performs the closing handshake (RFC 6455 §7), then those of TLS and TCP. What the client still sends is read and
+/// discarded for a moment: closing with unread bytes resets the connection, and the close frame would be lost.
+async fn say_goodbye(end: SocketEnd, mut sender: Sender, mut receiver: Receiver) {
     let goodbye = async {
         match end {
-            End::Closed(closing) => {
+            SocketEnd::Closed(closing) => {
                 let (code, reason) = closing.code_and_name();
                 sender.close(Some(CloseFrame { code: code.into(), reason: reason.into() })).await.ok()?;
             }
-            // The library answers a close frame with its own as it is read on.
-            End::Done | End::Left => _ = receiver.next().await,
-            End::Broken | End::Dropped => return None,
+            // The library answers a close frame while reading continues.
+            SocketEnd::Done | SocketEnd::Left => _ = receiver.next().await,
+            SocketEnd::Broken | SocketEnd::Dropped => return None,
         }
         let mut io = WebSocketStream::reunite(sender, receiver).ok()?.into_inner();
         io.close().await.ok()?;

@@ -1,23 +1,23 @@
-//! How a socket ends, whoever ends it.
+//! How a socket ends, and the name of that in logs and metrics.
 
 use crate::signal::messages::outbox::Closing;
 
 /// How a socket ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// This node closes it.
+pub(super) enum SocketEnd {
+    /// This node closes the socket.
     Closed(Closing),
-    /// The client closed it, and is done with its sessions (1000, or no code at all).
+    /// The client closed it and needs its sessions no longer (code 1000, or no code at all).
     Done,
-    /// The client closed it for another reason: it may come back.
+    /// The client closed it for another reason, and may come back.
     Left,
     /// The connection broke.
     Broken,
-    /// Nobody said: its task was dropped, or panicked.
+    /// No reason is known: the task was dropped, or it panicked.
     Dropped,
 }
 
-impl End {
+impl SocketEnd {
     /// The name in metrics and logs.
     pub(super) const fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,8 @@
-//! The opening handshake (RFC 6455 §4.2) on `/ws`: what must be asked for, who gets a socket, and the 101.
+//! The opening handshake (RFC 6455 §4.2) on `/ws`: it checks the request, takes a place for the socket, and answers
+//! 101.
 //!
-//! Whether the page may call at all (`Origin`) was decided before, by the rule that holds for every other request. A token
-//! is taken here and judged with `hello`: a page cannot see why a handshake was refused.
+//! The `Origin` was already checked, by the same rule as for every other request. A token is read here but judged with
+//! `hello`, because a page cannot see why a handshake was refused.
 
 use std::rc::Rc;
 
@@ -26,10 +27,11 @@ use crate::signal::problem::Problem;
 /// The protocol of `../README.md`.
 const SUBPROTOCOL: &str = "corecast.v1";
 
-/// What a token begins with when it is offered as a subprotocol: the only header a page may set.
+/// The prefix of a token that is offered as a subprotocol. `Sec-WebSocket-Protocol` is the only header that a page can
+/// set.
 const TOKEN_SUBPROTOCOL: &str = "corecast.token.";
 
-/// Answers `GET /ws`: 101, and the connection becomes a socket.
+/// Answers `GET /ws`. With a 101 the connection becomes a socket.
 pub(in crate::signal) fn accept(
     service: &Rc<SocketService>,
     request: &Request,
@@ -40,12 +42,12 @@ pub(in crate::signal) fn accept(
     if service.opener.shutdown.has_begun() {
         return Err(Problem::shutting_down());
     }
-    // The listener puts it into every request.
+    // The listener puts the address into every request.
     let Some(ClientAddress(address)) = request.extensions().get().copied() else {
         return Err(Problem::shutting_down());
     };
     let place = service.places.take(address).map_err(no_place)?;
-    // A longer one is none that a token could name.
+    // A longer origin is dropped: no token could name it.
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     let origin = origin.filter(|origin| origin.len() <= limits::CLAIM_BYTES_MAX).map(str::to_owned);
     let visitor = Visitor { address, origin, token: asked.token, place };
@@ -62,15 +64,15 @@ pub(in crate::signal) fn accept(
     Ok(response)
 }
 
-/// What a correct handshake asks for.
+/// What a valid handshake asks for.
 #[derive(Debug)]
-struct Asked {
-    /// The answer to its key (RFC 6455 §4.2.2).
+struct Handshake {
+    /// The value of `Sec-WebSocket-Accept` (RFC 6455 §4.2.2).
     accept: String,
     token: Option<Token>,
 }
 
-fn check(version: Version, headers: &HeaderMap) -> Result<Asked, Problem> {
+fn check(version: Version, headers: &HeaderMap) -> Result<Handshake, Problem> {
     if version != Version::HTTP_11 {
         let detail = "open the socket over a connection of its own in HTTP/1.1: this node has no RFC 8441";
         return Err(Problem::new(StatusCode::BAD_REQUEST, Code::Http1Needed, detail));
@@ -98,7 +100,7 @@ fn check(version: Version, headers: &HeaderMap) -> Result<Asked, Problem> {
     let token = items(headers, SEC_WEBSOCKET_PROTOCOL).find_map(|offered| offered.strip_prefix(TOKEN_SUBPROTOCOL));
     let token = token.map(|token| Token::try_from(token.to_owned())).transpose();
     let token = token.map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, Code::TokenTooLong, detail))?;
-    Ok(Asked { accept: derive_accept_key(key), token })
+    Ok(Handshake { accept: derive_accept_key(key), token })
 }
 
 /// The items of a list header (RFC 9110 §5.6.1), over all its lines.
@@ -107,7 +109,7 @@ fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// Whether it is the base64 of 16 bytes (RFC 6455 §4.2.1).
+/// Whether the key is the base64 of 16 bytes (RFC 6455 §4.2.1).
 fn is_key(key: &[u8]) -> bool {
     let Some(digits) = key.strip_suffix(b"==") else { return false };
     digits.len() == 22 && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
@@ -139,7 +141,7 @@ mod tests {
         ("sec-websocket-protocol", "corecast.v1, corecast.token.a.b.c"),
     ];
 
-    fn asked(change: Option<(&'static str, Option<&'static str>)>) -> Result<Asked, Problem> {
+    fn asked(change: Option<(&'static str, Option<&'static str>)>) -> Result<Handshake, Problem> {
         let mut headers = HeaderMap::new();
         for (name, value) in GOOD {
             headers.insert(name, HeaderValue::from_static(value));

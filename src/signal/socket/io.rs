@@ -1,5 +1,5 @@
-//! The bytes below the frames. Two things the frame library cannot know: that other clients wait for this thread too, and
-//! how much memory the messages of all sockets that have begun and not ended take together.
+//! The byte stream below the frames. It adds two things that the frame library does not have: fairness towards other
+//! clients of this thread, and a bound on the memory of all unfinished messages of all sockets.
 
 use std::cell::Cell;
 use std::io;
@@ -13,22 +13,22 @@ use crate::limits;
 use crate::signal::http::Duplex;
 use crate::signal::messages::budget::{Budget, Share};
 
-/// The error of a socket that needs more memory than there is for messages under way.
+/// The error when there is no memory left for unfinished messages.
 pub(super) const NO_ROOM: io::ErrorKind = io::ErrorKind::QuotaExceeded;
 
-/// The error of a socket whose message takes more bytes, frames' headers included, than any may.
+/// The error when a message has more bytes, including frame headers, than any message may have.
 pub(super) const TOO_LONG: io::ErrorKind = io::ErrorKind::FileTooLarge;
 
-/// What of the present message has arrived. Of all sockets' together only so much may: but what fits the read buffer, which
-/// is there anyway, takes no part of it. Else whoever holds all of it back would silence every other socket, down to the
-/// answers to pings.
+/// Counts the bytes of the present, unfinished message. The unfinished messages of all sockets share a budget. Bytes
+/// that fit the read buffer, which exists anyway, are not charged to it. Otherwise clients that hold the whole budget
+/// could silence every other socket, even its answers to pings.
 pub(super) struct Unfinished {
     share: Share,
     bytes: Cell<usize>,
 }
 
 impl Unfinished {
-    /// Nothing yet, of what all may have.
+    /// Nothing has arrived yet. Bytes will be charged to `all`.
     pub(super) fn of(all: Rc<Budget>) -> Self {
         Self { share: Share::of(all), bytes: Cell::new(0) }
     }
@@ -47,23 +47,23 @@ impl Unfinished {
         Ok(())
     }
 
-    /// A message is whole.
+    /// The present message is complete.
     pub(super) fn is_whole(&self) {
         self.share.shrink(self.share.bytes());
         self.bytes.set(0);
     }
 }
 
-/// A connection whose reads are counted.
+/// A connection that counts the bytes that are read.
 pub(super) struct Metered {
     io: Box<dyn Duplex>,
     unfinished: Rc<Unfinished>,
-    /// Bytes read since the others had their turn.
+    /// Bytes read since this task last yielded.
     turn: usize,
 }
 
 impl Metered {
-    /// Of `io`, counted in `unfinished`.
+    /// Wraps `io`, and counts in `unfinished`.
     pub(super) fn new(io: Box<dyn Duplex>, unfinished: Rc<Unfinished>) -> Self {
         Self { io, unfinished, turn: 0 }
     }
@@ -71,7 +71,8 @@ impl Metered {
 
 impl AsyncRead for Metered {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        // The library reads on for as long as bytes come and make no message: a flood of empty fragments never ends.
+        // The library reads on while bytes come that complete no message. With a flood of empty fragments it would
+        // never return, so this yields.
         if self.turn >= limits::SOCKET_BYTES_PER_TURN {
             self.turn = 0;
             context.waker().wake_by_ref();
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_gives_the_others_their_turn_and_goes_on() {
+    fn a_flood_yields_to_other_tasks_and_continues() {
         let bytes = Cursor::new(vec![0; limits::SOCKET_BYTES_PER_TURN + 10]);
         let mut metered = Metered::new(Box::new(bytes), Rc::new(Unfinished::of(Budget::new(1 << 20))));
         let mut buffer = vec![0; limits::SOCKET_BYTES_PER_TURN];
@@ -126,7 +127,7 @@ mod tests {
     const BUFFER: usize = limits::SOCKET_READ_BUFFER_BYTES;
 
     #[test]
-    fn messages_that_do_not_end_are_bounded_over_all_sockets_and_short_ones_need_no_room() {
+    fn unfinished_messages_of_all_sockets_are_bounded_but_short_ones_are_free() {
         let all = Budget::new(100);
         let open = || {
             let unfinished = Rc::new(Unfinished::of(all.clone()));
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_empty_fragments_is_too_long_at_some_time() {
+    fn a_message_of_endless_empty_fragments_becomes_too_long() {
         let flood = Cursor::new(vec![0; 2 * limits::SOCKET_MESSAGE_WIRE_BYTES_MAX]);
         let unfinished = Rc::new(Unfinished::of(Budget::new(1 << 30)));
         let mut metered = Metered::new(Box::new(flood), unfinished);

@@ -1,9 +1,9 @@
-//! Signalling over WebSocket (RFC 6455): many streams over one connection, told of what happens to them.
+//! Signalling over WebSocket (RFC 6455): one connection for many streams, with events about them.
 //!
-//! The protocol, message by message, is in `../README.md`; the messages themselves and what waits to be written are in
-//! [`super::messages`]. A *socket* is a connection that was upgraded at `/ws`; it
-//! *owns* the sessions it opened ([`super::sessions`] knows which), and when it drops, they go on until another socket takes them over or the grace is
-//! over. Opening itself is [`super::opening`], the same as for WHIP.
+//! `../README.md` describes the protocol, message by message. The message types and the outboxes are in
+//! [`super::messages`]. A *socket* is a connection that was upgraded at `/ws`. It *owns* the sessions that it opened
+//! ([`super::sessions`] knows which). When it drops, they continue until another socket takes them over or the grace is
+//! over. [`super::opening`] opens sessions, as for WHIP.
 //!
 //! | File | Holds |
 //! |---|---|
@@ -15,8 +15,8 @@
 //! | `places.rs` | how many sockets there may be |
 //! | `io.rs` | the bytes below the frames: fairness, and the memory of messages that have not ended |
 //!
-//! Left out: `permessage-deflate` (RFC 7692), because messages are few and a compressor per socket is 40 KB; WebSocket
-//! over HTTP/2 (RFC 8441): the node does not announce it, and browsers then open a connection of their own.
+//! Left out: `permessage-deflate` (RFC 7692), because messages are few and a compressor per socket takes 40 KB; and
+//! WebSocket over HTTP/2 (RFC 8441), which the node does not announce, so browsers open a separate connection.
 
 mod connection;
 mod end;

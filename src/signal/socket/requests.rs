@@ -1,4 +1,4 @@
-//! What each message of a client does. Requests of one socket are answered in their order, one at a time.
+//! Handles each message of a client. The requests of one socket are answered in their order, one at a time.
 
 use std::future::ready;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::limits;
 use crate::signal::authorise::Asker;
 use crate::signal::code::Code;
 use crate::signal::messages::message::{
-    Hello, Id, Limits, Offer, Request, Restart, SessionName, Token, Told, TrickledCandidate, Unreadable, VERSION,
+    Hello, Id, Offer, Request, Restart, SessionName, SocketLimits, Token, Told, TrickledCandidate, Unreadable, VERSION,
 };
 use crate::signal::messages::outbox::{Closing, Outbox};
 use crate::signal::opening::name_of;
@@ -23,22 +23,22 @@ use crate::signal::sessions::sockets::SocketId;
 use crate::signal::stream_name::StreamName;
 use crate::worker::mailbox::SessionId;
 
-/// The other end of a socket.
+/// The client at the other end of a socket.
 pub(super) struct Client<'a> {
     pub(super) service: &'a SocketService,
     pub(super) outbox: Rc<Outbox>,
-    /// It has said `hello`.
+    /// Whether it has sent a good `hello`.
     pub(super) greeted: bool,
     socket: SocketId,
     address: IpAddr,
-    /// Of the page that opened it.
+    /// The origin of the page that opened the socket.
     origin: Option<String>,
-    /// Of the handshake or of `hello`.
+    /// The token of the handshake or of `hello`.
     token: Option<Token>,
 }
 
 impl<'a> Client<'a> {
-    /// One that has not said anything yet.
+    /// A client that has not sent anything yet.
     pub(super) fn new(
         service: &'a SocketService,
         socket: SocketId,
@@ -110,7 +110,7 @@ impl<'a> Client<'a> {
             self.refuse(Some(hello.id), None, &too_many_sessions(terms.sessions_max));
             return Err(Closing::NoHello);
         }
-        // The handshake's own holds where `hello` has none.
+        // If `hello` has no token, that of the handshake counts.
         if hello.token.is_some() {
             self.token = hello.token;
         }
@@ -125,7 +125,7 @@ impl<'a> Client<'a> {
             resumed.push(name);
             missed.push((name, taken));
         }
-        // A session outlives its token: who resumes one has proved enough to be heard.
+        // A session outlives its token, so a client that resumes one with its secret is accepted.
         if resumed.is_empty()
             && let Err(problem) = judged
         {
@@ -138,7 +138,7 @@ impl<'a> Client<'a> {
             version: VERSION,
             node: self.service.node_version,
             grace_s: terms.grace.as_secs(),
-            limits: Limits {
+            limits: SocketLimits {
                 message_bytes: limits::SOCKET_MESSAGE_BYTES_MAX,
                 messages_per_second: terms.messages_per_second,
                 messages_burst: u64::from(terms.messages_per_second) * limits::SOCKET_MESSAGES_BURST.as_secs(),
@@ -149,7 +149,7 @@ impl<'a> Client<'a> {
             resumed,
             gone,
         });
-        // What it would have heard meanwhile, as of now.
+        // What the socket has missed, told as the present state.
         for (session, taken) in missed {
             if taken.connected {
                 self.tell(&Told::Connected { session });
@@ -176,7 +176,8 @@ impl<'a> Client<'a> {
             Ok(opened) => opened,
             Err(problem) => return self.refuse(Some(offer.id), None, &problem),
         };
-        // No await from here on: nobody tells this socket of the session before its answer. The secret has 144 bits.
+        // Nothing is awaited from here on, so that this socket hears nothing of the session before its answer. The
+        // secret has 144 bits.
         let secret = random::token();
         self.service.keeper.given_to_socket(self.socket, opened.session, secret.clone());
         let session = opened.session.into();
@@ -203,19 +204,20 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Who asks, with a request's own token before the socket's.
+    /// Who asks. A request's own token takes precedence over the socket's.
     fn asker<'s>(&'s self, token: Option<&'s Token>) -> Asker<'s> {
         let token = token.or(self.token.as_ref()).map(Token::as_str);
         Asker { address: self.address, token, origin: self.origin.as_deref() }
     }
 
-    /// The session a client names, where it is its own; otherwise it might as well not be there.
+    /// The session that a client names, if this socket owns it. Any other is treated as if it did not exist.
     fn own(&self, session: SessionName) -> Result<SessionId, Problem> {
         let owns = self.service.keeper.owns(self.socket, session.0);
         owns.then_some(session.0).ok_or_else(Problem::no_session)
     }
 
-    /// Nothing comes of a candidate: an ICE-lite node sends no checks (RFC 8445 §2.5). What is none is said to be.
+    /// Checks the form of a candidate and ignores it, because an ICE-lite node sends no checks (RFC 8445 §2.5). A
+    /// malformed one gets an error.
     fn candidate(&self, told: &TrickledCandidate) {
         let fits = told.candidate.len() <= limits::CANDIDATE_BYTES_MAX
             && !told.candidate.chars().any(char::is_control)
@@ -245,7 +247,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The client's own end of a session is answered, not told as an event.
+    /// Closes a session at the client's request. The client gets an answer, and no `ended` event.
     async fn close(&self, id: Id, session: SessionName) {
         match self.own(session) {
             Ok(number) => {
@@ -297,8 +299,8 @@ fn too_many_sessions(max: usize) -> Problem {
     Problem::too_many(Code::TooManyOnSocket, detail)
 }
 
-/// An answer without its candidates, and the candidates as `RTCIceCandidate` has them, with the section each is of; an
-/// empty one last (RFC 8838 §14: end of candidates).
+/// Splits an answer into the SDP without candidates, and the candidates in the form of `RTCIceCandidate`, each with its
+/// section's mid. An empty candidate comes last (RFC 8838 §14: end of candidates).
 fn split_candidates(answer: &str) -> (String, Vec<(String, String)>) {
     let mids = |section: &str| section.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap_or("").to_owned();
     let (mut sdp, mut candidates, mut mid) = (String::with_capacity(answer.len()), Vec::new(), String::new());

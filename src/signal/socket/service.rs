@@ -1,21 +1,21 @@
-//! What the sockets' requests need of the node.
+//! The parts of the node that sockets need.
 
 use std::rc::Rc;
 
-use super::places::Places;
+use super::places::SocketPlaces;
 use crate::config;
 use crate::metrics::SignallingCounters;
 use crate::signal::clock::Clock;
 use crate::signal::keeper::SessionKeeper;
-use crate::signal::live::Settings;
+use crate::signal::live::LiveSettings;
 use crate::signal::opening::Opener;
 
-/// The parts.
+/// The parts of the node that sockets need.
 pub(in crate::signal) struct SocketService {
     pub(in crate::signal) opener: Rc<Opener>,
     pub(in crate::signal) keeper: Rc<SessionKeeper>,
-    pub(in crate::signal) settings: Rc<Settings>,
-    pub(in crate::signal) places: Places,
+    pub(in crate::signal) settings: Rc<LiveSettings>,
+    pub(in crate::signal) places: SocketPlaces,
     /// Bounds of one socket.
     pub(in crate::signal) terms: config::Sockets,
     pub(in crate::signal) counters: SignallingCounters,

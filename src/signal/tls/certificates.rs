@@ -1,4 +1,5 @@
-//! The certificates that are served: read, put, looked up per handshake.
+//! The certificates that are served. They are read from files, replaced as a whole set, and looked up in each
+//! handshake.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use super::resolver::{CertificateSet, Resolver};
 use super::self_signed;
 use crate::config::Tls;
 
-/// Reads what `tls` names, or the self-signed certificate (made for `names` when there is none yet). A pair both of whose
-/// files are among the `awaited` and not there is left out: this node must run before an authority can see that it does.
-/// When nothing else is left, the self-signed one stands in.
+/// Reads the certificates that `tls` names, or the self-signed one, which is made for `names` if there is none yet. A
+/// pair is left out if both of its files are among the `awaited` and do not exist: the node must already run when an
+/// authority checks that a name leads to it. If no pair is left, the self-signed certificate is used.
 ///
 /// # Errors
 /// When a file cannot be read, written or used.
@@ -36,12 +37,12 @@ pub fn read(
     Ok(CertificateSet::new(certificates))
 }
 
-/// What is served now. Cloning shares it: what is put into one is served by all.
+/// The certificates that are served at the moment. Clones share them: what is put into one clone is served by all.
 #[derive(Clone, Debug)]
 pub struct Certificates(pub(super) Arc<Resolver>);
 
 impl Certificates {
-    /// The self-signed one alone, made for `names` when there is none in `state_directory`.
+    /// The self-signed certificate alone. It is made for `names` if there is none in `state_directory`.
     ///
     /// # Errors
     /// As [`read`].
@@ -55,30 +56,30 @@ impl Certificates {
         Self(Arc::new(Resolver::new(set)))
     }
 
-    /// From now on serves `set`, and resumes no session that another one began.
+    /// Replaces the certificates by `set`. TLS sessions from before are no longer resumed.
     pub fn put(&self, set: CertificateSet) {
         self.0.put(set);
     }
 
-    /// From when to when each of them is valid, the default one first.
+    /// The validity of each certificate, the default one first.
     #[must_use]
     pub fn dates(&self) -> Vec<Dates> {
         self.0.set().dates()
     }
 
-    /// What a listener serves with; the certificates are looked up per handshake.
+    /// The configuration for a listener. The certificates are looked up in each handshake.
     ///
     /// # Errors
     /// When rustls has no suite for these versions.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        // Named: with two rustls providers in the process there is no default one.
+        // The provider is named, because with two rustls providers in the process there is no default.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| TlsError::Settings(error.to_string()))?
             .with_no_client_auth()
             .with_cert_resolver(self.0.clone());
-        // All suites are good ones; this node's order is the same for everybody and can be looked up.
+        // All suites are good. The node's own order makes the choice predictable.
         config.ignore_client_order = true;
         config.session_storage = self.0.clone();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

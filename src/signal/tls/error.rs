@@ -6,25 +6,25 @@ use std::path::{Path, PathBuf};
 /// Why HTTPS cannot be served. Its `Display` names the file and the fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsError {
-    /// A file or directory of the system's refused.
+    /// A file or directory cannot be used.
     File {
         /// Which.
         path: PathBuf,
-        /// What the system said, and the fix.
+        /// The cause and the fix.
         cause: String,
     },
     /// rustls refused the certificate or the key.
     Refused {
         /// The certificate's file.
         path: PathBuf,
-        /// Its key's.
+        /// The key's file.
         key: PathBuf,
-        /// What rustls said.
+        /// The error of rustls.
         cause: String,
     },
     /// Making a certificate failed.
     Generate(String),
-    /// There is no cipher suite to serve with.
+    /// rustls refuses the TLS settings.
     Settings(String),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// A file or directory that the system refused.
+/// The error for a file or directory that cannot be used.
 pub(super) fn file_error(path: &Path, cause: &str) -> TlsError {
     TlsError::File { path: path.to_owned(), cause: cause.to_owned() }
 }

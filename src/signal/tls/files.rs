@@ -1,7 +1,8 @@
-//! One certificate out of its two PEM files: the chain as it will be sent, the key, the names it is for and its dates.
+//! Reads one certificate from its two PEM files: the chain as it will be sent, the key, the names it is for, and its
+//! dates.
 //!
-//! Not judged here: whether clients will believe the chain, and its dates (an expired certificate is better than none, and
-//! the log says so).
+//! Not checked here: whether clients will trust the chain, and its dates. An expired certificate is better than none,
+//! and the log warns about it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -20,19 +21,19 @@ use crate::limits;
 /// A certificate that can be served.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    /// Chain and key.
+    /// The chain and the key.
     pub(super) certified: Arc<CertifiedKey>,
-    /// The DNS names it is for, in lower case; `*.example.org` among them.
+    /// The DNS names it is for, in lower case. They may be wildcards like `*.example.org`.
     pub(super) names: Vec<String>,
     pub(super) dates: Dates,
 }
 
-/// From when to when a certificate is valid.
+/// The validity of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dates {
     /// The file it came from.
     pub path: PathBuf,
-    /// The first name it is for; empty where it names none.
+    /// The first name it is for; empty if it has none.
     pub name: String,
     /// Seconds since 1970.
     pub not_before_s: i64,
@@ -41,7 +42,7 @@ pub struct Dates {
 }
 
 impl Dates {
-    /// The last day, as people write it.
+    /// The last day of validity, as a readable date.
     #[must_use]
     pub fn last_day(&self) -> String {
         let time = x509_parser::time::ASN1Time::from_timestamp(self.not_after_s);
@@ -57,7 +58,7 @@ impl Dates {
     }
 }
 
-/// Reads a pair.
+/// Reads a certificate and its key.
 pub(super) fn read(pair: &CertificateFiles) -> Result<Certificate, TlsError> {
     let CertificateFiles { cert, key } = pair;
     let chain = CertificateDer::pem_slice_iter(&bytes(cert)?)
@@ -74,7 +75,7 @@ pub(super) fn read(pair: &CertificateFiles) -> Result<Certificate, TlsError> {
     Ok(Certificate { certified: Arc::new(certified), names, dates })
 }
 
-/// The file, unless it is longer than any of its kind.
+/// Reads a file, with a bound on its length.
 fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
     let mut bytes = Vec::new();
     let read = File::open(path)

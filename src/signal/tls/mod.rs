@@ -1,4 +1,4 @@
-//! The certificates of the HTTPS port, and of the operator's port where that is not on loopback.
+//! The certificates of the HTTPS port, and of the operator's port if that is not on loopback.
 //!
 //! ```text
 //!   Tls (configuration) ──▶ read: files | self_signed ──▶ CertificateSet ──▶ Certificates ──▶ handshakes (resolver)
@@ -6,12 +6,13 @@
 //!                                      └── watch: the files' stamps ──────────────┘ put: a whole set, at once
 //! ```
 //!
-//! What is served can be replaced at any time: a handshake takes the set that is there when its ClientHello comes, a
-//! connection that stands keeps what it has. Nothing is put that was not read whole, key and chain matching.
+//! The certificates can be replaced at any time. A handshake uses the set that is served when its ClientHello arrives,
+//! and an existing connection is not affected. A set is served only if all of it was read and every key matches its
+//! chain.
 //!
-//! TLS 1.3 and 1.2, the suites of rustls (AEAD and ephemeral keys only), X25519MLKEM768 before X25519 where the client offers
-//! it, HTTP/2 before HTTP/1.1. Left out: client certificates; OCSP stapling (authorities are giving OCSP up); tickets that
-//! outlive this process.
+//! The node speaks TLS 1.3 and 1.2 with the suites of rustls (AEAD and ephemeral keys only). It prefers X25519MLKEM768
+//! to X25519, if the client offers it, and HTTP/2 to HTTP/1.1. Left out: client certificates; OCSP stapling, because
+//! authorities are abandoning OCSP; and tickets that outlive this process.
 
 mod certificates;
 mod error;

@@ -1,10 +1,10 @@
-//! Which certificate a handshake gets: the one for the name it asks for (RFC 6066 §3), else the first.
+//! Chooses the certificate of a handshake: the one for the name that the client asks for (RFC 6066 §3), else the first.
 //!
-//! A name is found exactly, else under the wildcard of the domain above it, which stands for one label (RFC 9525 §6.3).
-//! Where several certificates have the name (RSA beside ECDSA) the first is taken whose key can sign as the client wants.
+//! A name matches exactly, or else by the wildcard of the domain above it, which stands for one label (RFC 9525 §6.3).
+//! If several certificates have the name (RSA and ECDSA), the first whose key can sign as the client wants is taken.
 //!
-//! The set and the sessions begun under it are replaced together, so that a client that comes back after a replacement
-//! is shown the new certificate and does not resume on the strength of the old one.
+//! The set and its TLS sessions are replaced together. So a client that returns after a replacement gets the new
+//! certificate, and cannot resume a session that began with the old one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,17 +16,17 @@ use rustls::sign::CertifiedKey;
 use super::files::{Certificate, Dates};
 use crate::limits;
 
-/// What is served at one time, whole: at least one certificate.
+/// A complete set of certificates that are served together, at least one.
 #[derive(Debug)]
 pub struct CertificateSet {
     certificates: Vec<Certificate>,
-    /// Places in the above, in its order.
+    /// Indexes into `certificates`, in its order.
     by_name: HashMap<String, Vec<usize>>,
     sessions: Arc<ServerSessionMemoryCache>,
 }
 
 impl CertificateSet {
-    /// The first is for clients without a name, or with an unknown one.
+    /// Makes a set. The first certificate is for clients that ask for no name, or for an unknown one.
     pub(super) fn new(certificates: Vec<Certificate>) -> Self {
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, certificate) in certificates.iter().enumerate() {
@@ -37,7 +37,7 @@ impl CertificateSet {
         Self { certificates, by_name, sessions: ServerSessionMemoryCache::new(limits::TLS_SESSIONS_KEPT) }
     }
 
-    /// From when to when each is valid.
+    /// The validity of each certificate.
     #[must_use]
     pub fn dates(&self) -> Vec<Dates> {
         self.certificates.iter().map(|certificate| certificate.dates.clone()).collect()
@@ -55,12 +55,12 @@ impl CertificateSet {
         let named = places.into_iter().flatten().filter_map(|&place| self.certificates.get(place));
         let mut keys = named.clone().map(|certificate| &certificate.certified);
         keys.find(|certified| certified.key.choose_scheme(schemes).is_some())
-            // A key that does not suit fails the handshake with the alert that says so.
+            // If no key suits, the handshake fails with the alert for that.
             .or_else(|| named.chain(&self.certificates).next().map(|certificate| &certificate.certified))
     }
 }
 
-/// The set that is served, behind a lock that is held for a pointer's copy.
+/// The set that is served. The lock is held only while the pointer is copied.
 #[derive(Debug)]
 pub(super) struct Resolver(Mutex<Arc<CertificateSet>>);
 
@@ -78,7 +78,7 @@ impl Resolver {
     }
 
     fn lock(&self) -> MutexGuard<'_, Arc<CertificateSet>> {
-        // Only whole values are put in: one whose writer panicked is as good as any.
+        // The lock guards a single assignment, so the value is whole even if a writer panicked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

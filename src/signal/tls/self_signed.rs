@@ -1,4 +1,5 @@
-//! The certificate of a node that was given none: self-signed, made once for this host's names, kept in the state directory.
+//! The self-signed certificate of a node that has no other. It is made once for this host's names and kept in the state
+//! directory.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,7 +14,7 @@ pub const CERT_FILE: &str = "https-certificate.pem";
 /// File name of its key.
 pub(super) const KEY_FILE: &str = "https-key.pem";
 
-/// The kept certificate and key, made when one of them is missing.
+/// The stored certificate and key. They are made if one of them is missing.
 pub(super) fn kept(directory: &Path, names: &[String]) -> Result<CertificateFiles, TlsError> {
     prepare_directory(directory)?;
     let pair = CertificateFiles { cert: directory.join(CERT_FILE), key: directory.join(KEY_FILE) };
@@ -21,20 +22,21 @@ pub(super) fn kept(directory: &Path, names: &[String]) -> Result<CertificateFile
         return Ok(pair);
     }
     let (cert, key) = generate(names).map_err(|error| TlsError::Generate(error.to_string()))?;
-    // The key first: a certificate without its key is made anew at the next start, never the other way round.
+    // The key is written first, so that an existing certificate always has its key. If only the key exists, both are
+    // made again at the next start.
     write_private(&pair.key, &key)?;
     write_private(&pair.cert, &cert)?;
     tracing::info!(certificate = %pair.cert.display(), "made a self-signed certificate");
     Ok(pair)
 }
 
-/// Certificate and key as PEM text. P-256: every browser takes it.
+/// Makes a certificate and its key as PEM text. The key is P-256, which every browser accepts.
 pub(super) fn generate(names: &[String]) -> Result<(String, String), rcgen::Error> {
     let key = rcgen::KeyPair::generate()?;
     let mut params = rcgen::CertificateParams::new(names.to_vec())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, "Corecast (self-signed)");
-    // Made once and kept. 2049 is the last year that every parser reads (RFC 5280 §4.1.2.5.1).
+    // The certificate is made once and kept. 2049 is the last year that every parser can read (RFC 5280 §4.1.2.5.1).
     params.not_before = rcgen::date_time_ymd(2025, 1, 1);
     params.not_after = rcgen::date_time_ymd(2049, 12, 31);
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
@@ -42,7 +44,7 @@ pub(super) fn generate(names: &[String]) -> Result<(String, String), rcgen::Erro
     Ok((cert.pem(), key.serialize_pem()))
 }
 
-/// Makes the directory for its owner alone; refuses one that others may write into.
+/// Makes the directory for its owner alone. A directory that others may write into is refused.
 ///
 /// # Errors
 /// When it cannot be made, or others may write into it.
@@ -63,7 +65,7 @@ pub fn prepare_directory(directory: &Path) -> Result<(), TlsError> {
     Ok(())
 }
 
-/// Writes a file only its owner may read, in one step: another process sees all of it or nothing.
+/// Writes a file that only its owner may read. It appears in one step: another process sees all of it or nothing.
 fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let write = || -> io::Result<()> {

@@ -94,7 +94,7 @@ fn files_that_are_missing_empty_too_long_or_of_two_pairs_are_named() {
 }
 
 #[test]
-fn a_name_gets_its_certificate_and_a_stranger_the_first() {
+fn a_known_name_gets_its_certificate_and_any_other_the_first() {
     let directory = tempfile::tempdir().unwrap();
     let make = |stem: &str, names: &[&str]| pair(directory.path(), stem, names);
     let pairs = [
@@ -128,7 +128,7 @@ fn a_name_gets_its_certificate_and_a_stranger_the_first() {
 }
 
 #[test]
-fn of_two_kinds_of_key_for_a_name_the_client_gets_the_one_it_understands() {
+fn a_client_gets_the_certificate_whose_kind_of_key_it_supports() {
     let directory = tempfile::tempdir().unwrap();
     let ecdsa = pair(directory.path(), "ecdsa", &["both.test"]);
     let rsa = files_of(directory.path(), "rsa");
@@ -205,7 +205,7 @@ fn a_pair_that_changed_is_served_and_one_that_did_not_is_not_even_read() {
 }
 
 #[test]
-fn a_chain_written_before_its_key_is_waited_for_without_a_word() {
+fn a_chain_written_before_its_key_is_no_error_yet() {
     let mut watched = Watched::new();
     let live = files_of(watched.directory.path(), "live");
     let (cert, key) = generate(&texts(&["two.test"])).unwrap();
@@ -218,7 +218,7 @@ fn a_chain_written_before_its_key_is_waited_for_without_a_word() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_once_per_change_and_the_old_stays() {
+fn unusable_files_are_reported_once_per_change_and_the_old_stay() {
     let mut watched = Watched::new();
     let live = files_of(watched.directory.path(), "live");
     let (_, other_key) = generate(&texts(&["two.test"])).unwrap();
@@ -242,7 +242,7 @@ fn what_cannot_be_used_is_told_once_per_change_and_the_old_stays() {
 }
 
 #[test]
-fn a_certificate_that_is_awaited_is_stood_in_for_until_it_comes_and_not_when_it_goes() {
+fn the_self_signed_certificate_replaces_an_awaited_one_until_it_comes() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (files_of(directory.path(), "first"), files_of(directory.path(), "second"));
     let tls = Tls::Files(vec![first.clone(), second.clone()]);
@@ -287,7 +287,7 @@ fn a_replacement_forgets_the_sessions_of_the_old_certificate() {
 }
 
 #[test]
-fn a_certificate_is_ending_two_weeks_before_or_after_two_thirds_of_a_short_life() {
+fn a_certificate_is_ending_two_weeks_or_a_third_of_its_life_before() {
     const DAY: i64 = 24 * 3_600;
     let of = |days: i64| Dates { path: PathBuf::new(), name: String::new(), not_before_s: 0, not_after_s: days * DAY };
     for (days, age_days, expected) in

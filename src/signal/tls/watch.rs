@@ -1,12 +1,12 @@
-//! Looks whether the operator's files have changed, and puts what they hold in place of what is served.
+//! Checks whether the operator's files have changed, and replaces the certificates that are served.
 //!
-//! By looking every two seconds at each file's device, inode, length and times. inotify would tell sooner, but watches an
-//! inode, not a path: ACME clients replace symbolic links, orchestrators rename directories, and container engines mount
-//! single files, each of which it misses in its own way, and a renewal comes once in two months. A `stat` misses none
-//! of them and costs a microsecond.
+//! It compares each file's device, inode, length and times every two seconds. inotify would be faster, but it watches
+//! an inode, not a path. ACME clients replace symbolic links, orchestrators rename directories, and container engines
+//! mount single files; inotify misses each of these in its own way. A `stat` misses none of them and costs a
+//! microsecond, and a renewal comes once in two months.
 //!
-//! Key and chain are two files, and somebody writes one before the other. Files that cannot be used are therefore read
-//! again at the next look, and only when nothing was written in between is the operator told: once per change.
+//! Key and chain are two files, and one is written before the other. So files that cannot be used are read again at the
+//! next look. Only if nothing was written in between is the operator told, once per change.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,28 +17,30 @@ use super::error::TlsError;
 use super::resolver::CertificateSet;
 use crate::config::Tls;
 
-/// What changes when a file does; `None` for one that is not there.
+/// A value that changes when a file does; `None` if the file does not exist.
 pub type Stamp = Option<[i64; 7]>;
 
-/// The file's, as of now.
+/// The file's present stamp.
 #[must_use]
 pub fn stamp(path: &Path) -> Stamp {
     let of = fs::metadata(path).ok()?;
-    // The change time moves with every write and every rename over the name, whatever a copy did to the others.
+    // The change time moves with every write and with every rename over the name, even if a copy preserves the other
+    // times.
     let (device, inode, len) = (of.dev().cast_signed(), of.ino().cast_signed(), of.len().cast_signed());
     Some([device, inode, len, of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec()])
 }
 
-/// What a look found.
+/// The result of a look.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Nothing new, or nothing new since it was told.
+    /// Nothing has changed, or nothing since the operator was told.
     Unchanged,
-    /// The files' contents are served now.
+    /// The new certificates are now served.
     Replaced,
-    /// They changed and cannot be used, perhaps because they are being written.
+    /// The files have changed but cannot be used, perhaps because they are being written.
     NotYet,
-    /// They changed, cannot be used, and nobody is writing them any more: to be told. What was served stays.
+    /// The files have changed, cannot be used, and are no longer being written. The operator has to be told. The old
+    /// certificates stay.
     Refused(TlsError),
 }
 
@@ -47,13 +49,13 @@ pub enum Look {
 pub struct Watch {
     files: Vec<PathBuf>,
     read: Vec<Stamp>,
-    /// As they were when they could not be used, and whether that was told.
+    /// The stamps with which they could not be used, and whether that was reported.
     refused: Option<(Vec<Stamp>, bool)>,
 }
 
 impl Watch {
-    /// Of the files of `tls`; to be made *before* they are read, so that no change is missed. The self-signed pair is this
-    /// node's own and not watched.
+    /// Watches the files of `tls`. It must be made *before* they are read, so that no change is missed. The self-signed
+    /// pair belongs to the node and is not watched.
     #[must_use]
     pub fn new(tls: &Tls) -> Self {
         let pairs = match tls {
@@ -65,20 +67,20 @@ impl Watch {
         Self { files, read, refused: None }
     }
 
-    /// Those that were not there when they were last read.
+    /// The files that did not exist when they were last read.
     #[must_use]
     pub fn missing(&self) -> Vec<PathBuf> {
         let files = self.files.iter().zip(&self.read);
         files.filter(|(_, stamp)| stamp.is_none()).map(|(file, _)| file.clone()).collect()
     }
 
-    /// Whether this file was there when it was last read.
+    /// Whether this file existed when it was last read.
     #[must_use]
     pub fn has_read(&self, file: &Path) -> bool {
         self.files.iter().zip(&self.read).any(|(have, stamp)| have == file && stamp.is_some())
     }
 
-    /// Looks, and when something has changed, reads it and puts it into `certificates`.
+    /// Checks the files. If they have changed, it reads them and puts them into `certificates`.
     pub fn look(
         &mut self,
         certificates: &Certificates,

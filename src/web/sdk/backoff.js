@@ -1,4 +1,4 @@
-// How long to wait before asking again: twice as long each time, never exactly as long as the others wait.
+// How long to wait before trying again: twice as long each time, with a random spread.
 
 /**
  * @typedef {object} BackoffOptions
@@ -20,12 +20,12 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** Waits that were given out since the last success. */
+  /** How many waits were returned since the last success. */
   get attempt() { return this.#attempt; }
 
   /**
-   * The next wait: between half and all of `first × 2ⁿ`, so that viewers who lost the same node do not all come back in
-   * the same instant. What the node asked for (Retry-After) is a lower bound, and is spread upwards by a quarter.
+   * The next wait: between half and all of `first × 2ⁿ`, so that viewers that lost the same node do not all return at
+   * the same instant. The wait that the node asks for (Retry-After) is a lower bound, and is spread upwards by a quarter.
    *
    * @param {number} [atLeastMs]
    * @returns {number} milliseconds
@@ -37,7 +37,7 @@ export class Backoff {
     return Math.max(ceiling * (0.5 + spread / 2), atLeastMs * (1 + spread / 4));
   }
 
-  /** After a success. */
+  /** To be called after a success. */
   reset() { this.#attempt = 0; }
 }
 
@@ -46,7 +46,7 @@ export class Backoff {
  *
  * @param {number} ms
  * @param {AbortSignal} signal
- * @param {(wake: () => void) => void} [hurry] is given what ends the wait early
+ * @param {(wake: () => void) => void} [hurry] gets a function that ends the wait early
  * @returns {Promise<void>}
  */
 export function pause(ms, signal, hurry) {

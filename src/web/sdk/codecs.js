@@ -1,6 +1,6 @@
-// Which video codecs a browser can send, and how it is told to prefer one.
+// The video codecs that a browser can send, and how to make it prefer one.
 
-/** H.264 first: every viewer plays it and most devices encode it in hardware. */
+/** H.264 comes first, because every viewer plays it and most devices encode it in hardware. */
 const ORDER = ['H264', 'VP8', 'VP9', 'AV1', 'H265'];
 
 /** @param {string} name @returns {(codec: RTCRtpCodec) => boolean} */
@@ -16,9 +16,9 @@ const capabilities = () => globalThis.RTCRtpSender?.getCapabilities?.('video')?.
 export const sendableCodecs = () => ORDER.filter((name) => capabilities().some(named(name)));
 
 /**
- * The list for `setCodecPreferences`: the wanted codec in all its profiles, and no other, since the node's choice among
- * several is its own; all of them in order when none is wanted, or when this browser has not got it. Then
- * retransmissions. Empty when the browser names none.
+ * The list for `setCodecPreferences`: the wanted codec in all its profiles and no other codec, because the node would
+ * choose among several. If none is wanted, or this browser does not have it, the list has all of them in order. Then
+ * come retransmissions. The list is empty if the browser names no codec.
  *
  * @param {string} [wanted] as `VP9`
  * @param {RTCRtpCodec[]} [capable]

@@ -1,18 +1,18 @@
 // One RTCPeerConnection with its session on the node: waits until it is connected, restarts ICE when the network changes
-// or fails, and says when it is lost. What happens then is `session.js`.
+// or fails, and says when it is lost. `session.js` decides what happens then.
 
 import { pause } from './backoff.js';
 import { CorecastError } from './errors.js';
 import { restartedAnswer, restartFragment } from './sdp.js';
 
 const CONNECTED_WITHIN_MS = 15_000;
-/** Some checks lost in a row are no change of network. */
+/** How long a connection may be disconnected before ICE is restarted: losing a few checks is no change of network. */
 const DISCONNECTED_MS = 1_500;
-/** A restart takes three round trips; a network that comes back takes a while before. */
+/** A restart takes three round trips, but the network may first need a while to come back. */
 const RESTARTED_WITHIN_MS = 10_000;
 const RESTART_AGAIN_MS = 1_000;
 
-/** Ends that would be the same again. */
+/** Reasons after which a new session would end in the same way. */
 const FINAL_REASONS = new Set(['left', 'operator', 'resumed_elsewhere', 'unauthorized', 'forbidden']);
 
 /** @type {Record<string, string>} */
@@ -36,7 +36,7 @@ export class Connection {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #grace;
 
-  /** Called after each ICE restart that the node took. */
+  /** Called after each ICE restart that the node accepted. */
   onrestart = () => {};
 
   /**
@@ -50,12 +50,12 @@ export class Connection {
     this.lost = new Promise((resolve) => { this.#lose = resolve; });
     const arrived = new Promise((resolve) => { this.#arrive = () => resolve(undefined); });
     const late = setTimeout(() => this.#lose(new CorecastError('no_media_path', 'No media path to the node was found')), CONNECTED_WITHIN_MS);
-    /** Resolves when connected for the first time; rejects when that does not happen. @type {Promise<void>} */
+    /** Resolves when connected for the first time; rejects if that does not happen. @type {Promise<void>} */
     this.connected = Promise.race([arrived, this.lost.then((error) => { throw error; })]).then(() => {}).finally(() => clearTimeout(late));
     this.connected.catch(() => {});
     const { signal } = this.#stop;
     pc.addEventListener('connectionstatechange', () => this.#changed(), { signal });
-    // The node says goodbye by closing DTLS; the connection's state alone would take seconds to show it.
+    // The node ends a session by closing DTLS. The connection's state alone would show that only seconds later.
     const [transceiver] = pc.getTransceivers();
     const dtls = transceiver?.receiver.transport ?? transceiver?.sender.transport;
     dtls?.addEventListener('statechange', () => {
@@ -70,7 +70,7 @@ export class Connection {
     this.#lose(new CorecastError(reason === 'left' ? 'session_ended' : reason, detail ? `${message}: ${detail}` : message, { final: FINAL_REASONS.has(reason) }));
   }
 
-  /** The network may be another: looks for a new path while the old one, if it lives, goes on. */
+  /** The network may have changed: looks for a new path, while media continues on the old one if that still works. */
   networkChanged() {
     if (this.#wasConnected) this.#restart();
   }
@@ -101,14 +101,14 @@ export class Connection {
     }
   }
 
-  /** Restarts ICE until there is a path or the time for it is over. */
+  /** Restarts ICE until there is a path or the time limit is reached. */
   async #restart() {
     if (this.#restarting) return;
     this.#restarting = true;
     const { signal } = this.#stop;
     const deadline = Date.now() + RESTARTED_WITHIN_MS;
     for (let first = true; !signal.aborted; first = false) {
-      if (!first && this.#pc.connectionState === 'connected') break; // the old path came back, or the new one is there
+      if (!first && this.#pc.connectionState === 'connected') break; // the old path works again, or the new one does
       if (Date.now() > deadline) {
         this.#lose(new CorecastError('connection_lost', 'The connection was lost'));
         break;
@@ -119,7 +119,7 @@ export class Connection {
         await this.#settled(deadline - Date.now());
       } catch (error) {
         if (signal.aborted) break;
-        // A node that answers, and not with a restart, has forgotten the session.
+        // A node that answers with a refusal no longer has the session.
         if (!(error instanceof CorecastError) || (error.status !== 0 && error.status < 500)) {
           this.#lose(error instanceof CorecastError ? error : new CorecastError('connection_lost', 'The connection was lost', { cause: error }));
           break;
@@ -144,7 +144,7 @@ export class Connection {
     }
   }
 
-  /** Waits for the checks of a restart to have an end. @param {number} ms */
+  /** Waits until the checks of a restart have succeeded or failed. @param {number} ms */
   #settled(ms) {
     const pc = this.#pc;
     return new Promise((resolve) => {

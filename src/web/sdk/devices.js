@@ -27,7 +27,7 @@ function mediaDevices() {
 }
 
 /**
- * What there is. Labels are empty until the person has allowed a capture once: list again after the first one.
+ * The devices. Labels are empty until the user has allowed a capture once, so list them again after the first one.
  *
  * @returns {Promise<DeviceList>}
  */
@@ -39,7 +39,7 @@ export async function devices() {
 }
 
 /**
- * Calls back when a device comes or goes. What it returns stops that.
+ * Calls back when a device is added or removed. Returns a function that stops this.
  *
  * @param {() => void} listener
  * @returns {() => void}
@@ -51,8 +51,8 @@ export function onDevicesChanged(listener) {
 }
 
 /**
- * Camera and microphone. Without a microphone the picture alone is given, unless one was asked for by its id: no sound
- * is no reason not to be seen.
+ * Captures camera and microphone. If there is no microphone, the result has only the picture, unless a microphone was
+ * asked for by its id: missing sound is no reason to send no picture.
  *
  * @param {CaptureOptions} [options]
  * @returns {Promise<MediaStream>}
@@ -74,7 +74,7 @@ export async function capture(options = {}) {
 }
 
 /**
- * A screen, a window or a tab, as the person chooses; with its sound where the browser can (`audio`, true).
+ * Captures a screen, a window or a tab, as the user chooses, with its sound if the browser can (`audio`, true).
  *
  * @param {{ audio?: boolean, frameRate?: number }} [options]
  * @returns {Promise<MediaStream>}
@@ -84,7 +84,7 @@ export async function captureScreen({ audio = true, frameRate = 30 } = {}) {
   if (!target.getDisplayMedia) throw new CorecastError('unsupported', 'This browser cannot share a screen', { hint: 'Use a browser on a computer.', final: true });
   try {
     const media = await target.getDisplayMedia({ video: { frameRate: { ideal: frameRate } }, audio });
-    // Text must stay readable: rather fewer pictures a second than coarser ones.
+    // Text must stay readable, so a lower frame rate is better than a lower resolution.
     for (const track of media.getVideoTracks()) track.contentHint = 'detail';
     return media;
   } catch (error) {

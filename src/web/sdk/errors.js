@@ -1,5 +1,5 @@
-// What can go wrong, in words for the person in front of the screen: what happened (`message`), what to do (`hint`),
-// a name for programs (`code`), and whether asking again may help (`final`).
+// Errors in words for the user: what happened (`message`), what to do (`hint`),
+// a machine-readable name (`code`), and whether trying again is of no use (`final`).
 
 /**
  * What to do, by code. Codes with a status are the node's own (`code` of its problem+json, RFC 9457), which also says
@@ -49,7 +49,7 @@ const HINTS = {
 };
 
 /**
- * What happened, where the node's own words are for the author of an app and not for who uses it.
+ * What happened, for codes whose text from the node is meant for the author of an app, not for its user.
  *
  * @type {Record<string, string>}
  */
@@ -72,13 +72,13 @@ const HAPPENED = {
   authorisation_unavailable: 'Nobody can be let in at the moment',
 };
 
-/** Statuses that will not change by asking again. */
+/** Statuses that will be the same if the request is repeated. */
 const FINAL_STATUSES = new Set([400, 401, 403, 404, 405, 406, 409, 413, 415, 422]);
 
 /** Everything the SDK throws or reports. */
 export class CorecastError extends Error {
   /**
-   * @param {string} code a name for programs, as `name_taken` or `permission_denied`
+   * @param {string} code a machine-readable name, like `name_taken` or `permission_denied`
    * @param {string} message what happened
    * @param {{ hint?: string, detail?: string, status?: number, retryAfterMs?: number, final?: boolean, cause?: unknown }} [more]
    */
@@ -86,13 +86,13 @@ export class CorecastError extends Error {
     super(message, more.cause === undefined ? undefined : { cause: more.cause });
     this.name = 'CorecastError';
     this.code = code;
-    /** What the person can do; may be empty. */
+    /** What the user can do; may be empty. */
     this.hint = more.hint ?? HINTS[code] ?? '';
     /** The node's own words, for the author of an app; may be empty. */
     this.detail = more.detail ?? '';
-    /** The HTTP status, or 0 where there was none. */
+    /** The HTTP status, or 0 if there was none. */
     this.status = more.status ?? 0;
-    /** How long the node asks to wait, in milliseconds; 0 when it does not say. */
+    /** How long the node asks to wait, in milliseconds; 0 if it does not say. */
     this.retryAfterMs = more.retryAfterMs ?? 0;
     /** Asking again the same way will not help. */
     this.final = more.final ?? FINAL_STATUSES.has(this.status);
@@ -106,7 +106,7 @@ export class CorecastError extends Error {
 }
 
 /**
- * A refusal of the node: the same fields in problem+json and in a WebSocket's `error` message.
+ * A refusal by the node. problem+json and a WebSocket's `error` message have the same fields.
  *
  * @param {{ status?: unknown, code?: unknown, title?: unknown, detail?: unknown, retry_after_s?: unknown }} problem
  * @returns {CorecastError}
@@ -139,8 +139,8 @@ export async function fromResponse(response) {
 }
 
 /**
- * A request that got no answer. The browser does not tell a page why (so that pages cannot probe networks), so the
- * likely reasons are worked out from what is known here.
+ * A request that got no answer. Browsers do not tell a page why, so that pages cannot probe networks. So the
+ * likely reason is derived from what is known here.
  *
  * @param {string} target the URL that was called
  * @param {unknown} cause

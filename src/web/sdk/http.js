@@ -3,7 +3,7 @@
 import { CorecastError, fromResponse, unreachable } from './errors.js';
 import { iceServers } from './sdp.js';
 
-/** A node that has not answered by then is taken for one that does not. */
+/** A node that has not answered within this time counts as not answering. */
 const ANSWER_WITHIN_MS = 15_000;
 
 /**
@@ -53,7 +53,7 @@ export class HttpTransport {
     return response.text();
   }
 
-  /** @param {string} session @param {string | undefined} authorization as it was when the session was opened: a page that is left cannot wait for another */
+  /** @param {string} session @param {string | undefined} authorization the one with which the session was opened, because a page that is being left cannot wait for a new one */
   #close(session, authorization) {
     fetch(session, { method: 'DELETE', keepalive: true, headers: authorization ? { authorization } : {} }).catch(() => {});
   }

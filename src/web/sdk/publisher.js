@@ -1,8 +1,8 @@
 // Sends a MediaStream to a node.
 //
-// Two kinds of silence. `mute(kind)` keeps the source: the track goes on as silence or black pictures, sound and picture
-// are back at once, and the camera's light stays on. `release(kind)` stops the source: nothing is sent, the light goes
-// out, and `replaceTrack` with a new capture goes on in the same session. Viewers stay connected either way.
+// There are two ways to send nothing. `mute(kind)` keeps the source: the track continues with silence or black pictures,
+// unmuting takes effect at once, and the camera's light stays on. `release(kind)` stops the source: nothing is sent, the
+// light goes out, and `replaceTrack` with a new capture continues in the same session. Viewers stay connected either way.
 
 import { codecPreferences } from './codecs.js';
 import { capture } from './devices.js';
@@ -35,7 +35,7 @@ export class Publisher extends Session {
   #media = null;
   /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
   #senders = { audio: null, video: null };
-  /** Stops listening to the tracks of now. */
+  /** Stops listening to the present tracks. */
   #watched = new AbortController();
 
   /** @param {PublisherOptions} options */
@@ -47,14 +47,14 @@ export class Publisher extends Session {
     this.#maxFramerate = options.maxFramerate;
   }
 
-  /** What is being sent; its tracks change with `replaceTrack`, so that a preview follows. */
+  /** The MediaStream that is being sent. `replaceTrack` changes its tracks, so that a preview follows. */
   get media() { return this.#media; }
 
-  /** bit/s of video at most. */
+  /** The maximum bitrate of video, in bit/s. */
   get maxBitrate() { return this.#maxBitrate; }
 
   /**
-   * Publishes the first video and the first audio track. Resolves when the node is connected; after that it stays so by
+   * Publishes the first video and the first audio track. Resolves when the node is connected. After that it reconnects by
    * itself (events `reconnecting`, `connected`) until `close()` or an `error`.
    *
    * @param {MediaStream} media
@@ -68,7 +68,7 @@ export class Publisher extends Session {
   }
 
   /**
-   * Sends another track in place of the one of its kind, without a new session; viewers see the change and nothing else.
+   * Replaces the track of the same kind, without a new session. Viewers see only the change of the picture or sound.
    * The old track is stopped unless `keep`. A kind that was not sent before needs a new connection, which is made.
    *
    * @param {MediaStreamTrack} track
@@ -93,7 +93,7 @@ export class Publisher extends Session {
   }
 
   /**
-   * Another camera or microphone, live.
+   * Switches to another camera or microphone while live.
    *
    * @param {'audio' | 'video'} kind
    * @param {string} deviceId
@@ -104,13 +104,13 @@ export class Publisher extends Session {
     await this.replaceTrack(media.getTracks()[0]);
   }
 
-  /** Silence or black pictures; `unmute` undoes it at once. @param {'audio' | 'video'} kind */
+  /** Sends silence or black pictures, until `unmute`. @param {'audio' | 'video'} kind */
   mute(kind) { this.#enable(kind, false); }
 
   /** @param {'audio' | 'video'} kind */
   unmute(kind) { this.#enable(kind, true); }
 
-  /** Whether nothing of this kind is to be heard or seen. @param {'audio' | 'video'} kind */
+  /** Whether no track of this kind is enabled. @param {'audio' | 'video'} kind */
   muted(kind) { return !(this.#media?.getTracks() ?? []).some((track) => track.kind === kind && track.enabled); }
 
   /** Stops the source and sends nothing of this kind, until `replaceTrack`. @param {'audio' | 'video'} kind */
@@ -123,7 +123,7 @@ export class Publisher extends Session {
     }
   }
 
-  /** How much video may take from now on. @param {number} bitsPerSecond */
+  /** Changes the maximum bitrate of video. @param {number} bitsPerSecond */
   async setMaxBitrate(bitsPerSecond) {
     this.#maxBitrate = bitsPerSecond;
     const sender = this.#senders.video;

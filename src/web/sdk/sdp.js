@@ -1,4 +1,4 @@
-// The few things the SDK does to session descriptions. Lines are kept as they are unless a function says otherwise.
+// How the SDK reads and changes session descriptions. Lines stay as they are unless a function says otherwise.
 
 const VIDEO_CODECS = /^a=rtpmap:(\d+) (?:H264|H265|VP8|VP9|AV1)\/90000$/i;
 
@@ -38,7 +38,7 @@ export function withStartBitrate(answer, kbps) {
 }
 
 /**
- * Half of what may be sent at most, within what networks usually carry: 300 to 2,500 kbit/s.
+ * Half of the maximum bitrate, within what networks usually carry: 300 to 2,500 kbit/s.
  *
  * @param {number} maxBitrate bit/s
  * @returns {number} kbit/s
@@ -46,7 +46,7 @@ export function withStartBitrate(answer, kbps) {
 export const startBitrate = (maxBitrate) => Math.min(2_500, Math.max(300, Math.round(maxBitrate / 2_000)));
 
 /**
- * What an ICE restart sends (RFC 8840 §9, RFC 9725 §4.3.3): the new credentials of the section that has the transport.
+ * The fragment for an ICE restart (RFC 8840 §9, RFC 9725 §4.3.3): the new credentials of the section with the transport.
  *
  * @param {string} offer
  * @returns {string} application/trickle-ice-sdpfrag
@@ -63,8 +63,8 @@ export function restartFragment(offer) {
 }
 
 /**
- * The answer that goes with a restart: the one in force, with the node's new credentials, and with its new candidates
- * where the fragment names some.
+ * The answer after a restart: the present one with the node's new credentials, and with its new candidates
+ * if the fragment has any.
  *
  * @param {string} answer
  * @param {string} fragment
@@ -80,7 +80,7 @@ export function restartedAnswer(answer, fragment) {
   return joined(linesOf(answer).flatMap((line) => {
     if (line.startsWith('a=ice-ufrag:')) return [ufrag];
     if (line.startsWith('a=ice-pwd:')) {
-      // BUNDLE: the first section's candidates are everybody's.
+      // With BUNDLE the first section's candidates are those of all sections.
       const here = placed ? [] : candidates;
       placed = true;
       return [password, ...here];
@@ -90,7 +90,7 @@ export function restartedAnswer(answer, fragment) {
 }
 
 /**
- * ICE servers out of a Link header (RFC 9725 §4.6).
+ * Parses the ICE servers in a Link header (RFC 9725 §4.6).
  *
  * @param {string | null} header
  * @returns {RTCIceServer[]}

@@ -1,5 +1,5 @@
-// What publishers and viewers share: a session that wants to stay connected. One connection at a time, made anew with
-// growing waits when it is lost; state, events and figures for the page.
+// What publishers and viewers share: a session that stays connected. It has one connection at a time, which is replaced
+// after growing waits when it is lost, and gives the page its state, events and statistics.
 
 import { Backoff, pause } from './backoff.js';
 import { Connection } from './connection.js';
@@ -8,7 +8,7 @@ import { CorecastError } from './errors.js';
 import { Meter } from './stats.js';
 import { nodeUrl, transport } from './transport.js';
 
-/** A connection that lasted so long was a good one: the next wait is the first again. */
+/** After a connection that lasted this long, waits begin again with the shortest. */
 const GOOD_AFTER_MS = 10_000;
 
 /**
@@ -41,7 +41,7 @@ const GOOD_AFTER_MS = 10_000;
  */
 
 /**
- * One time of being started, until it is stopped.
+ * One run of a session, from its start until it is stopped.
  *
  * @typedef {object} Run
  * @property {AbortController} stop
@@ -84,10 +84,10 @@ export class Session extends Emitter {
   /** Why it failed, or why it reconnects; null while all is well. */
   get error() { return this.#error; }
 
-  /** The connection of now, for what the SDK has no word for. */
+  /** The present RTCPeerConnection, for what the SDK does not offer. */
   get pc() { return this.#run?.pc ?? null; }
 
-  /** The last figures; null before there are any. */
+  /** The last statistics; null before there are any. */
   get stats() { return this.#stats; }
 
   /** Ends the session, here and on the node. It can be started again. */
@@ -95,12 +95,12 @@ export class Session extends Emitter {
     if (this.#run) this.#finish(this.#run, 'closed', '');
   }
 
-  /** Gives the connection up and makes another at once: for what cannot be changed in a running one. */
+  /** Replaces the connection at once, for changes that a running one does not allow. */
   async renew() {
     if (this.#run) await this.begin();
   }
 
-  /** Adds what the connection is to carry. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
+  /** Adds the media that the connection carries. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
   prepare(pc) { void pc; }
 
   /** @protected @param {string} sdp the node's answer @returns {string} the answer as it is applied */
@@ -116,7 +116,7 @@ export class Session extends Emitter {
   onEnd() {}
 
   /**
-   * Starts. Resolves when connected for the first time, rejects when that will not be.
+   * Starts. Resolves when connected for the first time, rejects if that will not happen.
    *
    * @protected
    * @returns {Promise<void>}
@@ -213,7 +213,7 @@ export class Session extends Emitter {
       }
       this.#drop(run);
       if (error.code === 'operator' || error.code === 'resumed_elsewhere') return this.#finish(run, error.code, error.message);
-      // A name that is taken may be our own session that the node has not missed yet; a node that starts may not know
+      // A taken name may be our own session, whose loss the node has not noticed yet. A node that is starting may not know
       // its paths yet.
       const passing = (error.status === 409 || error.status === 404) && (wasConnected || backoff.attempt > 0);
       if (this.#options.reconnect === false || (error.final && !passing)) throw error;
@@ -235,7 +235,7 @@ export class Session extends Emitter {
     this.tell('peer', { pc });
     const offer = await pc.createOffer();
 
-    /** What the node says before the connection exists is kept for it. @type {[reason: string, detail: string][]} */
+    /** Notices from before the connection exists, kept until it does. @type {[reason: string, detail: string][]} */
     const early = [];
     /** @type {Connection | null} */
     let connection = null;
@@ -287,10 +287,10 @@ export class Session extends Emitter {
       this.#transport.hurry();
       run.connection?.networkChanged();
     };
-    // The node would notice by itself, seconds later; another publisher may be waiting for the name.
+    // The node would notice by itself, but only after seconds, and another publisher may be waiting for the name.
     globalThis.addEventListener('pagehide', () => this.close(), { signal });
     globalThis.addEventListener('online', changed, { signal });
-    // `change` also comes with each new estimate of the speed: only another kind of network is a reason.
+    // `change` is also fired for each new estimate of the speed. Only a change of the kind of network counts.
     /** @type {(EventTarget & { type?: string }) | undefined} */
     const network = /** @type {any} */ (globalThis.navigator)?.connection;
     let kind = network?.type;

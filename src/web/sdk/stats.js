@@ -1,8 +1,8 @@
-// getStats() of the browsers, as one small object a second with the same names everywhere.
+// Condenses the browsers' getStats() into one small object per second, with the same names everywhere.
 
 /**
- * One reading. Counters count since the connection was made, rates are of the time since the reading before;
- * `undefined` where the browser does not say.
+ * One reading. Counters start with the connection, and rates are over the time since the previous reading.
+ * A value is `undefined` if the browser does not report it.
  *
  * @typedef {object} Stats
  * @property {'publish' | 'play'} direction
@@ -31,12 +31,12 @@
  */
 
 /**
- * A stats report's entry: the standard's dictionaries differ by type, and browsers by what they fill in.
+ * An entry of a stats report. The standard's dictionaries differ by type, and browsers fill in different fields.
  *
  * @typedef {Record<string, any>} Entry
  */
 
-/** As the DTLS record layer writes them (RFC 6347, RFC 9147). @type {Record<string, string>} */
+/** The versions as the DTLS record layer writes them (RFC 6347, RFC 9147). @type {Record<string, string>} */
 const DTLS_VERSIONS = { FEFF: '1.0', FEFD: '1.2', FEFC: '1.3' };
 
 /** Turns cumulative counters into rates between two readings. */
@@ -58,7 +58,7 @@ export class Meter {
 
   /**
    * @param {Entry[]} report
-   * @param {RTCPeerConnection} pc whose it is: another connection's counters start at nought
+   * @param {RTCPeerConnection} pc the connection that it is from, because another connection's counters start at 0
    * @param {'publish' | 'play'} direction
    * @returns {Stats}
    */
@@ -71,7 +71,7 @@ export class Meter {
     const byId = (id) => report.find((entry) => entry.id === id && id !== undefined) ?? {};
     const [video, audio] = [flow('video'), flow('audio')];
     const transport = report.find((entry) => entry.type === 'transport') ?? {};
-    // Firefox has no transport entry: the pair in use is the nominated one.
+    // Firefox has no transport entry. There the pair in use is the nominated one.
     const pair = transport.selectedCandidatePairId ? byId(transport.selectedCandidatePairId)
       : report.find((entry) => entry.type === 'candidate-pair' && entry.nominated && entry.state === 'succeeded') ?? {};
     /** @param {string} name */
@@ -85,7 +85,7 @@ export class Meter {
       decodeMs: 1_000 * (video.totalDecodeTime ?? 0),
     };
     const before = this.#last?.pc === pc ? this.#last : now;
-    // Two readings of one instant have no rate: the older stays the one to compare with.
+    // Two readings of the same instant have no rate, so the older one stays for the next comparison.
     if (before.atMs !== now.atMs || before === now) this.#last = now;
     const seconds = (now.atMs - before.atMs) / 1_000;
     /** @param {number} difference */

@@ -1,4 +1,4 @@
-// How an offer reaches the node: by WebSocket where the node has one, else by WHIP and WHEP; or as the app says.
+// How an offer reaches the node: by WebSocket if the node has one, else by WHIP and WHEP, or as the app chooses.
 
 import { CorecastError } from './errors.js';
 import { HttpTransport } from './http.js';
@@ -33,7 +33,7 @@ import { Signalling, WebSocketTransport } from './websocket.js';
  * @property {() => void} hurry the network may be another: look now
  */
 
-/** Nodes found to have no WebSocket, for as long as the page lives: asked once. @type {Set<string>} */
+/** Nodes that turned out to have no WebSocket. They are asked once per page load. @type {Set<string>} */
 const withoutSocket = new Set();
 
 /**
@@ -67,7 +67,7 @@ class AutoTransport {
     try {
       return await this.#socket.open(request);
     } catch (error) {
-      // Only a socket that never opened says that there is none: a refusal is a refusal, by whatever way it came.
+      // HTTP is tried only if no socket to this node has ever opened. A refusal would be the same over HTTP.
       if (Signalling.hasOpened(this.#url) || !(error instanceof CorecastError) || error.status !== 0) throw error;
       const accepted = await this.#http.open(request);
       withoutSocket.add(this.#url);
@@ -79,7 +79,7 @@ class AutoTransport {
 }
 
 /**
- * The node's address without what follows the last slash; the page's own origin when none is given.
+ * The node's address without trailing slashes; the page's own origin if none is given.
  *
  * @param {string | undefined} url
  * @returns {string}
@@ -89,6 +89,6 @@ export function nodeUrl(url) {
   try {
     const { protocol, href } = new URL(given);
     if (/^https?:$/.test(protocol)) return href.replace(/\/+$/, '');
-  } catch { /* said below */ }
+  } catch { /* reported below */ }
   throw new CorecastError('bad_url', `${JSON.stringify(given)} is not the address of a node`, { final: true });
 }

@@ -1,14 +1,14 @@
 // Plays a stream in a <video>.
 //
-// A viewer may come before the publisher and stays when it leaves: `live` says that pictures or sound arrive, `idle` that
-// they do not. Browsers let a page play without sound; with sound only after the person has touched it. So a viewer
-// tries what the element asks for, then without sound, and tells of it by `playblocked`: offer a button that calls
-// `unmute()`.
+// A viewer may come before the publisher, and stays when the publisher leaves. `live` says that pictures or sound arrive,
+// `idle` that they do not. Browsers let a page play with sound only after the user has interacted with it. So a viewer
+// first tries what the element asks for, then plays without sound and fires `playblocked`. The page should then offer a
+// button that calls `unmute()`.
 
 import { CorecastError } from './errors.js';
 import { Session } from './session.js';
 
-/** Nothing arrived for this long: there is no publisher. */
+/** If nothing has arrived for this long, there is no publisher. */
 const SILENT_MS = 2_000;
 
 /**
@@ -35,10 +35,10 @@ export class Viewer extends Session {
   /** @type {HTMLVideoElement | null} */
   #video = null;
   #live = false;
-  /** The element was muted by us, not by the page. */
+  /** Whether the SDK has muted the element, not the page. */
   #muted = false;
   #packets = { count: 0, atMs: -Infinity };
-  /** Until then what arrives is the rest of what a publisher that has gone had sent. */
+  /** Packets that arrive before this time are the last ones of a publisher that has gone. */
   #ebbUntilMs = 0;
   #begunMs = 0;
   /** @type {number | undefined} */
@@ -54,11 +54,11 @@ export class Viewer extends Session {
   /** Whether pictures or sound arrive. */
   get live() { return this.#live; }
 
-  /** From the beginning of the connection to its first picture; undefined before. */
+  /** The time from the start of the connection to its first picture; undefined before that. */
   get firstFrameMs() { return this.#firstFrameMs; }
 
   /**
-   * Plays in this element. Resolves when the node is connected, whether somebody publishes or not; after that it stays so
+   * Plays in this element. Resolves when the node is connected, whether somebody publishes or not. After that it reconnects
    * by itself (events `reconnecting`, `connected`) until `close()` or an `error`.
    *
    * @param {HTMLVideoElement} video
@@ -71,14 +71,14 @@ export class Viewer extends Session {
     return this.begin();
   }
 
-  /** Plays what was blocked, as far as the browser allows now. */
+  /** Plays what was blocked, as far as the browser now allows. */
   async play() {
     const video = this.#video;
     if (!video) return;
     try {
       await video.play();
     } catch (error) {
-      // AbortError: another source was set meanwhile, and its own play() follows.
+      // An AbortError means that another source was set in the meantime, whose own play() follows.
       if (!(error instanceof DOMException) || error.name !== 'NotAllowedError') return;
       if (video.muted) return this.#blocked(false);
       video.muted = true;
@@ -87,20 +87,20 @@ export class Viewer extends Session {
     }
   }
 
-  /** Sound on. Call it from a click: browsers allow it there only. */
+  /** Turns the sound on. Call it from a click, because browsers allow it only there. */
   async unmute() {
     if (this.#video) this.#video.muted = false;
     this.#muted = false;
     await this.play();
   }
 
-  /** Sound off. */
+  /** Turns the sound off. */
   mute() {
     if (this.#video) this.#video.muted = true;
     this.#muted = false;
   }
 
-  /** Whether the sound is off although the page wanted it. */
+  /** Whether the browser has blocked the sound. */
   get soundBlocked() { return this.#muted; }
 
   /** @protected @override @param {RTCPeerConnection} pc */
@@ -117,11 +117,11 @@ export class Viewer extends Session {
     pc.addEventListener('track', ({ track }) => {
       media.addTrack(track);
       const video = this.#video;
-      // Not before: the last picture of a lost connection is better than black.
+      // The source is set only now, because the last picture of a lost connection is better than black.
       if (video && video.srcObject !== media) {
         video.srcObject = media;
         this.play();
-        // Callbacks of the old source may still come: only a picture after this connection's own track counts.
+        // Callbacks of the old source may still come. Only a picture after this connection's own track counts.
         video.requestVideoFrameCallback?.(() => { if (this.pc === pc) this.#shown(); });
       }
     });
@@ -129,7 +129,7 @@ export class Viewer extends Session {
 
   /** @protected @override @param {boolean} live */
   onLive(live) {
-    // The node knows that a publisher has gone before silence shows it; that pictures arrive is seen here.
+    // The node knows that a publisher has gone before silence shows it. Whether pictures arrive is seen here.
     if (live) return;
     this.#packets.atMs = -Infinity;
     this.#ebbUntilMs = performance.now() + SILENT_MS;
@@ -139,7 +139,7 @@ export class Viewer extends Session {
   /** @protected @override @param {import('./stats.js').Stats} stats */
   onStats(stats) {
     const now = performance.now();
-    // Frames where there is video: a publisher that only keeps its ports open is not live.
+    // If there is video, frames count, not packets: a publisher that only keeps its ports open is not live.
     const count = stats.frames || stats.packets;
     if (count > this.#packets.count) this.#packets = { count, atMs: now < this.#ebbUntilMs ? -Infinity : now };
     this.#setLive(this.state === 'connected' && now - this.#packets.atMs < SILENT_MS);

@@ -1,8 +1,8 @@
 // Signalling over one WebSocket per node and token, shared by all publishers and viewers of the page (the protocol is in
-// src/signal/README.md of the node's source). A socket that drops is opened again and takes its sessions over with their
-// secrets; media does not notice.
+// src/signal/README.md of the node's source). If a socket drops, a new one takes its sessions over with their
+// secrets; media is not affected.
 //
-// Left out: `candidate` messages. The node is ICE-lite and its answers hold its candidates, so none are sent or awaited.
+// Left out: `candidate` messages. The node is ICE-lite and its answers contain its candidates, so none are sent or awaited.
 
 import { Backoff, pause } from './backoff.js';
 import { CorecastError, fromProblem, unreachable } from './errors.js';
@@ -10,13 +10,13 @@ import { CorecastError, fromProblem, unreachable } from './errors.js';
 const SUBPROTOCOL = 'corecast.v1';
 const OPEN_WITHIN_MS = 8_000;
 const ANSWER_WITHIN_MS = 15_000;
-/** A socket that is silent towards a ping for so long is dead, whatever the browser believes. */
+/** A socket that does not answer a ping within this time is dead, whatever the browser reports. */
 const PONG_WITHIN_MS = 8_000;
-/** A socket that has said nothing for so long is asked before it is relied on, */
+/** A socket that was silent for this long is pinged before it is relied on. */
 const QUIET_MS = 3_000;
-/** and has so long for its answer: a network that went away does not say so. */
+/** It has this long to answer, because a network that is gone reports nothing. */
 const ALIVE_WITHIN_MS = 2_500;
-/** How long a socket stays open without a session: the next one often follows at once. */
+/** How long a socket stays open without a session, because the next one often follows at once. */
 const LINGER_MS = 3_000;
 
 /**
@@ -52,7 +52,7 @@ export class WebSocketTransport {
 
 /** One socket, opened when it is needed and kept while it has sessions. */
 export class Signalling {
-  /** By node and token. @type {Map<string, Map<Token | undefined, Signalling>>} */
+  /** All of them, by node and token. @type {Map<string, Map<Token | undefined, Signalling>>} */
   static #all = new Map();
   /** Nodes whose WebSocket has opened once. @type {Set<string>} */
   static #opened = new Set();
@@ -71,7 +71,7 @@ export class Signalling {
 
   #url;
   #token;
-  /** What the socket was welcomed with. */
+  /** The token with which the socket was welcomed. */
   #shown = '';
   #backoff;
   /** @type {WebSocket | null} */
@@ -82,11 +82,11 @@ export class Signalling {
   #waiting = new Map();
   /** @type {Map<string, Held>} */
   #sessions = new Map();
-  /** Sessions that were closed here, until the node has said so: a socket that drops meanwhile takes them up to close them. @type {Map<string, string>} */
+  /** Sessions that were closed here, until the node confirms. If the socket drops before that, the next one resumes them to close them. @type {Map<string, string>} */
   #leaving = new Map();
-  /** When the node was heard last. */
+  /** When the last message from the node came. */
   #heardMs = 0;
-  /** What the node last said of each stream. @type {Map<string, boolean>} */
+  /** Whether each stream was live, according to the node's last message. @type {Map<string, boolean>} */
   #live = new Map();
   #nextId = 1;
   #resuming = false;
@@ -110,12 +110,12 @@ export class Signalling {
     await this.#alive();
     const type = direction === 'publish' ? 'publish' : 'subscribe';
     try {
-      // A socket that was there already was welcomed with a token of its time, which may have run out or been another's.
+      // An existing socket was welcomed with an earlier token, which may have expired or belong to another user.
       const token = before !== null && before === this.#welcome ? await this.#tokenOfNow() : this.#shown;
       const shows = token && token !== this.#shown ? { token } : {};
       return await this.#request({ type, stream, sdp: offer, trickle: false, ...shows }, (answer) => {
         const session = String(answer.session);
-        // At once, in the same task: the next message may be about it.
+        // This must happen in the same task, because the next message may be about this session.
         this.#sessions.set(session, { secret: answer.secret, stream, notices });
         const live = this.#live.get(stream);
         if (live !== undefined) queueMicrotask(() => notices.live(live));
@@ -124,7 +124,7 @@ export class Signalling {
           sdp: answer.sdp,
           iceServers: answer.ice_servers ?? [],
           restart: async (/** @type {string} */ fragment) => {
-            // Where media's path is gone the socket's may be, however short a time ago it was heard.
+            // If the path of media is gone, that of the socket may be too, however recently it was heard.
             await this.#alive(0);
             return this.#request({ type: 'restart', session, fragment }, (restarted) => restarted.fragment);
           },
@@ -138,7 +138,7 @@ export class Signalling {
 
   async #tokenOfNow() { return (typeof this.#token === 'function' ? await this.#token() : this.#token) ?? ''; }
 
-  /** The network may be another: a socket that is being waited for is opened now, one that is open is asked. */
+  /** The network may have changed: a socket that waits to be opened is opened now, and an open one is pinged. */
   hurry() {
     this.#wake();
     if (this.#socket) this.#ping(ALIVE_WITHIN_MS);
@@ -155,13 +155,13 @@ export class Signalling {
     socket?.close(1000);
   }
 
-  /** The open socket's welcome; opens one where there is none. @returns {Promise<Message>} */
+  /** The open socket's welcome. Opens a socket if there is none. @returns {Promise<Message>} */
   #ready() {
     this.#welcome ??= this.#connect();
     return this.#welcome;
   }
 
-  /** The same, of a socket that answers. @param {number} [quietMs] how short a time ago it was heard is proof enough @returns {Promise<Message>} */
+  /** The same, for a socket that is known to answer. @param {number} [quietMs] a socket that was heard within this time needs no ping @returns {Promise<Message>} */
   async #alive(quietMs = QUIET_MS) {
     if (this.#socket && this.#welcome && Date.now() - this.#heardMs >= quietMs) await this.#ping(ALIVE_WITHIN_MS);
     return this.#ready();
@@ -300,12 +300,12 @@ export class Signalling {
   /** @param {string} session @param {boolean} known to the node */
   #leave(session, known) {
     if (!known) { this.#leaving.delete(session); return; }
-    // What the node refuses to close it does not have. Without an answer it is closed over the next socket, if there is one
-    // within the node's grace; else the node closes it then.
+    // If the node refuses, it no longer has the session. Without an answer the session is closed over the next socket, if there is
+    // one within the node's grace; after the grace the node ends it.
     this.#request({ type: 'close', session }, () => {}).then(() => this.#leaving.delete(session), (error) => { if (error.status) this.#leaving.delete(session); });
   }
 
-  /** Asks the node for a sign of life; without one the socket is lost. @param {number} withinMs @returns {Promise<void>} */
+  /** Pings the node. Without an answer the socket counts as lost. @param {number} withinMs @returns {Promise<void>} */
   #ping(withinMs) {
     const socket = this.#socket;
     return this.#request({ type: 'ping' }, () => {}, withinMs).catch((error) => {
@@ -323,7 +323,7 @@ export class Signalling {
     this.#resume();
   }
 
-  /** The socket is gone, and what was asked over it. @param {CorecastError} error */
+  /** The socket is gone, and every request over it fails. @param {CorecastError} error */
   #forget(error) {
     clearInterval(this.#pings);
     this.#socket = null;
@@ -331,7 +331,7 @@ export class Signalling {
     for (const { reject } of [...this.#waiting.values()]) reject(error);
   }
 
-  /** Opens a socket again and again while there are sessions; what the node has given up it says in its welcome. */
+  /** Tries to open a socket while there are sessions. The node's welcome says which of them have ended. */
   async #resume() {
     if (this.#resuming) return;
     this.#resuming = true;
@@ -345,19 +345,19 @@ export class Signalling {
       } catch (error) {
         const failure = /** @type {CorecastError} */ (error);
         retryAfterMs = failure.retryAfterMs;
-        // A token that is refused now will be refused again: the sessions last as long as the node's grace.
+        // A token that is refused now will be refused again. The node ends the sessions after its grace.
         if (failure.final) for (const session of [...this.#sessions.keys()]) this.#ended(session, failure.code, failure.message);
       }
     }
     this.#resuming = false;
   }
 
-  /** Nothing is kept open for nobody. */
+  /** Closes the socket some time after the last session has ended. */
   #linger() {
     clearTimeout(this.#lingering);
     if (this.#sessions.size > 0) return;
     this.#lingering = setTimeout(() => { if (this.#sessions.size === 0) this.close(); }, LINGER_MS);
-    // Under Node's test runner a socket that lingers must not keep the process.
+    // Under Node's test runner a lingering socket must not keep the process alive.
     /** @type {any} */ (this.#lingering).unref?.();
   }
 }

@@ -314,7 +314,7 @@ fn an_offer_without_profile_level_id_is_baseline_and_is_answered_without() {
 }
 
 #[test]
-fn opus_is_stereo_when_the_peer_speaks_of_stereo() {
+fn opus_is_stereo_when_the_offer_mentions_stereo() {
     // RFC 7587 §7.1: stereo is what the writer of the line wants to receive.
     for (offered, expected) in [
         ("minptime=10;useinbandfec=1", Some("useinbandfec=1")),
@@ -434,7 +434,7 @@ fn extension_ids_above_14_need_extmap_allow_mixed() {
 }
 
 #[test]
-fn a_mid_that_does_not_fit_the_downlink_budget_is_not_written_into_packets() {
+fn a_mid_above_the_downlink_budget_is_not_written_into_packets() {
     for (mid, agreed) in [("fifteen-bytes-x", true), ("sixteen-bytes-xy", false)] {
         let offer = with(CHROMIUM_PLAY, "a=mid:1\r\n", &format!("a=mid:{mid}\r\n"))
             .replace("BUNDLE 0 1", &format!("BUNDLE 0 {mid}"));

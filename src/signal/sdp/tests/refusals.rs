@@ -105,7 +105,7 @@ fn no_codec_in_common_is_406_even_where_the_other_medium_has_one() {
 }
 
 #[test]
-fn every_number_of_things_is_bounded() {
+fn every_count_in_an_offer_is_bounded() {
     let many = |count: usize, line: &str| -> String { (0..count).map(|n| line.replace('#', &n.to_string())).collect() };
     let before = |line: &str, added: String| once(CHROMIUM_PUBLISH, line, &(added + line));
     let cases = [

@@ -7,7 +7,7 @@ mod streams;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::streams::{Bounds, NotAdmitted};
+use super::streams::{NotAdmitted, StreamBounds};
 use super::table::SessionTable;
 use crate::description::Direction;
 use crate::signal::stream_name::StreamName;
@@ -23,7 +23,7 @@ const W0: WorkerIndex = WorkerIndex(0);
 const W1: WorkerIndex = WorkerIndex(1);
 const W2: WorkerIndex = WorkerIndex(2);
 
-const BOUNDS: Bounds = Bounds {
+const BOUNDS: StreamBounds = StreamBounds {
     waiting_viewers_max: 2,
     waiting_time: Duration::from_secs(10),
     streams_max: 3,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::sockets::SocketId;
-use super::super::streams::Bounds;
+use super::super::streams::StreamBounds;
 use super::{Book, T0, named};
 use crate::description::Direction;
 use crate::time::Timestamp;
@@ -185,7 +185,7 @@ proptest! {
 
     #[test]
     fn every_index_is_empty_when_the_table_is(steps in prop::collection::vec(step(), 0..120)) {
-        let bounds = Bounds {
+        let bounds = StreamBounds {
             waiting_viewers_max: 3,
             waiting_time: Duration::from_secs(5),
             streams_max: 2,

@@ -20,7 +20,7 @@ fn hearers(book: &Book, stream: &str) -> usize {
 }
 
 #[test]
-fn a_lost_session_is_taken_over_by_who_knows_its_secret_until_its_grace_is_over() {
+fn a_lost_session_can_be_taken_over_with_its_secret_during_the_grace() {
     let mut book = Book::new(BOUNDS);
     let first = book.socket_opened();
     own(&mut book, first, A, "s", Direction::Play, "secret");
@@ -64,7 +64,7 @@ fn a_session_goes_to_the_second_socket_while_the_first_is_open() {
 }
 
 #[test]
-fn a_stream_is_heard_of_once_whatever_the_number_of_reasons() {
+fn a_socket_hears_of_a_stream_once_for_any_number_of_reasons() {
     let mut book = Book::new(BOUNDS);
     let one = book.socket_opened();
     own(&mut book, one, A, "s", Direction::Play, "");
@@ -87,7 +87,7 @@ fn a_stream_is_heard_of_once_whatever_the_number_of_reasons() {
 }
 
 #[test]
-fn a_follow_ends_with_its_leave_unless_it_was_asked_for_again() {
+fn a_follow_ends_when_its_permission_expires_unless_renewed() {
     let mut book = Book::new(BOUNDS);
     let (one, other) = (book.socket_opened(), book.socket_opened());
     for (socket, stream, until) in

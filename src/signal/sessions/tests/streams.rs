@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::streams::{Bounds, NotAdmitted};
+use super::super::streams::{NotAdmitted, StreamBounds};
 use super::{BOUNDS, Book, T0, W0, W1, W2, admit, end, join, named};
 use crate::description::Direction;
 use crate::metrics::Audience;
@@ -58,7 +58,7 @@ fn routes_go_to_origin_and_audience_and_to_whoever_left() {
 }
 
 #[test]
-fn a_name_is_live_from_the_moment_its_publisher_is_served_until_it_has_ended() {
+fn a_name_is_live_while_its_publisher_is_served() {
     let mut book = Book::new(BOUNDS);
     admit(&mut book, 1, "a", Direction::Publish).unwrap();
     assert!(!book.is_live(&named("a")) && book.take_went().is_empty());
@@ -104,7 +104,7 @@ fn a_burst_of_joins_is_one_route_with_the_newest_state() {
 }
 
 #[test]
-fn admission_of_waiting_viewers_is_bounded_and_a_publisher_frees_all_places() {
+fn waiting_viewers_are_bounded_and_a_publisher_frees_their_places() {
     let mut book = Book::new(BOUNDS);
     join(&mut book, 1, "a", Direction::Play, W0);
     join(&mut book, 2, "b", Direction::Play, W0);
@@ -118,7 +118,7 @@ fn admission_of_waiting_viewers_is_bounded_and_a_publisher_frees_all_places() {
 #[test]
 fn streams_and_the_viewers_of_each_are_bounded() {
     let mut book = Book::new(BOUNDS);
-    book.set_bounds(Bounds { viewers_per_stream_max: 2, ..BOUNDS });
+    book.set_bounds(StreamBounds { viewers_per_stream_max: 2, ..BOUNDS });
     for (session, name) in [(1, "a"), (2, "b"), (3, "c")] {
         join(&mut book, session, name, Direction::Publish, W0);
     }
@@ -134,7 +134,7 @@ fn streams_and_the_viewers_of_each_are_bounded() {
 }
 
 #[test]
-fn viewers_outlive_their_publisher_for_the_waiting_time_even_above_the_bound() {
+fn viewers_outlive_their_publisher_even_above_the_waiting_bound() {
     let mut book = Book::new(BOUNDS);
     join(&mut book, 1, "a", Direction::Publish, W0);
     for session in 2..6 {

@@ -22,17 +22,17 @@ export declare class Backoff {
     #private;
     /** @param {BackoffOptions} [options] */
     constructor({ firstMs, mostMs, random }?: BackoffOptions);
-    /** Waits that were given out since the last success. */
+    /** How many waits were returned since the last success. */
     get attempt(): number;
     /**
-     * The next wait: between half and all of `first × 2ⁿ`, so that viewers who lost the same node do not all come back in
-     * the same instant. What the node asked for (Retry-After) is a lower bound, and is spread upwards by a quarter.
+     * The next wait: between half and all of `first × 2ⁿ`, so that viewers that lost the same node do not all return at
+     * the same instant. The wait that the node asks for (Retry-After) is a lower bound, and is spread upwards by a quarter.
      *
      * @param {number} [atLeastMs]
      * @returns {number} milliseconds
      */
     next(atLeastMs?: number): number;
-    /** After a success. */
+    /** To be called after a success. */
     reset(): void;
 }
 /**
@@ -40,7 +40,7 @@ export declare class Backoff {
  *
  * @param {number} ms
  * @param {AbortSignal} signal
- * @param {(wake: () => void) => void} [hurry] is given what ends the wait early
+ * @param {(wake: () => void) => void} [hurry] gets a function that ends the wait early
  * @returns {Promise<void>}
  */
 export declare function pause(ms: number, signal: AbortSignal, hurry?: (wake: () => void) => void): Promise<void>;

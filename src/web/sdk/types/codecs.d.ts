@@ -5,9 +5,9 @@
  */
 export declare const sendableCodecs: () => string[];
 /**
- * The list for `setCodecPreferences`: the wanted codec in all its profiles, and no other, since the node's choice among
- * several is its own; all of them in order when none is wanted, or when this browser has not got it. Then
- * retransmissions. Empty when the browser names none.
+ * The list for `setCodecPreferences`: the wanted codec in all its profiles and no other codec, because the node would
+ * choose among several. If none is wanted, or this browser does not have it, the list has all of them in order. Then
+ * come retransmissions. The list is empty if the browser names no codec.
  *
  * @param {string} [wanted] as `VP9`
  * @param {RTCRtpCodec[]} [capable]

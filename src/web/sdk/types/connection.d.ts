@@ -3,9 +3,9 @@ export declare class Connection {
     #private;
     /** Resolves with the reason when the connection is over for good. @type {Promise<CorecastError>} */
     lost: Promise<CorecastError>;
-    /** Resolves when connected for the first time; rejects when that does not happen. @type {Promise<void>} */
+    /** Resolves when connected for the first time; rejects if that does not happen. @type {Promise<void>} */
     connected: Promise<void>;
-    /** Called after each ICE restart that the node took. */
+    /** Called after each ICE restart that the node accepted. */
     onrestart: () => void;
     /**
      * @param {RTCPeerConnection} pc with both descriptions
@@ -14,7 +14,7 @@ export declare class Connection {
     constructor(pc: RTCPeerConnection, accepted: import('./transport.js').Accepted);
     /** The node says that the session is over. @param {string} reason @param {string} detail */
     ended(reason: string, detail: string): void;
-    /** The network may be another: looks for a new path while the old one, if it lives, goes on. */
+    /** The network may have changed: looks for a new path, while media continues on the old one if that still works. */
     networkChanged(): void;
     /** Ends the connection here and on the node. */
     close(): void;

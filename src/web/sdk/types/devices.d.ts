@@ -26,28 +26,28 @@ export type DeviceList = {
     speakers: MediaDeviceInfo[];
 };
 /**
- * What there is. Labels are empty until the person has allowed a capture once: list again after the first one.
+ * The devices. Labels are empty until the user has allowed a capture once, so list them again after the first one.
  *
  * @returns {Promise<DeviceList>}
  */
 export declare function devices(): Promise<DeviceList>;
 /**
- * Calls back when a device comes or goes. What it returns stops that.
+ * Calls back when a device is added or removed. Returns a function that stops this.
  *
  * @param {() => void} listener
  * @returns {() => void}
  */
 export declare function onDevicesChanged(listener: () => void): () => void;
 /**
- * Camera and microphone. Without a microphone the picture alone is given, unless one was asked for by its id: no sound
- * is no reason not to be seen.
+ * Captures camera and microphone. If there is no microphone, the result has only the picture, unless a microphone was
+ * asked for by its id: missing sound is no reason to send no picture.
  *
  * @param {CaptureOptions} [options]
  * @returns {Promise<MediaStream>}
  */
 export declare function capture(options?: CaptureOptions): Promise<MediaStream>;
 /**
- * A screen, a window or a tab, as the person chooses; with its sound where the browser can (`audio`, true).
+ * Captures a screen, a window or a tab, as the user chooses, with its sound if the browser can (`audio`, true).
  *
  * @param {{ audio?: boolean, frameRate?: number }} [options]
  * @returns {Promise<MediaStream>}

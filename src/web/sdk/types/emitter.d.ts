@@ -1,9 +1,9 @@
 /**
- * @template {object} Events names of events, and what is in their `detail`
+ * @template {object} Events names of events, with the type of their `detail`
  */
 export declare class Emitter<Events extends object> extends EventTarget {
     /**
-     * Listens, as `addEventListener` does, with the event's type known. What it returns stops listening.
+     * Listens like `addEventListener`, with a typed event. Returns a function that stops listening.
      *
      * @template {keyof Events & string} Name
      * @param {Name} name

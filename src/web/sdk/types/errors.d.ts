@@ -1,18 +1,18 @@
 /** Everything the SDK throws or reports. */
 export declare class CorecastError extends Error {
     code: string;
-    /** What the person can do; may be empty. */
+    /** What the user can do; may be empty. */
     hint: string;
     /** The node's own words, for the author of an app; may be empty. */
     detail: string;
-    /** The HTTP status, or 0 where there was none. */
+    /** The HTTP status, or 0 if there was none. */
     status: number;
-    /** How long the node asks to wait, in milliseconds; 0 when it does not say. */
+    /** How long the node asks to wait, in milliseconds; 0 if it does not say. */
     retryAfterMs: number;
     /** Asking again the same way will not help. */
     final: boolean;
     /**
-     * @param {string} code a name for programs, as `name_taken` or `permission_denied`
+     * @param {string} code a machine-readable name, like `name_taken` or `permission_denied`
      * @param {string} message what happened
      * @param {{ hint?: string, detail?: string, status?: number, retryAfterMs?: number, final?: boolean, cause?: unknown }} [more]
      */
@@ -28,7 +28,7 @@ export declare class CorecastError extends Error {
     get explanation(): string;
 }
 /**
- * A refusal of the node: the same fields in problem+json and in a WebSocket's `error` message.
+ * A refusal by the node. problem+json and a WebSocket's `error` message have the same fields.
  *
  * @param {{ status?: unknown, code?: unknown, title?: unknown, detail?: unknown, retry_after_s?: unknown }} problem
  * @returns {CorecastError}
@@ -48,8 +48,8 @@ export declare function fromProblem(problem: {
  */
 export declare function fromResponse(response: Response): Promise<CorecastError>;
 /**
- * A request that got no answer. The browser does not tell a page why (so that pages cannot probe networks), so the
- * likely reasons are worked out from what is known here.
+ * A request that got no answer. Browsers do not tell a page why, so that pages cannot probe networks. So the
+ * likely reason is derived from what is known here.
  *
  * @param {string} target the URL that was called
  * @param {unknown} cause

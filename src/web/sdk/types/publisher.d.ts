@@ -47,12 +47,12 @@ export declare class Publisher extends Session<PublisherEvents> {
     #private;
     /** @param {PublisherOptions} options */
     constructor(options: PublisherOptions);
-    /** What is being sent; its tracks change with `replaceTrack`, so that a preview follows. */
+    /** The MediaStream that is being sent. `replaceTrack` changes its tracks, so that a preview follows. */
     get media(): MediaStream | null;
-    /** bit/s of video at most. */
+    /** The maximum bitrate of video, in bit/s. */
     get maxBitrate(): number;
     /**
-     * Publishes the first video and the first audio track. Resolves when the node is connected; after that it stays so by
+     * Publishes the first video and the first audio track. Resolves when the node is connected. After that it reconnects by
      * itself (events `reconnecting`, `connected`) until `close()` or an `error`.
      *
      * @param {MediaStream} media
@@ -60,7 +60,7 @@ export declare class Publisher extends Session<PublisherEvents> {
      */
     start(media: MediaStream): Promise<void>;
     /**
-     * Sends another track in place of the one of its kind, without a new session; viewers see the change and nothing else.
+     * Replaces the track of the same kind, without a new session. Viewers see only the change of the picture or sound.
      * The old track is stopped unless `keep`. A kind that was not sent before needs a new connection, which is made.
      *
      * @param {MediaStreamTrack} track
@@ -70,22 +70,22 @@ export declare class Publisher extends Session<PublisherEvents> {
         keep?: boolean;
     }): Promise<void>;
     /**
-     * Another camera or microphone, live.
+     * Switches to another camera or microphone while live.
      *
      * @param {'audio' | 'video'} kind
      * @param {string} deviceId
      * @param {import('./devices.js').CaptureOptions} [options] size and rate of the picture
      */
     switchDevice(kind: 'audio' | 'video', deviceId: string, options?: import('./devices.js').CaptureOptions): Promise<void>;
-    /** Silence or black pictures; `unmute` undoes it at once. @param {'audio' | 'video'} kind */
+    /** Sends silence or black pictures, until `unmute`. @param {'audio' | 'video'} kind */
     mute(kind: 'audio' | 'video'): void;
     /** @param {'audio' | 'video'} kind */
     unmute(kind: 'audio' | 'video'): void;
-    /** Whether nothing of this kind is to be heard or seen. @param {'audio' | 'video'} kind */
+    /** Whether no track of this kind is enabled. @param {'audio' | 'video'} kind */
     muted(kind: 'audio' | 'video'): boolean;
     /** Stops the source and sends nothing of this kind, until `replaceTrack`. @param {'audio' | 'video'} kind */
     release(kind: 'audio' | 'video'): Promise<void>;
-    /** How much video may take from now on. @param {number} bitsPerSecond */
+    /** Changes the maximum bitrate of video. @param {number} bitsPerSecond */
     setMaxBitrate(bitsPerSecond: number): Promise<void>;
     /** @protected @override @param {RTCPeerConnection} pc */
     protected prepare(pc: RTCPeerConnection): void;

@@ -11,22 +11,22 @@
  */
 export declare function withStartBitrate(answer: string, kbps: number): string;
 /**
- * Half of what may be sent at most, within what networks usually carry: 300 to 2,500 kbit/s.
+ * Half of the maximum bitrate, within what networks usually carry: 300 to 2,500 kbit/s.
  *
  * @param {number} maxBitrate bit/s
  * @returns {number} kbit/s
  */
 export declare const startBitrate: (maxBitrate: number) => number;
 /**
- * What an ICE restart sends (RFC 8840 §9, RFC 9725 §4.3.3): the new credentials of the section that has the transport.
+ * The fragment for an ICE restart (RFC 8840 §9, RFC 9725 §4.3.3): the new credentials of the section with the transport.
  *
  * @param {string} offer
  * @returns {string} application/trickle-ice-sdpfrag
  */
 export declare function restartFragment(offer: string): string;
 /**
- * The answer that goes with a restart: the one in force, with the node's new credentials, and with its new candidates
- * where the fragment names some.
+ * The answer after a restart: the present one with the node's new credentials, and with its new candidates
+ * if the fragment has any.
  *
  * @param {string} answer
  * @param {string} fragment
@@ -34,7 +34,7 @@ export declare function restartFragment(offer: string): string;
  */
 export declare function restartedAnswer(answer: string, fragment: string): string;
 /**
- * ICE servers out of a Link header (RFC 9725 §4.6).
+ * Parses the ICE servers in a Link header (RFC 9725 §4.6).
  *
  * @param {string | null} header
  * @returns {RTCIceServer[]}

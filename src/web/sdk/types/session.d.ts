@@ -137,7 +137,7 @@ export type Run = {
  * @property {Stats} stats every second
  */
 /**
- * One time of being started, until it is stopped.
+ * One run of a session, from its start until it is stopped.
  *
  * @typedef {object} Run
  * @property {AbortController} stop
@@ -158,15 +158,15 @@ export declare class Session<Events extends SessionEvents = SessionEvents> exten
     get state(): SessionState;
     /** Why it failed, or why it reconnects; null while all is well. */
     get error(): CorecastError | null;
-    /** The connection of now, for what the SDK has no word for. */
+    /** The present RTCPeerConnection, for what the SDK does not offer. */
     get pc(): RTCPeerConnection | null;
-    /** The last figures; null before there are any. */
+    /** The last statistics; null before there are any. */
     get stats(): import("./stats.js").Stats | null;
     /** Ends the session, here and on the node. It can be started again. */
     close(): void;
-    /** Gives the connection up and makes another at once: for what cannot be changed in a running one. */
+    /** Replaces the connection at once, for changes that a running one does not allow. */
     renew(): Promise<void>;
-    /** Adds what the connection is to carry. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
+    /** Adds the media that the connection carries. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
     protected prepare(pc: RTCPeerConnection): void | Promise<void>;
     /** @protected @param {string} sdp the node's answer @returns {string} the answer as it is applied */
     protected adjustAnswer(sdp: string): string;
@@ -177,7 +177,7 @@ export declare class Session<Events extends SessionEvents = SessionEvents> exten
     /** The run has ended. @protected */
     protected onEnd(): void;
     /**
-     * Starts. Resolves when connected for the first time, rejects when that will not be.
+     * Starts. Resolves when connected for the first time, rejects if that will not happen.
      *
      * @protected
      * @returns {Promise<void>}

@@ -89,7 +89,7 @@ export declare class Meter {
     read(pc: RTCPeerConnection, direction: 'publish' | 'play'): Promise<Stats>;
     /**
      * @param {Entry[]} report
-     * @param {RTCPeerConnection} pc whose it is: another connection's counters start at nought
+     * @param {RTCPeerConnection} pc the connection that it is from, because another connection's counters start at 0
      * @param {'publish' | 'play'} direction
      * @returns {Stats}
      */

@@ -58,7 +58,7 @@ export type Transport = {
  */
 export declare function transport(kind: 'auto' | 'websocket' | 'http' | 'whip' | 'whep', url: string, token: Token | undefined): Transport;
 /**
- * The node's address without what follows the last slash; the page's own origin when none is given.
+ * The node's address without trailing slashes; the page's own origin if none is given.
  *
  * @param {string | undefined} url
  * @returns {string}

@@ -61,23 +61,23 @@ export declare class Viewer extends Session<ViewerEvents> {
     constructor(options: ViewerOptions);
     /** Whether pictures or sound arrive. */
     get live(): boolean;
-    /** From the beginning of the connection to its first picture; undefined before. */
+    /** The time from the start of the connection to its first picture; undefined before that. */
     get firstFrameMs(): number | undefined;
     /**
-     * Plays in this element. Resolves when the node is connected, whether somebody publishes or not; after that it stays so
+     * Plays in this element. Resolves when the node is connected, whether somebody publishes or not. After that it reconnects
      * by itself (events `reconnecting`, `connected`) until `close()` or an `error`.
      *
      * @param {HTMLVideoElement} video
      * @returns {Promise<void>}
      */
     attach(video: HTMLVideoElement): Promise<void>;
-    /** Plays what was blocked, as far as the browser allows now. */
+    /** Plays what was blocked, as far as the browser now allows. */
     play(): Promise<void>;
-    /** Sound on. Call it from a click: browsers allow it there only. */
+    /** Turns the sound on. Call it from a click, because browsers allow it only there. */
     unmute(): Promise<void>;
-    /** Sound off. */
+    /** Turns the sound off. */
     mute(): void;
-    /** Whether the sound is off although the page wanted it. */
+    /** Whether the browser has blocked the sound. */
     get soundBlocked(): boolean;
     /** @protected @override @param {RTCPeerConnection} pc */
     protected prepare(pc: RTCPeerConnection): void;

@@ -45,7 +45,7 @@ export declare class Signalling {
     constructor(url: string, token?: Token | undefined, backoff?: import('./backoff.js').BackoffOptions);
     /** Opens a session. @param {OpenRequest} request @returns {Promise<Accepted>} */
     open({ direction, stream, offer, notices }: OpenRequest): Promise<Accepted>;
-    /** The network may be another: a socket that is being waited for is opened now, one that is open is asked. */
+    /** The network may have changed: a socket that waits to be opened is opened now, and an open one is pinged. */
     hurry(): void;
     /** Ends the socket and, by its close code, every session on it. */
     close(): void;
