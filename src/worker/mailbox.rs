@@ -9,20 +9,13 @@ use crate::description::{Description, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::net::Waker;
+pub use crate::placement::{SessionId, WorkerIndex};
 use crate::worker::reason::reasons;
 use crate::worker::report::Traffic;
-
-/// Names a session on every core and in the operator's reports (not the secret in its URL).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub u64);
 
 /// Names a stream while anyone publishes it, plays it or waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
-
-/// Index of a worker, 0 to `WORKERS_MAX - 1`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkerIndex(pub u16);
 
 /// Where a heartbeat is answered to; bounded to one.
 pub type Heartbeat = flume::Sender<()>;
