@@ -82,7 +82,7 @@ pub fn worker_of(ufrag: &str) -> Option<WorkerIndex> {
     (usize::from(index) < crate::limits::WORKERS_MAX).then_some(WorkerIndex(index))
 }
 
-/// The 6 bits of one ice-char.
+/// The 6 bits that one ice-char stands for.
 fn ice_char_value(byte: u8) -> Option<u16> {
     let value = match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_more_moves_only_the_sessions_it_takes() {
+    fn an_added_worker_moves_only_the_sessions_it_takes() {
         for session in 0..5_000 {
             let (before, _) = choose(SessionId(session), 4);
             let (after, _) = choose(SessionId(session), 5);
