@@ -1,6 +1,6 @@
-//! What arrived of one RTP stream: order, gaps, duplicates, and what to ask for again.
+//! Bookkeeping of one received RTP stream: order, gaps, duplicates, and which packets to request again.
 //!
-//! Works on sequence numbers alone, which SRTP leaves readable, so that a packet need not be opened to be counted.
+//! It needs sequence numbers only, which SRTP leaves readable, so a packet need not be decrypted to be counted.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::wire::sequence;
 const WINDOW: u64 = limits::RECEPTION_WINDOW_PACKETS as u64;
 const WORDS: usize = limits::RECEPTION_WINDOW_PACKETS / 64;
 
-/// What a packet was.
+/// How a packet relates to those received before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// The next one, after so many that are missing.
+pub enum PacketArrival {
+    /// It is newer than all before; `skipped` packets are missing in between.
     New {
         /// Packets between it and the newest before it.
         skipped: u32,
     },
-    /// One that was missing: late, or sent again.
+    /// It was missing: it came late or was retransmitted.
     Filled,
-    /// One that was there.
+    /// It was received before.
     Duplicate,
-    /// One too old to know.
+    /// It is too old to be tracked.
     TooOld,
 }
 
@@ -48,7 +48,7 @@ pub struct Reception {
     pub received: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// Packets skipped and not filled since.
+    /// Packets that were skipped and have not arrived since.
     pub lost: u64,
     /// Jitter of RFC 3550 §A.8, in sixteenths of a clock tick.
     jitter_16: u32,
@@ -60,7 +60,7 @@ impl Reception {
     /// The stream begins with this packet.
     #[must_use]
     pub fn starting_at(sequence: u16) -> Self {
-        // Far above zero: a packet before the first has a number too.
+        // Far above zero, so that a packet before the first one has a positive number too.
         let first = (1 << 32) | u64::from(sequence);
         let mut reception = Self {
             first,
@@ -109,8 +109,8 @@ impl Reception {
         self.highest - self.first + 1
     }
 
-    /// Takes note of a packet. `ask` says whether missing ones are asked for.
-    pub fn note(&mut self, index: u64, ask: bool, now: Timestamp) -> Arrival {
+    /// Records a packet. `ask` says whether missing packets before it are requested.
+    pub fn note(&mut self, index: u64, ask: bool, now: Timestamp) -> PacketArrival {
         if let Some(ahead) = index.checked_sub(self.highest + 1) {
             if ahead >= WINDOW {
                 self.seen = [0; WORDS];
@@ -127,19 +127,19 @@ impl Reception {
             self.highest = index;
             self.received += 1;
             self.lost += ahead;
-            return Arrival::New { skipped: u32::try_from(ahead).unwrap_or(u32::MAX) };
+            return PacketArrival::New { skipped: u32::try_from(ahead).unwrap_or(u32::MAX) };
         }
         if index < self.first || index + WINDOW <= self.highest {
-            return Arrival::TooOld;
+            return PacketArrival::TooOld;
         }
         if self.has(index) {
-            return Arrival::Duplicate;
+            return PacketArrival::Duplicate;
         }
         self.set(index, true);
         self.missing.retain(|missing| missing.index != index);
         self.received += 1;
         self.lost = self.lost.saturating_sub(1);
-        Arrival::Filled
+        PacketArrival::Filled
     }
 
     /// Interarrival jitter (RFC 3550 §A.8).
@@ -159,7 +159,7 @@ impl Reception {
         self.missing.iter().map(|missing| if missing.times == 0 { missing.since } else { missing.asked + repeat }).min()
     }
 
-    /// Sequence numbers to ask for now. Second: packets given up since the last call, which nobody will send any more.
+    /// Sequence numbers to request now, and the number of packets given up since the last call.
     pub fn requests(&mut self, repeat: Duration, now: Timestamp) -> (Vec<u16>, usize) {
         let before = self.missing.len();
         let highest = self.highest;
@@ -179,7 +179,7 @@ impl Reception {
         (due, given_up)
     }
 
-    /// What a receiver report says of it; each call begins a new interval.
+    /// The figures of a receiver report for this stream; each call begins a new interval.
     pub fn report(&mut self) -> (u8, i32, u32, u32) {
         let (highest, lost) = std::mem::replace(&mut self.reported, (self.highest, self.lost));
         let expected = self.highest - highest;
@@ -198,20 +198,20 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(5_000);
     const REPEAT: Duration = Duration::from_millis(50);
 
-    fn note(reception: &mut Reception, sequence: u16) -> Arrival {
+    fn note(reception: &mut Reception, sequence: u16) -> PacketArrival {
         reception.note(reception.extend(sequence), true, NOW)
     }
 
     #[test]
     fn gaps_are_counted_and_filled_across_the_wrap() {
         let mut reception = Reception::starting_at(65_533);
-        assert_eq!(note(&mut reception, 65_534), Arrival::New { skipped: 0 });
-        assert_eq!(note(&mut reception, 1), Arrival::New { skipped: 2 });
+        assert_eq!(note(&mut reception, 65_534), PacketArrival::New { skipped: 0 });
+        assert_eq!(note(&mut reception, 1), PacketArrival::New { skipped: 2 });
         assert_eq!((reception.lost, reception.expected()), (2, 5));
         assert_eq!(reception.requests(REPEAT, NOW), (vec![65_535, 0], 0));
-        assert_eq!(note(&mut reception, 0), Arrival::Filled);
-        assert_eq!(note(&mut reception, 0), Arrival::Duplicate);
-        assert_eq!(note(&mut reception, 65_530), Arrival::TooOld, "before the first");
+        assert_eq!(note(&mut reception, 0), PacketArrival::Filled);
+        assert_eq!(note(&mut reception, 0), PacketArrival::Duplicate);
+        assert_eq!(note(&mut reception, 65_530), PacketArrival::TooOld, "before the first");
         assert_eq!((reception.lost, reception.received), (1, 4));
         assert_eq!(reception.report(), ((256 / 5) as u8, 1, 65_537, 0));
     }
@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn a_jump_beyond_the_window_is_a_loss_of_everything_between() {
         let mut reception = Reception::starting_at(0);
-        assert_eq!(note(&mut reception, 5_000), Arrival::New { skipped: 4_999 });
-        assert_eq!(note(&mut reception, 4_999), Arrival::Filled);
-        assert_eq!(note(&mut reception, 10), Arrival::TooOld);
+        assert_eq!(note(&mut reception, 5_000), PacketArrival::New { skipped: 4_999 });
+        assert_eq!(note(&mut reception, 4_999), PacketArrival::Filled);
+        assert_eq!(note(&mut reception, 10), PacketArrival::TooOld);
         assert_eq!(reception.lost, 4_998);
     }
 
