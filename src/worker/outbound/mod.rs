@@ -6,7 +6,7 @@
 //! | [`key_frame_requests`] | what viewers here and elsewhere wait for |
 //! | [`retransmission`] | packets that viewers asked for again |
 //! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
-//! | [`format`] | before that: which payload type a viewer is sent, where that is not decided |
+//! | [`mod@format`] | which payload type a viewer is sent; decided before its first visit |
 //! | [`switch`] | a viewer goes over to another encoding of a track |
 //! | [`sender_report`] | sender reports, with a viewer's first packet and by its timer |
 
