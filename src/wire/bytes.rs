@@ -7,6 +7,10 @@
 //! Each type writes itself: a version byte first, then its fields in order. A type that changes its format takes the
 //! next version, and documents which earlier ones it still reads. Some of the bytes are keys, so all of them are wiped:
 //! by the writer when its buffer is replaced by a larger one, and by [`StateBytes`] on drop.
+//!
+//! Records between workers and nodes are not state: they are written into a buffer that exists already ([`fixed`]).
+
+pub mod fixed;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +18,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::time::Timestamp;
+use crate::wire::bytes::fixed::ByteReader;
 
 /// Why bytes are not the state they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +172,11 @@ impl StateWriter {
 
 /// Reads from the front.
 #[derive(Clone)]
-pub struct StateReader<'a>(&'a [u8]);
+pub struct StateReader<'a>(ByteReader<'a>);
 
 impl fmt::Debug for StateReader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StateReader({} bytes)", self.0.len())
+        write!(f, "StateReader({} bytes)", self.0.rest().len())
     }
 }
 
@@ -179,7 +184,7 @@ impl<'a> StateReader<'a> {
     /// A reader of all of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self(ByteReader::new(bytes))
     }
 
     /// Ends the reading.
@@ -187,7 +192,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When something is left.
     pub fn finish(self) -> Result<(), ImportError> {
-        if self.0.is_empty() { Ok(()) } else { Err(ImportError::Malformed) }
+        if self.0.rest().is_empty() { Ok(()) } else { Err(ImportError::Malformed) }
     }
 
     /// The next `len` bytes.
@@ -195,9 +200,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When there are not so many.
     pub fn raw(&mut self, len: usize) -> Result<&'a [u8], ImportError> {
-        let (head, rest) = self.0.split_at_checked(len).ok_or(ImportError::Cut)?;
-        self.0 = rest;
-        Ok(head)
+        self.0.take(len).ok_or(ImportError::Cut)
     }
 
     /// The next `N` bytes.
@@ -205,9 +208,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When there are not so many.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], ImportError> {
-        let (head, rest) = self.0.split_first_chunk().ok_or(ImportError::Cut)?;
-        self.0 = rest;
-        Ok(*head)
+        self.0.array().ok_or(ImportError::Cut)
     }
 
     /// The version of what follows, which must be `known`.
@@ -224,7 +225,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When there is none.
     pub fn u8(&mut self) -> Result<u8, ImportError> {
-        self.array().map(u8::from_le_bytes)
+        self.0.u8().ok_or(ImportError::Cut)
     }
 
     /// Two bytes.
@@ -232,7 +233,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When there are fewer.
     pub fn u16(&mut self) -> Result<u16, ImportError> {
-        self.array().map(u16::from_le_bytes)
+        self.0.u16().ok_or(ImportError::Cut)
     }
 
     /// Four bytes.
@@ -240,7 +241,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When there are fewer.
     pub fn u32(&mut self) -> Result<u32, ImportError> {
-        self.array().map(u32::from_le_bytes)
+        self.0.u32().ok_or(ImportError::Cut)
     }
 
     /// Eight bytes.
@@ -248,7 +249,7 @@ impl<'a> StateReader<'a> {
     /// # Errors
     /// When there are fewer.
     pub fn u64(&mut self) -> Result<u64, ImportError> {
-        self.array().map(u64::from_le_bytes)
+        self.0.u64().ok_or(ImportError::Cut)
     }
 
     /// The time that was as long ago as [`StateWriter::age`] wrote.
@@ -395,6 +396,7 @@ mod tests {
         assert_eq!(StateReader::new(bytes.as_slice()).block(4), Err(ImportError::Malformed));
         assert_eq!(StateReader::new(&[0xff; 4]).block(usize::MAX), Err(ImportError::Cut));
         assert_eq!(StateReader::new(&[2]).bool(), Err(ImportError::Malformed));
+        assert_eq!(StateReader::new(&[2]).option(StateReader::u64), Err(ImportError::Malformed));
         assert_eq!(StateReader::new(&[1, 0, 0, 0, 0xff]).text(9), Err(ImportError::Malformed), "not UTF-8");
     }
 

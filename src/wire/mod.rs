@@ -27,7 +27,6 @@ pub mod bytes;
 pub mod codec;
 mod cursor;
 pub mod demux;
-pub mod little_endian;
 pub mod rtcp;
 pub mod rtp;
 pub mod rtp_extension;

@@ -6,6 +6,7 @@ use crate::description::{Description, MediaKind, NegotiatedCodec, NegotiatedMedi
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::relay::play::extension::ExtensionTemplate;
+use crate::relay::play::pacing::Pacer;
 use crate::relay::play::selection::{Selection, Simulcast};
 use crate::relay::play::subscription::Subscription;
 use crate::relay::publish::publication::Publication;
@@ -54,6 +55,8 @@ pub struct ViewerTrack {
     pub nacks_received: u64,
     /// Fraction lost in its last receiver report, in 1/256.
     pub fraction_lost: u8,
+    /// How fast it is sent; as fast as there is something to send without.
+    pub pacer: Option<Box<Pacer>>,
 }
 
 impl ViewerTrack {
@@ -218,6 +221,7 @@ impl Playback {
                 codecs: media.codecs.clone(),
                 nacks_received: 0,
                 fraction_lost: 0,
+                pacer: None,
             })
         };
         Self {
@@ -226,6 +230,13 @@ impl Playback {
             rtt_us: 0,
             repairs: RepairBudget::new(now),
             retransmitted: Traffic::default(),
+        }
+    }
+
+    /// Paces its video. Audio is never made to wait.
+    pub fn pace_video(&mut self, pacer: Pacer) {
+        for track in self.tracks.iter_mut().filter(|track| track.kind == MediaKind::Video) {
+            track.pacer = Some(Box::new(pacer));
         }
     }
 

@@ -151,7 +151,7 @@ pub struct Streams {
     /// Encodings with something to release or send: audio goes first.
     audio: VecDeque<EncodingKey>,
     video: VecDeque<EncodingKey>,
-    /// Video that waits for its frame's end, and until when.
+    /// Encodings that wait for their frame's end, or whose paced viewers wait, and until when.
     held: Vec<(Timestamp, EncodingKey)>,
     /// Encodings for which a key frame is wanted.
     wanting: Vec<EncodingKey>,
@@ -314,7 +314,7 @@ impl Streams {
         }
     }
 
-    /// Gives back an encoding that was taken: it waits for its frame's end until `due` (or the next packet).
+    /// Gives back an encoding that was taken: there is nothing to do until `due` (or the next packet).
     pub fn hold(&mut self, key: EncodingKey, due: Timestamp) {
         self.done(key);
         self.held.retain(|&(_, held)| held != key);

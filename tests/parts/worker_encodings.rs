@@ -1,4 +1,5 @@
-//! A publisher of three video encodings, whose records come over a lane, and viewers that are told to switch between them.
+//! A publisher of three video encodings, whose records come over a lane, and viewers that are told to switch between them
+//! or are sent one at a pace.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use corecast::relay::store::packet_ring::Layers;
 use corecast::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use corecast::relay::store::timeline::Incarnation;
 use corecast::relay::store::upstream::Wish;
-use corecast::time::NtpTime;
+use corecast::time::{NtpTime, Timestamp};
 use corecast::wire::codec::Codec;
 use corecast::worker::mailbox::Control;
 
@@ -139,4 +140,84 @@ fn a_wish_for_an_encoding_that_is_not_there_changes_nothing_and_one_may_be_taken
     (5..20).for_each(|n| publish(&mut world, n, if n == 10 { &[1, 2] } else { &[] }));
     let received = world.clients[viewer].received(MediaKind::Video);
     assert_eq!((rids(&received), received.len() as u64), (vec![0], 20 * PACKETS_PER_FRAME));
+}
+
+const KEY_FRAME_PACKETS: u64 = 40;
+
+fn part_of_key_frame(sequence: u64, arrival: Timestamp, payload: &[u8]) -> Record<'_> {
+    Record::Media(MediaRecord {
+        incarnation: Incarnation(9),
+        sequence: 1_000 + sequence,
+        timestamp: 7_000,
+        arrival,
+        marker: sequence + 1 == KEY_FRAME_PACKETS,
+        key_frame: sequence == 0,
+        padding: 0,
+        layers: Layers::UNKNOWN,
+        payload,
+    })
+}
+
+fn sound(sequence: u64, arrival: Timestamp) -> Record<'static> {
+    Record::Media(MediaRecord {
+        incarnation: Incarnation(9),
+        sequence: 1_000 + sequence,
+        timestamp: 480 * sequence as u32,
+        arrival,
+        marker: false,
+        key_frame: false,
+        padding: 0,
+        layers: Layers::UNKNOWN,
+        payload: &[1, 2, 3],
+    })
+}
+
+#[test]
+fn a_paced_viewer_is_sent_a_key_frame_in_pieces_and_nobody_else_waits() {
+    const PAYLOAD_BYTES: usize = 1_100;
+    let mut world = World::with_origin_elsewhere(1);
+    begin(&mut world);
+    let audio = RecordAddress { stream: STREAM, encoding: TrackId::new(0).expect("audio").encoding(0).expect("one") };
+    world.tell(audio, &Record::Begin);
+    let opus = PublishedCodec { codec: Codec::Opus, format: CodecFormat::Plain, clock_rate_hz: 48_000 };
+    world.tell(audio, &Record::Format(opus));
+    let [paced, other] = [0, 1].map(|_| world.join(&Opening::viewer(0)));
+    world.route(STREAM);
+    world.run(10 * MS);
+    let session = world.clients[paced].session;
+    // Eight of the longest at once, then about one each millisecond.
+    let burst_bytes = 8 * corecast::limits::DATAGRAM_OUT_BYTES_MAX as u32;
+    world.control(0, Control::Pace { session, bytes_per_second: 1_200_000, burst_bytes });
+    let began = world.now;
+    for sequence in 0..KEY_FRAME_PACKETS {
+        let mut payload = vec![0x80 | sequence as u8; PAYLOAD_BYTES];
+        payload[0] = if sequence == 0 { 0x65 } else { 0x41 };
+        world.tell(address(0), &part_of_key_frame(sequence, began, &payload));
+    }
+    for sequence in 0..5 {
+        let arrival = world.now;
+        world.tell(audio, &sound(sequence, arrival));
+        world.run(10 * MS);
+    }
+    let spans = [paced, other].map(|client| {
+        let received = world.clients[client].received(MediaKind::Video);
+        assert_eq!(received.len() as u64, KEY_FRAME_PACKETS, "nothing is lost");
+        assert!(received.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "and nothing out of order");
+        let mut pieces: Vec<(_, usize)> = Vec::new();
+        for packet in &received {
+            match pieces.last_mut() {
+                Some((at, packets)) if *at == packet.at => *packets += 1,
+                _ => pieces.push((packet.at, 1)),
+            }
+        }
+        let longest = pieces.iter().map(|&(_, packets)| packets).max().expect("pieces");
+        (longest, received[received.len() - 1].at.since(received[0].at))
+    });
+    assert_eq!(spans[1], (KEY_FRAME_PACKETS as usize, Duration::ZERO), "who is not paced has it at once");
+    let (longest, lasted) = spans[0];
+    assert!(longest <= 10 && lasted >= 25 * MS && lasted < 40 * MS, "{longest} packets at once, {lasted:?}");
+    let [paced, other] = [paced, other].map(|client| {
+        world.clients[client].received(MediaKind::Audio).iter().map(|packet| packet.at).collect::<Vec<_>>()
+    });
+    assert!(paced == other && paced.len() == 5, "sound does not wait: {paced:?} {other:?}");
 }

@@ -314,6 +314,7 @@ impl Recorder {
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),
                 Control::Select { session, encoding } => format!("select {session:?} {encoding:?}"),
+                Control::Pace { session, bytes_per_second, .. } => format!("pace {session:?} {bytes_per_second}"),
                 Control::Route { origin, audience, .. } => {
                     let origin = origin.map(|origin| match origin {
                         Origin::Worker(worker) => worker,

@@ -22,9 +22,11 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// A full bucket of `burst_bytes` that fills at `bytes_per_second` (at least one).
+    /// A full bucket of `burst_bytes` that fills at `bytes_per_second` (at least one of each).
     #[must_use]
     pub fn new(bytes_per_second: u32, burst_bytes: u32, now: Timestamp) -> Self {
+        // With a burst of nothing, nobody would ever be due.
+        let burst_bytes = burst_bytes.max(1);
         let credit_bytes = i64::from(burst_bytes);
         Self { bytes_per_second: bytes_per_second.max(1), burst_bytes, credit_bytes, filled_at: now }
     }

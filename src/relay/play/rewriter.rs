@@ -28,7 +28,7 @@
 use crate::limits;
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Sequence};
 use crate::time::Timestamp;
-use crate::wire::little_endian::{ByteReader, ByteWriter};
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
 /// Consecutive sequences of one encoding under consecutive indexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,58 +293,60 @@ impl Rewriter {
 const VERSION: u8 = 1;
 
 impl Rewriter {
-    /// Writes all it is, so that another process can go on with the same numbers; `None` where `out` is too short.
-    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
-        out.u8(VERSION)?;
-        out.u64(self.next_index.0)?;
-        out.u64(self.repeat_from.0)?;
-        out.u16(u16::try_from(self.earlier.len()).ok()?)?;
+    /// Writes all it is, so that another process can go on with the same numbers.
+    pub fn export(&self, now: Timestamp, out: &mut StateWriter) {
+        out.version(VERSION);
+        out.u64(self.next_index.0);
+        out.u64(self.repeat_from.0);
+        out.count(self.earlier.len());
         for run in self.earlier.iter().chain([&self.current]) {
-            out.u64(run.from.0)?;
-            out.u64(run.index_offset)?;
-            out.u64(run.began.as_nanos())?;
-            out.u32(run.timestamp_offset)?;
-            out.u8(run.encoding.number())?;
-            out.u8(u8::from(run.joined))?;
+            run.export(now, out);
         }
-        Some(())
     }
 
-    /// Reads what [`Self::export`] wrote; `None` for another version and for what no rewriter can be.
-    #[must_use]
-    pub fn import(from: &mut ByteReader<'_>) -> Option<Self> {
-        if from.u8()? != VERSION {
-            return None;
-        }
+    /// Reads what [`Self::export`] wrote.
+    ///
+    /// # Errors
+    /// It was written by another version, is cut short, or no rewriter can be so.
+    pub fn import(now: Timestamp, from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        from.version("a stream's numbers", VERSION)?;
         let (next_index, repeat_from) = (PacketIndex(from.u64()?), PacketIndex(from.u64()?));
-        let count = usize::from(from.u16()?);
-        if count > limits::REWRITING_RUNS_MAX {
-            return None;
-        }
+        let count = from.count(limits::REWRITING_RUNS_MAX)?;
         let mut earlier = Vec::with_capacity(count);
         for _ in 0..count {
-            earlier.push(import_run(from)?);
+            earlier.push(Run::import(now, from)?);
         }
-        let current = import_run(from)?;
+        let current = Run::import(now, from)?;
         let ascending = earlier.iter().chain([&current]).map(Run::first_index).is_sorted_by(|a, b| a < b);
         let begun = !earlier.iter().any(Run::is_vacant) && (earlier.is_empty() || !current.is_vacant());
-        (ascending && begun).then_some(Self { current, earlier, next_index, repeat_from })
+        if ascending && begun {
+            Ok(Self { current, earlier, next_index, repeat_from })
+        } else {
+            Err(ImportError::Malformed)
+        }
     }
 }
 
-fn import_run(from: &mut ByteReader<'_>) -> Option<Run> {
-    Some(Run {
-        from: Sequence(from.u64()?),
-        index_offset: from.u64()?,
-        began: Timestamp::from_nanos(from.u64()?),
-        timestamp_offset: from.u32()?,
-        encoding: EncodingId::from_number(from.u8()?)?,
-        joined: match from.u8()? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        },
-    })
+impl Run {
+    fn export(&self, now: Timestamp, out: &mut StateWriter) {
+        out.u64(self.from.0);
+        out.u64(self.index_offset);
+        out.age(self.began, now);
+        out.u32(self.timestamp_offset);
+        out.u8(self.encoding.number());
+        out.bool(self.joined);
+    }
+
+    fn import(now: Timestamp, from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        Ok(Self {
+            from: Sequence(from.u64()?),
+            index_offset: from.u64()?,
+            began: from.age(now)?,
+            timestamp_offset: from.u32()?,
+            encoding: EncodingId::from_number(from.u8()?).ok_or(ImportError::Malformed)?,
+            joined: from.bool()?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::relay::play::rewriter::{Located, Placed, Rewriter};
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Position, Sequence};
 use crate::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
 use crate::time::{NtpTime, Timestamp};
-use crate::wire::little_endian::{ByteReader, ByteWriter};
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::rtp::{self, FIXED_HEADER_BYTES, HeaderFields};
 
 /// Where a subscription stands.
@@ -339,37 +339,39 @@ const VERSION: u8 = 1;
 
 impl Subscription {
     /// Writes what another process needs to go on with this viewer's stream: its numbers, cursor and counts. What was
-    /// negotiated (SSRCs, payload types, extensions) is not in it: that is kept with the session's description. `None`
-    /// where `out` is too short.
-    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
-        out.u8(VERSION)?;
-        out.optional_u64(match self.cursor {
+    /// negotiated (SSRCs, payload types, extensions) is not in it: that is kept with the session's description.
+    pub fn export(&self, now: Timestamp, out: &mut StateWriter) {
+        out.version(VERSION);
+        let position = match self.cursor {
             Cursor::At(position) => Some(position.0),
             Cursor::AwaitsKeyFrame => None,
-        })?;
-        out.u64(self.rtx_index.0)?;
-        out.u32(self.packets)?;
-        out.u32(self.octets)?;
-        out.u64(self.skips)?;
-        self.rewriter.export(out)
+        };
+        out.option(position, StateWriter::u64);
+        out.u64(self.rtx_index.0);
+        out.u32(self.packets);
+        out.u32(self.octets);
+        out.u64(self.skips);
+        self.rewriter.export(now, out);
     }
 
-    /// Goes on where [`Self::export`] was called; the format is to be set. `None` for what it did not write.
-    #[must_use]
+    /// Goes on where [`Self::export`] was called; the format is to be set.
+    ///
+    /// # Errors
+    /// It was written by another version, is cut short, or no subscription can be so.
     pub fn import(
         ssrc: u32,
         rtx_ssrc: Option<u32>,
         extension: ExtensionTemplate,
-        from: &mut ByteReader<'_>,
-    ) -> Option<Self> {
-        if from.u8()? != VERSION {
-            return None;
-        }
-        let cursor = from.optional_u64()?.map_or(Cursor::AwaitsKeyFrame, |position| Cursor::At(Position(position)));
+        now: Timestamp,
+        from: &mut StateReader<'_>,
+    ) -> Result<Self, ImportError> {
+        from.version("a viewer's track", VERSION)?;
+        let position = from.option(StateReader::u64)?;
+        let cursor = position.map_or(Cursor::AwaitsKeyFrame, |position| Cursor::At(Position(position)));
         let rtx_index = PacketIndex(from.u64()?);
         let (packets, octets, skips) = (from.u32()?, from.u32()?, from.u64()?);
-        let rewriter = Rewriter::import(from)?;
-        Some(Self { ssrc, rtx_ssrc, format: None, extension, cursor, rewriter, rtx_index, packets, octets, skips })
+        let rewriter = Rewriter::import(now, from)?;
+        Ok(Self { ssrc, rtx_ssrc, format: None, extension, cursor, rewriter, rtx_index, packets, octets, skips })
     }
 }
 

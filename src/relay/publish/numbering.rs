@@ -5,7 +5,7 @@
 //! that a packet recovered late still gets the number its neighbours imply.
 
 use crate::limits;
-use crate::wire::little_endian::{ByteReader, ByteWriter};
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
 /// The shifts in force, oldest first: from an uplink sequence on, add an amount.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -66,44 +66,39 @@ impl Numbering {
 const VERSION: u8 = 1;
 
 impl Numbering {
-    /// Writes all it is; `None` where `out` is too short.
-    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
-        out.u8(VERSION)?;
-        out.optional_u64(self.newest)?;
-        out.u64(self.holes)?;
-        out.u8(u8::try_from(self.shifts.len()).ok()?)?;
+    /// Writes all it is.
+    pub fn export(&self, out: &mut StateWriter) {
+        out.version(VERSION);
+        out.option(self.newest, StateWriter::u64);
+        out.u64(self.holes);
+        out.count(self.shifts.len());
         for &(from, shift) in &self.shifts {
-            out.u64(from)?;
-            out.u64(shift as u64)?;
+            out.u64(from);
+            out.u64(shift as u64);
         }
-        Some(())
     }
 
-    /// Reads what [`Self::export`] wrote; `None` for another version and for what no numbering can be.
-    #[must_use]
-    pub fn import(from: &mut ByteReader<'_>) -> Option<Self> {
-        if from.u8()? != VERSION {
-            return None;
-        }
-        let (newest, holes) = (from.optional_u64()?, from.u64()?);
-        let count = usize::from(from.u8()?);
-        if count > limits::NUMBERING_SHIFTS_MAX {
-            return None;
-        }
+    /// Reads what [`Self::export`] wrote.
+    ///
+    /// # Errors
+    /// It was written by another version, is cut short, or no numbering can be so.
+    pub fn import(from: &mut StateReader<'_>) -> Result<Self, ImportError> {
+        from.version("a track's numbering", VERSION)?;
+        let (newest, holes) = (from.option(StateReader::u64)?, from.u64()?);
+        let count = from.count(limits::NUMBERING_SHIFTS_MAX)?;
         let mut shifts = Vec::with_capacity(count);
         for _ in 0..count {
             shifts.push((from.u64()?, from.u64()? as i64));
         }
         let ascending = shifts.is_sorted_by(|before, after| before.0 < after.0);
-        ascending.then_some(Self { shifts, newest, holes })
+        if ascending { Ok(Self { shifts, newest, holes }) } else { Err(ImportError::Malformed) }
     }
 }
-
-const _: () = assert!(limits::NUMBERING_SHIFTS_MAX <= u8::MAX as usize);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::bytes::refuses_damage;
 
     #[test]
     fn a_numbering_goes_on_in_another_process() {
@@ -113,19 +108,22 @@ mod tests {
         forward(&mut before, 102);
         before.leave_out(103);
         assert_eq!(before.put_before(200), Some(198));
-        let mut bytes = [0; 128];
-        let mut writer = ByteWriter::new(&mut bytes);
-        before.export(&mut writer).unwrap();
-        let len = writer.len();
-        assert_eq!(Numbering::import(&mut ByteReader::new(&bytes[..len])), Some(before));
-        for cut in 0..len {
-            assert_eq!(Numbering::import(&mut ByteReader::new(&bytes[..cut])), None);
-        }
-        // Another version, too many shifts, shifts out of order.
-        for (at, value) in [(0, VERSION + 1), (18, limits::NUMBERING_SHIFTS_MAX as u8 + 1), (19 + 7, 1)] {
-            let mut bytes = bytes;
+        let mut out = StateWriter::new();
+        before.export(&mut out);
+        let bytes = out.finish();
+        let import = |bytes: &[u8]| {
+            let mut from = StateReader::new(bytes);
+            let numbering = Numbering::import(&mut from)?;
+            from.finish()?;
+            Ok(numbering)
+        };
+        assert_eq!(import(bytes.as_slice()), Ok(before));
+        refuses_damage(&bytes, import);
+        // Too many shifts, shifts out of order.
+        for (at, value) in [(18, limits::NUMBERING_SHIFTS_MAX as u8 + 1), (22 + 7, 1)] {
+            let mut bytes = bytes.as_slice().to_vec();
             bytes[at] = value;
-            assert_eq!(Numbering::import(&mut ByteReader::new(&bytes[..len])), None, "{value} at {at}");
+            assert_eq!(import(&bytes), Err(ImportError::Malformed), "{value} at {at}");
         }
     }
 

@@ -19,8 +19,8 @@ use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use crate::relay::store::sender_clock::NtpOffset;
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::codec;
-use crate::wire::little_endian::{ByteReader, ByteWriter};
 use crate::wire::rtcp::sender_report::SenderInfo;
 use crate::wire::rtp::RtpPacket;
 
@@ -419,69 +419,84 @@ impl Track {
 const VERSION: u8 = 1;
 
 impl Publication {
-    /// Writes what another process needs to go on with this publisher's numbers; `None` where `out` is too short. What was
-    /// negotiated is not in it. Left out because it is learnt again: parameter sets, arrival times, the newest clock and the
-    /// round-trip time.
-    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
-        out.u8(VERSION)?;
-        out.u64(self.next_incarnation)?;
-        out.optional_u64(self.ntp_offset.to_node_clock())?;
-        out.u8(self.full_intra_requests)?;
-        out.u8(u8::try_from(self.bindings.len()).ok()?)?;
+    /// Writes what another process needs to go on with this publisher's numbers. What was negotiated is not in it. Left out
+    /// because it is learnt again: parameter sets, arrival times, the newest clock and the round-trip time.
+    pub fn export(&self, now: Timestamp, out: &mut StateWriter) {
+        out.version(VERSION);
+        out.u64(self.next_incarnation);
+        out.option(self.ntp_offset.to_node_clock(), StateWriter::u64);
+        out.u8(self.full_intra_requests);
+        out.count(self.bindings.len());
         for binding in &self.bindings {
-            out.u32(binding.ssrc)?;
-            out.u8(u8::try_from(binding.track).ok()?)?;
-            out.bool(binding.role == Role::Repair)?;
+            out.u32(binding.ssrc);
+            out.count(binding.track);
+            out.bool(binding.role == Role::Repair);
         }
-        out.u8(u8::try_from(self.tracks.len()).ok()?)?;
+        out.count(self.tracks.len());
         for track in &self.tracks {
-            out.u8(track.encoding.number())?;
-            out.optional_u64(track.ssrc.map(u64::from))?;
-            out.u64(track.incarnation.0)?;
-            // The profile that was seen in the stream itself: another one would be another codec for every viewer.
-            out.optional_u64(match track.published.format {
-                CodecFormat::H264 { profile_level_id, .. } => Some(u64::from(profile_level_id)),
-                _ => None,
-            })?;
-            track.numbering.export(out)?;
-            track.reception.export(out)?;
+            track.export(now, out);
         }
-        Some(())
     }
 
-    /// Goes on where [`Self::export`] was called, with the same `media` as agreed then; `None` for what it did not write.
-    #[must_use]
-    pub fn import(media: &[NegotiatedMedia], feedback_ssrc: u32, from: &mut ByteReader<'_>) -> Option<Self> {
+    /// Goes on where [`Self::export`] was called, with the same `media` as agreed then.
+    ///
+    /// # Errors
+    /// It was written by another version or for other media, is cut short, or no publication can be so.
+    pub fn import(
+        media: &[NegotiatedMedia],
+        feedback_ssrc: u32,
+        now: Timestamp,
+        from: &mut StateReader<'_>,
+    ) -> Result<Self, ImportError> {
+        from.version("a publication", VERSION)?;
         let mut publication = Self::new(media, 0, feedback_ssrc);
-        if from.u8()? != VERSION {
-            return None;
-        }
         publication.next_incarnation = from.u64()?;
-        publication.ntp_offset = NtpOffset::from_node_clock(from.optional_u64()?);
+        publication.ntp_offset = NtpOffset::from_node_clock(from.option(StateReader::u64)?);
         publication.full_intra_requests = from.u8()?;
         publication.bindings.clear();
-        for _ in 0..from.u8()? {
-            let (ssrc, track) = (from.u32()?, usize::from(from.u8()?));
+        let tracks = publication.tracks.len();
+        for _ in 0..from.count(limits::SOURCES_PER_TRACK_MAX * 2 * tracks)? {
+            let (ssrc, track) = (from.u32()?, from.count(tracks.saturating_sub(1))?);
             let role = if from.bool()? { Role::Repair } else { Role::Media };
-            publication.tracks.get(track)?;
             publication.bindings.push(Binding { ssrc, track, role });
         }
-        if usize::from(from.u8()?) != publication.tracks.len() {
-            return None;
+        if from.count(tracks)? != tracks {
+            return Err(ImportError::Malformed);
         }
         for track in &mut publication.tracks {
-            track.encoding = EncodingId::from_number(from.u8()?)?;
-            track.ssrc = from.optional_u64()?.map(u32::try_from).transpose().ok()?;
-            track.incarnation = Incarnation(from.u64()?);
-            if let (CodecFormat::H264 { profile_level_id, .. }, Some(seen)) =
-                (&mut track.published.format, from.optional_u64()?)
-            {
-                *profile_level_id = u32::try_from(seen).ok()?;
-            }
-            track.numbering = Numbering::import(from)?;
-            track.reception = Reception::import(track.codec.clock_rate_hz, track.codec.nack, from)?;
+            track.import(now, from)?;
         }
-        Some(publication)
+        Ok(publication)
+    }
+}
+
+impl Track {
+    fn export(&self, now: Timestamp, out: &mut StateWriter) {
+        out.u8(self.encoding.number());
+        out.option(self.ssrc, StateWriter::u32);
+        out.u64(self.incarnation.0);
+        // The profile that was seen in the stream itself: another one would be another codec for every viewer.
+        let profile = match self.published.format {
+            CodecFormat::H264 { profile_level_id, .. } => Some(profile_level_id),
+            _ => None,
+        };
+        out.option(profile, StateWriter::u32);
+        self.numbering.export(out);
+        self.reception.export(now, out);
+    }
+
+    /// Goes on with what [`Self::export`] wrote, in a track that was made anew.
+    fn import(&mut self, now: Timestamp, from: &mut StateReader<'_>) -> Result<(), ImportError> {
+        self.encoding = EncodingId::from_number(from.u8()?).ok_or(ImportError::Malformed)?;
+        self.ssrc = from.option(StateReader::u32)?;
+        self.incarnation = Incarnation(from.u64()?);
+        let seen = from.option(StateReader::u32)?;
+        if let (CodecFormat::H264 { profile_level_id, .. }, Some(seen)) = (&mut self.published.format, seen) {
+            *profile_level_id = seen;
+        }
+        self.numbering = Numbering::import(from)?;
+        self.reception = Reception::import(self.codec.clock_rate_hz, self.codec.nack, now, from)?;
+        Ok(())
     }
 }
 

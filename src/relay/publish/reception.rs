@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::limits;
 use crate::time::Timestamp;
-use crate::wire::little_endian::{ByteReader, ByteWriter};
+use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::rtcp::ReportBlock;
 use crate::wire::sequence;
 
@@ -228,53 +228,57 @@ impl Reception {
 const VERSION: u8 = 1;
 
 impl Reception {
-    /// Writes what tells a new packet from an old one, and the counts of reports; `None` where `out` is too short. When a
-    /// gap was first asked for is not in it: its packet then tells no round-trip time.
-    pub fn export(&self, out: &mut ByteWriter<'_>) -> Option<()> {
-        out.u8(VERSION)?;
-        out.u64(self.first)?;
-        out.optional_u64(self.newest)?;
+    /// Writes what tells a new packet from an old one, and the counts of reports. When a gap was first asked for is not in
+    /// it: its packet then tells no round-trip time.
+    pub fn export(&self, now: Timestamp, out: &mut StateWriter) {
+        out.version(VERSION);
+        out.u64(self.first);
+        out.option(self.newest, StateWriter::u64);
         for count in [self.received, self.expected_prior, self.received_prior, self.lost, self.recovered] {
-            out.u64(count)?;
+            out.u64(count);
         }
-        out.u16(u16::try_from(self.gaps.len()).ok()?)?;
+        out.count(self.gaps.len());
         for gap in &self.gaps {
-            out.u64(gap.sequence)?;
-            out.u64(gap.seen.as_nanos())?;
+            out.u64(gap.sequence);
+            out.age(gap.seen, now);
         }
-        Some(())
     }
 
-    /// Reads what [`Self::export`] wrote, for a source with these properties; `None` for another version and for what no
-    /// reception can be.
-    #[must_use]
-    pub fn import(clock_rate_hz: u32, nack: bool, from: &mut ByteReader<'_>) -> Option<Self> {
-        if from.u8()? != VERSION {
-            return None;
-        }
-        let (first, newest) = (from.u64()?, from.optional_u64()?);
+    /// Reads what [`Self::export`] wrote, for a source with these properties.
+    ///
+    /// # Errors
+    /// It was written by another version, is cut short, or no reception can be so.
+    pub fn import(
+        clock_rate_hz: u32,
+        nack: bool,
+        now: Timestamp,
+        from: &mut StateReader<'_>,
+    ) -> Result<Self, ImportError> {
+        from.version("a source's reception", VERSION)?;
+        let (first, newest) = (from.u64()?, from.option(StateReader::u64)?);
         let [received, expected_prior, received_prior, lost, recovered] =
             [from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?];
-        let count = usize::from(from.u16()?);
-        if count > limits::NACK_GAPS_MAX || newest.is_some_and(|newest| newest < first) {
-            return None;
+        let count = from.count(limits::NACK_GAPS_MAX)?;
+        if newest.is_some_and(|newest| newest < first) {
+            return Err(ImportError::Malformed);
         }
         let mut reception = Self::new(clock_rate_hz, nack);
         for _ in 0..count {
-            let (sequence, seen) = (from.u64()?, Timestamp::from_nanos(from.u64()?));
+            let (sequence, seen) = (from.u64()?, from.age(now)?);
             let ascends = reception.gaps.back().is_none_or(|last| last.sequence < sequence);
             if !ascends || newest.is_none_or(|newest| newest <= sequence) {
-                return None;
+                return Err(ImportError::Malformed);
             }
             reception.gaps.push_back(Gap { sequence, seen, next_request: seen + limits::NACK_GRACE, asked: None });
         }
-        Some(Self { first, newest, received, expected_prior, received_prior, lost, recovered, ..reception })
+        Ok(Self { first, newest, received, expected_prior, received_prior, lost, recovered, ..reception })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::bytes::refuses_damage;
 
     #[test]
     fn a_reception_goes_on_in_another_process() {
@@ -282,20 +286,25 @@ mod tests {
         for sequence in [10, 11, 14, 16] {
             before.receive(sequence, 0, false, at(1)).unwrap();
         }
-        let mut bytes = [0; 256];
-        let mut writer = ByteWriter::new(&mut bytes);
-        before.export(&mut writer).unwrap();
-        let len = writer.len();
-        let import = |bytes: &[u8]| Reception::import(90_000, true, &mut ByteReader::new(bytes));
-        let mut after = import(&bytes[..len]).unwrap();
+        let mut out = StateWriter::new();
+        before.export(at(1), &mut out);
+        let bytes = out.finish();
+        let import = |bytes: &[u8]| {
+            let mut from = StateReader::new(bytes);
+            let reception = Reception::import(90_000, true, at(1), &mut from)?;
+            from.finish()?;
+            Ok(reception)
+        };
+        let mut after = import(bytes.as_slice()).unwrap();
         assert_eq!((after.report(7, at(2)), nack(&mut after, 20)), (before.report(7, at(2)), vec![12, 13, 15]));
         // What came is a duplicate, what is missing is not.
         assert!(after.receive(14, 0, false, at(3)).is_none() && after.receive(13, 0, false, at(3)).is_some());
-        assert!((0..len).all(|cut| import(&bytes[..cut]).is_none()));
-        for (at, value) in [(0, VERSION + 1), (8, 1), (58, 255), (60 + 7, 1)] {
-            let mut bytes = bytes;
+        refuses_damage(&bytes, import);
+        // Older than its first packet, too many gaps, gaps out of order.
+        for (at, value) in [(8, 1), (59, 255), (62 + 7, 1)] {
+            let mut bytes = bytes.as_slice().to_vec();
             bytes[at] = value;
-            assert!(import(&bytes[..len]).is_none(), "{value} at {at}");
+            assert_eq!(import(&bytes).err(), Some(ImportError::Malformed), "{value} at {at}");
         }
     }
 

@@ -18,8 +18,8 @@ use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
+use crate::wire::bytes::fixed::{ByteReader, ByteWriter};
 use crate::wire::codec::Codec;
-use crate::wire::little_endian::{ByteReader, ByteWriter};
 
 /// The version of this layout. A record of another version is dropped and counted.
 pub const VERSION: u8 = 2;

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::relay::store::address::StreamId;
 use crate::relay::store::numbers::{EncodingId, EncodingSet};
 use crate::relay::store::timeline::Incarnation;
-use crate::wire::little_endian::{ByteReader, ByteWriter};
+use crate::wire::bytes::fixed::{ByteReader, ByteWriter};
 
 /// The version of this layout. A message of another version is dropped and counted.
 pub const VERSION: u8 = 1;

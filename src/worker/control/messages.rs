@@ -3,6 +3,7 @@
 use crate::crypto::random::Random;
 use crate::limits;
 use crate::net::Io;
+use crate::relay::play::pacing::Pacer;
 use crate::time::Timestamp;
 use crate::worker::control::{reporting, routes};
 use crate::worker::lane::Lanes;
@@ -10,6 +11,7 @@ use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
 use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, Totals};
 use crate::worker::outbound::switch;
+use crate::worker::peer::Role;
 
 /// What a request may change, and what a report tells of.
 pub(in crate::worker) struct ControlPhase<'a> {
@@ -73,6 +75,12 @@ impl ControlPhase<'_> {
             Control::Select { session, encoding } => {
                 if let Some(key) = peers.find_session(session) {
                     switch::select(key, encoding, peers, streams);
+                }
+            }
+            Control::Pace { session, bytes_per_second, burst_bytes } => {
+                let peer = peers.find_session(session).and_then(|key| peers.get_mut(key));
+                if let Some(Role::Viewer(playback)) = peer.map(|peer| &mut peer.role) {
+                    playback.pace_video(Pacer::new(bytes_per_second, burst_bytes, now));
                 }
             }
             Control::Route { stream, origin, audience } => {

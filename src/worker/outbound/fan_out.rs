@@ -71,14 +71,15 @@ impl FanOutPhase<'_> {
         }
     }
 
-    /// One turn of an encoding: lets its cursors move on, and visits those that are behind. Says with why it stopped until
-    /// when the newest frame is held, if it is.
+    /// One turn of an encoding: lets its cursors move on, and visits those that are behind. Says with why it stopped when it
+    /// is to be looked at again: when the newest frame is held no longer, or a paced viewer may go on.
     fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> (Served, Option<Timestamp>) {
         // Reborrowed one by one, so that the loop goes through one pointer to each.
         let (streams, peers, outbox) = (&mut *self.streams, &mut *self.peers, &mut *self.outbox);
         let (counters, mail, reports_due) = (&mut *self.counters, &mut *self.mail, &mut *self.reports_due);
         let Some((encoding, progress)) = streams.turn(key) else { return (Served::AllCaughtUp, None) };
         let held_until = encoding.release(self.hold, now);
+        encoding.fan_out.release_due(now);
         let all_decided = decide_formats(encoding, peers, mail);
         let mut bytes = 0;
         let mut key_frame_wanted = false;
@@ -120,6 +121,8 @@ impl FanOutPhase<'_> {
             key_frame_wanted |= after == AfterVisit::NeedsKeyFrame && wants_key_frame(peer, subscriber);
             encoding.fan_out.visited(subscriber, after);
         };
+        let due = [held_until, encoding.fan_out.next_due()].into_iter().flatten().min();
+        // Who is paced is behind by intent: its packets' time here says nothing of this worker.
         let caught_up = served == Served::AllCaughtUp;
         progress.turn_over(caught_up, encoding.released(), |passage| outbox.note(Note { key, passage }));
         if key_frame_wanted {
@@ -130,7 +133,7 @@ impl FanOutPhase<'_> {
                 served = Served::TurnOver;
             }
         }
-        (served, held_until)
+        (served, due)
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::fan_out::AfterVisit;
+use crate::relay::play::pacing::Pacer;
 use crate::relay::play::subscription::Cursor;
 use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::Position;
@@ -62,12 +63,17 @@ impl<'a> Visit<'a> {
         if let Err(after) = place_cursor(track, encoding, is_video, self.now) {
             return after;
         }
+        let packets_max = match track.pacer.as_deref_mut().map(|pacer| packets_due(pacer, self.now)) {
+            None => limits::PACKETS_PER_VISIT_MAX,
+            Some(Ok(packets)) => packets,
+            Some(Err(later)) => return later,
+        };
         let tag_len = sender.profile().tag_len();
         let mut packets = 0;
         while let Cursor::At(position) = track.subscription.cursor()
             && position < encoding.released()
         {
-            if packets == limits::PACKETS_PER_VISIT_MAX {
+            if packets == packets_max {
                 break;
             }
             let Some((info, payload)) = encoding.ring.get(position) else { break };
@@ -94,12 +100,31 @@ impl<'a> Visit<'a> {
         {
             self.sent.reached = position;
         }
-        match track.subscription.cursor() {
+        let after = match track.subscription.cursor() {
             Cursor::At(position) if position < encoding.released() => AfterVisit::Behind,
             Cursor::At(_) => AfterVisit::CaughtUp,
             Cursor::AwaitsKeyFrame => AfterVisit::NeedsKeyFrame,
-        }
+        };
+        track.pacer.as_deref_mut().map_or(after, |pacer| after_paced(pacer, self.sent.bytes, after, self.now))
     }
+}
+
+/// How many packets a paced track may send now, counted as the longest there are, the last of them in part on credit; `Err`
+/// says until when it waits where that is none.
+#[cold]
+fn packets_due(pacer: &mut Pacer, now: Timestamp) -> Result<usize, AfterVisit> {
+    match pacer.budget(now).div_ceil(limits::DATAGRAM_OUT_BYTES_MAX) {
+        0 => Err(AfterVisit::Later(pacer.due())),
+        packets => Ok(packets.min(limits::PACKETS_PER_VISIT_MAX)),
+    }
+}
+
+/// Where a paced track goes that was sent so much: one that has more to send waits until it may.
+#[cold]
+fn after_paced(pacer: &mut Pacer, bytes: u64, after: AfterVisit, now: Timestamp) -> AfterVisit {
+    pacer.spent(bytes as usize);
+    let due = pacer.due();
+    if after == AfterVisit::Behind && due > now { AfterVisit::Later(due) } else { after }
 }
 
 /// Moves a cursor to where its next packet is; `Err` says where the subscriber waits when there is none.

@@ -117,7 +117,7 @@ fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<N
             }
             Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
             Control::Heartbeat(reply) => _ = reply.send(()),
-            Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } => {}
+            Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } | Control::Pace { .. } => {}
             Control::Shutdown => return,
         }
     }

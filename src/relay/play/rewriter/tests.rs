@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::relay::store::numbers::TrackId;
+use crate::wire::bytes::{StateBytes, refuses_damage};
 
 const FIRST: PacketIndex = PacketIndex(100);
 
@@ -126,25 +127,28 @@ fn numbers_go_on_in_another_process() {
     send(&mut before, 12);
     before.jump(encoding(2), Sequence(500), 77, at(4));
     send(&mut before, 500);
-    let mut bytes = [0; 256];
-    let mut writer = ByteWriter::new(&mut bytes);
-    before.export(&mut writer).unwrap();
-    let len = writer.len();
-    let after = Rewriter::import(&mut ByteReader::new(&bytes[..len])).unwrap();
-    assert_eq!(after, before);
-    for cut in 0..len {
-        assert_eq!(Rewriter::import(&mut ByteReader::new(&bytes[..cut])), None);
-        assert!(before.export(&mut ByteWriter::new(&mut [0; 256][..cut])).is_none());
-    }
-    // Another version, and runs that overlap.
-    for (byte, value) in [(0, VERSION + 1), (19 + 8, 0xff)] {
-        let mut bytes = bytes;
-        bytes[byte] = value;
-        assert_eq!(Rewriter::import(&mut ByteReader::new(&bytes[..len])), None, "{value} at {byte}");
-    }
-    let mut vacant = [0; 64];
-    Rewriter::new(FIRST, 5).export(&mut ByteWriter::new(&mut vacant)).unwrap();
-    assert_eq!(Rewriter::import(&mut ByteReader::new(&vacant)), Some(Rewriter::new(FIRST, 5)));
+    let bytes = exported(&before);
+    assert_eq!(import(bytes.as_slice()), Ok(before));
+    refuses_damage(&bytes, import);
+    // Runs that overlap.
+    let mut overlapping = bytes.as_slice().to_vec();
+    overlapping[21 + 8] = 0xff;
+    assert_eq!(import(&overlapping), Err(ImportError::Malformed));
+    let vacant = Rewriter::new(FIRST, 5);
+    assert_eq!(import(exported(&vacant).as_slice()), Ok(vacant));
+}
+
+fn exported(rewriter: &Rewriter) -> StateBytes {
+    let mut out = StateWriter::new();
+    rewriter.export(at(9), &mut out);
+    out.finish()
+}
+
+fn import(bytes: &[u8]) -> Result<Rewriter, ImportError> {
+    let mut from = StateReader::new(bytes);
+    let rewriter = Rewriter::import(at(9), &mut from)?;
+    from.finish()?;
+    Ok(rewriter)
 }
 
 /// What becomes of the next packet of the present encoding.
@@ -255,7 +259,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_a_rewriter_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Some(mut rewriter) = Rewriter::import(&mut ByteReader::new(&bytes)) {
+        if let Ok(mut rewriter) = Rewriter::import(at(9), &mut StateReader::new(&bytes)) {
             let _ = rewriter.locate(7);
             rewriter.leave_out(Sequence(9), at(1));
             rewriter.jump(encoding(1), Sequence(10), 0, at(2));

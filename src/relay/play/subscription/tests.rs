@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::relay::store::numbers::TrackId;
 use crate::relay::store::packet_ring::Layers;
+use crate::wire::bytes::refuses_damage;
 use crate::wire::rtp::RtpHeader;
 
 const FORMAT: EgressFormat = EgressFormat { payload_type: 96, rtx_payload_type: Some(97), clock_rate_hz: 90_000 };
@@ -371,15 +372,18 @@ fn a_viewers_stream_goes_on_in_another_process() {
     let located = before.locate(100).unwrap();
     before.write_rtx(&mut [0; 64], &mut [0; 64], located, &info(1_000), &[1]).unwrap();
     before.skips = 3;
-    let mut bytes = [0; 256];
-    let mut writer = ByteWriter::new(&mut bytes);
-    before.export(&mut writer).unwrap();
-    let len = writer.len();
-    let import =
-        |bytes: &[u8]| Subscription::import(0xa, Some(0xb), ExtensionTemplate::default(), &mut ByteReader::new(bytes));
-    assert!((0..len).all(|cut| import(&bytes[..cut]).is_none()));
-    assert!(import(&[&[VERSION + 1], &bytes[1..len]].concat()).is_none());
-    let mut after = import(&bytes[..len]).unwrap();
+    let now = Timestamp::from_millis(2_000);
+    let mut out = StateWriter::new();
+    before.export(now, &mut out);
+    let bytes = out.finish();
+    let import = |bytes: &[u8]| {
+        let mut from = StateReader::new(bytes);
+        let subscription = Subscription::import(0xa, Some(0xb), ExtensionTemplate::default(), now, &mut from)?;
+        from.finish()?;
+        Ok(subscription)
+    };
+    refuses_damage(&bytes, import);
+    let mut after = import(bytes.as_slice()).unwrap();
     assert!(after.format().is_none(), "what the viewer is sent is decided anew");
     after.set_format(Some(FORMAT));
     assert_eq!((after.cursor(), after.encoding(), after.skips), (before.cursor(), Some(ONLY), 3));

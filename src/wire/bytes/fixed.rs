@@ -1,7 +1,9 @@
-//! A reading and a writing position for this program's own formats: records between workers and nodes, and state that is
-//! handed to another process. Numbers are little-endian; every step is checked, so a caller chains them with `?`.
+//! A reading and a writing position in a buffer that somebody else owns: for records, which are written straight into a
+//! lane or a datagram and must not allocate. Numbers are little-endian; every step is checked, so a caller chains them with
+//! `?`.
 //!
-//! Not for the protocols on the network, which are big-endian: those use the crate-private `cursor`.
+//! Not for state ([`super::StateWriter`], [`super::StateReader`]): that grows, is wiped, and says why it cannot be read.
+//! Both read with [`ByteReader`].
 
 /// Reads from the front of a slice.
 #[derive(Clone, Copy, Debug)]
@@ -59,24 +61,6 @@ impl<'a> ByteReader<'a> {
     /// The next sixteen bytes.
     pub fn u128(&mut self) -> Option<u128> {
         self.array().map(u128::from_le_bytes)
-    }
-
-    /// A number that may be missing, as [`ByteWriter::optional_u64`] wrote it.
-    pub fn optional_u64(&mut self) -> Option<Option<u64>> {
-        match self.u8()? {
-            0 => Some(None),
-            1 => self.u64().map(Some),
-            _ => None,
-        }
-    }
-
-    /// A truth value, as [`ByteWriter::bool`] wrote it.
-    pub fn bool(&mut self) -> Option<bool> {
-        match self.u8()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
     }
 }
 
@@ -143,17 +127,6 @@ impl<'a> ByteWriter<'a> {
     pub fn u128(&mut self, value: u128) -> Option<()> {
         self.bytes(&value.to_le_bytes())
     }
-
-    /// A number that may be missing: a byte that says whether it is there, then the number.
-    pub fn optional_u64(&mut self, value: Option<u64>) -> Option<()> {
-        self.bool(value.is_some())?;
-        value.map_or(Some(()), |value| self.u64(value))
-    }
-
-    /// A truth value: 0 or 1.
-    pub fn bool(&mut self, value: bool) -> Option<()> {
-        self.u8(u8::from(value))
-    }
 }
 
 #[cfg(test)]
@@ -170,21 +143,13 @@ mod tests {
         writer.u32(0x0405_0607).unwrap();
         writer.u64(u64::MAX - 1).unwrap();
         writer.u128(u128::MAX - 2).unwrap();
-        writer.optional_u64(Some(9)).unwrap();
-        writer.optional_u64(None).unwrap();
-        writer.bool(true).unwrap();
         writer.bytes(b"abc").unwrap();
         let len = writer.len();
         assert_eq!(writer.written().len(), len);
         let mut reader = ByteReader::new(&out[..len]);
         assert_eq!((reader.u8(), reader.u16(), reader.u32()), (Some(1), Some(0x0203), Some(0x0405_0607)));
         assert_eq!((reader.u64(), reader.u128()), (Some(u64::MAX - 1), Some(u128::MAX - 2)));
-        assert_eq!(
-            (reader.optional_u64(), reader.optional_u64(), reader.bool()),
-            (Some(Some(9)), Some(None), Some(true))
-        );
         assert_eq!((reader.take(3), reader.rest(), reader.u8()), (Some(&b"abc"[..]), &b""[..], None));
-        assert_eq!((ByteReader::new(&[2]).bool(), ByteReader::new(&[2]).optional_u64()), (None, None));
     }
 
     #[test]
