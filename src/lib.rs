@@ -38,7 +38,7 @@
 //!    ([`transport::path_table`]).
 //! 3. **Open.** [`session`] authenticates and decrypts the publisher's packet in place ([`srtp::SrtpReceiver`]). From
 //!    here on the packet is read-only.
-//! 4. **Judge.** [`relay::publish::publication`] finds the track and decides whether the packet is forwarded. Probes
+//! 4. **Judge.** [`relay::publish::publication`] finds the track and encoding and decides whether the packet is forwarded. Probes
 //!    and duplicates are not, and the numbering is closed over what is left out ([`relay::publish::numbering`]). The
 //!    packet is also recorded for the publisher's feedback: loss ([`relay::publish::reception`]) and arrival times
 //!    ([`relay::publish::arrivals`]).

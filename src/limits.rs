@@ -216,19 +216,20 @@ const _: () = assert!(TRACKS_PER_SESSION_MAX <= TRACKS_PER_STREAM_MAX);
 /// transport-wide sequence number and 18 of a MID of 16, filled up to a word. Longer: left out.
 pub const EXTENSION_BLOCK_BYTES_MAX: usize = 28;
 
-/// Runs of consecutive numbers kept of a viewer's track, the one in force not counted. A viewer from whom every second
-/// frame of 60 a second is kept needs 30 a second. Full: the oldest goes, what it sent is not repeated any more.
+/// Runs of consecutive numbers kept of a viewer's track, the one in force not counted. A viewer that is sent every
+/// second frame of 60 a second needs 30 a second. Full: the oldest goes, and packets sent by it can no longer be
+/// retransmitted.
 pub const REWRITING_RUNS_MAX: usize = 128;
 
 const _: () = assert!(REWRITING_RUNS_MAX as u64 >= 60 * RING_HISTORY.as_secs());
 
-/// How far before the last picture that a viewer was sent the key frame may lie at which it goes over to another encoding:
-/// less than a frame at 30 a second, more than the jitter between two encodings of one picture. Further: it waits for the
-/// next one, because it would be shown what it has seen, and all that follows that much later.
+/// A viewer switches to another encoding at a key frame that lies at most this far before the last picture it was sent:
+/// less than a frame at 30 a second, more than the jitter between two encodings of one picture. Further before: it
+/// waits for the next key frame, because it would see pictures again and everything after them that much later.
 pub const SWITCH_BACK_MAX: Duration = Duration::from_millis(20);
 
-/// Clocks of two encodings of one track that are further apart than this are not believed when a viewer switches between
-/// them: the times of arrival are.
+/// When the clocks of two encodings of one track are further apart than this, a viewer's switch between them uses the
+/// times of arrival instead of the clocks.
 pub const SWITCH_CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
 
 /// A cursor whose next packet is older than this skips to the newest key frame (audio: to the newest packet).
@@ -318,10 +319,10 @@ pub const LANE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one lane on a machine with very many cores.
 pub const LANE_BYTES_MIN: usize = 128 * 1024;
 
-/// Runs of sequence numbers in one request for packets to another node. More: asked for in the next one.
+/// Runs of sequence numbers in one request for packets to another node. More: requested in the next one.
 pub const UPSTREAM_RANGES_MAX: usize = 8;
 
-/// Requests from other workers waiting for one worker. Full: the request is dropped, counted, and repeated later.
+/// Requests from other workers waiting for one worker. Full: the request is dropped and counted; it is repeated later.
 pub const UPSTREAM_MESSAGES_MAX: usize = 4_096;
 
 const _: () = assert!(LANE_BYTES_MIN >= 64 * DATAGRAM_IN_BYTES_MAX);

@@ -1,5 +1,4 @@
-//! Asks the kernel whether this process may use io_uring. A refusal is explained by
-//! [`RingUnavailable`].
+//! Asks the kernel whether this process may use io_uring. A refusal is explained by [`RingUnavailable`].
 //!
 //! The signalling executor (glommio) needs io_uring as the workers do, and panics with a misleading text when it is
 //! refused. The node therefore asks before it starts any thread. [`probe`] makes a ring and drops it.

@@ -34,7 +34,7 @@ pub struct MediaSockets {
     warnings: Vec<BufferWarning>,
 }
 
-/// One UDP socket; its index in the worker's list is [`crate::transport::UdpPath::socket`].
+/// One UDP socket; its index in the worker's list is [`UdpPath::socket`](crate::transport::UdpPath::socket).
 #[derive(Debug)]
 pub(super) struct MediaSocket {
     socket: Socket,
@@ -88,7 +88,7 @@ impl MediaSockets {
         self.sockets.first().map_or(0, |socket| socket.local.port())
     }
 
-    /// The addresses they are bound to, in the order of [`crate::transport::UdpPath::socket`].
+    /// The addresses they are bound to, in the order of [`UdpPath::socket`](crate::transport::UdpPath::socket).
     pub fn local_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.sockets.iter().map(|socket| socket.local)
     }

@@ -5,7 +5,7 @@
 //! a train's header is 24 bytes whatever carries it, and nothing above the sender knows how a path is reached.
 //! [`super::path_table`] knows who owns a path.
 //!
-//! Not here: sockets and connections, and what has been proven about a path (ICE knows).
+//! Not here: sockets and connections, and what has been proven about a path (today by ICE alone).
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
