@@ -1,16 +1,21 @@
 //! Which worker serves a session, and how a datagram tells which worker that was.
 //!
-//! Rendezvous hashing (Thaler and Ravishankar, 1998): every worker gets a score from the session's number and its own
-//! index; the highest serves, the second highest is asked when the first is full. Nothing is stored and nobody is
-//! asked, so any thread, test or other node comes to the same answer.
+//! [`choose`] uses rendezvous hashing (Thaler and Ravishankar, 1998): every worker gets a score from the session's
+//! number and its own index. The worker with the highest score serves the session; the second highest is asked when
+//! the first is full. The answer depends on the arguments only, so every thread, test and other node computes the same.
 //!
-//! The worker's index travels in this node's ICE user fragment as two ice-chars (RFC 8839 §5.4) before the random
-//! part, so that a STUN check which arrives at the wrong worker is known as such.
+//! The worker's index is written into this node's ICE user fragment, as two ice-chars (RFC 8839 §5.4) before the random
+//! part. A worker that receives another worker's STUN check recognises it by this index.
 //!
-//! Not here: load. Sessions are many and small, so hashing alone spreads them; a worker that is full says so.
+//! Placement does not look at load. Sessions are many and small, so hashing alone spreads them evenly, and a worker that
+//! is full refuses.
 
 use crate::crypto::digest;
-use crate::worker::mailbox::{SessionId, StreamId, WorkerIndex};
+use crate::relay::store::address::{StreamId, WorkerIndex};
+
+/// Names a session on every core and in the operator's reports (not the secret in its URL).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
 
 /// The ice-char alphabet (RFC 8839 §5.4: ALPHA / DIGIT / "+" / "/"), in base64 order: 6 bits a character.
 pub const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -23,7 +28,8 @@ pub const UFRAG_RANDOM_CHARS_MIN: usize = 8;
 
 const _: () = assert!(crate::limits::WORKERS_MAX <= 1 << 12);
 
-/// The worker for `session` among `workers` of them, and the one to ask when it is full (none with one worker).
+/// The worker that serves `session`, out of `workers`, and the worker to ask when that one is full (`None` when there is
+/// only one).
 ///
 /// # Panics
 /// When `workers` is zero: a node has at least one.

@@ -9,14 +9,11 @@ use crate::description::{Description, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::net::Waker;
+pub use crate::placement::SessionId;
 pub use crate::relay::store::address::{NodeId, Origin, StreamId, WorkerIndex};
 use crate::relay::store::numbers::EncodingId;
 use crate::worker::reason::reasons;
 use crate::worker::report::Traffic;
-
-/// Names a session on every core and in the operator's reports (not the secret in its URL).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub u64);
 
 /// Where a heartbeat is answered to; bounded to one.
 pub type Heartbeat = flume::Sender<()>;
