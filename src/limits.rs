@@ -1,6 +1,7 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
-//! Relations between them are asserted when the crate is compiled. Who is let in, and what memory all of it may come to
-//! need, is in [`admission`], signalling over WebSocket in [`sockets`], certificates in [`certificates`]: pages of their own.
+//! Relations between bounds are asserted when the crate is compiled. Four topics have files of their own: [`admission`]
+//! (who is let in, and how much memory a configuration may need), [`authorisation`], [`certificates`], and [`sockets`]
+//! (signalling over WebSocket).
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ pub use authorisation::*;
 pub use certificates::*;
 pub use sockets::*;
 
-/// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache with the packet rings' hot end;
-/// full: the batch is sent and filled again.
+/// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache together with the packet rings' hot
+/// end. Full: the batch is sent and filled again.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// Trains in one batch. Full: the batch is sent and filled again.
@@ -24,7 +25,7 @@ pub const TRAINS_PER_BATCH_MAX: usize = 256;
 /// Segments in one train (the kernel's `UDP_MAX_SEGMENTS` is 128 since 6.9 and 64 before). Full: a new train.
 pub const SEGMENTS_PER_TRAIN_MAX: usize = 64;
 
-/// Bytes in one train: the UDP maximum of 65,507 with some to spare. Full: a new train.
+/// Bytes in one train: the UDP maximum of 65,507 less a margin. Full: a new train.
 pub const TRAIN_BYTES_MAX: usize = 65_000;
 
 /// Bytes of the longest datagram that is sent: an Ethernet MTU less IPv6 and UDP headers. Longer: dropped, counted.
@@ -39,8 +40,8 @@ pub const WORKERS_MAX: usize = 256;
 const _: () = assert!(TRAIN_BYTES_MAX < SEND_BUFFER_BYTES);
 const _: () = assert!(DATAGRAM_OUT_BYTES_MAX * 16 < TRAIN_BYTES_MAX);
 
-/// Nice value of the signalling thread: a tenth of a worker's weight where both want one core, all of it where the worker
-/// sleeps.
+/// Nice value of the signalling thread. It gets a tenth of a worker's weight when both want the same core, and the
+/// whole core while the worker sleeps.
 pub const SIGNALLING_NICE_DEFAULT: u8 = 10;
 
 /// Messages waiting for one worker. Full: see [`crate::worker::mailbox`].
@@ -49,25 +50,25 @@ pub const CONTROL_MESSAGES_MAX: usize = 1_024;
 /// Messages waiting for signalling from one worker. Full: see [`crate::worker::mailbox`].
 pub const NOTICES_MAX: usize = 4_096;
 
-/// A session from which nothing authenticated has come for this long is ended (RFC 7675 §5.1).
+/// A session is ended when nothing authenticated has arrived from its peer for this long (RFC 7675 §5.1).
 pub const SESSION_SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// Silence after a DTLS record that cannot be read any more (see [`DTLS_ENGINE_KEPT`]) after which a session ends. A peer
-/// that lives sends a consent check every 4 to 6 s (RFC 7675 §5.1) and reports besides.
+/// A session is ended after this much silence following a DTLS record that can no longer be read (see
+/// [`DTLS_ENGINE_KEPT`]). A live peer sends a consent check every 4 to 6 s (RFC 7675 §5.1), and RTCP reports.
 pub const SESSION_DOUBT_MAX: Duration = Duration::from_secs(8);
 
-/// How long a connected session keeps its DTLS engine, 11 to 15 kB: longer than a peer repeats its last flight when
-/// our answer to it was lost, twice over (RFC 9147 §5.8.2: after 1, 2 and 4 s). Tried again as much later where the
-/// peer has not sent any SRTCP yet.
+/// How long a connected session keeps its DTLS engine (11 to 15 kB). A peer whose last flight was not answered repeats
+/// it after 1, 2 and 4 s (RFC 9147 §5.8.2); this is longer than that, with room to spare. The engine is kept for
+/// another such period while the peer has not sent any SRTCP.
 pub const DTLS_ENGINE_KEPT: Duration = Duration::from_secs(10);
 
 const _: () = assert!(SESSION_DOUBT_MAX.as_secs() > 6 && SESSION_DOUBT_MAX.as_secs() < SESSION_SILENCE_MAX.as_secs());
 
-/// A session that is not connected this long after its answer is ended.
+/// A session is ended when it is not connected this long after its answer.
 pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 
-/// How long an older epoch of keys opens packets after the newer one has taken over: what was on its way, and a peer that
-/// still plays by the old connection until it has seen the new one's first frame.
+/// How long an older epoch of keys still opens packets after a newer one has taken over. It covers packets on their
+/// way, and a peer that plays from the old connection until it has seen the new one's first frame.
 pub const EPOCH_OVERLAP_MAX: Duration = Duration::from_secs(10);
 
 // --- signalling: HTTP connections, bodies and waiting ---
@@ -103,21 +104,23 @@ pub const STREAM_NAME_BYTES_MAX: usize = 128;
 /// `Close`, so that a session which did open does not linger.
 pub const WORKER_REPLY_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Time to find out whether a stream's name is free, where several nodes ask one engine: it elects a new leader in three
-/// seconds, and encoders give a POST up after eight. Later: 503; a claim that is granted after that is given back.
+/// Time to find out whether a stream's name is free, when several nodes ask one engine. The engine elects a new leader
+/// in three seconds; encoders give up a POST after eight. Later: 503, and a claim that is granted after that is given
+/// back.
 pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(6);
 
-/// Claims of names that wait for an answer, of clients that have left among them. More: 503. (In one process none waits.)
+/// Claims of names that wait for an answer, including those whose client has left. More: 503. (Within one process no
+/// claim waits.)
 pub const CLAIMS_UNDER_WAY_MAX: usize = 1_024;
 
-/// Time for a closed session to be gone before its `DELETE` is answered anyway.
+/// How long the answer to a `DELETE` waits for the session to be gone. Later: answered anyway.
 pub const SESSION_CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Sessions of one worker, unless configured. Full: the second choice is asked, then 503.
 pub const SESSIONS_PER_WORKER_DEFAULT: u32 = 16_384;
 
 /// Viewers admitted to names that nobody publishes, unless configured. Full: 503. Viewers that lose their publisher
-/// stay above this number too: they are bounded by the sessions, and by the time below.
+/// stay even above this number; they are bounded by the number of sessions and by [`WAITING_TIME_DEFAULT`].
 pub const WAITING_VIEWERS_DEFAULT: u32 = 4_096;
 
 /// Time a viewer waits for a publisher, unless configured. Later: its session ends with the reason `no_publisher`.
@@ -131,8 +134,8 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 // --- net: sockets and rings ---
 
-/// UDP sockets of one worker, one per local address (`Path::socket` is a byte; every round looks at each). More
-/// addresses: a start-up error.
+/// UDP sockets of one worker, one per local address (the socket's index in a path is a byte, and every round looks at
+/// each socket). More addresses: a start-up error.
 pub const SOCKETS_PER_WORKER_MAX: usize = 16;
 
 /// Bytes asked for of each socket's receive and send buffer: 4 MiB holds 3,640 packets of 1,200 bytes, 10 ms at
@@ -145,33 +148,35 @@ pub const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// once they have been read, and is counted; the socket's own buffer holds what arrives meanwhile.
 pub const RECEIVE_BUFFERS: u16 = 512;
 
-/// Bytes of one of them: a datagram, the kernel's header (16), the peer's name (32) and control messages (40). The
-/// stride is deliberately no power of two, so that the headers of all buffers do not compete for the same cache sets.
+/// Bytes of one receive buffer: a datagram, the kernel's header (16), the peer's name (32) and control messages (40).
+/// The stride is deliberately not a power of two, so that the headers of all buffers do not compete for the same cache
+/// sets.
 pub const RECEIVE_BUFFER_BYTES: usize = DATAGRAM_IN_BYTES_MAX + 128;
 
 /// Datagrams taken by one `recvmmsg`. More waiting: another call.
 pub const RECEIVE_MESSAGES_PER_CALL: usize = 64;
 
-/// How long a port in use is tried again before it is a start-up error.
+/// How long binding a port in use is retried before it is a start-up error.
 pub const BIND_RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// Pause between two tries.
+/// Pause between two attempts to bind.
 pub const BIND_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Refused offloads of one socket with none accepted between them, after which the interface is taken to lack it.
+/// Refused offloads of one socket, with none accepted in between, after which the interface is taken to lack the
+/// offload.
 pub const OFFLOAD_REFUSALS_IN_A_ROW_MAX: u32 = 8;
 
-/// Trains then sent unsegmented before the offload is tried again: about a second at full load, and eight failed
-/// calls in 4,096 cost nothing.
+/// Trains that are then sent unsegmented before the offload is tried again. They are about a second at full load, and
+/// eight failed calls in 4,096 cost nothing.
 pub const OFFLOAD_SUSPENDED_TRAINS: u32 = 4_096;
 
-/// Errors of one socket's receive with no datagram between them, after which the worker ends.
+/// Errors of one socket's receive, with no datagram in between, after which the worker ends.
 pub const RECEIVE_ERRORS_IN_A_ROW_MAX: u32 = 16;
 
 /// Bytes of locked memory below which glommio, the signalling executor, cannot start its rings.
 pub const LOCKED_MEMORY_BYTES_MIN: u64 = 512 * 1024;
 
-/// Bytes of locked memory asked for: 8 MiB is what glommio warns below.
+/// Bytes of locked memory asked for. Below 8 MiB glommio warns.
 pub const LOCKED_MEMORY_BYTES_WANTED: u64 = 8 * 1024 * 1024;
 
 const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
@@ -192,7 +197,7 @@ pub const AUDIO_RING_BYTES_MAX: usize = 128 * 1024;
 /// Packets of an audio encoding's packet ring: 5 s of 20 ms packets. Full: the oldest packet goes.
 pub const AUDIO_RING_PACKETS_MAX: usize = 256;
 
-/// History a packet ring grows for: browsers stop asking for a packet after about a second.
+/// History that a packet ring grows to hold. Browsers stop asking for a packet after about a second.
 pub const RING_HISTORY: Duration = Duration::from_secs(2);
 
 /// Tracks of a stream: media sections of its publisher's offer. More: the offer is refused ([`TRACKS_PER_SESSION_MAX`]).
@@ -211,19 +216,20 @@ const _: () = assert!(TRACKS_PER_SESSION_MAX <= TRACKS_PER_STREAM_MAX);
 /// transport-wide sequence number and 18 of a MID of 16, filled up to a word. Longer: left out.
 pub const EXTENSION_BLOCK_BYTES_MAX: usize = 28;
 
-/// Runs of consecutive numbers kept of a viewer's track, the one in force not counted. A viewer from whom every second
-/// frame of 60 a second is kept needs 30 a second. Full: the oldest goes, what it sent is not repeated any more.
+/// Runs of consecutive numbers kept of a viewer's track, the one in force not counted. A viewer that is sent every
+/// second frame of 60 a second needs 30 a second. Full: the oldest goes, and packets sent by it can no longer be
+/// retransmitted.
 pub const REWRITING_RUNS_MAX: usize = 128;
 
 const _: () = assert!(REWRITING_RUNS_MAX as u64 >= 60 * RING_HISTORY.as_secs());
 
-/// How far before the last picture that a viewer was sent the key frame may lie at which it goes over to another encoding:
-/// less than a frame at 30 a second, more than the jitter between two encodings of one picture. Further: it waits for the
-/// next one, because it would be shown what it has seen, and all that follows that much later.
+/// A viewer switches to another encoding at a key frame that lies at most this far before the last picture it was sent:
+/// less than a frame at 30 a second, more than the jitter between two encodings of one picture. Further before: it
+/// waits for the next key frame, because it would see pictures again and everything after them that much later.
 pub const SWITCH_BACK_MAX: Duration = Duration::from_millis(20);
 
-/// Clocks of two encodings of one track that are further apart than this are not believed when a viewer switches between
-/// them: the times of arrival are.
+/// When the clocks of two encodings of one track are further apart than this, a viewer's switch between them uses the
+/// times of arrival instead of the clocks.
 pub const SWITCH_CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
 
 /// A cursor whose next packet is older than this skips to the newest key frame (audio: to the newest packet).
@@ -232,41 +238,42 @@ pub const CURSOR_LAG_MAX: Duration = Duration::from_secs(1);
 /// Shortest time between two key-frame requests to a publisher, and the time after which one is repeated.
 pub const KEY_FRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Padding that is worth it to make two fragments equal.
+/// Most padding that is added to make two fragments equal in size.
 pub const PADDING_BYTES_MAX: usize = 16;
 
-/// A viewer that joins starts at a key frame already in the ring when it is no older than this; else it waits for a
-/// new one. Older would be seen as delay: receivers take the first frame's arrival as the measure of lateness.
+/// A viewer that joins starts at a key frame already in the ring when that is no older than this; otherwise it waits
+/// for a new one. An older one would add delay, because receivers measure lateness against the first frame's arrival.
 pub const KEY_FRAME_AGE_MAX: Duration = Duration::from_millis(400);
 
-/// Missing packets of one uplink source that are remembered and asked for. Full: the oldest is given up.
+/// Missing packets of one uplink source that are tracked and requested. Full: the oldest is given up.
 pub const NACK_GAPS_MAX: usize = 512;
 
-/// A gap younger than this may be reordering.
+/// A gap younger than this may be reordering and is not requested yet.
 pub const NACK_GRACE: Duration = Duration::from_millis(10);
 
-/// Shortest pause between two requests for the same packet; the round-trip time where it is longer.
+/// Shortest pause between two requests for the same packet. Where the round-trip time is longer, that is the pause.
 pub const NACK_REPEAT_MIN: Duration = Duration::from_millis(20);
 
-/// A gap older than this is given up: its frame's time has passed.
+/// A gap older than this is given up, because its frame is no longer of use.
 pub const NACK_AGE_MAX: Duration = Duration::from_millis(1_500);
 
 /// Pause between two transport-wide feedback packets.
 pub const TRANSPORT_FEEDBACK_INTERVAL: Duration = Duration::from_millis(60);
 
-/// Packets one transport-wide feedback speaks of: its chunks and deltas fit one datagram (2 bytes each at worst).
+/// Packets that one transport-wide feedback packet reports: their chunks and deltas (2 bytes each at worst) fit one
+/// datagram.
 pub const TRANSPORT_FEEDBACK_PACKETS_MAX: usize = 400;
 
 /// Arrivals remembered until the next feedback. Full: further packets are not reported.
 pub const TRANSPORT_ARRIVALS_MAX: usize = 2_048;
 
-/// Shifts of a track's numbers remembered for late packets. Full: the oldest goes.
+/// Shifts in a track's numbering that are kept for late packets. Full: the oldest goes.
 pub const NUMBERING_SHIFTS_MAX: usize = 16;
 
-/// Bytes of one parameter set that is kept. Longer: not kept.
+/// Bytes of a stored parameter set. Longer: not stored.
 pub const PARAMETER_SET_BYTES_MAX: usize = 512;
 
-/// Parameter sets kept per track. Full: further kinds are not kept.
+/// Parameter sets stored per track. Full: further kinds are not stored.
 pub const PARAMETER_SETS_MAX: usize = 8;
 
 /// Sources (SSRCs) a track may have. Full: the oldest binding goes.
@@ -275,16 +282,17 @@ pub const SOURCES_PER_TRACK_MAX: usize = 8;
 /// Pause between two receiver reports to a publisher (RFC 3550 §6.2, reduced minimum).
 pub const RECEIVER_REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
 
-/// The round-trip time before one is measured.
+/// The round-trip time that is assumed until one is measured.
 pub const RTT_ASSUMED: Duration = Duration::from_millis(50);
 
-/// Validated paths of one session. Full: the one checked longest ago goes, never the selected one.
+/// Validated paths of one session. Full: the path checked longest ago goes, but never the selected one.
 pub const PATHS_PER_SESSION_MAX: usize = 8;
 
-/// Paths in one worker's book. Full: an address that nobody holds yet is not answered, counted.
+/// Paths in one worker's book. Full: a datagram from an address without a path is not answered, and is counted.
 pub const PATHS_PER_WORKER_MAX: usize = 1 << 20;
 
-/// Paths that are answered in one round and that no session holds: a check from each of its datagrams.
+/// Paths without a session that are answered in one round: as if each of the round's datagrams were a check from a new
+/// address.
 pub const UNPROVEN_PATHS_MAX: usize = DATAGRAMS_PER_ROUND_MAX;
 
 const _: () =
@@ -299,21 +307,22 @@ pub const SRTCP_OVERHEAD_BYTES_MAX: usize = 4 + 16;
 /// Bytes of all lanes into one worker together. Many workers: smaller lanes.
 pub const LANES_BYTES_TOTAL: usize = 8 * 1024 * 1024;
 
-/// Packets looked back over, once per key frame, for those of it that overtook its first on the way here. More than a
-/// network reorders; what lies further back is asked for again by who starts there.
+/// Packets that are searched backwards, once per key frame, for packets of the frame that overtook its first packet. It
+/// is more than a network reorders. A viewer that starts at the frame asks for packets further back by a NACK.
 pub const OVERTAKING_PACKETS_MAX: u64 = 128;
 
-/// Bytes of one lane: 1 s of a 8 Mbit/s stream. Full: the record is dropped and counted, and the reader's viewers go on from
-/// the next key frame; so one must fit, as far as it arrives between two rounds of the reader.
+/// Bytes of one lane: 1 s of an 8 Mbit/s stream. Full: the record is dropped and counted, and the reader's viewers
+/// continue from the next key frame. The part of a key frame that arrives between two rounds of the reader must
+/// therefore fit.
 pub const LANE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of one lane on a machine with very many cores.
 pub const LANE_BYTES_MIN: usize = 128 * 1024;
 
-/// Runs of sequence numbers in one request for packets to another node. More: asked for in the next one.
+/// Runs of sequence numbers in one request for packets to another node. More: requested in the next one.
 pub const UPSTREAM_RANGES_MAX: usize = 8;
 
-/// Requests from other workers waiting for one worker. Full: the request is dropped, counted, and repeated later.
+/// Requests from other workers waiting for one worker. Full: the request is dropped and counted; it is repeated later.
 pub const UPSTREAM_MESSAGES_MAX: usize = 4_096;
 
 const _: () = assert!(LANE_BYTES_MIN >= 64 * DATAGRAM_IN_BYTES_MAX);
@@ -330,7 +339,7 @@ pub const CONTROL_PER_ROUND_MAX: usize = 16;
 /// Records taken from one lane in one round. More come in the next round.
 pub const LANE_RECORDS_PER_ROUND_MAX: usize = 256;
 
-/// Binding requests without credentials answered per second and worker. More: not answered, counted.
+/// Binding requests without credentials that a worker answers per second. More: not answered, counted.
 pub const PLAIN_BINDINGS_PER_SECOND_MAX: u32 = 1_000;
 
 /// Pause before a notice that signalling had no room for is tried again.
@@ -342,17 +351,17 @@ pub const LOAD_WINDOW: Duration = Duration::from_millis(200);
 /// Packets sent to one viewer in one visit of a cursor. More come at its next visit.
 pub const PACKETS_PER_VISIT_MAX: usize = 16;
 
-/// Trains in the batch at which a round's fan-out stops: single packets (audio) cost a message each, and 128 of them
-/// are about as much work as the 25 trains of nine fragments that fill the batch's bytes. More come in the next round.
+/// Trains in the batch at which a round's fan-out stops. Single packets (audio) cost a message each; 128 of them are
+/// about as much work as the 25 trains of nine fragments that fill the batch's bytes. More are sent in the next round.
 pub const FAN_OUT_TRAINS_PER_ROUND_MAX: usize = 128;
 
 const _: () = assert!(FAN_OUT_TRAINS_PER_ROUND_MAX + PACKETS_PER_VISIT_MAX <= TRAINS_PER_BATCH_MAX);
 
-/// Viewers for whom a turn decides which payload type they are sent, when they just came or the codec changed. Each costs a
-/// few cache misses, so that these are as much as some dozen visits. More come at its next turn.
+/// Viewers whose payload type is decided in one turn, because they just joined or the codec changed. Each costs a few
+/// cache misses, so this many cost as much as some dozen visits. More are decided at the next turn.
 pub const FORMATS_DECIDED_PER_TURN_MAX: usize = 64;
 
-/// Bytes sent from one video encoding before the next one's turn. More come at its next turn.
+/// Bytes sent from one video encoding before the next encoding's turn. More are sent at its next turn.
 pub const BYTES_PER_TURN_MAX: usize = 64 * 1024;
 
 /// Requests for packets to be sent again that wait on one worker. Full: the request is dropped, counted; the viewer
@@ -362,7 +371,7 @@ pub const RETRANSMISSIONS_WAITING_MAX: usize = 16_384;
 /// Packets sent again in one round. More come in the next round.
 pub const RETRANSMISSIONS_PER_ROUND_MAX: usize = 128;
 
-/// Bytes per second one viewer may have sent again. Used up: its requests are dropped, counted.
+/// Bytes per second that are retransmitted to one viewer. Used up: its requests are dropped, counted.
 pub const RETRANSMISSION_BYTES_PER_SECOND_MAX: i64 = 1_000_000;
 
 /// Pause between two sender reports to a viewer.
@@ -371,19 +380,20 @@ pub const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
 /// Tracks of one session: one audio, one video. More in an offer: refused by port 0.
 pub const TRACKS_PER_SESSION_MAX: usize = 2;
 
-/// Packets in one compound RTCP packet that are looked at. More: the rest is dropped, counted.
+/// Packets that are read from one compound RTCP packet. More: the rest is dropped, counted.
 pub const RTCP_PACKETS_PER_COMPOUND_MAX: usize = 32;
 
-/// Sequence numbers in one NACK packet, in and out. More: the rest is asked for in the next one.
+/// Sequence numbers in one NACK packet, in and out. More: the rest is requested in the next packet.
 pub const NACKS_PER_PACKET_MAX: usize = 128;
 
-/// Above this share of busy time, video waits for its frame's end: trains are worth more than the wait.
+/// Above this share of busy time, video waits for the end of its frame, because longer trains then save more than the
+/// wait costs.
 pub const HOLD_ABOVE_BUSY_PERMILLE: u32 = 500;
 
-/// An audio packet older than this is not what a viewer starts with.
+/// A viewer does not start with an audio packet older than this.
 pub const AUDIO_START_AGE_MAX: Duration = Duration::from_millis(100);
 
-/// Pause before looking again whether the publisher has told its clock.
+/// Pause before checking again whether the publisher's clock is known from a sender report.
 pub const SENDER_REPORT_RETRY: Duration = Duration::from_millis(200);
 // --- SRTP (crate::srtp) ---
 
@@ -392,7 +402,8 @@ pub const SENDER_REPORT_RETRY: Duration = Duration::from_millis(200);
 /// Older: refused, counted.
 pub const SRTP_REPLAY_WINDOW_PACKETS: usize = 1_024;
 
-/// The same for RTCP: one side sends a few compound packets a second; 16 bytes per source. Older: refused, counted.
+/// The same for RTCP, of which one side sends a few compound packets a second; 16 bytes per source. Older: refused,
+/// counted.
 pub const SRTCP_REPLAY_WINDOW_PACKETS: usize = 128;
 
 /// SSRCs one session receives from, for RTP and for RTCP each: audio and three video encodings, each with RTX, are 8,
@@ -401,7 +412,7 @@ pub const SRTCP_REPLAY_WINDOW_PACKETS: usize = 128;
 pub const SRTP_SOURCES_PER_SESSION_MAX: usize = 32;
 
 /// Bytes of RTP padding a sealed packet may get: enough to make the fragments of one frame equal (browsers need one).
-/// More: the packet is not sealed, so whoever pads must not ask for more.
+/// More: the packet is not sealed, so a caller must not ask for more.
 pub const RTP_PADDING_BYTES_MAX: usize = 16;
 
 const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS.is_multiple_of(64) && SRTCP_REPLAY_WINDOW_PACKETS.is_multiple_of(64));
@@ -414,12 +425,12 @@ const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS < 1 << 15);
 pub const DTLS_HANDSHAKE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
 /// Handshake messages held ahead of the next one in order (a server's longest plaintext flight is five, a client's
-/// three). Further ahead: the fragment is dropped and comes again with the peer's retransmission. Together with the
-/// message length this bounds what a handshake may hold to 64 KiB.
+/// three). Further ahead: the fragment is dropped, and the peer retransmits it. Together with the message length this
+/// bounds what a handshake may hold to 64 KiB.
 pub const DTLS_MESSAGES_AHEAD_MAX: usize = 8;
 
-/// Separate runs of bytes received of one handshake message (64 pieces of a 1.4 kB hello are 22 bytes each, as
-/// many again arriving in the worst order). More: the fragment is dropped.
+/// Separate runs of received bytes of one handshake message. A 1.4 kB hello in 64 pieces has 22 bytes in each; twice as
+/// many allow for the worst order of arrival. More: the fragment is dropped.
 pub const DTLS_FRAGMENT_RUNS_MAX: usize = 128;
 
 /// Bytes of a datagram that DTLS sends: fits every path that carries WebRTC media. Handshake messages longer than
@@ -429,26 +440,29 @@ pub const DTLS_DATAGRAM_OUT_BYTES_MAX: usize = 1_200;
 /// A handshake that takes longer than this, counted from the first ClientHello, has failed.
 pub const DTLS_HANDSHAKE_MAX: Duration = Duration::from_secs(20);
 
-/// The first retransmission of a flight; each further one waits twice as long. RFC 9147 §5.8.2 recommends 1 s and
-/// allows less for media; the ICE check before DTLS has just shown that the path answers.
+/// Time until the first retransmission of a flight; each further one waits twice as long. RFC 9147 §5.8.2 recommends 1
+/// s and allows less for media. Less is safe here, because the ICE check before DTLS has just shown that the path
+/// answers.
 pub const DTLS_RETRANSMIT_FIRST: Duration = Duration::from_millis(200);
 
 /// Bytes of application data in one record: with header, padding, tag and the longest overhead of either version it fits
 /// [`DTLS_DATAGRAM_OUT_BYTES_MAX`].
 pub const DTLS_APPLICATION_DATA_BYTES_MAX: usize = DTLS_DATAGRAM_OUT_BYTES_MAX - 64;
 
-/// Records of application data that an engine holds before it is polled; more are refused, and wait in the sender's queue.
+/// Records of application data that an engine holds before it is polled. More: refused, and they stay in the sender's
+/// queue.
 pub const DTLS_APPLICATION_RECORDS_UNSENT_MAX: usize = 4;
 
-/// Retransmissions of one flight: 0.2 + 0.4 + … + 12.8 s goes past [`DTLS_HANDSHAKE_MAX`], which ends it first.
+/// Retransmissions of one flight. Their times, 0.2 + 0.4 + … + 12.8 s, add up to more than [`DTLS_HANDSHAKE_MAX`],
+/// which therefore ends the handshake first.
 pub const DTLS_RETRANSMITS_MAX: usize = 7;
 
-/// Protected records held while a DTLS 1.2 client's last flight is incomplete (it is one: Finished). Full: dropped;
-/// they come again with the flight.
+/// Protected records held while a DTLS 1.2 client's last flight is incomplete (the flight has one such record,
+/// Finished). Full: dropped; the client repeats them with the flight.
 pub const DTLS_RECORDS_HELD_MAX: usize = 4;
 
-/// Pieces of received datagrams that wait for the next poll (a server's 1.2 flight in one datagram is six). Full,
-/// because the caller does not poll: dropped.
+/// Pieces of received datagrams that wait for the next poll (a DTLS 1.2 server's flight in one datagram is six). It is
+/// full only when the caller does not poll: then pieces are dropped.
 pub const DTLS_INBOX_MAX: usize = 32;
 
 /// Handshake records accepted on a connected DTLS 1.2 association (repeats of the client's last flight; the library
@@ -461,7 +475,7 @@ const _: () = assert!(DTLS_HANDSHAKE_MAX.as_secs() <= SESSION_SETUP_MAX.as_secs(
 /// How long video waits for its frame's end on a busy worker. The frame's last packet is never delayed.
 pub const FRAME_HOLD_DEFAULT: Duration = Duration::from_millis(5);
 
-/// The longest an operator may let it wait: one frame of 60 a second.
+/// The longest wait that may be configured: one frame at 60 frames a second.
 pub const FRAME_HOLD_MAX: Duration = Duration::from_millis(16);
 
 // --- signal/sdp: what an offer may hold. All of it is read at once, and only while the request lasts. ---
@@ -475,7 +489,7 @@ pub const SDP_MEDIA_SECTIONS_MAX: usize = 16;
 /// Attribute lines of the session or of one media section. Chromium's longest section has about 150. More: refused, 422.
 pub const SDP_ATTRIBUTES_PER_SECTION_MAX: usize = 1_024;
 
-/// Payload types of one media section: all there are in 7 bits. More: refused, 422.
+/// Payload types of one media section: all values of 7 bits. More: refused, 422.
 pub const SDP_PAYLOAD_TYPES_PER_SECTION_MAX: usize = 128;
 
 /// Header extensions of one media section. Chromium offers 14. More: refused, 422.
@@ -497,26 +511,27 @@ pub const SDP_MID_BYTES_MAX: usize = 16;
 /// browser's 1,200-byte payload leaves at no more than 1,222 bytes. What does not fit is not agreed.
 pub const DOWNLINK_EXTENSION_BYTES_MAX: usize = 20;
 
-/// A kernel's time of arrival older than this means that the wall clock was set: the time of reading is taken instead.
+/// When the kernel's time of arrival is older than this, the wall clock was set in between: the time of reading is used
+/// instead.
 pub const ARRIVAL_AGE_MAX: Duration = Duration::from_millis(500);
 // --- worker: its live figures ---
 
-/// Residence times told apart, in microseconds. Longer: told as this one.
+/// The longest residence time that is recorded, in microseconds. Longer: recorded as this one.
 pub const RESIDENCE_US_MAX: u64 = 10_000_000;
 
-/// Digits of a residence time that are kept: 1 % steps, 17 KB for each of six histograms of a worker.
+/// Significant digits of a recorded residence time: 1 % steps, 17 KB for each of a worker's six histograms.
 pub const RESIDENCE_DIGITS: u8 = 2;
 
 // --- peer: the client side, for tests, benches and the load tester ---
 
-/// Pause between two connectivity checks of a connected peer: what browsers do, well inside the 30 s of consent.
+/// Pause between two connectivity checks of a connected peer, as in browsers; well inside the 30 s of consent.
 pub const PEER_CHECK_INTERVAL: Duration = Duration::from_millis(2_500);
 
-/// The first repetition of a check that was not answered; each further one waits twice as long, up to
+/// Time until a check that was not answered is repeated; each further repetition waits twice as long, up to
 /// [`PEER_CHECK_INTERVAL`].
 pub const PEER_CHECK_REPEAT_FIRST: Duration = Duration::from_millis(50);
 
-/// Checks of a peer that an answer may still come to. Full: the oldest is forgotten, its answer ignored.
+/// Checks of a peer whose answer is still accepted. Full: the oldest is forgotten, and its answer is ignored.
 pub const PEER_CHECKS_OUTSTANDING_MAX: usize = 8;
 
 /// Packets a peer's source keeps for retransmission: 4 s at 256 packets a second. Full: the oldest goes.
@@ -526,8 +541,8 @@ const _: () = assert!(PEER_CHECK_INTERVAL.as_millis() * 4 < SESSION_SILENCE_MAX.
 
 // --- peer: a fleet of clients, for the load tester ---
 
-/// Clients of one fleet thread. One core drives 2,000 viewers of 1 Mbit/s; the rest is room for slower streams. Full: a
-/// client is refused.
+/// Clients of one fleet thread. One core drives 2,000 viewers of 1 Mbit/s; the rest leaves room for slower streams.
+/// Full: a client is refused.
 pub const FLEET_CLIENTS_MAX: u32 = 16_384;
 
 /// Receive buffers of one fleet thread. The kernel fills about 20 per entry (its limit on deferred work), and all are
@@ -535,8 +550,8 @@ pub const FLEET_CLIENTS_MAX: u32 = 16_384;
 /// again; the sockets' own buffers hold what arrives meanwhile.
 pub const FLEET_RECEIVE_BUFFERS: u16 = 128;
 
-/// Bytes of one: the longest coalesced datagram (65,507), the kernel's header and control messages, rounded up. A shorter
-/// buffer would cut off the rest of a train.
+/// Bytes of one such buffer: the longest coalesced datagram (65,507), the kernel's header and control messages, rounded
+/// up. A shorter buffer would cut off the rest of a train.
 pub const FLEET_RECEIVE_BUFFER_BYTES: usize = 66 * 1024;
 
 /// Kernel receive buffer asked for per client: 0.5 s of a 2.5 Mbit/s stream with the kernel's bookkeeping. It costs memory
@@ -549,8 +564,8 @@ pub const FLEET_SUBMISSIONS: u32 = 4_096;
 const _: () = assert!(FLEET_RECEIVE_BUFFERS.is_power_of_two());
 const _: () = assert!(FLEET_RECEIVE_BUFFER_BYTES >= 65_507 + 128);
 
-/// Packets behind the newest of a stream that a client still tells apart: 4 s of 250 packets a second. Older: counted as
-/// too old.
+/// Packets behind the newest one of a stream whose arrival a client tracks: 4 s of 250 packets a second. Older: counted
+/// as too old.
 pub const RECEPTION_WINDOW_PACKETS: usize = 1_024;
 
 /// Missing packets of a stream that a client asks for at a time. More: not asked for, they stay lost.
@@ -566,6 +581,7 @@ pub const RECEPTION_WAIT_MAX: Duration = Duration::from_secs(1);
 /// and counted.
 pub const VIEWER_TRACKS_MAX: usize = 8;
 
-/// Viewers that left may stand in a stream's fan-out sets beside as many again as it has viewers: then the sets are
-/// cleared of them. 64 × 16 bytes; without the bound a stream that nobody publishes kept every viewer that ever waited.
+/// Viewers that left may remain in a stream's fan-out sets until they are this many more than the stream's present
+/// viewers; then they are removed. 64 × 16 bytes. Without the bound, a stream that nobody publishes kept every viewer
+/// that ever waited.
 pub const DEPARTED_SUBSCRIBERS_MAX: usize = 64;

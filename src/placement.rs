@@ -7,6 +7,8 @@
 //! The worker's index is written into this node's ICE user fragment, as two ice-chars (RFC 8839 §5.4) before the random
 //! part. A worker that receives another worker's STUN check recognises it by this index.
 //!
+//! [`stream_id`] gives every stream the same id on all workers and nodes.
+//!
 //! Placement does not look at load. Sessions are many and small, so hashing alone spreads them evenly, and a worker that
 //! is full refuses.
 
@@ -58,8 +60,8 @@ fn score(session: SessionId, worker: u16) -> u64 {
     x ^ (x >> 31)
 }
 
-/// What a stream is called on every core and node: the first 128 bits of SHA-256 over its name. Two names that are called the
-/// same cannot be found in less than 2^64 tries, so that nobody takes another's stream by a clever name.
+/// A stream's id, the same on every core and node: the first 128 bits of SHA-256 over its name. Finding two names with
+/// the same id takes about 2^64 attempts, so no client can take another's stream by choosing a name.
 #[must_use]
 pub fn stream_id(name: &str) -> StreamId {
     let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest::sha_256(name.as_bytes());
@@ -89,7 +91,7 @@ pub fn worker_of(ufrag: &str) -> Option<WorkerIndex> {
     (usize::from(index) < crate::limits::WORKERS_MAX).then_some(WorkerIndex(index))
 }
 
-/// The 6 bits of one ice-char.
+/// The 6 bits that one ice-char stands for.
 fn ice_char_value(byte: u8) -> Option<u16> {
     let value = match byte {
         b'A'..=b'Z' => byte - b'A',
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_called_the_same_everywhere() {
+    fn a_stream_has_the_same_id_everywhere() {
         // SHA-256 of "abc" (FIPS 180-4).
         assert_eq!(stream_id("abc"), StreamId(0xba78_16bf_8f01_cfea_4141_40de_5dae_2223));
         assert_ne!(stream_id("abd"), stream_id("abc"));
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_more_moves_only_the_sessions_it_takes() {
+    fn an_added_worker_moves_only_the_sessions_it_takes() {
         for session in 0..5_000 {
             let (before, _) = choose(SessionId(session), 4);
             let (after, _) = choose(SessionId(session), 5);

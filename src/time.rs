@@ -1,7 +1,7 @@
-//! Time as the protocol layers see it: a number handed in, never a clock read.
+//! Points in time as plain values. The protocol layers are handed the time; they never read a clock.
 //!
-//! A [`Timestamp`] counts nanoseconds on the machine's monotonic clock. All workers of a node read the same
-//! clock, so values may travel between cores. Only [`crate::net`] and [`crate::worker`] read it; tests make
+//! A [`Timestamp`] counts nanoseconds on the machine's monotonic clock. All workers of a node read the same clock, so
+//! values may travel between cores. Only [`crate::net`] and [`crate::worker`] read the clock; tests make timestamps of
 //! their own.
 
 use std::ops::{Add, Sub};

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn values_out_of_range_are_refused_with_what_is_right() {
+    fn values_out_of_range_are_refused_with_the_valid_range() {
         for (line, expected) in [
             ("watch --whep http://h --ramp fast", "as in 50/s"),
             ("watch --whep http://h --verify-fraction 2", "from 0 to 1"),

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_sent_is_named() {
+    fn an_unusable_file_is_refused_with_the_reason() {
         let (_directory, path) = write("x.mp4", b"\0\0\0\x18ftypmp42");
         assert!(Pictures::open(&path).unwrap_err().to_string().contains("x.mp4: neither"));
         let (_directory, path) = write("x.h264", &[0, 0, 1, 0x41, 0x88]);

@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_in_one_line() {
+    fn a_refusal_is_reported_in_one_line() {
         assert_eq!(detail("{\"code\":\"full\",\"detail\":\"the node is full\"}"), "the node is full");
         assert_eq!(detail("<html>\nmore"), "<html>");
         assert!(

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_uses_cpu_time() {
+    fn the_cpu_time_of_this_process_grows() {
         let before = CpuTimes::read(Some(std::process::id()));
         // Either can come first: the machine's time is told in ticks, and a tick may end before this thread has used any.
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);

@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tester_blames_itself_where_it_was_the_limit() {
+    fn a_tester_that_was_the_limit_reports_itself() {
         let counts = Counts { socket_drops: 7, ..Counts::default() };
         let late = Distribution { p99: 60_000, ..Distribution::default() };
         let distributions = BTreeMap::from([("own_start_late", late)]);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_distribution_of_nothing_is_zeros() {
+    fn an_empty_distribution_is_all_zeros() {
         assert_eq!(Distribution::of(&LoadRecord::default().connect_us).count, 0);
     }
 }

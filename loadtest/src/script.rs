@@ -101,7 +101,7 @@ mod tests {
     use corecast::lab::peer::stamp;
 
     #[test]
-    fn the_bitrate_is_the_asked_one_whatever_the_frame_rate() {
+    fn the_bitrate_is_as_asked_at_any_frame_rate() {
         for (bitrate, fps, gop) in [(2.5e6, 30, 2.0), (1e6, 30, 2.0), (8e6, 60, 1.0), (500e3, 15, 4.0)] {
             let mut script = TraceScript::new(bitrate, fps, Duration::from_secs_f64(gop), 0);
             // A whole number of groups, and long enough to meet the whole recording.

@@ -1,4 +1,4 @@
-//! The laboratory: what measures and tries the node, and is no part of it. Compiled only where it is used.
+//! The laboratory: code that tests and measures the node, and is no part of it. It is compiled only where it is used.
 //!
 //! | Module | Holds | Feature |
 //! |---|---|---|

@@ -1,7 +1,7 @@
-//! What a network interface can do, asked of its driver by the `SIOCETHTOOL` request: offloads, queues, ring sizes.
-//! Reads only; what changes them is `tuning/nic.sh`.
+//! The offloads, queues and ring sizes of a network interface, read from its driver by the `SIOCETHTOOL` request.
+//! Nothing is changed here; `tuning/nic.sh` does that.
 //!
-//! Left out: everything else the request can ask, and ethtool's netlink family, which tells nothing more of these.
+//! Left out: everything else that the request can ask, and ethtool's netlink family, which reports no more about these.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -21,7 +21,7 @@ const GET_CHANNELS: u32 = 0x3c;
 const FEATURE_NAMES: u32 = 4;
 /// `ETH_GSTRING_LEN`.
 const NAME_BYTES: usize = 32;
-/// Features of one interface; kernels know about 60. More: not looked at.
+/// Features of one interface; kernels know about 60. More: ignored.
 const FEATURES_MAX: usize = 256;
 
 /// One offload of an interface, by the kernel's name, as `tx-udp-segmentation`.
@@ -35,7 +35,7 @@ pub struct Feature {
     pub changeable: bool,
 }
 
-/// A number that can be set, and how far.
+/// A setting with its present value and its maximum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Setting {
     /// In use.
@@ -44,7 +44,7 @@ pub struct Setting {
     pub max: u32,
 }
 
-/// A socket to ask with.
+/// A socket to send the requests through.
 #[derive(Debug)]
 pub struct Ethtool(OwnedFd);
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_tells_its_segmentation_offloads_by_name() {
+    fn loopback_reports_its_segmentation_offloads_by_name() {
         let features = Ethtool::open().unwrap().features("lo").unwrap();
         let find = |name: &str| features.iter().find(|feature| feature.name == name);
         let segmentation = find("tx-udp-segmentation").expect("Linux 4.18 and later know it");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_that_is_not_there_or_does_not_tell_is_an_error_and_no_more() {
+    fn an_unknown_or_silent_interface_is_an_error() {
         let ethtool = Ethtool::open().unwrap();
         for interface in ["", "nonesuch0", "a name that is far too long for an interface"] {
             assert_eq!(ethtool.features(interface).unwrap_err().raw_os_error(), Some(libc::ENODEV), "{interface}");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_features_bits_are_found_in_its_own_block() {
+    fn a_features_bits_are_read_from_its_own_block() {
         let name = [u32::from_ne_bytes(*b"gro\0")];
         // Block 0 says nothing; in block 1 (available, requested, active, never changed) bit 1 is set.
         let states = [0, 0, 0, 0, 2, 0, 2, 0];

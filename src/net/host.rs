@@ -1,4 +1,4 @@
-//! What the host tells: the addresses of its interfaces, their MTUs, and the kernel's UDP counters.
+//! What the host's kernel reports: addresses of interfaces, their MTUs, and UDP counters.
 
 use std::ffi::CStr;
 use std::fs;
@@ -84,8 +84,8 @@ pub fn mtu(interface: &str) -> Option<u32> {
     fs::read_to_string(Path::new("/sys/class/net").join(interface).join("mtu")).ok()?.trim().parse().ok()
 }
 
-/// The kernel's UDP counters of this network namespace, both families together, since it was made. They show what no
-/// send or receive does: what a full queue below the socket lost.
+/// The kernel's UDP counters of this network namespace, both families together, since it was made. They show losses
+/// that no send or receive call reports, such as those of a full queue below the socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KernelUdpCounters {
     /// Datagrams delivered.

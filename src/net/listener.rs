@@ -1,4 +1,4 @@
-//! A listening TCP socket for an executor that cannot make one as it should be.
+//! A listening TCP socket with the options this node wants; the signalling executor cannot set them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, IntoRawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections the kernel completes ahead of `accept`; a join storm fills it for a moment.
+/// Connections that the kernel completes ahead of `accept`. A join storm fills this queue for a moment.
 const BACKLOG: i32 = 1024;
 
 /// Listens on `address` with `SO_REUSEADDR` and without `SO_REUSEPORT`: a node that was just stopped can start again
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_port_whose_connections_were_just_closed_can_be_listened_on_again() {
-        // An address of its own: nobody is given the port between the two.
+        // A loopback address of this test's own, so that no other socket gets the port in between.
         let first = listen("127.0.0.72:0".parse().unwrap()).unwrap();
         let address = first.local_addr().unwrap();
         let mut client = TcpStream::connect(address).unwrap();

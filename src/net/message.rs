@@ -1,5 +1,5 @@
-//! What goes beside the payload of `sendmsg` and `recvmsg`, as bytes: the peer's name (`sockaddr`) and control
-//! messages (`cmsg(3)`). No `unsafe`: the layouts are few and fixed, and reading them from byte slices needs no
+//! What `sendmsg` and `recvmsg` carry beside the payload, as bytes: the peer's name (`sockaddr`) and control messages
+//! (`cmsg(3)`). There is no `unsafe` here: the layouts are few and fixed, and reading them from byte slices needs no
 //! alignment (in a multishot receive they lie in the middle of a buffer).
 //!
 //! Control messages used: `IP_PKTINFO` (`ip(7)`) and `IPV6_PKTINFO` (RFC 3542 §6.2) for the local address,
@@ -73,12 +73,12 @@ const fn space(len: usize) -> usize {
     HEADER_BYTES + align(len)
 }
 
-/// Room for what is received: one local address and one time.
+/// Room for the control messages of a received datagram: one local address and one time.
 pub(super) const CONTROL_IN_BYTES: usize = space(PKTINFO_V6_BYTES) + space(TIMESPEC_BYTES);
-/// Room for what is received on a socket that coalesces: one segment length and one time.
+/// The same on a socket that coalesces: one segment length and one time.
 #[cfg(feature = "peer")]
 pub(super) const CONTROL_COALESCED_BYTES: usize = space(size_of::<libc::c_int>()) + space(TIMESPEC_BYTES);
-/// Room for what is sent: one local address and one segment length.
+/// Room for the control messages of a sent message: one local address and one segment length.
 const CONTROL_OUT_BYTES: usize = space(PKTINFO_V6_BYTES) + space(size_of::<u16>());
 
 /// The control messages of one outgoing message.
@@ -135,7 +135,7 @@ impl Control {
     }
 }
 
-/// What the kernel says beside a received datagram.
+/// What the kernel reports with a received datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ancillary {
     /// The local address it arrived at; only on wildcard sockets.
@@ -146,7 +146,7 @@ pub(super) struct Ancillary {
     pub(super) segment_bytes: Option<u16>,
 }
 
-/// Reads the control messages of a datagram; what is cut short or unknown is passed over.
+/// Reads the control messages of a datagram. Unknown ones are skipped; one that is cut short ends the search.
 pub(super) fn parse_control(mut control: &[u8]) -> Ancillary {
     let mut ancillary = Ancillary::default();
     while let Some((level, kind, data, rest)) = next_message(control) {
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_survive_the_kernels_form() {
+    fn an_address_is_read_back_from_its_sockaddr() {
         let mut name = Name::EMPTY;
         for text in ["192.0.2.7:5000", "[2001:db8::7]:65535", "[fe80::1%3]:1"] {
             let address: SocketAddr = text.parse().unwrap();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_lies_ends_the_search() {
+    fn a_control_message_with_a_wrong_length_ends_the_search() {
         for len in [0_usize, 3, 15, 1_000, usize::MAX] {
             let mut bytes = [0_u8; CONTROL_IN_BYTES];
             bytes[..8].copy_from_slice(&len.to_ne_bytes());

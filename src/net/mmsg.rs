@@ -1,8 +1,9 @@
-//! The backend on plain system calls: `epoll` waits, `recvmmsg` receives, `sendmmsg` sends. It needs nothing that a
-//! container forbids, and is the control that every claim about the ring is measured against.
+//! The backend on plain system calls: `epoll` waits, `recvmmsg` receives, `sendmmsg` sends. It needs no system call
+//! that containers forbid, and is the control that every claim about the ring is measured against.
 //!
-//! All descriptors are watched for edges. A socket whose edge was seen stays *readable* until a call on it takes
-//! less than it could have: only then is its queue known to be empty, and the next arrival a new edge.
+//! All descriptors are watched edge-triggered. A socket that had an edge stays *readable* until a call on it returns
+//! fewer datagrams than it could have: only then is its queue known to be empty, and the next arrival raises a new
+//! edge.
 
 use std::io;
 use std::mem;
@@ -31,7 +32,8 @@ pub struct Mmsg {
     nanoseconds: bool,
     /// One bit per socket: its queue may hold datagrams.
     readable: u32,
-    /// The socket that is read first in the next call, so that none waits for another that never runs dry.
+    /// The socket that is read first in the next call. It changes with every call, so that a busy socket does not
+    /// starve the others.
     first: usize,
     receive: ReceiveSlots,
     send: SendSlots,
@@ -150,7 +152,7 @@ impl Io for Mmsg {
 
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, mut visit: F) -> usize {
         if self.readable == 0 && limit > 0 {
-            // A descriptor that broke shows itself in `wait`.
+            // A broken descriptor is reported by `wait`.
             let _ = self.poll(std::time::Duration::ZERO);
         }
         let clock = ArrivalClock::read();
@@ -174,7 +176,7 @@ impl Io for Mmsg {
                         if errno == libc::EAGAIN {
                             self.readable &= !(1 << index);
                         }
-                        // Any other error of an unconnected socket is passing; the next round tries again.
+                        // Any other error of an unconnected socket is temporary; the next round tries again.
                         break;
                     }
                 }

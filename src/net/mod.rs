@@ -1,13 +1,14 @@
-//! The machine's edge: sockets, rings, control messages, limits of the process. The only home of `unsafe`.
+//! The edge to the machine: sockets, rings, control messages, limits of the process. The only module with `unsafe`
+//! code.
 //!
-//! The seam is [`Io`]: synchronous, plain data on both sides ([`crate::transport`]). Backends: [`uring`] (waits and
-//! receives by a ring of the worker's own, multishot into a buffer ring; sends by `sendmmsg`), [`mmsg`] (`epoll`, `recvmmsg`
-//! and `sendmmsg`: the control every claim is measured against) and `simulated` (queues in memory, for tests). Either sends
-//! a train as one message.
+//! Everything above calls [`Io`], which is synchronous and has plain data on both sides ([`crate::transport`]). There
+//! are three backends. [`uring`] waits and receives by a ring of the worker's own, multishot into a buffer ring, and
+//! sends by `sendmmsg`. [`mmsg`] uses `epoll`, `recvmmsg` and `sendmmsg`; it is the control that every claim is
+//! measured against. `simulated` has queues in memory, for tests. All of them send a train as one message.
 //!
-//! A worker's machine is made in two steps, so that what can fail for the operator's reasons fails in the main
-//! thread before anything runs: [`MediaSockets::open`] there (ports, buffers, the [`Waker`]), then [`open_io`] on
-//! the worker's own pinned thread (a ring belongs to the thread that made it).
+//! A worker's sockets and backend are made in two steps, so that errors an operator can mend occur in the main thread
+//! before anything runs. [`MediaSockets::open`] is called there (ports, buffers, the [`Waker`]); [`open_io`] is called
+//! on the worker's own pinned thread, because a ring belongs to the thread that made it.
 //!
 //! | File | Holds |
 //! |---|---|
@@ -50,7 +51,7 @@ pub mod waker;
 #[cfg(test)]
 mod namespace_tests;
 
-/// What [`sleep_word`] is made of; in `tests/waker_loom.rs` it is made of loom's.
+/// The atomics that [`sleep_word`] is built on. `tests/waker_loom.rs` puts loom's in their place.
 mod atomic {
     pub(super) use std::sync::atomic::{AtomicU32, Ordering, fence};
 }
@@ -67,7 +68,7 @@ pub use start_error::StartError;
 pub use waker::SimulatedSleeper;
 pub use waker::Waker;
 
-/// What a worker does to its sockets. One value per worker; never shared.
+/// A worker's sockets and clock. One value per worker; never shared.
 pub trait Io {
     /// The monotonic clock (virtual in the simulation).
     fn now(&self) -> Timestamp;
@@ -79,14 +80,14 @@ pub trait Io {
     /// Only what ends the worker (the ring or the poll descriptor broke).
     fn wait(&mut self, deadline: Timestamp) -> io::Result<()>;
 
-    /// Hands over at most `limit` datagrams that have arrived, in order; returns how many it took (one that was
-    /// truncated is taken and counted, not handed over). Zero means none waits.
+    /// Hands over at most `limit` datagrams that have arrived, in order; returns how many it took. (A truncated
+    /// datagram is taken and counted, but not handed over.) Zero means that none waits.
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, visit: F) -> usize;
 
-    /// Sends every train of the batch and fills in each [`crate::transport::Train::result`]; the slots are free on return. Trains to
-    /// one destination leave in their order: one that is refused may be lost, never overtaken and sent later.
-    /// An offload that the kernel refuses is resent unsegmented and counted. A train whose path is not in `paths`, or is
-    /// none that the backend carries, fails. Does not clear the batch.
+    /// Sends every train of the batch and fills in each [`crate::transport::Train::result`]; the slots are free on
+    /// return. Trains to one destination leave in their order: a refused train may be lost, but is never sent after a
+    /// later one. A train whose offload the kernel refuses is resent unsegmented and counted. A train fails when its
+    /// path is not in `paths` or is not one that the backend carries. The batch is not cleared.
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook);
 
     /// Cumulative counters.
@@ -131,7 +132,7 @@ pub struct IoCounters {
     pub bytes_received: u64,
     /// Datagrams longer than the receive buffer, dropped.
     pub datagrams_truncated: u64,
-    /// Times a multishot receive ended for want of buffers and was armed again.
+    /// Times a multishot receive ended, for lack of buffers, and was armed again.
     pub receive_rearmed: u64,
     /// Messages handed to the kernel (a train is one message when offloaded).
     pub messages_sent: u64,
@@ -147,6 +148,6 @@ pub struct IoCounters {
     pub sends_failed: u64,
     /// Trains whose offload the kernel refused and that were resent unsegmented.
     pub offload_refused: u64,
-    /// Trains sent unsegmented without asking, while the offload is suspended or where the kernel lacks it.
+    /// Trains sent unsegmented without trying the offload, while it is suspended or where the kernel lacks it.
     pub offload_skipped: u64,
 }

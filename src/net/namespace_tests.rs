@@ -1,5 +1,5 @@
-//! What loopback cannot show, in network namespaces of the tests' own: a path that is too narrow, a send buffer that
-//! is full, an offload the kernel refuses. They need root and `ip` (iproute2); a namespace goes with its thread.
+//! Tests of what loopback cannot show, each in a network namespace of its own: a path that is too narrow, a full send
+//! buffer, an offload that the kernel refuses. They need root and `ip` (iproute2). A namespace ends with its thread.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
@@ -30,8 +30,8 @@ fn ip(arguments: &str) {
     assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The kernel makes the route by which an IPv6 address is its own after it has answered: what is sent there before that is
-/// lost without a word.
+/// The kernel adds the local route of a new IPv6 address only after the command has returned. Datagrams sent to the
+/// address before that are lost silently.
 fn wait_until_local(address: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     let is_local = || {
@@ -44,7 +44,7 @@ fn wait_until_local(address: &str) {
     }
 }
 
-/// The kinds, and the ring's other way to send.
+/// Both backends, and the ring with its other way to send.
 fn backends() -> [fn(MediaSockets) -> AnyIo; 3] {
     [
         |sockets| open_io(IoKind::Mmsg, sockets).unwrap().io,
@@ -87,7 +87,7 @@ fn read(socket: &UdpSocket, count: usize) -> Vec<(u8, usize)> {
 }
 
 #[test]
-fn what_the_path_is_too_narrow_for_is_told_as_too_long_and_nothing_is_fragmented() {
+fn a_datagram_above_the_path_mtu_is_too_long_and_is_not_fragmented() {
     in_namespace(|| {
         ip("link set lo mtu 1400");
         for (make, ip, headers) in backends().into_iter().flat_map(|make| [(make, "127.0.0.1", 28), (make, "::1", 48)])
@@ -106,11 +106,11 @@ fn what_the_path_is_too_narrow_for_is_told_as_too_long_and_nothing_is_fragmented
             commit(&mut batch, path, 2, 10);
             commit(&mut batch, path, 3, fits + 2);
             commit(&mut batch, path, 4, fits);
-            // Alone, so that no offload is asked for.
+            // A train of one segment, so that no offload is asked for.
             commit(&mut batch, path, 5, fits + 3);
             io.send(&mut batch, &book);
             let (sent, long) = (SendResult::Sent, SendResult::TooLong);
-            // Number 4 is shorter than 3 and so its train's end: refused with it.
+            // Number 4 is shorter than 3, so it is the end of 3's train and is refused with it.
             assert_eq!(results(&batch), [sent, long, long, long], "{ip} {}", io.name());
             assert_eq!(read(&socket, 2), [(1, fits), (1, fits)]);
             assert_eq!((io.counters().sends_too_long, io.counters().offload_refused), (3, 0));
@@ -121,9 +121,10 @@ fn what_the_path_is_too_narrow_for_is_told_as_too_long_and_nothing_is_fragmented
 }
 
 #[test]
-fn a_full_send_buffer_is_told_without_waiting_and_no_train_overtakes_another() {
+fn a_full_send_buffer_is_reported_at_once_and_no_train_is_overtaken() {
     in_namespace(|| {
-        // Nobody answers for the neighbour's address, so what is sent stays charged to the socket while it is sought.
+        // Nobody answers for the neighbour's address, so datagrams stay charged to the socket while the kernel looks
+        // for it.
         ip("link add near type veth peer name far");
         ip("address add 10.9.0.1/24 dev near");
         ip("link set near up");
@@ -146,7 +147,7 @@ fn a_full_send_buffer_is_told_without_waiting_and_no_train_overtakes_another() {
             }
             let start = now();
             io.send(&mut batch, &book);
-            // The neighbour is sought for three seconds: who waited for room would wait for the end of that.
+            // The kernel looks for the neighbour for three seconds; a send that waited for room would wait that long.
             assert!(now().since(start) < Duration::from_millis(2_500));
             let results = results(&batch);
             let sent = results.iter().take_while(|result| **result == SendResult::Sent).count();
@@ -168,7 +169,7 @@ fn open_refusing_offload() -> MediaSockets {
 }
 
 #[test]
-fn a_refused_offload_is_resent_unsegmented_then_no_longer_asked_for_then_tried_again() {
+fn a_refused_offload_is_resent_unsegmented_then_suspended_then_retried() {
     for make in backends() {
         let mut io = make(open_refusing_offload());
         let (socket, address) = peer("127.0.0.1");
@@ -200,7 +201,7 @@ fn a_train_resent_after_a_refusal_never_comes_behind_a_later_one() {
         let (mut batch, mut book) = (TrainBatch::new(), PathBook::new());
         let [first_path, second_path] =
             [first_address, second_address].map(|address| book.enter(UdpPath::to(address)).unwrap());
-        // Trains of two and datagrams alone in turn, to one destination; a train only to the other.
+        // Trains of two segments and single datagrams in turn to one destination; one train to the other.
         for number in (0..10).step_by(2) {
             commit(&mut batch, first_path, number, 100);
             commit(&mut batch, first_path, number, 99);
@@ -227,7 +228,7 @@ fn a_train_resent_after_a_refusal_never_comes_behind_a_later_one() {
 }
 
 #[test]
-fn the_wildcard_answers_from_an_address_that_is_not_the_routes_choice() {
+fn a_wildcard_socket_sends_from_the_local_address_of_the_path() {
     in_namespace(|| {
         ip("address add 10.9.0.1/24 dev lo");
         ip("address add 10.9.0.2/24 dev lo");

@@ -1,17 +1,17 @@
-//! The offload ladder of one socket: use `UDP_SEGMENT` while the kernel takes it, resend unsegmented what it
-//! refuses, and stop asking for a while when it refuses everything.
+//! When one socket uses segmentation offload. `UDP_SEGMENT` is used while the kernel accepts it; a train whose offload
+//! is refused is resent unsegmented; when every offload is refused, it is not tried for a while.
 //!
-//! Refusals known: `EIO` (no checksum offload on the interface before Linux 6.11, or an IPsec route) and `EINVAL`
-//! (older kernels for a segment longer than the path's size, or checksums turned off on the socket). Either may
-//! concern one destination or the whole interface; only a run of refusals with no success between them is taken
-//! for the latter. `EMSGSIZE` is not a refusal of the offload: no segment of that size fits, alone or in a train.
+//! Known refusals: `EIO` (no checksum offload on the interface before Linux 6.11, or an IPsec route) and `EINVAL`
+//! (older kernels for a segment longer than the path's size, or checksums turned off on the socket). Either may concern
+//! one destination or the whole interface. Only a run of refusals without a success in between is taken to concern the
+//! interface. `EMSGSIZE` is not a refusal of the offload: no segment of that size fits, alone or in a train.
 
 use crate::limits;
 
 /// What to do with a train the kernel did not take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The call was interrupted: again.
+    /// The call was interrupted: repeat it.
     Again,
     /// The socket's send buffer is full.
     Full,
@@ -23,7 +23,7 @@ pub(super) enum Refusal {
     Other,
 }
 
-/// Sorts the error of a message that was (`offloaded`) or was not cut by the kernel.
+/// Classifies the error of a refused message; `offloaded` says whether the kernel was asked to cut it.
 pub(super) fn classify(errno: i32, offloaded: bool) -> Refusal {
     match errno {
         libc::EINTR => Refusal::Again,
@@ -40,7 +40,7 @@ pub(super) struct Offload {
     /// The kernel knows `UDP_SEGMENT`.
     known: bool,
     refusals_in_a_row: u32,
-    /// Trains still to be sent unsegmented without asking.
+    /// Trains still to be sent unsegmented, without trying the offload.
     suspended_trains: u32,
 }
 
@@ -49,7 +49,7 @@ impl Offload {
         Self { known, refusals_in_a_row: 0, suspended_trains: 0 }
     }
 
-    /// Whether the next train may ask for it.
+    /// Whether the next train may use the offload.
     pub(super) fn may_ask(&mut self) -> bool {
         if self.suspended_trains > 0 {
             self.suspended_trains -= 1;
@@ -63,7 +63,7 @@ impl Offload {
         self.refusals_in_a_row = 0;
     }
 
-    /// The kernel refused one.
+    /// The kernel refused an offloaded train.
     pub(super) fn refused(&mut self) {
         self.refusals_in_a_row += 1;
         if self.refusals_in_a_row >= limits::OFFLOAD_REFUSALS_IN_A_ROW_MAX {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_sorted_by_what_can_be_done_about_them() {
+    fn errors_are_classified_by_their_remedy() {
         for errno in [libc::EIO, libc::EINVAL] {
             assert_eq!(classify(errno, true), Refusal::Offload);
             assert_eq!(classify(errno, false), Refusal::Other);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unbroken_run_of_refusals_suspends_the_offload_and_it_is_tried_again_later() {
+    fn a_run_of_refusals_suspends_the_offload_for_a_while() {
         let mut offload = Offload::new(true);
         for _ in 0..limits::OFFLOAD_REFUSALS_IN_A_ROW_MAX {
             assert!(offload.may_ask());
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn one_destination_that_refuses_does_not_suspend_it_for_the_others() {
+    fn one_refusing_destination_does_not_suspend_the_offload_for_others() {
         let mut offload = Offload::new(true);
         for _ in 0..10 * limits::OFFLOAD_REFUSALS_IN_A_ROW_MAX {
             assert!(offload.may_ask());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_it_is_never_asked() {
+    fn a_kernel_without_the_offload_is_never_asked() {
         assert!(!Offload::new(false).may_ask());
     }
 }

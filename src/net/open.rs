@@ -1,4 +1,4 @@
-//! Which backend a worker uses, and the one value that is either of them.
+//! The choice of a worker's backend, and [`AnyIo`], which is either of them.
 
 use std::fmt;
 use std::io;
@@ -15,12 +15,12 @@ use crate::transport::{Datagram, PathBook, TrainBatch};
 /// The `--io` setting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IoKind {
-    /// A ring of the worker's own; an error where io_uring may not be used.
+    /// A ring of the worker's own. It is an error when io_uring may not be used.
     Uring,
     /// Plain system calls.
     Mmsg,
-    /// A ring, or plain system calls for a worker that gets none: no memory or no descriptor is left for it. Where io_uring
-    /// is forbidden to the process, this helps nobody: signalling needs it, and the node does not start.
+    /// A ring, or plain system calls for a worker that cannot get one because no memory or descriptor is left. Where
+    /// io_uring is forbidden to the process, the node does not start even so, because signalling needs io_uring.
     #[default]
     Auto,
 }
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_setting_is_read_and_shown_in_one_spelling() {
+    fn the_io_setting_is_parsed_and_displayed_in_one_spelling() {
         for kind in [IoKind::Uring, IoKind::Mmsg, IoKind::Auto] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_choice_is_explained_in_one_line() {
+    fn the_choice_of_backend_is_explained_in_one_line() {
         for (kind, start) in [(IoKind::Auto, "io_uring may be used"), (IoKind::Mmsg, "as configured")] {
             let opened = open_io(kind, MediaSockets::open(&["127.0.0.1".parse().unwrap()], 0).unwrap()).unwrap();
             assert!(opened.reason.starts_with(start) && !opened.reason.contains('\n'), "{}", opened.reason);

@@ -1,5 +1,5 @@
-//! A hint to the processor that something will be read soon. It changes no value and cannot fail, so it is safe to give;
-//! it is here because the instruction is only to be had as an `unsafe` function.
+//! A hint to the processor that a value will be read soon. It changes nothing and cannot fail, so it is safe to call.
+//! It is in this module because the intrinsic is an `unsafe` function.
 
 /// Asks for all cache lines of `value`. Does nothing on processors without a stable intrinsic for it.
 #[inline(always)]

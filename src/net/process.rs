@@ -1,4 +1,4 @@
-//! Limits, memory, threads and clocks of this process, as the node sets and reads them.
+//! Limits, memory, threads and clocks of this process: what the node sets and reads.
 
 use std::fs;
 use std::io;
@@ -27,8 +27,8 @@ impl ArrivalClock {
         Self { now: now(), realtime_ns: read_clock(libc::CLOCK_REALTIME).as_nanos() as u64 }
     }
 
-    /// When a datagram arrived: as long ago as the kernel says, and now where it says nothing, something later, or
-    /// something too long ago to be anything but a wall clock that was set in between.
+    /// When a datagram arrived, by the kernel's time. Without one it is now; so it is when that time lies in the
+    /// future, or so far in the past ([`limits::ARRIVAL_AGE_MAX`]) that the wall clock must have been set in between.
     pub(super) fn arrival(&self, realtime_ns: Option<u64>) -> Timestamp {
         let age = realtime_ns.map_or(0, |then| self.realtime_ns.saturating_sub(then));
         let age = Duration::from_nanos(age);
@@ -36,13 +36,14 @@ impl ArrivalClock {
     }
 }
 
-/// CPU time the calling thread has used.
+/// The CPU time that the calling thread has used.
 #[must_use]
 pub fn thread_cpu_time() -> Duration {
     read_clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// The part of [`thread_cpu_time`] that the kernel used, in system calls and interrupts; to the tick, not the nanosecond.
+/// The part of [`thread_cpu_time`] spent in the kernel, in system calls and interrupts. Its resolution is the tick, not
+/// the nanosecond.
 #[must_use]
 pub fn thread_system_time() -> Duration {
     // SAFETY: all zeros is a valid `rusage`, and the kernel writes one. It cannot fail for the calling thread.
@@ -61,16 +62,16 @@ fn read_clock(clock: libc::clockid_t) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// How well the kernel believes the wall clock to be set.
+/// How accurate the kernel believes the wall clock to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockSync {
-    /// Some program (chrony, ntpd, systemd-timesyncd) keeps it.
+    /// Some program (chrony, ntpd, systemd-timesyncd) synchronises it.
     pub synchronized: bool,
-    /// The largest error the kernel knows of, where somebody keeps it.
+    /// The kernel's estimate of the largest error; meaningful where the clock is synchronised.
     pub error_max: Duration,
 }
 
-/// Asks the kernel, and changes nothing.
+/// Reads the state of the wall clock; changes nothing.
 ///
 /// # Errors
 /// What the kernel says.
@@ -152,9 +153,9 @@ pub fn locked_memory_limit() -> u64 {
     limit(libc::RLIMIT_MEMLOCK).map_or(0, |limit| limit.rlim_cur)
 }
 
-/// No core dump of this process, since one would hold session keys. The size limit alone would not stop a dump that
-/// the kernel pipes to a program; being undumpable does, and also keeps other processes of the same user from
-/// attaching to this one (a profiler then needs root).
+/// Forbids core dumps of this process, because a dump would hold session keys. The size limit alone does not stop a
+/// dump that the kernel pipes to a program, so the process is also made undumpable. That also keeps other processes of
+/// the same user from attaching to it (a profiler then needs root).
 ///
 /// # Errors
 /// What the kernel says.
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_used_is_part_of_the_threads_time() {
+    fn system_time_is_part_of_the_threads_cpu_time() {
         // Reads from the kernel until a few ticks of it are counted.
         let mut bytes = vec![0; 1 << 16];
         let before = thread_system_time();
@@ -306,13 +307,14 @@ mod tests {
             assert!(now().since(clock) >= Duration::from_millis(20));
             thread_cpu_time() - cpu
         };
-        // A machine that stands still while a thread runs may charge that to it, but not to every nap.
+        // A virtual machine that is stopped while a thread runs may charge that time to the thread, but not in every
+        // nap.
         let cheapest = (0..5).map(|_| nap()).min().unwrap();
         assert!(cheapest < Duration::from_millis(10), "{cheapest:?}");
     }
 
     #[test]
-    fn resident_memory_is_told_in_bytes() {
+    fn resident_memory_is_reported_in_bytes() {
         assert!((1 << 20..1 << 40).contains(&resident_bytes().unwrap()));
     }
 }

@@ -1,8 +1,7 @@
-//! Whether this process may use io_uring, asked of the kernel itself; the answer's words are
-//! [`RingUnavailable`]'s.
+//! Asks the kernel whether this process may use io_uring. A refusal is explained by [`RingUnavailable`].
 //!
-//! The signalling executor (glommio) needs io_uring as the workers do, and answers a refusal with a panic whose text
-//! misleads; so the node asks before it starts any thread. [`probe`] makes a ring and drops it.
+//! The signalling executor (glommio) needs io_uring as the workers do, and panics with a misleading text when it is
+//! refused. The node therefore asks before it starts any thread. [`probe`] makes a ring and drops it.
 
 use super::ring_unavailable::{RingUnavailable, check_own_locked_memory};
 use super::uring::Ring;
@@ -72,13 +71,13 @@ mod tests {
         assert_eq!(forbidden, RingUnavailable::Forbidden);
         assert!(forbidden.to_string().contains("seccomp"), "{forbidden}");
         assert_eq!(denied(libc::ENOSYS, probe), Err(RingUnavailable::Missing));
-        // Tests run with the limits of whoever runs them; either way the cause is memory.
+        // Tests run with the limits of the user who runs them; with any limit the cause is memory.
         let enough = check_own_locked_memory();
         assert_eq!(denied(libc::ENOMEM, probe), Err(enough.err().unwrap_or(RingUnavailable::NoMemory)));
     }
 
     #[test]
-    fn where_io_uring_is_forbidden_auto_takes_plain_calls_and_says_why_and_uring_is_an_error() {
+    fn forbidden_io_uring_makes_auto_use_plain_calls_and_uring_an_error() {
         let open = |kind| {
             denied(libc::EPERM, move || {
                 let sockets = MediaSockets::open(&["127.0.0.1".parse().unwrap()], 0).unwrap();

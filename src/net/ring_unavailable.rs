@@ -1,9 +1,9 @@
-//! Why io_uring cannot be used: each refusal sorted by its cause, with what to do in its text. Who asks is
-//! [`super::ring_probe`].
+//! Why io_uring cannot be used: refusals classified by cause, each with its fix in the text. [`super::ring_probe`]
+//! asks.
 //!
-//! How a refusal looks: a seccomp filter answers `EPERM` (container runtimes' default) or `ENOSYS` (some);
-//! `kernel.io_uring_disabled` answers `EPERM`; a kernel without it `ENOSYS`; the locked-memory limit `ENOMEM`
-//! (kernels before 5.12 charge rings to it, and every kernel charges glommio's registered buffers).
+//! How the causes show: a seccomp filter answers `EPERM` (container runtimes' default) or `ENOSYS` (some);
+//! `kernel.io_uring_disabled` answers `EPERM`; a kernel without it `ENOSYS`; the locked-memory limit `ENOMEM` (kernels
+//! before 5.12 charge rings to it, and every kernel charges glommio's registered buffers).
 
 use std::fmt;
 use std::fs;
@@ -46,7 +46,7 @@ pub enum RingUnavailable {
 }
 
 impl RingUnavailable {
-    /// Sorts the error of making a ring.
+    /// Classifies the error of making a ring.
     pub(super) fn from_setup(error: &io::Error) -> Self {
         match error.raw_os_error() {
             Some(libc::ENOSYS) => Self::Missing,

@@ -1,8 +1,8 @@
-//! Trains as `sendmsg` messages: what both backends share.
+//! Trains as `sendmsg` messages, for both backends.
 //!
-//! A train of several segments is one message with `UDP_SEGMENT`; `IP_PKTINFO` is added only where the socket is
-//! bound to a wildcard. `sendmmsg` is walked in order, so a refused message is dealt with before the next one
-//! leaves; the ring submits them all and deals with refusals afterwards, which is why [`SendSlots::settle`] does not
+//! A train of several segments is one message with `UDP_SEGMENT`; `IP_PKTINFO` is added only where the socket is bound
+//! to a wildcard. `sendmmsg` sends in order and stops at a refused message, which is handled before the next one
+//! leaves. The ring submits all messages and handles refusals afterwards; therefore [`SendSlots::settle`] does not
 //! resend a train that a later one to the same destination has overtaken.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -61,7 +61,8 @@ impl SendSlots {
         }
     }
 
-    /// Finds the socket of each train; those that have none fail here. The paths' addresses are in the cache afterwards.
+    /// Finds the socket of each train; trains without one fail here. As a side effect the paths' addresses are in the
+    /// cache afterwards.
     pub(super) fn find_sockets(&mut self, pass: &mut Pass<'_>, sockets: usize) {
         self.sockets.clear();
         for train in pass.trains.iter_mut() {
@@ -152,7 +153,7 @@ impl SendSlots {
         usize::try_from(taken).map_err(|_| errno())
     }
 
-    /// Writes down that the kernel took a slot's message.
+    /// Records that the kernel took a slot's message.
     pub(super) fn sent(&self, slot: usize, train: &mut Train, socket: &mut MediaSocket, counters: &mut IoCounters) {
         train.result = SendResult::Sent;
         counters.messages_sent += 1;
@@ -163,8 +164,8 @@ impl SendSlots {
         }
     }
 
-    /// Deals with a slot's message that the kernel refused; `overtaken` when a later train to the same destination
-    /// has left already.
+    /// Handles a slot's message that the kernel refused. `overtaken`: a later train to the same destination has left
+    /// already.
     pub(super) fn settle(
         &mut self,
         slot: usize,
@@ -191,7 +192,7 @@ impl SendSlots {
     }
 }
 
-/// A batch taken apart, and where its fate is counted.
+/// A batch taken apart into bytes and trains, with the paths and counters needed to send it.
 pub(super) struct Pass<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) trains: &'a mut [Train],
@@ -286,8 +287,9 @@ fn fill_and_send(
     pass.trains.len()
 }
 
-/// Sends the filled slots. `true`: the socket's buffer is full, and whatever else it was given would be refused too
-/// (the kernel looks at what lies in the buffer, not at what is added), so those trains are `Full` without asking.
+/// Sends the filled slots. `true`: the socket's buffer is full, and further messages would be refused too (the kernel
+/// compares what lies in the buffer with the limit, not what is added), so their trains become `Full` without a system
+/// call.
 fn send_slots(slots: &mut SendSlots, socket: &mut MediaSocket, pass: &mut Pass<'_>) -> bool {
     let mut done = 0;
     while done < slots.len() {
@@ -315,8 +317,8 @@ fn send_slots(slots: &mut SendSlots, socket: &mut MediaSocket, pass: &mut Pass<'
     false
 }
 
-/// Sends a train segment by segment. What was taken before a refusal is not taken back: a train that is cut short
-/// is `Failed`, and must not be sent again as a whole.
+/// Sends a train segment by segment. Segments taken before a refusal stay sent: such a train is `Failed`, and must not
+/// be sent again as a whole.
 pub(super) fn send_segments(
     bytes: &[u8],
     train: &Train,

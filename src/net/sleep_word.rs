@@ -1,13 +1,15 @@
-//! The word between a worker that may sleep and those that wake it. No system call here: only which of them needs one.
-//! `tests/waker_loom.rs` reads this file too and runs it under every interleaving that the memory model allows.
+//! The atomic word between a worker that may sleep and the threads that wake it. It decides who needs a system call,
+//! and makes none itself. `tests/waker_loom.rs` reads this file too and runs it under every interleaving that the
+//! memory model allows.
 //!
 //! ## Why no wake is lost
 //! A caller first publishes its message, then calls [`SleepWord::notify`]; the worker returns from the wait, then reads
 //! its mailboxes. The word is *awake*, *sleeping* or *notified*.
 //!
-//! - `notify` moves it to *notified*; whoever finds *sleeping* there rings.
-//! - The worker sleeps only by moving *awake* to *sleeping* in one step; finding *notified* it moves to *awake* and
-//!   does not sleep. So a wake before the wait ends the wait, and one during it finds *sleeping* and rings.
+//! - `notify` moves it to *notified*. The caller that finds *sleeping* must ring (write the eventfd).
+//! - The worker sleeps only if it can move *awake* to *sleeping* in one atomic step; when it finds *notified*, it moves
+//!   to *awake* and does not sleep. So a wake before the wait prevents the sleep, and a wake during the wait finds
+//!   *sleeping* and rings.
 //! - A caller that finds *notified* does nothing: the worker has yet to move it to *awake*, and reads its mailboxes
 //!   after that. This needs the message to be visible to that later read, which is what the two sequentially
 //!   consistent fences are for (caller: message, fence, look; worker: move, fence, read).
@@ -26,10 +28,10 @@ impl SleepWord {
         Self(AtomicU32::new(AWAKE))
     }
 
-    /// After publishing a message: whether the caller must ring.
+    /// Called after publishing a message; returns whether the caller must ring.
     pub(super) fn notify(&self) -> bool {
         fence(Ordering::SeqCst);
-        // A load first: many callers, one worker, and a line that stays shared while nothing changes.
+        // Load first: there are many callers, and without a write the cache line stays shared between them.
         if self.0.load(Ordering::Relaxed) == NOTIFIED {
             return false;
         }
@@ -46,13 +48,13 @@ impl SleepWord {
         slept
     }
 
-    /// Back from the wait: wakes until now are answered by it.
+    /// Called after the wait. Wakes until now are answered by this return.
     pub(super) fn end(&self) {
         self.0.swap(AWAKE, Ordering::SeqCst);
         fence(Ordering::SeqCst);
     }
 
-    /// Whether it was notified since the last call: a wait that takes no time, for the simulation.
+    /// Whether it was notified since the last call. The simulation uses this as a wait that takes no time.
     #[cfg(any(test, feature = "peer"))]
     pub(super) fn take(&self) -> bool {
         self.0.swap(AWAKE, Ordering::SeqCst) == NOTIFIED

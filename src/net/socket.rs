@@ -34,7 +34,7 @@ pub struct MediaSockets {
     warnings: Vec<BufferWarning>,
 }
 
-/// One UDP socket; its place in the worker's list is [`UdpPath::socket`](crate::transport::UdpPath::socket).
+/// One UDP socket; its index in the worker's list is [`UdpPath::socket`](crate::transport::UdpPath::socket).
 #[derive(Debug)]
 pub(super) struct MediaSocket {
     socket: Socket,
@@ -82,7 +82,7 @@ impl MediaSockets {
         Ok(())
     }
 
-    /// The port of all of them.
+    /// The port that all of them share.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.sockets.first().map_or(0, |socket| socket.local.port())
@@ -93,7 +93,7 @@ impl MediaSockets {
         self.sockets.iter().map(|socket| socket.local)
     }
 
-    /// The descriptors, in the same order: for a bench or a test that wants another option on them.
+    /// The descriptors, in the same order, for benches and tests that set other options on them.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> + '_ {
         self.sockets.iter().map(AsFd::as_fd)
     }
@@ -196,14 +196,14 @@ pub enum BufferKind {
 }
 
 impl BufferKind {
-    /// Asks for `wanted` bytes, past the sysctl where the process may; says so when it got less.
+    /// Asks for `wanted` bytes, beyond the sysctl where the process may; returns a warning when it got less.
     fn enlarge(self, socket: BorrowedFd<'_>, wanted: usize) -> io::Result<Option<BufferWarning>> {
         let (plain, force) = match self {
             Self::Receive => (libc::SO_RCVBUF, libc::SO_RCVBUFFORCE),
             Self::Send => (libc::SO_SNDBUF, libc::SO_SNDBUFFORCE),
         };
         let value = libc::c_int::try_from(wanted).unwrap_or(libc::c_int::MAX);
-        // The kernel keeps, and tells, twice what was asked for: its own bookkeeping is charged too.
+        // The kernel stores and reports twice what was asked for, because its own bookkeeping is charged too.
         let granted = || -> io::Result<usize> {
             Ok(usize::try_from(get_option(socket, libc::SOL_SOCKET, plain)?).unwrap_or(0) / 2)
         };
@@ -248,8 +248,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wildcard_worker_has_both_families_on_one_port() {
-        // The port that is free for IPv4 may be somebody's for IPv6: then another.
+    fn a_wildcard_worker_has_both_address_families_on_one_port() {
+        // A port that is free for IPv4 may be in use for IPv6; then another is tried.
         let sockets = (0..5).find_map(|_| MediaSockets::open(&[], 0).ok()).unwrap();
         let addresses: Vec<_> = sockets.local_addresses().collect();
         assert_eq!(addresses.len(), 2, "this host has IPv6");
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_port_that_becomes_free_in_time_is_taken() {
-        // An address of its own: nobody else is given the port when it becomes free.
+        // A loopback address of this test's own, so that no other socket gets the port when it becomes free.
         let ip = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 73));
         let first = MediaSockets::open(&[ip], 0).unwrap();
         let address = SocketAddr::new(ip, first.port());
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_beyond_reach_gives_a_warning_that_names_the_sysctl() {
+    fn a_buffer_smaller_than_asked_for_warns_and_names_the_sysctl() {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         // The kernel caps even the forced size at half of the largest int.
         let wanted = (i32::MAX as usize) - 1;

@@ -1,4 +1,4 @@
-//! Why the machine could not be set up, each with what the operator can do about it.
+//! Errors of setting up sockets and rings, each with what the operator can do about it.
 
 use std::fmt;
 use std::io;

@@ -1,7 +1,7 @@
 //! Ending a worker's wait from another thread: an atomic word that says whether the worker sleeps, and an eventfd
 //! that is written only when it does.
 //!
-//! Why no wake is lost is said, and checked, where the word is ([`super::sleep_word`]).
+//! [`super::sleep_word`] explains why no wake is lost; `tests/waker_loom.rs` checks it.
 //!
 //! The eventfd is never read: both backends watch it for *edges*, and every write is one. A write that arrives
 //! after the worker woke for another reason ends the next wait early, which [`crate::net::Io::wait`] allows.
@@ -38,13 +38,13 @@ impl Waker {
     pub fn wake(&self) {
         let Some(shared) = &self.shared else { return };
         if shared.word.notify() {
-            // It fails only when the counter is at its 64-bit maximum, and then an edge is pending anyway.
+            // The write fails only when the counter is at its 64-bit maximum, and then an edge is pending anyway.
             let _ = (&shared.event).write(&1_u64.to_ne_bytes());
         }
     }
 }
 
-/// The worker's end: says when it sleeps. One per worker, not shared.
+/// The worker's end, which announces sleep. One per worker, not shared.
 #[derive(Debug)]
 pub(super) struct Sleeper {
     shared: Arc<Shared>,
@@ -69,21 +69,21 @@ impl Sleeper {
         self.shared.word.begin()
     }
 
-    /// Back from the wait: wakes until now are answered by it.
+    /// Called after the wait. Wakes until now are answered by this return.
     pub(super) fn end(&self) {
         self.shared.word.end();
     }
 }
 
-/// A simulated worker's end: whoever drives the worker asks it whether a wait would have ended. Wakes are then those
-/// of the node itself, so that one the node forgets to make shows.
+/// A simulated worker's end. The simulation's driver asks it whether a wait would have ended, and makes no wakes of its
+/// own, so that a wake which the node forgets shows.
 #[cfg(any(test, feature = "peer"))]
 #[derive(Debug)]
 pub struct SimulatedSleeper(Sleeper);
 
 #[cfg(any(test, feature = "peer"))]
 impl SimulatedSleeper {
-    /// The worker's end; see [`Self::waker`] for the other.
+    /// Makes the worker's end; [`Self::waker`] makes the other.
     ///
     /// # Errors
     /// The system has no descriptor left.
@@ -91,7 +91,7 @@ impl SimulatedSleeper {
         Sleeper::new().map(Self)
     }
 
-    /// For everyone who may wake it.
+    /// A waker, for every thread that may wake the worker.
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.0.waker()
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simulated_sleeper_tells_each_wake_once() {
+    fn a_simulated_sleeper_reports_each_wake_once() {
         let sleeper = SimulatedSleeper::new().unwrap();
         assert!(!sleeper.take());
         sleeper.waker().wake();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_waker_of_nothing_does_nothing() {
+    fn a_noop_waker_does_nothing() {
         Waker::noop().wake();
     }
 }

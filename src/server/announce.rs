@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::config::Config;
 use crate::net::host::{self, InterfaceAddress};
 
-/// Addresses in a session's candidates: each costs a line in every answer and a check by every peer.
+/// Most addresses in a session's candidates: each costs a line in every answer and a check by every peer.
 const CANDIDATE_ADDRESSES_MAX: usize = 16;
 
 /// The addresses of interfaces that are up; none when the kernel does not say, which then shows as a warning.
@@ -16,8 +16,8 @@ pub(super) fn host_addresses() -> Vec<InterfaceAddress> {
     })
 }
 
-/// What candidates hold: the announced addresses, else those media is bound to, else the host's own; loopback only
-/// where the pages are served on loopback too (no other host could use it).
+/// The addresses for candidates: the announced ones if configured, else those media is bound to, else the host's own.
+/// Loopback is used only where the pages are served on loopback too, because no other host could reach it.
 pub(super) fn candidates(config: &Config, host: &[InterfaceAddress]) -> Vec<IpAddr> {
     let mut addresses = if !config.media.announce.is_empty() {
         config.media.announce.clone()
@@ -27,7 +27,7 @@ pub(super) fn candidates(config: &Config, host: &[InterfaceAddress]) -> Vec<IpAd
         let with_loopback = config.is_loopback_only();
         let mut own: Vec<&InterfaceAddress> =
             host.iter().filter(|address| with_loopback || !address.loopback).collect();
-        // Loopback last: a browser on this host tries the others first, which every browser can use.
+        // Loopback comes last: a browser on this host then tries first the addresses that every browser can use.
         own.sort_by_key(|address| address.loopback);
         own.into_iter().map(|address| address.ip).collect()
     };
@@ -45,7 +45,7 @@ pub(super) fn candidates(config: &Config, host: &[InterfaceAddress]) -> Vec<IpAd
     addresses
 }
 
-/// The names the self-signed certificate is for: this host by every name it is likely to be called.
+/// The names in the self-signed certificate: all names by which this host is likely to be addressed.
 pub(super) fn certificate_names(host: &[InterfaceAddress]) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a person reads after start: where to go, what runs, and what could be better.
+//! The lines printed after start, for a person: where to go, what runs, and what could be better.
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -29,7 +29,7 @@ pub(super) fn print(config: &Config, signalling: &Signalling, io_kind: &str, io_
         );
     } else {
         let text = text(config, signalling, &page, ports, &format!("{io_kind} ({io_reason})"));
-        // Whoever read the first lines and went away does not end the node by that.
+        // A failed write is ignored: a reader that closes the pipe after the first lines must not end the node.
         let _ = io::stdout().write_all(text.as_bytes());
     }
     warn(config, ports);
@@ -80,7 +80,7 @@ fn text(config: &Config, signalling: &Signalling, page: &str, ports: (u16, usize
     text
 }
 
-/// An address a browser can be pointed at: "all addresses" becomes loopback, which is one of them.
+/// An address that a browser can open: the wildcard address becomes loopback, which it includes.
 fn reachable(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
@@ -89,7 +89,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Settings that work and that an operator may want to know about.
+/// Warns of settings that work but that an operator may want to change.
 fn warn(config: &Config, ports: (u16, usize)) {
     if config.allow_anyone && !config.auth.require && !config.is_loopback_only() {
         tracing::warn!("anyone who reaches {} may publish and watch (allow_anyone)", config.https);

@@ -1,7 +1,7 @@
-//! Logs: events of sessions, to standard error, as text or JSON. What happens per packet is counted, not logged.
+//! Logs: session events, written to standard error as text or JSON. Events per packet are counted, not logged.
 //!
-//! Tokens, keys and ICE credentials are never logged. Of client addresses only the network is, unless `log.addresses`
-//! is set.
+//! Tokens, keys and ICE credentials are never logged. Of a client's address only the network is logged, unless
+//! `log.addresses` is set.
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -13,7 +13,7 @@ use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
-/// Changes the level of a log that is being written.
+/// Changes the level of the running log.
 pub(super) struct LevelHandle(reload::Handle<Targets, Registry>);
 
 impl LevelHandle {
@@ -23,15 +23,16 @@ impl LevelHandle {
     }
 }
 
-/// Libraries say only what may need an operator, at every level: what they trace may hold addresses and credentials. rustls
-/// warns of what a peer does (a refused renegotiation is a line each), and no peer shall choose how much is logged.
+/// Libraries log only what may need an operator, at every level, because their traces may hold addresses and
+/// credentials. rustls also warns about peers' actions (one line for each refused renegotiation); those lines are
+/// dropped, because no peer may choose how much is logged.
 fn filter(level: Level) -> Targets {
     let libraries = Targets::new().with_default(LevelFilter::WARN).with_target("rustls", LevelFilter::ERROR);
     libraries.with_target("corecast", level)
 }
 
-/// Starts logging for the process. A second call (tests) changes nothing. A line that cannot be written is lost: the layer
-/// would complain of it to standard error, which has just refused, and that complaint panics.
+/// Starts logging for the process. A second call (in tests) changes nothing. A line that cannot be written is lost
+/// silently: the layer would report it to standard error, which has just failed, and that report panics.
 pub(super) fn init(log: Log) -> LevelHandle {
     let (filter, handle) = reload::Layer::new(filter(log.level));
     let subscriber = tracing_subscriber::registry();
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_is_this_programs_alone_and_a_tls_peer_causes_no_line() {
+    fn the_level_is_this_programs_only_and_a_tls_peer_causes_no_line() {
         for level in [Level::ERROR, Level::INFO, Level::TRACE] {
             let filter = filter(level);
             assert!(filter.would_enable("corecast::signal", &level), "{level}");

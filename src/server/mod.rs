@@ -1,14 +1,13 @@
-//! The program around the layers: start-up checks, threads, signals, and the end.
+//! The program around the layers: start-up checks, threads, signals, and shutdown.
 //!
 //! Order of start: limits of the process, io_uring probe, certificate, keys, sockets, workers, signalling, then the
-//! lines that say where to go. An error that an operator can mend comes before the first packet, with the fix in its
-//! text.
+//! banner. An error that an operator can mend is reported before the first packet, with the fix in its text.
 //!
-//! Order of end (Ctrl-C, SIGTERM, or a thread that died): stop accepting, send `Shutdown` to the workers, give them at
-//! most [`limits::SHUTDOWN_TIME_MAX`] to say goodbye to their peers, exit. A second signal exits at once.
+//! Order of shutdown (Ctrl-C, SIGTERM, or a thread that died): stop accepting, send `Shutdown` to the workers, give
+//! them at most [`limits::SHUTDOWN_TIME_MAX`] to close their sessions, exit. A second signal exits at once.
 //!
-//! The service manager hears of start and end, and in between that all threads are alive (`notify`, `watchdog`). SIGHUP
-//! reads the configuration again (`reload`).
+//! The service manager is told of start and shutdown, and in between that all threads are alive (`notify`, `watchdog`).
+//! SIGHUP reads the configuration again (`reload`).
 
 mod announce;
 mod banner;
@@ -47,7 +46,7 @@ use crate::{auth, cli, limits, net};
 /// Why the node did not start, or had to end.
 #[derive(Debug)]
 pub enum ServerError {
-    /// The kernel would not say which cores there are.
+    /// The kernel did not say which cores there are.
     Cores(io::Error),
     /// io_uring cannot be used, which signalling needs whatever the workers use.
     Ring(RingUnavailable),
@@ -57,7 +56,7 @@ pub enum ServerError {
     Dtls(IdentityError),
     /// The HTTPS certificate.
     Tls(tls::TlsError),
-    /// What judges who may do what.
+    /// The authorisation could not be set up.
     Authorisation(auth::StartError),
     /// Signalling.
     Signalling(signal::StartError),
@@ -143,7 +142,7 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
     let identity = DtlsIdentity::generate(SystemTime::now()).map_err(ServerError::Dtls)?;
     let (notices, notices_receiver) = flume::bounded(limits::NOTICES_MAX);
     let started = workers::start(&config, &notices)?;
-    // The workers hold the senders; signalling sees when the last one is gone.
+    // The workers hold the senders, so signalling notices when the last worker has ended.
     drop(notices);
     let handles: Vec<WorkerHandle> = started.workers.iter().map(|worker| worker.handle.clone()).collect();
     for worker in started.workers {
@@ -199,7 +198,7 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
     }
     banner::print(&config, &signalling, started.io, &started.io_reason);
 
-    // Before the first worker can be asked there is nothing to watch; after the end began there is nothing to keep up.
+    // The watchdog is fed only from now, when the workers can answer, until shutdown begins.
     let watchdog = feed_watchdog(&handles, &signalling)?;
     let status = format!("serving {} with {} workers ({})", signalling.https, handles.len(), started.io);
     notifier.ready(&status);
@@ -252,8 +251,9 @@ fn prepare_process() {
     }
 }
 
-/// Turns SIGINT and SIGTERM into an event, and the second of them into an exit; SIGHUP into a reload, unless it says that
-/// the terminal of a node somebody started by hand is gone.
+/// Turns the first SIGINT or SIGTERM into an event, and the second into an exit. Turns SIGHUP into a reload, unless the
+/// node had a terminal at its start and has lost it since: then SIGHUP means that the terminal was closed, and ends the
+/// node.
 fn catch_signals(events: flume::Sender<Event>, reloads: flume::Sender<()>) -> Result<(), ServerError> {
     let has_terminal = || File::open("/dev/tty").is_ok();
     let had_terminal = has_terminal();
@@ -262,7 +262,7 @@ fn catch_signals(events: flume::Sender<Event>, reloads: flume::Sender<()>) -> Re
         let mut stops = 0;
         for signal in signals.forever() {
             if signal == SIGHUP && (!had_terminal || has_terminal()) {
-                // One that waits already will read what this one is about.
+                // The channel is full only when a reload waits already, and that one will read the same files.
                 let _ = reloads.try_send(());
                 continue;
             }
@@ -295,7 +295,7 @@ fn watch(
     Ok(())
 }
 
-/// The threads that still run, as far as events have told.
+/// The threads that still run, by the events received so far.
 struct Running<'a> {
     workers: Vec<&'a WorkerHandle>,
     signalling: bool,
@@ -322,7 +322,7 @@ impl Running<'_> {
         }
     }
 
-    /// Signalling first, so that nothing new opens; then the workers, which say goodbye to their peers.
+    /// Stops signalling first, so that no session is opened any more; then the workers, which close their sessions.
     fn stop(mut self, signalling: Option<&Signalling>) {
         let end = Instant::now() + limits::SHUTDOWN_TIME_MAX;
         if let Some(signalling) = signalling {
@@ -333,7 +333,8 @@ impl Running<'_> {
         let mut untold = self.workers.clone();
         loop {
             untold.retain(|worker| worker.try_send(Control::Shutdown).is_err());
-            // A full mailbox empties within rounds; one without its worker shows as an event.
+            // A full mailbox empties within a few rounds, so the message is tried again; a worker that has ended shows
+            // as an event.
             untold.retain(|worker| self.workers.iter().any(|running| running.index == worker.index));
             if untold.is_empty() || Instant::now() >= end {
                 break;

@@ -1,5 +1,6 @@
-//! What the service manager is told: `READY=1`, `RELOADING=1`, `STATUS=`, `WATCHDOG=1` and `STOPPING=1`, as datagrams
-//! to the socket that it named. A node needs nothing else of `sd_notify(3)`. Without `NOTIFY_SOCKET` nothing is sent.
+//! Messages to the service manager: `READY=1`, `RELOADING=1`, `STATUS=`, `WATCHDOG=1` and `STOPPING=1`, as datagrams to
+//! the socket named in `NOTIFY_SOCKET`. The node needs nothing else of `sd_notify(3)`. Without `NOTIFY_SOCKET` nothing
+//! is sent.
 //!
 //! Left out: `MAINPID` (the node does not fork), descriptors, and `vsock:` addresses (a virtual machine's manager).
 
@@ -11,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// The way to the service manager, if there is one.
+/// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Notifier(Option<Manager>);
 
@@ -22,7 +23,8 @@ struct Manager {
 }
 
 impl Notifier {
-    /// As `NOTIFY_SOCKET` says. One that cannot be used is logged: the manager will then give up waiting.
+    /// Connects to the socket in `NOTIFY_SOCKET`. A socket that cannot be used is logged, because the manager will wait
+    /// for `READY=1` in vain.
     pub(super) fn from_environment() -> Self {
         let Some(name) = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else { return Self(None) };
         match Manager::new(&name) {
@@ -41,28 +43,28 @@ impl Notifier {
         Self(Manager::new(path.as_os_str()).ok())
     }
 
-    /// Serving, as `status` says in one line.
+    /// Tells that the node serves; `status` is one line about it.
     pub(super) fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Reading the configuration again since now; [`Self::ready`] ends it (`sd_notify(3)`, `Type=notify-reload`).
+    /// Tells that a reload has begun now; [`Self::ready`] ends it (`sd_notify(3)`, `Type=notify-reload`).
     pub(super) fn reloading(&self) {
         let now_us = crate::net::now().as_nanos() / 1_000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now_us}\nSTATUS=reading the configuration again"));
     }
 
-    /// Everything that must answer has answered.
+    /// Tells that all threads have answered their heartbeats.
     pub(super) fn alive(&self) {
         self.send("WATCHDOG=1");
     }
 
-    /// One line for `systemctl status`.
+    /// Sets the line that `systemctl status` shows.
     pub(super) fn status(&self, status: &str) {
         self.send(&format!("STATUS={status}"));
     }
 
-    /// Ending, for the reason in `status`.
+    /// Tells that shutdown has begun, for the reason in `status`.
     pub(super) fn stopping(&self, status: &str) {
         self.send(&format!("STOPPING=1\nSTATUS={status}"));
     }
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_counts_for_the_process_it_was_meant_for() {
+    fn the_watchdog_interval_applies_to_the_named_process_only() {
         let second = Some(Duration::from_secs(1));
         for (microseconds, pid, expected) in [
             (Some("1000000"), None, second),
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_and_an_abstract_name_are_both_reached_and_anything_else_is_refused() {
+    fn a_socket_path_and_an_abstract_name_are_reached_others_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let abstract_name = format!("corecast-notify-{}", std::process::id());
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_does_not_read_stops_nobody() {
+    fn a_manager_that_does_not_read_does_not_block_the_node() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let _never_read = UnixDatagram::bind(&path).unwrap();

@@ -32,19 +32,19 @@ const CHANGE_TIME_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Reload {
     /// Where the configuration is.
     pub(super) source: Source,
-    /// What runs: what was started with, and the live settings of the last reload.
+    /// The settings in use: those of the start, with the live settings of the last reload.
     pub(super) running: Config,
     /// The names of a self-signed certificate.
     pub(super) names: Vec<String>,
-    /// What is served.
+    /// The certificates that are served.
     pub(super) certificates: Certificates,
-    /// Looks at their files.
+    /// Watches the certificates' files.
     pub(super) watch: Watch,
     /// To signalling.
     pub(super) changes: flume::Sender<Change>,
     pub(super) level: LevelHandle,
     pub(super) notifier: Notifier,
-    /// What the service manager is told of a node that serves.
+    /// The status line that the service manager is told while the node serves.
     pub(super) status: String,
 }
 
@@ -124,7 +124,8 @@ impl Reload {
         let (in_place, is_in_place) = flume::bounded(1);
         let change = Change { live: Live::of(&effective), authoriser, in_place };
         self.changes.send_timeout(change, CHANGE_TIME_MAX).map_err(|_| "signalling does not answer".to_owned())?;
-        // Taken: nothing is refused any more. Whoever waits for the reload's end wants to see it in place.
+        // Signalling has accepted the change, and nothing below can be refused. A caller that waits for the end of the
+        // reload must find the change in place.
         let _ = is_in_place.recv_timeout(CHANGE_TIME_MAX);
         self.certificates.put(set);
         self.watch = watch;
@@ -143,7 +144,8 @@ impl Reload {
     }
 }
 
-/// What the configuration names. Where an ACME client is to bring the certificates, those among the `missing` are awaited.
+/// Loads the certificates that the configuration names. Where an ACME client provides them, missing files are awaited
+/// (`missing`).
 pub(super) fn read_certificates(
     config: &Config,
     names: &[String],
@@ -160,12 +162,12 @@ pub(super) fn read_certificates(
     tls::read(&config.tls, &config.state_directory, names, &awaited)
 }
 
-/// The files that are read when judging starts, and not again by themselves.
+/// The files that are read when authorisation is set up, and not again until a reload.
 fn stamps(auth: &Auth) -> Vec<Stamp> {
     [&auth.secret_file, &auth.ca].into_iter().flatten().map(|file| stamp(file)).collect()
 }
 
-/// Which certificates are served from now on, and until when.
+/// Logs which certificates are served from now on, and until when they are valid.
 pub(super) fn log_certificates(certificates: &Certificates) {
     for dates in certificates.dates() {
         tracing::info!(

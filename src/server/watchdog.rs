@@ -2,9 +2,9 @@
 //! signalling have answered a heartbeat within half of the manager's interval. If a single one is stuck, nothing is
 //! sent, and the manager restarts the node.
 //!
-//! A heartbeat travels as all control does: through the mailbox. A worker answers it in its round, and signalling on
-//! its executor. It costs a worker one message per half interval, and walks nothing. A thread that has not answered is
-//! not asked again until it has, so that a stuck worker's mailbox does not fill up with heartbeats.
+//! A heartbeat is sent through the mailbox, as all control messages are. A worker answers it in its round, signalling
+//! answers on its executor. It costs a worker one message per half interval, and no walk over sessions. A thread that
+//! has not answered is not asked again until it has, so that a stuck worker's mailbox does not fill up with heartbeats.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub(super) struct Watched {
     /// As in the log: `worker 3`.
     name: String,
     ask: Box<dyn Fn(Heartbeat) -> bool + Send>,
-    /// Asked and not answered yet.
+    /// The reply channel of a heartbeat that is not answered yet.
     outstanding: Option<flume::Receiver<()>>,
 }
 
@@ -37,11 +37,11 @@ impl Watched {
         Self { name, ask: Box::new(ask), outstanding: None }
     }
 
-    /// Asks, unless the last question is still open.
+    /// Sends a heartbeat, unless the last one is not answered yet.
     fn ask(&mut self) {
         if self.outstanding.is_none() {
             let (reply, answer) = flume::bounded(1);
-            // A full mailbox: not asked, so not answered, and tried again next time.
+            // The mailbox is full: the heartbeat was not sent, counts as not answered, and is tried again next time.
             self.outstanding = (self.ask)(reply).then_some(answer);
         }
     }
@@ -81,7 +81,7 @@ pub(super) fn run(mut watched: Vec<Watched>, notifier: &Notifier, interval: Dura
     }
 }
 
-/// Starts [`run`] on a thread of its own; it ends after what is returned is dropped.
+/// Starts [`run`] on a thread of its own. The thread ends after the returned sender is dropped.
 ///
 /// # Errors
 /// There is no thread.
@@ -132,7 +132,8 @@ mod tests {
         String::from_utf8_lossy(&datagram[..len]).into_owned()
     }
 
-    /// Reads until so many lines in a row are as wanted. Those before may tell of a machine that stood still.
+    /// Reads until `count` lines in a row are as wanted. Earlier lines may differ where the machine was stopped for a
+    /// while.
     fn wait_for(socket: &std::os::unix::net::UnixDatagram, count: usize, wanted: impl Fn(&str) -> bool) {
         let (mut lines, mut in_a_row) = (Vec::new(), 0);
         while in_a_row < count {
@@ -144,14 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn one_stuck_worker_of_three_keeps_the_line_away_until_it_answers_again() {
+    fn one_stuck_worker_of_three_stops_the_watchdog_until_it_answers_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
         let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
         manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let (well, stuck) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
         let watched = vec![worker(0, &well), worker(1, &stuck), worker(2, &well)];
-        // So slow that the manager's socket has room for all that is told while this thread does not run.
+        // The interval is so long that the manager's socket has room for all messages sent while this thread does not
+        // run.
         let stop = start(watched, Notifier::to(&path), Duration::from_millis(500)).unwrap();
         wait_for(&manager, 3, |line| line == "WATCHDOG=1");
         stuck.store(false, Ordering::Relaxed);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_mailbox_is_no_answer_and_signalling_counts_as_the_workers_do() {
+    fn a_full_mailbox_is_no_answer_and_signalling_must_answer_too() {
         let (heartbeats, signalling) = flume::bounded(1);
         let mut watched = Watched::signalling(heartbeats.clone());
         let (blocking, _unread) = flume::bounded(1);

@@ -38,7 +38,7 @@ struct Seed {
     notices: flume::Sender<Notice>,
 }
 
-/// What a worker's thread says once.
+/// What a worker's thread reports once, when its backend is open.
 type Opened = Result<Backend, StartError>;
 
 /// A worker's backend.
@@ -105,7 +105,7 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
     Ok(Started { workers, io, io_reason })
 }
 
-/// The backend in use and the reason, in one line. A worker that was to have a ring and got none is warned of.
+/// The backend in use and the reason, in one line. Logs a warning for each worker that should have a ring and got none.
 fn summary(backends: &[Backend], asked: IoKind) -> (&'static str, String) {
     let without: Vec<&Backend> = backends.iter().filter(|backend| backend.name == "mmsg").collect();
     if asked == IoKind::Auto {
@@ -123,7 +123,7 @@ fn summary(backends: &[Backend], asked: IoKind) -> (&'static str, String) {
     }
 }
 
-/// A worker's thread, from its birth to its end.
+/// The body of a worker's thread, from start to end.
 fn run(seed: Seed, opened: &flume::Sender<Opened>) {
     let Seed { mut config, sockets, io, lanes, control, notices } = seed;
     if let Err(error) = process::pin_current_thread(&[config.core]) {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_that_fell_back_shows_in_the_summary_whichever_worker_it_is() {
+    fn any_worker_that_fell_back_shows_in_the_summary() {
         let backend =
             |worker, name, reason: &str| Backend { worker: WorkerIndex(worker), name, reason: reason.to_owned() };
         let (ring, calls) = (|worker| backend(worker, "uring", "ok"), |worker| backend(worker, "mmsg", "no memory"));

@@ -1,8 +1,8 @@
-//! ICE candidates as this node offers them: what they say, their priorities, and their text.
+//! ICE candidates as this node offers them: their fields, their priorities, and their text.
 //!
-//! A lite agent offers host candidates only (RFC 8445 §2.5), and passive ones over TCP (RFC 6544 §4.1: whoever sends checks
-//! opens the connection). The other types are here because a relay inside the node will have relayed ones, and so that
-//! priorities are computed in one place.
+//! A lite agent offers host candidates only (RFC 8445 §2.5), and passive ones over TCP (RFC 6544 §4.1: whoever sends
+//! checks opens the connection). The other types are here because a TURN server inside the node will have relayed ones,
+//! and so that priorities are computed in one place.
 //!
 //! Left out: reading candidates (this node sends no checks and needs none of its peer's); components other than 1
 //! (rtcp-mux is required); related addresses of peer-reflexive candidates, which are never written down.
@@ -22,16 +22,16 @@ pub enum CandidateTransport {
 /// Where a candidate's address comes from (RFC 8445 §5.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CandidateType {
-    /// An address of the host, or one that stands for it.
+    /// An address of the host, or one that is announced in its place.
     Host,
-    /// What a STUN server saw.
+    /// The address that a STUN server saw.
     ServerReflexive {
         /// The base it was seen from.
         related: SocketAddr,
     },
     /// An address of a TURN server.
     Relayed {
-        /// What the TURN server saw.
+        /// The address that the TURN server saw.
         related: SocketAddr,
     },
 }
@@ -152,7 +152,7 @@ mod tests {
     const RELAYED: CandidateType = CandidateType::Relayed { related: RELATED };
 
     #[test]
-    fn priorities_are_those_of_the_examples_in_the_standards() {
+    fn priorities_match_the_examples_in_the_rfcs() {
         // RFC 8445 §15.1 and RFC 8839 §5.1: UDP, host and server-reflexive, one address.
         assert_eq!(priority(CandidateTransport::Udp, CandidateType::Host, 0), 2_130_706_431);
         assert_eq!(priority(CandidateTransport::Udp, REFLEXIVE, 0), 1_694_498_815);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_address_a_connection_and_a_relay_are_each_preferred_less() {
+    fn later_addresses_tcp_and_relayed_candidates_have_lower_priority() {
         use CandidateTransport::{TcpPassive, Udp};
         let falling = [
             priority(Udp, CandidateType::Host, 0),

@@ -1,5 +1,5 @@
-//! What lies between a protocol and the machine that carries it, as plain data: paths to a peer, the datagrams on them, and
-//! the candidates that a peer is offered.
+//! Plain data between the protocols and the sockets: paths to a peer, the datagrams on them, and the candidates that a
+//! peer is offered.
 //!
 //! ```text
 //!   candidate ──signalling──▶ the peer sends a check ──▶ Datagram { from: PathAddress, … }
@@ -11,11 +11,11 @@
 //! | File | Holds |
 //! |---|---|
 //! | [`path`] | what a path is made of (UDP today; TCP and relayed have their addresses), its number, the book of numbers |
-//! | [`path_table`] | whose path it is |
-//! | [`train`] | datagrams in and out |
-//! | [`candidate`] | what is offered: ICE candidates with their priorities |
+//! | [`path_table`] | which session a path belongs to |
+//! | [`train`] | received datagrams, and trains of datagrams to send |
+//! | [`candidate`] | the ICE candidates that are offered, with their priorities |
 //!
-//! Nothing here opens a socket and nothing here is a protocol; the I/O backend sends what is written here.
+//! This module opens no socket and speaks no protocol; the I/O backend sends the trains.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod candidate;

@@ -1,11 +1,11 @@
 //! Paths to peers: what a path is made of ([`PathAddress`]), its number ([`PathId`]), and the book that turns the number
 //! back into the address ([`PathBook`]).
 //!
-//! Protocols and trains carry numbers; addresses stand in the book of whoever sends. So ICE compares two paths by one
-//! integer, a train's header is 24 bytes whatever carries it, and nothing above the sender knows how a path is reached.
-//! Who owns a path is [`super::path_table`]'s.
+//! Protocols and trains carry numbers; the sender's book holds the addresses. So ICE compares two paths by one integer,
+//! a train's header is 24 bytes whatever carries it, and nothing above the sender knows how a path is reached.
+//! [`super::path_table`] knows who owns a path.
 //!
-//! Not here: sockets and connections, and what was proven about a path (today by ICE alone).
+//! Not here: sockets and connections, and what has been proven about a path (today by ICE alone).
 
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -16,9 +16,10 @@ use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 
 /// A path's number in the [`PathBook`] it was entered into.
 ///
-/// It is a place in the book and how often that place was used before, so that a number kept too long names nothing
-/// instead of somebody else's path (until its place was used 4,096 times more). The default is the first of a new book:
-/// whoever has one path only, over a connected socket, needs no book.
+/// It combines a place in the book with a generation, which counts how often the place was used before. So a number
+/// that is kept too long names nothing, instead of another peer's path (until its place has been used 4,096 times
+/// more). The default is the number of a new book's first path; a client with one path over a connected socket needs no
+/// book.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PathId(u32);
 
@@ -32,8 +33,8 @@ impl PathId {
         Self(u32::from(generation & GENERATION_MASK) << SLOT_BITS | slot as u32)
     }
 
-    /// The number that the path has that was entered as `number`-th into a new book, counted from 0: for whoever needs
-    /// numbers that differ and no addresses.
+    /// The number that the `number`-th path entered into a new book gets, counted from 0. For tests that need different
+    /// numbers and no addresses.
     #[cfg(any(test, feature = "peer"))]
     #[must_use]
     pub const fn numbered(number: u16) -> Self {
@@ -49,7 +50,7 @@ impl PathId {
     }
 }
 
-/// A path as whoever sends on it must know it. The port on this side is the worker's, and is not repeated.
+/// What a sender must know of a path. The local port is the worker's, and is not repeated here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathAddress {
     /// Datagrams through one of the worker's UDP sockets.
@@ -82,14 +83,14 @@ pub struct TcpPath {
     pub remote: SocketAddr,
     /// The address the peer connected to.
     pub local_ip: IpAddr,
-    /// Which connection: an address pair may come back with another one.
+    /// Which connection: the same pair of addresses may later belong to another one.
     pub connection: ConnectionId,
 }
 
-/// An allocation of this node's own TURN server: the relayed address is a label, no socket has it.
+/// An allocation of this node's own TURN server. The relayed address is only a label; no socket is bound to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayedPath {
-    /// The relayed transport address (RFC 8656 §2), which is where the peer seems to send from.
+    /// The relayed transport address (RFC 8656 §2), from which the peer seems to send.
     pub relayed: SocketAddr,
     /// The node's address that the client sends to: the peer of its permission or channel.
     pub local_ip: IpAddr,
@@ -98,7 +99,7 @@ pub struct RelayedPath {
 }
 
 impl UdpPath {
-    /// A path through the first socket, from whatever address the route has.
+    /// A path through the first socket; the route chooses the local address.
     #[must_use]
     pub const fn to(remote: SocketAddr) -> Self {
         Self { remote, local_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), socket: 0 }
@@ -106,7 +107,7 @@ impl UdpPath {
 }
 
 impl PathAddress {
-    /// Where the peer seems to send from: what a connectivity check is told as XOR-MAPPED-ADDRESS.
+    /// The address from which the peer seems to send. A connectivity check is answered with it as XOR-MAPPED-ADDRESS.
     #[must_use]
     pub const fn remote(&self) -> SocketAddr {
         match self {
@@ -116,7 +117,7 @@ impl PathAddress {
         }
     }
 
-    /// The UDP path, where it is one.
+    /// The UDP path; `None` for the other kinds.
     #[must_use]
     pub const fn udp(&self) -> Option<&UdpPath> {
         match self {
@@ -148,8 +149,8 @@ impl From<RelayedPath> for PathAddress {
 const STATE_VERSION: u8 = 1;
 
 impl PathAddress {
-    /// Writes the kind, both addresses, and the socket's index or the connection's number. A number of a path means
-    /// nothing to another process: this is what is handed over in its place.
+    /// Writes the kind, both addresses, and the socket's index or the connection's number. A path's number means
+    /// nothing to another process, so the address is handed over instead.
     pub fn export(&self, out: &mut StateWriter) {
         out.version(STATE_VERSION);
         let (kind, local_ip, carrier) = match self {
@@ -199,7 +200,8 @@ fn import_ip(from: &mut StateReader<'_>) -> Result<IpAddr, ImportError> {
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).map_err(|_| ImportError::Malformed)
 }
 
-/// By hand, in few and wide words: it runs for every datagram that arrives. A UDP path over IPv4 is two of them.
+/// Written by hand, because it runs for every datagram that arrives: it hashes few and wide words. A UDP path over IPv4
+/// is two words.
 impl Hash for PathAddress {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
@@ -238,12 +240,11 @@ pub struct Arrival {
     pub remote: SocketAddr,
 }
 
-/// Numbers and their addresses: what a backend is sent with. A number is turned into its address by its place, once
-/// per train.
+/// Paths' numbers and their addresses, which a backend needs to send. The lookup is by index, once per train.
 #[derive(Debug, Default)]
 pub struct PathBook {
     slots: Vec<Slot>,
-    /// Places that were given up; the one given up longest ago is used first.
+    /// Free places; the one freed longest ago is used first.
     free: VecDeque<u32>,
 }
 
@@ -282,7 +283,7 @@ impl PathBook {
         Some(PathId::new(place, 0))
     }
 
-    /// Strikes a path out: its number names nothing any more.
+    /// Removes a path: its number names nothing any more.
     pub fn strike(&mut self, path: PathId) {
         if self.address(path).is_some()
             && let Some(slot) = self.slots.get_mut(path.slot())
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_names_its_address_until_it_is_struck_out_and_nothing_afterwards() {
+    fn a_number_names_its_address_until_it_is_removed() {
         let mut book = PathBook::new();
         let first = book.enter(UdpPath::to(remote(1))).unwrap();
         assert_eq!(first, PathId::default());
@@ -343,13 +344,13 @@ mod tests {
         let third = book.enter(UdpPath::to(remote(3))).unwrap();
         assert_eq!(third.slot(), first.slot());
         assert_eq!((book.address(first), book.udp(third).unwrap().remote), (None, remote(3)));
-        // Struck out twice, it is given up once.
+        // Removing it twice frees its place once.
         book.strike(first);
         assert_eq!(book.len(), 2);
     }
 
     #[test]
-    fn places_are_used_again_in_the_order_they_were_given_up() {
+    fn places_are_reused_in_the_order_they_were_freed() {
         let mut book = PathBook::new();
         let paths: Vec<_> = (0..3).map(|port| book.enter(UdpPath::to(remote(port))).unwrap()).collect();
         for place in [1, 0, 2] {
@@ -360,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_used_to_the_end_of_its_generations_goes_on_from_the_first() {
+    fn generations_of_a_place_wrap_around() {
         let mut book = PathBook::new();
         let mut seen = HashSet::new();
         for _ in 0..=GENERATION_MASK {
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_book_takes_no_more_until_one_is_struck_out() {
+    fn a_full_book_takes_no_path_until_one_is_removed() {
         let mut book = PathBook::new();
         let first = book.enter(UdpPath::to(remote(1))).unwrap();
         while book.enter(UdpPath::to(remote(1))).is_some() {}
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_an_address_tells_paths_apart_and_changes_the_hash() {
+    fn every_part_of_an_address_distinguishes_paths_and_changes_the_hash() {
         let state = std::hash::RandomState::new();
         let (v4, v6): (IpAddr, IpAddr) = ("192.0.2.9".parse().unwrap(), "2001:db8::9".parse().unwrap());
         let mut addresses: Vec<PathAddress> = Vec::new();
@@ -415,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_reads_back_as_it_was_written() {
+    fn an_exported_address_is_imported_unchanged() {
         let connection = ConnectionId(70_000);
         for (remote, local_ip) in [("192.0.2.1:5", "192.0.2.9"), ("[2001:db8::1]:6", "2001:db8::9")] {
             let (remote, local_ip) = (remote.parse().unwrap(), local_ip.parse().unwrap());
@@ -431,7 +432,7 @@ mod tests {
                 let mut from = StateReader::new(bytes.as_slice());
                 assert_eq!(PathAddress::import(&mut from), Ok(address));
                 from.finish().unwrap();
-                // Neither cut short nor of an unknown kind, and a socket's index has one byte.
+                // An address that is cut short, of an unknown kind, or with a socket index above a byte is refused.
                 for len in 0..bytes.as_slice().len() {
                     assert!(PathAddress::import(&mut StateReader::new(&bytes.as_slice()[..len])).is_err());
                 }

@@ -1,4 +1,5 @@
-//! Whose path it is: one look-up from the address of a datagram that arrived to its path and the owner of the path.
+//! Which session a path belongs to: one look-up from the address of a received datagram to its path and the path's
+//! owner.
 //!
 //! ```text
 //!   a connectivity check from X ──arrive──▶ an unproven path: a number to answer on, for this batch
@@ -7,12 +8,13 @@
 //!   the last holder ─────────release──▶ found no more; forgotten when the batch has been sent
 //! ```
 //!
-//! Strangers choose addresses. So an address enters the look-up only when a session claims it, unproven paths are bounded
-//! by what a batch may answer, and the hash is keyed (the standard library's SipHash with a random key).
+//! Addresses are chosen by strangers. Therefore an address enters the table only when a session claims it, unproven
+//! paths are bounded by what a batch may answer, and the hash is keyed (the standard library's SipHash with a random
+//! key).
 //!
-//! A path is kept as long as any session holds it, and belongs to the one that claimed it last: two sessions may hold one
-//! path, since an address passes from peer to peer. Not here yet: that an owner keeps its path, consent, and bytes counted
-//! against an unproven address; they find their place beside the owner.
+//! A path is kept as long as any session holds it, and belongs to the session that claimed it last. Two sessions may
+//! hold one path, because an address may pass from peer to peer. Not here yet: protection of an owner's path against a
+//! later claim, consent, and a byte limit for unproven addresses; they belong beside the owner.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,18 +27,18 @@ use crate::limits;
 pub struct PathTable<K> {
     book: PathBook,
     known: HashMap<PathAddress, Known<K>>,
-    /// Entered in the book and claimed by nobody.
+    /// Paths that are in the book and that no session has claimed.
     unproven: Vec<PathId>,
-    /// Released by the last holder, whose last words may still be in the batch.
+    /// Paths released by their last holder. Its last datagrams may still be in the batch.
     released: Vec<PathId>,
 }
 
 #[derive(Debug)]
 struct Known<K> {
     path: PathId,
-    /// Whose datagrams these are; `None` once the owner released the path and others still hold it.
+    /// The session that gets the datagrams; `None` when the owner has released the path and others still hold it.
     owner: Option<K>,
-    /// Who holds the path beside the owner: those who claimed it before.
+    /// Sessions that hold the path beside the owner, because they claimed it before.
     others: Vec<K>,
 }
 
@@ -47,7 +49,7 @@ impl<K> Default for PathTable<K> {
 }
 
 impl<K: Copy + PartialEq> PathTable<K> {
-    /// The path of an address that somebody owns, and the owner.
+    /// The path of an address and its owner; `None` when no session owns it.
     #[inline]
     #[must_use]
     pub fn find(&self, address: &PathAddress) -> Option<(PathId, K)> {
@@ -55,8 +57,8 @@ impl<K: Copy + PartialEq> PathTable<K> {
         Some((known.path, known.owner?))
     }
 
-    /// A path to answer a datagram on: the known one, or one that is forgotten by [`Self::forget_unheld`] unless it is
-    /// claimed before. `None` when there are too many of those.
+    /// A path to answer a datagram on: the known path, or a new, unproven one, which [`Self::forget_unheld`] removes
+    /// unless it is claimed before. `None` when there are too many unproven ones.
     pub fn arrive(&mut self, address: &PathAddress) -> Option<PathId> {
         if let Some(known) = self.known.get(address) {
             return Some(known.path);
@@ -69,8 +71,8 @@ impl<K: Copy + PartialEq> PathTable<K> {
         Some(path)
     }
 
-    /// Gives a path to a session; returns whom it belonged to, if to another one. The last claim wins: the address may have
-    /// been another peer's before.
+    /// Gives a path to a session; returns the previous owner, if that is another session. The last claim wins, because
+    /// the address may have been another peer's before.
     pub fn claim(&mut self, path: PathId, key: K) -> Option<K> {
         let address = *self.book.address(path)?;
         match self.known.entry(address) {
@@ -90,8 +92,9 @@ impl<K: Copy + PartialEq> PathTable<K> {
         }
     }
 
-    /// A session holds a path no longer. It stays the owner's, if that is another one. After its last holder it is found no
-    /// more, and what was written on it before can be sent until [`Self::forget_unheld`].
+    /// Called when a session no longer holds a path. If another session owns the path, it stays the owner. When the
+    /// last holder releases it, it is no longer found; datagrams already written on it can be sent until
+    /// [`Self::forget_unheld`].
     pub fn release(&mut self, path: PathId, key: K) {
         let Some(address) = self.book.address(path) else { return };
         let Entry::Occupied(mut known) = self.known.entry(*address) else { return };
@@ -106,8 +109,8 @@ impl<K: Copy + PartialEq> PathTable<K> {
         }
     }
 
-    /// Forgets the paths that nobody claimed and those that nobody holds any more, once what was written on them has been
-    /// sent.
+    /// Removes the paths that no session claimed or holds any more. Called after the datagrams written on them have
+    /// been sent.
     pub fn forget_unheld(&mut self) {
         for path in self.unproven.drain(..).chain(self.released.drain(..)) {
             self.book.strike(path);
@@ -154,7 +157,8 @@ mod tests {
         assert_eq!(table.arrive(&address(1)), Some(path));
         table.release(path, 'a');
         assert_eq!((table.find(&address(1)), table.len()), (None, 0));
-        // A close alert that is in the batch still leaves; who comes from there meanwhile is another path.
+        // A close alert that is in the batch is still sent; a datagram from the same address meanwhile gets another
+        // path.
         assert_eq!(table.book().address(path), Some(&address(1)));
         assert_ne!(table.arrive(&address(1)), Some(path));
         table.forget_unheld();
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_addresses_that_prove_nothing_leaves_nothing_behind() {
+    fn a_flood_of_unproven_addresses_leaves_nothing_behind() {
         let mut table: PathTable<char> = PathTable::default();
         for _ in 0..100 {
             let answered = (0..1_000).filter_map(|port| table.arrive(&address(port))).count();
@@ -174,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_was_forgotten_cannot_be_claimed() {
+    fn a_removed_path_cannot_be_claimed() {
         let mut table = PathTable::default();
         let path = table.arrive(&address(1)).unwrap();
         table.forget_unheld();
@@ -184,7 +188,7 @@ mod tests {
         table.claim(path, 'a');
         table.release(path, 'a');
         assert!(table.is_empty() && table.book().address(other).is_some());
-        // Nor can one be that was released.
+        // Neither can a number that was released.
         table.claim(other, 'a');
         table.release(other, 'a');
         table.claim(other, 'a');
@@ -192,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_claim_owns_a_path_and_the_last_holder_forgets_it() {
+    fn the_last_claim_owns_a_path_and_the_last_release_removes_it() {
         let mut table = PathTable::default();
         let path = table.arrive(&address(1)).unwrap();
         table.claim(path, 'a');
         assert_eq!(table.claim(path, 'b'), Some('a'));
         assert_eq!(table.find(&address(1)), Some((path, 'b')));
-        // The owner leaves; the other holds the path still, and sends on it.
+        // The owner leaves; the other session still holds the path and sends on it.
         table.release(path, 'b');
         assert_eq!((table.find(&address(1)), table.book().address(path)), (None, Some(&address(1))));
         assert_eq!(table.claim(path, 'c'), None);
@@ -218,7 +222,7 @@ mod tests {
         table.claim(path, 'b');
         table.claim(path, 'a');
         table.release(path, 'a');
-        // Nor does one that holds nothing take anything away.
+        // A session that does not hold the path takes nothing away by releasing it.
         table.release(path, 'a');
         table.release(path, 'c');
         assert_eq!((table.find(&address(1)), table.len()), (None, 1));

@@ -1,5 +1,5 @@
-//! What crosses the I/O seam, as plain data: received [`Datagram`]s in, [`TrainBatch`]es out. Where they go is a number
-//! ([`super::path`]).
+//! What the backends receive and send, as plain data: [`Datagram`]s in, [`TrainBatch`]es out. A destination is a path's
+//! number ([`super::path`]).
 //!
 //! A *train* is a run of datagrams to one destination in which every segment but the last has the same size and
 //! the last is no longer: exactly what one generic-segmentation-offload message may carry. The batch owns one
@@ -9,14 +9,14 @@ use crate::limits;
 use crate::time::Timestamp;
 use crate::transport::path::{PathAddress, PathId};
 
-/// One received datagram, in the receive buffer: the session opens it in place.
+/// One received datagram in its receive buffer, where the session opens it in place.
 #[derive(Debug)]
 pub struct Datagram<'a> {
     /// The payload.
     pub bytes: &'a mut [u8],
     /// Where it came from and where it arrived.
     pub from: PathAddress,
-    /// When the kernel received it, where the backend knows; else when it was read.
+    /// When the kernel received it, if the backend knows that; otherwise when it was read.
     pub received: Timestamp,
 }
 
@@ -49,7 +49,7 @@ pub struct Train {
     pub segment_size: u16,
     /// Number of segments.
     pub segments: u16,
-    /// Filled in by whoever sends it.
+    /// Filled in by the backend that sends it.
     pub result: SendResult,
 }
 
@@ -81,13 +81,13 @@ impl TrainBatch {
         }
     }
 
-    /// Whether a packet of up to `len` bytes still fits; when not, send the batch first.
+    /// Whether a packet of up to `len` bytes still fits. If not, send the batch first.
     #[must_use]
     pub fn has_room(&self, len: usize) -> bool {
         self.used + len <= self.buffer.len() && self.trains.len() < limits::TRAINS_PER_BATCH_MAX
     }
 
-    /// Whether `packets` of the longest datagrams fit, each perhaps a train of its own.
+    /// Whether `packets` datagrams of the greatest length fit, even if each is a train of its own.
     #[must_use]
     pub fn has_room_for(&self, packets: usize) -> bool {
         self.used + packets * limits::DATAGRAM_OUT_BYTES_MAX <= self.buffer.len()

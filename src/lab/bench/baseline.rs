@@ -1,5 +1,5 @@
-//! A recorded comparison, and how a new one stands to it. Only ratios to the floor are kept and compared: nanoseconds
-//! belong to one machine on one day, what the relay costs *of* what sealing and sending costs travels.
+//! A recorded comparison, and how a new one compares with it. Only ratios of relay to floor are recorded and compared:
+//! nanoseconds hold for one machine on one day, but the ratio carries over to other machines.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::BenchError;
 use super::compare::{Row, round};
 
-/// A ratio that grew by less than this is never called worse.
+/// A ratio that grew by less than this is never reported as worse.
 const TOLERANCE: f64 = 0.05;
 
 /// What a baseline file holds.
@@ -34,7 +34,7 @@ pub struct Recorded {
     pub io: String,
     /// Relay ÷ floor.
     pub ratio: f64,
-    /// How far the floor strayed from itself while it was recorded.
+    /// How far the floor differed from itself while this was recorded.
     pub control_spread: f64,
 }
 
@@ -47,7 +47,7 @@ pub struct Change {
     pub now: f64,
     /// Now ÷ then.
     pub change: f64,
-    /// What both runs' noise and the tolerance allow.
+    /// The largest growth that both runs' noise and the tolerance allow.
     pub allowed: f64,
 }
 
@@ -60,7 +60,7 @@ impl Change {
 }
 
 impl Baseline {
-    /// Of these rows; those that compared unequal work are left out.
+    /// The baseline of these rows. Rows that compared unequal work are left out.
     #[must_use]
     pub fn of(rows: &[Row], recorded: String) -> Self {
         let recorded_row = |row: &Row| Recorded {
@@ -93,7 +93,7 @@ impl Baseline {
         fs::write(path, text).map_err(|error| BenchError::File(path.to_owned(), error.to_string()))
     }
 
-    /// How `rows` stand to it; shapes that only one of them has are left out.
+    /// Compares `rows` with it; shapes that only one of the two has are left out.
     #[must_use]
     pub fn compare(&self, rows: &[Row]) -> Vec<Change> {
         let same = |then: &Recorded, row: &&Row| {
@@ -127,7 +127,7 @@ pub fn this_machine() -> String {
     )
 }
 
-/// Prints how a run stands to a baseline; whether nothing became worse.
+/// Prints how a run compares with a baseline; returns whether nothing became worse.
 #[must_use]
 pub fn report(baseline: &Baseline, changes: &[Change]) -> bool {
     println!("\nRelay ÷ floor against the baseline ({}):\n", baseline.recorded);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_that_grew_beyond_the_noise_is_worse_and_a_faster_machine_changes_nothing() {
+    fn only_a_ratio_that_grew_beyond_the_noise_is_worse() {
         let baseline = Baseline::of(&[row(1, 1.5, 0), row(8, 1.2, 0)], String::new());
         let faster_machine = Row { floor_ns: 100.0, relay_ns: 120.0, ..row(8, 1.2, 0) };
         let changes = baseline.compare(&[faster_machine, row(1, 1.5 * 1.2, 0), row(4, 9.0, 0)]);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_and_nonsense_is_refused_by_name() {
+    fn a_baseline_is_read_back_and_an_invalid_file_is_refused_by_name() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("baseline.json");
         let baseline = Baseline::of(&[row(8, 1.2, 0)], "here".to_owned());

@@ -1,4 +1,4 @@
-//! One budget: a figure, what it may be, and the verdict. What is measured is [`super::budgets`]'s business.
+//! One budget: a figure, its limit, and the verdict. [`super::budgets`] measures the figures.
 
 use serde::Serialize;
 
@@ -8,13 +8,13 @@ use super::compare::round;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Better than what was hoped for.
+    /// Better than the goal beyond the budget.
     Stretch,
     /// Within the budget.
     Pass,
     /// Not within it.
     Miss,
-    /// Not measured: as bad as a miss.
+    /// Not measured. It counts as a miss.
     NotMeasured,
 }
 
@@ -35,7 +35,7 @@ impl Verdict {
     }
 }
 
-/// Which side of a budget is the good one.
+/// Whether a figure must be at most or at least its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wanted {
@@ -58,9 +58,9 @@ pub struct Budget {
     pub wanted: Wanted,
     /// The budget.
     pub budget: f64,
-    /// What was hoped for beyond it.
+    /// The goal beyond the budget.
     pub stretch: Option<f64>,
-    /// What else was seen, or why there is no figure.
+    /// Other observations, or why there is no figure.
     pub note: String,
     /// What follows.
     pub verdict: Verdict,
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_measured_is_not_kept() {
+    fn a_budget_that_was_not_measured_is_not_kept() {
         let judge =
             |measured, wanted| Budget::judge("x", measured, "ms", wanted, (2.0, Some(1.0)), String::new()).verdict;
         assert_eq!(judge(None, Wanted::AtMost), Verdict::NotMeasured);

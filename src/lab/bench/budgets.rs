@@ -1,7 +1,7 @@
-//! The budgets the relay was built to keep, and whether it keeps them here: `corecast bench --budgets`. Exit code 1 when
+//! The relay's budgets, and whether they are kept on this machine: `corecast bench --budgets`. The exit code is 1 when
 //! one is missed.
 //!
-//! Rows that need thousands of real joins (HTTP, DTLS, a fleet of clients) are [`fleet`]'s.
+//! [`fleet`] measures the rows that need thousands of real joins (HTTP, DTLS, a fleet of clients).
 
 use serde::Serialize;
 
@@ -61,7 +61,7 @@ pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result
         Some(round(idle.ratio, 3)),
         "",
         Wanted::AtMost,
-        // "Flat", with what a hundred times the memory may cost in cache misses.
+        // "Flat" allows for the cache misses of a hundred times the memory.
         (1.15, None),
         format!(
             "{:.1} and {:.1} µs a frame to one viewer; control {:.3}",
@@ -89,7 +89,7 @@ fn against_floor(sink: Sink, row: Option<&Row>, missing: String) -> Budget {
             _ => measured,
         }
     });
-    // What sends less than it should is not faster.
+    // A relay that sent fewer packets than it should has no valid figure.
     let row = row.filter(|row| row.missing == 0);
     match sink {
         Sink::Null => Budget::judge(
@@ -111,10 +111,11 @@ fn against_floor(sink: Sink, row: Option<&Row>, missing: String) -> Budget {
     }
 }
 
-/// What the null sink's floor took on the machine that the budgets were written for, in nanoseconds.
+/// Nanoseconds of the null sink's floor on the machine that the budgets were written for.
 const REFERENCE_FLOOR_NS: f64 = 187.0;
 
-/// The difference in that machine's nanoseconds. A hint to the reader only: the verdict is about this machine.
+/// The difference between relay and floor in that machine's nanoseconds. It is only a hint for the reader; the verdict
+/// is about this machine.
 fn at_reference_speed(row: &Row) -> String {
     let speed = row.floor_ns / REFERENCE_FLOOR_NS;
     format!(
@@ -145,7 +146,7 @@ fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
     Ok(Budget::judge(name, measured, "", Wanted::AtLeast, (0.9, Some(0.98)), note))
 }
 
-/// Prints them; whether all were kept.
+/// Prints the budgets; returns whether all were kept.
 ///
 /// # Errors
 /// Sockets or backend could not be made.

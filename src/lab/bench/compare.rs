@@ -1,8 +1,8 @@
 //! The relay beside the floor: the same packets, the same viewers, the same sink, in turns of a few milliseconds.
 //!
-//! One turn is floor, relay, floor again. The second floor is the control: what it differs from the first is what this
-//! machine's noise makes of two equal things, and no difference of the relay smaller than that means anything. Times are
-//! CPU time of the thread; figures are medians over the turns, differences and ratios taken within a turn.
+//! One turn is floor, relay, floor again. The second floor is the control: its difference from the first is this
+//! machine's noise, and a difference of the relay that is smaller means nothing. Times are CPU time of the thread;
+//! figures are medians over the turns, differences and ratios taken within a turn.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::net::lab::bare::BareMode;
 use crate::net::process::thread_cpu_time;
 use crate::net::{Io as _, IoKind};
 
-/// CPU time one part of a turn takes, about.
+/// Approximate CPU time of one part of a turn.
 const PART: Duration = Duration::from_millis(8);
 
 /// One line of the comparison; times are nanoseconds of CPU for each packet sent.
@@ -28,7 +28,7 @@ pub struct Row {
     pub train: usize,
     /// Viewers, each with a key and an address of its own.
     pub viewers: usize,
-    /// `uring` or `mmsg`: the relay's backend. The floor takes what is best, whatever that is.
+    /// `uring` or `mmsg`: the relay's backend. The floor uses whatever is fastest.
     pub io: &'static str,
     /// The floor.
     pub floor_ns: f64,
@@ -38,9 +38,9 @@ pub struct Row {
     pub ratio: f64,
     /// Median of relay − floor.
     pub difference_ns: f64,
-    /// Median of floor ÷ floor: 1 but for drift.
+    /// Median of floor ÷ floor: 1 except for drift.
     pub control: f64,
-    /// Half the span that eight of ten of those lie in.
+    /// Half the range that contains 80 % of the floor ÷ floor values.
     pub control_spread: f64,
     /// Sealing alone.
     pub seal_ns: f64,
@@ -52,7 +52,7 @@ pub struct Row {
     pub floor_send: &'static str,
     /// Packets in one of the relay's messages, as they came out.
     pub packets_per_message: f64,
-    /// Packets the relay had to send and did not: not zero means that the row compares unequal work.
+    /// Packets that the relay should have sent and did not. If it is not zero, the row compares unequal work.
     pub missing: u64,
 }
 
@@ -191,7 +191,7 @@ fn per_packet(time: Duration, packets: usize) -> f64 {
     time.as_nanos() as f64 / packets as f64
 }
 
-/// The value that this share of the others lies below.
+/// The value below which this share of the values lies.
 pub(super) fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
@@ -209,11 +209,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_send_the_same_number_of_packets_in_trains_as_long_as_the_frame() {
+    fn floor_and_relay_send_equally_many_packets_in_equally_long_trains() {
         for io in [IoKind::Uring, IoKind::Mmsg] {
             let mut pair = Pair::new(Sink::Null, io, 50).unwrap();
             for train in [1, 4, 16] {
-                // The reports of all viewers are due at once: of a single frame's messages they would be half.
+                // The reports of all viewers are due at once; they would be half of a single frame's messages.
                 let row = pair.compare(Sink::Null, train, 5);
                 assert_eq!((row.missing, row.train), (0, train), "{row:?}");
                 // Sender reports are messages of their own.
@@ -223,8 +223,8 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_nothing_is_missing_either() {
-        // Medians of so many turns: what else the machine does meets one part of a turn and not another.
+    fn the_relay_loses_no_packet_on_loopback() {
+        // Medians over many turns, because other load on the machine affects one part of a turn and not another.
         let row = Pair::new(Sink::Loopback, IoKind::Mmsg, 20).unwrap().compare(Sink::Loopback, 8, 9);
         assert_eq!(row.missing, 0, "{row:?}");
         assert!(row.send_ns > 0.0 && row.floor_ns > row.seal_ns);

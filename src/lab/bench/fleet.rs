@@ -1,9 +1,9 @@
 //! The budgets that need real joins: a node of this very program in a process of its own, and the load tester
-//! (`corecast-loadtest`, looked for beside this program) with its clients in another. What the node says of itself on its
-//! operator's port is what is judged.
+//! (`corecast-loadtest`, looked for beside this program) with its clients in another. The figures are the node's own,
+//! from its operator port.
 //!
 //! Node and tester share the machine: the node's worker has the first core, the tester's clients the second, signalling
-//! and the publisher what is left. Left out: a run with one core, where nothing could be told from anything.
+//! and the publisher use what is left. Left out: a run with one core, where the parts could not be told apart.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -19,16 +19,17 @@ use super::budget::{Budget, Wanted};
 use super::compare::round;
 use crate::net::process;
 
-/// Viewers and their rate, whole and quick.
+/// Viewers of a whole and of a quick run.
 const VIEWERS: [usize; 2] = [1_000, 200];
 /// How many of them begin in a second.
 const RAMP: u32 = 100;
 /// How long they play before memory is read.
 const PLAYED: Duration = Duration::from_secs(30);
-/// What plays while others join, and those who join.
+/// Viewers that play while others join.
 const AUDIENCE: usize = 200;
+/// Viewers that join meanwhile.
 const STORM: usize = 1_000;
-/// Nothing here takes longer.
+/// Timeout of every step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The three rows.
@@ -82,7 +83,8 @@ fn joins(viewers: usize) -> Result<Joins, String> {
     let cpu = node.cpu()?;
     let seconds = PLAYED.as_secs() + 8;
     let mut tester = node.load(&["run", "--viewers-first"], "bench", viewers, RAMP, seconds)?;
-    // A report of thousands of sessions costs more than a join: the first one is asked for when all should be there.
+    // A report of thousands of sessions costs more than a join, so the first one is requested when all should have
+    // joined.
     thread::sleep(Duration::from_secs(viewers as u64 / u64::from(RAMP) + 2));
     let full = node.wait_for(&mut tester, viewers)?;
     let (cpu, worker) = (node.cpu()? - cpu, worker_ns(&full) - worker_ns(&rest));
@@ -102,7 +104,7 @@ fn joins(viewers: usize) -> Result<Joins, String> {
     })
 }
 
-/// How long packets stayed, without and with a storm, in microseconds.
+/// How long packets stayed in the worker, without and with a join storm, in microseconds.
 struct Storm {
     quiet_us: f64,
     storm_us: f64,
@@ -148,19 +150,19 @@ fn worker_ns(report: &Value) -> f64 {
     report["workers"].as_array().into_iter().flatten().filter_map(|worker| worker["cpu_time_ns"].as_f64()).sum()
 }
 
-/// A process that does not outlive this one's interest in it.
+/// A child process that is killed when it is dropped.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // An error means that it has ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl Process {
-    /// Waits for its end; the load tester's own verdict does not matter, what the node says does.
+    /// Waits for its end. The load tester's own verdict is ignored; the node's figures count.
     fn wait_to_end(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE + PLAYED;
         loop {
@@ -175,7 +177,7 @@ impl Process {
     }
 }
 
-/// A node of its own process, with its ports and its directory.
+/// A node in a process of its own, with its ports and its directory.
 struct Node {
     // Dropped before its directory is removed.
     process: Process,
@@ -190,7 +192,7 @@ struct Directory(PathBuf);
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What is left is a certificate of nobody in the directory for such things.
+        // If this fails, only an unused certificate is left in the directory for temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -234,7 +236,7 @@ impl Node {
         Ok(node)
     }
 
-    /// The load tester towards this node. Its output is not shown.
+    /// Runs the load tester against this node. Its output is not shown.
     fn load(&self, command: &[&str], stream: &str, viewers: usize, ramp: u32, seconds: u64) -> Result<Process, String> {
         let url = |kind: &str| format!("https://{}/{kind}/{stream}", self.https);
         let mut tester = Command::new(&self.tester);
@@ -254,7 +256,7 @@ impl Node {
             .map_err(|error| format!("{}: {error}", self.tester.display()))
     }
 
-    /// The report in which so many viewers are connected.
+    /// The first report in which this many viewers are connected.
     fn wait_for(&self, tester: &mut Process, viewers: usize) -> Result<Value, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {

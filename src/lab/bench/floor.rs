@@ -1,4 +1,4 @@
-//! The floor: what the same packets to the same viewers cost when they are sealed and sent and nothing else is done.
+//! The floor: the cost of sealing and sending the same packets to the same viewers, and nothing else.
 //!
 //! It shares no code with the relay. A header is a template with a new sequence number, the key and the destination are
 //! the next in a list, the payload is sealed out of place straight into the batch, and the batch goes to the kernel in
@@ -20,7 +20,7 @@ const BATCHES: [usize; 5] = [4, 8, 16, 32, 64];
 /// Bytes of a batch at most.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
-/// How a floor works best at one shape of load.
+/// The fastest way of working at one shape of load.
 #[derive(Clone, Copy, Debug)]
 pub struct Tuning {
     /// Trains in a batch.
@@ -100,7 +100,7 @@ impl Floor {
                 let tuning = Tuning { batch, mode };
                 self.frame(tuning, Work::SealAndSend);
                 let frames = (4_000 / (self.keys.len() * self.payloads.len())).max(1);
-                // The best of three: what disturbs only adds.
+                // The best of three, because disturbances only add time.
                 let cost = (0..3).map(|_| {
                     let before = thread_cpu_time();
                     (0..frames).for_each(|_| self.frame(tuning, Work::SealAndSend));

@@ -1,6 +1,6 @@
-//! What idle sessions cost: a worker with one stream to one viewer, beside a hundred and beside ten thousand connected
-//! sessions whose stream nobody publishes, in turns. Nothing the worker does may walk over sessions, so the two cost the
-//! same.
+//! The cost of idle sessions. A worker sends one stream to one viewer, in turns beside a hundred and beside ten
+//! thousand connected sessions whose stream nobody publishes. Nothing the worker does may walk over sessions, so both
+//! must cost the same.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const FRAME_PACKETS: usize = 8;
 /// Frames of one part of a turn: two thirds of a second of media.
 const FRAMES: usize = 20;
 
-/// CPU beside few and beside many.
+/// CPU time beside few and beside many idle sessions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Idle {
     /// Idle sessions of the two workers.
@@ -47,7 +47,7 @@ pub fn measure(io: IoKind, sessions: [usize; 2], turns: usize) -> Result<Idle, B
     let mut turn: Vec<[f64; 3]> = Vec::new();
     for at in 0..=turns {
         let costs = [part(&mut few), part(&mut many), part(&mut few)];
-        // The first one finds everything cold.
+        // The first turn runs with cold caches.
         if at > 0 {
             turn.push(costs);
         }

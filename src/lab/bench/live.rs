@@ -1,6 +1,6 @@
-//! At the pace of a real stream: `corecast bench --live`. A stream of 30 frames of eight packets and 50 audio packets a
-//! second goes to as many viewers as fill 30, 70 and 95 % of a core, in real time; how long are trains, how long do
-//! packets stay in the worker, and how much room is left?
+//! A run at the pace of a real stream: `corecast bench --live`. A stream of 30 frames of eight packets and 50 audio
+//! packets a second goes in real time to as many viewers as fill 30, 70 and 95 % of a core. It measures how long trains
+//! are, how long packets stay in the worker, and how much capacity is left.
 //!
 //! Capacity is measured first: the CPU time of a media second. Arrivals are scheduled beforehand and keep to the schedule
 //! whatever the worker does (a late worker does not slow them), and a packet's residence counts from its scheduled
@@ -29,7 +29,7 @@ const KEY_FRAME_PACKETS: usize = 40;
 /// Loads, as shares of the measured capacity.
 const LOADS: [f64; 3] = [0.30, 0.70, 0.95];
 
-/// What a packet costs in a train of k: a + b/k nanoseconds, fitted to measured trains.
+/// The cost of a packet in a train of k packets, as a + b/k nanoseconds, fitted to measured trains.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Model {
     /// Nanoseconds of every packet.
@@ -73,11 +73,12 @@ pub struct Level {
     pub cpu: f64,
     /// More viewers of the same stream the core could take by that, as a share of those it has.
     pub headroom: f64,
-    /// The same by the model, were all trains as long as a visit allows: what falling behind would win.
+    /// The same by the model if all trains were as long as a visit allows: what the worker would gain by falling
+    /// behind.
     pub headroom_in_long_trains: f64,
     /// Packets forwarded.
     pub packets: u64,
-    /// Packets that a cursor skipped, or that found no room.
+    /// Packets that a cursor skipped, or for which there was no room.
     pub dropped: u64,
     /// Lengths of trains.
     pub trains: TrainsReport,
@@ -98,7 +99,7 @@ pub struct LiveRun {
     pub levels: Vec<Level>,
 }
 
-/// What arrives, and when, from the start of a run on.
+/// The datagrams of a run and their times of arrival.
 struct Schedule(Vec<(Duration, Inbox)>);
 
 impl Schedule {
@@ -126,7 +127,7 @@ impl Schedule {
     }
 }
 
-/// CPU seconds of a second of media for each viewer.
+/// CPU seconds per second of media and viewer.
 fn cost(io: IoKind, viewers: usize) -> Result<f64, BenchError> {
     let mut rig = Rig::new(RigConfig { sink: Sink::Loopback, io, virtual_time: true, viewers, idle: 0, part: None })?;
     let media = Duration::from_secs(2);
@@ -145,7 +146,7 @@ fn cost(io: IoKind, viewers: usize) -> Result<f64, BenchError> {
         rig.io.advance(media - at);
         costs.push((thread_cpu_time() - before).as_secs_f64());
     }
-    // The first one finds everything cold.
+    // The first run has cold caches.
     let least = costs.into_iter().skip(1).fold(f64::INFINITY, f64::min);
     Ok(least / media.as_secs_f64() / viewers as f64)
 }
@@ -164,7 +165,7 @@ fn level_of(mut rig: Rig, load: f64, model: Model, media: Duration) -> Level {
     let start = start.max(rig.io.now() + Duration::from_millis(5));
     let cpu = thread_cpu_time();
     for (due, inbox) in schedule.0 {
-        // What came before is served until then.
+        // Serves earlier arrivals until then.
         rig.serve_until(start + due);
         rig.io.inbox.append(&inbox, start + due);
     }
@@ -187,7 +188,7 @@ fn level_of(mut rig: Rig, load: f64, model: Model, media: Duration) -> Level {
     }
 }
 
-/// Measures capacity, then serves at each load.
+/// Measures the capacity, then serves at each load.
 ///
 /// # Errors
 /// Sockets or backend could not be made.
@@ -278,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_model_finds_what_made_the_points() {
+    fn the_model_is_fitted_to_the_points() {
         let model = Model { a_ns: 440.0, b_ns: 590.0 };
         let points: Vec<_> = [1, 2, 4, 8, 16].map(|k| (k, model.packet_ns(k as f64))).to_vec();
         let fitted = Model::fit(&points);
@@ -286,9 +287,10 @@ mod tests {
     }
 
     #[test]
-    fn every_packet_of_a_paced_run_is_told_in_its_class_for_first_and_last_viewer() {
+    fn a_paced_run_counts_every_packet_by_class_for_first_and_last_viewer() {
         let model = Model { a_ns: 400.0, b_ns: 600.0 };
-        // In virtual time: a worker that does not run for a while leaves out what has become old, as it should.
+        // The run is in virtual time, because in real time a worker that is not scheduled for a while rightly skips
+        // packets that have become old.
         let (sink, io) = (Sink::Loopback, IoKind::Mmsg);
         let rig = Rig::new(RigConfig { sink, io, virtual_time: true, viewers: 20, idle: 0, part: None }).unwrap();
         let level = level_of(rig, 0.1, model, Duration::from_millis(500));

@@ -1,5 +1,5 @@
-//! `corecast bench`: how far the relay is from what this machine could do at all, whether it keeps its budgets, and what
-//! it does at the pace of a real stream. Feature `bench`.
+//! `corecast bench`: how far the relay is from the least that this machine needs for the work, whether it keeps its
+//! budgets, and how it behaves at the pace of a real stream. Feature `bench`.
 //!
 //! | File | Holds |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | `fleet` | what joins cost and hold: a node and the load tester in processes of their own |
 //! | [`budgets`], [`budget`] | each budget with its figure and verdict |
 //!
-//! What is measured is CPU time of one pinned thread; seconds differ from machine to machine, ratios travel. Left out:
-//! the network. What a card and its driver add is the same for relay and floor.
+//! CPU time of one pinned thread is measured. Times differ from machine to machine; ratios can be compared. The network
+//! is left out: what a card and its driver add is the same for relay and floor.
 
 pub mod baseline;
 pub mod budget;
@@ -86,7 +86,7 @@ pub struct Settings {
     pub budgets: bool,
     /// A paced run instead.
     pub live: bool,
-    /// Say how the comparison stands to the one in this file.
+    /// Compare the result with the one recorded in this file.
     pub baseline: Option<PathBuf>,
     /// Record the comparison in this file.
     pub save_baseline: Option<PathBuf>,
@@ -96,12 +96,12 @@ pub struct Settings {
     pub io: Option<IoKind>,
 }
 
-/// A sink that is not to be had here, and why.
+/// A sink that this process may not use, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NotPermitted {
     /// Which.
     pub sink: &'static str,
-    /// Why, with the way out.
+    /// Why, and what to do about it.
     pub reason: String,
 }
 
@@ -140,10 +140,10 @@ pub fn with_sink_on_all_cores<T: Send>(sink: Sink, body: impl FnOnce() -> T + Se
     })
 }
 
-/// Keeps the thread on the last core it may use: the first one has the interrupts of most machines.
+/// Pins the thread to the last core it may use, because on most machines the first one serves the interrupts.
 fn pin() {
     if let Some(&core) = process::allowed_cores().unwrap_or_default().last() {
-        // Unpinned the figures only spread more.
+        // An error is ignored: unpinned, the figures only vary more.
         let _ = process::pin_current_thread(&[core]);
     }
 }
@@ -167,7 +167,7 @@ pub fn plans(settings: &Settings) -> Vec<Plan> {
     plans
 }
 
-/// Compares by every plan; `done` sees each row as it comes.
+/// Makes the comparisons of every plan; `done` is called with each row when it is ready.
 ///
 /// # Errors
 /// Sockets or backend could not be made.
@@ -211,11 +211,11 @@ impl Progress {
         Self { done: 0, of, terminal: io::stderr().is_terminal() }
     }
 
-    /// One more is done.
+    /// One more step is done.
     pub fn step(&mut self, what: &str) {
         self.done += 1;
         let mut out = io::stderr().lock();
-        // Nobody reads it: no reason to stop.
+        // A failed write is ignored: nobody reads the progress then.
         let _ = if self.terminal {
             write!(out, "\r\x1b[K[{}/{}] {what}{}", self.done, self.of, if self.done == self.of { "\n" } else { "" })
         } else {
@@ -250,7 +250,7 @@ fn try_run(settings: &Settings) -> Result<ExitCode, BenchError> {
         live::run(settings)?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Read first: a wrong file shall not be found out about after minutes.
+    // The file is read first, so that a wrong one is reported at once and not after minutes.
     let baseline = settings.baseline.as_deref().map(Baseline::read).transpose()?;
     let plans = plans(settings);
     let mut progress = Progress::new(plans.iter().map(|plan| plan.trains.len()).sum());

@@ -1,5 +1,5 @@
-//! What the rig's worker receives: a publisher's packets and its viewers' reports, sealed as a client seals them, as
-//! datagrams. Made beforehand, so that making them is not measured.
+//! The datagrams that the rig's worker receives: a publisher's packets and its viewers' reports, sealed as a client
+//! seals them. They are made beforehand, so that making them is not measured.
 
 use std::time::Duration;
 
@@ -142,7 +142,7 @@ pub struct Reporters {
 }
 
 impl Reporters {
-    /// As many.
+    /// The reporters of this many viewers.
     #[must_use]
     pub fn new(viewers: usize) -> Self {
         let sender = |viewer| SrtpSender::new(SrtpProfile::AeadAes128Gcm, &keys(viewer as u64, true).local);

@@ -1,7 +1,7 @@
 //! One production worker with one publisher and many viewers, and the sockets it has in a bench.
 //!
 //! The worker, its rounds and its way from datagram to train are the real ones; viewers are connected without a
-//! handshake ([`Worker::open_connected`]). Two things are a bench's own:
+//! handshake ([`Worker::open_connected`]). Two things differ from a running node:
 //!
 //! - **Time** may be virtual ([`Clock::Virtual`]): it goes on with the media, not with the wall, so that timers, reports
 //!   and feedback cost as much *per packet* as they do at the stream's own pace, however fast the bench runs.
@@ -36,7 +36,7 @@ pub const PACKETS_PER_MEDIA_SECOND: u64 = 240;
 /// What becomes of the trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sink {
-    /// Dropped in front of the kernel: what is left is the relay's own work and the sealing.
+    /// Dropped in front of the kernel, so that only the relay's own work and the sealing remain.
     Null,
     /// To one socket on the loopback interface that nobody reads. The kernel charges the sender for cutting the train,
     /// for the receiver's path up to the socket, and for the drop there.
@@ -77,10 +77,10 @@ impl Sink {
     }
 }
 
-/// Whose time the worker has.
+/// Which clock the worker uses.
 #[derive(Clone, Copy, Debug)]
 pub enum Clock {
-    /// The machine's.
+    /// The machine's clock.
     Real,
     /// The rig's: it stands still until [`RigIo::advance`].
     Virtual(Timestamp),
@@ -114,7 +114,7 @@ impl Inbox {
     /// Adds all of another's, which arrive at `at`.
     pub fn append(&mut self, other: &Self, at: Timestamp) {
         if self.is_empty() {
-            // Its room is used again.
+            // Its buffer is used again.
             self.bytes.clear();
             self.datagrams.clear();
             self.next = 0;
@@ -146,7 +146,7 @@ pub struct RigIo {
 }
 
 impl RigIo {
-    /// Virtual time goes on.
+    /// Moves virtual time on.
     pub fn advance(&mut self, by: Duration) {
         if let Clock::Virtual(now) = &mut self.clock {
             *now = *now + by;
@@ -163,7 +163,7 @@ impl Io for RigIo {
     }
 
     fn wait(&mut self, deadline: Timestamp) -> io::Result<()> {
-        // Virtual time never passes by waiting: whoever drives the rig advances it.
+        // Virtual time does not pass while waiting; the rig's driver advances it.
         let deadline = if matches!(self.clock, Clock::Virtual(_)) { Timestamp::ZERO } else { deadline };
         self.inner.wait(deadline)
     }
@@ -318,7 +318,8 @@ impl Rig {
         let identity = DtlsIdentity::generate(SystemTime::now()).map_err(BenchError::Dtls)?;
         let (notices, _) = flume::bounded(1);
         let mut worker = Worker::new(config, Box::new(SystemRandom), lanes, control, notices, now);
-        // The smallest buffer there is: what nobody reads is dropped at once and does not fill the cache.
+        // The smallest possible buffer, so that datagrams, which nobody reads, are dropped at once and do not fill the
+        // cache.
         let unread = (sink != Sink::Nic).then(unread_socket).transpose().map_err(BenchError::Socket)?;
         let sink_port = match &unread {
             Some(socket) => socket.local_addr().map_err(BenchError::Socket)?.port(),
@@ -432,7 +433,7 @@ impl Rig {
         }
     }
 
-    /// The worker's report. Walks every session: not to be measured.
+    /// The worker's report. It walks over every session, so it must not be part of a measurement.
     pub fn report(&mut self) -> WorkerReport {
         let (reply, answer) = flume::bounded(1);
         assert!(self.handle.try_send(Control::Report(reply)).is_ok(), "the mailbox has room");
@@ -445,7 +446,7 @@ impl Rig {
     }
 }
 
-/// A socket on every loopback address that keeps next to nothing.
+/// A socket on all loopback addresses with a receive buffer of almost nothing.
 pub(super) fn unread_socket() -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     socket2::SockRef::from(&socket).set_recv_buffer_size(1)?;

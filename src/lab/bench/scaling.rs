@@ -26,10 +26,10 @@ use crate::worker::mailbox::{Control, Listener, Origin, WorkerIndex};
 
 const TRAIN: usize = 8;
 
-/// Frames the second worker may be behind the first: far less than a lane holds.
+/// Frames that the second worker may be behind the first: far less than a lane holds.
 const FRAMES_AHEAD_MAX: u64 = 4;
 
-/// Beyond every frame.
+/// Stored in place of the frames that a follower has sent when it has failed; larger than any such number.
 const FOLLOWER_FAILED: u64 = u64::MAX / 2;
 
 /// How one stream spreads over two cores.
@@ -82,7 +82,7 @@ fn floor(sink: Sink, viewers: usize, frames: u64, cores: &[u16]) -> Result<f64, 
     let start = Barrier::new(cores.len());
     let running = AtomicU64::new(cores.len() as u64);
     let one = |core: u16| {
-        // Unpinned the figure is only less steady.
+        // An error is ignored: unpinned, the figure only varies more.
         let _ = pin_current_thread(&[core]);
         let unread = (sink == Sink::Loopback).then(super::rig::unread_socket).transpose();
         let floor = unread.map_err(BenchError::Socket).and_then(|unread| {
@@ -96,7 +96,7 @@ fn floor(sink: Sink, viewers: usize, frames: u64, cores: &[u16]) -> Result<f64, 
         let before = thread_cpu_time();
         (0..frames).for_each(|_| floor.frame(tuning, Work::SealAndSend));
         let cpu = thread_cpu_time() - before;
-        // The other core shall not be alone for its last frames.
+        // Keeps this core busy until the other one has finished, so that both run under load for all their frames.
         running.fetch_sub(1, Ordering::Relaxed);
         while running.load(Ordering::Relaxed) > 0 {
             floor.frame(tuning, Work::SealAndSend);
@@ -138,7 +138,7 @@ fn relay_on_each(
         let part = Some((WorkerIndex(index), sockets, lanes));
         let rig = Rig::new(RigConfig { sink, io, virtual_time: false, viewers, idle: 0, part });
         if rig.is_err() {
-            // The publisher shall not wait for a worker that will never follow.
+            // The publisher must not wait for a worker that will never follow.
             behind.store(FOLLOWER_FAILED, Ordering::Release);
         }
         ready.wait();
@@ -178,7 +178,7 @@ fn publish(rig: &mut Rig, frames: u64, followed: bool, behind: &AtomicU64) -> Du
     let mut key_frame_at = net::now();
     for frame in 1..=frames {
         while followed && frame > behind.load(Ordering::Acquire) + FRAMES_AHEAD_MAX {
-            // A worker that did not run meanwhile has found the key frame too old for its viewers to start with.
+            // A worker that was not scheduled meanwhile has found the key frame too old for its viewers to start with.
             if behind.load(Ordering::Acquire) == 0 && net::now().since(key_frame_at) > limits::KEY_FRAME_AGE_MAX {
                 publish_key_frame(rig);
                 key_frame_at = net::now();
@@ -230,11 +230,11 @@ mod tests {
     fn a_stream_on_two_workers_reaches_the_viewers_of_both() {
         let Some(scaling) = measure(Sink::Null, IoKind::Mmsg, 40, 30, 1).unwrap() else { return };
         assert!(scaling.relay.into_iter().chain(scaling.floor).all(|rate| rate > 0.0), "{scaling:?}");
-        // Packets and not rates: two cores that others use too may be no faster than one.
+        // The test checks packets and not rates, because two cores with other load may be no faster than one.
         let (viewers, frames, cores) = (40, 30, allowed_cores().unwrap());
         let sent = relay_on_each(Sink::Null, IoKind::Mmsg, viewers, frames, &cores[..2]).unwrap();
         let all = (viewers * TRAIN) as u64 * frames;
-        // The second worker may be told of the end with a few frames before it.
+        // The second worker may be told of the end while it still has a few frames to send.
         assert!(sent.len() == 2 && sent.iter().all(|(sent, _)| *sent >= all / 2), "{all}: {sent:?}");
     }
 }

@@ -1,8 +1,8 @@
-//! A key frame of forty packets to five thousand viewers, which is a tenth of a second of work, while connectivity checks
-//! and audio arrive: how long does each of those wait?
+//! Measures how long connectivity checks and audio wait while a key frame of forty packets, a tenth of a second of
+//! work, goes out to five thousand viewers.
 //!
-//! In real time, over real sockets: the checks are a real viewer's. The worst case is taken: whatever is served is said to
-//! have arrived the moment after the worker's previous look at the network.
+//! It runs in real time over real sockets, and the checks are a real viewer's. The worst case is assumed: each served
+//! datagram is taken to have arrived just after the worker's previous look at the network.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -50,7 +50,7 @@ impl Moment {
     }
 }
 
-/// The rig's sockets, watched: when did the worker last look at the network, and when did what go out?
+/// The rig's sockets with records of when the worker looked at the network and when datagrams were sent.
 struct Watched<'a> {
     io: &'a mut RigIo,
     seen: &'a mut Seen,
@@ -59,7 +59,7 @@ struct Watched<'a> {
 struct Seen {
     /// Who sends checks.
     checker: SocketAddr,
-    /// When the previous receive ended: what arrived since then had to wait for the next one.
+    /// When the previous receive ended; datagrams that arrived since then had to wait for the next one.
     looked: Moment,
     /// A check may have waited since then.
     check_since: Option<Moment>,
@@ -148,8 +148,8 @@ impl Waits {
         }
     }
 
-    /// What is judged: the 99.9 % of CPU time. What other programs take from this core shows on the wall clock, what the
-    /// kernel does for them in this thread's name in the longest.
+    /// The figure that is judged: the 99.9th percentile of CPU time. Other programs' use of this core shows on the wall
+    /// clock; work that the kernel charges to this thread on their behalf shows in the maximum.
     #[must_use]
     pub fn judged_ms(&self) -> f64 {
         self.cpu_ms[1]
@@ -163,13 +163,14 @@ pub struct Storm {
     pub viewers: usize,
     /// From the key frame's arrival until everyone had it.
     pub key_frame: Waits,
-    /// Between two looks at the network: it bounds everything else.
+    /// Time between two looks at the network. It bounds everything else.
     pub round: Waits,
     /// From a check's arrival until its answer was sent.
     pub check: Waits,
     /// From an audio packet's arrival until the first viewer's was sent.
     pub audio_first: Waits,
-    /// Until the last viewer's was: so many messages of a single packet, whatever the order of service.
+    /// From an audio packet's arrival until the last viewer's was sent. It is a message of a single packet for each
+    /// viewer, whatever the order of service.
     pub audio_last: Waits,
 }
 
@@ -217,7 +218,7 @@ pub fn measure(io: IoKind, viewers: usize, repeats: usize) -> Result<Storm, Benc
         loop {
             transaction += 1;
             socket.send(&check(number, transaction)).map_err(BenchError::Socket)?;
-            // Audio arrives at another point of each fan-out.
+            // Audio arrives at a different point of each fan-out.
             if rounds == 10 + 7 * (repeat % 12) {
                 (seen.audio_sent, seen.audio_first) = (0, None);
                 audio_at = Some(seen.looked);

@@ -1,4 +1,4 @@
-//! What people read: the table of the comparison and what it means in words.
+//! The comparison for people: the table, and its meaning in words.
 
 use std::fmt::Write as _;
 
@@ -38,7 +38,7 @@ pub fn words(rows: &[Row]) -> String {
     let mut text = String::new();
     for sink in ["null", "loopback", "nic"] {
         let of_sink = || rows.iter().filter(|row| row.sink == sink);
-        // The shape the budgets are stated for, or what comes nearest.
+        // The shape that the budgets are stated for, or the nearest to it.
         let reference = of_sink().min_by_key(|row| (row.train.abs_diff(8), row.viewers.abs_diff(1_000)));
         let Some(row) = reference else { continue };
         let noise = row.floor_ns * row.control_spread.max((row.control - 1.0).abs());

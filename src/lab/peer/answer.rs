@@ -1,9 +1,10 @@
-//! The answer of any WHIP or WHEP server, as values: what a client needs to connect and to understand what arrives.
+//! Parses the SDP answer of any WHIP or WHEP server into the values that a client needs to connect and to read what
+//! arrives.
 //!
-//! Nothing of this node is taken for granted: the server may be a full ICE agent, have several candidates, leave out
-//! SSRCs, or keep one section only. Lexing is `rtc-sdp`'s.
+//! It assumes nothing that only this node does: the server may be a full ICE agent, have several candidates, leave out
+//! SSRCs, or accept one section only. `rtc-sdp` does the lexing.
 //!
-//! Left out: TCP, relayed and mDNS candidates, and pairing: a client talks to one candidate.
+//! Left out: TCP, relayed and mDNS candidates, and candidate pairs, because a client talks to one candidate.
 
 use std::fmt;
 use std::io::Cursor;
@@ -18,16 +19,16 @@ use crate::wire::codec::Codec;
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
-/// Why an answer is of no use.
+/// Why an answer cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnswerError {
-    /// It is not SDP.
+    /// The answer is not SDP.
     NotSdp,
     /// An attribute that a connection needs is missing or cannot be read.
     Attribute(&'static str),
-    /// It accepts no audio or video section.
+    /// The answer accepts no audio or video section.
     NothingAccepted,
-    /// It has no UDP candidate with an address.
+    /// The answer has no UDP candidate with an address.
     NoCandidate,
 }
 
@@ -154,7 +155,7 @@ impl RemoteAnswer {
         Ok(Self { ice, fingerprints, dtls_role, candidates, media })
     }
 
-    /// The candidate to talk to for someone who reached the server's HTTP at `server`: that address itself, else one of
+    /// The candidate to use by a client that reached the server's HTTP at `server`: that address itself, else one of
     /// its family (a loopback one only for a server on loopback), else any.
     ///
     /// # Errors
@@ -329,7 +330,8 @@ mod tests {
         }
     }
 
-    /// As aiortc answers a viewer: a full agent with several candidates, transport lines in every section.
+    /// An answer to a viewer as aiortc makes it: a full agent with several candidates, transport lines in every
+    /// section.
     const AIORTC: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
         m=audio 40001 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 10.0.0.2\r\na=sendonly\r\na=mid:0\r\na=rtcp-mux\r\n\
         a=ssrc:1 cname:x\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_part_of_an_answer_is_named() {
         assert_eq!(RemoteAnswer::parse("<html>"), Err(AnswerError::NotSdp));
         assert_eq!(RemoteAnswer::parse(AIORTC), Err(AnswerError::Attribute("fingerprint")));
         let text = AIORTC.replace("a=ice-pwd:", "a=x:");

@@ -1,5 +1,5 @@
-//! A controlling ICE agent with one candidate pair (RFC 8445): every check nominates, is repeated until it is
-//! answered, and goes on as consent (RFC 7675) afterwards.
+//! A controlling ICE agent with one candidate pair (RFC 8445). Every check nominates and is repeated until it is
+//! answered; afterwards the checks go on as consent (RFC 7675).
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,13 +23,13 @@ pub struct Answer {
 /// Why a STUN message was ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAnAnswer {
-    /// No binding response.
+    /// It is no binding response.
     OtherMessage,
-    /// To no check of this peer.
+    /// It answers no check of this peer.
     UnknownTransaction,
     /// MESSAGE-INTEGRITY or FINGERPRINT is missing or wrong.
     NotAuthentic,
-    /// An error response with this code.
+    /// It is an error response with this code.
     Refused(u16),
 }
 
@@ -63,7 +63,7 @@ impl Checks {
         }
     }
 
-    /// Checks anew with other credentials (RFC 8445 §9), or because the peer's address changed.
+    /// Starts checking again, with other credentials (RFC 8445 §9) or because the peer's address changed.
     pub fn restart(&mut self, credentials: Option<(IceCredentials, IceCredentials)>, now: Timestamp) {
         if let Some((local, remote)) = credentials {
             (self.local, self.remote) = (local, remote);
@@ -111,7 +111,7 @@ impl Checks {
     }
 
     /// Answers a check of the other end, which a full agent makes and an ICE-lite one does not; the reply's length.
-    /// `None` for what is no authentic check of this session (RFC 8445 §7.3).
+    /// `None` for a message that is no authentic check of this session (RFC 8445 §7.3).
     #[must_use]
     pub fn answer(&self, message: &StunMessage<'_>, from: SocketAddr, out: &mut [u8]) -> Option<usize> {
         let is_check = message.class() == StunClass::Request && message.method() == stun::BINDING;
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_is_repeated_ever_more_slowly_and_answers_of_others_are_ignored() {
+    fn a_check_is_repeated_with_back_off_and_foreign_answers_are_ignored() {
         let mut checks = Checks::new(credentials("peer"), credentials("node"), 1, Timestamp::ZERO);
         let mut out = [0; 256];
         let mut times = Vec::new();

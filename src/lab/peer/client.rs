@@ -31,7 +31,7 @@ pub struct PeerConfig {
     pub remote_fingerprints: Vec<Fingerprint>,
     /// The node's candidate. A client has one path, over a socket connected to it: its trains go on the first of a book.
     pub node: SocketAddr,
-    /// Makes its transactions and tie-breaker; a real client draws it from the system.
+    /// The seed of its transaction ids and tie-breaker; a real client takes it from the system's random source.
     pub seed: u64,
 }
 
@@ -40,7 +40,7 @@ pub struct PeerConfig {
 pub enum PeerEvent {
     /// The first check with the present credentials and address was answered; the peer's address as the node sees it.
     PathValidated(SocketAddr),
-    /// The keys are there: media may flow.
+    /// The SRTP keys have been derived: media may flow.
     Connected,
     /// The node closed DTLS.
     Closed,
@@ -51,7 +51,7 @@ pub enum PeerEvent {
 /// Why a datagram was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It is none of STUN, DTLS, RTP, RTCP.
+    /// It is neither STUN, DTLS, RTP nor RTCP.
     Unknown,
     /// A STUN message that answers no check.
     Stun,
@@ -89,7 +89,7 @@ pub struct ClientPeer {
     checks: Checks,
     path_reported: bool,
     dtls: Option<Box<Dtls>>,
-    /// It has keys without a handshake.
+    /// The keys were given, so no handshake is made.
     dtls_done: bool,
     sender: Option<Box<SrtpSender>>,
     receiver: Option<Box<SrtpReceiver>>,
@@ -130,7 +130,7 @@ impl ClientPeer {
     pub fn connected(identity: &DtlsIdentity, config: PeerConfig, keys: &SrtpKeys, now: Timestamp) -> Self {
         let mut peer = Self::new(identity, config, now);
         peer.use_keys(keys);
-        // No handshake will be begun.
+        // No handshake is started.
         peer.dtls_done = true;
         peer
     }
@@ -256,7 +256,7 @@ impl ClientPeer {
                     self.closed = true;
                     self.events.push_back(PeerEvent::Failed(error));
                 }
-                // It negotiates none.
+                // This client negotiates no data channel.
                 DtlsEvent::ApplicationData(_) => {}
                 DtlsEvent::Closed => {
                     self.closed = true;
@@ -349,7 +349,7 @@ impl ClientPeer {
         Some(len)
     }
 
-    /// Leaves: a close alert is queued, nothing is sent afterwards.
+    /// Closes the session: a close alert is queued, and nothing is sent afterwards.
     pub fn close(&mut self, out: &mut TrainBatch, now: Timestamp) {
         if let Some(dtls) = self.dtls.as_mut() {
             dtls.close(now);

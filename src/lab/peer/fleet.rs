@@ -1,7 +1,8 @@
 //! The loop of a load thread: thousands of clients, a socket each, one ring, one heap of timers.
 //!
 //! A client ([`Agent`]) is a state machine: it takes datagrams and time, and puts what it wants to send into a batch,
-//! which leaves by its own socket. No walk over all clients: what arrives names its client, and so does a timer.
+//! which is sent by its own socket. The loop never walks over all clients: a completion names its client, and so does a
+//! timer.
 
 use std::io;
 use std::time::Duration;
@@ -36,7 +37,7 @@ struct Member<A> {
     agent: A,
     /// The earliest timer that is in the heap.
     armed: Timestamp,
-    /// Tells this client's timers from those of who had its place before.
+    /// Distinguishes this client's timers from those of the client that had its place before.
     generation: u32,
     drops_seen: u64,
 }
@@ -81,7 +82,7 @@ impl<A: Agent> Fleet<A> {
         self.sockets.counters()
     }
 
-    /// Takes a client with its connected socket, and serves what it wants to do first; its place.
+    /// Adds a client with its connected socket, does what it has due at once, and returns its place.
     ///
     /// # Errors
     /// The client back, where there is no place.
@@ -108,7 +109,7 @@ impl<A: Agent> Fleet<A> {
         Some(&mut self.members.get_mut(client as usize)?.as_mut()?.agent)
     }
 
-    /// Lets a client say goodbye and takes it out.
+    /// Lets a client say goodbye, and removes it.
     pub fn remove(&mut self, client: u32) -> Option<A> {
         let mut member = self.members.get_mut(client as usize)?.take()?;
         member.agent.leave(now(), &mut self.out);
@@ -145,13 +146,13 @@ impl<A: Agent> Fleet<A> {
                 self.out.clear();
             }
             let key = (client, member.generation);
-            // A client that stays due is served in the next round, not for ever in this one.
+            // A client that is still due is served in the next round, so that it cannot keep this one from ending.
             let next = member.agent.next_deadline().unwrap_or(NEVER);
             self.timers.arm(key, &mut member.armed, next.max(now + Duration::from_nanos(1)));
         }
     }
 
-    /// Waits until something is to be done, at most until `deadline`, and does it.
+    /// Waits for datagrams, a wake or a timer, at most until `deadline`, and serves them.
     ///
     /// # Errors
     /// The ring broke.

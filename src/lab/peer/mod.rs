@@ -10,7 +10,7 @@
 //! | [`video`], [`audio`] | H.264 frames and Opus packets as a browser sends them |
 //!
 //!
-//! And what makes thousands of them, for the load tester:
+//! For the load tester, which runs thousands of them:
 //!
 //! | File | Holds |
 //! |---|---|
@@ -18,10 +18,10 @@
 //! | [`fleet`] | the loop of a load thread: one ring, a socket per client, timers |
 //! | [`viewer`] | a viewer: counts every packet, opens a fraction, reports and asks as a browser does |
 //! | [`publisher`] | a publisher: plays a script of frames, answers requests |
-//! | [`reception`], [`stamp`], [`record`] | sequence bookkeeping; the send time in the payload; what is measured |
+//! | [`reception`], [`stamp`], [`record`] | bookkeeping of sequence numbers; the send time in the payload; what is measured |
 //!
-//! Left out: candidates and their pairing (a peer is told one address of the node and checks it), aggressive
-//! consent expiry, bandwidth estimation, jitter buffers, decoding. A peer is honest; attacks are the tests' to make.
+//! Left out: candidates and their pairing (a peer is told one address of the node and checks it), aggressive consent
+//! expiry, bandwidth estimation, jitter buffers, decoding. A peer is honest; tests make attacks themselves.
 
 pub mod answer;
 pub mod audio;

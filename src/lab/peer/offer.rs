@@ -1,9 +1,9 @@
-//! Offers as Chromium makes them: the recorded ones of the test fixtures with this client's own parameters put in.
+//! Offers as Chromium makes them: the recorded offers of the test fixtures, with this client's own parameters.
 //!
-//! A template and not a generator, so that a server meets what it meets in the field: every codec, extension and
-//! feedback line, in Chromium's order and spelling. Replaced are the credentials, the fingerprint, the candidates, the
-//! session's number and, in a publisher's offer, the SSRCs; its video section keeps the one codec that will be sent
-//! (what a page does with `setCodecPreferences`).
+//! A template is used, and not a generator, so that a server gets what real browsers send: every codec, extension and
+//! feedback line, in Chromium's order and spelling. The credentials, the fingerprint, the candidates, the session's
+//! number and, in a publisher's offer, the SSRCs are replaced. A publisher's video section keeps the one codec that
+//! will be sent (as after `setCodecPreferences` in a page).
 //!
 //! Left out: IPv6 and TCP candidates beside the one host candidate, and trickling: the offer is complete.
 
@@ -246,7 +246,7 @@ mod tests {
     fn a_viewers_offer_is_chromiums_with_its_own_parameters() {
         let offer = with_local(play);
         for (ours, theirs) in offer.lines().zip(PLAY.lines().filter(|line| !line.starts_with("a=candidate:"))) {
-            // Up to the one candidate, which takes the place of four, the order is the template's.
+            // The lines keep the template's order up to the one candidate, which replaces four.
             if ours.starts_with("a=candidate:") {
                 break;
             }

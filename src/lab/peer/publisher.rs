@@ -2,8 +2,8 @@
 //! requests for key frames and retransmissions.
 //!
 //! Open loop: frame *n* is due at start + *n* intervals, whatever the server does. A packet is stamped with its send
-//! time ([`super::stamp`]) when it leaves, not when it was due; how late it leaves is recorded, since a late publisher
-//! is the tester's fault.
+//! time ([`super::stamp`]) when it leaves, not when it was due. How late it leaves is recorded, because lateness is the
+//! tester's fault and not the server's.
 //!
 //! Left out: bandwidth estimation (the bitrate is the asked one, whatever the server's feedback says), padding probes,
 //! simulcast.
@@ -33,7 +33,7 @@ const AUDIO_INTERVAL: Duration = Duration::from_millis(20);
 /// Chromium's Opus at 32–48 kbit/s.
 const AUDIO_PAYLOAD_BYTES: usize = 110;
 const _: () = assert!(AUDIO_PAYLOAD_BYTES > BYTES + 4);
-/// A frame of a request comes no sooner after the previous key frame than this, as encoders do.
+/// A requested key frame comes no sooner after the previous one than this, as with real encoders.
 const KEY_FRAME_DISTANCE_MIN: Duration = Duration::from_millis(100);
 const CONSENT: Duration = Duration::from_secs(30);
 
@@ -62,7 +62,7 @@ pub trait Script: Send {
     /// Frame `number`, a key frame where `key` asks for one and the script can make one.
     fn frame(&mut self, number: u64, key: bool) -> ScriptFrame;
 
-    /// From one frame to the next.
+    /// Time from one frame to the next.
     fn interval(&self) -> Duration;
 }
 
@@ -80,7 +80,7 @@ pub struct PublisherConfig {
     pub audio: bool,
     /// NTP time of the monotonic clock's zero, for sender reports.
     pub ntp_at_zero: NtpTime,
-    /// Of its first sequence numbers.
+    /// The seed of its first sequence numbers.
     pub seed: u64,
 }
 
@@ -98,7 +98,8 @@ struct Stream {
 impl Stream {
     fn new(media: &AnsweredMedia, ssrc: u32, rtx_ssrc: Option<u32>, random: &mut SeededRandom) -> Option<Self> {
         let codec = media.codecs.first()?;
-        // RFC 3711 §3.3.1: below 2¹⁵, so that the first packet lost is no rollover lost.
+        // RFC 3711 §3.3.1: below 2¹⁵, so that the receiver estimates the rollover counter correctly even if the first
+        // packets are lost.
         let first = random.u64() % 0x4000 + 1;
         Some(Self {
             source: Source::new(ssrc, codec.payload_type, rtx_ssrc.zip(codec.rtx_payload_type), first),
@@ -144,7 +145,7 @@ pub struct Publisher {
     next_report: Timestamp,
     transport_sequence: u16,
     repairs: VecDeque<u16>,
-    /// No new frames: it waits for what is still asked for.
+    /// It sends no new frames, and only answers requests that still come.
     stopped: bool,
     ended: bool,
 }
@@ -176,7 +177,7 @@ impl Publisher {
             started: None,
             frames: 0,
             audio_packets: 0,
-            // Drawn last. Two publishers' sounds differ.
+            // Drawn last, so that the numbers above stay the same for a seed. The audio of two publishers differs.
             audio_base: random.u64() >> 1,
             queue: VecDeque::new(),
             key_frame_asked: false,
@@ -189,13 +190,13 @@ impl Publisher {
         }
     }
 
-    /// Whether it sends.
+    /// Whether it is connected and so sends.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.started.is_some()
     }
 
-    /// What tells its sounds from another publisher's; see [`audio_payload`].
+    /// The number that makes its audio differ from another publisher's; see [`audio_payload`].
     #[must_use]
     pub fn audio_base(&self) -> u64 {
         self.audio_base
@@ -212,7 +213,7 @@ impl Publisher {
         self.ended
     }
 
-    /// Sends no further frame and no further sound; reports and repairs go on.
+    /// Stops sending frames and audio; reports and retransmissions go on.
     pub fn stop(&mut self) {
         self.stopped = true;
     }
@@ -241,7 +242,7 @@ impl Publisher {
             }
             let last = frame.packets.len().saturating_sub(1);
             for (at, packet) in frame.packets.into_iter().enumerate() {
-                // A frame never overtakes the one before.
+                // A frame never overtakes the one before it.
                 let earliest = self.queue.back().map_or(due, |queued| queued.due);
                 let due = (due + packet.after).max(earliest);
                 self.queue.push_back(Queued { due, timestamp, marker: at == last, packet });
@@ -357,7 +358,7 @@ impl Publisher {
     }
 }
 
-/// The sound number `number` of the publisher with this [`Publisher::audio_base`], before it is stamped.
+/// The payload of audio packet `number` of the publisher with this [`Publisher::audio_base`], before it is stamped.
 #[must_use]
 pub fn audio_payload(base: u64, number: u64) -> Vec<u8> {
     audio::opus_payload(base + number, AUDIO_PAYLOAD_BYTES)

@@ -1,6 +1,6 @@
-//! What arrived of one RTP stream: order, gaps, duplicates, and what to ask for again.
+//! Bookkeeping of one received RTP stream: order, gaps, duplicates, and which packets to request again.
 //!
-//! Works on sequence numbers alone, which SRTP leaves readable, so that a packet need not be opened to be counted.
+//! It needs sequence numbers only, which SRTP leaves readable, so a packet need not be decrypted to be counted.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::wire::sequence;
 const WINDOW: u64 = limits::RECEPTION_WINDOW_PACKETS as u64;
 const WORDS: usize = limits::RECEPTION_WINDOW_PACKETS / 64;
 
-/// What a packet was.
+/// How a packet relates to those received before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// The next one, after so many that are missing.
+    /// It is newer than all before; `skipped` packets are missing in between.
     New {
         /// Packets between it and the newest before it.
         skipped: u32,
     },
-    /// One that was missing: late, or sent again.
+    /// It was missing: it came late or was retransmitted.
     Filled,
-    /// One that was there.
+    /// It was received before.
     Duplicate,
-    /// One too old to know.
+    /// It is too old to be tracked.
     TooOld,
 }
 
@@ -48,7 +48,7 @@ pub struct Reception {
     pub received: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// Packets skipped and not filled since.
+    /// Packets that were skipped and have not arrived since.
     pub lost: u64,
     /// Jitter of RFC 3550 §A.8, in sixteenths of a clock tick.
     jitter_16: u32,
@@ -60,7 +60,7 @@ impl Reception {
     /// The stream begins with this packet.
     #[must_use]
     pub fn starting_at(sequence: u16) -> Self {
-        // Far above zero: a packet before the first has a number too.
+        // Far above zero, so that a packet before the first one has a positive number too.
         let first = (1 << 32) | u64::from(sequence);
         let mut reception = Self {
             first,
@@ -109,7 +109,7 @@ impl Reception {
         self.highest - self.first + 1
     }
 
-    /// Takes note of a packet. `ask` says whether missing ones are asked for.
+    /// Records a packet. `ask` says whether missing packets before it are requested.
     pub fn note(&mut self, index: u64, ask: bool, now: Timestamp) -> Arrival {
         if let Some(ahead) = index.checked_sub(self.highest + 1) {
             if ahead >= WINDOW {
@@ -159,7 +159,7 @@ impl Reception {
         self.missing.iter().map(|missing| if missing.times == 0 { missing.since } else { missing.asked + repeat }).min()
     }
 
-    /// Sequence numbers to ask for now. Second: packets given up since the last call, which nobody will send any more.
+    /// Sequence numbers to request now, and the number of packets given up since the last call.
     pub fn requests(&mut self, repeat: Duration, now: Timestamp) -> (Vec<u16>, usize) {
         let before = self.missing.len();
         let highest = self.highest;
@@ -179,7 +179,7 @@ impl Reception {
         (due, given_up)
     }
 
-    /// What a receiver report says of it; each call begins a new interval.
+    /// The figures of a receiver report for this stream; each call begins a new interval.
     pub fn report(&mut self) -> (u8, i32, u32, u32) {
         let (highest, lost) = std::mem::replace(&mut self.reported, (self.highest, self.lost));
         let expected = self.highest - highest;

@@ -1,4 +1,5 @@
-//! What a load thread measured since it was asked last: counters and histograms, to be merged with those of others.
+//! What a load thread measured since the last time it was asked: counters and histograms, to be merged with those of
+//! other threads.
 
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ fn histogram() -> Histogram<u64> {
 pub struct Counts {
     /// Viewers whose DTLS handshake completed.
     pub connected: u64,
-    /// Viewers and publishers that ended before they were asked to: DTLS failed, closed by the server, no answer to a
-    /// check for 30 s.
+    /// Viewers and publishers that ended before they were told to: DTLS failed, the server closed, or no check was
+    /// answered for 30 s.
     pub ended_early: u64,
     /// Publishers connected.
     pub publishing: u64,
@@ -44,13 +45,13 @@ pub struct Counts {
     pub reordered: u64,
     /// Packets that came twice.
     pub duplicates: u64,
-    /// Packets too old to know.
+    /// Packets too old to be tracked.
     pub too_old: u64,
     /// Runs of missing packets.
     pub gaps: u64,
     /// Packets skipped.
     pub missing: u64,
-    /// Of those: came later.
+    /// Of those, packets that came later.
     pub filled: u64,
     /// Packets opened: decrypted and authenticated.
     pub opened: u64,
@@ -64,7 +65,7 @@ pub struct Counts {
     pub plis: u64,
     /// Sender reports received.
     pub sender_reports: u64,
-    /// Datagrams the kernel took no more of.
+    /// Datagrams that the kernel refused to send, for lack of room.
     pub sends_failed: u64,
     /// Messages that sockets dropped because their receive buffer was full. A coalesced train is one message.
     pub socket_drops: u64,
@@ -90,7 +91,7 @@ impl Counts {
         self.received_video + self.received_audio
     }
 
-    /// Skipped and never filled.
+    /// Packets that were skipped and never came.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.missing.saturating_sub(self.filled)
@@ -160,7 +161,7 @@ pub struct LoadRecord {
     pub audio_latency_us: Histogram<u64>,
     /// How late a publisher's packets left, by its own clock, µs.
     pub send_late_us: Histogram<u64>,
-    /// How long what had arrived waited in the kernel for this thread, µs.
+    /// How long arrived datagrams waited in the kernel for this thread, µs.
     pub read_late_us: Histogram<u64>,
 }
 

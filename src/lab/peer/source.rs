@@ -1,4 +1,4 @@
-//! One RTP stream of a publisher: it numbers payloads, keeps what it sent, and sends it again on request (RFC 4588).
+//! One RTP stream of a publisher: it numbers payloads, keeps sent packets, and retransmits them on request (RFC 4588).
 
 use std::collections::VecDeque;
 
@@ -61,7 +61,7 @@ impl Source {
         self.history.back().expect("it was just put there")
     }
 
-    /// Takes a number without a packet: a padding-only probe.
+    /// Uses up a number without keeping a packet, for a padding-only probe.
     pub fn skip(&mut self) -> u64 {
         self.next_index += 1;
         self.next_index - 1

@@ -6,9 +6,10 @@
 //! | 16 | nanoseconds of the monotonic clock, a nibble a byte |
 //! | 8 | the packet's number in its stream, a nibble a byte |
 //!
-//! Nibbles as `0x50` to `0x5f`, so that the bytes never need emulation prevention. At the end, because a packetiser's
-//! head differs from codec to codec and servers rewrite headers and extensions, not payload ends. In an SEI one byte of
-//! RBSP trailing bits follows. Publisher and viewer must share a host: the clock is the machine's own.
+//! A nibble is written as `0x50` to `0x5f`, so that the bytes never need emulation prevention. The stamp is at the end
+//! of the payload, because payload headers differ from codec to codec, and servers rewrite headers and extensions but
+//! not the ends of payloads. In an SEI one byte of RBSP trailing bits follows. Publisher and viewer must run on the
+//! same host, because the clock is the machine's monotonic one.
 
 use crate::time::Timestamp;
 

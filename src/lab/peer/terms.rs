@@ -1,7 +1,7 @@
-//! What a peer and the node agreed on, made without SDP: one audio and one video section, H.264 and Opus.
+//! What a peer and the node agree on, built without SDP: one audio and one video section, Opus and H.264.
 //!
-//! The numbers of the two directions differ on purpose, as they do with browsers: a relay that forgot to rewrite one
-//! would be found out.
+//! The numbers of the two directions differ on purpose, as they do with browsers, so that a relay that forgets to
+//! rewrite one fails a test.
 
 use crate::description::{
     CodecFormat, Description, Direction, DtlsRole, ExtensionIds, Fingerprint, IceCredentials, MediaKind,
@@ -54,7 +54,7 @@ pub struct Offer {
     pub direction: Direction,
     /// Its credentials.
     pub ice: IceCredentials,
-    /// Its certificate's.
+    /// Its certificate's fingerprint.
     pub fingerprint: Fingerprint,
     /// Publish: what it sends. Play: what the node sends.
     pub sources: Sources,

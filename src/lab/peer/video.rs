@@ -1,8 +1,8 @@
 //! H.264 payloads as a browser's packetiser makes them (RFC 6184, packetisation mode 1): frames of a given size in
 //! evenly split FU-A fragments, the shorter ones first; a key frame behind a STAP-A with its parameter sets.
 //!
-//! The parameter sets are true (1280 × 720, constrained baseline, level 3.1); the slices are headers with random
-//! bytes behind them, which a relay cannot tell from pictures.
+//! The parameter sets are valid (1280 × 720, constrained baseline, level 3.1). The slices are headers followed by
+//! random bytes, which a relay cannot distinguish from pictures.
 
 use crate::crypto::random::{Random, SeededRandom};
 

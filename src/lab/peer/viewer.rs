@@ -1,12 +1,13 @@
-//! A viewer of a load test: connects as a browser does, counts every packet, opens some, reports and asks.
+//! A viewer of a load test: it connects as a browser does, counts every packet, decrypts some, sends reports, and
+//! requests retransmissions and key frames.
 //!
-//! Per packet that is not opened: the header is read and the sequence number noted. Opened (decrypted and authenticated)
-//! are all packets until the first complete key frame, every first packet of an SSRC, every retransmission (its original
-//! number is encrypted), all RTCP, and of the rest a fraction chosen at random, but no two further apart than
-//! [`OPEN_AT_LEAST_EVERY`], so that the rollover counter is always known (RFC 3711 §3.3.1).
+//! Of a packet that is not opened, the header is read and the sequence number recorded. These packets are opened
+//! (decrypted and authenticated): all until the first complete key frame, the first of every SSRC, every retransmission
+//! (its original number is encrypted), and all RTCP. Of the rest a fraction chosen at random is opened, but no two
+//! further apart than [`OPEN_AT_LEAST_EVERY`], so that the rollover counter is always known (RFC 3711 §3.3.1).
 //!
-//! RTCP as Chromium sends it: a receiver report with SDES about once a second; a NACK as soon as a gap shows, repeated
-//! until it is filled or given up; PLI while a key frame is needed.
+//! RTCP is sent as Chromium sends it: a receiver report with SDES about once a second; a NACK as soon as there is a
+//! gap, repeated until it is filled or given up; PLI while a key frame is needed.
 //!
 //! Left out: a jitter buffer and decoding; transport-wide feedback and bandwidth estimation: a server that paces by them
 //! sees a viewer that never complains.
@@ -37,11 +38,11 @@ pub const OPEN_AT_LEAST_EVERY: u64 = 4_096;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const PLI_INTERVAL: Duration = Duration::from_millis(1_000);
-/// How long a viewer waits for the key frame that a server sends of its own accord.
+/// How long a viewer waits for a key frame before it asks for one; a server may send one unasked.
 const PLI_PATIENCE: Duration = Duration::from_millis(200);
 /// Without an answered check for this long consent has expired (RFC 7675 §5.1).
 const CONSENT: Duration = Duration::from_secs(30);
-/// From a viewer's first packet until its latency counts.
+/// Time from a viewer's first packet until its latency is recorded.
 const SETTLING: Duration = Duration::from_secs(2);
 const NACK_REPEAT_MIN: Duration = Duration::from_millis(20);
 
@@ -74,20 +75,21 @@ pub struct Viewer {
     media: Vec<AnsweredMedia>,
     tracks: Vec<Track>,
     random: SeededRandom,
-    /// A packet is opened where a random number lies below.
+    /// A packet is opened when a random number lies below this.
     open_below: u64,
     ssrc: u32,
     cname: String,
-    /// When it was meant to begin: what delays it since then counts.
+    /// Its intended start; delays count from then.
     intended: Timestamp,
     begun: Timestamp,
     first_packet: Option<Timestamp>,
     connected: Option<Timestamp>,
     key_frame: Option<KeyFrame>,
     key_frame_complete: bool,
-    /// From then on its packets tell the latency: what a server replays to a newcomer is old when it is sent.
+    /// From then on latency is recorded. Not earlier, because packets that a server replays to a newcomer are old when
+    /// they are sent.
     settled: Option<Timestamp>,
-    /// A key frame is needed since then.
+    /// Since when a key frame is needed.
     needs_key_frame: Option<Timestamp>,
     pli_sent: Option<Timestamp>,
     next_report: Timestamp,
@@ -101,11 +103,11 @@ pub struct Viewer {
 pub struct ViewerConfig {
     /// What the server agreed to.
     pub answer: RemoteAnswer,
-    /// When it was meant to begin.
+    /// Its intended start.
     pub intended: Timestamp,
     /// The part of packets to open, 0 to 1.
     pub verify_fraction: f64,
-    /// Of its random numbers.
+    /// The seed of its random numbers.
     pub seed: u64,
 }
 
@@ -162,7 +164,7 @@ impl Viewer {
         self.connected.is_some()
     }
 
-    /// Whether a whole key frame has come.
+    /// Whether a complete key frame has arrived.
     #[must_use]
     pub fn has_picture(&self) -> bool {
         self.key_frame_complete
@@ -173,7 +175,7 @@ impl Viewer {
         media.codecs.iter().find(|codec| codec.payload_type == payload_type).map(|codec| codec.codec)
     }
 
-    /// The track of an SSRC; a new one by the SSRCs or the payload types of the answer.
+    /// The track of an SSRC. A new track is recognised by the SSRCs or the payload types of the answer.
     fn track(&mut self, header: &RtpHeader) -> Option<usize> {
         if let Some(at) = self.tracks.iter().position(|track| track.ssrc == header.ssrc) {
             return Some(at);
@@ -258,7 +260,7 @@ impl Viewer {
 
     fn handle_rtx(&mut self, bytes: &mut [u8], received: Timestamp, record: &mut LoadRecord) {
         let Some((header, payload)) = self.decrypt(bytes, record) else { return };
-        // RFC 4588 §4: the original sequence number comes first. Nothing: a probe.
+        // RFC 4588 §4: the original sequence number comes first. An empty payload is a probe.
         let Some((original, rest)) = payload.split_first_chunk::<2>().filter(|(_, rest)| !rest.is_empty()) else {
             return;
         };
@@ -391,7 +393,7 @@ impl Viewer {
                     record.counts.connected += 1;
                     record.last_connected = Some(now);
                     note(&mut record.connect_us, now.since(self.intended));
-                    // Spread over the interval, as viewers who came at different times are.
+                    // Reports are spread over the interval, as those of viewers that joined at different times are.
                     self.next_report = now + REPORT_INTERVAL.mul_f64(0.5 + self.random.u64() as f64 / u64::MAX as f64);
                 }
                 PeerEvent::Closed | PeerEvent::Failed(_) => self.end_early(record),
@@ -438,7 +440,7 @@ impl Viewer {
         for track in self.tracks.iter_mut().filter(|track| track.nack && !track.is_rtx) {
             let (sequences, given_up) = track.reception.requests(repeat, now);
             if given_up > 0 && track.kind == MediaKind::Video {
-                // Chromium asks for a key frame when it stops waiting.
+                // Chromium asks for a key frame when it gives up a packet.
                 self.needs_key_frame.get_or_insert(now);
             }
             if !sequences.is_empty() {

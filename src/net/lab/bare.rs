@@ -1,7 +1,7 @@
-//! Sending with nothing else: equal trains to fixed destinations, every message prepared beforehand. This is the kernel's
-//! half of the floor that `corecast bench` measures the relay against; the node never uses it (feature `bench`).
+//! Sending and nothing else: equal trains to fixed destinations, every message prepared beforehand. It is the kernel's
+//! half of the floor that `corecast bench` measures the relay against (feature `bench`); the node never uses it.
 //!
-//! Left out, because they are what a relay has to add: choosing packets, results per train, offload refusals, several
+//! Left out, because they are what a relay adds to this: choosing packets, results per train, offload refusals, several
 //! sockets. A refused send is only counted.
 
 use std::net::SocketAddr;

@@ -1,18 +1,18 @@
-//! Thousands of client sockets on one ring: the machine of a load thread (feature `peer`).
+//! Thousands of client sockets on one ring: the sockets of a load thread (feature `peer`).
 //!
 //! Each client has a UDP socket, and so a port, of its own, as browsers have, connected to the one address it talks to.
 //! All of them receive into one small ring of buffers: a multishot `RECVMSG` stays armed on every socket, so that a
-//! thread with thousands of sockets makes no system call per socket. `UDP_GRO` is on: a train that the server sent as one
-//! message arrives (over loopback, or from a device that coalesces) as one completion, with the length to cut it at.
-//! When the buffers run out the receives end and are armed again as soon as buffers are back; the sockets' own buffers
-//! hold what arrives meanwhile, and each socket counts what it had to drop ([`FleetSocket::drops`]).
+//! thread with thousands of sockets makes no system call per socket. `UDP_GRO` is on: a train that the server sent as
+//! one message arrives (over loopback, or from a device that coalesces) as one completion, with the length to cut it
+//! at. When the buffers run out, the receives end; they are armed again as soon as buffers have come back. The sockets'
+//! own buffers hold what arrives meanwhile, and each socket counts what it had to drop ([`FleetSocket::drops`]).
 //!
 //! Sends are plain `send(2)`: a client sends a few reports a second, a publisher some hundred packets.
 //!
 //! What is shared with the kernel, and for how long, is as in [`crate::net::uring`]: buffers and message header until every
 //! receive was cancelled and its last completion seen.
 //!
-//! Left out: segmentation on sending, sends by the ring (both pay on a server, which sends to thousands).
+//! Left out: segmentation on sending, and sends by the ring. Both pay only on a server, which sends to thousands.
 
 use std::collections::VecDeque;
 use std::io;
@@ -78,10 +78,11 @@ impl FleetSocket {
         let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
         let value = libc::c_int::try_from(receive_buffer_bytes).unwrap_or(libc::c_int::MAX);
         set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, value)?;
-        // Past the sysctl needs CAP_NET_ADMIN; without it the socket has what it has, and counts what it drops.
+        // A size beyond the sysctl needs CAP_NET_ADMIN. Without it the buffer is smaller, and the socket counts what it
+        // drops.
         let _ = set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, value);
         set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
-        // Where the kernel cannot, every datagram arrives by itself.
+        // Where the kernel lacks the option, every datagram arrives by itself.
         let _ = set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
         socket.bind(&local.into())?;
         Ok(Self { socket })
@@ -95,7 +96,7 @@ impl FleetSocket {
         self.socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
-    /// From now on it talks to `remote` only.
+    /// Connects the socket: from now on it exchanges datagrams with `remote` only.
     ///
     /// # Errors
     /// What the kernel says: `remote` cannot be reached from the address it is bound to.
@@ -103,7 +104,7 @@ impl FleetSocket {
         self.socket.connect(&remote.into())
     }
 
-    /// Sends one datagram, or loses it where the kernel has no room for it.
+    /// Sends one datagram; it is lost where the kernel has no room for it.
     pub fn send(&self, datagram: &[u8]) -> SendResult {
         match self.socket.send_with_flags(datagram, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
             Ok(_) => SendResult::Sent,
@@ -134,10 +135,10 @@ impl FleetSocket {
     }
 }
 
-/// What arrived on one socket at one time.
+/// What one completion brought: one datagram of a socket, or a coalesced train.
 #[derive(Debug)]
 pub struct Coalesced<'a> {
-    /// One datagram, or several behind one another.
+    /// One datagram, or several one after the other.
     pub bytes: &'a mut [u8],
     /// Bytes of each but the last.
     pub segment_bytes: usize,
@@ -262,7 +263,8 @@ impl FleetSockets {
         self.counters
     }
 
-    /// Takes a connected socket and receives from it from the next [`Self::wait`] or [`Self::receive`] on; its place.
+    /// Adds a connected socket and returns its place. Receiving from it begins at the next [`Self::wait`] or
+    /// [`Self::receive`].
     ///
     /// # Errors
     /// The socket back, where there is no place left or the kernel does not take it.
@@ -371,7 +373,8 @@ impl FleetSockets {
                             self.arrived.push_back(Arrived { client, buffer, bytes });
                         }
                         _ if matches!(-completion.result(), libc::ENOBUFS | libc::ECANCELED) => {}
-                        // An ICMP error shows here once per datagram that met it; one that stays is the client's end.
+                        // An ICMP error is reported here once per datagram that caused it; if it persists, the client's
+                        // receive is not armed again.
                         _ => slot.errors_in_a_row += 1,
                     }
                     if !slot.armed {
@@ -431,7 +434,7 @@ impl FleetSockets {
         while seen < limit {
             let Some(arrived) = self.arrived.pop_front() else {
                 if self.poll() {
-                    // Read again: the new ones may have come after the first reading.
+                    // Read the clock again: the new datagrams may have arrived after the first reading.
                     clock = None;
                     continue;
                 }

@@ -1,5 +1,5 @@
-//! A network of a bench's own: a thread that moves into a new network namespace, with an interface that takes packets as
-//! a network card does and frees them. Nothing of the host's network is touched, and the namespace goes with its thread.
+//! A network for one bench: a thread moves into a new network namespace with an interface that accepts packets as a
+//! network card does and frees them. The host's network is not touched, and the namespace ends with its thread.
 //!
 //! The interface is an `ifb`: the kernel walks its whole transmit path (route, neighbour, queue, segmentation in
 //! software unless the interface is said to do it) and the device drops what reaches it.
@@ -18,14 +18,14 @@ pub const SINK_LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 /// The first octet of the addresses behind the interface (`10.0.0.0/8`).
 pub const SINK_PREFIX: u8 = 10;
 
-/// Why there is no such network here.
+/// Why the network could not be made.
 #[derive(Debug)]
 pub enum NamespaceError {
     /// The kernel does not let this process make a network namespace.
     Forbidden(io::Error),
     /// A command of iproute2 or ethtool could not be run.
     Missing(&'static str, io::Error),
-    /// It ran and failed.
+    /// The command ran and failed.
     Failed(String),
 }
 
@@ -45,7 +45,7 @@ impl std::error::Error for NamespaceError {}
 /// kernel's own, as with most cloud interfaces. A panic of `body` goes on in the caller.
 ///
 /// # Errors
-/// What stands in the way, before `body` has begun.
+/// Why the namespace could not be made; `body` has not begun then.
 pub fn with_nic_like_sink<T: Send>(body: impl FnOnce() -> T + Send) -> Result<T, NamespaceError> {
     let run = move || {
         // SAFETY: no pointers are passed; it concerns the calling thread only.

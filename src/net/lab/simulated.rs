@@ -1,9 +1,9 @@
 //! [`Io`] over queues in memory, with a clock that stands still until it is told to move: the production worker runs
 //! on it in tests, unchanged.
 //!
-//! It is one worker's sockets and nothing more. Latency, loss, who is behind which address: the network between the
-//! sockets is the test's. Whatever a worker hands over is kept with its [`SendResult`], refused trains too, because a
-//! refused train was sealed and a rule about sealing must see it.
+//! It is one worker's sockets and nothing more. The network between the sockets (latency, loss, who has which address)
+//! is the test's. Every train that a worker hands over is kept with its [`SendResult`], refused ones too: a refused
+//! train was sealed, and a check of the sealing rules must see it.
 //!
 //! Left out: truncation and offload fallbacks (properties of the real sockets, tested there) and the waker (a
 //! simulated worker is run, not woken).
@@ -50,7 +50,7 @@ impl fmt::Debug for SimulatedIo {
 }
 
 impl SimulatedIo {
-    /// Sockets nothing has arrived at.
+    /// Sockets at which nothing has arrived yet.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl SimulatedIo {
         self.now = self.now.max(now);
     }
 
-    /// Lets a datagram arrive at `at`, after all that arrive at the same time already.
+    /// Lets a datagram arrive at `at`, after those that arrive at the same time and were delivered before.
     pub fn deliver_at(&mut self, at: Timestamp, from: impl Into<PathAddress>, bytes: Vec<u8>) {
         self.serial += 1;
         self.arrivals.insert((at, self.serial), (from.into(), bytes));
@@ -79,13 +79,13 @@ impl SimulatedIo {
         self.deliver_at(self.now, from, bytes);
     }
 
-    /// When the next datagram arrives; the past when one waits to be received.
+    /// When the next datagram arrives; a time in the past when one waits to be received.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Timestamp> {
         self.arrivals.keys().next().map(|&(at, _)| at)
     }
 
-    /// What was handed over since the last call, in order.
+    /// The trains handed over since the last call, in order.
     pub fn take_sent(&mut self) -> Vec<SentTrain> {
         std::mem::take(&mut self.sent)
     }
@@ -101,7 +101,7 @@ impl Io for SimulatedIo {
         self.now
     }
 
-    /// Moves the clock to whatever comes first.
+    /// Moves the clock to the deadline or the next arrival, whichever is first.
     fn wait(&mut self, deadline: Timestamp) -> io::Result<()> {
         let until = self.next_arrival().map_or(deadline, |arrival| arrival.min(deadline));
         self.set_now(until);

@@ -13,7 +13,7 @@ use io_uring::types::BufRingEntry;
 #[derive(Debug)]
 pub(in crate::net) struct Buffers<const COUNT: u16, const STRIDE: usize> {
     mapping: NonNull<u8>,
-    /// Descriptors written so far, wrapping; what the kernel may use once published.
+    /// Descriptors written so far, wrapping. The kernel may use them once they are published.
     tail: u16,
     published: u16,
 }
@@ -51,7 +51,7 @@ impl<const COUNT: u16, const STRIDE: usize> Buffers<COUNT, STRIDE> {
         Ok(buffers)
     }
 
-    /// Where the descriptors lie, for the registration.
+    /// The address of the descriptors, for the registration.
     pub(in crate::net) fn ring_address(&self) -> u64 {
         self.mapping.as_ptr() as u64
     }
@@ -96,11 +96,11 @@ impl<const COUNT: u16, const STRIDE: usize> Buffers<COUNT, STRIDE> {
             let address = BufRingEntry::tail(self.mapping.cast::<BufRingEntry>().as_ptr());
             AtomicU16::from_ptr(address.cast_mut())
         };
-        // Release: the descriptors before the tail.
+        // Release: the descriptors are visible before the tail.
         tail.store(self.tail, Ordering::Release);
     }
 
-    /// Keeps the memory mapped for good: the kernel could not be made to let go of it.
+    /// Keeps the memory mapped for ever. Called when the kernel may still write into it.
     pub(in crate::net) fn leak(&mut self) {
         self.mapping = NonNull::dangling();
     }

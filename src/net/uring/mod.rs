@@ -1,4 +1,4 @@
-//! The backend on a ring of the worker's own.
+//! The backend on an io_uring of the worker's own.
 //!
 //! **Receive**: one multishot `RECVMSG` per socket stays armed and fills buffers of a ring lent to the kernel
 //! (`buffers`). 512 × 2 KiB without `UDP_GRO`, because viewers' RTCP never coalesces and wants many small buffers:
@@ -7,8 +7,8 @@
 //! soon as buffers have come back, and the socket's own buffer holds what arrives meanwhile.
 //!
 //! **Wait**: one `io_uring_enter` with the deadline as its argument. Completions are made only inside such a call
-//! (`DEFER_TASKRUN`): arrivals do not interrupt the worker, and a flag in shared memory tells, without a system
-//! call, that some are there to be made.
+//! (`DEFER_TASKRUN`): arrivals do not interrupt the worker, and a flag in shared memory shows, without a system call,
+//! that completions are due.
 //!
 //! **Send** ([`SendBy`]): `sendmmsg`, as the other backend does, because it measured 2–12 % cheaper at every
 //! train length towards a NIC-like sink (`benches/io.rs` has both). Or one `SENDMSG` per train, all in one submission and
@@ -50,11 +50,11 @@ use crate::transport::{Datagram, PathBook, TrainBatch};
 /// How a ring's trains leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SendBy {
-    /// By `sendmmsg`, beside the ring. A refused train is dealt with before the next one leaves.
+    /// By `sendmmsg`, beside the ring. A refused train is handled before the next one leaves.
     #[default]
     Calls,
-    /// By an entry of the ring each. A train whose offload was refused is lost where a later one to the same
-    /// destination has left already.
+    /// By one ring entry per train. A train whose offload was refused is lost when a later one to the same destination
+    /// has left already.
     Entries,
 }
 
@@ -74,7 +74,8 @@ impl Uring {
         Self { receiver, send_by, send: SendSlots::new(), counters: IoCounters::default(), sockets }
     }
 
-    /// Makes the ring on the calling thread, with a choice that [`super::open_io`] makes by measurement.
+    /// Makes the ring on the calling thread, with an explicit choice of how to send ([`super::open_io`] takes the
+    /// default).
     ///
     /// # Errors
     /// [`StartError::Ring`], [`StartError::EventLoop`].

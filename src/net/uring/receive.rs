@@ -28,7 +28,7 @@ const KIND_MASK: u64 = !0 << 32;
 /// The one group of buffers.
 const BUFFER_GROUP: u16 = 0;
 
-/// Room for a batch's sends and everything that may have to be armed again.
+/// Room for a batch's sends and for everything that may have to be armed again.
 pub(super) const SUBMISSIONS: u32 = (2 * limits::TRAINS_PER_BATCH_MAX) as u32;
 /// Room for a completion per receive buffer, a batch's sends, and the ends of receives.
 pub(super) const COMPLETIONS: u32 = 2048;
@@ -70,11 +70,12 @@ pub(in crate::net) struct Receiver {
     receives: Vec<Armed>,
     wake_armed: bool,
     arrived: VecDeque<Arrived>,
-    /// Results of the present batch's sends by slot, and how many are still to come.
+    /// Results of the present batch's sends by slot.
     pub(super) send_results: Vec<i32>,
+    /// Sends of the present batch that have not completed.
     pub(super) sends_outstanding: usize,
     receives_rearmed: u64,
-    /// What ended the ring, as the kernel's number. It is never entered again.
+    /// The error that broke the ring, as the kernel's number. A broken ring is never entered again.
     broken: Option<i32>,
 }
 
@@ -191,7 +192,7 @@ impl Receiver {
         }
     }
 
-    /// Sorts every completion made so far.
+    /// Processes every completion made so far.
     pub(super) fn reap(&mut self) {
         let mut broke = None;
         for completion in self.ring.completions() {
@@ -210,7 +211,8 @@ impl Receiver {
                         self.arrived.push_back(Arrived { socket: index as u8, buffer, bytes });
                     } else if !matches!(-completion.result(), libc::ENOBUFS | libc::ECANCELED) {
                         receive.errors_in_a_row += 1;
-                        // A refused receive is a programming error or a kernel that lacks it; others may pass.
+                        // `EINVAL` is a programming error or a kernel that lacks the operation; other errors may be
+                        // temporary.
                         if receive.errors_in_a_row >= limits::RECEIVE_ERRORS_IN_A_ROW_MAX
                             || completion.result() == -libc::EINVAL
                         {
@@ -230,7 +232,7 @@ impl Receiver {
         }
     }
 
-    /// Makes and sorts what is due, without waiting; whether a datagram is there.
+    /// Makes and processes the completions that are due, without waiting; returns whether a datagram is there.
     fn poll(&mut self) -> bool {
         self.reap();
         if self.arrived.is_empty() {
@@ -244,7 +246,7 @@ impl Receiver {
         !self.arrived.is_empty()
     }
 
-    /// Whether there is no need to wait; arms what has ended.
+    /// Whether a datagram is there already, so that there is no need to wait. Arms receives that have ended.
     pub(super) fn is_ready(&mut self) -> bool {
         !self.arrived.is_empty() || self.poll()
     }
@@ -309,7 +311,7 @@ impl Receiver {
     /// Cancels everything armed and waits until the kernel has let go of sockets and buffers.
     pub(super) fn disarm(&mut self) -> bool {
         let second = types::Timespec::new().sec(1);
-        // Not finding anything to cancel is success.
+        // It is no error when there is nothing to cancel.
         let _ = self.ring.submitter().register_sync_cancel(Some(second), types::CancelBuilder::any());
         for _ in 0..100 {
             if self.ring.enter(Enter::Poll).is_err() {

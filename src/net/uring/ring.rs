@@ -1,8 +1,8 @@
-//! The ring itself: making one with the best flags this kernel has, pushing entries, entering the kernel.
+//! The ring itself: it is made with the best flags this kernel has; entries are pushed; the kernel is entered.
 //!
-//! `io_uring_enter` is called here and not through the crate's `Submitter`: that one knows the registered ring
-//! descriptor only while it is borrowed, does not ask for completions without also waiting for one, and cannot pass
-//! the flag that keeps an idle worker from being accounted as waiting for a disk.
+//! `io_uring_enter` is called here and not through the crate's `Submitter`: `Submitter` knows the registered ring
+//! descriptor only while it is borrowed, cannot ask for completions without also waiting for one, and cannot pass the
+//! flag that keeps an idle worker from being accounted as waiting for a disk.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -28,7 +28,7 @@ pub(in crate::net) enum Enter {
     Wait(Duration),
 }
 
-/// A set of flags beyond those every kernel with multishot receives has.
+/// A set of flags beyond those that every kernel with multishot receives has.
 pub(super) struct Flavour {
     pub(super) name: &'static str,
     choose: fn(&mut io_uring::Builder),
@@ -83,7 +83,7 @@ struct ResourceUpdate {
 /// A ring that belongs to the thread that made it.
 pub(in crate::net) struct Ring {
     ring: IoUring,
-    /// Index of the registered descriptor; else the descriptor is used.
+    /// Index of the registered descriptor. Without one the plain descriptor is used.
     registered: Option<u32>,
     /// Flags of every wait.
     wait_flags: EnterFlags,
@@ -102,7 +102,7 @@ impl Ring {
         let mut refused = Err(RingUnavailable::from_setup(&io::Error::from_raw_os_error(libc::EINVAL)));
         for flavour in &FLAVOURS {
             refused = Self::of_flavour(flavour, submissions, completions);
-            // Only flags this kernel does not know are worth another try.
+            // Another set is tried only when this kernel does not know one of the flags.
             if !matches!(refused, Err(RingUnavailable::TooOld { .. })) {
                 break;
             }
@@ -130,7 +130,7 @@ impl Ring {
         }
         let mut probe = io_uring::Probe::new();
         ring.submitter().register_probe(&mut probe).map_err(|error| RingUnavailable::from_setup(&error))?;
-        // Multishot RECVMSG has no mark of its own; SEND_ZC came with it in 6.0.
+        // Multishot RECVMSG cannot be probed for; SEND_ZC came with it in 6.0.
         if !probe.is_supported(opcode::SendZc::CODE) {
             return Err(RingUnavailable::TooOld { missing: "multishot RECVMSG (Linux 6.0)" });
         }
@@ -156,7 +156,7 @@ impl Ring {
         self.ring.completion()
     }
 
-    /// Whether entering would make completions that are due.
+    /// Whether entering the kernel would make completions that are due.
     pub(in crate::net) fn has_work(&mut self) -> bool {
         let queue = self.ring.submission();
         queue.taskrun() || queue.cq_overflow() || !queue.is_empty()

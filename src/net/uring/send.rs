@@ -51,7 +51,7 @@ pub(super) fn send_by_entries(
     }
 }
 
-/// Submits the filled slots, waits until each has completed, and writes down what became of it.
+/// Submits the filled slots, waits until each has completed, and records its result.
 fn submit_and_settle(receiver: &mut Receiver, slots: &mut SendSlots, sockets: &mut [MediaSocket], pass: &mut Pass<'_>) {
     receiver.sends_outstanding = slots.len();
     for slot in 0..slots.len() {
@@ -76,7 +76,7 @@ fn submit_and_settle(receiver: &mut Receiver, slots: &mut SendSlots, sockets: &m
         }
         receiver.enter(why);
         receiver.reap();
-        // Only a kernel that was short of memory takes another turn.
+        // Another turn is needed only when the kernel was short of memory.
         why = Enter::Wait(Duration::from_millis(1));
     }
     for slot in 0..slots.len() {

@@ -1,4 +1,5 @@
-//! What only the ring can do wrong, with the real kernel: running out of buffers, older flags, breaking, letting go.
+//! Tests of the ring with the real kernel: running out of buffers, older sets of flags, a broken ring, releasing its
+//! resources.
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,7 +98,7 @@ fn a_ring_that_broke_ends_the_wait_with_the_error_and_fails_every_train() {
 }
 
 #[test]
-fn the_kernel_lets_go_of_sockets_and_buffers_with_datagrams_unread() {
+fn disarming_releases_sockets_and_buffers_with_datagrams_unread() {
     let (sockets, peer) = sockets();
     let mut io = Uring::open(sockets, SendBy::Calls).unwrap();
     for _ in 0..2_000 {
