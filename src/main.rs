@@ -105,7 +105,7 @@ fn bench(options: &BenchOptions, common: &Options) -> ExitCode {
     };
     let BenchOptions { json, budgets, live, quick, baseline, save_baseline, .. } = options.clone();
     let sink = Sink::ALL.into_iter().find(|sink| Some(sink.name()) == options.sink.as_deref());
-    corecast::lab::bench::run(&corecast::lab::bench::Settings {
+    corecast::lab::bench::run(&corecast::lab::bench::BenchSettings {
         json,
         budgets,
         live,

@@ -1,10 +1,11 @@
-//! Real pictures from a file, over and over: H.264 as an Annex B byte stream (ITU-T H.264 §B.1), or VP8 in IVF.
+//! Real video from a file, played in a loop: H.264 as an Annex B byte stream (ITU-T H.264 §B.1), or VP8 in IVF.
 //!
-//! H.264 is packetised as RFC 6184 says, mode 1: small units alone, large ones in FU-A fragments of even size. Ahead of
-//! each frame goes an SEI with a send time. VP8 (RFC 7741) has no such place: no latency is measured for it.
+//! H.264 is packetised as RFC 6184 says, mode 1: small units alone, large ones in FU-A fragments of even size. Each
+//! frame is preceded by an SEI with the send time. VP8 (RFC 7741) has no place for one, so no latency is measured for
+//! it.
 //!
-//! Left out: B-frames (a frame is sent when its turn comes in the file, with rising timestamps), several slices' ends
-//! found in any other way than by `first_mb_in_slice`, frame times of the file: the asked frame rate counts.
+//! Left out: B-frames (frames are sent in the file's order, with rising timestamps); frame boundaries that
+//! `first_mb_in_slice` does not show; the file's frame times (the frame rate asked for is used).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use corecast::wire::codec::Codec;
 #[derive(Debug)]
 pub(crate) enum FileError {
     Read(PathBuf, std::io::Error),
-    /// Neither of the two kinds.
+    /// The file is of neither kind.
     Kind(PathBuf),
     NoKeyFrame(PathBuf),
 }
@@ -41,7 +42,7 @@ impl fmt::Display for FileError {
 #[derive(Clone, Debug)]
 pub(crate) struct Pictures {
     pub(crate) codec: Codec,
-    /// From the first key frame on: whether it is one, and its RTP payloads.
+    /// Frames from the first key frame on: whether each is a key frame, and its RTP payloads.
     frames: Vec<(bool, Vec<Vec<u8>>)>,
 }
 
@@ -61,13 +62,13 @@ impl Pictures {
         Ok(Self { codec, frames })
     }
 
-    /// Plays them.
+    /// A source that plays the frames.
     pub(crate) fn script(&self, frames_per_second: u32) -> FileScript {
         FileScript { pictures: self.clone(), interval: Duration::from_secs(1) / frames_per_second, next: 0 }
     }
 }
 
-/// Plays a file round and round; an asked key frame is the file's next one.
+/// Plays a file in a loop. A requested key frame is the file's next one.
 #[derive(Debug)]
 pub(crate) struct FileScript {
     pictures: Pictures,
@@ -141,7 +142,7 @@ fn h264_frames(bytes: &[u8]) -> Vec<(bool, Vec<Vec<u8>>)> {
                     payloads.extend(fragments(unit));
                 }
             }
-            // Delimiters, ends of sequence and filler data are of no use to a receiver of RTP.
+            // Delimiters, ends of sequence and filler data are dropped; a receiver of RTP does not need them.
             9..=12 => {}
             _ => ahead.push(unit),
         }

@@ -1,7 +1,9 @@
-//! One HTTP/1.1 request on a connection of its own, as each viewer of a real audience makes it: name, TCP, a full TLS
-//! handshake (no resumption), request, answer. Redirects of WHIP and WHEP (307, 308; RFC 9725 §4.5) are followed.
+//! One HTTP/1.1 request on a connection of its own, as each viewer of a real audience makes it: name look-up, TCP, a
+//! full TLS handshake (no resumption), request, response. Redirects of WHIP and WHEP (307, 308; RFC 9725 §4.5) are
+//! followed.
 //!
-//! Left out: HTTP/2 and connection reuse, which would let the tester's thousand viewers share what real ones do not.
+//! Left out: HTTP/2 and connection reuse, because the tester's thousand viewers would then share connections that real
+//! viewers do not share.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,10 +26,10 @@ use url::{Host, Url};
 
 const REDIRECTS_MAX: usize = 3;
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// Of one request with all its redirects. Longer: the client has failed.
+/// Time for one request with all its redirects. Longer: the client has failed.
 pub(crate) const REQUEST_MAX: Duration = Duration::from_secs(30);
 
-/// Why a request failed; grouped by its text in the report, so that it names no single client.
+/// Why a request failed. The report groups failures by their text, so the text names no single client.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum HttpError {
     /// The name has no address.
@@ -61,14 +63,14 @@ impl fmt::Display for HttpError {
     }
 }
 
-/// What the server said to an offer.
+/// The server's response to an offer.
 #[derive(Debug)]
 pub(crate) struct Created {
     /// The answer.
     pub(crate) sdp: String,
     /// The session's own address, where the server gave one.
     pub(crate) session: Option<Url>,
-    /// Where the server's HTTP was reached.
+    /// The address at which the server's HTTP was reached.
     pub(crate) server: SocketAddr,
 }
 
@@ -206,14 +208,14 @@ where
         biased;
         answer = &mut answered => answer,
         ended = &mut connection => match ended {
-            // The server closed after its answer, which is complete or fails by itself.
+            // The server closed the connection after its response: `answered` has the whole response, or fails.
             Ok(()) => answered.await,
             Err(error) => Err(failed(error)),
         },
     }
 }
 
-/// What a refusal says, in one line: a problem's `detail` (RFC 9457), else the body's first line.
+/// The reason of a refusal in one line: a problem's `detail` (RFC 9457), else the body's first line.
 fn detail(body: &str) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let text = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
@@ -221,7 +223,8 @@ fn detail(body: &str) -> String {
     line.chars().take(160).collect()
 }
 
-/// Takes any certificate, as `--insecure` says; signatures are still checked, since that costs what it costs.
+/// Accepts any certificate, for `--insecure`. Signatures are still checked, so that a handshake costs as much as a real
+/// client's.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,9 +1,9 @@
-//! The knee: how many viewers before a line is crossed.
+//! Finds the knee: the number of viewers above which a limit (a "line") is crossed.
 //!
 //! Viewers are added in steps. After each step, when all are connected and a settling time has passed, a window is
 //! measured against the lines: loss, the 99th percentile of one-way video latency, the CPU of the server's busiest
-//! thread, every viewer connected. The answer is the last step that kept them all. When the tester's own thread is the
-//! busy one, it says that the knee was not found.
+//! thread, and that every viewer is connected. The result is the last step that kept all lines. When a thread of the
+//! tester itself is the bottleneck, the result says that the knee was not found.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::cli::{Common, Watch};
 use crate::results::{Knee, Step};
 use crate::run::Load;
 
-/// After the last viewer of a step is connected.
+/// Settling time after the last viewer of a step is connected.
 const SETTLE: Duration = Duration::from_secs(2);
-/// For the viewers of a step to connect.
+/// Time in which the viewers of a step must connect.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 const OWN_BUSY_LINE: f64 = 0.90;
 

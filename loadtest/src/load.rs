@@ -1,4 +1,4 @@
-//! Load threads: each drives a fleet of clients and tells twice a second what it measured.
+//! Load threads: each drives a fleet of clients and reports twice a second what it measured.
 
 use std::time::Duration;
 
@@ -15,32 +15,32 @@ use corecast::net::{self, StartError, Waker, process};
 use corecast::time::Timestamp;
 use corecast::transport::TrainBatch;
 
-/// From one account of a load thread to the next.
+/// Time from one account of a load thread to the next.
 pub(crate) const ACCOUNT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A client about to begin.
+/// A client that is about to begin.
 pub(crate) struct NewClient {
     pub(crate) socket: FleetSocket,
     pub(crate) peer: PeerConfig,
     pub(crate) kind: NewKind,
 }
 
-/// What it will do.
+/// Whether the client publishes or plays.
 pub(crate) enum NewKind {
     Viewer(ViewerConfig),
     Publisher(Box<PublisherConfig>),
 }
 
-/// What a load thread is told.
-pub(crate) enum Command {
+/// A command to a load thread.
+pub(crate) enum LoadCommand {
     Add(Box<NewClient>),
-    /// Publishers send nothing new; repairs and reports go on.
+    /// Publishers send no new media; retransmissions and reports go on.
     StopPublishing,
-    /// Everybody says goodbye, and the thread ends with a last account.
+    /// All clients say goodbye, and the thread ends with a last account.
     End,
 }
 
-/// What a load thread tells.
+/// An account: what a load thread reports.
 pub(crate) struct Account {
     pub(crate) thread: usize,
     /// Measured since the last account.
@@ -49,10 +49,10 @@ pub(crate) struct Account {
     pub(crate) cpu: Duration,
     pub(crate) wall: Duration,
     pub(crate) counters: FleetCounters,
-    /// Of the clients present: connected viewers, and those that have a picture.
+    /// Of the present clients: connected viewers, and viewers that have a complete key frame.
     pub(crate) viewers_connected: u32,
     pub(crate) viewers_with_picture: u32,
-    /// The thread has ended, for this reason where it is an error.
+    /// The thread has ended; the reason if it was an error.
     pub(crate) ended: Option<Option<String>>,
 }
 
@@ -100,7 +100,7 @@ impl Agent for Client {
 /// A load thread's mailbox.
 #[derive(Clone)]
 pub(crate) struct LoadThread {
-    commands: flume::Sender<Command>,
+    commands: flume::Sender<LoadCommand>,
     waker: Waker,
 }
 
@@ -143,8 +143,8 @@ impl LoadThread {
         Ok(Self { commands, waker })
     }
 
-    pub(crate) fn tell(&self, command: Command) {
-        // Fails only when the thread has ended, which its last account has told.
+    pub(crate) fn tell(&self, command: LoadCommand) {
+        // Fails only when the thread has ended, and its last account has reported that.
         let _ = self.commands.send(command);
         self.waker.wake();
     }
@@ -154,7 +154,7 @@ struct Loop {
     index: usize,
     fleet: Fleet<Client>,
     identity: DtlsIdentity,
-    inbox: flume::Receiver<Command>,
+    inbox: flume::Receiver<LoadCommand>,
     accounts: flume::Sender<Account>,
     /// When the last account was made, and the thread's CPU time then.
     taken: Timestamp,
@@ -191,8 +191,8 @@ impl Loop {
     fn commands(&mut self) -> Option<()> {
         while let Ok(command) = self.inbox.try_recv() {
             match command {
-                Command::Add(client) => self.add(*client),
-                Command::StopPublishing => {
+                LoadCommand::Add(client) => self.add(*client),
+                LoadCommand::StopPublishing => {
                     let clients: Vec<u32> = self.fleet.agents().map(|(client, _)| client).collect();
                     for client in clients {
                         if let Some(Client::Publisher(publisher)) = self.fleet.agent_mut(client) {
@@ -200,7 +200,7 @@ impl Loop {
                         }
                     }
                 }
-                Command::End => return None,
+                LoadCommand::End => return None,
             }
         }
         Some(())

@@ -1,4 +1,5 @@
-//! CPU time: of the server's process and its threads, and of the whole machine, since interrupts are no thread's time.
+//! CPU time of the server's process and its threads, and of the whole machine, because interrupts are not charged to
+//! any thread.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,7 @@ pub(crate) struct CpuTimes {
 }
 
 impl CpuTimes {
-    /// Reads them; a process that is not there has no threads.
+    /// Reads them. A process that does not exist has no threads.
     pub(crate) fn read(server_pid: Option<u32>) -> Self {
         let (machine_busy_ns, machine_all_ns) = machine();
         Self { server_threads: server_pid.map(threads).unwrap_or_default(), machine_busy_ns, machine_all_ns }
@@ -54,15 +55,15 @@ fn threads(pid: u32) -> BTreeMap<u32, (String, u64)> {
     let task = |entry: fs::DirEntry| {
         let id = entry.file_name().to_str()?.parse().ok()?;
         let (name, ticks_ns) = parse_stat(&fs::read_to_string(entry.path().join("stat")).ok()?)?;
-        // Ticks say nothing of a second in which the server sent a thousand packets: that is a fifth of one.
+        // Ticks are too coarse: a server that sends a thousand packets in a second uses a fifth of one.
         let exact = fs::read_to_string(entry.path().join("schedstat")).ok().and_then(|text| parse_schedstat(&text));
         Some((id, (name, exact.unwrap_or(ticks_ns))))
     };
     tasks.flatten().filter_map(task).collect()
 }
 
-/// Name and CPU time in nanoseconds of one `/proc/PID/task/TID/stat` (proc_pid_stat(5)): the name stands in brackets and
-/// may hold anything; `utime` and `stime` are fields 14 and 15.
+/// Name and CPU time in nanoseconds of one `/proc/PID/task/TID/stat` (proc_pid_stat(5)): the name is in parentheses and
+/// may contain any characters; `utime` and `stime` are fields 14 and 15.
 fn parse_stat(stat: &str) -> Option<(String, u64)> {
     let (head, rest) = stat.rsplit_once(") ")?;
     let (_, name) = head.split_once('(')?;
@@ -103,10 +104,10 @@ mod tests {
     fn less_than_a_tick_of_cpu_time_is_seen() {
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
         let mut seen = 0;
-        // Another one where the machine stood still and charged that to the thread.
+        // Another thread is tried where the machine was stopped and charged that time to the thread.
         while !(1..TICK_NS).contains(&seen) && std::time::Instant::now() < until {
             let (end, ended) = std::sync::mpsc::channel::<()>();
-            // It uses what starting takes, and no more however late it is looked at.
+            // It uses the CPU time of its start and no more, however late it is read.
             let sleeper = std::thread::Builder::new().name("sleeper".to_owned()).spawn(move || ended.recv()).unwrap();
             seen = 0;
             while seen == 0 && std::time::Instant::now() < until {
@@ -122,7 +123,8 @@ mod tests {
     #[test]
     fn the_cpu_time_of_this_process_grows() {
         let before = CpuTimes::read(Some(std::process::id()));
-        // Either can come first: the machine's time is told in ticks, and a tick may end before this thread has used any.
+        // Either may come first: the machine's time is counted in ticks, and a tick may end before this thread has used
+        // any time.
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
         let seen = |now: &CpuTimes| {
             (now.busiest_since(&before).is_some_and(|(_, ns)| ns > 0), now.machine_busy_since(&before) > 0.0)

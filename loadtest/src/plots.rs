@@ -1,7 +1,8 @@
 //! The report's plots, as SVG by `plotters`.
 //!
-//! Colours are CSS variables of the page (see `report`): the same file is read on light and on dark screens. `plotters`
-//! knows colours only, so each is drawn in a colour of its own that is replaced by a variable afterwards.
+//! Colours are CSS variables of the page (see `report`), because the same file is read on light and on dark screens.
+//! `plotters` takes only plain colours, so each is drawn in a placeholder colour, which is replaced by a variable
+//! afterwards.
 
 use plotters::prelude::*;
 
@@ -11,7 +12,7 @@ type Error = Box<dyn std::error::Error>;
 
 const SIZE: (u32, u32) = (880, 320);
 
-/// What is drawn, and the page's variable that takes its place.
+/// Placeholder colours, and the page's variables that replace them.
 const INK: RGBColor = RGBColor(1, 2, 3);
 const GRID: RGBColor = RGBColor(4, 5, 6);
 const SERIES: [(RGBColor, &str); 4] = [
@@ -59,7 +60,7 @@ fn over(below: &str, unit: &str, lines: &[Line<'_>]) -> Result<String, Error> {
     Ok(legend(lines) + &themed(svg))
 }
 
-/// Which colour is what; nothing where there is one line only.
+/// The legend; empty for a single line.
 fn legend(lines: &[Line<'_>]) -> String {
     if lines.len() < 2 {
         return String::new();
@@ -71,7 +72,8 @@ fn legend(lines: &[Line<'_>]) -> String {
     format!("<p class=\"legend\">{}</p>", names.collect::<String>())
 }
 
-/// A value at each quantile: evenly apart in nines, so that the slow few can be seen.
+/// A value at each quantile. The quantiles are evenly spaced in nines (90 %, 99 %, …), so that the slowest few can be
+/// seen.
 fn quantiles(lines: &[Line<'_>]) -> Result<String, Error> {
     let points: Vec<(f64, f64)> = lines.iter().flat_map(|(_, points)| points.iter().copied()).collect();
     let top = points.iter().map(|point| point.1).fold(0.1, f64::max) * 1.5;
@@ -116,7 +118,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// The page's colours in place of the drawn ones, and a size that follows the page.
+/// Replaces the placeholders by the page's colours, and makes the size follow the page.
 fn themed(svg: String) -> String {
     let hex = |RGBColor(red, green, blue): RGBColor| format!("#{red:02X}{green:02X}{blue:02X}");
     let mut svg = svg.replace(&hex(INK), "var(--ink)").replace(&hex(GRID), "var(--grid)");
@@ -129,7 +131,7 @@ fn themed(svg: String) -> String {
 /// Every plot of the report with its title. A plot without a point is left out.
 pub(crate) fn all(results: &Results) -> Result<Vec<(&'static str, String)>, Error> {
     let time = |value: fn(&crate::results::Second) -> f64| -> Vec<(f64, f64)> {
-        // The last second is not whole.
+        // The last second is not complete.
         let whole = results.timeline.len().saturating_sub(1).max(1);
         results.timeline.iter().take(whole).map(|second| (second.second as f64, value(second))).collect()
     };

@@ -1,4 +1,5 @@
-//! Results for people and programs: the table at the end, `report.json`, and `report.html`, one file without references.
+//! Results for people and programs: the table at the end, `report.json`, and `report.html`, which is one file without
+//! external references.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +9,7 @@ use std::path::Path;
 use crate::plots;
 use crate::results::{Distribution, Results};
 
-/// What the distributions are called.
+/// The distributions' names in `report.json` and for people.
 const NAMES: [(&str, &str); 9] = [
     ("start_to_answer", "start to answer (HTTP)"),
     ("start_to_connected", "start to connected (DTLS)"),
@@ -30,7 +31,7 @@ fn milliseconds(us: u64) -> String {
     }
 }
 
-/// The facts of a test as name and value.
+/// The facts of a test as pairs of name and value.
 fn facts(results: &Results) -> Vec<(&'static str, String)> {
     let count = |name: &str| results.counts.get(name).copied().unwrap_or(0);
     let accounts = &results.accounts;

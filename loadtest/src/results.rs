@@ -1,4 +1,4 @@
-//! What a test found: figures, whether the tester itself was the limit, and whether the check passed.
+//! The results of a test: figures, whether the tester itself was the limit, and whether the check passed.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::signalling::SignalRecord;
 
-/// Above this part of a core a thread of the tester has no time left for what comes in bursts.
+/// Above this part of a core a thread of the tester has no time left for bursts.
 const BUSY_LINE: f64 = 0.90;
-/// Intended starts that were this late, 99 of 100, were the tester's lateness.
+/// When the 99th percentile of late starts is above this, the tester was too slow.
 const START_LATE_LINE_US: u64 = 50_000;
-/// A publisher's packets this late, 99 of 100, were not sent as the model says.
+/// When the 99th percentile of a publisher's late packets is above this, they were not sent as the model says.
 const SEND_LATE_LINE_US: u64 = 20_000;
-/// What had arrived waited this long in the kernel, 99 of 100 rounds.
+/// When the 99th percentile of the time that datagrams waited in the kernel is above this, the tester read too late.
 const READ_LATE_LINE_US: u64 = 100_000;
 const MACHINE_FULL_LINE: f64 = 0.95;
 
@@ -58,7 +58,7 @@ impl Distribution {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Second {
     pub(crate) second: u64,
-    /// Viewers that should have begun, are connected, have a picture.
+    /// Viewers that should have begun, that are connected, and that have a complete key frame.
     pub(crate) intended: u64,
     pub(crate) connected: u64,
     pub(crate) with_picture: u64,
@@ -73,7 +73,7 @@ pub(crate) struct Second {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct OwnThread {
     pub(crate) name: String,
-    /// Parts of a core, 0 to 1: over the whole test, and in the busiest second.
+    /// Share of a core, 0 to 1, over the whole test and in the busiest second.
     pub(crate) busy_mean: f64,
     pub(crate) busy_max: f64,
     pub(crate) messages_received: u64,
@@ -107,12 +107,12 @@ pub(crate) struct Step {
     pub(crate) crossed: Option<String>,
 }
 
-/// The outcome of the search.
+/// The result of the search.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Knee {
     /// The most viewers with which every line was kept.
     pub(crate) viewers: u64,
-    /// Why there are not more.
+    /// Why the search ended.
     pub(crate) reason: String,
     /// The line was crossed by the tester, not by the server.
     pub(crate) tester_was_the_limit: bool,
@@ -132,14 +132,14 @@ impl Verdict {
     }
 }
 
-/// Where every packet went.
+/// What became of every packet.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Accounts {
     /// Packets a publisher sent for the first time.
     pub(crate) sent: u64,
-    /// What viewers must have got: with --viewers-first, sent × viewers of that stream.
+    /// Packets that viewers should have received: with --viewers-first, sent × viewers of that stream.
     pub(crate) due: Option<u64>,
-    /// What viewers got, by sequence number each once.
+    /// Packets that viewers received, each sequence number once.
     pub(crate) received: u64,
     /// Skipped sequence numbers that never came.
     pub(crate) lost: u64,

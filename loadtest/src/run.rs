@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::{self, Common, Publish, Watch};
 use crate::http;
 use crate::knee;
-use crate::load::{Account, Command, LoadThread};
+use crate::load::{Account, LoadCommand, LoadThread};
 use crate::machine::CpuTimes;
 use crate::report;
 use crate::results::{self, Accounts, OwnThread, Results, Second, ServerCpu, Verdict};
@@ -26,14 +26,15 @@ use crate::signalling::{Join, Publishing, Signalling, What, pictures};
 const PUBLISHERS_CONNECT_MAX: Duration = Duration::from_secs(15);
 /// How long viewers have to connect before a publisher that comes last begins.
 const VIEWERS_CONNECT_MAX: Duration = Duration::from_secs(15);
-/// After the last frame: for what is on its way, and for what is asked for again.
+/// Time after the last frame for packets on their way and for retransmissions.
 const DRAIN: Duration = Duration::from_millis(1_500);
-/// Beyond that, where it is known what must come and not all of it has: a server may stand still for a while.
+/// Further time when the number of packets to come is known and not all have come: the server may have been stopped for
+/// a while.
 const LATE_MAX: Duration = Duration::from_secs(3);
-/// From the command to the first intended start, so that the first is not late already.
+/// Time from the command to the first intended start, so that the first client is not late already.
 const HEAD_START: Duration = Duration::from_millis(100);
 
-/// Runs a command and reports.
+/// Runs a command and returns its results.
 pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
     let (publish, watch, common) = match command {
         cli::Command::Watch { watch, common } => (None, Some(watch), common),
@@ -92,7 +93,7 @@ pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
     Ok(results)
 }
 
-/// The state of one load thread, as told last.
+/// The state of one load thread, by its last account.
 #[derive(Clone, Debug, Default)]
 struct ThreadState {
     own: OwnThread,
@@ -131,54 +132,82 @@ pub(crate) struct Load {
     viewers_first: bool,
 }
 
+/// One core for each load thread, `None` for a thread that is not pinned: first the publishers' thread, if there are
+/// publishers, then the viewers'.
+fn thread_cores(common: &Common, viewers: u32, streams: u32) -> Result<Vec<Option<u16>>, String> {
+    let mut cores: Vec<Option<u16>> = Vec::new();
+    if streams > 0 {
+        cores.push(None);
+    }
+    if viewers > 0 {
+        let allowed = process::allowed_cores().map_err(|error| error.to_string())?.len();
+        match &common.cores {
+            Some(list) => cores.extend(list.0.iter().copied().map(Some)),
+            None => cores.extend(std::iter::repeat_n(None, (allowed / 2).max(1))),
+        }
+    }
+    Ok(cores)
+}
+
+/// Starts a load thread for each of [`thread_cores`].
+fn start_threads(
+    cores: Vec<Option<u16>>,
+    viewers: u32,
+    streams: u32,
+    identity: &DtlsIdentity,
+    accounts: &flume::Sender<Account>,
+) -> Result<(Vec<LoadThread>, Vec<ThreadState>), String> {
+    let viewers_from = usize::from(streams > 0);
+    let viewer_threads = (cores.len() - viewers_from).max(1) as u32;
+    let mut threads = Vec::new();
+    let mut states = Vec::new();
+    for (index, core) in cores.into_iter().enumerate() {
+        let (name, clients) = if index < viewers_from {
+            ("publishers".to_owned(), streams)
+        } else {
+            (format!("load-{}", index - viewers_from), viewers.div_ceil(viewer_threads))
+        };
+        let thread = LoadThread::start(index, &name, clients, core, identity.clone(), accounts.clone())?;
+        threads.push(thread);
+        let own = OwnThread { name, ..OwnThread::default() };
+        states.push(ThreadState { own, ..ThreadState::default() });
+    }
+    Ok((threads, states))
+}
+
+/// A flag that SIGINT and SIGTERM set. A second signal ends the tester at once.
+fn catch_interrupts() -> Result<Arc<AtomicBool>, String> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let end = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
+        end.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop))).map_err(|error| error.to_string())?;
+    }
+    Ok(stop)
+}
+
+/// Raises the limits of open files and locked memory as far as this many clients need.
+fn raise_limits(viewers: u32, streams: u32) -> Result<(), String> {
+    let files = process::raise_open_files().map_err(|error| error.to_string())?;
+    let needed = u64::from(viewers) * 2 + u64::from(streams) * 2 + 64;
+    if files < needed {
+        return Err(format!("{needed} open files are needed and {files} allowed: run `ulimit -Hn {needed}` as root"));
+    }
+    // An error is ignored: if the memory cannot be locked, making the ring fails with a better message.
+    let _ = process::raise_locked_memory(u64::from(limits::FLEET_CLIENTS_MAX) << 12);
+    Ok(())
+}
+
 impl Load {
     fn start(publish: Option<&Publish>, watch: Option<&Watch>, common: &Common) -> Result<Self, String> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // The second one ends at once.
-            let end = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
-            end.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-                .map_err(|error| error.to_string())?;
-        }
+        let stop = catch_interrupts()?;
         let viewers = watch.map_or(0, |watch| watch.viewers);
         let streams = publish.map_or(0, |publish| publish.streams);
-        let files = process::raise_open_files().map_err(|error| error.to_string())?;
-        let needed = u64::from(viewers) * 2 + u64::from(streams) * 2 + 64;
-        if files < needed {
-            return Err(format!(
-                "{needed} open files are needed and {files} allowed: run `ulimit -Hn {needed}` as root"
-            ));
-        }
-        // Fails only where memory is not locked at all, and then a ring says so better.
-        let _ = process::raise_locked_memory(u64::from(limits::FLEET_CLIENTS_MAX) << 12);
+        raise_limits(viewers, streams)?;
         let identity = DtlsIdentity::generate(SystemTime::now()).map_err(|error| error.to_string())?;
         let (sender, accounts) = flume::unbounded();
-        let mut cores: Vec<Option<u16>> = Vec::new();
         let viewers_from = usize::from(streams > 0);
-        if streams > 0 {
-            cores.push(None);
-        }
-        if viewers > 0 {
-            let allowed = process::allowed_cores().map_err(|error| error.to_string())?.len();
-            match &common.cores {
-                Some(list) => cores.extend(list.0.iter().copied().map(Some)),
-                None => cores.extend(std::iter::repeat_n(None, (allowed / 2).max(1))),
-            }
-        }
-        let mut threads = Vec::new();
-        let mut states = Vec::new();
-        let viewer_threads = (cores.len() - viewers_from).max(1) as u32;
-        for (index, core) in cores.into_iter().enumerate() {
-            let (name, clients) = if index < viewers_from {
-                ("publishers".to_owned(), streams)
-            } else {
-                (format!("load-{}", index - viewers_from), viewers.div_ceil(viewer_threads))
-            };
-            let thread = LoadThread::start(index, &name, clients, core, identity.clone(), sender.clone())?;
-            threads.push(thread);
-            let own = OwnThread { name, ..OwnThread::default() };
-            states.push(ThreadState { own, ..ThreadState::default() });
-        }
+        let cores = thread_cores(common, viewers, streams)?;
+        let (threads, states) = start_threads(cores, viewers, streams, &identity, &sender)?;
         let client = http::Client::new(common.insecure, common.token.clone()).map_err(|error| error.to_string())?;
         let signalling = Signalling::start(client, threads.clone(), &identity, common.socket_buffer)?;
         let progress = ProgressBar::new(0);
@@ -242,7 +271,7 @@ impl Load {
         Ok(())
     }
 
-    /// Has viewers begin until there are `viewers` in all; the last one's intended start.
+    /// Starts viewers until there are `viewers` in all; returns the last one's intended start.
     pub(crate) fn watch(&mut self, watch: &Watch, viewers: u32) -> Result<Timestamp, String> {
         let begin = net::now() + HEAD_START;
         let present = self.planned.len() as u32;
@@ -280,12 +309,12 @@ impl Load {
         self.stop.load(Ordering::Relaxed) || self.broken.is_some()
     }
 
-    /// Takes accounts until `end`.
+    /// Processes accounts until `end`.
     pub(crate) fn run_until(&mut self, end: Timestamp) {
         self.run_while(end.since(net::now()), |_| true);
     }
 
-    /// Takes accounts while a condition holds, at most so long.
+    /// Processes accounts while a condition holds, at most for `limit`.
     pub(crate) fn run_while(&mut self, limit: Duration, mut condition: impl FnMut(&Self) -> bool) {
         let end = net::now() + limit;
         while !self.is_over() && net::now() < end && condition(self) {
@@ -302,7 +331,7 @@ impl Load {
         (state.connected, state.with_picture) = (viewers_connected.into(), viewers_with_picture.into());
         state.cpu += cpu;
         state.wall += wall;
-        // Short ones, as the last, say little.
+        // Short accounts, such as the last one, are not representative.
         if wall > Duration::from_millis(250) {
             state.own.busy_max = state.own.busy_max.max(cpu.as_secs_f64() / wall.as_secs_f64());
         }
@@ -326,7 +355,7 @@ impl Load {
             self.latency.reset();
             self.timeline.push(Second { second, ..Second::default() });
         }
-        // Same bounds.
+        // Adding cannot fail: both histograms have the same bounds.
         let _ = self.latency.add(&record.video_latency_us);
         let intended = self.planned.partition_point(|at| *at <= now) as u64;
         let (connected, with_picture) =
@@ -388,12 +417,12 @@ impl Load {
         (server, cpu.machine_busy_since(&self.window_cpu))
     }
 
-    /// Connected viewers, as the load threads told last.
+    /// Connected viewers, by the load threads' last accounts.
     pub(crate) fn connected(&self) -> u64 {
         self.states.iter().map(|state| state.connected).sum()
     }
 
-    /// Packets that viewers must have got by now, where they were there first.
+    /// Packets that viewers should have received by now, when all were connected before the first was sent.
     fn due(&self) -> Option<u64> {
         let counts = &self.total.counts;
         (self.viewers_first && self.publishers > 0)
@@ -416,19 +445,33 @@ impl Load {
         }
     }
 
+    /// What became of every packet so far.
+    fn packet_accounts(&self) -> Accounts {
+        let counts = &self.total.counts;
+        let due = self.due();
+        Accounts {
+            sent: counts.sent_video + counts.sent_audio,
+            due,
+            received: counts.received(),
+            lost: counts.lost(),
+            unseen: due.map(|due| due as i64 - (counts.received() + counts.lost()) as i64),
+            socket_drops: counts.socket_drops,
+        }
+    }
+
     fn finish(mut self) -> Result<Results, String> {
         let interrupted = self.stop.swap(false, Ordering::Relaxed);
         let (server, machine_busy) = self.window_cpu();
         let packets_per_second = self.window.counts.received() as f64 / self.window_seconds();
         if self.publishers > 0 && !self.planned.is_empty() {
-            self.threads[0].tell(Command::StopPublishing);
+            self.threads[0].tell(LoadCommand::StopPublishing);
             self.run_while(DRAIN, |_| true);
             self.run_while(LATE_MAX, |load| load.due().is_some_and(|due| load.total.counts.received() < due));
         }
         let ended_at = net::now();
         let intended = self.planned.iter().filter(|at| **at <= ended_at).count() as u64;
         for thread in &self.threads {
-            thread.tell(Command::End);
+            thread.tell(LoadCommand::End);
         }
         let broken = self.broken.take();
         self.run_while(Duration::from_secs(10), |load| load.states.iter().any(|state| !state.ended));
@@ -453,15 +496,7 @@ impl Load {
         let distributions = results::distributions(&self.total, &signal);
         let joining =
             self.planned.first().zip(self.total.last_connected).map(|(first, last)| last.since(*first).as_secs_f64());
-        let due = self.due();
-        let accounts = Accounts {
-            sent: counts.sent_video + counts.sent_audio,
-            due,
-            received: counts.received(),
-            lost: counts.lost(),
-            unseen: due.map(|due| due as i64 - (counts.received() + counts.lost()) as i64),
-            socket_drops: counts.socket_drops,
-        };
+        let accounts = self.packet_accounts();
         let whole_busy = CpuTimes::read(None).machine_busy_since(&self.cpu);
         let bottleneck = results::bottleneck(&counts, &distributions, &threads, machine_busy.max(whole_busy));
         Ok(Results {

@@ -1,10 +1,10 @@
-//! A model of real video: frame sizes, fragments and pacing replayed from a recording of Chromium, scaled to the asked
+//! A model of real video: frame sizes, fragments and pacing replayed from a recording of Chromium, scaled to the given
 //! bitrate, frame rate and distance of key frames.
 //!
 //! `data/chromium-h264-2500.csv` has a row per frame of 20 s of H.264 at 2.5 Mbit/s and 30 frames a second: whether it
 //! is a key frame, bytes of its slice, and when each of its packets left after the first, in microseconds. Payloads are
-//! made by `corecast::lab::peer::video`: true parameter sets, slice headers, fragments that differ by at most one byte;
-//! what is inside the slices is noise, which a relay cannot tell from pictures.
+//! made by `corecast::lab::peer::video`: valid parameter sets, slice headers, fragments that differ by at most one
+//! byte. The slices contain random bytes, which a relay cannot distinguish from pictures.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn recording() -> Vec<Recorded> {
     RECORDING.lines().skip(1).filter_map(row).collect()
 }
 
-/// Plays the recording round and round.
+/// Plays the recording in a loop.
 #[derive(Debug)]
 pub(crate) struct TraceScript {
     deltas: Vec<Recorded>,
@@ -48,7 +48,7 @@ pub(crate) struct TraceScript {
 }
 
 impl TraceScript {
-    /// A stream of `bitrate` bits a second. `stream` tells streams apart.
+    /// A stream of `bitrate` bits a second. `stream` is its number, which makes streams differ.
     pub(crate) fn new(bitrate: f64, frames_per_second: u32, gop: Duration, stream: u64) -> Self {
         let (keys, deltas): (Vec<_>, Vec<_>) = recording().into_iter().partition(|frame| frame.key);
         let mean = |frames: &[Recorded]| frames.iter().map(|frame| frame.bytes).sum::<f64>() / frames.len() as f64;
@@ -83,7 +83,7 @@ impl Script for TraceScript {
         let (count, last) = (payloads.len(), recorded.after.len() - 1);
         let packets = payloads.into_iter().enumerate().map(|(at, payload)| ScriptPacket {
             after: recorded.after[at * last / count.max(2).saturating_sub(1).max(1)],
-            // Parameter sets stay whole.
+            // Parameter sets are not scaled.
             stampable: payload.first().is_some_and(|byte| byte & 0x1f != 24),
             payload,
         });
@@ -104,7 +104,7 @@ mod tests {
     fn the_bitrate_is_as_asked_at_any_frame_rate() {
         for (bitrate, fps, gop) in [(2.5e6, 30, 2.0), (1e6, 30, 2.0), (8e6, 60, 1.0), (500e3, 15, 4.0)] {
             let mut script = TraceScript::new(bitrate, fps, Duration::from_secs_f64(gop), 0);
-            // A whole number of groups, and long enough to meet the whole recording.
+            // A whole number of groups of pictures, long enough to cover the whole recording.
             let seconds = 60;
             let frames: Vec<_> = (0..u64::from(fps) * seconds).map(|number| script.frame(number, false)).collect();
             let bytes: usize = frames.iter().flat_map(|frame| &frame.packets).map(|packet| packet.payload.len()).sum();

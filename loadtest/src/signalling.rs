@@ -1,8 +1,9 @@
 //! The signalling thread: makes offers, posts them when they are due, hands the answers to the load threads, and ends
 //! the sessions again.
 //!
-//! Open loop: a client's start is fixed by its number and the ramp. Requests are as many in flight as the server's
-//! slowness makes them; how late the thread itself is in starting one is recorded, because that is the tester's fault.
+//! Open loop: a client's start is fixed by its number and the ramp. The number of requests in flight is not limited, so
+//! a slow server gets many at once. How late this thread starts a request is recorded, because that delay is the
+//! tester's fault.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,14 +29,14 @@ use url::Url;
 
 use crate::file::Pictures;
 use crate::http::{Client, HttpError, resolve};
-use crate::load::{Command, LoadThread, NewClient, NewKind, random};
+use crate::load::{LoadCommand, LoadThread, NewClient, NewKind, random};
 use crate::script::TraceScript;
 
-/// Goodbyes in flight at a time.
+/// `DELETE` requests in flight at a time.
 const GOODBYES_AT_ONCE: usize = 64;
-/// For all goodbyes together.
+/// Time for all `DELETE` requests together.
 const GOODBYES_MAX: Duration = Duration::from_secs(5);
-/// Different reasons of failure that are told apart.
+/// Reasons of failure that are counted separately.
 const REASONS_MAX: usize = 32;
 
 /// One client to begin.
@@ -85,7 +86,7 @@ pub(crate) struct SignalRecord {
     pub(crate) failures: BTreeMap<String, u64>,
     /// From intended start to the whole answer, µs.
     pub(crate) answer_us: Histogram<u64>,
-    /// From intended start to when this thread began with it, µs.
+    /// From intended start to when this thread started the request, µs.
     pub(crate) late_us: Histogram<u64>,
     /// CPU time of the thread.
     pub(crate) cpu: Duration,
@@ -171,7 +172,7 @@ impl Signalling {
         Ok(Self { orders, shared, ended })
     }
 
-    /// Has a client begin when it is due.
+    /// Schedules a client to begin at its intended start.
     pub(crate) fn join(&self, join: Join) {
         let _ = self.orders.send(Order::Join(Box::new(join)));
     }
@@ -188,7 +189,7 @@ impl Signalling {
     }
 }
 
-/// The value, also after a panic of another thread: it is figures only.
+/// Locks the value, even after a panic of another thread: it holds only figures, which are valid at any time.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -253,14 +254,14 @@ async fn begin(shared: &Shared, join: Join) {
             record::note(&mut record.answer_us, took);
             drop(record);
             if let Some(thread) = shared.threads.get(thread) {
-                thread.tell(Command::Add(Box::new(client)));
+                thread.tell(LoadCommand::Add(Box::new(client)));
             }
         }
         Err(reason) => lock(&shared.record).fail(reason),
     }
 }
 
-/// The server's address, asked for once.
+/// The server's address, looked up once.
 async fn server_of(shared: &Shared, url: &Url) -> Result<SocketAddr, HttpError> {
     let key = url.authority().to_owned() + url.scheme();
     if let Some(known) = lock(&shared.servers).get(&key) {
@@ -310,7 +311,8 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
     let answer = RemoteAnswer::parse(&created.sdp).map_err(|error| error.to_string())?;
     let remote = answer.candidate_near(created.server.ip()).map_err(|error| error.to_string())?;
     if socket.connect(remote).is_err() {
-        // Not reachable from the address that reached the server's HTTP: the server learns the new one from the checks.
+        // The candidate cannot be reached from the local address that reached the server's HTTP. Another local address
+        // is used, which the server learns from the checks.
         socket = open(remote)?;
         socket.connect(remote).map_err(|error| format!("the server's candidate cannot be reached: {error}"))?;
     }
@@ -340,7 +342,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
     Ok(NewClient { socket, peer, kind })
 }
 
-/// A file of pictures, where one is named.
+/// The video file, if one is named.
 pub(crate) fn pictures(file: Option<&PathBuf>) -> Result<Option<Arc<Pictures>>, String> {
     file.map(|path| Pictures::open(path).map(Arc::new).map_err(|error| error.to_string())).transpose()
 }

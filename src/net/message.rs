@@ -84,12 +84,12 @@ const CONTROL_OUT_BYTES: usize = space(PKTINFO_V6_BYTES) + space(size_of::<u16>(
 /// The control messages of one outgoing message.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(8))]
-pub(super) struct Control {
+pub(super) struct OutgoingControl {
     bytes: [u8; CONTROL_OUT_BYTES],
     used: usize,
 }
 
-impl Control {
+impl OutgoingControl {
     pub(super) const EMPTY: Self = Self { bytes: [0; CONTROL_OUT_BYTES], used: 0 };
 
     pub(super) fn clear(&mut self) {
@@ -208,7 +208,7 @@ mod tests {
     fn the_local_address_is_found_behind_other_messages() {
         for ip in ["192.0.2.1", "2001:db8::1"] {
             let ip: IpAddr = ip.parse().unwrap();
-            let mut control = Control::EMPTY;
+            let mut control = OutgoingControl::EMPTY;
             control.push_segment_size(1_200);
             control.push_local_ip(ip);
             assert_eq!(parse_control(control.as_mut_bytes()).local_ip, Some(ip));
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn control_messages_have_the_layout_of_the_c_library() {
-        let mut control = Control::EMPTY;
+        let mut control = OutgoingControl::EMPTY;
         control.push_local_ip("2001:db8::1".parse().unwrap());
         // SAFETY: pure arithmetic on lengths.
         let expected = unsafe { libc::CMSG_SPACE(PKTINFO_V6_BYTES as u32) } as usize;

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::IoCounters;
-use super::message::{Control, Name};
+use super::message::{Name, OutgoingControl};
 use super::offload::{Refusal, classify};
 use super::socket::MediaSocket;
 use super::syscall::errno;
@@ -23,7 +23,7 @@ pub(super) struct SendSlots {
     headers: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
     names: Box<[Name]>,
-    controls: Box<[Control]>,
+    controls: Box<[OutgoingControl]>,
     /// Which train of the batch each message is, and whether it asks for the offload.
     trains: Vec<Slot>,
     /// The socket of each train of the batch; [`NO_SOCKET`] for one that cannot be sent.
@@ -55,7 +55,7 @@ impl SendSlots {
             headers: vec![header; SLOTS].into_boxed_slice(),
             vectors: vec![vector; SLOTS].into_boxed_slice(),
             names: vec![Name::EMPTY; SLOTS].into_boxed_slice(),
-            controls: vec![Control::EMPTY; SLOTS].into_boxed_slice(),
+            controls: vec![OutgoingControl::EMPTY; SLOTS].into_boxed_slice(),
             trains: Vec::with_capacity(SLOTS),
             sockets: Vec::with_capacity(SLOTS),
         }
@@ -328,7 +328,7 @@ pub(super) fn send_segments(
 ) -> SendResult {
     let Some(UdpPath { remote, local_ip, .. }) = paths.udp(train.path) else { return SendResult::Failed(libc::EBADF) };
     let mut name = Name::EMPTY;
-    let mut control = Control::EMPTY;
+    let mut control = OutgoingControl::EMPTY;
     if socket.is_wildcard() && !local_ip.is_unspecified() {
         control.push_local_ip(*local_ip);
     }

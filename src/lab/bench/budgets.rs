@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::budget::{Budget, Wanted};
 use super::compare::{self, Plan, Row, round};
 use super::rig::Sink;
-use super::{BenchError, Progress, Settings, fleet, idle, scaling, storm, with_sink, with_sink_on_all_cores};
+use super::{BenchError, BenchSettings, Progress, fleet, idle, scaling, storm, with_sink, with_sink_on_all_cores};
 use crate::net::IoKind;
 
 const HEAD: &str = "\
@@ -19,7 +19,7 @@ const HEAD: &str = "\
 ///
 /// # Errors
 /// Sockets or backend could not be made.
-pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result<Vec<Budget>, BenchError> {
+pub fn measure(settings: &BenchSettings, mut step: impl FnMut(&str) + Send) -> Result<Vec<Budget>, BenchError> {
     let io = settings.io.unwrap_or_default();
     let turns = if settings.quick { 7 } else { 31 };
     let mut budgets = Vec::new();
@@ -150,7 +150,7 @@ fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
 ///
 /// # Errors
 /// Sockets or backend could not be made.
-pub fn run(settings: &Settings) -> Result<bool, BenchError> {
+pub fn run(settings: &BenchSettings) -> Result<bool, BenchError> {
     let mut progress = Progress::new(6);
     let budgets = measure(settings, |what| progress.step(what))?;
     let missed = budgets.iter().filter(|budget| !budget.verdict.is_kept()).count();

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::compare::{Pair, round};
 use super::rig::{Inbox, PACKETS_PER_MEDIA_SECOND, Rig, RigConfig, Sink};
-use super::{BenchError, Progress, Settings, with_sink};
+use super::{BenchError, BenchSettings, Progress, with_sink};
 use crate::limits;
 use crate::net::process::thread_cpu_time;
 use crate::net::{Io as _, IoKind};
@@ -192,7 +192,7 @@ fn level_of(mut rig: Rig, load: f64, model: Model, media: Duration) -> Level {
 ///
 /// # Errors
 /// Sockets or backend could not be made.
-pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result<LiveRun, BenchError> {
+pub fn measure(settings: &BenchSettings, mut step: impl FnMut(&str) + Send) -> Result<LiveRun, BenchError> {
     let io = settings.io.unwrap_or_default();
     let media = Duration::from_secs(if settings.quick { 3 } else { 10 });
     let run = move || {
@@ -220,7 +220,7 @@ pub fn measure(settings: &Settings, mut step: impl FnMut(&str) + Send) -> Result
 ///
 /// # Errors
 /// Sockets or backend could not be made.
-pub fn run(settings: &Settings) -> Result<(), BenchError> {
+pub fn run(settings: &BenchSettings) -> Result<(), BenchError> {
     let mut progress = Progress::new(2 + LOADS.len());
     let live = measure(settings, |what| progress.step(what))?;
     if settings.json {

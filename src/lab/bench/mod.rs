@@ -77,7 +77,7 @@ impl std::error::Error for BenchError {}
 
 /// `corecast bench`'s flags.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct BenchSettings {
     /// Print JSON instead of a table.
     pub json: bool,
     /// Fewer shapes and turns.
@@ -150,7 +150,7 @@ fn pin() {
 
 /// The plans of a run, sink by sink.
 #[must_use]
-pub fn plans(settings: &Settings) -> Vec<Plan> {
+pub fn plans(settings: &BenchSettings) -> Vec<Plan> {
     let ios = settings.io.map_or(vec![IoKind::Uring, IoKind::Mmsg], |io| vec![io]);
     let (viewers, trains, turns) = match settings.quick {
         true => (vec![1_000], vec![1, 8], 7),
@@ -231,7 +231,7 @@ fn json(value: &impl Serialize) -> String {
 
 /// The subcommand.
 #[must_use]
-pub fn run(settings: &Settings) -> ExitCode {
+pub fn run(settings: &BenchSettings) -> ExitCode {
     match try_run(settings) {
         Ok(code) => code,
         Err(error) => {
@@ -241,7 +241,7 @@ pub fn run(settings: &Settings) -> ExitCode {
     }
 }
 
-fn try_run(settings: &Settings) -> Result<ExitCode, BenchError> {
+fn try_run(settings: &BenchSettings) -> Result<ExitCode, BenchError> {
     if settings.budgets {
         let kept = budgets::run(settings)?;
         return Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE });

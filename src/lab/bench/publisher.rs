@@ -36,7 +36,7 @@ pub fn sources(number: usize) -> Sources {
 
 /// The publisher's keys and streams.
 #[derive(Debug)]
-pub struct Publisher {
+pub struct RigPublisher {
     sender: SrtpSender,
     video: Source,
     audio: Source,
@@ -46,7 +46,7 @@ pub struct Publisher {
     report_due: Timestamp,
 }
 
-impl Publisher {
+impl RigPublisher {
     /// The publisher of session 0.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime};
 
 use super::BenchError;
-use super::publisher::{Publisher, Reporters, keys, sources};
+use super::publisher::{Reporters, RigPublisher, keys, sources};
 use crate::crypto::random::SystemRandom;
 use crate::description::{Direction, Fingerprint, FingerprintHash, IceCredentials};
 use crate::dtls::DtlsIdentity;
@@ -252,7 +252,7 @@ pub struct Rig {
     /// What its sessions are opened with.
     pub identity: DtlsIdentity,
     /// The publisher.
-    pub publisher: Publisher,
+    pub publisher: RigPublisher,
     /// The viewers' reports.
     pub reporters: Reporters,
     publisher_path: UdpPath,
@@ -349,7 +349,7 @@ impl Rig {
             },
             handle,
             identity,
-            publisher: Publisher::new(now),
+            publisher: RigPublisher::new(now),
             reporters: Reporters::new(viewers),
             publisher_path,
             sink,

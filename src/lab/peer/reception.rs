@@ -13,7 +13,7 @@ const WORDS: usize = limits::RECEPTION_WINDOW_PACKETS / 64;
 
 /// How a packet relates to those received before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum PacketArrival {
     /// It is newer than all before; `skipped` packets are missing in between.
     New {
         /// Packets between it and the newest before it.
@@ -110,7 +110,7 @@ impl Reception {
     }
 
     /// Records a packet. `ask` says whether missing packets before it are requested.
-    pub fn note(&mut self, index: u64, ask: bool, now: Timestamp) -> Arrival {
+    pub fn note(&mut self, index: u64, ask: bool, now: Timestamp) -> PacketArrival {
         if let Some(ahead) = index.checked_sub(self.highest + 1) {
             if ahead >= WINDOW {
                 self.seen = [0; WORDS];
@@ -127,19 +127,19 @@ impl Reception {
             self.highest = index;
             self.received += 1;
             self.lost += ahead;
-            return Arrival::New { skipped: u32::try_from(ahead).unwrap_or(u32::MAX) };
+            return PacketArrival::New { skipped: u32::try_from(ahead).unwrap_or(u32::MAX) };
         }
         if index < self.first || index + WINDOW <= self.highest {
-            return Arrival::TooOld;
+            return PacketArrival::TooOld;
         }
         if self.has(index) {
-            return Arrival::Duplicate;
+            return PacketArrival::Duplicate;
         }
         self.set(index, true);
         self.missing.retain(|missing| missing.index != index);
         self.received += 1;
         self.lost = self.lost.saturating_sub(1);
-        Arrival::Filled
+        PacketArrival::Filled
     }
 
     /// Interarrival jitter (RFC 3550 §A.8).
@@ -198,20 +198,20 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(5_000);
     const REPEAT: Duration = Duration::from_millis(50);
 
-    fn note(reception: &mut Reception, sequence: u16) -> Arrival {
+    fn note(reception: &mut Reception, sequence: u16) -> PacketArrival {
         reception.note(reception.extend(sequence), true, NOW)
     }
 
     #[test]
     fn gaps_are_counted_and_filled_across_the_wrap() {
         let mut reception = Reception::starting_at(65_533);
-        assert_eq!(note(&mut reception, 65_534), Arrival::New { skipped: 0 });
-        assert_eq!(note(&mut reception, 1), Arrival::New { skipped: 2 });
+        assert_eq!(note(&mut reception, 65_534), PacketArrival::New { skipped: 0 });
+        assert_eq!(note(&mut reception, 1), PacketArrival::New { skipped: 2 });
         assert_eq!((reception.lost, reception.expected()), (2, 5));
         assert_eq!(reception.requests(REPEAT, NOW), (vec![65_535, 0], 0));
-        assert_eq!(note(&mut reception, 0), Arrival::Filled);
-        assert_eq!(note(&mut reception, 0), Arrival::Duplicate);
-        assert_eq!(note(&mut reception, 65_530), Arrival::TooOld, "before the first");
+        assert_eq!(note(&mut reception, 0), PacketArrival::Filled);
+        assert_eq!(note(&mut reception, 0), PacketArrival::Duplicate);
+        assert_eq!(note(&mut reception, 65_530), PacketArrival::TooOld, "before the first");
         assert_eq!((reception.lost, reception.received), (1, 4));
         assert_eq!(reception.report(), ((256 / 5) as u8, 1, 65_537, 0));
     }
@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn a_jump_beyond_the_window_is_a_loss_of_everything_between() {
         let mut reception = Reception::starting_at(0);
-        assert_eq!(note(&mut reception, 5_000), Arrival::New { skipped: 4_999 });
-        assert_eq!(note(&mut reception, 4_999), Arrival::Filled);
-        assert_eq!(note(&mut reception, 10), Arrival::TooOld);
+        assert_eq!(note(&mut reception, 5_000), PacketArrival::New { skipped: 4_999 });
+        assert_eq!(note(&mut reception, 4_999), PacketArrival::Filled);
+        assert_eq!(note(&mut reception, 10), PacketArrival::TooOld);
         assert_eq!(reception.lost, 4_998);
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::answer::{AnsweredMedia, RemoteAnswer};
 use super::client::{ClientPeer, PeerEvent, Refused};
 use super::fleet::Agent;
-use super::reception::{Arrival, Reception};
+use super::reception::{PacketArrival, Reception};
 use super::record::{LoadRecord, note};
 use super::stamp::Stamp;
 use crate::crypto::random::{Random, SeededRandom};
@@ -222,7 +222,7 @@ impl Viewer {
         // The first packet was noted when its track was made.
         if !is_new {
             let arrival = track.reception.note(index, track.nack, received);
-            let missing = track.nack && matches!(arrival, Arrival::New { skipped: 1.. });
+            let missing = track.nack && matches!(arrival, PacketArrival::New { skipped: 1.. });
             if !count(arrival, false, record) {
                 return;
             }
@@ -475,21 +475,21 @@ impl Viewer {
 }
 
 /// Counts an arrival; whether the packet is new to the viewer.
-fn count(arrival: Arrival, by_rtx: bool, record: &mut LoadRecord) -> bool {
+fn count(arrival: PacketArrival, by_rtx: bool, record: &mut LoadRecord) -> bool {
     let counts = &mut record.counts;
     match arrival {
-        Arrival::New { skipped } => {
+        PacketArrival::New { skipped } => {
             counts.gaps += u64::from(skipped > 0);
             counts.missing += u64::from(skipped);
         }
-        Arrival::Filled => {
+        PacketArrival::Filled => {
             counts.filled += 1;
             if by_rtx { counts.recovered += 1 } else { counts.reordered += 1 }
         }
-        Arrival::Duplicate => counts.duplicates += 1,
-        Arrival::TooOld => counts.too_old += 1,
+        PacketArrival::Duplicate => counts.duplicates += 1,
+        PacketArrival::TooOld => counts.too_old += 1,
     }
-    matches!(arrival, Arrival::New { .. } | Arrival::Filled)
+    matches!(arrival, PacketArrival::New { .. } | PacketArrival::Filled)
 }
 
 impl Agent for Viewer {

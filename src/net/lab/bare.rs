@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use io_uring::{IoUring, opcode, types};
 
-use crate::net::message::{Control, Name};
+use crate::net::message::{Name, OutgoingControl};
 use crate::net::send::SEND_FLAGS;
 use crate::net::socket::MediaSockets;
 use crate::net::start_error::StartError;
@@ -30,7 +30,7 @@ pub struct BareSender {
     name_bytes: u32,
     headers: Box<[libc::mmsghdr]>,
     vectors: Box<[libc::iovec]>,
-    control: Box<Control>,
+    control: Box<OutgoingControl>,
     ring: Option<IoUring>,
     /// Messages the kernel did not take.
     pub refused: u64,
@@ -69,7 +69,7 @@ impl BareSender {
             name_bytes,
             headers: vec![header; batch_max].into_boxed_slice(),
             vectors: vec![vector; batch_max].into_boxed_slice(),
-            control: Box::new(Control::EMPTY),
+            control: Box::new(OutgoingControl::EMPTY),
             ring,
             refused: 0,
         })
