@@ -2,7 +2,8 @@
 //!
 //! **The types prevent sealing twice.** [`Session::export`] consumes the session, so the exporting process has no
 //! sender any more, and every index it used is below those in the bytes. [`Session::import`] consumes the bytes, which
-//! cannot be cloned. The index of RTP packets belongs to the relay, which hands its own state over by the same rule.
+//! cannot be cloned. The index of RTP packets belongs to the relay: its subscriptions are exported
+//! beside the session, and go on behind the last index they gave out.
 //!
 //! Times are written relative to `now`, because the importing process may have another clock. The caller writes and
 //! reads paths, because it knows what they mean to the other process.

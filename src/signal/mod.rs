@@ -6,7 +6,7 @@
 //!
 //! # A WHEP `POST`, file to file
 //!
-//! Each file names only files below it, never one above.
+//! The order is that of the calls. No two of these files name each other: what two of them need stands in a third.
 //!
 //! ```text
 //! start.rs            the listeners; the parts behind them, put together
@@ -23,7 +23,7 @@
 //! notices.rs          what workers tell  ▸ keeper.rs: served, connected, moved, ended
 //! ```
 //!
-//! So the request goes `http ▸ router ▸ resource ▸ opening ▸ keeper ▸ workers`. The worker's answer comes in by
+//! So the request goes `http ▸ router ▸ resource ▸ opening`, which admits it in `keeper` and sends it by `workers`. The worker's answer comes in by
 //! `notices ▸ keeper`, which completes the one future that [`opening`] waits for.
 //!
 //! Beside this path, [`admin`] and [`redirect`] are the other two ports, [`changes`] applies a reload, and [`code`]

@@ -13,7 +13,7 @@ pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: Encoding
     let codec = stream.encoding(key.encoding).and_then(|encoding| encoding.codec().copied());
     for audience in &mut stream.audience {
         let worker = audience.listener.worker;
-        // Without it the rest is of no use there.
+        // A worker that was not told where its packets begin and how they are encoded drops every record.
         let mut introduced =
             audience.introduced.contains(key.encoding) || introduce(lanes, worker, address, codec.map(Record::Format));
         if introduced {

@@ -1,6 +1,6 @@
 //! One encoding of a stream (a track and one of its rids) on one worker: its packets, its codec and its clock.
 //!
-//! The same on the publisher's worker and on every other: there it is fed by the uplink, here by the lane.
+//! It is the same on every worker. On the publisher's worker it is fed by the uplink, on the others by a lane.
 
 use crate::description::MediaKind;
 use crate::limits;

@@ -8,6 +8,9 @@
 //!                  the session
 //! ```
 //!
+//! On one node the table of sessions refuses a second publisher before anything is claimed here
+//! (`sessions/streams.rs`); the owner decides between nodes.
+//!
 //! Signalling uses [`Claims`] only. It bounds how long a client waits, releases what was claimed for a client that has
 //! left, and releases a name when its session is gone.
 

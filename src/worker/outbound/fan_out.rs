@@ -74,7 +74,7 @@ impl FanOutPhase<'_> {
     /// One turn of an encoding: lets its cursors move on, and visits those that are behind. Says with why it stopped when it
     /// is to be looked at again: when the newest frame is held no longer, or a paced viewer may go on.
     fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> (Served, Option<Timestamp>) {
-        // Reborrowed one by one, so that the loop goes through one pointer to each.
+        // Each part is borrowed anew: the loop then reads it through one pointer instead of two.
         let (streams, peers, outbox) = (&mut *self.streams, &mut *self.peers, &mut *self.outbox);
         let (counters, mail, reports_due) = (&mut *self.counters, &mut *self.mail, &mut *self.reports_due);
         let Some((encoding, progress)) = streams.turn(key) else { return (Served::AllCaughtUp, None) };
