@@ -4,10 +4,10 @@
 //! form. The steps, in this order:
 //!
 //! 1. **Authorise** ([`super::authorise`]), before the offer is read and before any place is taken. The
-//!   [`Grant`] is kept as long as the session.
+//!    [`Grant`] is kept as long as the session.
 //! 2. **Pass the [`Door`]**: the limits per client address and the rate.
 //! 3. **Admit** to the stream ([`SessionKeeper::admit`]). For a publisher, **claim** the name ([`super::ownership`]),
-//!   which may take seconds if other nodes have to be asked.
+//!    which may take seconds if other nodes have to be asked.
 //! 4. **Answer** ([`super::answers`]), and **ask** the session's two workers in turn until one serves it.
 //!
 //! If this is dropped in the middle, by an error or because the client left, everything is undone. The transport
