@@ -259,7 +259,10 @@ impl Reception {
         let [received, expected_prior, received_prior, lost, recovered] =
             [from.u64()?, from.u64()?, from.u64()?, from.u64()?, from.u64()?];
         let count = from.count(limits::NACK_GAPS_MAX)?;
-        if newest.is_some_and(|newest| newest < first) {
+        // What a report subtracts must be there to subtract from.
+        let expected = newest.map_or(Some(0), |newest| newest.checked_sub(first)?.checked_add(1));
+        let numbered = newest.is_none_or(|newest| newest >= FIRST_CYCLE);
+        if !numbered || expected.is_none_or(|expected| expected < expected_prior) || received < received_prior {
             return Err(ImportError::Malformed);
         }
         let mut reception = Self::new(clock_rate_hz, nack);
@@ -279,6 +282,26 @@ impl Reception {
 mod tests {
     use super::*;
     use crate::wire::bytes::refuses_damage;
+
+    #[test]
+    fn counts_that_contradict_each_other_are_not_imported() {
+        let now = Timestamp::from_millis(9);
+        let import = |newest: u64, expected_prior, received_prior| {
+            let mut out = StateWriter::new();
+            out.version(VERSION);
+            out.u64(FIRST_CYCLE + 10);
+            out.option(Some(newest), |out, newest| out.u64(newest));
+            [3, expected_prior, received_prior, 0, 0].into_iter().for_each(|count| out.u64(count));
+            out.count(0);
+            let bytes = out.finish();
+            let reception = Reception::import(90_000, true, now, &mut StateReader::new(bytes.as_slice()));
+            reception.map(|mut reception| reception.report(1, now).is_some())
+        };
+        assert!(matches!(import(FIRST_CYCLE + 12, 3, 3), Ok(true)));
+        assert!(matches!(import(FIRST_CYCLE + 12, 4, 3), Err(ImportError::Malformed)));
+        assert!(matches!(import(FIRST_CYCLE + 12, 3, 4), Err(ImportError::Malformed)));
+        assert!(matches!(import(12, 0, 0), Err(ImportError::Malformed)));
+    }
 
     #[test]
     fn a_reception_goes_on_in_another_process() {
