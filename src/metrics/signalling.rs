@@ -87,8 +87,10 @@ figures! {
         "Sessions refused by signalling, by reason", "";
     sessions_ended: Family<ReasonLabel, Counter> = "sessions_ended",
         "Sessions that ended, by reason", "";
+    nearest_fits: Counter = "viewers_nearest_fits",
+        "Times a viewer was sent the nearest of what it had negotiated, which may not decode what is published", "";
     nothing_fits: Counter = "viewers_nothing_fits",
-        "Times a viewer had negotiated nothing that fits what is published", "";
+        "Times a viewer had negotiated nothing of the published codec", "";
     webhook_events_dropped: Counter = "webhook_events_dropped",
         "Starts and ends of sessions that the operator's endpoint was not told of", "";
     certificates: Family<NameLabel, Gauge> = "tls_certificate_not_after_timestamp_seconds",
@@ -145,6 +147,11 @@ impl SignallingCounters {
     /// A session ended.
     pub fn session_ended(&self, reason: &'static str) {
         self.sessions_ended.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A viewer is sent the nearest of what it negotiated.
+    pub fn nearest_fits(&self) {
+        self.nearest_fits.inc();
     }
 
     /// A viewer gets no media of one kind, because nothing that it negotiated fits.

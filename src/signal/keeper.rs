@@ -158,6 +158,13 @@ impl SessionKeeper {
         self.outboxes.tell(socket, &Told::Moved { session: session.into() });
     }
 
+    /// A viewer is sent the nearest of what it negotiated, which may not decode what is published.
+    pub(super) fn nearest_fits(&self, session: SessionId, published: &str, sent_as: &str) {
+        self.counters.nearest_fits();
+        let socket = self.table.borrow().socket_of(session);
+        self.outboxes.tell(socket, &Told::NearestFits { session: session.into(), published, sent_as });
+    }
+
     /// A viewer gets no media of one kind, because nothing that it negotiated fits.
     pub(super) fn nothing_fits(&self, session: SessionId, published: &str) {
         self.counters.nothing_fits();

@@ -22,6 +22,10 @@ fn take(keeper: &SessionKeeper, notice: Notice) {
         }
         Notice::Moved { session } => keeper.moved(session),
         Notice::Ended { session, reason, totals } => keeper.ended(session, reason, totals),
+        Notice::NearestFits { session, published, sent_as } => {
+            keeper.nearest_fits(session, &published, &sent_as);
+            tracing::debug!(session = session.0, published, sent_as, "viewer is sent the nearest that it offered");
+        }
         Notice::NothingFits { session, published } => {
             keeper.nothing_fits(session, &published);
             tracing::warn!(

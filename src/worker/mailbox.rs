@@ -153,7 +153,17 @@ pub enum Notice {
         /// Which session.
         session: SessionId,
     },
-    /// A viewer negotiated nothing that fits what is published: no media of that kind will flow to it.
+    /// A viewer negotiated the published codec, but nothing that decodes this profile or packetisation of it by its own
+    /// words. It is sent the nearest.
+    NearestFits {
+        /// Which viewer.
+        session: SessionId,
+        /// What is published.
+        published: String,
+        /// What the viewer had offered under the payload type that it is sent.
+        sent_as: String,
+    },
+    /// A viewer negotiated nothing of the published codec: no media of that kind will flow to it.
     NothingFits {
         /// Which viewer.
         session: SessionId,

@@ -44,6 +44,13 @@ GUARDS = [
         "parts worker_refusals::a_replayed_packet_is_counted_and_not_forwarded",
     ),
     Guard(
+        "a profile is no gate",
+        "src/description/codec_match.rs",
+        ".map(|(distance, index)| (index, fit(distance)))",
+        ".filter(|&(distance, _)| distance < UNDECODABLE).map(|(distance, index)| (index, fit(distance)))",
+        "parts worker_encodings::a_viewer_of_constrained_baseline_is_sent_high_and_everyone_is_told",
+    ),
+    Guard(
         "an old epoch of keys ends",
         "src/session/rekey.rs",
         "Stage::Retiring { until } if until <= now =>",

@@ -14,7 +14,7 @@ use corecast::relay::store::timeline::Incarnation;
 use corecast::relay::store::upstream::Wish;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::wire::codec::Codec;
-use corecast::worker::mailbox::Control;
+use corecast::worker::mailbox::{Control, Notice};
 
 const FRAME: Duration = Duration::from_millis(33);
 const PACKETS_PER_FRAME: u64 = 4;
@@ -60,7 +60,11 @@ fn publish(world: &mut World, n: u64, key_frames: &[usize]) {
 }
 
 fn begin(world: &mut World) {
-    let format = CodecFormat::H264 { profile_level_id: H264_PROFILE_LEVEL_ID, packetization_mode: 1 };
+    begin_as(world, H264_PROFILE_LEVEL_ID);
+}
+
+fn begin_as(world: &mut World, profile_level_id: u32) {
+    let format = CodecFormat::H264 { profile_level_id, packetization_mode: 1 };
     for rid in 0..3 {
         world.tell(address(rid), &Record::Begin);
         let codec = PublishedCodec { codec: Codec::H264, format, clock_rate_hz: 90_000 };
@@ -83,6 +87,28 @@ fn rids(received: &[Packet]) -> Vec<usize> {
     let mut rids: Vec<usize> = received.iter().map(rid_of).collect();
     rids.dedup();
     rids
+}
+
+#[test]
+fn a_viewer_of_constrained_baseline_is_sent_high_and_everyone_is_told() {
+    // What OBS and FFmpeg encode by default; the viewer offers what Firefox and aiortc do, and no more.
+    let mut world = World::with_origin_elsewhere(1);
+    begin_as(&mut world, 0x64_0028);
+    let viewer = world.join(&Opening::viewer(0));
+    world.route(STREAM);
+    world.run(10 * MS);
+    for picture in 0..3 {
+        publish(&mut world, picture, &[0]);
+    }
+    assert_eq!(rids(&world.clients[viewer].received(MediaKind::Video)), [0]);
+    let session = world.clients[viewer].session;
+    let (published, sent_as) = ("H264 profile-level-id=640028", "H264 profile-level-id=42e01f");
+    let [published, sent_as] = [published, sent_as].map(|what| format!("{what} packetization-mode=1"));
+    let why = format!("{published} is sent as {sent_as}, the nearest that the viewer offered");
+    assert!(world.noticed.contains(&Notice::NearestFits { session, published, sent_as }), "{:?}", world.noticed);
+    let report = world.report(0);
+    let told: Vec<&str> = report.sessions.iter().map(|session| session.why.as_str()).collect();
+    assert_eq!(told, [why]);
 }
 
 #[test]

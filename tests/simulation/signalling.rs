@@ -354,6 +354,7 @@ impl World {
             Notice::Refused { .. } => {}
             Notice::Moved { session } => self.note(11, session.0, 0),
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
+            Notice::NearestFits { session, .. } => self.note(12, session.0, 0),
         }
     }
 }

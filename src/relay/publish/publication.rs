@@ -185,11 +185,7 @@ impl Publication {
             publication.tracks.push(Track {
                 kind: media.kind,
                 encoding: EncodingId::default(),
-                published: PublishedCodec {
-                    codec: codec.codec,
-                    format: codec.format,
-                    clock_rate_hz: codec.clock_rate_hz,
-                },
+                published: PublishedCodec::from(codec),
                 announced: false,
                 ssrc: None,
                 incarnation,

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::description::CodecFormat;
+use crate::description::{CodecFormat, NegotiatedCodec};
 use crate::relay::store::address::{RecordAddress, StreamId};
 use crate::relay::store::clock_map::ClockMap;
 use crate::relay::store::numbers::EncodingId;
@@ -62,6 +62,12 @@ pub struct PublishedCodec {
     pub format: CodecFormat,
     /// RTP clock in Hz.
     pub clock_rate_hz: u32,
+}
+
+impl From<&NegotiatedCodec> for PublishedCodec {
+    fn from(codec: &NegotiatedCodec) -> Self {
+        Self { codec: codec.codec, format: codec.format, clock_rate_hz: codec.clock_rate_hz }
+    }
 }
 
 impl fmt::Display for PublishedCodec {

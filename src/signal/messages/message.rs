@@ -291,6 +291,11 @@ pub(in crate::signal) enum Told<'a> {
     Moved {
         session: SessionName,
     },
+    NearestFits {
+        session: SessionName,
+        published: &'a str,
+        sent_as: &'a str,
+    },
     Ended {
         session: SessionName,
         reason: &'static str,

@@ -1,17 +1,19 @@
 //! Fills in a [`WorkerReport`] from the worker's parts. Walks everything: at an operator's pace, not a packet's.
 
 use crate::description::MediaKind;
+use crate::description::codec_match::{self, Fit};
 use crate::net::{Io, process};
+use crate::relay::store::record::PublishedCodec;
 use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
-use crate::worker::peer::{Peer, Role};
+use crate::worker::peer::{Peer, Playback, Role, StreamKey};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
-use crate::worker::stream::{Stream, Streams};
+use crate::worker::stream::{EncodingKey, Stream, Streams};
 
 /// The worker's state now.
 pub(super) fn report<I: Io>(
@@ -127,9 +129,33 @@ fn session_report(peer: &Peer, streams: &Streams) -> SessionReport {
             report.nacks_received = playback.tracks.iter().map(|track| track.nacks_received).sum();
             report.rtt_us = playback.rtt_us;
             report.fraction_lost = playback.tracks.iter().map(|track| track.fraction_lost).max().unwrap_or(0);
+            report.why = why(peer.stream, playback, streams);
         }
     }
     report
+}
+
+/// What of a viewer's tracks does not fit what is published.
+fn why(stream: StreamKey, playback: &Playback, streams: &Streams) -> String {
+    let mut why = String::new();
+    for track in &playback.tracks {
+        let key = EncodingKey { stream, encoding: track.encoding() };
+        let Some(published) = streams.encoding(key).and_then(|encoding| encoding.codec()) else { continue };
+        let fits = codec_match::fits(published.codec, published.format, &track.codecs);
+        let reason = match fits.and_then(|(index, fit)| Some((track.codecs.get(index)?, fit))) {
+            Some((_, Fit::Exact | Fit::Compatible)) => continue,
+            Some((codec, Fit::Nearest)) => {
+                let sent_as = PublishedCodec::from(codec);
+                format!("{published} is sent as {sent_as}, the nearest that the viewer offered")
+            }
+            None => format!("{published} is not sent: the viewer offered nothing of that codec"),
+        };
+        if !why.is_empty() {
+            why.push_str("; ");
+        }
+        why.push_str(&reason);
+    }
+    why
 }
 
 const fn kind_name(kind: MediaKind) -> &'static str {
