@@ -170,7 +170,7 @@ pub struct SsrcPair {
 pub struct NegotiatedMedia {
     /// Audio or video.
     pub kind: MediaKind,
-    /// `a=mid`, at most 16 bytes.
+    /// `a=mid`, at most 16 bytes; empty where the one section of an offer has none.
     pub mid: String,
     /// In order of preference; a publisher's answer holds one.
     pub codecs: Vec<NegotiatedCodec>,

@@ -51,6 +51,20 @@ GUARDS = [
         "parts worker_encodings::a_viewer_of_constrained_baseline_is_sent_high_and_everyone_is_told",
     ),
     Guard(
+        "Opus without its channels",
+        "src/signal/sdp/codecs.rs",
+        '(MediaKind::Audio, "OPUS/48000/2" | "OPUS/48000") =>',
+        '(MediaKind::Audio, "OPUS/48000/2") =>',
+        "lib signal::sdp::tests::answers::gstreamers_players_that_leave_channels_and_packetisation_mode_out_are_answered_with_both_media",
+    ),
+    Guard(
+        "one section without a group",
+        "src/signal/sdp/negotiate.rs",
+        "None => shared.sections.push((first, section)),",
+        "None => return Err(Unsupported::NoMedia.into()),",
+        "lib signal::sdp::tests::answers::a_section_alone_needs_no_group_and_no_mid",
+    ),
+    Guard(
         "an old epoch of keys ends",
         "src/session/rekey.rs",
         "Stage::Retiring { until } if until <= now =>",

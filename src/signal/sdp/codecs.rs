@@ -81,7 +81,7 @@ pub(super) fn common(
     kind: MediaKind,
     direction: Direction,
 ) -> Result<Vec<AnsweredCodec>, SdpRefused> {
-    let (formats, feedback_of_all) = collect(section)?;
+    let (formats, feedback_of_all) = collect(section);
     let offered: Vec<u8> = section.formats.iter().map(|format| payload_type(format)).collect::<Result<_, _>>()?;
     let retransmissions = retransmissions(&offered, &formats);
     let mut answered: Vec<AnsweredCodec> = Vec::new();
@@ -144,26 +144,33 @@ fn preference(codec: Codec, format: CodecFormat) -> (u8, u8, H264Profile) {
 type Formats<'a> = BTreeMap<u8, OfferedCodec<'a>>;
 
 /// Collects the payload types in one walk over the section's lines. The second value is the feedback of `a=rtcp-fb:*`.
-fn collect(section: &MediaSection) -> Result<(Formats<'_>, OfferedFeedback), SdpRefused> {
+/// A line without a payload type or without anything behind it says nothing and is ignored: writers of SDP leave an
+/// `a=fmtp` without parameters, and an offer is not worse for it.
+fn collect(section: &MediaSection) -> (Formats<'_>, OfferedFeedback) {
     let mut formats = Formats::new();
     let mut feedback_of_all = OfferedFeedback::default();
     for (key, value) in section.attributes.lines() {
         if !matches!(key, "rtpmap" | "fmtp" | "rtcp-fb") {
             continue;
         }
-        let (number, value) = value.split_once(' ').ok_or(Malformed::PayloadType)?;
+        let Some((number, value)) = value.trim_start().split_once([' ', '\t']) else { continue };
+        let value = value.trim();
+        if value.is_empty() {
+            continue;
+        }
         if key == "rtcp-fb" && number == "*" {
             feedback_of_all.add(value);
             continue;
         }
-        let offered = formats.entry(payload_type(number)?).or_default();
+        let Ok(number) = payload_type(number) else { continue };
+        let offered = formats.entry(number).or_default();
         match key {
             "rtpmap" => _ = offered.rtpmap.get_or_insert(value),
             "fmtp" => _ = offered.fmtp.get_or_insert(value),
             _ => offered.feedback.add(value),
         }
     }
-    Ok((formats, feedback_of_all))
+    (formats, feedback_of_all)
 }
 
 /// Maps a payload type to that of its retransmissions (RFC 4588 §8.1, `apt`). If there are several, the first one
@@ -173,8 +180,9 @@ fn retransmissions(offered: &[u8], formats: &Formats<'_>) -> BTreeMap<u8, u8> {
     for &payload_type in offered.iter().filter(|payload_type| usable(**payload_type)) {
         let Some(format) = formats.get(&payload_type) else { continue };
         let name = format.rtpmap.and_then(|rtpmap| rtpmap.split('/').next());
+        let is_rtx = name.is_some_and(|name| name.eq_ignore_ascii_case("rtx"));
         let apt = Parameters(format.fmtp.unwrap_or_default()).number("apt");
-        if let (Some("rtx"), Some(apt)) = (name, apt) {
+        if let Some(apt) = apt.filter(|_| is_rtx) {
             found.entry(apt).or_insert(payload_type);
         }
     }
@@ -194,10 +202,11 @@ const fn usable(payload_type: u8) -> bool {
 
 /// The codec of an `a=rtpmap`, if this node relays it with these parameters.
 fn recognise(rtpmap: &str, kind: MediaKind, parameters: Parameters<'_>) -> Option<(Codec, CodecFormat)> {
+    // RFC 4855 §3: names are compared without case.
     let name = rtpmap.to_ascii_uppercase();
     match (kind, name.as_str()) {
-        // RFC 7587 §7: always 48000 and 2, whatever is encoded.
-        (MediaKind::Audio, "OPUS/48000/2") => Some((Codec::Opus, CodecFormat::Plain)),
+        // RFC 7587 §7: always 48000 and 2, whatever is encoded. GStreamer's WHEP players leave the 2 out, and mean the same.
+        (MediaKind::Audio, "OPUS/48000/2" | "OPUS/48000") => Some((Codec::Opus, CodecFormat::Plain)),
         (MediaKind::Video, "H264/90000") => {
             let packetization_mode = parameters.number("packetization-mode").unwrap_or(0);
             // RFC 6184 §8.1: without the parameter, Baseline at level 1.

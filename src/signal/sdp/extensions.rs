@@ -139,6 +139,13 @@ pub(super) struct Agreed {
 }
 
 impl Agreed {
+    /// Removes the mid, for a section that has none.
+    pub(super) fn without_mid(mut self) -> Self {
+        self.ids.mid = None;
+        self.lines.retain(|(uri, _)| *uri != MID);
+        self
+    }
+
     /// Removes transport-wide feedback, for a section in which no codec has it.
     pub(super) fn without_transport_cc(mut self) -> Self {
         self.ids.transport_cc = None;

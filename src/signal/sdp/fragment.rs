@@ -57,8 +57,12 @@ impl Fragment {
 /// all its candidates, for the sections agreed in `description`.
 #[must_use]
 pub fn restart_answer(description: &Description, ice: &IceCredentials, candidates: &[Candidate]) -> String {
+    let mut body = format!("a=ice-lite\r\na=ice-options:{ICE_OPTIONS}\r\n");
     let mids: Vec<&str> = description.media.iter().map(|media| media.mid.as_str()).collect();
-    let mut body = format!("a=ice-lite\r\na=ice-options:{ICE_OPTIONS}\r\na=group:BUNDLE {}\r\n", mids.join(" "));
+    // A section alone may have no mid.
+    if mids != [""] {
+        body.push_str(&format!("a=group:BUNDLE {}\r\n", mids.join(" ")));
+    }
     // RFC 8840 §9: a pseudo m= line for the section that has the group's transport.
     if let Some(media) = description.media.first() {
         let kind = match media.kind {
@@ -66,7 +70,10 @@ pub fn restart_answer(description: &Description, ice: &IceCredentials, candidate
             MediaKind::Video => "video",
         };
         let payload_type = media.codecs.first().map_or(0, |codec| codec.payload_type);
-        body.push_str(&format!("m={kind} 9 UDP/TLS/RTP/SAVPF {payload_type}\r\na=mid:{}\r\n", media.mid));
+        body.push_str(&format!("m={kind} 9 UDP/TLS/RTP/SAVPF {payload_type}\r\n"));
+        if !media.mid.is_empty() {
+            body.push_str(&format!("a=mid:{}\r\n", media.mid));
+        }
     }
     body.push_str(&format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ice.ufrag, ice.password));
     for candidate in candidates {

@@ -15,9 +15,11 @@
 //! ```
 //!
 //! # What is agreed
-//! - One BUNDLE group and rtcp-mux are required. Sections keep their order. At most one audio and one video section are
-//!   accepted. Sections that are not accepted (`m=application`, second cameras, the wrong direction) are answered on
-//!   port 0 and leave the group. Firefox offers bundled sections on port 0; they are answered on port 9.
+//! - There is one transport, and rtcp-mux is required. Accepted are the sections of the BUNDLE group of the first one that
+//!   can be served, or that one alone if it is in none (RFC 9429 §5.3.1). Sections keep their order. At most one audio and
+//!   one video section are accepted. Sections that are not accepted (`m=application`, second cameras, the wrong direction,
+//!   another transport) are answered on port 0 and leave the group. Firefox offers bundled sections on port 0; they are
+//!   answered on port 9.
 //! - An offer whose audio, or whose video, has no codec in common is refused as a whole (RFC 9725 §4.4.3), because half
 //!   a stream would look like a network fault.
 //! - From a publisher exactly one video codec with its RTX, and Opus; towards a viewer every codec both can handle.

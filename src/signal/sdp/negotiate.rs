@@ -24,8 +24,10 @@ pub(super) struct Agreement {
     pub(super) description: Description,
     /// One for each of the description's media, in the same order.
     pub(super) accepted: Vec<Accepted>,
-    /// The mids of the answer's BUNDLE group, the one with the transport first (RFC 9143 §7.3.1).
+    /// The mids of the answer's BUNDLE group, the one with the transport first (RFC 9143 §7.3.1); empty without a group.
     pub(super) bundle: Vec<String>,
+    /// The index of the section with the transport among the offer's.
+    pub(super) transport: usize,
 }
 
 /// Decides what is accepted of an offer.
@@ -35,27 +37,18 @@ pub(super) fn negotiate(
     local: &LocalParameters<'_>,
     fresh_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<Agreement, SdpRefused> {
-    let chosen = choose(offer, direction)?;
-    let group = bundle(offer, &chosen)?;
-    let in_group = |accepted: bool| -> Vec<&MediaSection> {
-        group
-            .iter()
-            .filter_map(|mid| offer.sections.iter().enumerate().find(|(_, section)| section.mid.as_ref() == Some(mid)))
-            .filter(|(index, _)| chosen.iter().any(|(other, _)| other == index) == accepted)
-            .map(|(_, section)| section)
-            .collect()
-    };
-    let mut accepted_sections = in_group(true);
+    let mut chosen = choose(offer, direction)?;
+    let Shared { sections: mut accepted_sections, others, is_group } = share_transport(offer, &mut chosen)?;
     // RFC 9143 §7.3.1: the transport is that of the first accepted section with a port.
-    accepted_sections.sort_by_key(|section| section.port_is_zero);
-    let transport = transport::transport(offer, &accepted_sections, &in_group(false))?;
+    accepted_sections.sort_by_key(|(_, section)| section.port_is_zero);
+    let levels: Vec<&MediaSection> = accepted_sections.iter().map(|(_, section)| *section).collect();
+    let transport = transport::transport(offer, &levels, &others)?;
+    let transport_index = accepted_sections.first().map_or(0, |(index, _)| *index);
 
     let mut media: Vec<NegotiatedMedia> = Vec::with_capacity(chosen.len());
     let mut accepted = Vec::with_capacity(chosen.len());
     for (index, mut codecs) in chosen {
-        let Some((section, kind, mid)) =
-            offer.sections.get(index).and_then(|section| Some((section, section.kind?, section.mid.clone()?)))
-        else {
+        let Some((section, kind)) = offer.sections.get(index).and_then(|section| Some((section, section.kind?))) else {
             continue;
         };
         let mixed = section.attributes.has("extmap-allow-mixed") || offer.attributes.has("extmap-allow-mixed");
@@ -67,6 +60,9 @@ pub(super) fn negotiate(
         if !codecs.iter().any(|answered| answered.codec.transport_cc) {
             extensions = extensions.without_transport_cc();
         }
+        if section.mid.is_none() {
+            extensions = extensions.without_mid();
+        }
         let ssrcs = match direction {
             Direction::Publish => declared_ssrcs(section, &media)?,
             Direction::Play => {
@@ -76,7 +72,7 @@ pub(super) fn negotiate(
         };
         media.push(NegotiatedMedia {
             kind,
-            mid,
+            mid: section.mid.clone().unwrap_or_default(),
             codecs: codecs.iter().map(|answered| answered.codec.clone()).collect(),
             extensions: extensions.ids,
             ssrcs,
@@ -87,7 +83,8 @@ pub(super) fn negotiate(
     codecs::check_unique(media.iter().flat_map(|media| &media.codecs))?;
     extensions::check_unique(media.iter().map(|media| &media.extensions))?;
 
-    let bundle = accepted_sections.iter().filter_map(|section| section.mid.clone()).collect();
+    let mids = accepted_sections.iter().filter_map(|(_, section)| section.mid.clone());
+    let bundle = mids.filter(|_| is_group).collect();
     let description = Description {
         direction,
         remote_ice: transport.ice,
@@ -96,7 +93,7 @@ pub(super) fn negotiate(
         media,
         cname: token(local.cname, CNAME_BYTES_MAX),
     };
-    Ok(Agreement { description, accepted, bundle })
+    Ok(Agreement { description, accepted, bundle, transport: transport_index })
 }
 
 /// An SDES item holds at most this many bytes (RFC 3550 §6.5).
@@ -148,22 +145,47 @@ fn is_secure_rtp(protocols: &[String]) -> bool {
     matches!(protocols.as_slice(), ["UDP" | "TCP", "TLS" | "DTLS", "RTP", "SAVPF" | "SAVP"] | ["RTP", "SAVPF" | "SAVP"])
 }
 
-/// The mids of the one BUNDLE group that all chosen sections are in.
-fn bundle<'a>(offer: &'a Offer, chosen: &[(usize, Vec<AnsweredCodec>)]) -> Result<&'a [String], SdpRefused> {
-    let mut group: Option<&[String]> = None;
-    for (index, _) in chosen {
-        let section = offer.sections.get(*index).ok_or(Unsupported::NoMedia)?;
-        let mid = section.mid.as_deref().ok_or(Unsupported::NotBundled)?;
-        match group {
-            None => group = Some(offer.bundle_of(mid).ok_or(Unsupported::NotBundled)?),
-            Some(group) if group.iter().any(|member| member == mid) => {}
-            Some(_) => return Err(Unsupported::NotBundled.into()),
-        }
-        if !section.attributes.has("rtcp-mux") {
-            return Err(Unsupported::NoRtcpMux.into());
+/// The sections on the one transport of a session.
+struct Shared<'a> {
+    /// Those that are accepted, with their indexes, in the group's order.
+    sections: Vec<(usize, &'a MediaSection)>,
+    /// Those of the group that are not.
+    others: Vec<&'a MediaSection>,
+    /// Whether they are in a BUNDLE group. A section alone need not be (RFC 9429 §5.3.1).
+    is_group: bool,
+}
+
+/// Leaves in `chosen` those that share the first one's transport. The others would need one of their own, which this node
+/// does not have for them: they are rejected.
+fn share_transport<'a>(
+    offer: &'a Offer,
+    chosen: &mut Vec<(usize, Vec<AnsweredCodec>)>,
+) -> Result<Shared<'a>, SdpRefused> {
+    let (first, section) = chosen
+        .first()
+        .and_then(|(index, _)| Some((*index, offer.sections.get(*index)?)))
+        .ok_or(Unsupported::NoMedia)?;
+    let group = section.mid.as_deref().and_then(|mid| offer.bundle_of(mid));
+    let mut shared = Shared { sections: Vec::new(), others: Vec::new(), is_group: group.is_some() };
+    match group {
+        None => shared.sections.push((first, section)),
+        Some(mids) => {
+            for mid in mids {
+                let mut sections = offer.sections.iter().enumerate();
+                let Some(member) = sections.find(|(_, section)| section.mid.as_ref() == Some(mid)) else { continue };
+                if chosen.iter().any(|(index, _)| *index == member.0) {
+                    shared.sections.push(member);
+                } else {
+                    shared.others.push(member.1);
+                }
+            }
         }
     }
-    group.ok_or(Unsupported::NoMedia.into())
+    chosen.retain(|(index, _)| shared.sections.iter().any(|(shared, _)| shared == index));
+    if shared.sections.iter().any(|(_, section)| !section.attributes.has("rtcp-mux")) {
+        return Err(Unsupported::NoRtcpMux.into());
+    }
+    Ok(shared)
 }
 
 /// The SSRCs that a publisher's section declares (RFC 5576), each with that of its retransmissions, except those that

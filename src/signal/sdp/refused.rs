@@ -58,8 +58,6 @@ pub enum Unsupported {
     WrongDirection(Direction),
     /// Not RTP over DTLS-SRTP.
     Transport,
-    /// The accepted sections are not in one BUNDLE group.
-    NotBundled,
     /// A section without `a=rtcp-mux`.
     NoRtcpMux,
     /// `a=setup:holdconn`
@@ -199,10 +197,6 @@ impl fmt::Display for Unsupported {
             ),
             Self::Transport => f.write_str(
                 "media is only relayed encrypted: offer the transport UDP/TLS/RTP/SAVPF (RFC 5764 section 8)",
-            ),
-            Self::NotBundled => f.write_str(
-                "all media must share one transport: give each section an a=mid and put them into one \
-                 a=group:BUNDLE (bundlePolicy max-bundle)",
             ),
             Self::NoRtcpMux => {
                 f.write_str("RTP and RTCP must share one port: put a=rtcp-mux into each media section (RFC 5761)")

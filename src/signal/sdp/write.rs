@@ -18,7 +18,9 @@ pub(super) const ICE_OPTIONS: &str = "trickle ice2";
 /// The answer to `offer`.
 pub(super) fn answer(offer: &Offer, agreement: &Agreement, local: &LocalParameters<'_>) -> String {
     let mut lines = Lines::default();
-    lines.value("group", format!("BUNDLE {}", agreement.bundle.join(" ")));
+    if !agreement.bundle.is_empty() {
+        lines.value("group", format!("BUNDLE {}", agreement.bundle.join(" ")));
+    }
     if offer.attributes.has("extmap-allow-mixed") {
         lines.flag("extmap-allow-mixed");
     }
@@ -73,7 +75,9 @@ fn accepted_section(
             DtlsRole::Client => "active",
         },
     );
-    lines.value("mid", &media.mid);
+    if offered.mid.is_some() {
+        lines.value("mid", &media.mid);
+    }
     for (_, line) in &accepted.extensions.lines {
         lines.value("extmap", line);
     }
@@ -96,7 +100,7 @@ fn accepted_section(
     if direction == Direction::Play {
         ssrc_lines(&mut lines, media, &agreement.description.cname, &track);
     }
-    if agreement.bundle.first() == Some(&media.mid) {
+    if agreement.transport == accepted.index {
         for candidate in local.candidates {
             lines.value("candidate", candidate.to_string());
         }

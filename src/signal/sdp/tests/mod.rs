@@ -27,6 +27,7 @@ const FIXTURES: &[(&str, Direction, &str)] = &[
     ("safari-play", Direction::Play, SAFARI_PLAY),
     ("obs-publish", Direction::Publish, OBS_PUBLISH),
     ("gstreamer-publish", Direction::Publish, GSTREAMER_PUBLISH),
+    ("gstreamer-play", Direction::Play, GSTREAMER_PLAY),
     ("aiortc-publish", Direction::Publish, fixture!("aiortc-publish")),
     ("aiortc-play", Direction::Play, AIORTC_PLAY),
     ("werift-play", Direction::Play, fixture!("werift-play")),
@@ -42,6 +43,7 @@ const FIREFOX_PLAY: &str = fixture!("firefox-play");
 const SAFARI_PLAY: &str = fixture!("safari-play");
 const OBS_PUBLISH: &str = fixture!("obs-publish");
 const GSTREAMER_PUBLISH: &str = fixture!("gstreamer-publish");
+const GSTREAMER_PLAY: &str = fixture!("gstreamer-play");
 const AIORTC_PLAY: &str = fixture!("aiortc-play");
 
 fn local_ice() -> IceCredentials {
