@@ -425,9 +425,14 @@ const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS < 1 << 15);
 pub const DTLS_HANDSHAKE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
 /// Handshake messages held ahead of the next one in order (a server's longest plaintext flight is five, a client's
-/// three). Further ahead: the fragment is dropped, and the peer retransmits it. Together with the message length this
-/// bounds what a handshake may hold to 64 KiB.
+/// three). Further ahead: the fragment is dropped, and the peer retransmits it.
 pub const DTLS_MESSAGES_AHEAD_MAX: usize = 8;
+
+/// Bytes held of one peer's incomplete handshake messages: the longest message twice over, so a certificate of that
+/// length beside the rest of its flight. Only bytes that came count, not those that a header announces. More: the
+/// message that was added to longest ago is dropped, and the peer retransmits it. For a worker the bound is this times
+/// [`HANDSHAKES_PER_WORKER_MAX`].
+pub const DTLS_REASSEMBLY_BYTES_MAX: usize = 2 * DTLS_HANDSHAKE_MESSAGE_BYTES_MAX;
 
 /// Separate runs of received bytes of one handshake message. A 1.4 kB hello in 64 pieces has 22 bytes in each; twice as
 /// many allow for the worst order of arrival. More: the fragment is dropped.
@@ -469,6 +474,8 @@ pub const DTLS_INBOX_MAX: usize = 32;
 /// keeps each one). More: dropped.
 pub const DTLS_LATE_HANDSHAKE_RECORDS_MAX: u8 = 16;
 
+// One message in as many pieces as are allowed fits, with 32 bytes of bookkeeping for each piece.
+const _: () = assert!(DTLS_HANDSHAKE_MESSAGE_BYTES_MAX + 32 * (DTLS_FRAGMENT_RUNS_MAX + 2) < DTLS_REASSEMBLY_BYTES_MAX);
 const _: () = assert!(DTLS_DATAGRAM_OUT_BYTES_MAX <= DATAGRAM_OUT_BYTES_MAX);
 const _: () = assert!(DTLS_HANDSHAKE_MAX.as_secs() <= SESSION_SETUP_MAX.as_secs());
 

@@ -5,7 +5,9 @@
 //! no other plaintext. The contents of a message are not looked at.
 
 use super::record::{RecentNumbers, Record, content, records};
-use crate::limits::{DTLS_FRAGMENT_RUNS_MAX, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX, DTLS_MESSAGES_AHEAD_MAX};
+use crate::limits::{
+    DTLS_FRAGMENT_RUNS_MAX, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX, DTLS_MESSAGES_AHEAD_MAX, DTLS_REASSEMBLY_BYTES_MAX,
+};
 
 /// ClientHello's handshake type.
 pub(super) const CLIENT_HELLO: u8 = 1;
@@ -45,33 +47,79 @@ impl HandshakeMessage {
     }
 }
 
-/// A message with fragments missing.
+/// Consecutive bytes of a message.
+#[derive(Debug)]
+struct Run {
+    start: usize,
+    bytes: Vec<u8>,
+}
+
+impl Run {
+    fn end(&self) -> usize {
+        self.start.saturating_add(self.bytes.len())
+    }
+
+    /// Overwrites the bytes from `offset` on, which lie within the run.
+    fn overwrite(&mut self, offset: usize, data: &[u8]) {
+        let at = offset.saturating_sub(self.start);
+        if let Some(slot) = self.bytes.get_mut(at..at.saturating_add(data.len())) {
+            slot.copy_from_slice(data);
+        }
+    }
+}
+
+/// A message with fragments missing. It holds the bytes that came, and nothing for those that its header announces.
 #[derive(Debug)]
 struct Partial {
-    message: HandshakeMessage,
-    /// The received ranges of bytes, sorted and not touching.
-    runs: Vec<(usize, usize)>,
+    kind: u8,
+    sequence: u16,
+    length: usize,
+    /// What was received, sorted, with a gap between any two.
+    runs: Vec<Run>,
 }
 
 impl Partial {
     fn is_whole(&self) -> bool {
-        self.message.body.is_empty() || matches!(self.runs.as_slice(), [(0, end)] if *end == self.message.body.len())
+        self.length == 0 || matches!(self.runs.as_slice(), [run] if run.start == 0 && run.bytes.len() == self.length)
     }
 
-    /// Marks bytes `start..end` as received. Returns `false` when there are too many gaps.
-    fn cover(&mut self, mut start: usize, mut end: usize) -> bool {
-        let touching = |run: &(usize, usize)| run.0 <= end && start <= run.1;
-        for run in self.runs.iter().filter(|run| touching(run)).copied().collect::<Vec<_>>() {
-            start = start.min(run.0);
-            end = end.max(run.1);
+    /// Bytes kept, bookkeeping included.
+    fn held_bytes(&self) -> usize {
+        let runs = self.runs.iter().map(|run| run.bytes.len().saturating_add(size_of::<Run>()));
+        runs.fold(size_of::<Self>(), usize::saturating_add)
+    }
+
+    /// Adds `data` at `offset`. Where it overlaps what is there, it replaces it. Dropped when there are too many gaps.
+    fn put(&mut self, offset: usize, data: &[u8]) {
+        let end = offset.saturating_add(data.len());
+        let first = self.runs.partition_point(|run| run.end() < offset);
+        let last = self.runs.partition_point(|run| run.start <= end);
+        let touched = self.runs.get(first..last).unwrap_or_default();
+        match touched {
+            [] if self.runs.len() >= DTLS_FRAGMENT_RUNS_MAX => {}
+            [] => self.runs.insert(first, Run { start: offset, bytes: data.to_vec() }),
+            [run] if run.start <= offset => {
+                if let Some(run) = self.runs.get_mut(first) {
+                    let known = run.end().saturating_sub(offset).min(data.len());
+                    let (over, more) = data.split_at(known);
+                    run.overwrite(offset, over);
+                    run.bytes.extend_from_slice(more);
+                }
+            }
+            [head, ..] => {
+                let start = head.start.min(offset);
+                let end = touched.last().map_or(end, |run| run.end().max(end));
+                let mut joined = Run { start, bytes: vec![0; end.saturating_sub(start)] };
+                touched.iter().for_each(|run| joined.overwrite(run.start, &run.bytes));
+                joined.overwrite(offset, data);
+                self.runs.splice(first..last, [joined]);
+            }
         }
-        self.runs.retain(|run| !(run.0 <= end && start <= run.1));
-        if self.runs.len() >= DTLS_FRAGMENT_RUNS_MAX {
-            return false;
-        }
-        let at = self.runs.partition_point(|run| run.0 < start);
-        self.runs.insert(at, (start, end));
-        true
+    }
+
+    fn into_message(self) -> HandshakeMessage {
+        let body = self.runs.into_iter().next().map(|run| run.bytes).unwrap_or_default();
+        HandshakeMessage { kind: self.kind, sequence: self.sequence, body }
     }
 }
 
@@ -80,6 +128,7 @@ impl Partial {
 pub(super) struct Front {
     recent: RecentNumbers,
     next: u16,
+    /// The one that was added to last is the last.
     partial: Vec<Partial>,
     /// The code of the last fatal alert. Anyone can forge it, so it does not end the association; it explains a later
     /// timeout.
@@ -118,9 +167,9 @@ impl Front {
 
     /// The next message in order, once it is whole.
     pub(super) fn next_message(&mut self) -> Option<HandshakeMessage> {
-        let at = self.partial.iter().position(|partial| partial.message.sequence == self.next && partial.is_whole())?;
+        let at = self.partial.iter().position(|partial| partial.sequence == self.next && partial.is_whole())?;
         self.next = self.next.checked_add(1)?;
-        Some(self.partial.swap_remove(at).message)
+        Some(self.partial.remove(at).into_message())
     }
 
     fn take_fragments(&mut self, mut rest: &[u8]) -> bool {
@@ -142,29 +191,29 @@ impl Front {
         if usize::from(ahead) >= DTLS_MESSAGES_AHEAD_MAX || length > DTLS_HANDSHAKE_MESSAGE_BYTES_MAX || end > length {
             return false;
         }
-        let at = self.partial.iter().position(|partial| partial.message.sequence == sequence);
+        let at = self.partial.iter().position(|partial| partial.sequence == sequence);
+        let known = at.map(|at| self.partial.remove(at));
         // Where fragments contradict each other the newest counts, so that a forged or damaged one is replaced by the
         // peer's next retransmission.
-        let known = at.and_then(|at| {
-            let message = &self.partial.get(at)?.message;
-            (message.kind == kind && message.body.len() == length).then_some(at)
+        let mut partial = known.filter(|partial| partial.kind == kind && partial.length == length).unwrap_or(Partial {
+            kind,
+            sequence,
+            length,
+            runs: Vec::new(),
         });
-        if let (Some(at), None) = (at, known) {
-            self.partial.swap_remove(at);
+        if !data.is_empty() {
+            partial.put(offset, data);
         }
-        let at = known.unwrap_or_else(|| {
-            let message = HandshakeMessage { kind, sequence, body: vec![0; length] };
-            self.partial.push(Partial { message, runs: Vec::new() });
-            self.partial.len().saturating_sub(1)
-        });
-        if let Some(partial) = self.partial.get_mut(at)
-            && !data.is_empty()
-            && partial.cover(offset, end)
-            && let Some(slot) = partial.message.body.get_mut(offset..end)
-        {
-            slot.copy_from_slice(data);
+        self.partial.push(partial);
+        // The message that has waited longest for more goes first: the peer is sending the others.
+        while self.held_bytes() > DTLS_REASSEMBLY_BYTES_MAX {
+            self.partial.remove(0);
         }
         false
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.partial.iter().map(Partial::held_bytes).fold(0, usize::saturating_add)
     }
 }
 

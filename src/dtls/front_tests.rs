@@ -102,6 +102,36 @@ fn a_message_in_too_many_pieces_is_bounded() {
 }
 
 #[test]
+fn a_fragment_holds_its_own_bytes_and_not_what_its_header_announces() {
+    let mut front = Front::default();
+    for sequence in 0..DTLS_MESSAGES_AHEAD_MAX as u16 {
+        let message = HandshakeMessage { kind: 1, sequence, body: vec![0; DTLS_HANDSHAKE_MESSAGE_BYTES_MAX] };
+        take(&mut front, &fragment(&message, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX - 1, 1, u64::from(sequence)));
+    }
+    assert_eq!(front.partial.len(), DTLS_MESSAGES_AHEAD_MAX);
+    let allocated: usize = front.partial.iter().flat_map(|partial| &partial.runs).map(|run| run.bytes.capacity()).sum();
+    assert!(allocated < 64 * DTLS_MESSAGES_AHEAD_MAX, "{allocated} bytes for as many one-byte fragments");
+}
+
+#[test]
+fn incomplete_messages_are_bounded_and_the_one_being_sent_stays() {
+    let long = |sequence| HandshakeMessage { kind: 11, sequence, body: vec![7; DTLS_HANDSHAKE_MESSAGE_BYTES_MAX] };
+    let mut front = Front::default();
+    let mut number = 0;
+    for sequence in (1..DTLS_MESSAGES_AHEAD_MAX as u16).chain([0]) {
+        // All but the last byte.
+        for offset in (0..DTLS_HANDSHAKE_MESSAGE_BYTES_MAX - 1).step_by(1_023) {
+            let len = (DTLS_HANDSHAKE_MESSAGE_BYTES_MAX - 1 - offset).min(1_023);
+            take(&mut front, &fragment(&long(sequence), offset, len, number));
+            assert!(front.held_bytes() <= DTLS_REASSEMBLY_BYTES_MAX);
+            number += 1;
+        }
+    }
+    take(&mut front, &fragment(&long(0), DTLS_HANDSHAKE_MESSAGE_BYTES_MAX - 1, 1, number));
+    assert_eq!(front.next_message(), Some(long(0)));
+}
+
+#[test]
 fn several_messages_in_one_record_are_taken_apart() {
     let two = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0xaa, 11, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     let mut record = Vec::new();

@@ -107,6 +107,21 @@ GUARDS = [
         "parts worker_refusals::a_wrong_fingerprint_ends_the_session_before_any_media",
     ),
     Guard(
+        "a DTLS fragment holds its own bytes",
+        "src/dtls/front.rs",
+        "[] => self.runs.insert(first, Run { start: offset, bytes: data.to_vec() }),",
+        "[] => self.runs.insert(first, Run { start: offset, bytes: { let mut whole = Vec::with_capacity(self.length); "
+        "whole.extend_from_slice(data); whole } }),",
+        "lib dtls::front::tests::a_fragment_holds_its_own_bytes_and_not_what_its_header_announces",
+    ),
+    Guard(
+        "incomplete DTLS messages are bounded",
+        "src/dtls/front.rs",
+        "while self.held_bytes() > DTLS_REASSEMBLY_BYTES_MAX {",
+        "while self.held_bytes() > 8 * DTLS_REASSEMBLY_BYTES_MAX {",
+        "lib dtls::front::tests::incomplete_messages_are_bounded_and_the_one_being_sent_stays",
+    ),
+    Guard(
         "ICE gate before DTLS: the worker's",
         "src/worker/inbound/datagram.rs",
         'peers.find_path(from).ok_or(DropReason::UnknownAddress)?;',

@@ -17,7 +17,7 @@ use super::{Seed, memory};
 
 const STEPS_MAX: usize = 64;
 
-/// What an association may hold whatever comes: reassembly (64 KiB), records that wait ([`limits::DTLS_INBOX_MAX`] times
+/// What an association may hold whatever comes: reassembly ([`limits::DTLS_REASSEMBLY_BYTES_MAX`]), records that wait ([`limits::DTLS_INBOX_MAX`] times
 /// a datagram), the engine and its library's own queues.
 const HELD_BYTES_MAX: isize = 256 * 1024;
 
