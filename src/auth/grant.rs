@@ -1,6 +1,7 @@
 //! The permission with which a session was opened. The session keeps it for as long as it lives.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -9,11 +10,26 @@ use super::webhook::Events;
 use super::webhook::events::{End, Event};
 use crate::worker::mailbox::Totals;
 
+/// Who a client is, as far as that is known, to tell whether two sessions are of one client.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Nothing is known that another client could not share.
+    #[default]
+    Unknown,
+    /// `sub` of its token.
+    Subject(String),
+    /// Its token, which has no `sub` or which only the webhook can read: a hash of it.
+    Token(u64),
+    /// Nothing judged it. Its address, or its network, is all that there is.
+    Address(IpAddr),
+}
+
 /// The permission to open one session. When it is dropped, it frees its place and reports the session's end.
 #[derive(Debug, Default)]
 pub struct Grant {
     pub(super) client: String,
     pub(super) subject: Option<String>,
+    pub(super) who: Who,
     pub(super) expires: Option<Instant>,
     pub(super) place: Option<CredentialPlace>,
     pub(super) report: Option<SessionReport>,
@@ -30,6 +46,12 @@ impl Grant {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
+    }
+
+    /// Whether both permissions are of the same client, as far as that is known.
+    #[must_use]
+    pub fn is_of_same_client(&self, other: &Self) -> bool {
+        self.who != Who::Unknown && self.who == other.who
     }
 
     /// When the session is to be ended.

@@ -51,7 +51,7 @@ use crate::worker::mailbox::EndReason;
 use address::Shown;
 use configured::{Admission, Auth, JwksSource};
 use failures::Failures;
-use grant::{CredentialPlaces, SessionReport};
+use grant::{CredentialPlaces, SessionReport, Who};
 use joins::Joins;
 use key_source::KeySource;
 use keys::Key;
@@ -254,7 +254,8 @@ impl Authoriser {
     async fn open(&self, access: &Access<'_>, client: String) -> Result<Grant, Denied> {
         if !self.is_asked(access) {
             self.take_join(access)?;
-            return Ok(Grant { client, ..Grant::default() });
+            let who = Who::Address(address::client_of(access.address));
+            return Ok(Grant { client, who, ..Grant::default() });
         }
         let claims = self.judge(access).await?;
         // Counted before the operator's webhook is asked, so that the rate protects the webhook too.
@@ -363,7 +364,12 @@ impl Authoriser {
         client: String,
     ) -> Result<(Grant, Option<u32>), Denied> {
         let subject = claims.as_ref().and_then(|claims| claims.sub.clone());
-        let mut grant = Grant { client, subject, ..Grant::default() };
+        let who = match (&subject, access.token) {
+            (Some(subject), _) if !subject.is_empty() => Who::Subject(subject.clone()),
+            (_, Some(token)) => Who::Token(self.hasher.hash_one(self.signed_part(token))),
+            (_, None) => Who::Unknown,
+        };
+        let mut grant = Grant { client, subject, who, ..Grant::default() };
         let mut viewers_max = claims.as_ref().and_then(|claims| claims.viewers_max);
         match &self.webhook {
             // For an operator with a good token the webhook is not asked: the figures must be readable while it is

@@ -52,6 +52,7 @@ pub fn effective(running: &Config, new: &Config) -> Config {
     config.log.level = new.log.level;
     config.log.addresses = new.log.addresses;
     config.auth.clone_from(&new.auth);
+    config.takeover = new.takeover;
     config.cors_origins.clone_from(&new.cors_origins);
     config.limits.waiting_viewers_max = new.limits.waiting_viewers_max;
     config.limits.waiting_time = new.limits.waiting_time;
@@ -87,7 +88,7 @@ mod tests {
         [log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = true\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\
         webhook_timeout_ms = 17\nca = 'ca.pem'\naudience = 'a'\nissuer = 'i'\nadmin_token_required = true\n\
-        [cors]\norigins = ['https://www.example.org']\n\
+        [publish]\ntakeover = 'any'\n[cors]\norigins = ['https://www.example.org']\n\
         [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\
         sessions_per_address_max = 11\nconnections_per_address_max = 12\nexempt_addresses = []\n\
         sockets_max = 16\nsockets_per_address_max = 17\nsignalling_grace_s = 18\n\

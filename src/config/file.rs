@@ -36,6 +36,8 @@ pub struct Settings {
     #[serde(default)]
     pub auth: AuthSettings,
     #[serde(default)]
+    pub publish: PublishSettings,
+    #[serde(default)]
     pub cors: CorsSettings,
     #[serde(default)]
     pub limits: LimitSettings,
@@ -108,6 +110,13 @@ pub struct AuthSettings {
     pub audience: Option<String>,
     pub issuer: Option<String>,
     pub admin_token_required: Option<bool>,
+}
+
+/// `[publish]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishSettings {
+    pub takeover: Option<String>,
 }
 
 /// `[cors]`
@@ -190,6 +199,7 @@ impl From<&Config> for Settings {
                 addresses: Some(config.log.addresses == Shown::Full),
             },
             auth: auth_settings(&config.auth),
+            publish: PublishSettings { takeover: Some(config.takeover.name().to_owned()) },
             cors: CorsSettings { origins: Some(config.cors_origins.clone()) },
             limits: LimitSettings {
                 sessions_per_worker_max: Some(config.limits.sessions_per_worker_max.into()),

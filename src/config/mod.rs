@@ -36,8 +36,8 @@ use crate::net::IoKind;
 pub use crate::auth::configured::{Admission, Auth, JwksSource};
 pub use cores::parse_cores;
 pub use file::{
-    AuthSettings, CertificateSettings, CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings, Settings,
-    SignallingSettings, TlsSettings,
+    AuthSettings, CertificateSettings, CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings,
+    PublishSettings, Settings, SignallingSettings, TlsSettings,
 };
 
 /// The checked configuration of a node.
@@ -81,8 +81,34 @@ pub struct Config {
     pub limits: Limits,
     /// Who may publish, play and administer.
     pub auth: Auth,
+    /// Who may take over the name of a publisher that lives.
+    pub takeover: Takeover,
     /// Origins of web pages that may call the node, besides its own. `*.example.org` means every host below that one.
     pub cors_origins: Vec<String>,
+}
+
+/// Who takes over a name that has a publisher. Whoever does must be allowed to publish it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Takeover {
+    /// The same client, as far as that is known: by its token, or by its address where nothing judges it.
+    #[default]
+    SameSubject,
+    /// Everyone.
+    Any,
+    /// Nobody, not even from a publisher that has fallen silent.
+    Never,
+}
+
+impl Takeover {
+    /// The setting's word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SameSubject => "same_subject",
+            Self::Any => "any",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// Addresses and ports of media.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::setting::Form;
 use super::{
     Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
-    Sockets, Tls, cores, settings,
+    Sockets, Takeover, Tls, cores, settings,
 };
 use crate::auth::address::Shown;
 use crate::auth::pattern;
@@ -118,6 +118,7 @@ pub(super) fn resolve(
         ice_servers: ice_servers(&sources)?,
         limits: bounds(&sources, workers)?,
         auth,
+        takeover: takeover(&sources)?,
         cors_origins: origins(&sources)?,
     })
 }
@@ -385,6 +386,12 @@ fn public_url(sources: &Sources<'_>) -> Result<Option<String>, ConfigError> {
         ));
     }
     Ok(Some(placed.value))
+}
+
+fn takeover(sources: &Sources<'_>) -> Result<Takeover, ConfigError> {
+    let word = choice(sources, "publish.takeover", |s| s.publish.takeover.clone())?;
+    let all = [Takeover::SameSubject, Takeover::Any, Takeover::Never];
+    Ok(all.into_iter().find(|takeover| takeover.name() == word).unwrap_or_default())
 }
 
 fn origins(sources: &Sources<'_>) -> Result<Vec<String>, ConfigError> {

@@ -28,6 +28,7 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "Certificates", settings: TLS },
     Section { title: "Log", settings: LOG },
     Section { title: "Who may publish and watch", settings: AUTH },
+    Section { title: "Publishers", settings: PUBLISH },
     Section { title: "Web pages of others", settings: CORS },
     Section { title: "Limits", settings: LIMITS },
     Section { title: "STUN and TURN servers told to clients", settings: ICE_SERVERS },
@@ -195,6 +196,15 @@ const AUTH: &[Setting] = &[
         .live()
         .help("The operator's port wants a token on loopback too; elsewhere it always does"),
 ];
+
+const PUBLISH: &[Setting] = &[Setting::choice("publish.takeover", &["same_subject", "any", "never"], "same_subject")
+    .flag("--publish-takeover WHO")
+    .live()
+    .help("Who takes over a name with a publisher that lives: same_subject, any or never")
+    .remark(
+        "`same_subject` is a client with the same `sub` in its token, or with the same token, or from the same address where \
+         nothing judges clients. A publisher that was silent for 2 s yields to anyone who may publish, except with `never`",
+    )];
 
 const CORS: &[Setting] = &[Setting::list("cors.origins", &[])
     .live()

@@ -228,6 +228,7 @@ fn the_printed_configuration_reads_back_to_itself() {
         [[tls.certificates]]\ncert = 'd'\nkey = 'l'\n[log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = false\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\
         webhook_timeout_ms = 17\nca = 'ca.pem'\naudience = 'a'\nissuer = 'i'\nadmin_token_required = true\n\
+        [publish]\ntakeover = 'never'\n\
         [cors]\norigins = ['https://www.example.org', '*.Example.net', 'http://*.example.net:80']\n\
         [limits]\nsessions_per_worker_max = 7\nwaiting_viewers_max = 8\nwaiting_time_s = 9\nconnections_max = 10\n\
         sessions_per_address_max = 11\nconnections_per_address_max = 12\nexempt_addresses = []\n\

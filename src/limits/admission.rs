@@ -15,6 +15,11 @@ use super::*;
 /// client counts by its /64, which belongs to it alone. More: 429.
 pub const SESSIONS_PER_ADDRESS_DEFAULT: u32 = 1_024;
 
+/// A publisher from which nothing authentic came for so long is taken for dead where another one may have its name. One
+/// that lives sends a report every second and media far more often; a person who starts an encoder again waits no longer
+/// than that anyway. Others are told to ask again after this time.
+pub const PUBLISHER_SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// HTTP connections of one client address and listener, unless configured: a quarter of [`CONNECTIONS_MAX`]. More:
 /// closed at once, counted.
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: u32 = 1_024;
@@ -121,6 +126,7 @@ const _: () =
 const _: () = assert!(HTTP2_CONNECTION_WINDOW_BYTES >= HTTP2_STREAM_WINDOW_BYTES);
 // A session's setup ends before its silence could, and a worker answers before the client gives up.
 const _: () = assert!(SESSION_SETUP_MAX.as_secs() < SESSION_SILENCE_MAX.as_secs());
+const _: () = assert!(PUBLISHER_SILENCE_MAX.as_secs() < SESSION_SILENCE_MAX.as_secs());
 const _: () = assert!(WORKER_REPLY_TIME_MAX.as_secs() < REQUEST_BODY_TIME_MAX.as_secs());
 const _: () = assert!(REQUEST_HEAD_TIME_MAX.as_secs() < CONNECTION_IDLE_MAX.as_secs());
 // A packet that a viewer may still ask for is still in the ring: the ring's history is longer than a cursor may lag.

@@ -103,6 +103,12 @@ impl Session {
         }
     }
 
+    /// When something authentic last came from the peer: media, a report or a connectivity check.
+    #[must_use]
+    pub fn last_heard(&self) -> Timestamp {
+        self.last_heard
+    }
+
     /// The ICE agent.
     #[must_use]
     pub fn ice(&self) -> &IceLite {

@@ -223,6 +223,38 @@ impl SessionKeeper {
         runtime::timeout(limits::SESSION_CLOSE_TIME_MAX, ended.recv_async()).await;
     }
 
+    /// The open publisher of a name, and whether it is the client of `grant`.
+    pub(super) fn publisher_of(&self, name: &StreamName, grant: &Grant) -> Option<(SessionId, bool)> {
+        let mut table = self.table.borrow_mut();
+        let (session, open) = table.publisher_of(name)?;
+        Some((session, open.kept.grant.is_of_same_client(grant)))
+    }
+
+    /// Ends a publisher whose name another one takes over, at once or only if it has been silent for a while. Returns
+    /// whether the name is free: the worker has let go of the session.
+    pub(super) async fn replace(&self, session: SessionId, only_if_silent: bool) -> bool {
+        let Some(worker) = self.table.borrow().worker_of(session) else { return true };
+        if only_if_silent {
+            let (reply, ends) = flume::bounded(1);
+            let silence = limits::PUBLISHER_SILENCE_MAX;
+            let message = Control::CloseIfSilent { session, silence, reason: EndReason::Replaced, reply };
+            let asked = self.workers.handle(worker).try_send(message).is_ok();
+            if !asked || runtime::timeout(limits::WORKER_REPLY_TIME_MAX, ends.recv_async()).await != Some(Ok(true)) {
+                return false;
+            }
+        } else {
+            self.end(session, EndReason::Replaced);
+        }
+        let (sender, ended) = flume::bounded(1);
+        match self.table.borrow_mut().open(session) {
+            Some(open) => open.kept.waiters.push(sender),
+            // The worker's notice came first.
+            None => return true,
+        }
+        // Notified, or dropped with the session.
+        runtime::timeout(limits::SESSION_CLOSE_TIME_MAX, ended.recv_async()).await.is_some()
+    }
+
     /// The session has ended: its worker has let go of it.
     pub(super) fn ended(&self, session: SessionId, reason: EndReason, totals: Totals) {
         let ended = self.table.borrow_mut().ended(session, self.clock.now());

@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 
 use super::sessions::streams::StreamBounds;
 use crate::auth::Authoriser;
-use crate::config::{Admission, Config, IceServer};
+use crate::config::{Admission, Config, IceServer, Takeover};
 
 /// The settings that a reload may change.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Live {
     pub public_url: Option<String>,
     /// Origins of other web pages that may call the node.
     pub cors_origins: Vec<String>,
+    /// Who may take over the name of a publisher that lives.
+    pub takeover: Takeover,
     /// Servers that clients are told about in `Link`.
     pub ice_servers: Vec<IceServer>,
     /// The directory with an ACME client's answers to challenges, below `.well-known/acme-challenge`.
@@ -40,6 +42,7 @@ impl Live {
         Self {
             public_url: config.public_url.clone(),
             cors_origins: config.cors_origins.clone(),
+            takeover: config.takeover,
             ice_servers: config.ice_servers.clone(),
             acme_webroot: config.acme_webroot.clone(),
             hsts_age: config.hsts_age,

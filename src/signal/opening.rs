@@ -18,12 +18,14 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use hyper::StatusCode;
+use hyper::header::RETRY_AFTER;
 
 use super::admission::{Door, NotLetIn, PlaceOfAddress};
 use super::answers::{Answered, Answers};
 use super::authorise::{Asker, Authorisation};
 use super::code::Code;
 use super::keeper::{Kept, SessionKeeper};
+use super::live::LiveSettings;
 use super::ownership::{Claim, Claimant, Claims, NotClaimed};
 use super::problem::Problem;
 use super::runtime::{self, Task};
@@ -32,6 +34,7 @@ use super::shutdown::Shutdown;
 use super::stream_name::StreamName;
 use super::{clock::Clock, random};
 use crate::auth::Grant;
+use crate::config::Takeover;
 use crate::description::Direction;
 use crate::metrics::SignallingCounters;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, StreamId, WorkerIndex};
@@ -44,6 +47,7 @@ pub(super) struct Opener {
     pub(super) claims: Claims,
     pub(super) answers: Answers,
     pub(super) keeper: Rc<SessionKeeper>,
+    pub(super) settings: Rc<LiveSettings>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
     pub(super) clock: Clock,
@@ -123,7 +127,14 @@ impl Opener {
         let place = self.door.enter(address, self.clock.now()).map_err(not_let_in)?;
         // 53 bits, so that the number survives JSON readers that know only doubles.
         let session = SessionId(random::number() >> 11);
-        let stream = self.keeper.admit(session, name, direction).map_err(|refused| not_admitted(refused, name))?;
+        let admitted = match self.keeper.admit(session, name, direction) {
+            Err(NotAdmitted::NameTaken) => {
+                self.take_over(&grant, session, name, offer).await?;
+                self.keeper.admit(session, name, direction)
+            }
+            admitted => admitted,
+        };
+        let stream = admitted.map_err(|refused| not_admitted(refused, name))?;
         let keeper = &*self.keeper;
         let mut opening = Opening { keeper, session, stream, name, direction, asked: None, is_open: false };
         let claim = match direction {
@@ -132,6 +143,35 @@ impl Opener {
         };
         let (worker, answered) = self.find_worker(&mut opening, offer).await?;
         self.open_on(&mut opening, worker, answered, grant, place, claim)
+    }
+
+    /// Frees a name that has a publisher, if that one has to yield to the client of `grant`.
+    ///
+    /// Nothing happens to the publisher unless the offer that is to replace it can be served.
+    async fn take_over(
+        &self,
+        grant: &Grant,
+        session: SessionId,
+        name: &StreamName,
+        offer: &str,
+    ) -> Result<(), Problem> {
+        let taken = || not_admitted(NotAdmitted::NameTaken, name);
+        let takeover = self.settings.now().live.takeover;
+        // One that still opens is nobody's to replace: it is as new as this one.
+        let (publisher, is_same) = self.keeper.publisher_of(name, grant).ok_or_else(taken)?;
+        let only_if_silent = match takeover {
+            Takeover::Never => return Err(taken()),
+            Takeover::SameSubject => !is_same,
+            Takeover::Any => false,
+        };
+        let (worker, _) = placement::choose(session, self.keeper.workers().count());
+        let worker = self.keeper.workers().handle(worker);
+        self.answers.answer(offer, Direction::Publish, worker, &random::token(), name)?;
+        if !self.keeper.replace(publisher, only_if_silent).await {
+            return Err(taken());
+        }
+        tracing::info!(stream = %name, from = publisher.0, to = session.0, "the name was taken over");
+        Ok(())
     }
 
     async fn claim(&self, grant: &Grant, session: SessionId, name: &StreamName) -> Result<Claim, Problem> {
@@ -299,11 +339,12 @@ fn not_admitted(refused: NotAdmitted, name: &StreamName) -> Problem {
             StatusCode::CONFLICT,
             Code::NameTaken,
             format!(
-                "{name} has a publisher: end its session, wait until it has ended (at most {} s after its last packet), \
-                 or choose another name",
-                limits::SESSION_SILENCE_MAX.as_secs()
+                "{name} has a publisher: end its session, ask again when it has been silent for {} s, or choose another \
+                 name (publish.takeover says who may take a name over)",
+                limits::PUBLISHER_SILENCE_MAX.as_secs()
             ),
-        ),
+        )
+        .with(RETRY_AFTER, limits::PUBLISHER_SILENCE_MAX.as_secs().into()),
         NotAdmitted::TooManyStreams => Problem::unavailable(
             Code::TooManyStreams,
             "as many streams are published as may: end one, or raise limits.streams_max",

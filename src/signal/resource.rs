@@ -5,9 +5,10 @@
 //! `Location` is a path unless `public_url` is configured. A path survives proxies that change host or scheme, and
 //! every client that follows RFC 9110 §10.2.2 resolves it. `public_url` makes it absolute for clients that do not.
 //!
-//! A name stays taken (409) until its publisher's session has ended: by `DELETE`, by the DTLS close that a closed tab
-//! sends, or 30 s after the last packet. A publisher whose network has changed need not open a new session: it sends
-//! `PATCH` with new ICE credentials.
+//! A name stays taken (409, `Retry-After`) until its publisher's session has ended: by `DELETE`, by the DTLS close that a
+//! closed tab sends, or 30 s after the last packet. Before that it yields to another publisher as `publish.takeover` says,
+//! and to any when it has been silent for two seconds ([`super::opening`]). A publisher whose network has changed need not
+//! open a new session: it sends `PATCH` with new ICE credentials.
 //!
 //! Left out: the peer's candidates (an ICE-lite node needs none), WHEP's server-sent events and layer extensions, and
 //! offers made by the server.

@@ -287,6 +287,7 @@ impl Services {
             claims,
             answers: Answers::new(setup.negotiator, identity.clone(), setup.announce),
             keeper: keeper.clone(),
+            settings: settings.clone(),
             shutdown: shutdown.clone(),
             counters: counters.clone(),
             clock,

@@ -5,6 +5,8 @@
 //! | signalling → worker ([`Control`]) | [`limits::CONTROL_MESSAGES_MAX`] | the request is refused (503, `Retry-After`); `Close`, `Route` and `Shutdown` wait |
 //! | worker → signalling ([`Notice`]) | [`limits::NOTICES_MAX`] | the worker keeps it and tries again next round; it never blocks |
 
+use std::time::Duration;
+
 use crate::description::{Description, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
@@ -38,6 +40,17 @@ pub enum Control {
         session: SessionId,
         /// Why.
         reason: EndReason,
+    },
+    /// End the session like [`Self::Close`], but only if nothing authentic came from its peer for so long.
+    CloseIfSilent {
+        /// Which session.
+        session: SessionId,
+        /// For how long.
+        silence: Duration,
+        /// Why.
+        reason: EndReason,
+        /// Told whether it ends; bounded to one.
+        reply: flume::Sender<bool>,
     },
     /// Send a viewer another encoding of a track (which the encoding names) from that one's next key frame on; until then what
     /// it has goes on.
@@ -206,6 +219,8 @@ reasons! {
         LeaveExpired = "leave_expired",
         /// The socket it was opened on was lost and nobody resumed it in time.
         SignallingLost = "signalling_lost",
+        /// Another publisher took the stream's name over.
+        Replaced = "replaced",
     }
 }
 

@@ -57,8 +57,8 @@ await suite.case('another publisher takes the name, viewers play on', async (che
   }
 }, { attempts: 3 });
 
-await suite.case('a second publisher on a live name is refused, the first goes on', async (check) => {
-  const node = await Corecast.start('publisher-refused');
+await suite.case('a second publisher on a name that nobody takes over is refused, the first goes on', async (check) => {
+  const node = await Corecast.start('publisher-refused', ['--publish-takeover', 'never']);
   try {
     const first = await Publisher.start(publishing, site.base, node, 'taken', { width: 640, height: 360 });
     const viewer = await (await Viewer.start(chromium, site.base, node, 'taken', { sound: false })).playing();

@@ -58,6 +58,27 @@ GUARDS = [
         "lib signal::sdp::tests::answers::gstreamers_players_that_leave_channels_and_packetisation_mode_out_are_answered_with_both_media",
     ),
     Guard(
+        "a name and its publisher's subject",
+        "src/auth/grant.rs",
+        "self.who != Who::Unknown && self.who == other.who",
+        "self.who != Who::Unknown",
+        "parts takeover::a_name_is_taken_over_by_the_tokens_subject_and_from_a_silent_publisher_by_all_who_may_publish",
+    ),
+    Guard(
+        "a publisher that lives",
+        "src/worker/control/messages.rs",
+        "now.since(last_heard) >= silence",
+        "now.since(last_heard) <= silence",
+        "parts worker_sessions::a_publisher_that_was_silent_for_two_seconds_yields_and_one_that_sends_does_not",
+    ),
+    Guard(
+        "a refused offer replaces nobody",
+        "src/signal/opening.rs",
+        "self.answers.answer(offer, Direction::Publish, worker, &random::token(), name)?;",
+        "let _ = self.answers.answer(offer, Direction::Publish, worker, &random::token(), name);",
+        "parts takeover::an_offer_that_is_refused_replaces_nobody",
+    ),
+    Guard(
         "one section without a group",
         "src/signal/sdp/negotiate.rs",
         "None => shared.sections.push((first, section)),",

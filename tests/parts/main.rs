@@ -26,6 +26,7 @@ mod signal_http;
 mod signal_ownership;
 mod signal_sockets;
 mod srtp_oracle;
+mod takeover;
 mod worker_encodings;
 mod worker_media;
 mod worker_recovery;

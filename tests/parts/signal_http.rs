@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::signal_support::{Habit, PATIENCE, Plan, ended, exchange, request, start};
-use corecast::config::IceServer;
+use corecast::config::{IceServer, Takeover};
 use corecast::worker::mailbox::EndReason;
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
@@ -49,7 +49,7 @@ fn a_session_opens_with_all_that_rfc_9725_asks_of_a_201() {
 
 #[test]
 fn every_refusal_has_its_status_its_code_and_a_way_out() {
-    let node = start(Plan::default());
+    let node = start(Plan { takeover: Takeover::Never, ..Plan::default() });
     let session = node.open("whip", "taken");
     let viewer = node.open("whep", "taken");
     let long = "a".repeat(129);
@@ -150,7 +150,7 @@ fn trickle_is_204_and_a_restart_is_200_with_a_new_etag() {
 
 #[test]
 fn delete_ends_the_session_and_frees_the_name_at_once() {
-    let node = start(Plan::default());
+    let node = start(Plan { takeover: Takeover::Never, ..Plan::default() });
     let session = node.open("whip", "live");
     assert_eq!(node.post("whip", "live", "ok").status, 409);
     assert_eq!(node.ask("DELETE", &session.location, &[], "").status, 200);
@@ -245,7 +245,8 @@ fn viewers_wait_for_a_publisher_bounded_in_number_and_time() {
 
 #[test]
 fn only_own_and_listed_pages_may_call() {
-    let node = start(Plan { cors_origins: vec!["https://www.example.org".into()], ..Plan::default() });
+    let cors_origins = vec!["https://www.example.org".into()];
+    let node = start(Plan { cors_origins, takeover: Takeover::Never, ..Plan::default() });
     let from = |origin, method, path| node.ask(method, path, &[SDP, ("origin", origin)], "ok");
 
     let foreign = from("https://evil.example", "POST", "/whip/a");

@@ -335,3 +335,38 @@ fn media_moves_to_a_new_address_after_a_nominating_check() {
     let moves = world.moves(viewer);
     assert!((2..=3).contains(&moves), "{moves}");
 }
+
+#[test]
+fn a_publisher_that_was_silent_for_two_seconds_yields_and_one_that_sends_does_not() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    world.clients[publisher].publisher().fragments = Some(3);
+    let viewer = world.join(&Opening::viewer(0));
+    world.run(Duration::from_secs(3));
+    let session = world.clients[publisher].session;
+    let yields = |world: &mut World| {
+        let (reply, ends) = flume::bounded(1);
+        let silence = limits::PUBLISHER_SILENCE_MAX;
+        world.control(0, Control::CloseIfSilent { session, silence, reason: EndReason::Replaced, reply });
+        ends.try_recv().expect("the worker answers at once")
+    };
+    assert!(!yields(&mut world), "it sends");
+    // Killed: not even a close alert comes.
+    world.filter = Box::new(move |hop| hop.client != publisher || hop.to_client);
+    world.run(Duration::from_millis(1_900));
+    assert!(!yields(&mut world), "for less than two seconds");
+    world.run(Duration::from_millis(200));
+    assert!(yields(&mut world));
+    let is_end = |notice: &&Notice| matches!(notice, Notice::Ended { reason: EndReason::Replaced, .. });
+    assert_eq!(world.noticed.iter().filter(is_end).count(), 1);
+    assert!(yields(&mut world), "it is gone already");
+    assert_eq!(world.noticed.iter().filter(is_end).count(), 1, "and is not told of twice");
+    // The viewer is still there, and the next one plays on.
+    let second = world.join(&Opening { first: (5, 42), ..Opening::publisher(0) });
+    world.clients[second].publisher().fragments = Some(3);
+    let before = world.clients[viewer].received(MediaKind::Video).len();
+    world.run(Duration::from_secs(1));
+    let all = world.clients[viewer].received(MediaKind::Video);
+    assert!(all.len() > before + 30, "{} after {before}", all.len());
+    assert!(all.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "no hole in its numbers");
+}

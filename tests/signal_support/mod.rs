@@ -8,13 +8,14 @@ pub mod client;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
-use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets};
+use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets, Takeover};
 use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
 use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
@@ -58,6 +59,7 @@ pub struct Plan {
     pub admission: Admission,
     pub sockets: Sockets,
     pub public_url: Option<String>,
+    pub takeover: Takeover,
     pub cors_origins: Vec<String>,
     pub auth: Auth,
     pub admin: SocketAddr,
@@ -76,6 +78,7 @@ impl Default for Plan {
             admission: Admission::for_workers(2),
             sockets: Sockets::default(),
             public_url: None,
+            takeover: Takeover::default(),
             cors_origins: Vec::new(),
             auth: Auth::default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -97,6 +100,8 @@ pub struct Node {
     pub admin: SocketAddr,
     /// What the workers were told, as `0 open a play`, `1 close left`, …
     pub told: Arc<Mutex<Vec<String>>>,
+    /// Whether the workers find publishers silent.
+    pub silent: Arc<AtomicBool>,
     pub notices: flume::Sender<Notice>,
     /// What a reload would tell signalling.
     pub change: flume::Sender<Change>,
@@ -121,11 +126,18 @@ pub fn start(plan: Plan) -> Node {
 
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let opened: Arc<Mutex<Vec<OpenedOn>>> = Arc::default();
+    let silent: Arc<AtomicBool> = Arc::default();
     let (notices, receiver) = flume::bounded(4_096);
     let workers = (0..).zip(&plan.workers).map(|(index, habit)| {
         let (handle, control) = WorkerHandle::new(WorkerIndex(index), 40_000 + index, Waker::noop());
-        let worker =
-            Recorder { index, habit: *habit, told: told.clone(), opened: opened.clone(), notices: notices.clone() };
+        let worker = Recorder {
+            index,
+            habit: *habit,
+            told: told.clone(),
+            silent: silent.clone(),
+            opened: opened.clone(),
+            notices: notices.clone(),
+        };
         thread::spawn(move || worker.run(&control));
         handle
     });
@@ -141,6 +153,7 @@ pub fn start(plan: Plan) -> Node {
         authoriser: Authoriser::start(&plan.auth, &plan.admission, Shown::Network).unwrap(),
         live: Live {
             public_url: plan.public_url,
+            takeover: plan.takeover,
             cors_origins: plan.cors_origins,
             ice_servers: plan.ice_servers,
             acme_webroot: None,
@@ -167,6 +180,7 @@ pub fn start(plan: Plan) -> Node {
         admin: signalling.admin,
         signalling: Some(signalling),
         told,
+        silent,
         opened,
         notices,
         change,
@@ -279,6 +293,7 @@ struct Recorder {
     index: u16,
     habit: Habit,
     told: Arc<Mutex<Vec<String>>>,
+    silent: Arc<AtomicBool>,
     opened: Arc<Mutex<Vec<OpenedOn>>>,
     notices: flume::Sender<Notice>,
 }
@@ -311,6 +326,14 @@ impl Recorder {
                 Control::Close { session, reason } => {
                     let _ = self.notices.send(ended(session, reason));
                     format!("close {}", reason.name())
+                }
+                Control::CloseIfSilent { session, reason, reply, .. } => {
+                    let silent = self.silent.load(Ordering::SeqCst);
+                    if silent {
+                        let _ = self.notices.send(ended(session, reason));
+                    }
+                    let _ = reply.send(silent);
+                    format!("close {} if silent", reason.name())
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),
                 Control::Select { session, encoding } => format!("select {session:?} {encoding:?}"),

@@ -260,6 +260,11 @@ impl StreamIndex {
         was_last
     }
 
+    /// The publisher of that name, who may not be served yet.
+    pub(super) fn publisher_of(&self, name: &StreamName) -> Option<SessionId> {
+        Some(self.streams.get(self.numbers.get(name)?)?.publisher?.session)
+    }
+
     /// Whether a worker serves the publisher of that name.
     pub(super) fn is_live(&self, name: &StreamName) -> bool {
         self.numbers.get(name).is_some_and(|id| self.origin(*id).is_some())

@@ -431,6 +431,12 @@ impl<K> SessionTable<K> {
 
     // --- streams ---
 
+    /// The publisher of that name, if its session is open.
+    pub(in crate::signal) fn publisher_of(&mut self, name: &StreamName) -> Option<(SessionId, InService<'_, K>)> {
+        let session = self.streams.publisher_of(name)?;
+        Some((session, self.open(session)?))
+    }
+
     /// Whether a worker serves a publisher of that name.
     pub(in crate::signal) fn is_live(&self, name: &StreamName) -> bool {
         self.streams.is_live(name)

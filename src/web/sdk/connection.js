@@ -13,11 +13,12 @@ const RESTARTED_WITHIN_MS = 10_000;
 const RESTART_AGAIN_MS = 1_000;
 
 /** Reasons after which a new session would end in the same way. */
-const FINAL_REASONS = new Set(['left', 'operator', 'resumed_elsewhere', 'unauthorized', 'forbidden']);
+const FINAL_REASONS = new Set(['left', 'operator', 'replaced', 'resumed_elsewhere', 'unauthorized', 'forbidden']);
 
 /** @type {Record<string, string>} */
 const REASONS = {
   left: 'The session was ended', operator: 'The operator of the node ended the session',
+  replaced: 'Another publisher took the stream’s name over',
   resumed_elsewhere: 'The session goes on in another page', shutting_down: 'The node is ending',
   no_publisher: 'Nobody published the stream for as long as a viewer may wait', timed_out: 'The node heard nothing for too long',
   leave_expired: 'The time it was allowed for is over', signalling_lost: 'Signalling was away for too long',

@@ -9,7 +9,7 @@
  */
 const HINTS = {
   // The node's.
-  name_taken: 'Choose another stream name, or end the publisher that has this one. After a crash the node frees a name within half a minute.',
+  name_taken: 'Choose another stream name, or end the publisher that has this one. After a crash the node frees a name within seconds.',
   bad_stream_name: 'Use 1 to 128 letters, digits and - _ . ~',
   origin_not_allowed: 'The operator of the node can list this page’s origin in cors.origins.',
   unauthorized: 'Sign in again, or ask for a new token.',

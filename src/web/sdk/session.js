@@ -10,6 +10,8 @@ import { nodeUrl, transport } from './transport.js';
 
 /** After a connection that lasted this long, waits begin again with the shortest. */
 const GOOD_AFTER_MS = 10_000;
+/** Ends after which nothing is tried again: somebody else decided so, and would have to decide it once more. */
+const FOR_GOOD = new Set(['operator', 'replaced', 'resumed_elsewhere']);
 
 /**
  * @typedef {import('./stats.js').Stats} Stats
@@ -212,7 +214,7 @@ export class Session extends Emitter {
         error = thrown;
       }
       this.#drop(run);
-      if (error.code === 'operator' || error.code === 'resumed_elsewhere') return this.#finish(run, error.code, error.message);
+      if (FOR_GOOD.has(error.code)) return this.#finish(run, error.code, error.message);
       // A taken name may be our own session, whose loss the node has not noticed yet. A node that is starting may not know
       // its paths yet.
       const passing = (error.status === 409 || error.status === 404) && (wasConnected || backoff.attempt > 0);

@@ -72,6 +72,16 @@ impl ControlPhase<'_> {
                     None => mail.notify(Notice::Ended { session, reason, totals: Totals::default() }),
                 }
             }
+            Control::CloseIfSilent { session, silence, reason, reply } => {
+                let key = peers.find_session(session);
+                let last_heard = key.and_then(|key| peers.get(key)).map(|peer| peer.session.last_heard());
+                let ends = last_heard.is_none_or(|last_heard| now.since(last_heard) >= silence);
+                // One that has ended was told of in its turn.
+                if let Some(key) = key.filter(|_| ends) {
+                    self.lifecycle.end(key, reason, now);
+                }
+                let _ = reply.try_send(ends);
+            }
             Control::Select { session, encoding } => {
                 if let Some(key) = peers.find_session(session) {
                     switch::select(key, encoding, peers, streams);

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::auth::secret::Secret;
-use corecast::config::{Admission, Auth, SignallingThread, Sockets};
+use corecast::config::{Admission, Auth, SignallingThread, Sockets, Takeover};
 use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
 use corecast::signal::live::Live;
@@ -78,6 +78,7 @@ fn start() -> Server {
         admin: any,
         live: Live {
             public_url: None,
+            takeover: Takeover::default(),
             cors_origins: vec!["https://www.example.org".to_owned()],
             ice_servers: Vec::new(),
             acme_webroot: None,
@@ -115,6 +116,7 @@ fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<N
             Control::Close { session, reason } => {
                 _ = notices.send(Notice::Ended { session, reason, totals: Totals::default() });
             }
+            Control::CloseIfSilent { reply, .. } => _ = reply.send(false),
             Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
             Control::Heartbeat(reply) => _ = reply.send(()),
             Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } | Control::Pace { .. } => {}

@@ -4,6 +4,7 @@ mod frames;
 mod lost;
 mod opening;
 
+use corecast::config::Takeover;
 use corecast::worker::mailbox::{EndReason, Notice, SessionId};
 use serde_json::{Value, json};
 
@@ -76,7 +77,7 @@ fn several_streams_are_published_played_and_closed_over_one_socket() {
 
 #[test]
 fn every_request_that_is_refused_says_why_and_leaves_the_socket_open() {
-    let node = start(Plan::default());
+    let node = start(Plan { takeover: Takeover::Never, ..Plan::default() });
     let mut socket = Socket::open(&node);
     let taken = socket.start("publish", "taken");
     let mut other = Socket::open(&node);
