@@ -23,11 +23,12 @@ use super::sessions::table::{Resumed, SessionTable, WorkerAnswer};
 use super::stream_name::StreamName;
 use super::workers::Workers;
 use crate::auth::Grant;
-use crate::description::{Description, Direction, IceCredentials};
+use crate::description::{Description, Direction, IceCredentials, MediaKind};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::{Audience, SignallingCounters};
 use crate::time::Timestamp;
+use crate::wire::codec::Codec;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, SessionId, StreamId, Totals, WorkerIndex};
 
 /// What is kept with an open session until it ends. Dropping it frees what the session took: the client's place, the
@@ -228,6 +229,14 @@ impl SessionKeeper {
         let mut table = self.table.borrow_mut();
         let (session, open) = table.publisher_of(name)?;
         Some((session, open.kept.grant.is_of_same_client(grant)))
+    }
+
+    /// What is published under a name, if its publisher is open and on this node: of each medium the codec.
+    pub(super) fn published(&self, name: &StreamName) -> Vec<(MediaKind, Codec)> {
+        let mut table = self.table.borrow_mut();
+        let Some((_, open)) = table.publisher_of(name) else { return Vec::new() };
+        let media = open.kept.description.media.iter();
+        media.filter_map(|media| Some((media.kind, media.codecs.first()?.codec))).collect()
     }
 
     /// Ends a publisher whose name another one takes over, at once or only if it has been silent for a while. Returns

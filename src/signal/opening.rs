@@ -29,14 +29,16 @@ use super::live::LiveSettings;
 use super::ownership::{Claim, Claimant, Claims, NotClaimed};
 use super::problem::Problem;
 use super::runtime::{self, Task};
+use super::sdp::SdpRefused;
 use super::sessions::streams::NotAdmitted;
 use super::shutdown::Shutdown;
 use super::stream_name::StreamName;
 use super::{clock::Clock, random};
 use crate::auth::Grant;
 use crate::config::Takeover;
-use crate::description::Direction;
+use crate::description::{Description, Direction, MediaKind};
 use crate::metrics::SignallingCounters;
+use crate::wire::codec::Codec;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, StreamId, WorkerIndex};
 use crate::{limits, placement};
 
@@ -198,6 +200,9 @@ impl Opener {
         for worker in [Some(first), second].into_iter().flatten() {
             let handle = self.keeper.workers().handle(worker);
             let answered = self.answers.answer(offer, opening.direction, handle, &cname, opening.name)?;
+            if opening.direction == Direction::Play {
+                can_play(opening.name, &self.keeper.published(opening.name), &answered.answer.description)?;
+            }
             match self.ask(opening, worker, &answered).await? {
                 Ok(()) => return Ok((worker, answered)),
                 Err(TryNext::TooManyHandshakes) => handshakes = true,
@@ -309,6 +314,21 @@ fn end_at(keeper: &Rc<SessionKeeper>, session: SessionId, at: Instant) -> Task {
             keeper.end(session, EndReason::LeaveExpired);
         }
     })
+}
+
+/// Checks that a viewer has a payload type for what is published already, of each medium that it asks for. Half a stream
+/// would look like a fault of the network. If the publisher comes later, or changes its codec, the worker tells.
+fn can_play(name: &StreamName, published: &[(MediaKind, Codec)], viewer: &Description) -> Result<(), Problem> {
+    for (kind, codec) in published {
+        let Some(media) = viewer.media.iter().find(|media| media.kind == *kind) else { continue };
+        if !media.codecs.iter().any(|offered| offered.codec == *codec) {
+            let codec = codec.name();
+            let detail =
+                format!("{name} is published in {codec}, and the offer has no payload type of it: offer {codec}");
+            return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, Code::Sdp(SdpRefused::NO_COMMON_CODEC), detail));
+        }
+    }
+    Ok(())
 }
 
 fn ended_early() -> Problem {

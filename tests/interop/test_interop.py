@@ -136,7 +136,70 @@ async def gstreamer_publishes(codec):
             raise
 
 
+@contextlib.asynccontextmanager
+async def ffmpeg(stream, run):
+    """A publishing FFmpeg, connected; killed in the end, without a goodbye. Gives its process."""
+    log = open(ARTIFACTS / f"ffmpeg-{stream}-{run}.log", "w")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, HERE / "ffmpeg_publish.py", stream,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
+        require(line and json.loads(line).get("connected"), f"FFmpeg did not connect: see {log.name}")
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        log.close()
+
+
+async def ffmpeg_publishes_high():
+    from aiortc_client import play
+
+    stream = "ffmpeg-high"
+    with Node(stream) as node:
+        try:
+            async with ffmpeg(stream, 1):
+                viewer = asyncio.create_task(play(stream, SECONDS))
+                await asyncio.sleep(SECONDS / 2)
+                why = [one["why"] for one in node.sessions(stream) if one["direction"] == "play"]
+                seen = await viewer
+                print(f"    aiortc: {seen}\n    node: {why}")
+                check_decoded(seen, bands=True)
+        except BaseException:
+            print(node.tail())
+            raise
+
+
+async def ffmpeg_is_killed_and_returns():
+    from aiortc_client import play
+
+    stream = "ffmpeg-returns"
+    with Node(stream) as node:
+        try:
+            async with ffmpeg(stream, 1) as first:
+                viewer = asyncio.create_task(play(stream, 3 * SECONDS))
+                await asyncio.sleep(SECONDS)
+                require(not viewer.done(), f"the viewer ended early: {viewer}")
+                first.kill()
+                await first.wait()
+                began = time.monotonic()
+                async with ffmpeg(stream, 2):
+                    print(f"    FFmpeg publishes again after {time.monotonic() - began:.1f} s")
+                    seen = await viewer
+            print(f"    aiortc: {seen}")
+            check_decoded(seen, bands=True)
+            published = [one for one in node.sessions(stream) if one["direction"] == "publish"]
+            require(len(published) <= 1, f"the node reports {published}")
+        except BaseException:
+            print(node.tail())
+            raise
+
+
 CASES = {
+    "FFmpeg publishes H.264 High; aiortc, which offers Baseline only, plays": ffmpeg_publishes_high,
+    "FFmpeg is killed and publishes again at once; aiortc plays on": ffmpeg_is_killed_and_returns,
     "aiortc publishes VP8; aiortc and werift play": lambda: aiortc_publishes("VP8"),
     "aiortc publishes H.264; aiortc plays": lambda: aiortc_publishes("H264"),
     "GStreamer publishes H.264 with an RSA certificate; aiortc and werift play": lambda: gstreamer_publishes("H264"),

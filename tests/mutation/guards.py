@@ -79,6 +79,13 @@ GUARDS = [
         "parts takeover::an_offer_that_is_refused_replaces_nobody",
     ),
     Guard(
+        "the codec of what is published",
+        "src/signal/opening.rs",
+        "if !media.codecs.iter().any(|offered| offered.codec == *codec) {",
+        "if media.codecs.is_empty() {",
+        "parts signal_http::a_viewer_without_the_codec_of_what_is_published_is_told_so_and_not_served_silence",
+    ),
+    Guard(
         "one section without a group",
         "src/signal/sdp/negotiate.rs",
         "None => shared.sections.push((first, section)),",

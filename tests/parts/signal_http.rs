@@ -244,6 +244,22 @@ fn viewers_wait_for_a_publisher_bounded_in_number_and_time() {
 }
 
 #[test]
+fn a_viewer_without_the_codec_of_what_is_published_is_told_so_and_not_served_silence() {
+    let node = start(Plan::default());
+    assert_eq!(node.post("whep", "live", "VP8").status, 201, "nobody publishes yet");
+    assert_eq!(node.post("whip", "live", "H264").status, 201);
+    for (offer, status) in [("H264", 201), ("H264 and VP8", 201), ("ok", 201), ("VP8", 406)] {
+        let response = node.post("whep", "live", offer);
+        assert_eq!(response.status, status, "{offer}: {}", response.body);
+        if status == 406 {
+            assert_eq!(response.code(), "sdp_no_common_codec");
+            assert!(response.body.contains("offer H264"), "{}", response.body);
+        }
+    }
+    assert_eq!(node.report()["viewers"], 4, "the one that is refused leaves nothing");
+}
+
+#[test]
 fn only_own_and_listed_pages_may_call() {
     let cors_origins = vec!["https://www.example.org".into()];
     let node = start(Plan { cors_origins, takeover: Takeover::Never, ..Plan::default() });

@@ -16,13 +16,17 @@ use std::time::{Duration, Instant, SystemTime};
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets, Takeover};
-use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use corecast::description::{
+    CodecFormat, Description, Direction, DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials,
+    MediaKind, NegotiatedCodec, NegotiatedMedia,
+};
 use corecast::dtls::DtlsIdentity;
 use corecast::net::Waker;
 use corecast::signal::live::{Change, Live};
 use corecast::signal::negotiator::{Answer, Fragment, LocalParameters, Negotiator, Refused};
 use corecast::signal::ownership::{Book, MakeOwnership};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
+use corecast::wire::codec::Codec;
 use corecast::worker::mailbox::{
     Control, EndReason, Notice, OpenRefused, Origin, SessionId, Totals, WorkerHandle, WorkerIndex,
 };
@@ -371,7 +375,7 @@ impl Negotiator for Words {
             "no codec" => return refuse(406, "no_common_codec", "offer one of H264, VP8, VP9, AV1 or opus"),
             "no bundle" => return refuse(422, "sdp_not_servable", "offer BUNDLE"),
             "panic" => panic!("a test asked for this panic"),
-            "ok" | "sections" | "fingerprint" => {}
+            "ok" | "sections" | "fingerprint" | "H264" | "VP8" | "H264 and VP8" => {}
             _ => return refuse(400, "bad_sdp", "not SDP"),
         }
         let description = Description {
@@ -379,7 +383,7 @@ impl Negotiator for Words {
             remote_ice: IceCredentials { ufrag: "first".to_owned(), password: "password".to_owned() },
             remote_fingerprints: vec![Fingerprint { hash: FingerprintHash::Sha256, value: vec![0; 32] }],
             dtls_role: DtlsRole::Server,
-            media: Vec::new(),
+            media: codecs_in(offer),
             cname: local.cname.clone(),
         };
         let sdp = match offer {
@@ -402,6 +406,31 @@ impl Negotiator for Words {
 
     fn restart(&self, _: &Description, local: &LocalParameters) -> String {
         format!("new {}", local.ice.ufrag)
+    }
+}
+
+/// One video section with the codecs that the offer names, if it names any.
+fn codecs_in(offer: &str) -> Vec<NegotiatedMedia> {
+    let named = [Codec::H264, Codec::Vp8].into_iter().filter(|codec| offer.contains(codec.name()));
+    let codecs: Vec<_> = (96..).zip(named).map(|(payload_type, codec)| video_codec(codec, payload_type)).collect();
+    if codecs.is_empty() {
+        return Vec::new();
+    }
+    let (mid, extensions) = ("0".to_owned(), ExtensionIds::default());
+    vec![NegotiatedMedia { kind: MediaKind::Video, mid, codecs, extensions, ssrcs: Vec::new(), rids: Vec::new() }]
+}
+
+fn video_codec(codec: Codec, payload_type: u8) -> NegotiatedCodec {
+    NegotiatedCodec {
+        codec,
+        format: CodecFormat::Plain,
+        payload_type,
+        rtx_payload_type: None,
+        clock_rate_hz: 90_000,
+        nack: true,
+        pli: true,
+        fir: false,
+        transport_cc: false,
     }
 }
 

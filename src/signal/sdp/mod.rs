@@ -20,6 +20,7 @@
 //!   one video section are accepted. Sections that are not accepted (`m=application`, second cameras, the wrong direction,
 //!   another transport) are answered on port 0 and leave the group. Firefox offers bundled sections on port 0; they are
 //!   answered on port 9.
+//! - A viewer of a stream that is published already must have a payload type of its codecs ([`super::opening`]).
 //! - An offer whose audio, or whose video, has no codec in common is refused as a whole (RFC 9725 §4.4.3), because half
 //!   a stream would look like a network fault.
 //! - From a publisher exactly one video codec with its RTX, and Opus; towards a viewer every codec both can handle.

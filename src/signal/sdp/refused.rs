@@ -78,8 +78,11 @@ pub enum Unsupported {
 }
 
 impl SdpRefused {
+    /// The [`name`](Self::name) of [`Self::NoCommonCodec`].
+    pub const NO_COMMON_CODEC: &'static str = "sdp_no_common_codec";
+
     /// Every [`name`](Self::name) that exists.
-    pub const NAMES: [&'static str; 4] = ["sdp_too_long", "sdp_malformed", "sdp_no_common_codec", "sdp_unsupported"];
+    pub const NAMES: [&'static str; 4] = ["sdp_too_long", "sdp_malformed", Self::NO_COMMON_CODEC, "sdp_unsupported"];
 
     /// The HTTP status of the response: 400, 406, 413 or 422.
     #[must_use]
@@ -98,7 +101,7 @@ impl SdpRefused {
         match self {
             Self::TooLong => "sdp_too_long",
             Self::Malformed(_) => "sdp_malformed",
-            Self::NoCommonCodec(_) => "sdp_no_common_codec",
+            Self::NoCommonCodec(_) => Self::NO_COMMON_CODEC,
             Self::Unsupported(_) => "sdp_unsupported",
         }
     }
