@@ -276,6 +276,13 @@ pub const PARAMETER_SET_BYTES_MAX: usize = 512;
 /// Parameter sets stored per track. Full: further kinds are not stored.
 pub const PARAMETER_SETS_MAX: usize = 8;
 
+/// How long nothing may come of a track's source while another one of the same track goes on. Then the other one takes its
+/// place. Longer than a burst of loss, and shorter than anyone waits for a picture.
+pub const SOURCE_SILENCE_MAX: Duration = Duration::from_millis(300);
+
+/// Frames that the other one must have sent meanwhile: encodings of one picture arrive one after the other in any order.
+pub const SOURCE_SUCCESSOR_FRAMES: u8 = 3;
+
 /// Sources (SSRCs) a track may have. Full: the oldest binding goes.
 pub const SOURCES_PER_TRACK_MAX: usize = 8;
 

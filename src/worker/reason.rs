@@ -121,6 +121,8 @@ reasons! {
         UplinkProbe = "uplink_probe",
         /// A publisher's packet that was received before, or a repair of nothing missing.
         UplinkDuplicate = "uplink_duplicate",
+        /// A publisher's packet of another encoding of a track: one is forwarded, because simulcast was declined.
+        UplinkOtherEncoding = "uplink_other_encoding",
         /// A publisher's packet that is cut short.
         UplinkMalformed = "uplink_malformed",
 
@@ -218,6 +220,7 @@ impl From<NotForwarded> for DropReason {
             NotForwarded::UnknownPayloadType => Self::UplinkUnknownPayloadType,
             NotForwarded::Probe => Self::UplinkProbe,
             NotForwarded::Duplicate => Self::UplinkDuplicate,
+            NotForwarded::OtherEncoding => Self::UplinkOtherEncoding,
             NotForwarded::Malformed => Self::UplinkMalformed,
         }
     }

@@ -86,6 +86,13 @@ GUARDS = [
         "parts signal_http::a_viewer_without_the_codec_of_what_is_published_is_told_so_and_not_served_silence",
     ),
     Guard(
+        "one of several encodings",
+        "src/relay/publish/publication.rs",
+        "Standing::Other => return Err(NotForwarded::OtherEncoding),",
+        "Standing::Other => is_successor = true,",
+        "lib relay::publish::publication::tests::of_several_encodings_the_first_living_is_forwarded_and_only_its_own_repairs",
+    ),
+    Guard(
         "one section without a group",
         "src/signal/sdp/negotiate.rs",
         "None => shared.sections.push((first, section)),",

@@ -7,3 +7,4 @@ pub mod parameter_sets;
 pub mod publication;
 pub mod reception;
 pub mod round_trip;
+mod source;

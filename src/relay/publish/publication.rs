@@ -13,6 +13,7 @@ use crate::relay::publish::padding::FragmentPadding;
 use crate::relay::publish::parameter_sets::ParameterSets;
 use crate::relay::publish::reception::Reception;
 use crate::relay::publish::round_trip::RoundTrip;
+use crate::relay::publish::source::{Standing, TrackSource};
 use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
@@ -37,6 +38,8 @@ struct Binding {
     ssrc: u32,
     track: usize,
     role: Role,
+    /// Of a repair: the source that it repairs, where the offer says so.
+    repairs: Option<u32>,
 }
 
 /// Why a packet of the publisher was not forwarded.
@@ -50,6 +53,8 @@ pub enum NotForwarded {
     Probe,
     /// It was received before, or a repair of nothing missing.
     Duplicate,
+    /// Another source of the track is the one that is forwarded.
+    OtherEncoding,
     /// Cut short.
     Malformed,
 }
@@ -69,7 +74,7 @@ pub struct Track {
     codec: NegotiatedCodec,
     published: PublishedCodec,
     announced: bool,
-    ssrc: Option<u32>,
+    source: TrackSource,
     incarnation: Incarnation,
     /// What arrived and what is missing.
     pub reception: Reception,
@@ -86,7 +91,7 @@ impl Track {
     /// The media SSRC, once known.
     #[must_use]
     pub fn ssrc(&self) -> Option<u32> {
-        self.ssrc
+        self.source.ssrc()
     }
 
     /// What it publishes.
@@ -125,7 +130,7 @@ impl Track {
     /// The earliest thing to do for this track.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.ssrc?;
+        self.ssrc()?;
         self.reception.next_deadline().map_or(Some(self.next_report), |nack| Some(nack.min(self.next_report)))
     }
 }
@@ -187,7 +192,7 @@ impl Publication {
                 encoding: EncodingId::default(),
                 published: PublishedCodec::from(codec),
                 announced: false,
-                ssrc: None,
+                source: TrackSource::default(),
                 incarnation,
                 reception: Reception::new(codec.clock_rate_hz, codec.nack),
                 numbering: Numbering::default(),
@@ -199,9 +204,14 @@ impl Publication {
                 media: media.clone(),
             });
             for pair in media.ssrcs.iter().take(limits::SOURCES_PER_TRACK_MAX) {
-                publication.bindings.push(Binding { ssrc: pair.media, track, role: Role::Media });
+                publication.bindings.push(Binding { ssrc: pair.media, track, role: Role::Media, repairs: None });
                 if let Some(rtx) = pair.rtx {
-                    publication.bindings.push(Binding { ssrc: rtx, track, role: Role::Repair });
+                    publication.bindings.push(Binding {
+                        ssrc: rtx,
+                        track,
+                        role: Role::Repair,
+                        repairs: Some(pair.media),
+                    });
                 }
             }
         }
@@ -246,15 +256,27 @@ impl Publication {
             }
             _ => return Err(NotForwarded::UnknownPayloadType),
         };
-        if !is_repair && track.ssrc != Some(header.ssrc) {
-            // The encoder restarted under another SSRC: its numbers begin anew.
-            let restarted = track.ssrc.replace(header.ssrc).is_some();
-            if restarted {
-                self.next_incarnation += 1;
-                track.incarnation = Incarnation(self.next_incarnation);
-                track.reception = Reception::new(track.codec.clock_rate_hz, track.codec.nack);
-                track.numbering = Numbering::default();
+        let mut is_successor = false;
+        if is_repair {
+            // What is known to repair another encoding would fill this one's gaps.
+            let is_of_other = binding.repairs.is_some_and(|media| track.ssrc() != Some(media));
+            if is_of_other {
+                return Err(NotForwarded::OtherEncoding);
             }
+        } else {
+            match track.source.judge(header.ssrc, header.timestamp, now) {
+                Standing::Present => {}
+                Standing::Other => return Err(NotForwarded::OtherEncoding),
+                Standing::Successor => is_successor = true,
+            }
+        }
+        if is_successor {
+            // Its numbers begin anew, and its key frame may have come before it was the track.
+            self.next_incarnation += 1;
+            track.incarnation = Incarnation(self.next_incarnation);
+            track.reception = Reception::new(track.codec.clock_rate_hz, track.codec.nack);
+            track.numbering = Numbering::default();
+            store(binding.track, Record::Begin);
         }
         let received = track
             .reception
@@ -305,7 +327,7 @@ impl Publication {
         })?;
         let codec = &self.tracks.get(track)?.codec;
         let role = if Some(header.payload_type) == codec.rtx_payload_type { Role::Repair } else { Role::Media };
-        let binding = Binding { ssrc: header.ssrc, track, role };
+        let binding = Binding { ssrc: header.ssrc, track, role, repairs: None };
         if self.bindings.len() >= limits::SOURCES_PER_TRACK_MAX * 2 * self.tracks.len() {
             self.bindings.remove(0);
         }
@@ -328,13 +350,18 @@ impl Publication {
         wall_clock: NtpTime,
         now: Timestamp,
     ) -> Option<usize> {
-        let index = self.tracks.iter().position(|track| track.ssrc == Some(ssrc))?;
+        let index = self.tracks.iter().position(|track| track.ssrc() == Some(ssrc))?;
         let track = self.tracks.get_mut(index)?;
         track.reception.sender_report(info.ntp.middle(), now);
         let ntp = self.ntp_offset.to_node(info.ntp, wall_clock);
         let (incarnation, timestamp) = (track.incarnation, info.rtp_timestamp);
         track.clock = Some(Record::Clock { incarnation, ntp, timestamp, arrival: now });
         Some(index)
+    }
+
+    /// Takes a goodbye (RFC 3550 §6.6) of one source.
+    pub fn goodbye(&mut self, ssrc: u32) {
+        self.tracks.iter_mut().for_each(|track| track.source.goodbye(ssrc));
     }
 
     /// The command sequence number of the next full intra request (RFC 5104 §4.3.1.1).
@@ -454,7 +481,11 @@ impl Publication {
         for _ in 0..from.count(limits::SOURCES_PER_TRACK_MAX * 2 * tracks)? {
             let (ssrc, track) = (from.u32()?, from.count(tracks.saturating_sub(1))?);
             let role = if from.bool()? { Role::Repair } else { Role::Media };
-            publication.bindings.push(Binding { ssrc, track, role });
+            let declared = publication
+                .tracks
+                .get(track)
+                .and_then(|track| track.media.ssrcs.iter().find(|pair| pair.rtx == Some(ssrc)).map(|pair| pair.media));
+            publication.bindings.push(Binding { ssrc, track, role, repairs: declared });
         }
         if from.count(tracks)? != tracks {
             return Err(ImportError::Malformed);
@@ -469,7 +500,7 @@ impl Publication {
 impl Track {
     fn export(&self, now: Timestamp, out: &mut StateWriter) {
         out.u8(self.encoding.number());
-        out.option(self.ssrc, StateWriter::u32);
+        out.option(self.ssrc(), StateWriter::u32);
         out.u64(self.incarnation.0);
         // The profile that was seen in the stream itself: another one would be another codec for every viewer.
         let profile = match self.published.format {
@@ -484,7 +515,7 @@ impl Track {
     /// Goes on with what [`Self::export`] wrote, in a track that was made anew.
     fn import(&mut self, now: Timestamp, from: &mut StateReader<'_>) -> Result<(), ImportError> {
         self.encoding = EncodingId::from_number(from.u8()?).ok_or(ImportError::Malformed)?;
-        self.ssrc = from.option(StateReader::u32)?;
+        self.source = TrackSource::imported(from.option(StateReader::u32)?, now);
         self.incarnation = Incarnation(from.u64()?);
         let seen = from.option(StateReader::u32)?;
         if let (CodecFormat::H264 { profile_level_id, .. }, Some(seen)) = (&mut self.published.format, seen) {

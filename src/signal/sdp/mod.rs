@@ -29,7 +29,8 @@
 //! # Left out, and why
 //! - **Simulcast** (RFC 8853) is declined: the answer has no `a=rid` and no `a=simulcast`, which is always allowed
 //!   (§5.3.2), and the publisher sends the first of its encodings as a plain stream. So a page that offers several
-//!   should name its best one first. [`NegotiatedMedia::rids`] stays empty until the relay has several encodings.
+//!   should name its best one first. If several are sent all the same, the first living one is forwarded
+//!   (`relay/publish/source.rs`). [`NegotiatedMedia::rids`] stays empty until the relay has several encodings.
 //! - **Re-offers**: WHIP has none. **Data channels** are refused for now.
 //! - **`a=ssrc` attributes** other than `cname` and `msid`, `a=rtcp`, `a=rtcp-xr`, `b=`: of no effect here.
 //!

@@ -58,7 +58,10 @@ impl Feedback<'_> {
                     distribute(self.streams, self.lanes, encoding, &record);
                 }
             }
-            RtcpPacket::Goodbye(_) => self.counters.dropped(DropReason::PublisherGoodbye),
+            RtcpPacket::Goodbye(goodbye) => {
+                goodbye.sources().for_each(|ssrc| publication.goodbye(ssrc));
+                self.counters.dropped(DropReason::PublisherGoodbye);
+            }
             _ => {}
         }
     }

@@ -64,6 +64,7 @@ fn sound(ssrc: u32, sequence: u16) -> HeaderFields {
 /// What a test looks at of a stored record.
 #[derive(Debug, PartialEq, Eq)]
 enum Stored {
+    Begin(usize),
     Format(CodecFormat),
     Media { track: usize, sequence: u64, payload: Vec<u8>, marker: bool, key_frame: bool, padding: u8 },
 }
@@ -98,7 +99,8 @@ fn receive_with(
                 assert_eq!((timestamp, arrival), (fields.timestamp, now));
                 Stored::Media { track, sequence, payload: payload.into(), marker, key_frame, padding }
             }
-            Record::Clock { .. } | Record::Begin => panic!("clocks come with sender reports"),
+            Record::Begin => Stored::Begin(track),
+            Record::Clock { .. } => panic!("clocks come with sender reports"),
         });
     })?;
     Ok(stored)
@@ -186,9 +188,11 @@ fn bindings_are_bounded_and_the_oldest_goes() {
     let mut publication = publication();
     let max = limits::SOURCES_PER_TRACK_MAX as u32 * 2 * 2;
     for ssrc in 0..max {
+        publication.goodbye(100 + ssrc.saturating_sub(1));
         receive(&mut publication, video(100 + ssrc, 1), SLICE).unwrap();
     }
     assert_eq!(publication.track_of(100), Some(1));
+    publication.goodbye(100 + max - 1);
     receive(&mut publication, video(99, 1), SLICE).unwrap();
     assert_eq!((publication.track_of(100), publication.track_of(101)), (None, Some(1)));
     assert_eq!(publication.bindings.len(), max as usize);
@@ -225,16 +229,41 @@ fn another_ssrc_begins_another_run_of_numbers() {
     let before = publication.tracks[1].incarnation;
     receive(&mut publication, video(10, 502), SLICE).unwrap();
     assert_eq!(publication.tracks[1].incarnation, before);
-    assert_eq!(receive(&mut publication, video(30, 9), SLICE), Ok(vec![media(1, UP + 9, SLICE)]));
+    publication.goodbye(10);
+    assert_eq!(receive(&mut publication, video(30, 9), SLICE), Ok(vec![Stored::Begin(1), media(1, UP + 9, SLICE)]));
     assert_eq!(publication.tracks[1].ssrc(), Some(30));
     assert_eq!(publication.tracks[1].reception.report(30, Timestamp::ZERO).unwrap().cumulative_lost, 0);
     let after = publication.tracks[1].incarnation;
+    publication.goodbye(30);
     receive(&mut publication, video(31, 9), SLICE).unwrap();
     let all = [publication.tracks[0].incarnation, before, after, publication.tracks[1].incarnation];
     for (n, incarnation) in all.iter().enumerate() {
         assert!(!all[..n].contains(incarnation), "{all:?}");
         assert_eq!(incarnation.0 >> 16, 7, "those of another publication are others");
     }
+}
+
+#[test]
+fn of_several_encodings_the_first_living_is_forwarded_and_only_its_own_repairs() {
+    // Firefox declares the sources of three encodings, and Chromium sends them where an answer's refusal is overlooked.
+    let pairs = [(10, 11), (20, 21)].map(|(media, rtx)| SsrcPair { media, rtx: Some(rtx) });
+    let declared = NegotiatedMedia { ssrcs: pairs.to_vec(), ..section("1", codec(Codec::H264)) };
+    let mut publication = Publication::new(&[section("0", codec(Codec::Opus)), declared], 7, 1);
+    receive(&mut publication, video(10, 1), SLICE).unwrap();
+    let before = publication.tracks[1].incarnation;
+    assert_eq!(receive(&mut publication, video(20, 1), SLICE), Err(NotForwarded::OtherEncoding));
+    receive(&mut publication, video(10, 3), SLICE).unwrap();
+    let repair = |ssrc| HeaderFields { payload_type: RTX_TYPE, timestamp: 6_000, ..video(ssrc, 4) };
+    let payload = [&[0, 2], SLICE].concat();
+    assert_eq!(receive(&mut publication, repair(21), &payload), Err(NotForwarded::OtherEncoding));
+    assert_eq!(receive(&mut publication, repair(11), &payload), Ok(vec![media(1, UP + 2, SLICE)]));
+    assert_eq!(publication.tracks[1].incarnation, before, "one unbroken run");
+    // The first is turned off: what comes of the second is forwarded once it is clear that it is the one that lives.
+    let forwarded: Vec<bool> =
+        (4..20).map(|sequence| receive(&mut publication, video(20, sequence), SLICE).is_ok()).collect();
+    let from = forwarded.iter().position(|&is| is).expect("it is forwarded");
+    assert!(from == 10 && forwarded[from..].iter().all(|&is| is), "{forwarded:?}");
+    assert_eq!(publication.tracks[1].ssrc(), Some(20));
 }
 
 #[test]
@@ -398,7 +427,7 @@ fn a_publication_goes_on_in_another_process() {
             receive(publication, video(10, sequence), SLICE).map(|stored| {
                 stored.last().map(|last| match last {
                     Stored::Media { track, sequence, .. } => (*track, *sequence),
-                    Stored::Format(_) => panic!("a packet"),
+                    Stored::Format(_) | Stored::Begin(_) => panic!("a packet"),
                 })
             })
         };
@@ -406,7 +435,9 @@ fn a_publication_goes_on_in_another_process() {
     };
     assert_eq!(forwarded(&mut after), forwarded(&mut before));
     // Another source is another run of numbers, under another name than any before.
-    receive(&mut before, video(30, 1), SLICE).unwrap();
-    receive(&mut after, video(30, 1), SLICE).unwrap();
+    for publication in [&mut before, &mut after] {
+        publication.goodbye(10);
+        receive(publication, video(30, 1), SLICE).unwrap();
+    }
     assert_eq!(after.tracks[1].incarnation, before.tracks[1].incarnation);
 }
