@@ -180,6 +180,9 @@ pub struct NegotiatedMedia {
     pub ssrcs: Vec<SsrcPair>,
     /// Publish: simulcast rids in the offer's order (RFC 8853), empty without simulcast.
     pub rids: Vec<String>,
+    /// Publish: the NAL units of `sprop-parameter-sets` and the like (RFC 6184 §8.1, RFC 7798 §7.1), which may never come in
+    /// the stream.
+    pub parameter_sets: Vec<Vec<u8>>,
 }
 
 /// Everything a worker must know to serve one peer.

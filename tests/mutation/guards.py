@@ -93,6 +93,13 @@ GUARDS = [
         "lib relay::publish::publication::tests::of_several_encodings_the_first_living_is_forwarded_and_only_its_own_repairs",
     ),
     Guard(
+        "parameter sets of the offer",
+        "src/relay/publish/publication.rs",
+        "parameter_sets.begin_with(codec.codec, &media.parameter_sets)",
+        "parameter_sets.begin_with(codec.codec, &[])",
+        "lib relay::publish::publication::tests::parameter_sets_of_the_offer_are_put_before_key_frames_until_the_stream_brings_its_own",
+    ),
+    Guard(
         "one section without a group",
         "src/signal/sdp/negotiate.rs",
         "None => shared.sections.push((first, section)),",

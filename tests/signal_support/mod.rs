@@ -417,7 +417,15 @@ fn codecs_in(offer: &str) -> Vec<NegotiatedMedia> {
         return Vec::new();
     }
     let (mid, extensions) = ("0".to_owned(), ExtensionIds::default());
-    vec![NegotiatedMedia { kind: MediaKind::Video, mid, codecs, extensions, ssrcs: Vec::new(), rids: Vec::new() }]
+    vec![NegotiatedMedia {
+        kind: MediaKind::Video,
+        mid,
+        codecs,
+        extensions,
+        ssrcs: Vec::new(),
+        rids: Vec::new(),
+        parameter_sets: Vec::new(),
+    }]
 }
 
 fn video_codec(codec: Codec, payload_type: u8) -> NegotiatedCodec {

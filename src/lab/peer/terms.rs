@@ -100,6 +100,7 @@ pub fn answer(offer: &Offer) -> Description {
         extensions,
         ssrcs: vec![ssrcs],
         rids: Vec::new(),
+        parameter_sets: Vec::new(),
     };
     let [audio_mid, video_mid] = MIDS;
     let Sources { audio: audio_ssrc, video: video_ssrc, video_rtx } = offer.sources;

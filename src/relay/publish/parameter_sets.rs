@@ -24,6 +24,14 @@ pub struct ParameterSets {
 }
 
 impl ParameterSets {
+    /// Begins with what an offer brought; returns the H.264 `profile-level-id` when an SPS was among it. No frame brought
+    /// it, so that the first key frame gets it.
+    pub fn begin_with(&mut self, codec: Codec, units: &[Vec<u8>]) -> Option<u32> {
+        let profile_level_id = units.iter().fold(None, |known, unit| self.observe(codec, 0, unit).or(known));
+        self.seen_in = None;
+        profile_level_id
+    }
+
     /// Takes the parameter sets out of a payload; returns the H.264 `profile-level-id` when an SPS was among them.
     pub fn observe(&mut self, codec: Codec, timestamp: u32, payload: &[u8]) -> Option<u32> {
         let mut profile_level_id = None;

@@ -187,17 +187,24 @@ impl Publication {
             }
             let track = publication.tracks.len();
             let incarnation = publication.incarnation();
+            let mut published = PublishedCodec::from(codec);
+            let mut parameter_sets = ParameterSets::default();
+            if let Some(profile) = parameter_sets.begin_with(codec.codec, &media.parameter_sets)
+                && let CodecFormat::H264 { profile_level_id, .. } = &mut published.format
+            {
+                *profile_level_id = profile;
+            }
             publication.tracks.push(Track {
                 kind: media.kind,
                 encoding: EncodingId::default(),
-                published: PublishedCodec::from(codec),
+                published,
                 announced: false,
                 source: TrackSource::default(),
                 incarnation,
                 reception: Reception::new(codec.clock_rate_hz, codec.nack),
                 numbering: Numbering::default(),
                 padding: FragmentPadding::default(),
-                parameter_sets: ParameterSets::default(),
+                parameter_sets,
                 clock: None,
                 next_report: Timestamp::ZERO,
                 codec: codec.clone(),

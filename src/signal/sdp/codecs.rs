@@ -6,10 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
+
 use super::offer::MediaSection;
 use super::refused::{Malformed, SdpRefused};
 use crate::description::codec_match::H264Profile;
 use crate::description::{CodecFormat, Direction, MediaKind, NegotiatedCodec};
+use crate::limits;
 use crate::wire::codec::Codec;
 
 /// A codec in the answer.
@@ -237,6 +241,28 @@ fn recognise(rtpmap: &str, kind: MediaKind, parameters: Parameters<'_>) -> Optio
         }
         _ => None,
     }
+}
+
+/// The parameter sets that a section's `a=fmtp` of a codec brings (RFC 6184 §8.1, RFC 7798 §7.1). What cannot be read, is
+/// too long or too much is left out: they are of use only to a publisher that sends none in its stream.
+pub(super) fn parameter_sets(section: &MediaSection, codec: &NegotiatedCodec) -> Vec<Vec<u8>> {
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let names: &[&str] = match codec.codec {
+        Codec::H264 => &["sprop-parameter-sets"],
+        Codec::H265 => &["sprop-vps", "sprop-sps", "sprop-pps"],
+        Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus => return Vec::new(),
+    };
+    let (formats, _) = collect(section);
+    let fmtp = formats.get(&codec.payload_type).and_then(|offered| offered.fmtp).unwrap_or_default();
+    let values = names.iter().filter_map(|name| Parameters(fmtp).get(name)).flat_map(|value| value.split(','));
+    let units = values.filter_map(|text| LENIENT.decode(text.trim()).ok());
+    units
+        .filter(|unit| !unit.is_empty() && unit.len() <= limits::PARAMETER_SET_BYTES_MAX)
+        .take(limits::PARAMETER_SETS_MAX)
+        .collect()
 }
 
 /// The parameters of the answer: those on which both ends must agree, as they were offered.

@@ -77,6 +77,10 @@ pub(super) fn negotiate(
             extensions: extensions.ids,
             ssrcs,
             rids: Vec::new(),
+            parameter_sets: match (direction, codecs.first()) {
+                (Direction::Publish, Some(answered)) => codecs::parameter_sets(section, &answered.codec),
+                _ => Vec::new(),
+            },
         });
         accepted.push(Accepted { index, codecs, extensions });
     }

@@ -44,6 +44,7 @@ fn section(mid: &str, agreed: NegotiatedCodec) -> NegotiatedMedia {
         extensions: ExtensionIds { mid: Some(MID), ..ExtensionIds::default() },
         ssrcs: Vec::new(),
         rids: Vec::new(),
+        parameter_sets: Vec::new(),
     }
 }
 
@@ -283,6 +284,26 @@ fn a_key_frame_without_parameter_sets_is_sent_with_the_newest() {
     receive(&mut publication, video(10, 6), SPS).unwrap();
     let same_frame = HeaderFields { timestamp: 18_000, ..video(10, 7) };
     assert_eq!(receive(&mut publication, same_frame, IDR), Ok(vec![key_frame(UP + 8, IDR)]));
+}
+
+#[test]
+fn parameter_sets_of_the_offer_are_put_before_key_frames_until_the_stream_brings_its_own() {
+    let high: &[u8] = &[0x67, 0x64, 0x00, 0x28, 0xda];
+    let parameter_sets = vec![high.to_vec(), PPS.to_vec()];
+    let declared = NegotiatedMedia { parameter_sets, ..section("1", codec(Codec::H264)) };
+    let mut publication = Publication::new(&[section("0", codec(Codec::Opus)), declared], 7, 1);
+    let format = CodecFormat::H264 { profile_level_id: 0x64_0028, packetization_mode: 1 };
+    let aggregate = [&[0x78, 0, 5], high, &[0, 4], PPS].concat();
+    assert_eq!(
+        receive(&mut publication, video(10, 1), IDR),
+        Ok(vec![Stored::Format(format), media(1, UP + 1, &aggregate), key_frame(UP + 2, IDR)])
+    );
+    assert_eq!(receive(&mut publication, video(10, 2), SLICE), Ok(vec![media(1, UP + 3, SLICE)]));
+    // The stream's own replaces it, profile and all.
+    receive(&mut publication, video(10, 3), SPS).unwrap();
+    let aggregate = [&[0x78, 0, 5], SPS, &[0, 4], PPS].concat();
+    let before = receive(&mut publication, video(10, 4), IDR).unwrap();
+    assert_eq!(before[0], media(1, UP + 5, &aggregate));
 }
 
 #[test]

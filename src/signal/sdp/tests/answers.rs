@@ -541,3 +541,19 @@ fn of_sections_on_several_transports_the_first_is_served_and_the_rest_are_reject
         assert_eq!(group, served, "{to:?}");
     }
 }
+
+#[test]
+fn parameter_sets_in_the_offer_reach_the_relay() {
+    let sets = |offer: &str| video(&publish(offer)).parameter_sets.clone();
+    let written = "sprop-parameter-sets=Z0LAFdkBQfsBagwMDUoAAAMAAgAAAwB5HixckA==,aMuMsg==";
+    let found = sets(GSTREAMER_PUBLISH);
+    assert_eq!(found.iter().map(|unit| (unit[0] & 31, unit.len())).collect::<Vec<_>>(), [(7, 28), (8, 4)]);
+    let without_padding = with(GSTREAMER_PUBLISH, written, &written.replace("==", ""));
+    assert_eq!(sets(&without_padding), found);
+    for (broken, kept) in [("sprop-parameter-sets=", 0), ("sprop-parameter-sets=,!,aMuMsg==", 1)] {
+        assert_eq!(sets(&with(GSTREAMER_PUBLISH, written, broken)).len(), kept, "{broken}");
+    }
+    let many = format!("sprop-parameter-sets={}", vec!["aMuMsg=="; 50].join(","));
+    assert_eq!(sets(&with(GSTREAMER_PUBLISH, written, &many)).len(), crate::limits::PARAMETER_SETS_MAX);
+    assert!(sets(CHROMIUM_PUBLISH).is_empty() && video(&play(CHROMIUM_PLAY)).parameter_sets.is_empty());
+}
