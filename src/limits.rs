@@ -431,9 +431,25 @@ const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS < 1 << 15);
 /// certificate 1.5 kB, a chain of four 6 kB. Longer: the fragment is dropped and the handshake times out.
 pub const DTLS_HANDSHAKE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
-/// Handshake messages held ahead of the next one in order (a server's longest plaintext flight is five, a client's
-/// three). Further ahead: the fragment is dropped, and the peer retransmits it.
-pub const DTLS_MESSAGES_AHEAD_MAX: usize = 8;
+/// Handshake messages of one peer in plaintext are numbered below this (a server's are six with a HelloVerifyRequest, a
+/// client's five). Beyond: the fragment is dropped.
+pub const DTLS_HANDSHAKE_MESSAGES_MAX: u16 = 16;
+
+/// Bodies kept of one handshake message when a peer's contradict each other: one of them is forged, and which one it is
+/// shows only when a signature over them is there. More: the oldest goes, and the peer retransmits it.
+pub const DTLS_ALTERNATIVES_MAX: usize = 2;
+
+/// Handshakes under way on one session, one for each ClientHello: the peer's, and what somebody forges from its address.
+/// More: the oldest whose client has shown no sign of life goes.
+pub const DTLS_ATTEMPTS_MAX: usize = 4;
+
+/// Once there are so many, another one begins no sooner than this after the last: each costs 200 µs. Sooner: the
+/// ClientHello is dropped, and the client repeats it.
+pub const DTLS_ATTEMPT_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// How long something that would end a handshake, and that anyone can forge, waits for something better: a client that
+/// was not answered repeats its flight after one second, and two seconds later once more.
+pub const DTLS_DOUBT_MAX: Duration = Duration::from_secs(4);
 
 /// Bytes held of one peer's incomplete handshake messages: the longest message twice over, so a certificate of that
 /// length beside the rest of its flight. Only bytes that came count, not those that a header announces. More: the

@@ -2,13 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::classic::Classic;
-use super::client_hello::ClientHello;
+use super::engine::Engine;
 use super::error::DtlsError;
 use super::event::{DataRefused, DtlsEvent, DtlsVersions};
-use super::front::{CLIENT_HELLO, Front, HandshakeMessage};
+use super::handshake::{Handshake, Outcome};
 use super::identity::DtlsIdentity;
-use super::keys;
 use super::modern::Modern;
 use super::record::{Record, records};
 use crate::description::{DtlsRole, Fingerprint};
@@ -34,20 +32,13 @@ pub enum DtlsState {
     Failed,
 }
 
-enum Engine {
-    Modern(Box<Modern>),
-    Classic(Box<Classic>),
-}
-
 /// One DTLS association. After each call that takes `now`, drain [`Self::poll`].
 pub struct Dtls {
-    /// Server only, while the handshake runs.
-    identity: Option<DtlsIdentity>,
-    fingerprints: Vec<Fingerprint>,
     state: DtlsState,
     version: Option<&'static str>,
     /// `None` once the handshake is over.
-    front: Option<Box<Front>>,
+    handshake: Option<Box<Handshake>>,
+    /// Of a connected association.
     engine: Option<Engine>,
     /// The error that the next poll reports.
     failure: Option<DtlsError>,
@@ -64,17 +55,9 @@ impl Dtls {
     pub fn new(identity: &DtlsIdentity, role: DtlsRole, remote_fingerprints: Vec<Fingerprint>, now: Timestamp) -> Self {
         match role {
             DtlsRole::Client => Self::new_client(identity, DtlsVersions::Any, remote_fingerprints, now),
-            DtlsRole::Server => Self {
-                identity: Some(identity.clone()),
-                fingerprints: remote_fingerprints,
-                state: DtlsState::Waiting,
-                version: None,
-                front: None,
-                engine: None,
-                failure: None,
-                carries_data: false,
-                goodbye: None,
-            },
+            DtlsRole::Server => {
+                Self::begin(DtlsState::Waiting, Handshake::server(identity.clone(), remote_fingerprints, now))
+            }
         }
     }
 
@@ -86,13 +69,16 @@ impl Dtls {
         remote_fingerprints: Vec<Fingerprint>,
         now: Timestamp,
     ) -> Self {
+        let engine = Engine::Modern(Box::new(Modern::client(identity.modern(), versions, now)));
+        Self::begin(DtlsState::Handshaking, Handshake::client(engine, remote_fingerprints, now))
+    }
+
+    fn begin(state: DtlsState, handshake: Handshake) -> Self {
         Self {
-            identity: None,
-            fingerprints: remote_fingerprints,
-            state: DtlsState::Handshaking,
+            state,
             version: None,
-            front: None,
-            engine: Some(Engine::Modern(Box::new(Modern::client(identity.modern(), versions, now)))),
+            handshake: Some(Box::new(handshake)),
+            engine: None,
             failure: None,
             carries_data: false,
             goodbye: None,
@@ -104,6 +90,9 @@ impl Dtls {
     /// unread.
     pub fn expect_application_data(&mut self, expected: bool) {
         self.carries_data = expected;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.expect_application_data(expected);
+        }
     }
 
     /// Whether received application data is returned to the caller.
@@ -126,11 +115,7 @@ impl Dtls {
         }
         let mut taken = Err(DataRefused::NotConnected);
         self.guarded(|dtls| {
-            taken = match &mut dtls.engine {
-                Some(Engine::Modern(engine)) => engine.send(data, now),
-                Some(Engine::Classic(engine)) => engine.send(data, now),
-                None => Err(DataRefused::NotConnected),
-            };
+            taken = dtls.engine.as_mut().map_or(Err(DataRefused::NotConnected), |engine| engine.send(data, now));
         });
         taken
     }
@@ -140,25 +125,34 @@ impl Dtls {
         self.guarded(|dtls| match dtls.state {
             DtlsState::Closed | DtlsState::Failed => {}
             DtlsState::Connected => dtls.handle_connected(bytes, now),
-            DtlsState::Waiting | DtlsState::Handshaking => dtls.handle_handshake(bytes, now),
+            DtlsState::Waiting | DtlsState::Handshaking => {
+                if let Some(handshake) = &mut dtls.handshake {
+                    handshake.handle_datagram(bytes, now);
+                    if handshake.has_begun() {
+                        dtls.state = DtlsState::Handshaking;
+                    }
+                }
+            }
         });
     }
 
     /// Runs the timers: retransmissions, and the time limit of a handshake.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.guarded(|dtls| match &mut dtls.engine {
-            Some(Engine::Modern(engine)) => engine.handle_timeout(now),
-            Some(Engine::Classic(engine)) => engine.handle_timeout(now),
-            None => {}
+        self.guarded(|dtls| {
+            if let Some(handshake) = &mut dtls.handshake {
+                handshake.handle_timeout(now);
+            } else if let Some(engine) = &mut dtls.engine {
+                engine.handle_timeout(now);
+            }
         });
     }
 
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        match self.engine.as_ref()? {
-            Engine::Modern(engine) => engine.next_deadline(),
-            Engine::Classic(engine) => engine.next_deadline(),
+        match &self.handshake {
+            Some(handshake) => handshake.next_deadline(),
+            None => self.engine.as_ref()?.next_deadline(),
         }
     }
 
@@ -174,28 +168,31 @@ impl Dtls {
         }
         let mut event = None;
         self.guarded(|dtls| {
-            event = match &mut dtls.engine {
+            event = match (&mut dtls.handshake, &mut dtls.engine) {
                 _ if dtls.failure.is_some() => None,
-                Some(Engine::Modern(engine)) => engine.poll(out, &dtls.fingerprints, dtls.carries_data),
-                Some(Engine::Classic(engine)) => engine.poll(out),
-                None => None,
+                (Some(handshake), _) => match handshake.poll(out) {
+                    Some(Outcome::Datagram(len)) => Some(DtlsEvent::Datagram(len)),
+                    Some(Outcome::Connected(keys, engine)) => {
+                        dtls.version = engine.version();
+                        dtls.engine = Some(engine);
+                        Some(DtlsEvent::Connected(keys))
+                    }
+                    Some(Outcome::Failed(error)) => Some(DtlsEvent::Failed(error)),
+                    Some(Outcome::Closed) => Some(DtlsEvent::Closed),
+                    None => None,
+                },
+                (None, Some(engine)) => engine.poll(out, &[], dtls.carries_data),
+                (None, None) => None,
             };
         });
         let event = self.failure.take().map(DtlsEvent::Failed).or(event);
         match event {
             Some(DtlsEvent::Connected(_)) => {
-                self.version = self.engine_version();
                 self.state = DtlsState::Connected;
-                self.identity = None;
-                self.front = None;
-                self.fingerprints = Vec::new();
+                self.handshake = None;
             }
             Some(DtlsEvent::Closed) => self.end(DtlsState::Closed),
-            Some(DtlsEvent::Failed(error)) => {
-                let error = self.explain(error);
-                self.end(DtlsState::Failed);
-                return Some(DtlsEvent::Failed(error));
-            }
+            Some(DtlsEvent::Failed(_)) => self.end(DtlsState::Failed),
             None if self.state == DtlsState::Closed => self.engine = None,
             _ => {}
         }
@@ -208,13 +205,13 @@ impl Dtls {
         if matches!(self.state, DtlsState::Closed | DtlsState::Failed) {
             return;
         }
-        self.guarded(|dtls| match &mut dtls.engine {
-            Some(Engine::Modern(engine)) => engine.close(now),
-            Some(Engine::Classic(engine)) => engine.close(now),
-            None => {}
+        self.guarded(|dtls| {
+            if let Some(engine) = &mut dtls.engine {
+                engine.close(now);
+            }
         });
         self.state = DtlsState::Closed;
-        self.front = None;
+        self.handshake = None;
     }
 
     /// Gives up the engine of a connected association, 11 to 15 kB, and keeps a close alert of a few dozen bytes that
@@ -231,16 +228,9 @@ impl Dtls {
         let mut out = [0; limits::DTLS_DATAGRAM_OUT_BYTES_MAX];
         let mut goodbye = None;
         self.guarded(|dtls| {
-            match &mut dtls.engine {
-                Some(Engine::Modern(engine)) => engine.close(now),
-                Some(Engine::Classic(engine)) => engine.close(now),
-                None => {}
-            }
-            let event = match &mut dtls.engine {
-                Some(Engine::Modern(engine)) => engine.poll(&mut out, &[], false),
-                Some(Engine::Classic(engine)) => engine.poll(&mut out),
-                None => None,
-            };
+            let Some(engine) = &mut dtls.engine else { return };
+            engine.close(now);
+            let event = engine.poll(&mut out, &[], false);
             if let Some(DtlsEvent::Datagram(len)) = event {
                 goodbye = out.get(..len).map(Box::from);
             }
@@ -279,11 +269,9 @@ impl Dtls {
         let version = if from.bool()? { "1.3" } else { "1.2" };
         let goodbye = from.block(limits::DTLS_DATAGRAM_OUT_BYTES_MAX)?;
         Ok(Self {
-            identity: None,
-            fingerprints: Vec::new(),
             state: DtlsState::Connected,
             version: Some(version),
-            front: None,
+            handshake: None,
             engine: None,
             failure: None,
             carries_data: false,
@@ -303,17 +291,11 @@ impl Dtls {
         self.state
     }
 
-    fn engine_version(&self) -> Option<&'static str> {
-        match self.engine.as_ref()? {
-            Engine::Modern(engine) => engine.version(),
-            Engine::Classic(_) => Some("1.2"),
-        }
-    }
-
     /// Runs `work`. A panic in a library ends this association and nothing else.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
             self.engine = None;
+            self.handshake = None;
             self.failure = Some(DtlsError::Internal);
         }
     }
@@ -321,85 +303,13 @@ impl Dtls {
     fn end(&mut self, state: DtlsState) {
         self.state = state;
         self.engine = None;
-        self.front = None;
-        self.identity = None;
-        self.fingerprints = Vec::new();
-    }
-
-    /// Replaces a timeout by the peer's fatal alert, if one came: it says why the handshake stopped.
-    fn explain(&self, error: DtlsError) -> DtlsError {
-        match (error, self.front.as_ref().and_then(|front| front.alert)) {
-            (DtlsError::Timeout, Some(code)) => DtlsError::PeerAlert(code),
-            _ => error,
-        }
+        self.handshake = None;
     }
 
     fn handle_connected(&mut self, bytes: &[u8], now: Timestamp) {
+        let Some(engine) = &mut self.engine else { return };
         for record in records(bytes).filter(|record| !matches!(record, Record::Plain { .. })) {
-            self.protected(&record, now);
-        }
-    }
-
-    fn protected(&mut self, record: &Record<'_>, now: Timestamp) {
-        match &mut self.engine {
-            Some(Engine::Modern(engine)) => engine.protected(record, now),
-            Some(Engine::Classic(engine)) => {
-                engine.protected(record, &self.fingerprints, self.carries_data, now);
-            }
-            None => {}
-        }
-    }
-
-    fn handle_handshake(&mut self, bytes: &[u8], now: Timestamp) {
-        let front = self.front.get_or_insert_default();
-        let mut protected = Vec::new();
-        let repeated = front.take(bytes, |record| protected.push(record));
-        while let Some(message) = self.front.as_mut().and_then(|front| front.next_message()) {
-            self.handle_message(message, now);
-        }
-        if repeated {
-            match &mut self.engine {
-                Some(Engine::Modern(engine)) => engine.repeat(now),
-                Some(Engine::Classic(engine)) => engine.repeat(now),
-                None => {}
-            }
-        }
-        protected.iter().for_each(|record| self.protected(record, now));
-    }
-
-    fn handle_message(&mut self, message: HandshakeMessage, now: Timestamp) {
-        let Some(identity) = &self.identity else {
-            if let Some(Engine::Modern(client)) = &mut self.engine {
-                client.server_message(&message, now);
-            }
-            return;
-        };
-        if message.kind != CLIENT_HELLO {
-            // In DTLS 1.3 everything but the hellos is protected.
-            if let Some(Engine::Classic(engine)) = &mut self.engine {
-                engine.message(message, &self.fingerprints, now);
-            }
-            return;
-        }
-        let Some(hello) = ClientHello::parse(&message.body) else {
-            self.failure = Some(DtlsError::PeerMisbehaved);
-            return;
-        };
-        let Some(profile) = keys::choose(identity.preference(), hello.profile_ids(&message.body)) else {
-            self.failure = Some(DtlsError::NoCommonProfile);
-            return;
-        };
-        let engine = self.engine.get_or_insert_with(|| {
-            if hello.offers_dtls_1_3 {
-                Engine::Modern(Box::new(Modern::server(identity.modern(), now)))
-            } else {
-                Engine::Classic(Box::new(Classic::server(identity.classic(), profile, now)))
-            }
-        });
-        self.state = DtlsState::Handshaking;
-        match engine {
-            Engine::Modern(engine) => engine.client_hello(message, &hello, profile, now),
-            Engine::Classic(engine) => engine.message(message, &self.fingerprints, now),
+            engine.protected(&record, &[], self.carries_data, now);
         }
     }
 }

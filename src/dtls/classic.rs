@@ -6,13 +6,15 @@
 //! - Its timer repeats without backing off. So the timer only shows *that* a flight waits for an answer. When to repeat
 //!   is decided here, and the library is then told that its time has come.
 //! - A malformed plaintext record makes it send a fatal alert and give up. So it is given only records written here.
-//! - It always asks for a cookie, which costs one more round trip.
+//! - It always asks for a cookie, which costs one more round trip. A wrong cookie ends it. So a ClientHello with another
+//!   cookie than the right one is answered here, by the HelloVerifyRequest again.
 //! - It chooses the client's first SRTP profile among those configured. So one is configured.
 //! - It accepts a protected ChangeCipherSpec without decrypting it. So none is passed on.
 //! - It keeps every handshake record that arrives late, and answers seven of them. So a bounded number is passed on.
 //! - It decrypts the client's Finished without comparing its contents. What Finished would prove is proven by
 //!   CertificateVerify, which is required and signs every message before it, and by the fact that Finished decrypts at
 //!   all.
+//! - A signature that is wrong ends it. So the flight is given to it only after [`super::peer_flight`] has verified it.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -26,13 +28,16 @@ use rtc_dtls::config::{ClientAuthType, ConfigBuilder, HandshakeConfig};
 use rtc_dtls::crypto::{Certificate, CryptoPrivateKey};
 use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
+use rtc_dtls::signature_hash_algorithm::SignatureScheme;
 
+use super::client_hello::ClientHello;
 use super::error::{DtlsError, IdentityError};
 use super::event::{DataRefused, DtlsEvent};
-use super::front::{CERTIFICATE, CERTIFICATE_VERIFY, CLIENT_HELLO, CLIENT_KEY_EXCHANGE, HandshakeMessage};
+use super::front::{Front, HELLO_VERIFY_REQUEST, HandshakeMessage};
 use super::keys::ExportedKeys;
+use super::peer_flight::{PeerFlight, Verdict};
 use super::record::{Record, content, write_plain};
-use super::{clock, fingerprint};
+use super::{clock, fingerprint, signature};
 use crate::description::Fingerprint;
 use crate::limits;
 use crate::srtp::SrtpProfile;
@@ -57,6 +62,7 @@ pub(super) struct ClassicConfig([Arc<HandshakeConfig>; 3]);
 pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<ClassicConfig, IdentityError> {
     let library = |error: &dyn std::fmt::Display| IdentityError::Library(error.to_string());
     let provider = rtc_dtls::crypto_provider::default_provider().map_err(|error| library(&error))?;
+    let provider = signature::provider(provider);
     let private_key = CryptoPrivateKey::from_key_pair(key, provider.crypto()).map_err(|error| library(&error))?;
     let certificate = Certificate { certificate: vec![certificate.der().clone()], private_key };
     let build = |profile: SrtpProfile| {
@@ -72,6 +78,14 @@ pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<
                 SrtpProfile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
                 SrtpProfile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
             }])
+            // What `signature` verifies, as the library knows it: in DTLS 1.2 a hash is bound to no curve.
+            .with_signature_schemes(vec![
+                SignatureScheme::EcdsaWithP256AndSha256,
+                SignatureScheme::EcdsaWithP384AndSha384,
+                SignatureScheme::Pkcs1WithSha256,
+                SignatureScheme::Pkcs1WithSha384,
+                SignatureScheme::Pkcs1WithSha512,
+            ])
             // A certificate is required and its signature checked. Whether it is the right one is decided by its
             // fingerprint.
             .with_client_auth(ClientAuthType::RequireAnyClientCert)
@@ -124,18 +138,26 @@ pub(super) struct Classic {
     event: Option<DtlsEvent>,
     record_sequence: u64,
     late_records_left: u8,
+    /// The client has sent the cookie back.
+    cookie_came: bool,
     /// Received application data, in order of arrival.
     received: VecDeque<BytesMut>,
     /// `None` once the handshake is over.
-    handshake: Option<Box<Handshake>>,
+    handshake: Option<Box<Running>>,
 }
 
 /// State that only a running handshake needs.
-struct Handshake {
+struct Running {
+    /// The datagram that asks for the cookie, and the cookie.
     hello_verify_request: BytesMut,
-    /// The messages received so far of the client's last plaintext flight.
-    flight: Vec<HandshakeMessage>,
+    cookie: Vec<u8>,
+    /// The client's last plaintext flight, as far as it came.
+    flight: PeerFlight,
+    /// The same once it is whole and verified.
+    verified: Option<[HandshakeMessage; 3]>,
     protected: Vec<Vec<u8>>,
+    /// Why the handshake fails unless it gets further by then.
+    doubt: Option<(DtlsError, Timestamp)>,
     give_up: Timestamp,
     repeat_at: Option<Timestamp>,
     repeat_after: Duration,
@@ -153,11 +175,15 @@ impl Classic {
             event: None,
             record_sequence: 0,
             late_records_left: limits::DTLS_LATE_HANDSHAKE_RECORDS_MAX,
+            cookie_came: false,
             received: VecDeque::new(),
-            handshake: Some(Box::new(Handshake {
+            handshake: Some(Box::new(Running {
                 hello_verify_request: BytesMut::new(),
-                flight: Vec::new(),
+                cookie: Vec::new(),
+                flight: PeerFlight::default(),
+                verified: None,
                 protected: Vec::new(),
+                doubt: None,
                 give_up: now + limits::DTLS_HANDSHAKE_MAX,
                 repeat_at: None,
                 repeat_after: limits::DTLS_RETRANSMIT_FIRST,
@@ -167,53 +193,83 @@ impl Classic {
         }
     }
 
-    /// Handles a whole plaintext message. The front passes each one on once and in order.
-    pub(super) fn message(&mut self, message: HandshakeMessage, expected: &[Fingerprint], now: Timestamp) {
-        match (self.stage, message.kind) {
-            (ClassicStage::Hello, CLIENT_HELLO) => {
+    /// Whether the client has sent the cookie back.
+    pub(super) fn was_answered(&self) -> bool {
+        self.cookie_came
+    }
+
+    /// Handles a ClientHello, any number of times and with any cookie.
+    pub(super) fn client_hello(&mut self, message: HandshakeMessage, hello: &ClientHello, now: Timestamp) {
+        let cookie = message.body.get(hello.cookie.clone()).unwrap_or_default();
+        let right = self.handshake.as_ref().is_some_and(|handshake| handshake.cookie == cookie);
+        match self.stage {
+            ClassicStage::Hello => {
                 self.stage = ClassicStage::Cookie;
-                self.feed(&[message], &[], expected, now);
-                if let (Some(handshake), Some(datagram)) = (&mut self.handshake, self.outgoing.front()) {
-                    handshake.hello_verify_request = datagram.clone();
+                self.feed(&[message], &[], &[], now);
+                // server_version, then the cookie with its length (RFC 6347 §4.2.1)
+                let request = self.outgoing.front().cloned();
+                let cookie = request
+                    .as_ref()
+                    .and_then(|datagram| Some(messages_in([datagram]).into_iter().next()?.body.get(3..)?.to_vec()));
+                match (&mut self.handshake, request, cookie) {
+                    (Some(handshake), Some(request), Some(cookie)) => {
+                        handshake.hello_verify_request = request;
+                        handshake.cookie = cookie;
+                    }
+                    // The library could not read the hello.
+                    (Some(_), ..) => self.end(DtlsError::PeerMisbehaved),
+                    _ => {}
                 }
             }
-            (ClassicStage::Cookie, CLIENT_HELLO) => {
+            ClassicStage::Cookie if right && message.sequence == 1 => {
                 self.stage = ClassicStage::Flight;
-                self.feed(&[message], &[], expected, now);
+                self.cookie_came = true;
+                let hello = message.clone();
+                self.feed(&[message], &[], &[], now);
                 if let Some(handshake) = &mut self.handshake {
+                    let ours = messages_in(&self.outgoing).into_iter().filter(|ours| ours.kind != HELLO_VERIFY_REQUEST);
+                    handshake.flight = PeerFlight::new(&std::iter::once(hello).chain(ours).collect::<Vec<_>>());
                     handshake.sent = now;
                     handshake.repeat_at = Some(now + handshake.repeat_after);
                 }
             }
-            (ClassicStage::Flight, CERTIFICATE | CLIENT_KEY_EXCHANGE | CERTIFICATE_VERIFY) => {
-                // RFC 5246 §7.4.6: a client without a certificate sends an empty list of three zero bytes.
-                let empty = message.kind == CERTIFICATE && message.body.iter().all(|&byte| byte == 0);
-                let none = message.kind == CLIENT_KEY_EXCHANGE
-                    && self.handshake.as_ref().is_some_and(|handshake| handshake.flight.is_empty());
-                if empty || none {
-                    return self.fail(DtlsError::NoCertificate, Some(alert::HANDSHAKE_FAILURE));
+            ClassicStage::Cookie if self.outgoing.is_empty() => {
+                let request = self.handshake.as_ref().map(|handshake| handshake.hello_verify_request.clone());
+                self.outgoing.extend(request);
+            }
+            ClassicStage::Flight if right => {
+                let sent = self.handshake.as_ref().map(|handshake| handshake.sent);
+                if sent.is_some_and(|sent| now.since(sent) >= REPEAT_INTERVAL_MIN) {
+                    self.retransmit(now);
                 }
-                if let Some(handshake) = &mut self.handshake {
-                    handshake.flight.push(message);
-                }
-                self.feed_flight(expected, now);
             }
             _ => {}
         }
     }
 
-    /// Answers a client that repeated a flight which was complete.
-    pub(super) fn repeat(&mut self, now: Timestamp) {
-        let Some(handshake) = &mut self.handshake else { return };
-        if now.since(handshake.sent) < REPEAT_INTERVAL_MIN && self.stage != ClassicStage::Cookie {
+    /// Handles a whole message of the client's last plaintext flight, in any order and any number of times.
+    pub(super) fn client_message(&mut self, message: &HandshakeMessage, expected: &[Fingerprint], now: Timestamp) {
+        let Some(handshake) = self.handshake.as_mut().filter(|_| self.stage == ClassicStage::Flight) else { return };
+        if handshake.verified.is_some() {
             return;
         }
-        match self.stage {
-            ClassicStage::Cookie if self.outgoing.is_empty() => {
-                self.outgoing.push_back(handshake.hello_verify_request.clone());
+        match handshake.flight.put(message, expected) {
+            Verdict::Incomplete => {}
+            Verdict::Doubtful(error) => {
+                handshake.doubt.get_or_insert((error, now + limits::DTLS_DOUBT_MAX));
             }
-            ClassicStage::Flight => self.retransmit(now),
-            _ => {}
+            Verdict::Whole(messages) => {
+                handshake.verified = Some(messages);
+                self.feed_flight(expected, now);
+            }
+            Verdict::Refused(error) => self.fail(error),
+        }
+    }
+
+    /// The client announced a message that is too long, or somebody did in its place.
+    pub(super) fn note_too_long(&mut self, now: Timestamp) {
+        if let Some(handshake) = self.handshake.as_mut().filter(|_| self.stage == ClassicStage::Flight) {
+            handshake.doubt.get_or_insert((DtlsError::MessageTooLong, now + limits::DTLS_DOUBT_MAX));
         }
     }
 
@@ -259,11 +315,14 @@ impl Classic {
     /// Gives the client's last flight to the library once it is complete.
     fn feed_flight(&mut self, expected: &[Fingerprint], now: Timestamp) {
         let Some(handshake) = &mut self.handshake else { return };
-        let whole = handshake.flight.last().is_some_and(|message| message.kind == CERTIFICATE_VERIFY);
-        if whole && !handshake.protected.is_empty() {
+        if handshake.protected.is_empty() {
+            return;
+        }
+        if let Some(flight) = handshake.verified.take() {
             self.stage = ClassicStage::Finished;
             handshake.repeat_at = None;
-            let (flight, protected) = (std::mem::take(&mut handshake.flight), std::mem::take(&mut handshake.protected));
+            handshake.doubt = None;
+            let protected = std::mem::take(&mut handshake.protected);
             self.feed(&flight, &protected, expected, now);
         }
     }
@@ -314,8 +373,10 @@ impl Classic {
                 self.event = Some(DtlsEvent::Closed);
             }
             Err(_) => {
+                let refused = matches!(self.stage, ClassicStage::Cookie | ClassicStage::Flight);
+                // The library's own alert says the same and has gone out already.
                 self.collect();
-                self.fail(DtlsError::PeerMisbehaved, None);
+                self.end(if refused { DtlsError::NoCommonParameters } else { DtlsError::PeerMisbehaved });
             }
         }
     }
@@ -323,13 +384,13 @@ impl Classic {
     /// Exports the keys. This is the only place that does, and it checks the fingerprint first.
     fn complete(&mut self, expected: &[Fingerprint]) {
         let Some(state) = self.endpoint.get_connection_state(PEER) else {
-            return self.fail(DtlsError::Internal, None);
+            return self.fail(DtlsError::Internal);
         };
         let leaf = state.peer_certificates.first().map(Vec::as_slice).unwrap_or_default();
         if let Err(error) = fingerprint::check(leaf, expected) {
             // Our Finished is not sent either, so that the peer does not take itself for connected.
             self.outgoing.clear();
-            return self.fail(error, Some(alert::BAD_CERTIFICATE));
+            return self.fail(error);
         }
         let len = self.profile.exported_len();
         let keys = state.export_keying_material(EXPORTER_LABEL, &[], len).ok();
@@ -339,18 +400,22 @@ impl Classic {
                 self.handshake = None;
                 self.event = Some(DtlsEvent::Connected(keys));
             }
-            None => self.fail(DtlsError::Internal, None),
+            None => self.fail(DtlsError::Internal),
         }
     }
 
     /// Ends the association, with an alert in plaintext where the peer still accepts one.
-    fn fail(&mut self, error: DtlsError, alert: Option<u8>) {
-        if let Some(code) = alert {
+    fn fail(&mut self, error: DtlsError) {
+        if let Some(code) = error.alert() {
             let mut record = Vec::new();
             // A record number above any that the library used.
             write_plain(&mut record, content::ALERT, 1 << 20, &[2, code]);
             self.outgoing.push_back(BytesMut::from(record.as_slice()));
         }
+        self.end(error);
+    }
+
+    fn end(&mut self, error: DtlsError) {
         self.stage = ClassicStage::Over;
         self.handshake = None;
         self.event = Some(DtlsEvent::Failed(error));
@@ -375,14 +440,16 @@ impl Classic {
         let result = self.endpoint.handle_timeout(PEER, clock::instant(now + PAST_ITS_TIMER));
         self.collect();
         if result.is_err() {
-            self.fail(DtlsError::Internal, None);
+            self.fail(DtlsError::Internal);
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         let Some(handshake) = &self.handshake else { return };
         if now >= handshake.give_up {
-            self.fail(DtlsError::Timeout, None);
+            self.fail(DtlsError::Timeout);
+        } else if let Some((error, _)) = handshake.doubt.filter(|(_, due)| now >= *due) {
+            self.fail(error);
         } else if handshake.repeat_at.is_some_and(|at| now >= at) {
             self.retransmit(now);
         }
@@ -390,7 +457,8 @@ impl Classic {
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let handshake = self.handshake.as_ref()?;
-        Some(handshake.repeat_at.map_or(handshake.give_up, |at| at.min(handshake.give_up)))
+        let doubt = handshake.doubt.map(|(_, due)| due);
+        [handshake.repeat_at, doubt, Some(handshake.give_up)].into_iter().flatten().min()
     }
 
     pub(super) fn send(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
@@ -433,8 +501,9 @@ impl Classic {
     }
 }
 
-/// Alert codes (RFC 5246 §7.2).
-mod alert {
-    pub(super) const HANDSHAKE_FAILURE: u8 = 40;
-    pub(super) const BAD_CERTIFICATE: u8 = 42;
+/// The whole plaintext messages of our own datagrams, in order.
+fn messages_in<'a>(datagrams: impl IntoIterator<Item = &'a BytesMut>) -> Vec<HandshakeMessage> {
+    let mut front = Front::default();
+    datagrams.into_iter().for_each(|datagram| front.take(datagram, |_| {}));
+    std::iter::from_fn(|| front.next_message()).collect()
 }

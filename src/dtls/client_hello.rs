@@ -1,5 +1,6 @@
 //! The parts of a ClientHello that the node must know before an engine reads it: the offered versions, which decide the
-//! engine, and the offered SRTP protection profiles, from which the node chooses.
+//! engine, the offered SRTP protection profiles, from which the node chooses, and random and cookie, which tell a
+//! repeated hello from another client's.
 //!
 //! Only the lengths on the way to these parts are validated; the engine validates the rest.
 
@@ -9,12 +10,26 @@ use std::ops::Range;
 const SUPPORTED_VERSIONS: u16 = 43;
 /// `use_srtp` (RFC 5764 §4.1.1)
 const USE_SRTP: u16 = 14;
+/// `supported_groups` (RFC 8422 §5.1.1)
+const SUPPORTED_GROUPS: u16 = 10;
+/// The groups of the DTLS 1.2 engine: x25519, secp256r1, secp384r1.
+const OUR_GROUPS: [[u8; 2]; 3] = [[0, 29], [0, 23], [0, 24]];
+/// `client_version` of DTLS 1.2, and of 1.3 as well.
+pub(super) const DTLS_1_2: [u8; 2] = [0xfe, 0xfd];
 /// DTLS 1.3 (RFC 9147 §5.3)
 const DTLS_1_3: [u8; 2] = [0xfe, 0xfc];
 
 /// What a ClientHello offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ClientHello {
+    /// `client_version`: DTLS 1.0 is [0xfe, 0xff], 1.2 and 1.3 are [0xfe, 0xfd].
+    pub(super) version: [u8; 2],
+    /// `random`
+    pub(super) random: [u8; 32],
+    /// `cookie`, as a range of the body.
+    pub(super) cookie: Range<usize>,
+    /// `supported_groups` lists one of the DTLS 1.2 engine's, or is absent.
+    pub(super) offers_our_groups: bool,
     /// `supported_versions` lists DTLS 1.3.
     pub(super) offers_dtls_1_3: bool,
     /// The range of the body that holds the `use_srtp` profile numbers, two bytes each. `None` without the extension.
@@ -26,12 +41,13 @@ impl ClientHello {
     /// contradict each other.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let mut reader = RangeReader { bytes: body, at: 0 };
-        reader.take(2 + 32)?; // client_version, random
+        let version = *body.get(reader.take(2)?)?.first_chunk()?;
+        let random = *body.get(reader.take(32)?)?.first_chunk()?;
         reader.vector_8()?; // session_id
-        reader.vector_8()?; // cookie
+        let cookie = reader.vector_8()?;
         reader.vector_16()?; // cipher_suites
         reader.vector_8()?; // compression_methods
-        let mut hello = Self::default();
+        let mut hello = Self { version, random, cookie, offers_our_groups: true, ..Self::default() };
         if reader.at == body.len() {
             return Some(hello); // no extensions at all: legal in DTLS 1.2
         }
@@ -56,6 +72,10 @@ impl ClientHello {
                         return None;
                     }
                     hello.srtp_profiles = Some(profiles);
+                }
+                SUPPORTED_GROUPS => {
+                    let groups = body.get(inner.vector_16()?)?;
+                    hello.offers_our_groups = groups.as_chunks().0.iter().any(|group| OUR_GROUPS.contains(group));
                 }
                 _ => {}
             }
@@ -146,7 +166,14 @@ pub(super) mod tests {
         }
         let mut without_extensions = hello_body(&[]);
         without_extensions.truncate(without_extensions.len() - 2);
-        assert_eq!(ClientHello::parse(&without_extensions), Some(ClientHello::default()));
+        let plain = ClientHello {
+            version: DTLS_1_2,
+            random: [7; 32],
+            cookie: 36..36,
+            offers_our_groups: true,
+            ..ClientHello::default()
+        };
+        assert_eq!(ClientHello::parse(&without_extensions), Some(plain));
     }
 
     #[test]

@@ -18,10 +18,33 @@ pub enum DtlsError {
     PeerAlert(u8),
     /// The peers have no protocol version, cipher suite, group or signature scheme in common.
     NoCommonParameters,
+    /// The client offers no version that the node has: DTLS 1.0 only.
+    NoCommonVersion,
+    /// The peer's certificate is the promised one, but no library here verifies signatures of its key (P-224, Ed448).
+    UnsupportedCertificate,
+    /// The peer announced a handshake message, as a rule its certificate, longer than
+    /// [`crate::limits::DTLS_HANDSHAKE_MESSAGE_BYTES_MAX`].
+    MessageTooLong,
     /// The peer broke the protocol, or a check of its signatures failed.
     PeerMisbehaved,
     /// A library failed in a way that is not the peer's doing.
     Internal,
+}
+
+impl DtlsError {
+    /// The alert that tells the peer (RFC 5246 §7.2.2, RFC 5764 §4.1.1). `None` where it would tell it nothing.
+    pub(super) fn alert(self) -> Option<u8> {
+        match self {
+            Self::NoCertificate | Self::NoCommonProfile | Self::NoCommonParameters => Some(40), // handshake_failure
+            Self::FingerprintMismatch => Some(42),                                              // bad_certificate
+            Self::UnsupportedCertificate => Some(43), // unsupported_certificate
+            Self::MessageTooLong => Some(47),         // illegal_parameter
+            Self::PeerMisbehaved => Some(51),         // decrypt_error
+            Self::NoCommonVersion => Some(70),        // protocol_version
+            Self::Internal => Some(80),               // internal_error
+            Self::Timeout | Self::PeerAlert(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for DtlsError {
@@ -35,6 +58,9 @@ impl fmt::Display for DtlsError {
             Self::Timeout => f.write_str("the DTLS handshake was not completed in time"),
             Self::PeerAlert(code) => write!(f, "the peer ended DTLS with alert {code}"),
             Self::NoCommonParameters => f.write_str("no DTLS version, cipher suite, group or signature in common"),
+            Self::NoCommonVersion => f.write_str("the peer offers neither DTLS 1.2 nor 1.3"),
+            Self::UnsupportedCertificate => f.write_str("the key of the peer's certificate is of a kind not supported"),
+            Self::MessageTooLong => f.write_str("the peer's certificate is too long"),
             Self::PeerMisbehaved => f.write_str("the peer broke the DTLS protocol or a signature was wrong"),
             Self::Internal => f.write_str("the DTLS library failed"),
         }

@@ -1,16 +1,21 @@
 //! The plaintext half of the record layer: it stands between the network and an engine while a handshake runs.
 //!
 //! Plaintext records can be forged, and arrive in any order, any number of times and in any fragmentation (RFC 6347
-//! §4.2.3). This file turns them into whole handshake messages in the peer's order, each exactly once; the engines see
-//! no other plaintext. The contents of a message are not looked at.
+//! §4.2.3). This file turns them into whole handshake messages; the engines see no other plaintext. The contents of a
+//! message are not looked at, and none is final: a message that the peer sends again comes out again, so that what a
+//! forged one has taken the place of is offered once more. Whoever receives the messages tells the two apart.
 
-use super::record::{RecentNumbers, Record, content, records};
+use super::record::{RecentRecords, Record, content, records};
 use crate::limits::{
-    DTLS_FRAGMENT_RUNS_MAX, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX, DTLS_MESSAGES_AHEAD_MAX, DTLS_REASSEMBLY_BYTES_MAX,
+    DTLS_FRAGMENT_RUNS_MAX, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX, DTLS_HANDSHAKE_MESSAGES_MAX, DTLS_REASSEMBLY_BYTES_MAX,
 };
 
 /// ClientHello's handshake type.
 pub(super) const CLIENT_HELLO: u8 = 1;
+/// ServerHello's handshake type; HelloRetryRequest's as well.
+pub(super) const SERVER_HELLO: u8 = 2;
+/// HelloVerifyRequest's handshake type.
+pub(super) const HELLO_VERIFY_REQUEST: u8 = 3;
 /// Certificate's handshake type.
 pub(super) const CERTIFICATE: u8 = 11;
 /// CertificateVerify's handshake type.
@@ -123,31 +128,29 @@ impl Partial {
     }
 }
 
-/// Reassembles one peer's plaintext handshake messages, and remembers its last plaintext alert.
+/// Reassembles one peer's plaintext handshake messages, and notes its alerts in plaintext.
 #[derive(Debug, Default)]
 pub(super) struct Front {
-    recent: RecentNumbers,
-    next: u16,
+    recent: RecentRecords,
     /// The one that was added to last is the last.
     partial: Vec<Partial>,
-    /// The code of the last fatal alert. Anyone can forge it, so it does not end the association; it explains a later
-    /// timeout.
+    /// The code of the last fatal alert. Anyone can forge it.
     pub(super) alert: Option<u8>,
+    /// A message longer than [`DTLS_HANDSHAKE_MESSAGE_BYTES_MAX`] was announced.
+    pub(super) too_long: bool,
 }
 
 impl Front {
-    /// Processes the plaintext records of `datagram` and passes its protected ones to `protected`, in order. Returns
-    /// whether the peer repeated a message that was already complete: it repeats its last flight because ours was lost.
-    pub(super) fn take<'a>(&mut self, datagram: &'a [u8], mut protected: impl FnMut(Record<'a>)) -> bool {
-        let mut repeated = false;
+    /// Processes the plaintext records of `datagram` and passes its protected ones to `protected`, in order.
+    pub(super) fn take<'a>(&mut self, datagram: &'a [u8], mut protected: impl FnMut(Record<'a>)) {
         for record in records(datagram) {
             match record {
                 Record::Plain { content_type, sequence, fragment } => {
-                    if !self.recent.accept(sequence) {
+                    if !self.recent.accept(sequence, fragment) {
                         continue;
                     }
                     match content_type {
-                        content::HANDSHAKE => repeated |= self.take_fragments(fragment),
+                        content::HANDSHAKE => self.take_fragments(fragment),
                         // Only a fatal alert is kept: the others in plaintext (close_notify, user_canceled) explain
                         // nothing.
                         content::ALERT => {
@@ -162,45 +165,43 @@ impl Front {
                 record => protected(record),
             }
         }
-        repeated
     }
 
-    /// The next message in order, once it is whole.
+    /// The next whole message: of several, the one with the lowest number.
     pub(super) fn next_message(&mut self) -> Option<HandshakeMessage> {
-        let at = self.partial.iter().position(|partial| partial.sequence == self.next && partial.is_whole())?;
-        self.next = self.next.checked_add(1)?;
+        let whole = self.partial.iter().enumerate().filter(|(_, partial)| partial.is_whole());
+        let (at, _) = whole.min_by_key(|(_, partial)| partial.sequence)?;
         Some(self.partial.remove(at).into_message())
     }
 
-    fn take_fragments(&mut self, mut rest: &[u8]) -> bool {
-        let mut repeated = false;
+    fn take_fragments(&mut self, mut rest: &[u8]) {
         while let Some((header, after)) = rest.split_first_chunk::<HEADER_BYTES>() {
             let &[kind, l0, l1, l2, s0, s1, o0, o1, o2, f0, f1, f2] = header;
             let number = |a, b, c| u32::from_be_bytes([0, a, b, c]) as usize;
             let Some((data, next)) = after.split_at_checked(number(f0, f1, f2)) else { break };
             rest = next;
-            repeated |=
-                self.take_fragment(kind, u16::from_be_bytes([s0, s1]), number(l0, l1, l2), number(o0, o1, o2), data);
+            self.take_fragment(kind, u16::from_be_bytes([s0, s1]), number(l0, l1, l2), number(o0, o1, o2), data);
         }
-        repeated
     }
 
-    fn take_fragment(&mut self, kind: u8, sequence: u16, length: usize, offset: usize, data: &[u8]) -> bool {
-        let Some(ahead) = sequence.checked_sub(self.next) else { return offset == 0 };
+    fn take_fragment(&mut self, kind: u8, sequence: u16, length: usize, offset: usize, data: &[u8]) {
         let end = offset.saturating_add(data.len());
-        if usize::from(ahead) >= DTLS_MESSAGES_AHEAD_MAX || length > DTLS_HANDSHAKE_MESSAGE_BYTES_MAX || end > length {
-            return false;
+        if sequence >= DTLS_HANDSHAKE_MESSAGES_MAX || end > length {
+            return;
         }
-        let at = self.partial.iter().position(|partial| partial.sequence == sequence);
-        let known = at.map(|at| self.partial.remove(at));
-        // Where fragments contradict each other the newest counts, so that a forged or damaged one is replaced by the
-        // peer's next retransmission.
-        let mut partial = known.filter(|partial| partial.kind == kind && partial.length == length).unwrap_or(Partial {
-            kind,
-            sequence,
-            length,
-            runs: Vec::new(),
-        });
+        if length > DTLS_HANDSHAKE_MESSAGE_BYTES_MAX {
+            self.too_long = true;
+            return;
+        }
+        // Fragments that contradict each other in kind or length belong to different messages, of which one is forged.
+        // Where only their bytes contradict each other the newest counts, and the peer's next retransmission, which
+        // begins anew once the message is whole, replaces all of them.
+        let at = self
+            .partial
+            .iter()
+            .position(|partial| (partial.kind, partial.sequence, partial.length) == (kind, sequence, length));
+        let mut partial =
+            at.map(|at| self.partial.remove(at)).unwrap_or(Partial { kind, sequence, length, runs: Vec::new() });
         if !data.is_empty() {
             partial.put(offset, data);
         }
@@ -209,11 +210,39 @@ impl Front {
         while self.held_bytes() > DTLS_REASSEMBLY_BYTES_MAX {
             self.partial.remove(0);
         }
-        false
     }
 
     fn held_bytes(&self) -> usize {
         self.partial.iter().map(Partial::held_bytes).fold(0, usize::saturating_add)
+    }
+}
+
+/// Puts messages in the peer's order, each exactly once: for an engine that takes them so.
+#[derive(Debug, Default)]
+pub(super) struct InOrder {
+    next: u16,
+    ahead: Vec<HandshakeMessage>,
+}
+
+impl InOrder {
+    /// Adds a message. Returns whether it was passed on before: the peer repeats its flight, because ours was lost.
+    pub(super) fn put(&mut self, message: HandshakeMessage) -> bool {
+        if message.sequence < self.next {
+            return true;
+        }
+        self.ahead.retain(|known| known.sequence != message.sequence);
+        let held = self.ahead.iter().map(|known| known.body.len()).fold(message.body.len(), usize::saturating_add);
+        if held <= DTLS_REASSEMBLY_BYTES_MAX {
+            self.ahead.push(message);
+        }
+        false
+    }
+
+    /// The next message.
+    pub(super) fn next(&mut self) -> Option<HandshakeMessage> {
+        let at = self.ahead.iter().position(|message| message.sequence == self.next)?;
+        self.next = self.next.checked_add(1)?;
+        Some(self.ahead.swap_remove(at))
     }
 }
 

@@ -24,8 +24,8 @@ fn hello() -> HandshakeMessage {
     HandshakeMessage { kind: CLIENT_HELLO, sequence: 0, body: (0..=255).cycle().take(1_400).collect() }
 }
 
-fn take(front: &mut Front, datagram: &[u8]) -> bool {
-    front.take(datagram, |record| panic!("{record:?}"))
+fn take(front: &mut Front, datagram: &[u8]) {
+    front.take(datagram, |record| panic!("{record:?}"));
 }
 
 #[test]
@@ -34,9 +34,9 @@ fn a_hello_in_two_datagrams_arrives_whole_in_either_order() {
     for order in [[0, 1], [1, 0]] {
         let pieces = [fragment(&hello, 0, 1_150, 0), fragment(&hello, 1_150, 250, 1)];
         let mut front = Front::default();
-        assert!(!take(&mut front, &pieces[order[0]]));
+        take(&mut front, &pieces[order[0]]);
         assert_eq!(front.next_message(), None);
-        assert!(!take(&mut front, &pieces[order[1]]));
+        take(&mut front, &pieces[order[1]]);
         assert_eq!(front.next_message(), Some(hello.clone()));
         assert_eq!(front.next_message(), None);
     }
@@ -56,14 +56,39 @@ fn messages_come_out_in_order_however_they_came_in() {
 }
 
 #[test]
-fn a_retransmission_is_told_from_a_duplicated_datagram() {
+fn a_retransmission_comes_out_again_and_a_duplicated_datagram_does_not() {
     let hello = hello();
     let mut front = Front::default();
     take(&mut front, &fragment(&hello, 0, 1_400, 0));
     assert!(front.next_message().is_some());
-    assert!(!take(&mut front, &fragment(&hello, 0, 1_400, 0)), "the same record again");
-    assert!(take(&mut front, &fragment(&hello, 0, 700, 1)), "a new record with the same message");
-    assert!(!take(&mut front, &fragment(&hello, 700, 700, 2)), "one answer per retransmission, not one per piece");
+    take(&mut front, &fragment(&hello, 0, 1_400, 0));
+    assert_eq!(front.next_message(), None, "the same record again");
+    take(&mut front, &fragment(&hello, 0, 700, 1));
+    take(&mut front, &fragment(&hello, 700, 700, 2));
+    assert_eq!(front.next_message(), Some(hello), "new records with the same message");
+    assert_eq!(front.next_message(), None, "once, not once per piece");
+}
+
+#[test]
+fn a_whole_forged_message_takes_the_place_of_no_other() {
+    let hello = hello();
+    let forged = HandshakeMessage { body: vec![0; 1_400], ..hello.clone() };
+    let mut front = Front::default();
+    take(&mut front, &fragment(&forged, 0, 1_400, 0));
+    assert_eq!(front.next_message(), Some(forged));
+    take(&mut front, &fragment(&hello, 0, 1_400, 0));
+    assert_eq!(front.next_message(), Some(hello));
+}
+
+#[test]
+fn messages_in_order_come_out_once_and_a_repeated_one_is_told() {
+    let message = |sequence| HandshakeMessage { kind: 11, sequence, body: vec![1] };
+    let mut in_order = InOrder::default();
+    assert!(!in_order.put(message(1)));
+    assert_eq!(in_order.next(), None);
+    assert!(!in_order.put(message(0)));
+    assert_eq!(std::iter::from_fn(|| in_order.next()).collect::<Vec<_>>(), [message(0), message(1)]);
+    assert!(in_order.put(message(0)) && in_order.put(message(1)));
 }
 
 #[test]
@@ -82,7 +107,7 @@ fn a_retransmission_replaces_a_damaged_fragment() {
 fn fragments_outside_the_bounds_allocate_nothing() {
     let mut front = Front::default();
     let message = |sequence, length| HandshakeMessage { kind: 1, sequence, body: vec![0; length] };
-    take(&mut front, &fragment(&message(DTLS_MESSAGES_AHEAD_MAX as u16, 10), 0, 10, 0));
+    take(&mut front, &fragment(&message(DTLS_HANDSHAKE_MESSAGES_MAX, 10), 0, 10, 0));
     take(&mut front, &fragment(&message(0, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX + 1), 0, 10, 1));
     // A fragment that reaches past the message's length.
     let mut past = fragment(&message(0, 40), 0, 40, 2);
@@ -104,13 +129,13 @@ fn a_message_in_too_many_pieces_is_bounded() {
 #[test]
 fn a_fragment_holds_its_own_bytes_and_not_what_its_header_announces() {
     let mut front = Front::default();
-    for sequence in 0..DTLS_MESSAGES_AHEAD_MAX as u16 {
+    for sequence in 0..DTLS_HANDSHAKE_MESSAGES_MAX {
         let message = HandshakeMessage { kind: 1, sequence, body: vec![0; DTLS_HANDSHAKE_MESSAGE_BYTES_MAX] };
         take(&mut front, &fragment(&message, DTLS_HANDSHAKE_MESSAGE_BYTES_MAX - 1, 1, u64::from(sequence)));
     }
-    assert_eq!(front.partial.len(), DTLS_MESSAGES_AHEAD_MAX);
+    assert_eq!(front.partial.len(), usize::from(DTLS_HANDSHAKE_MESSAGES_MAX));
     let allocated: usize = front.partial.iter().flat_map(|partial| &partial.runs).map(|run| run.bytes.capacity()).sum();
-    assert!(allocated < 64 * DTLS_MESSAGES_AHEAD_MAX, "{allocated} bytes for as many one-byte fragments");
+    assert!(allocated < 64 * front.partial.len(), "{allocated} bytes for as many one-byte fragments");
 }
 
 #[test]
@@ -118,7 +143,7 @@ fn incomplete_messages_are_bounded_and_the_one_being_sent_stays() {
     let long = |sequence| HandshakeMessage { kind: 11, sequence, body: vec![7; DTLS_HANDSHAKE_MESSAGE_BYTES_MAX] };
     let mut front = Front::default();
     let mut number = 0;
-    for sequence in (1..DTLS_MESSAGES_AHEAD_MAX as u16).chain([0]) {
+    for sequence in (1..DTLS_HANDSHAKE_MESSAGES_MAX).chain([0]) {
         // All but the last byte.
         for offset in (0..DTLS_HANDSHAKE_MESSAGE_BYTES_MAX - 1).step_by(1_023) {
             let len = (DTLS_HANDSHAKE_MESSAGE_BYTES_MAX - 1 - offset).min(1_023);

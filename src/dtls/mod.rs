@@ -11,14 +11,22 @@
 //! | [`classic`]: `rtc-dtls` | a ClientHello that offers only 1.2 | takes RSA client certificates (GStreamer) |
 //!
 //! ```text
-//!            plaintext   ┌─ front: whole messages, in order ─▶ ClientHello decides ─┐
-//! datagram ──▶ records ───┤                                                        ├─▶ modern │ classic ─▶ events
-//!            protected    └────────────────────────────────────────────────────────┘
+//!                                                           ┌▶ attempt: modern │ classic ─┐
+//!            plaintext   ┌─ front: whole messages ─ hello? ─┼▶ attempt                    ├─▶ the first with keys
+//! datagram ──▶ records ───┤                                  └▶ attempt                    │
+//!            protected    └──────────── to each of them ───────────────────────────────────┘
 //! ```
 //!
-//! No plaintext record reaches an engine unprocessed. [`front`] reassembles handshake fragments within strict bounds,
-//! passes on whole messages and drops everything else. So garbage, reordered fragments, and forged plaintext on a live
-//! association are handled in one small place.
+//! No plaintext record reaches an engine unprocessed, because an engine that was given a forged message is lost.
+//! [`front`] reassembles handshake fragments within strict bounds, [`handshake`] keeps an engine for each ClientHello and
+//! lets the one win that comes to keys, and [`peer_flight`] finds out by their signature which messages of a DTLS 1.2
+//! flight are the peer's before the library sees any. So garbage, reordered fragments and forgeries are handled in a few
+//! small places, and a handshake that somebody disturbs comes to its end by the peer's next retransmission.
+//! `tests/parts/dtls_forged.rs` puts every kind of forgery in at every step.
+//!
+//! A refusal is told twice: to the peer by an alert (`DtlsError::alert`), where there is a way to, and to the operator by
+//! the name of the [`DtlsError`]. What can be forged refuses only after [`crate::limits::DTLS_DOUBT_MAX`] without
+//! anything better.
 //!
 //! The server selects SRTP profiles in the node's order, not the client's: [`mask`] describes how `dimpl` is made to
 //! follow it. [`clock`] converts times.
@@ -26,8 +34,14 @@
 //! Left out, and why:
 //! - the cookie exchange of DTLS 1.3 and of `dimpl`: the caller lets nothing through before a valid ICE check.
 //!   `rtc-dtls` cannot switch its cookie off, so a 1.2-only client pays one more round trip;
-//! - RSA certificates from a client that offers 1.3: the certificate is not known when the engine is chosen, and
-//!   `dimpl` takes ECDSA only. Browsers use ECDSA unless a page asks for RSA by name;
+//! - RSA and P-521 certificates from a client that offers 1.3: the certificate is not known when the engine is chosen,
+//!   and `dimpl` takes ECDSA with P-256 and P-384 only. Browsers use ECDSA with P-256 unless a page asks for RSA by name;
+//! - certificates with P-224 keys (GnuTLS at its lowest level): no library here verifies them, and RFC 8422 has dropped
+//!   the curve. The peer is told `unsupported_certificate`;
+//! - an alert after ServerHello in 1.3, which would have to be protected: `dimpl` sends none but close_notify. Another
+//!   certificate than the promised one is answered by that; other failures only by silence;
+//! - a 1.3 or 1.2 *client* of ours whose server's ServerHello somebody forges: `dimpl` cannot go back, so the handshake
+//!   ends by time and the session with it. The node is a client only of a peer that insists on `setup:passive`;
 //! - resumption, 0-RTT, connection identifiers: WebRTC uses none;
 //! - export of a running engine: neither library gives out record keys and sequence numbers. What can be exported is an
 //!   association that has given up its engine ([`Dtls::export`]);
@@ -72,11 +86,13 @@ mod classic;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod client_hello;
 mod clock;
+mod engine;
 mod error;
 mod event;
 mod fingerprint;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod front;
+mod handshake;
 mod identity;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod keys;
@@ -84,7 +100,11 @@ mod keys;
 mod mask;
 mod modern;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod peer_flight;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod record;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod signature;
 mod signing;
 
 pub use association::{Dtls, DtlsState};

@@ -25,9 +25,9 @@ use rcgen::KeyPair;
 use super::client_hello::ClientHello;
 use super::error::{DtlsError, IdentityError};
 use super::event::{DataRefused, DtlsEvent, DtlsVersions};
-use super::front::HandshakeMessage;
+use super::front::{HandshakeMessage, SERVER_HELLO};
 use super::keys::ExportedKeys;
-use super::record::{Record, content, write_plain};
+use super::record::{Record, content, records, write_plain};
 use super::{clock, fingerprint, mask, signing};
 use crate::description::Fingerprint;
 use crate::limits;
@@ -37,6 +37,12 @@ use crate::time::Timestamp;
 /// The shortest interval at which timers are served: a quarter of the first retransmission timeout, which is when RFC
 /// 9147 §7.1 has an incomplete flight acknowledged.
 const TICK_INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// The random of a ServerHello that is a HelloRetryRequest (RFC 8446 §4.1.3).
+const HELLO_RETRY_REQUEST: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2, 0xa2, 0x11,
+    0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
 
 /// ServerHelloDone's handshake type.
 const SERVER_HELLO_DONE: u8 = 14;
@@ -99,6 +105,14 @@ pub(super) struct Modern {
     failure: Option<DtlsError>,
     /// As a server: the ClientHello, to be handed in again when the client repeats it. As a client: `None`.
     hello: Option<HandshakeMessage>,
+    /// As a server: our first answer was a HelloRetryRequest, so another ClientHello is due.
+    retry_requested: bool,
+    /// As a server: ServerHello was sent.
+    has_answered: bool,
+    /// As a server: why the peer is not wanted. It is told by a close alert, which is protected, once there are keys.
+    refused: Option<DtlsError>,
+    /// It was told.
+    told: bool,
     record_sequence: u64,
     /// As a 1.2 client: the server's flight is complete and its ChangeCipherSpec is the next record.
     change_cipher_spec_due: bool,
@@ -138,13 +152,17 @@ impl Modern {
             closed: false,
             failure: None,
             hello: None,
+            retry_requested: false,
+            has_answered: false,
+            refused: None,
+            told: false,
             record_sequence: 0,
             change_cipher_spec_due: false,
         }
     }
 
-    /// Server: handles a ClientHello with every profile but `profile` hidden. (After HelloRetryRequest there is a
-    /// second one.)
+    /// Server: handles a ClientHello with every profile but `profile` hidden. After HelloRetryRequest, and only then, a
+    /// second one is due; the first may come again at any time.
     pub(super) fn client_hello(
         &mut self,
         mut message: HandshakeMessage,
@@ -152,16 +170,38 @@ impl Modern {
         profile: SrtpProfile,
         now: Timestamp,
     ) {
-        mask::hide_all_but(profile, &mut message.body, hello);
-        self.hello = Some(message);
-        self.repeat(now);
-    }
-
-    /// Server: hands in the ClientHello again after the client has repeated it.
-    pub(super) fn repeat(&mut self, now: Timestamp) {
+        let known = self.hello.as_ref().map(|known| known.sequence);
+        if known.is_none() || (known == message.sequence.checked_sub(1) && std::mem::take(&mut self.retry_requested)) {
+            mask::hide_all_but(profile, &mut message.body, hello);
+            self.hello = Some(message);
+        } else if known != Some(message.sequence) {
+            return;
+        }
         if let Some(hello) = self.hello.take() {
             self.feed_message(&hello, now);
             self.hello = Some(hello);
+        }
+    }
+
+    /// Server: whether ServerHello was sent. What is handed in after it is protected.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// Server: whether our answer was a HelloRetryRequest, so that the client sends another ClientHello.
+    pub(super) fn expects_another_hello(&self) -> bool {
+        self.retry_requested
+    }
+
+    /// Notes whether our first answer is a ServerHello or a HelloRetryRequest.
+    fn note_answer(&mut self, datagram: &[u8]) {
+        let Some(Record::Plain { content_type: content::HANDSHAKE, fragment, .. }) = records(datagram).next() else {
+            return;
+        };
+        // The header, then server_version and random.
+        if fragment.first() == Some(&SERVER_HELLO) {
+            self.retry_requested = fragment.get(14..46) == Some(&HELLO_RETRY_REQUEST);
+            self.has_answered = !self.retry_requested;
         }
     }
 
@@ -251,15 +291,27 @@ impl Modern {
     pub(super) fn poll(&mut self, out: &mut [u8], expected: &[Fingerprint], carries_data: bool) -> Option<DtlsEvent> {
         loop {
             if let Some(error) = self.failure.take() {
-                return Some(DtlsEvent::Failed(error));
+                return Some(DtlsEvent::Failed(self.refused.unwrap_or(error)));
             }
             match self.dtls.poll_output(out) {
-                Output::Packet(datagram) => return Some(DtlsEvent::Datagram(datagram.len())),
+                Output::Packet(datagram) => {
+                    let len = datagram.len();
+                    if !self.is_client && !self.has_answered {
+                        self.note_answer(out.get(..len).unwrap_or_default());
+                    }
+                    return Some(DtlsEvent::Datagram(len));
+                }
                 Output::PeerCert(der) => match fingerprint::check(der, expected) {
                     Ok(()) => self.verified = true,
-                    Err(error) => return Some(DtlsEvent::Failed(error)),
+                    Err(error) if self.is_client => return Some(DtlsEvent::Failed(error)),
+                    Err(error) => self.refused = Some(error),
                 },
                 Output::Connected => self.connected = true,
+                Output::KeyingMaterial(..) if self.refused.is_some() => {
+                    self.connected = false;
+                    self.told = true;
+                    let _ = self.dtls.close();
+                }
                 Output::KeyingMaterial(material, profile) => {
                     self.hello = None;
                     self.connected = false;
@@ -298,7 +350,9 @@ impl Modern {
                     self.inbox = VecDeque::new();
                     self.unsent = 0;
                     self.deadline = clock::deadline(at, self.now);
-                    return if std::mem::take(&mut self.connected) {
+                    return if let Some(error) = self.refused.filter(|_| self.told) {
+                        Some(DtlsEvent::Failed(error))
+                    } else if std::mem::take(&mut self.connected) {
                         // Connected without keying material: use_srtp was not agreed.
                         Some(DtlsEvent::Failed(DtlsError::NoCommonProfile))
                     } else {

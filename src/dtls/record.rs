@@ -2,6 +2,8 @@
 //!
 //! Only framing is done here: nothing is decrypted, and only the length of a protected record is relied on.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 /// Content types (RFC 8446 §B.1, RFC 9147 §5.2).
 pub(super) mod content {
     pub(in crate::dtls) const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -112,27 +114,30 @@ pub fn starts_association(datagram: &[u8]) -> bool {
     )
 }
 
-/// The numbers of the latest plaintext records. They tell a duplicated datagram from a retransmission, which has new
-/// numbers. This is not the sliding window of RFC 6347 §4.1.2.6: that one advances by authenticated records only, and
-/// here a single forged number would block all genuine ones.
+/// The latest plaintext records. They tell a duplicated datagram from a retransmission, which has new numbers. This is
+/// not the sliding window of RFC 6347 §4.1.2.6: that one advances by authenticated records only, and here a single
+/// forged number would block all genuine ones. For the same reason a record is known by number and contents: a forged
+/// one with the number that the peer uses next hides nothing.
 #[derive(Debug, Default)]
-pub(super) struct RecentNumbers {
-    /// Each number plus one; zero marks an empty place.
-    numbers: [u64; 32],
+pub(super) struct RecentRecords {
+    /// A hash of each; zero marks an empty place.
+    records: [u64; 32],
     oldest: usize,
 }
 
-impl RecentNumbers {
-    /// Whether `sequence` is new. Remembers it, so that the next call returns `false`.
-    pub(super) fn accept(&mut self, sequence: u64) -> bool {
-        let number = sequence.saturating_add(1);
-        if self.numbers.contains(&number) {
+impl RecentRecords {
+    /// Whether the record is new. Remembers it, so that the next call returns `false`.
+    pub(super) fn accept(&mut self, sequence: u64, fragment: &[u8]) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (sequence, fragment).hash(&mut hasher);
+        let record = hasher.finish() | 1;
+        if self.records.contains(&record) {
             return false;
         }
-        if let Some(slot) = self.numbers.get_mut(self.oldest) {
-            *slot = number;
+        if let Some(slot) = self.records.get_mut(self.oldest) {
+            *slot = record;
         }
-        self.oldest = self.oldest.saturating_add(1).checked_rem(self.numbers.len()).unwrap_or(0);
+        self.oldest = self.oldest.saturating_add(1).checked_rem(self.records.len()).unwrap_or(0);
         true
     }
 }
@@ -199,13 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_number_is_accepted_once_and_a_forged_one_blocks_nothing() {
-        let mut recent = RecentNumbers::default();
+    fn a_record_is_accepted_once_and_a_forged_number_blocks_nothing() {
+        let mut recent = RecentRecords::default();
         for sequence in [0, 2, 1, u64::MAX >> 16, 5, 70, 3] {
-            assert!(recent.accept(sequence), "{sequence}");
-            assert!(!recent.accept(sequence), "{sequence} again");
+            assert!(recent.accept(sequence, b"forged"), "{sequence}");
+            assert!(!recent.accept(sequence, b"forged"), "{sequence} again");
+            assert!(recent.accept(sequence, b"the peer's"), "{sequence}, hidden by a forged record");
         }
-        (100..132).for_each(|sequence| assert!(recent.accept(sequence)));
-        assert!(recent.accept(0), "forgotten");
+        (100..132).for_each(|sequence| assert!(recent.accept(sequence, b"")));
+        assert!(recent.accept(0, b"forged"), "forgotten");
     }
 }

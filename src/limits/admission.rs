@@ -146,9 +146,9 @@ const _: () = assert!(LANE_BYTES_MAX <= LANES_BYTES_TOTAL && LANE_BYTES_MIN <= L
 /// rounded up.
 pub const PLANNED_SESSION_BYTES: u64 = 24 * 1024;
 
-/// Bytes that a session needs in addition while its handshake is under way: the engine, 11 to 15 KB measured, and the
-/// messages that are put together.
-pub const PLANNED_HANDSHAKE_BYTES: u64 = 16 * 1024 + DTLS_REASSEMBLY_BYTES_MAX as u64;
+/// Bytes that a session needs in addition while its handshake is under way: an engine, 11 to 15 KB measured, for each
+/// attempt, and the messages that are put together.
+pub const PLANNED_HANDSHAKE_BYTES: u64 = (DTLS_ATTEMPTS_MAX * 16 * 1024 + DTLS_REASSEMBLY_BYTES_MAX) as u64;
 
 /// Bytes of one stream on one worker: the packets of both encodings, and 64 bytes of bookkeeping for each packet.
 pub const PLANNED_STREAM_BYTES: u64 = (VIDEO_RING_BYTES_MAX + AUDIO_RING_BYTES_MAX) as u64

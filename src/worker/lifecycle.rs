@@ -108,13 +108,7 @@ impl Lifecycle<'_> {
                 // No worker begins a second epoch yet.
                 SessionEvent::EpochConnected(_) | SessionEvent::EpochFailed(..) | SessionEvent::EpochEnded(_) => {}
                 SessionEvent::Closed => self.end(key, EndReason::PeerClosed, now),
-                SessionEvent::Failed(error) => {
-                    let reason = match error {
-                        DtlsError::FingerprintMismatch => EndReason::FingerprintMismatch,
-                        _ => EndReason::DtlsFailed,
-                    };
-                    self.end(key, reason, now);
-                }
+                SessionEvent::Failed(error) => self.end(key, why_dtls_failed(error), now),
             }
         }
         while let Some(peer) = self.peers.get_mut(key)
@@ -158,6 +152,21 @@ impl Lifecycle<'_> {
         self.streams.drop_if_unused(peer.stream);
         self.counters.ended(reason);
         self.mail.notify(Notice::Ended { session: peer.id, reason, totals: peer.totals() });
+    }
+}
+
+/// The end of a session whose DTLS has failed.
+fn why_dtls_failed(error: DtlsError) -> EndReason {
+    match error {
+        DtlsError::FingerprintMismatch => EndReason::FingerprintMismatch,
+        DtlsError::NoCommonProfile => EndReason::DtlsNoProfile,
+        DtlsError::NoCommonVersion => EndReason::DtlsNoVersion,
+        DtlsError::NoCommonParameters => EndReason::DtlsNoParameters,
+        DtlsError::NoCertificate => EndReason::DtlsNoCertificate,
+        DtlsError::UnsupportedCertificate => EndReason::DtlsCertificate,
+        DtlsError::MessageTooLong => EndReason::DtlsTooLong,
+        DtlsError::PeerAlert(_) => EndReason::DtlsRefused,
+        DtlsError::Timeout | DtlsError::PeerMisbehaved | DtlsError::Internal => EndReason::DtlsFailed,
     }
 }
 

@@ -207,6 +207,20 @@ reasons! {
         NeverConnected = "never_connected",
         /// The certificate's hash is not the one in the SDP.
         FingerprintMismatch = "fingerprint_mismatch",
+        /// The client offers no SRTP protection profile that the node has, or no `use_srtp`.
+        DtlsNoProfile = "dtls_no_srtp_profile",
+        /// The client offers neither DTLS 1.2 nor 1.3.
+        DtlsNoVersion = "dtls_no_version",
+        /// No cipher suite, group or signature scheme in common.
+        DtlsNoParameters = "dtls_no_parameters",
+        /// The peer presented no certificate.
+        DtlsNoCertificate = "dtls_no_certificate",
+        /// The key of the peer's certificate is of a kind that is not supported, P-224 for example.
+        DtlsCertificate = "dtls_certificate",
+        /// The peer's certificate is longer than [`limits::DTLS_HANDSHAKE_MESSAGE_BYTES_MAX`].
+        DtlsTooLong = "dtls_certificate_too_long",
+        /// The peer gave up the handshake with an alert.
+        DtlsRefused = "dtls_refused_by_peer",
         /// DTLS failed for another reason.
         DtlsFailed = "dtls_failed",
         /// The node is ending.

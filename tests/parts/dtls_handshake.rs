@@ -243,6 +243,17 @@ fn a_1_2_client_refused_for_its_certificate_never_thinks_it_is_connected() {
 }
 
 #[test]
+fn a_1_3_client_refused_for_its_certificate_is_told_by_a_close_alert() {
+    let (a, b, c) = (identity(), identity(), identity());
+    let (wrong, right) = (fingerprints_of(&c), fingerprints_of(&b));
+    let mut pair = Pair::expecting(&a, DtlsVersions::Only13, right, &b, wrong, faithful());
+    pair.run(Duration::from_secs(1));
+    assert_eq!(pair.server_reports.failed, Some(DtlsError::FingerprintMismatch));
+    assert!(pair.server_reports.keys.is_none());
+    assert!(pair.client_reports.closed, "the client took itself for connected and must be told");
+}
+
+#[test]
 fn close_alerts_reach_the_other_end_both_ways() {
     let (a, b) = (identity(), identity());
     for (versions, name) in VERSIONS {

@@ -32,13 +32,21 @@ fn make_certificate(kind: &str, directory: &Path) {
     let key: &[&str] = match kind {
         "rsa-2048" => &["rsa:2048"],
         "rsa-4096" => &["rsa:4096"],
-        "p-256" => &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        "p-224" => &["ec", "-pkeyopt", "ec_paramgen_curve:P-224"],
+        "p-256" | "12 kB" => &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
         "p-384" => &["ec", "-pkeyopt", "ec_paramgen_curve:P-384"],
+        "p-521" => &["ec", "-pkeyopt", "ec_paramgen_curve:P-521"],
+        "ed25519" => &["ed25519"],
         other => panic!("{other}"),
     };
     let mut arguments = vec!["req", "-x509", "-nodes", "-subj", "/CN=peer", "-days", "2"];
     arguments.extend(["-keyout", "key.pem", "-out", "cert.pem", "-newkey"]);
     arguments.extend(key);
+    let names: Vec<_> = (0..220).map(|number| format!("DNS:{number:050}.example")).collect();
+    let names = format!("subjectAltName={}", names.join(","));
+    if kind == "12 kB" {
+        arguments.extend(["-addext", &names]);
+    }
     openssl(&arguments, directory);
 }
 
@@ -88,9 +96,16 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
     let len = export_len.to_string();
     let mut client = Running(
         Command::new("openssl")
-            .args(["s_client", "-dtls1_2", "-connect", &address, "-keymatexport", "EXTRACTOR-dtls_srtp"])
+            .args([
+                "s_client",
+                if arguments.contains(&"-dtls1") { "-dtls1" } else { "-dtls1_2" },
+                "-connect",
+                &address,
+                "-keymatexport",
+                "EXTRACTOR-dtls_srtp",
+            ])
             .args(["-keymatexportlen", &len])
-            .args(arguments)
+            .args(arguments.iter().filter(|&&argument| argument != "-dtls1"))
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -200,6 +215,7 @@ fn rsa_and_ecdsa_certificates_and_each_profile_export_the_same_keys() {
         ("p-256", without_128.as_str(), AeadAes256Gcm, GCM_256),
         ("p-256", CM_SHA1, AesCm128HmacSha1_80, CM_SHA1),
         ("p-384", brief.as_str(), AeadAes128Gcm, GCM_128),
+        ("p-521", brief.as_str(), AeadAes128Gcm, GCM_128),
     ];
     for ((kind, offer, profile, name), hash) in cases.into_iter().zip(hashes.into_iter().cycle()) {
         let directory = tempfile::tempdir().unwrap();
@@ -258,14 +274,57 @@ fn another_certificate_than_promised_or_none_gives_no_keys() {
 }
 
 #[test]
-fn a_client_without_a_usable_profile_is_refused_by_name() {
-    let directory = tempfile::tempdir().unwrap();
-    make_certificate("p-256", directory.path());
-    for profiles in [&["-use_srtp", "SRTP_AES128_CM_SHA1_32"][..], &[]] {
+fn a_refused_client_is_told_by_an_alert_and_the_operator_by_a_name() {
+    // What the client brings, the certificate that its SDP promised, why it is refused, and how OpenSSL calls the alert.
+    let usual = ["-use_srtp", GCM_128, "-cert", "cert.pem", "-key", "key.pem"];
+    let with = |more: &[&'static str]| [&usual[..], more].concat();
+    let certificate = &usual[2..];
+    let sha1_32 = [&["-use_srtp", "SRTP_AES128_CM_SHA1_32"][..], certificate].concat();
+    let cases = [
+        ("only SHA1_32", "p-256", sha1_32, DtlsError::NoCommonProfile, "alert handshake failure"),
+        ("no use_srtp", "p-256", certificate.to_vec(), DtlsError::NoCommonProfile, "alert handshake failure"),
+        ("P-224", "p-224", with(&[]), DtlsError::UnsupportedCertificate, "alert unsupported certificate"),
+        ("12 kB", "12 kB", with(&[]), DtlsError::MessageTooLong, "alert illegal parameter"),
+        ("no certificate", "p-256", usual[..2].to_vec(), DtlsError::NoCertificate, "alert handshake failure"),
+        (
+            "DTLS 1.0",
+            "p-256",
+            with(&["-dtls1", "-cipher", "ALL:@SECLEVEL=0"]),
+            DtlsError::NoCommonVersion,
+            "alert protocol version",
+        ),
+        (
+            "CBC suites",
+            "p-256",
+            with(&["-cipher", "ECDHE-ECDSA-AES128-SHA"]),
+            DtlsError::NoCommonParameters,
+            "alert insufficient security",
+        ),
+        (
+            "suites for an RSA server",
+            "rsa-2048",
+            with(&["-cipher", "ECDHE-RSA-AES128-GCM-SHA256"]),
+            DtlsError::NoCommonParameters,
+            "alert insufficient security",
+        ),
+        (
+            "P-521 groups",
+            "p-256",
+            with(&["-groups", "P-521"]),
+            DtlsError::NoCommonParameters,
+            "alert handshake failure",
+        ),
+    ];
+    let judge = |(name, kind, arguments, error, alert): (&str, &str, Vec<&str>, DtlsError, &str)| {
+        let directory = tempfile::tempdir().unwrap();
+        make_certificate(kind, directory.path());
         let expected = vec![fingerprint(FingerprintHash::Sha256, directory.path())];
-        let arguments = [profiles, &["-cert", "cert.pem", "-key", "key.pem"]].concat();
         let outcome = run(directory.path(), expected, &arguments, 56, Closes::Client);
-        assert_eq!(outcome.failed, Some(DtlsError::NoCommonProfile), "{}", outcome.openssl_says);
+        let says = &outcome.openssl_says;
+        assert_eq!(outcome.failed, Some(error), "{name}: {says}");
+        assert!(says.contains(alert), "{name}: {says}");
         assert_eq!(outcome.keys, None);
-    }
+    };
+    // Each waits for some seconds.
+    std::thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || judge(case)))));
 }

@@ -17,6 +17,7 @@ mod authorisation_keys;
 mod authorisation_sockets;
 mod authorisation_webhook;
 mod documents;
+mod dtls_forged;
 mod dtls_handshake;
 mod dtls_openssl;
 mod net_io;

@@ -379,6 +379,17 @@ pub(in crate::signal) const fn detail_of(reason: EndReason) -> &'static str {
             "ICE and DTLS did not finish within 20 s: is UDP to the node's media ports blocked?"
         }
         EndReason::FingerprintMismatch => "the peer's certificate is not the one in its offer",
+        EndReason::DtlsNoProfile => {
+            "its DTLS offers none of the SRTP profiles AEAD_AES_128_GCM, AEAD_AES_256_GCM, AES128_CM_HMAC_SHA1_80"
+        }
+        EndReason::DtlsNoVersion => "it offers neither DTLS 1.2 nor DTLS 1.3",
+        EndReason::DtlsNoParameters => "no DTLS cipher suite, group or signature scheme in common",
+        EndReason::DtlsNoCertificate => "the peer presented no DTLS certificate",
+        EndReason::DtlsCertificate => {
+            "the key of the peer's DTLS certificate is not supported: use ECDSA with P-256, P-384 or P-521, or RSA"
+        }
+        EndReason::DtlsTooLong => "the peer's DTLS certificate is longer than 8 KiB",
+        EndReason::DtlsRefused => "the peer refused DTLS with an alert",
         EndReason::DtlsFailed => "the DTLS handshake failed",
         EndReason::ShuttingDown => "the node is ending",
         EndReason::Operator => "an operator ended it",
