@@ -35,7 +35,7 @@ fn datagrams(batch: &mut TrainBatch) -> Vec<Vec<u8>> {
 fn join(node: &DtlsIdentity, client: &DtlsIdentity, versions: DtlsVersions, seed: u64) {
     let mut now = Timestamp::from_millis(1_000);
     let from = Arrival { path: PathId::default(), remote: ([192, 0, 2, 1], 5_000).into() };
-    let mut session = Session::new(ice("node"), ice("peer"), DtlsRole::Server, fingerprints(client), now);
+    let mut session = Session::new(ice("node"), ice("peer"), DtlsRole::Server, fingerprints(client), [1; 16], now);
     let config = PeerConfig {
         local_ice: ice("peer"),
         remote_ice: ice("node"),

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::validated::Validated;
+use crate::crypto::hmac_sha1::HmacSha1;
 use crate::description::IceCredentials;
 use crate::limits;
 use crate::time::Timestamp;
@@ -44,29 +46,44 @@ pub enum CheckRefused {
     NoRoom,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Validated {
-    path: PathId,
-    last_check: Timestamp,
-}
-
 /// Which pair of credentials a check used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Generation {
+pub(super) enum Generation {
     Current,
     Previous,
+}
+
+/// A connected peer's wish to be sent media on another path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nomination {
+    pub(super) path: PathId,
 }
 
 /// A lite agent: credentials, validated paths and the selected one.
 #[derive(Debug)]
 pub struct IceLite {
-    local: IceCredentials,
-    remote: IceCredentials,
+    pub(super) local: IceCredentials,
+    pub(super) remote: IceCredentials,
     /// The credentials before an ICE restart. They work until a check with the new ones nominates (RFC 8445 §9).
-    previous: Option<(IceCredentials, IceCredentials)>,
-    validated: Vec<Validated>,
-    selected: Option<PathId>,
+    pub(super) previous: Option<(IceCredentials, IceCredentials)>,
+    pub(super) validated: Vec<Validated>,
+    /// The path that is sent to. Before the peer is connected it need not be proven.
+    pub(super) selected: Option<PathId>,
     nominated: bool,
+    /// The path that the peer wants instead, until it has answered there.
+    pub(super) nomination: Option<Nomination>,
+    /// The DTLS handshake is complete: from now on only proven paths are selected.
+    pub(super) connected: bool,
+    /// The selected path is proven and its consent is fresh.
+    pub(super) open: bool,
+    /// The peer has answered a request.
+    pub(super) peer_answers: bool,
+    /// The path was given by [`Self::adopt`]: it needs no proof until a check comes.
+    pub(super) adopted: bool,
+    /// When requests or consent are to be looked at.
+    pub(super) deadline: Option<Timestamp>,
+    /// What the identifiers of this agent's own requests are made from.
+    pub(super) secret: [u8; limits::ICE_SECRET_BYTES],
     recent: Recent,
 }
 
@@ -74,7 +91,7 @@ pub struct IceLite {
 ///
 /// A STUN message carries no time and no counter. So whoever can read a client's check could send it again from another
 /// address and have the client's media sent there. Only the first arrival of a check counts. Not covered: checks older
-/// than this memory, and an attacker who can hold the original back. Both take the path until the client's next check.
+/// than this memory, and an attacker who can hold the original back. Neither moves media: the path must answer first.
 #[derive(Debug, Default)]
 struct Recent {
     /// Whole identifiers are compared. They ought to be random (RFC 8489 §5), but a client that only counts up their
@@ -98,9 +115,9 @@ impl Recent {
 }
 
 impl IceLite {
-    /// An agent that has seen no check yet.
+    /// An agent that has seen no check yet. `secret` is random and known to nobody else, the peer included.
     #[must_use]
-    pub fn new(local: IceCredentials, remote: IceCredentials) -> Self {
+    pub fn new(local: IceCredentials, remote: IceCredentials, secret: [u8; limits::ICE_SECRET_BYTES]) -> Self {
         Self {
             local,
             remote,
@@ -108,15 +125,33 @@ impl IceLite {
             validated: Vec::new(),
             selected: None,
             nominated: false,
+            nomination: None,
+            connected: false,
+            open: false,
+            peer_answers: false,
+            adopted: false,
+            deadline: None,
+            secret,
             recent: Recent::default(),
         }
     }
 
-    /// Marks a path as validated and selected without a check, for benches and simulated viewers.
+    /// Marks a path as validated, proven and selected without a check, for benches and simulated viewers. Until a check
+    /// comes from the peer, its consent does not end.
     #[cfg(any(test, feature = "peer"))]
     pub fn adopt(&mut self, path: PathId, now: Timestamp) {
-        self.validate(path, now);
-        self.selected = Some(path);
+        self.validate(path, Generation::Current, now);
+        self.adopted = true;
+        self.handshake_completed(path, now);
+    }
+
+    /// What the requests of another agent of the same session are made from.
+    #[must_use]
+    pub fn further_secret(&self, ufrag: &str) -> [u8; limits::ICE_SECRET_BYTES] {
+        let mut secret = [0; limits::ICE_SECRET_BYTES];
+        let mac = HmacSha1::new(&self.secret).tag(&[b"further agent", ufrag.as_bytes()]);
+        secret.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        secret
     }
 
     /// This node's current user fragment.
@@ -139,7 +174,8 @@ impl IceLite {
         self.previous.replace(before).map(|(local, _)| local.ufrag)
     }
 
-    /// The path media is sent to: the nominated one, or before a nomination the first validated one.
+    /// The path that is sent to: the nominated one, or before a nomination the first validated one; while the peer is
+    /// connected, one that is proven. Media has [`Self::open_path`].
     #[must_use]
     pub fn selected(&self) -> Option<PathId> {
         self.selected
@@ -211,10 +247,37 @@ impl IceLite {
             .fingerprint()
             .finish()
             .ok_or(CheckRefused::NoRoom)?;
-        let (validated, evicted) = self.validate(path, now);
+        let (validated, evicted) = self.validate(path, generation, now);
+        // A real peer is there: from now on its path needs consent like any other.
+        self.adopted = false;
+        self.heard(path, now);
+        self.received(path, message.bytes().len());
+        self.sent(path, reply_len);
         // A repeated check is answered, because the first answer may have been lost. It does not select a path again.
-        let selected = is_new && self.select(path, generation, message.use_candidate());
+        let selected = is_new && self.select(path, generation, message.use_candidate(), now);
+        if self.validated(path).is_some_and(|validated| validated.proven.is_none()) {
+            self.ask(path, now);
+        }
         Ok(CheckOutcome { reply_len, validated, evicted, selected })
+    }
+
+    pub(super) fn validated(&self, path: PathId) -> Option<&Validated> {
+        self.validated.iter().find(|validated| validated.path == path)
+    }
+
+    pub(super) fn validated_mut(&mut self, path: PathId) -> Option<&mut Validated> {
+        self.validated.iter_mut().find(|validated| validated.path == path)
+    }
+
+    /// Gives up a path, because its address belongs to another session now.
+    pub fn lose(&mut self, path: PathId, now: Timestamp) {
+        self.validated.retain(|validated| validated.path != path);
+        if self.selected == Some(path) {
+            self.selected = None;
+            let latest = self.validated.iter().filter(|validated| validated.proven.is_some());
+            self.selected = latest.max_by_key(|validated| validated.heard).map(|validated| validated.path);
+        }
+        self.update(now);
     }
 
     fn generation_of(&self, username: &[u8]) -> Option<Generation> {
@@ -231,9 +294,10 @@ impl IceLite {
         matches(local, remote).then_some(Generation::Previous)
     }
 
-    fn validate(&mut self, path: PathId, now: Timestamp) -> (bool, Option<PathId>) {
-        if let Some(known) = self.validated.iter_mut().find(|validated| validated.path == path) {
+    fn validate(&mut self, path: PathId, generation: Generation, now: Timestamp) -> (bool, Option<PathId>) {
+        if let Some(known) = self.validated_mut(path) {
             known.last_check = now;
+            known.generation = generation;
             return (false, None);
         }
         let mut evicted = None;
@@ -248,22 +312,26 @@ impl IceLite {
                 .map(|(index, _)| index);
             evicted = oldest.map(|index| self.validated.swap_remove(index).path);
         }
-        self.validated.push(Validated { path, last_check: now });
+        self.validated.push(Validated::new(path, generation, now));
         (true, evicted)
     }
 
-    fn select(&mut self, path: PathId, generation: Generation, use_candidate: bool) -> bool {
+    fn select(&mut self, path: PathId, generation: Generation, use_candidate: bool, now: Timestamp) -> bool {
         let nominates = use_candidate && (generation == Generation::Current || self.previous.is_none());
         if nominates {
             self.nominated = true;
         }
         // Until the new credentials nominate, the old pair may still change the path.
         let may_select = nominates || self.selected.is_none() || (use_candidate && !self.nominated);
-        if !may_select || self.selected == Some(path) {
+        if !may_select {
             return false;
         }
-        self.selected = Some(path);
-        true
+        if self.connected {
+            return self.nominate(path, now);
+        }
+        let selected = self.selected.replace(path) != Some(path);
+        self.update(now);
+        selected
     }
 
     /// Forgets the credentials before the last restart and returns their user fragment.
@@ -278,10 +346,11 @@ impl IceLite {
 }
 
 /// The format version that [`IceLite::export`] writes.
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 impl IceLite {
-    /// Writes the agent's state, consuming it: credentials, validated paths, the selected one, remembered transactions.
+    /// Writes the agent's state, consuming it: credentials, validated paths with what is proven of them, the selected
+    /// one, the secret, remembered transactions. A nomination that waits for an answer is left out: the peer repeats it.
     /// `path` writes one path in a form that the other process can read.
     pub fn export(self, now: Timestamp, out: &mut StateWriter, path: &mut dyn FnMut(&mut StateWriter, PathId)) {
         out.version(STATE_VERSION);
@@ -294,10 +363,13 @@ impl IceLite {
         out.count(self.validated.len());
         for validated in &self.validated {
             path(out, validated.path);
-            out.age(validated.last_check, now);
+            validated.export(now, out);
         }
         out.option(self.selected, |out, selected| path(out, selected));
         out.bool(self.nominated);
+        out.bool(self.connected);
+        out.bool(self.peer_answers);
+        out.raw(&self.secret);
         for transaction in self.recent.transactions {
             out.option(transaction, |out, transaction| out.raw(&transaction));
         }
@@ -314,18 +386,23 @@ impl IceLite {
         path: &mut dyn FnMut(&mut StateReader<'_>) -> Result<PathId, ImportError>,
     ) -> Result<Self, ImportError> {
         from.version("an ICE agent", STATE_VERSION)?;
-        let mut agent = Self::new(IceCredentials::import(from)?, IceCredentials::import(from)?);
+        let credentials = (IceCredentials::import(from)?, IceCredentials::import(from)?);
+        let mut agent = Self::new(credentials.0, credentials.1, [0; limits::ICE_SECRET_BYTES]);
         agent.previous = from.option(|from| Ok((IceCredentials::import(from)?, IceCredentials::import(from)?)))?;
         for _ in 0..from.count(limits::PATHS_PER_SESSION_MAX)? {
             let path = path(from)?;
-            agent.validated.push(Validated { path, last_check: from.age(now)? });
+            agent.validated.push(Validated::import(path, now, from)?);
         }
         agent.selected = from.option(|from| path(from))?;
         agent.nominated = from.bool()?;
+        agent.connected = from.bool()?;
+        agent.peer_answers = from.bool()?;
+        agent.secret = from.array()?;
         for transaction in &mut agent.recent.transactions {
             *transaction = from.option(StateReader::array)?;
         }
         agent.recent.next = from.count(limits::CHECKS_REMEMBERED.saturating_sub(1))?;
+        agent.update(now);
         Ok(agent)
     }
 }

@@ -2,14 +2,14 @@
 //! while keys change, to the epoch beside it ([`super::rekey`]).
 
 use super::event::{Inbound, Rejected, SessionEvent, SessionState};
-use super::peer::{Session, answer_check, open};
+use super::peer::{Session, answer_check, open, send_requests};
 use crate::dtls::{self, DtlsIdentity};
 use crate::ice::CheckRefused;
 use crate::limits;
 use crate::time::Timestamp;
-use crate::transport::{Arrival, TrainBatch};
+use crate::transport::{Arrival, PathId, TrainBatch};
 use crate::wire::demux::DatagramKind;
-use crate::wire::stun::StunMessage;
+use crate::wire::stun::{StunClass, StunMessage};
 
 impl Session {
     /// Handles a connectivity check. The caller has parsed it already to find the session it belongs to, so it is not
@@ -47,6 +47,7 @@ impl Session {
         match &inbound {
             Ok(Inbound::Rtp(_) | Inbound::Rtcp(_)) => {
                 self.last_heard = now;
+                self.heard(from.path, now);
             }
             Ok(Inbound::Handled) => {}
             Err(_) => self.rejected += 1,
@@ -65,6 +66,10 @@ impl Session {
     ) -> Result<Inbound, Rejected> {
         if kind == DatagramKind::Stun {
             let check = StunMessage::parse(bytes).map_err(|_| Rejected::Unknown)?;
+            if check.class() == StunClass::Success {
+                let answered = self.handle_answer(&check, from, now);
+                return if answered { Ok(Inbound::Handled) } else { Err(Rejected::Check(CheckRefused::NotARequest)) };
+            }
             return self.answer_check(identity, &check, from, out, now).map(|()| Inbound::Handled);
         }
         if !self.ice.is_validated(from.path) && !self.other_has_validated(from.path) {
@@ -75,6 +80,7 @@ impl Session {
                 if !dtls::is_whole(bytes) {
                     return Err(Rejected::Dtls);
                 }
+                self.ice.received(from.path, bytes.len());
                 if self.other.is_some() {
                     self.handle_dtls_of_two(from.path, bytes, out, now);
                 } else if self.current.dtls.is_none() {
@@ -111,9 +117,7 @@ impl Session {
             outcome => outcome.map_err(Rejected::Check)?,
         };
         self.note_check(&outcome, from.path, now);
-        if outcome.selected && self.state == SessionState::Connected {
-            self.events.push_back(SessionEvent::Moved);
-        }
+        self.note_moved(outcome.selected);
         if self.current.dtls.is_none() && self.state == SessionState::New {
             self.state = SessionState::Handshaking;
             self.current.begin_handshake(identity, now);
@@ -122,8 +126,61 @@ impl Session {
         Ok(())
     }
 
+    /// Handles a Binding response: the answer to a request of the node's own. Returns whether it was one.
+    pub fn handle_answer(&mut self, answer: &StunMessage<'_>, from: Arrival, now: Timestamp) -> bool {
+        let outcome = self.ice.take_answer(answer, from.path, now);
+        let others = self.other.as_mut().and_then(|other| other.ice.as_mut());
+        if outcome.is_none() && others.and_then(|ice| ice.take_answer(answer, from.path, now)).is_none() {
+            return false;
+        }
+        self.last_heard = now;
+        self.note_moved(outcome.is_some_and(|outcome| outcome.selected));
+        true
+    }
+
+    /// Asks for an answer on a path that another session claims, and queues the request.
+    pub fn ask(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
+        self.ice.ask(path, now);
+        send_requests(&mut self.ice, 1, out, now);
+        if let Some(ice) = self.other.as_mut().and_then(|other| other.ice.as_mut()) {
+            ice.ask(path, now);
+            send_requests(ice, 1, out, now);
+        }
+    }
+
+    /// When something last confirmed that this session's peer is at a path; `None` while the path is not proven.
+    #[must_use]
+    pub fn confirmed(&self, path: PathId) -> Option<Timestamp> {
+        let others = self.other.as_ref().and_then(|other| other.ice.as_ref()?.confirmed(path));
+        self.ice.confirmed(path).max(others)
+    }
+
+    /// Gives up a path whose address belongs to another session now.
+    pub fn lose(&mut self, path: PathId, now: Timestamp) {
+        self.ice.lose(path, now);
+        if let Some(ice) = self.other.as_mut().and_then(|other| other.ice.as_mut()) {
+            ice.lose(path, now);
+        }
+    }
+
+    fn heard(&mut self, path: PathId, now: Timestamp) {
+        self.ice.heard(path, now);
+        if let Some(ice) = self.other.as_mut().and_then(|other| other.ice.as_mut()) {
+            ice.heard(path, now);
+        }
+    }
+
+    fn note_moved(&mut self, selected: bool) {
+        if selected && self.state == SessionState::Connected {
+            self.events.push_back(SessionEvent::Moved);
+        }
+    }
+
     /// Runs the timers that are due.
     pub fn handle_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        let moved = self.ice.handle_timeout(now);
+        self.note_moved(moved);
+        send_requests(&mut self.ice, 1, out, now);
         let Some(path) = self.ice.selected() else { return };
         self.current.handle_timeout(now);
         self.drain_current(path, out, now);
@@ -136,16 +193,14 @@ impl Session {
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        [self.current.next_deadline(), self.other_deadline()].into_iter().flatten().min()
+        [self.ice.next_deadline(), self.current.next_deadline(), self.other_deadline()].into_iter().flatten().min()
     }
 
     /// Ends the session: a close alert is queued for each DTLS association.
     pub fn close(&mut self, out: &mut TrainBatch, now: Timestamp) {
-        let path = self.ice.selected();
-        self.current.close(path, out, now);
-        if let Some(other) = &mut self.other {
-            let path = other.path(&self.ice);
-            other.epoch.close(path, out, now);
+        self.current.close(&mut self.ice, out, now);
+        if let Some(other) = self.other.as_deref_mut() {
+            other.epoch.close(other.ice.as_mut().unwrap_or(&mut self.ice), out, now);
         }
         self.state = SessionState::Ended;
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::inbox::DataInbox;
 use crate::description::{DtlsRole, Fingerprint};
 use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsState};
+use crate::ice::IceLite;
 use crate::limits;
 use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
 use crate::time::Timestamp;
@@ -59,6 +60,8 @@ pub struct Epoch {
     pub(super) sealed_packets: u64,
     pub(super) opened_packets: u64,
     pub(super) opened_bytes: u64,
+    /// Datagrams of the handshake that were not sent, because their path is not proven.
+    pub(super) withheld: u32,
     /// When the DTLS engine may be given up. `None` before the handshake is complete and after the engine is gone.
     pub(super) shrink_due: Option<Timestamp>,
     /// When a DTLS record arrived after the engine was gone. It may have been the peer's close alert.
@@ -87,6 +90,7 @@ impl Epoch {
             sealed_packets: 0,
             opened_packets: 0,
             opened_bytes: 0,
+            withheld: 0,
             shrink_due: None,
             unread_since: None,
             data: None,
@@ -211,15 +215,26 @@ impl Epoch {
         }
     }
 
-    /// Queues the association's datagrams on `path` until it has something to report, which is returned.
-    pub(super) fn drain(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) -> Option<EpochNews> {
+    /// Queues the association's datagrams on `path` until it has something to report, which is returned. `ice` is the
+    /// agent of the path: before the path is proven, no more is sent there than it allows.
+    pub(super) fn drain(
+        &mut self,
+        ice: &mut IceLite,
+        path: PathId,
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Option<EpochNews> {
         loop {
             // A flight that finds no room is lost as if on the network; DTLS retransmits it.
             if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
                 return None;
             }
             match self.dtls.as_mut()?.poll(out.slot())? {
-                DtlsEvent::Datagram(len) => out.commit(path, len),
+                DtlsEvent::Datagram(len) if len <= ice.allowance(path) as usize => {
+                    ice.sent(path, len);
+                    out.commit(path, len);
+                }
+                DtlsEvent::Datagram(_) => self.withheld += 1,
                 DtlsEvent::Connected(exported) => {
                     let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
                     let Some(keys) = keys else { return Some(EpochNews::Failed(DtlsError::Internal)) };
@@ -272,10 +287,10 @@ impl Epoch {
     }
 
     /// Ends the association and queues its close alert, if it can still send one.
-    pub(super) fn close(&mut self, path: Option<PathId>, out: &mut TrainBatch, now: Timestamp) {
-        if let (Some(path), Some(dtls)) = (path, &mut self.dtls) {
+    pub(super) fn close(&mut self, ice: &mut IceLite, out: &mut TrainBatch, now: Timestamp) {
+        if let (Some(path), Some(dtls)) = (ice.selected(), &mut self.dtls) {
             dtls.close(now);
-            while self.drain(path, out, now).is_some() {}
+            while self.drain(ice, path, out, now).is_some() {}
         }
     }
 }

@@ -44,17 +44,18 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// A session that waits for its first connectivity check.
+    /// A session that waits for its first connectivity check. `ice_secret`: see [`IceLite::new`].
     #[must_use]
     pub fn new(
         local: IceCredentials,
         remote: IceCredentials,
         dtls_role: DtlsRole,
         remote_fingerprints: Vec<Fingerprint>,
+        ice_secret: [u8; limits::ICE_SECRET_BYTES],
         now: Timestamp,
     ) -> Self {
         Self {
-            ice: IceLite::new(local, remote),
+            ice: IceLite::new(local, remote, ice_secret),
             current: Epoch::new(EpochNumber::default(), dtls_role, remote_fingerprints, now),
             other: None,
             retired_ice: None,
@@ -75,9 +76,10 @@ impl Session {
         remote: IceCredentials,
         keys: &SrtpKeys,
         path: PathId,
+        ice_secret: [u8; limits::ICE_SECRET_BYTES],
         now: Timestamp,
     ) -> Self {
-        let mut session = Self::new(local, remote, DtlsRole::Server, Vec::new(), now);
+        let mut session = Self::new(local, remote, DtlsRole::Server, Vec::new(), ice_secret, now);
         session.ice.adopt(path, now);
         session.current.use_keys(keys, now);
         session.state = SessionState::Connected;
@@ -141,11 +143,12 @@ impl Session {
         self.retired_bytes + self.current.opened_bytes + self.other.as_ref().map_or(0, |other| other.epoch.opened_bytes)
     }
 
-    /// The sender that seals media and the path it goes to. `None` before the session is connected.
+    /// The sender that seals media and the path it goes to. `None` before the session is connected, and while no path
+    /// has the peer's consent.
     #[inline]
     #[must_use]
     pub fn egress(&self) -> Option<(&SrtpSender, PathId)> {
-        Some((self.current.sender.as_deref()?, self.ice.selected()?))
+        Some((self.current.sender.as_deref()?, self.ice.open_path()?))
     }
 
     /// Counts `packets` as sealed with the sender from [`Self::egress`]. Called once for a batch, not once for each
@@ -170,9 +173,27 @@ impl Session {
         self.ice.retire_previous()
     }
 
+    /// Takes the number of handshake datagrams that were not sent, because their path is not proven.
+    pub fn take_withheld(&mut self) -> u32 {
+        let other = self.other.as_mut().map_or(0, |other| std::mem::take(&mut other.epoch.withheld));
+        other + std::mem::take(&mut self.current.withheld)
+    }
+
     /// Takes the next event for the worker.
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
+    }
+
+    /// Whether one of its agents has validated `path`.
+    #[must_use]
+    pub fn holds(&self, path: PathId) -> bool {
+        self.ice.is_validated(path) || self.other_has_validated(path)
+    }
+
+    /// The paths that its agents have validated.
+    pub fn paths(&self) -> impl Iterator<Item = PathId> {
+        let other = self.other.as_ref().and_then(|other| other.ice.as_ref());
+        self.ice.paths().chain(other.into_iter().flat_map(IceLite::paths))
     }
 
     /// Whether an epoch newer than the current one is under way.
@@ -183,7 +204,8 @@ impl Session {
     /// Records an accepted check: the peer was heard, and paths may have been added or removed.
     pub(super) fn note_check(&mut self, outcome: &CheckOutcome, path: PathId, now: Timestamp) {
         self.last_heard = now;
-        if let Some(evicted) = outcome.evicted {
+        // The other agent may still hold the path that this one gave up.
+        if let Some(evicted) = outcome.evicted.filter(|path| !self.holds(*path)) {
             self.events.push_back(SessionEvent::PathRemoved(evicted));
         }
         if outcome.validated {
@@ -193,9 +215,10 @@ impl Session {
 
     /// Queues the datagrams of the current epoch's association and handles what it reports.
     pub(super) fn drain_current(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
-        while let Some(news) = self.current.drain(path, out, now) {
+        while let Some(news) = self.current.drain(&mut self.ice, path, out, now) {
             match news {
                 EpochNews::Connected => {
+                    self.ice.handshake_completed(path, now);
                     self.state = SessionState::Connected;
                     self.events.push_back(SessionEvent::Connected);
                 }
@@ -219,7 +242,7 @@ impl Session {
     /// Seals the compound RTCP packet that `write` puts into the slot and queues it; false when there are no keys or
     /// no room, or `write` wrote nothing.
     pub fn send_rtcp(&mut self, out: &mut TrainBatch, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
-        let path = self.ice.selected()?;
+        let path = self.ice.open_path()?;
         let sender = self.current.sender.as_mut()?;
         if !out.has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
             return None;
@@ -244,11 +267,38 @@ pub(super) fn answer_check(
 ) -> Result<CheckOutcome, CheckRefused> {
     let outcome = ice.handle_check(message, from, now, out.slot());
     match outcome {
-        Ok(CheckOutcome { reply_len: len, .. })
-        | Err(CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len)) => out.commit(from.path, len),
+        Ok(CheckOutcome { reply_len: len, .. }) => {
+            send_requests_before_reply(ice, len, out, now);
+            out.commit(from.path, len);
+        }
+        Err(CheckRefused::RoleConflict(len) | CheckRefused::UnknownAttribute(len)) => out.commit(from.path, len),
         Err(_) => {}
     }
     outcome
+}
+
+/// Queues the requests that are due before the reply of `reply_len` bytes that is in the slot. A peer that gets its
+/// reply begins DTLS; when its answer to the request comes first, its path is proven by then and the node's flight fits.
+fn send_requests_before_reply(ice: &mut IceLite, reply_len: usize, out: &mut TrainBatch, now: Timestamp) {
+    if !out.has_room(2 * limits::STUN_REPLY_BYTES_MAX) {
+        return;
+    }
+    let mut kept = [0; limits::STUN_REPLY_BYTES_MAX];
+    let (Some(kept), Some(reply)) = (kept.get_mut(..reply_len), out.slot().get(..reply_len)) else { return };
+    kept.copy_from_slice(reply);
+    send_requests(ice, 2, out, now);
+    if let Some(slot) = out.slot().get_mut(..reply_len) {
+        slot.copy_from_slice(kept);
+    }
+}
+
+/// Queues the requests of an agent that are due, while there is room for `slots_left` more datagrams.
+pub(super) fn send_requests(ice: &mut IceLite, slots_left: usize, out: &mut TrainBatch, now: Timestamp) {
+    while out.has_room(slots_left * limits::STUN_REPLY_BYTES_MAX)
+        && let Some((path, len)) = ice.poll_request(now, out.slot())
+    {
+        out.commit(path, len);
+    }
 }
 
 /// Opens a packet under one epoch.

@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::epoch::{Epoch, EpochNews, EpochNumber};
 use super::event::{Inbound, Rejected, SessionEvent, SessionState};
 use super::other::{Other, Stage};
-use super::peer::{Session, answer_check, open};
+use super::peer::{Session, answer_check, open, send_requests};
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::{DtlsError, DtlsIdentity};
 use crate::ice::{CheckRefused, IceLite};
@@ -91,7 +91,8 @@ impl Session {
         fingerprints: Vec<Fingerprint>,
         now: Timestamp,
     ) -> Result<EpochNumber, EpochRefused> {
-        self.add_next(Some(IceLite::new(local, remote)), role, fingerprints, now)
+        let secret = self.ice.further_secret(&local.ufrag);
+        self.add_next(Some(IceLite::new(local, remote, secret)), role, fingerprints, now)
     }
 
     fn add_next(
@@ -120,7 +121,7 @@ impl Session {
     #[must_use]
     pub fn next_egress(&self) -> Option<(&SrtpSender, PathId)> {
         let other = self.other.as_ref().filter(|_| self.next_is_coming())?;
-        Some((other.epoch.sender.as_deref()?, other.path(&self.ice)?))
+        Some((other.epoch.sender.as_deref()?, other.ice.as_ref().unwrap_or(&self.ice).open_path()?))
     }
 
     /// Counts `packets` as sealed with the sender from [`Self::next_egress`].
@@ -152,8 +153,7 @@ impl Session {
     /// Ends the epoch beside the current one at once: a next epoch is abandoned, and a retiring one opens nothing more.
     pub fn end_other_epoch(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(mut other) = self.other.take() else { return };
-        let path = other.path(&self.ice);
-        other.epoch.close(path, out, now);
+        other.epoch.close(other.ice.as_mut().unwrap_or(&mut self.ice), out, now);
         if let Some(ice) = other.ice {
             let gone = ice.paths().filter(|path| !self.ice.is_validated(*path));
             self.events.extend(gone.map(SessionEvent::PathRemoved));
@@ -167,12 +167,17 @@ impl Session {
 
     /// Queues the datagrams of the other epoch's association and handles what it reports.
     pub(super) fn drain_other(&mut self, path: PathId, out: &mut TrainBatch, now: Timestamp) {
-        while let Some(other) = self.other.as_mut()
-            && let Some(news) = other.epoch.drain(path, out, now)
+        while let Some(other) = self.other.as_deref_mut()
+            && let Some(news) = other.epoch.drain(other.ice.as_mut().unwrap_or(&mut self.ice), path, out, now)
         {
             let (number, is_next) = (other.epoch.number, matches!(other.stage, Stage::Next { .. }));
             match news {
-                EpochNews::Connected => self.events.push_back(SessionEvent::EpochConnected(number)),
+                EpochNews::Connected => {
+                    if let Some(ice) = &mut other.ice {
+                        ice.handshake_completed(path, now);
+                    }
+                    self.events.push_back(SessionEvent::EpochConnected(number));
+                }
                 EpochNews::Failed(error) if is_next => self.next_failed(error, out, now),
                 EpochNews::Closed if is_next && !other.epoch.is_connected() => {
                     self.next_failed(DtlsError::PeerMisbehaved, out, now);
@@ -232,6 +237,7 @@ impl Session {
         if apart && self.other_has_validated(path) {
             if let Some(other) = &mut self.other {
                 other.epoch.take_dtls(bytes, now);
+                other.ice.iter_mut().for_each(|ice| ice.received(path, bytes.len()));
             }
             return self.drain_other(path, out, now);
         }
@@ -276,6 +282,10 @@ impl Session {
     /// Runs the timers of the other epoch.
     pub(super) fn handle_other_timeout(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let Some(other) = self.other.as_mut() else { return };
+        if let Some(ice) = &mut other.ice {
+            ice.handle_timeout(now);
+            send_requests(ice, 1, out, now);
+        }
         other.epoch.handle_timeout(now);
         let path = other.path(&self.ice);
         match other.stage {
@@ -299,6 +309,7 @@ impl Session {
             Stage::Next { until } | Stage::Retiring { until } => Some(until),
         };
         let dtls = other.epoch.dtls.as_ref().and_then(|dtls| dtls.next_deadline());
-        [stage, dtls].into_iter().flatten().min()
+        let ice = other.ice.as_ref().and_then(IceLite::next_deadline);
+        [stage, dtls, ice].into_iter().flatten().min()
     }
 }

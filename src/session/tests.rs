@@ -72,7 +72,7 @@ impl Pair {
         let now = Timestamp::from_millis(1_000);
         let [node, client] = [0, 1].map(|_| DtlsIdentity::generate(SystemTime::now()).unwrap());
         let mut session =
-            Session::new(credentials("node"), credentials("peer"), DtlsRole::Server, fingerprints(&client), now);
+            Session::new(credentials("node"), credentials("peer"), DtlsRole::Server, fingerprints(&client), [1; 16], now);
         if carry_data {
             session.carry_data();
         }
@@ -410,7 +410,7 @@ fn an_explicit_call_ends_the_old_epoch_and_an_overlap_has_a_bound() {
     pair.session.switch_epoch(Duration::from_secs(3_600), pair.now).unwrap();
     assert_eq!(pair.session.switch_epoch(Duration::ZERO, pair.now), Err(EpochRefused::NoNext));
     assert!(pair.session.epoch().seals() && !pair.session.other_epoch().unwrap().seals());
-    assert_eq!(pair.session.next_deadline(), Some(pair.now + limits::EPOCH_OVERLAP_MAX));
+    assert_eq!(pair.session.other_deadline(), Some(pair.now + limits::EPOCH_OVERLAP_MAX));
     pair.session.end_other_epoch(&mut pair.out, pair.now);
     assert_eq!(pair.session_opens(&pair.packet_under(0, 1)), Err(Rejected::Srtp(SrtpError::Authentication)));
     assert_eq!(pair.session_opens(&pair.packet_under(1, 1)), Ok(()));

@@ -41,6 +41,12 @@ impl PathId {
         Self(number as u32)
     }
 
+    /// The number as bytes, to make something of it that differs from path to path.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+
     fn slot(self) -> usize {
         (self.0 & ((1 << SLOT_BITS) - 1)) as usize
     }

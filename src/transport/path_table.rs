@@ -2,25 +2,34 @@
 //! owner.
 //!
 //! ```text
-//!   a connectivity check from X ──arrive──▶ an unproven path: a number to answer on, for this batch
+//!   a connectivity check from X ──arrive──▶ an unclaimed path: a number to answer on, for this batch
 //!        is authentic ────────────claim───▶ known: datagrams from X belong to the owner
 //!        is not ──────────────────────────▶ forgotten when the batch has been sent
 //!   the last holder ─────────release──▶ found no more; forgotten when the batch has been sent
 //! ```
 //!
-//! Addresses are chosen by strangers. Therefore an address enters the table only when a session claims it, unproven
+//! Addresses are chosen by strangers. Therefore an address enters the table only when a session claims it, unclaimed
 //! paths are bounded by what a batch may answer, and the hash is keyed (the standard library's SipHash with a random
 //! key).
 //!
-//! A path is kept as long as any session holds it, and belongs to the session that claimed it last. Two sessions may
-//! hold one path, because an address may pass from peer to peer. Not here yet: protection of an owner's path against a
-//! later claim, consent, and a byte limit for unproven addresses; they belong beside the owner.
+//! # One owner
+//!
+//! A check proves that its sender has a session, and nothing about its source address: whoever has a session of his own
+//! can put another's address there. So the first session that claims a path owns it, and a later claim makes a *dispute*:
+//! the claimant holds the path too, so that the answers of its peer are found, but the datagrams stay the owner's. The
+//! worker asks both peers (`worker/disputes.rs`). The path passes on ([`PathTable::pass`]) when the claimant's peer
+//! answers from there and the owner's does not: an address may pass from peer to peer, and nobody shall be able to keep
+//! one by having claimed it first.
+//!
+//! A path is kept as long as any session holds it. Not here: what has been proven of a path, which its session's ICE
+//! agent knows ([`crate::ice`]).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::path::{PathAddress, PathBook, PathId};
 use crate::limits;
+use crate::time::Timestamp;
 
 /// The paths of one worker and their owners.
 #[derive(Debug)]
@@ -28,7 +37,7 @@ pub struct PathTable<K> {
     book: PathBook,
     known: HashMap<PathAddress, Known<K>>,
     /// Paths that are in the book and that no session has claimed.
-    unproven: Vec<PathId>,
+    unclaimed: Vec<PathId>,
     /// Paths released by their last holder. Its last datagrams may still be in the batch.
     released: Vec<PathId>,
 }
@@ -38,13 +47,15 @@ struct Known<K> {
     path: PathId,
     /// The session that gets the datagrams; `None` when the owner has released the path and others still hold it.
     owner: Option<K>,
-    /// Sessions that hold the path beside the owner, because they claimed it before.
+    /// Sessions that claim the path beside the owner.
     others: Vec<K>,
+    /// When the dispute that is not settled began.
+    disputed: Option<Timestamp>,
 }
 
 impl<K> Default for PathTable<K> {
     fn default() -> Self {
-        Self { book: PathBook::new(), known: HashMap::new(), unproven: Vec::new(), released: Vec::new() }
+        Self { book: PathBook::new(), known: HashMap::new(), unclaimed: Vec::new(), released: Vec::new() }
     }
 }
 
@@ -57,39 +68,79 @@ impl<K: Copy + PartialEq> PathTable<K> {
         Some((known.path, known.owner?))
     }
 
-    /// A path to answer a datagram on: the known path, or a new, unproven one, which [`Self::forget_unheld`] removes
-    /// unless it is claimed before. `None` when there are too many unproven ones.
+    /// A path to answer a datagram on: the known path, or a new, unclaimed one, which [`Self::forget_unheld`] removes
+    /// unless it is claimed before. `None` when there are too many unclaimed ones.
     pub fn arrive(&mut self, address: &PathAddress) -> Option<PathId> {
         if let Some(known) = self.known.get(address) {
             return Some(known.path);
         }
-        if self.unproven.len() >= limits::UNPROVEN_PATHS_MAX {
+        if self.unclaimed.len() >= limits::UNCLAIMED_PATHS_MAX {
             return None;
         }
         let path = self.book.enter(*address)?;
-        self.unproven.push(path);
+        self.unclaimed.push(path);
         Some(path)
     }
 
-    /// Gives a path to a session; returns the previous owner, if that is another session. The last claim wins, because
-    /// the address may have been another peer's before.
+    /// Gives a path to a session, unless another session owns it, which is returned; the claim is remembered then.
     pub fn claim(&mut self, path: PathId, key: K) -> Option<K> {
         let address = *self.book.address(path)?;
         match self.known.entry(address) {
             Entry::Occupied(known) => {
                 let known = known.into_mut();
-                known.others.retain(|other| *other != key);
-                let before = known.owner.replace(key).filter(|before| *before != key);
-                known.others.extend(before);
-                before
+                match known.owner {
+                    Some(owner) if owner != key => {
+                        if !known.others.contains(&key) {
+                            known.others.push(key);
+                        }
+                        Some(owner)
+                    }
+                    _ => {
+                        known.others.retain(|other| *other != key);
+                        known.owner = Some(key);
+                        None
+                    }
+                }
             }
             Entry::Vacant(place) => {
-                let at = self.unproven.iter().position(|unproven| *unproven == path)?;
-                self.unproven.swap_remove(at);
-                place.insert(Known { path, owner: Some(key), others: Vec::new() });
+                let at = self.unclaimed.iter().position(|unclaimed| *unclaimed == path)?;
+                self.unclaimed.swap_remove(at);
+                place.insert(Known { path, owner: Some(key), others: Vec::new(), disputed: None });
                 None
             }
         }
+    }
+
+    fn known_mut(&mut self, path: PathId) -> Option<&mut Known<K>> {
+        self.known.get_mut(self.book.address(path)?)
+    }
+
+    /// Since when the ownership of a path is in dispute: since `now`, unless it was already.
+    pub fn dispute(&mut self, path: PathId, now: Timestamp) -> Timestamp {
+        self.known_mut(path).map_or(now, |known| *known.disputed.get_or_insert(now))
+    }
+
+    /// Ends the dispute about a path. Those who claim it go on doing so.
+    pub fn settle(&mut self, path: PathId) {
+        if let Some(known) = self.known_mut(path) {
+            known.disputed = None;
+        }
+    }
+
+    /// Makes a session that claims a path its owner. Returns the owner before, which does not hold it any more.
+    pub fn pass(&mut self, path: PathId, to: K) -> Option<K> {
+        let known = self.known_mut(path)?;
+        known.others.retain(|other| *other != to);
+        known.disputed = None;
+        known.owner.replace(to).filter(|before| *before != to)
+    }
+
+    /// The `number`-th session that holds the path of an address: the owner, then those who claim it.
+    #[must_use]
+    pub fn holder(&self, address: &PathAddress, number: usize) -> Option<(PathId, K)> {
+        let known = self.known.get(address)?;
+        let key = known.owner.iter().chain(&known.others).nth(number)?;
+        Some((known.path, *key))
     }
 
     /// Called when a session no longer holds a path. If another session owns the path, it stays the owner. When the
@@ -98,9 +149,10 @@ impl<K: Copy + PartialEq> PathTable<K> {
     pub fn release(&mut self, path: PathId, key: K) {
         let Some(address) = self.book.address(path) else { return };
         let Entry::Occupied(mut known) = self.known.entry(*address) else { return };
-        let Known { owner, others, .. } = known.get_mut();
+        let Known { owner, others, disputed, .. } = known.get_mut();
         if *owner == Some(key) {
             *owner = None;
+            *disputed = None;
         }
         others.retain(|other| *other != key);
         if owner.is_none() && others.is_empty() {
@@ -112,7 +164,7 @@ impl<K: Copy + PartialEq> PathTable<K> {
     /// Removes the paths that no session claimed or holds any more. Called after the datagrams written on them have
     /// been sent.
     pub fn forget_unheld(&mut self) {
-        for path in self.unproven.drain(..).chain(self.released.drain(..)) {
+        for path in self.unclaimed.drain(..).chain(self.released.drain(..)) {
             self.book.strike(path);
         }
     }
@@ -166,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_unproven_addresses_leaves_nothing_behind() {
+    fn a_flood_of_unclaimed_addresses_leaves_nothing_behind() {
         let mut table: PathTable<char> = PathTable::default();
         for _ in 0..100 {
             let answered = (0..1_000).filter_map(|port| table.arrive(&address(port))).count();
-            assert_eq!(answered, limits::UNPROVEN_PATHS_MAX);
+            assert_eq!(answered, limits::UNCLAIMED_PATHS_MAX);
             assert!((0..answered as u16).all(|port| table.find(&address(port)).is_none()));
             table.forget_unheld();
         }
@@ -196,21 +248,39 @@ mod tests {
     }
 
     #[test]
-    fn the_last_claim_owns_a_path_and_the_last_release_removes_it() {
+    fn a_path_stays_its_owners_whoever_claims_it_and_the_last_release_removes_it() {
         let mut table = PathTable::default();
         let path = table.arrive(&address(1)).unwrap();
-        table.claim(path, 'a');
-        assert_eq!(table.claim(path, 'b'), Some('a'));
-        assert_eq!(table.find(&address(1)), Some((path, 'b')));
-        // The owner leaves; the other session still holds the path and sends on it.
-        table.release(path, 'b');
-        assert_eq!((table.find(&address(1)), table.book().address(path)), (None, Some(&address(1))));
-        assert_eq!(table.claim(path, 'c'), None);
+        assert_eq!(table.claim(path, 'a'), None);
+        for _ in 0..3 {
+            assert_eq!(table.claim(path, 'b'), Some('a'));
+            assert_eq!(table.find(&address(1)), Some((path, 'a')));
+        }
+        let holders: Vec<_> = (0..9).map_while(|number| table.holder(&address(1), number)).collect();
+        assert_eq!(holders, [(path, 'a'), (path, 'b')]);
+        // The owner leaves; the next claim owns the path.
         table.release(path, 'a');
-        assert_eq!(table.find(&address(1)), Some((path, 'c')));
-        table.release(path, 'c');
+        assert_eq!((table.find(&address(1)), table.book().address(path)), (None, Some(&address(1))));
+        assert_eq!((table.claim(path, 'b'), table.find(&address(1))), (None, Some((path, 'b'))));
+        table.release(path, 'b');
         table.forget_unheld();
         assert_eq!(table.book().len(), 0);
+    }
+
+    #[test]
+    fn a_dispute_lasts_until_it_is_settled_or_the_path_passes_on() {
+        let (mut table, at) = (PathTable::default(), Timestamp::from_millis);
+        let path = table.arrive(&address(1)).unwrap();
+        table.claim(path, 'a');
+        table.claim(path, 'b');
+        assert_eq!((table.dispute(path, at(5)), table.dispute(path, at(9))), (at(5), at(5)));
+        table.settle(path);
+        assert_eq!(table.dispute(path, at(12)), at(12));
+        assert_eq!(table.pass(path, 'b'), Some('a'));
+        assert_eq!((table.find(&address(1)), table.dispute(path, at(20))), (Some((path, 'b')), at(20)));
+        // Who lost it holds it no more.
+        table.release(path, 'b');
+        assert_eq!((table.find(&address(1)), table.is_empty()), (None, true));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession, Origin
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
 use crate::worker::peers::Peers;
+use crate::worker::reason::DropReason;
 use crate::worker::stream::{EncodingKey, Streams};
 use crate::worker::tracks::track_of;
 
@@ -61,11 +62,14 @@ impl Lifecycle<'_> {
             }
             Direction::Play => Role::Viewer(Playback::new(&description, || random.u64(), now)),
         };
+        let mut ice_secret = [0; limits::ICE_SECRET_BYTES];
+        random.fill(&mut ice_secret);
         let session = Session::new(
             local_ice,
             description.remote_ice,
             description.dtls_role,
             description.remote_fingerprints,
+            ice_secret,
             now,
         );
         let (stream_key, stream) = self.streams.get_or_create(stream_id, &stream_name);
@@ -92,7 +96,9 @@ impl Lifecycle<'_> {
             && let Some(event) = peer.session.poll_event()
         {
             match event {
-                SessionEvent::PathAdded(path) => self.peers.add_path(path, key),
+                SessionEvent::PathAdded(path) => {
+                    self.peers.claim_path(path, key);
+                }
                 SessionEvent::PathRemoved(path) => self.peers.remove_path(path, key),
                 SessionEvent::Moved => {
                     // A peer that nominates two paths in turn must not choose how many notices there are.
@@ -110,6 +116,10 @@ impl Lifecycle<'_> {
                 SessionEvent::Closed => self.end(key, EndReason::PeerClosed, now),
                 SessionEvent::Failed(error) => self.end(key, why_dtls_failed(error), now),
             }
+        }
+        if let Some(peer) = self.peers.get_mut(key) {
+            let withheld = peer.session.take_withheld();
+            self.counters.dropped_many(DropReason::PathUnproven, withheld.into());
         }
         while let Some(peer) = self.peers.get_mut(key)
             && let Some(retired) = peer.session.retired_ufrag()

@@ -45,6 +45,7 @@ mod compound_rtcp;
 mod config;
 mod control;
 mod counters;
+mod disputes;
 mod distribution;
 pub mod event_loop;
 mod handshakes;

@@ -59,7 +59,7 @@ impl Peers {
     /// Takes a peer out with all its names and paths. A timer entry that is left comes up for nobody.
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<Peer> {
         let peer = self.table.remove(key)?;
-        for path in peer.session.ice().paths() {
+        for path in peer.session.paths() {
             self.paths.release(path, key);
         }
         self.by_session.remove(&peer.id);
@@ -107,8 +107,33 @@ impl Peers {
         self.by_ufrag.remove(ufrag);
     }
 
-    pub(super) fn add_path(&mut self, path: PathId, key: PeerKey) {
-        self.paths.claim(path, key);
+    /// Gives a path to a peer, or returns the other peer that owns it.
+    pub(super) fn claim_path(&mut self, path: PathId, key: PeerKey) -> Option<PeerKey> {
+        self.paths.claim(path, key)
+    }
+
+    /// Since when a path's ownership is in dispute: since `now` unless it was already.
+    pub(super) fn dispute_path(&mut self, path: PathId, now: Timestamp) -> Timestamp {
+        self.paths.dispute(path, now)
+    }
+
+    /// The owner of a path has shown itself: the dispute is over.
+    pub(super) fn settle_path(&mut self, path: PathId) {
+        self.paths.settle(path);
+    }
+
+    /// Makes `key` the owner of a path; the owner before loses it.
+    pub(super) fn pass_path(&mut self, path: PathId, key: PeerKey, now: Timestamp) {
+        if let Some(before) = self.paths.pass(path, key)
+            && let Some(peer) = self.table.get_mut(before)
+        {
+            peer.session.lose(path, now);
+        }
+    }
+
+    /// The `number`-th peer that holds the path of an address, beginning with its owner.
+    pub(super) fn holder_of_path(&self, address: &PathAddress, number: usize) -> Option<(PathId, PeerKey)> {
+        self.paths.holder(address, number)
     }
 
     pub(super) fn remove_path(&mut self, path: PathId, key: PeerKey) {

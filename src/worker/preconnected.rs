@@ -1,6 +1,7 @@
 //! Sessions that are connected from the start, for benches: thousands of viewers without thousands of handshakes.
 
 use crate::crypto::random::Random;
+use crate::limits;
 use crate::session::Session;
 use crate::srtp::SrtpKeys;
 use crate::time::Timestamp;
@@ -22,13 +23,15 @@ impl Lifecycle<'_> {
         now: Timestamp,
     ) -> Result<(), OpenRefused> {
         let path = self.peers.arrive(address).ok_or(OpenRefused::Full)?;
-        let session =
-            Session::with_keys(request.local_ice.clone(), request.description.remote_ice.clone(), keys, path, now);
+        let (local, remote) = (request.local_ice.clone(), request.description.remote_ice.clone());
+        let mut ice_secret = [0; limits::ICE_SECRET_BYTES];
+        random.fill(&mut ice_secret);
+        let session = Session::with_keys(local, remote, keys, path, ice_secret, now);
         let key = self.open(request, random, now)?;
         if let Some(peer) = self.peers.get_mut(key) {
             peer.session = session;
         }
-        self.peers.add_path(path, key);
+        self.peers.claim_path(path, key);
         self.connected(key);
         self.peers.arm(key);
         Ok(())

@@ -62,6 +62,13 @@ reasons! {
         /// A STUN message from an address that no session holds, where the worker's book of paths is full.
         PathsFull = "paths_full",
 
+        /// A check from an address that another session owns. Both peers are asked whose it is.
+        PathDisputed = "path_disputed",
+        /// A handshake datagram that was not sent, because its address has not answered yet and sent too little.
+        PathUnproven = "path_unproven",
+        /// A Binding response that answers no request of this node.
+        StunNotAnAnswer = "stun_not_an_answer",
+
         /// A STUN message that cannot be parsed.
         StunMalformed = "stun_malformed",
         /// A check whose user fragment names another worker.

@@ -38,7 +38,7 @@ fn check(agent: &mut IceLite, bytes: &[u8], path: PathId) -> Result<CheckOutcome
 }
 
 fn agent() -> IceLite {
-    IceLite::new(credentials("local"), credentials("remote"))
+    IceLite::new(credentials("local"), credentials("remote"), [5; 16])
 }
 
 const USERNAME: &str = "localufrag:remoteufrag";

@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_check_nominates_and_its_answer_tells_the_mapped_address() {
         let mut checks = Checks::new(credentials("peer"), credentials("node"), 1, Timestamp::ZERO);
-        let mut node = IceLite::new(credentials("node"), credentials("peer"));
+        let mut node = IceLite::new(credentials("node"), credentials("peer"), [5; 16]);
         let from = Arrival { path: PathId::default(), remote: ([198, 51, 100, 7], 4_321).into() };
         let (mut request, mut reply) = ([0; 256], [0; 256]);
         let len = checks.poll(&mut request, Timestamp::ZERO).unwrap();

@@ -71,7 +71,7 @@ impl Pair {
             self.events.push(event);
         }
         let credentials = (credentials("gone"), credentials("gone"));
-        let gone = Session::new(credentials.0, credentials.1, DtlsRole::Server, Vec::new(), self.now);
+        let gone = Session::new(credentials.0, credentials.1, DtlsRole::Server, Vec::new(), [1; 16], self.now);
         let session = std::mem::replace(&mut self.session, gone);
         session.export(self.now, &mut |out, path| address(path).export(out)).unwrap()
     }
@@ -176,7 +176,7 @@ fn the_checker_detects_a_session_that_continues_in_two_processes() {
 #[test]
 fn a_session_that_cannot_be_exported_is_returned_and_continues() {
     let export = |pair: &mut Pair| {
-        let gone = Session::new(credentials("a"), credentials("b"), DtlsRole::Server, Vec::new(), pair.now);
+        let gone = Session::new(credentials("a"), credentials("b"), DtlsRole::Server, Vec::new(), [1; 16], pair.now);
         let session = std::mem::replace(&mut pair.session, gone);
         let refused = session.export(pair.now, &mut |out, path| address(path).export(out)).unwrap_err();
         pair.session = refused.session;

@@ -4,7 +4,7 @@ use crate::session::Inbound;
 use crate::time::Timestamp;
 use crate::transport::{Arrival, Datagram, PathAddress};
 use crate::wire::demux::{self, DatagramKind};
-use crate::wire::stun::StunMessage;
+use crate::wire::stun::{StunClass, StunMessage};
 use crate::worker::inbound::binding::{self, Addressee};
 use crate::worker::inbound::feedback::Feedback;
 use crate::worker::inbound::media;
@@ -43,6 +43,9 @@ impl DatagramPhase<'_> {
     fn handle_stun(&mut self, bytes: &[u8], from: &PathAddress, now: Timestamp) -> Result<(), DropReason> {
         let Lifecycle { config, peers, outbox, .. } = &mut self.lifecycle;
         let message = StunMessage::parse(bytes).map_err(|_| DropReason::StunMalformed)?;
+        if message.class() == StunClass::Success {
+            return self.handle_answer(&message, from, now);
+        }
         let addressee = binding::addressee(&message, peers, config.index)?;
         // An address that nobody holds gets a path for the answer only, until a check from it is authentic.
         let path = peers.arrive(from).ok_or(DropReason::PathsFull)?;
@@ -54,10 +57,33 @@ impl DatagramPhase<'_> {
                 let answered = peer.session.handle_check(&peer.identity, &message, from, outbox.batch(), now);
                 answered?;
                 self.lifecycle.handle_events(key, now);
+                self.lifecycle.claim_path(key, path, now);
                 self.lifecycle.peers.arm(key);
                 Ok(())
             }
         }
+    }
+
+    /// The answer to a request of the node's own. It names no session, so those that hold its path are tried.
+    fn handle_answer(
+        &mut self,
+        answer: &StunMessage<'_>,
+        from: &PathAddress,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let peers = &mut *self.lifecycle.peers;
+        let mut number = 0;
+        while let Some((path, key)) = peers.holder_of_path(from, number) {
+            number += 1;
+            let arrival = Arrival { path, remote: from.remote() };
+            if peers.get_mut(key).is_some_and(|peer| peer.session.handle_answer(answer, arrival, now)) {
+                self.lifecycle.handle_events(key, now);
+                self.lifecycle.claim_path(key, path, now);
+                self.lifecycle.peers.arm(key);
+                return Ok(());
+            }
+        }
+        Err(DropReason::StunNotAnAnswer)
     }
 
     /// DTLS or media: an address that no valid check came from may do neither.

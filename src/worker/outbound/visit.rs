@@ -7,6 +7,7 @@ use crate::relay::play::pacing::Pacer;
 use crate::relay::play::subscription::Cursor;
 use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::Position;
+use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
 use crate::worker::peer::{Peer, Role, ViewerTrack};
@@ -49,7 +50,11 @@ impl<'a> Visit<'a> {
     pub(super) fn run(&mut self, track: usize) -> AfterVisit {
         let Role::Viewer(playback) = &mut self.peer.role else { return AfterVisit::Gone };
         let Some(track) = playback.tracks.get_mut(track) else { return AfterVisit::Gone };
-        let Some((sender, path)) = self.peer.session.egress() else { return AfterVisit::Gone };
+        let Some((sender, path)) = self.peer.session.egress() else {
+            // Without consent nothing is sent; the cursor waits, and skips to where it belongs when consent is back.
+            let connected = self.peer.session.state() == SessionState::Connected;
+            return if connected { AfterVisit::CaughtUp } else { AfterVisit::Gone };
+        };
         let encoding = self.encoding;
         if track.encoding() != encoding.id() {
             self.sent.is_elsewhere = true;

@@ -80,7 +80,7 @@ fn rewritten(message: &StunMessage<'_>) -> Vec<u8> {
 fn check(message: &StunMessage<'_>) {
     let credentials =
         |ufrag: &str, password: &str| IceCredentials { ufrag: ufrag.to_owned(), password: password.to_owned() };
-    let mut agent = IceLite::new(credentials("LOCAL", AGENT_PASSWORD), credentials("REMOTE", "unused"));
+    let mut agent = IceLite::new(credentials("LOCAL", AGENT_PASSWORD), credentials("REMOTE", "unused"), [7; 16]);
     // A check of its own from each address: one that was believed is not believed again from elsewhere.
     let request_from = |number: u16| {
         let mut request = vec![0; message.bytes().len() + 96];
