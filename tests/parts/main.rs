@@ -30,6 +30,7 @@ mod srtp_oracle;
 mod takeover;
 mod worker_encodings;
 mod worker_media;
+mod worker_paths;
 mod worker_recovery;
 mod worker_refusals;
 mod worker_sessions;

@@ -151,7 +151,7 @@ fn what_the_uplink_loses_is_asked_for_and_forwarded_late_once() {
     let lost = Rc::new(Cell::new(0));
     let counter = Rc::clone(&lost);
     world.filter = Box::new(move |hop: &Hop<'_>| {
-        let lose = hop.client == publisher && !hop.to_client && is_video(hop.bytes, ssrc) && hop.number % 13 == 5;
+        let lose = hop.client == publisher && !hop.to_client && is_video(hop.bytes, ssrc) && hop.number % 13 == 6;
         counter.set(counter.get() + u64::from(lose));
         !lose
     });
@@ -185,7 +185,7 @@ fn a_distant_publisher_is_asked_once_for_each_packet_as_soon_as_its_round_trip_i
     world.latency = 100 * MS;
     let ssrc = world.clients[publisher].sources.video;
     world.filter = Box::new(move |hop: &Hop<'_>| {
-        !(hop.client == publisher && !hop.to_client && is_video(hop.bytes, ssrc) && hop.number % 13 == 5)
+        !(hop.client == publisher && !hop.to_client && is_video(hop.bytes, ssrc) && hop.number % 13 == 6)
     });
     world.clients[publisher].publisher().fragments = Some(7);
     world.run(3_000 * MS);

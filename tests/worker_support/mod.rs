@@ -27,6 +27,7 @@ use corecast::relay::store::upstream::Upstream;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::transport::path::TcpPath;
 use corecast::transport::{PathAddress, SendResult, UdpPath};
+use corecast::wire::stun::StunWriter;
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
     Control, EndReason, Listener, Notice, OpenRefused, OpenSession, Origin, SessionId, StreamId, Totals, WorkerHandle,
@@ -379,6 +380,31 @@ impl World {
         self.control(worker, message);
         let now = self.now;
         self.clients[client].peer.restart_ice(peer_ice, node_ice, now);
+    }
+
+    /// A check with a client's credentials, valid whatever address it is sent from.
+    pub(crate) fn check_of(&mut self, client: usize, nominates: bool) -> Vec<u8> {
+        let worker = WorkerIndex(self.clients[client].worker as u16);
+        let (node, peer) = (node_credentials(worker, client, 0), peer_credentials(client, 0));
+        self.serial += 1;
+        let mut transaction = [0xa5; 12];
+        transaction[4..].copy_from_slice(&self.serial.to_be_bytes());
+        let mut out = [0; 256];
+        let username = format!("{}:{}", node.ufrag, peer.ufrag);
+        let mut writer =
+            StunWriter::binding_request(&mut out, &transaction).username(username.as_bytes()).priority(1);
+        if nominates {
+            writer = writer.use_candidate();
+        }
+        let len = writer.ice_controlling(3).integrity(node.password.as_bytes()).fingerprint().finish();
+        out[..len.expect("it fits")].to_vec()
+    }
+
+    /// Bytes that a worker sent to `address` since the trains were taken last, which are taken.
+    pub(crate) fn bytes_to(&mut self, worker: usize, address: SocketAddr) -> usize {
+        let trains = self.take_trains(worker);
+        let to = trains.iter().filter(|train| train.path.remote() == address);
+        to.flat_map(|train| &train.datagrams).map(Vec::len).sum()
     }
 
     /// Gives the client another address, as a network change does. It notices and checks anew only with `notice`.

@@ -218,6 +218,9 @@ impl ClientPeer {
     fn handle_stun(&mut self, bytes: &[u8], out: &mut TrainBatch, now: Timestamp) -> Result<Inbound, Refused> {
         let message = StunMessage::parse(bytes).map_err(|_| Refused::Stun)?;
         if message.class() == StunClass::Request {
+            if self.closed {
+                return Err(Refused::Stun);
+            }
             let room = out.has_room(limits::STUN_REPLY_BYTES_MAX);
             let reply = room.then(|| self.checks.answer(&message, self.config.node, out.slot())).flatten();
             out.commit(PathId::default(), reply.ok_or(Refused::Stun)?);
