@@ -331,7 +331,8 @@ pub const PATH_DISPUTE: Duration = Duration::from_millis(1_500);
 /// The shortest wait of an agent's timer.
 pub const PATH_TIMER_MIN: Duration = Duration::from_millis(20);
 
-const _: () = assert!(PATH_DEAD.as_millis() > PATH_REQUEST_INTERVAL.as_millis() * 6 / 5 + PATH_REQUEST_REPEAT.as_millis());
+const _: () =
+    assert!(PATH_DEAD.as_millis() > PATH_REQUEST_INTERVAL.as_millis() * 6 / 5 + PATH_REQUEST_REPEAT.as_millis());
 const _: () = assert!(PATH_DEAD.as_secs() < 10 && PATH_DEAD.as_millis() < PATH_CONSENT.as_millis());
 
 /// Paths in one worker's book. Full: a datagram from an address without a path is not answered, and is counted.

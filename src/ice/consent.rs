@@ -151,7 +151,8 @@ impl IceLite {
         }
         let validated = self.validated(path)?;
         // An answer may be late, and each counts once: one that is sent again later proves nothing.
-        let first = validated.answered.max(validated.requests.saturating_sub(limits::PATH_REQUESTS_OUTSTANDING_MAX)) + 1;
+        let first =
+            validated.answered.max(validated.requests.saturating_sub(limits::PATH_REQUESTS_OUTSTANDING_MAX)) + 1;
         let number = (first..=validated.requests).find(|number| self.transaction(path, *number) == *transaction)?;
         let passwords = [Some(&self.remote), self.previous.as_ref().map(|(_, remote)| remote)];
         let authentic = message.fingerprint_valid() != Some(false)
@@ -183,7 +184,8 @@ impl IceLite {
             return false;
         }
         let (selected, answers, interval) = (self.selected, self.peer_answers, self.request_interval());
-        let is_given_up = |validated: &Validated| !answers && validated.requests >= limits::PATH_REQUESTS_UNANSWERED_MAX;
+        let is_given_up =
+            |validated: &Validated| !answers && validated.requests >= limits::PATH_REQUESTS_UNANSWERED_MAX;
         let in_use = self.validated.iter_mut().find(|validated| Some(validated.path) == selected);
         let mut in_doubt = false;
         if let Some(validated) = in_use.filter(|validated| !is_given_up(validated)) {
@@ -193,8 +195,7 @@ impl IceLite {
         }
         if in_doubt && self.connected {
             for validated in &mut self.validated {
-                validated.request_due |=
-                    !is_given_up(validated) && validated.may_ask(limits::PATH_REQUEST_REPEAT, now);
+                validated.request_due |= !is_given_up(validated) && validated.may_ask(limits::PATH_REQUEST_REPEAT, now);
             }
         }
         self.update(now)
@@ -211,7 +212,8 @@ impl IceLite {
         let before = self.selected;
         if self.connected {
             self.selected = self.nominated_and_live(now).or_else(|| self.fall_back(now)).or(self.selected);
-            self.open = self.adopted || self.selected.is_some_and(|path| self.is_confirmed(path, limits::PATH_CONSENT, now));
+            self.open =
+                self.adopted || self.selected.is_some_and(|path| self.is_confirmed(path, limits::PATH_CONSENT, now));
         }
         self.schedule(now);
         self.selected != before
@@ -257,8 +259,7 @@ impl IceLite {
             return Some(now);
         }
         let given_up = !self.peer_answers && validated.requests >= limits::PATH_REQUESTS_UNANSWERED_MAX;
-        let pause =
-            if validated.unanswered() == 0 { self.request_interval() } else { limits::PATH_REQUEST_REPEAT };
+        let pause = if validated.unanswered() == 0 { self.request_interval() } else { limits::PATH_REQUEST_REPEAT };
         let request = validated.asked().map_or(now, |asked| asked + pause);
         let request = (!given_up).then_some(request);
         let consent = self.open.then(|| validated.confirmed(self.peer_answers).map(|at| at + limits::PATH_CONSENT));

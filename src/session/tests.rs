@@ -71,8 +71,14 @@ impl Pair {
     fn connect(versions: DtlsVersions, carry_data: bool) -> Self {
         let now = Timestamp::from_millis(1_000);
         let [node, client] = [0, 1].map(|_| DtlsIdentity::generate(SystemTime::now()).unwrap());
-        let mut session =
-            Session::new(credentials("node"), credentials("peer"), DtlsRole::Server, fingerprints(&client), [1; 16], now);
+        let mut session = Session::new(
+            credentials("node"),
+            credentials("peer"),
+            DtlsRole::Server,
+            fingerprints(&client),
+            [1; 16],
+            now,
+        );
         if carry_data {
             session.carry_data();
         }

@@ -37,6 +37,55 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "a path has one owner",
+        "src/transport/path_table.rs",
+        "Some(owner) if owner != key => {",
+        "Some(owner) if owner != key && known.others.len() > 1_000 => {",
+        "parts worker_paths::a_forged_check_takes_neither_a_publishers_path_nor_a_viewers",
+    ),
+    Guard(
+        "a path in dispute passes on only when its owner is silent",
+        "src/worker/disputes.rs",
+        "if owners > since {",
+        "if owners > since && now < since {",
+        "parts worker_paths::a_forged_check_takes_neither_a_publishers_path_nor_a_viewers",
+    ),
+    Guard(
+        "media moves when the new path has answered",
+        "src/ice/lite.rs",
+        "        if self.connected {\n            return self.nominate(path, now);",
+        "        if self.connected && self.validated.is_empty() {\n            return self.nominate(path, now);",
+        "lib ice::consent::tests::a_forged_source_address_gets_at_most_three_times_its_bytes_and_no_media",
+    ),
+    Guard(
+        "an answer counts once",
+        "src/ice/consent.rs",
+        "validated.answered = number;",
+        "validated.answered = number - 1;",
+        "lib ice::consent::tests::an_answer_counts_once_on_its_own_path_and_cannot_be_guessed",
+    ),
+    Guard(
+        "consent is per path",
+        "src/ice/consent.rs",
+        "self.open = self.adopted || self.selected.is_some_and(|path| self.is_confirmed(path, limits::PATH_CONSENT, now));",
+        "self.open = self.adopted || self.selected.is_some();",
+        "lib ice::consent::tests::consent_ends_after_fifteen_seconds_although_checks_go_on_and_comes_back_with_an_answer",
+    ),
+    Guard(
+        "media falls back to a path that lives",
+        "src/ice/consent.rs",
+        ".or_else(|| self.fall_back(now))",
+        "",
+        "lib ice::consent::tests::media_falls_back_to_a_living_path_within_ten_seconds_nominated_or_not",
+    ),
+    Guard(
+        "an unproven address gets three times its bytes",
+        "src/session/epoch.rs",
+        "DtlsEvent::Datagram(len) if len <= ice.allowance(path) as usize => {",
+        "DtlsEvent::Datagram(len) if len <= 1_000_000 + ice.allowance(path) as usize => {",
+        "parts worker_paths::a_handshake_with_a_forged_address_is_given_no_more_than_it_sends",
+    ),
+    Guard(
         "replay window",
         "src/srtp/replay.rs",
         "if self.seen.get(word).is_some_and(|bits| bits & mask != 0) { Err(SrtpError::Replayed) } else { Ok(()) }",

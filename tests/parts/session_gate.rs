@@ -20,7 +20,8 @@ fn credentials(name: &str) -> IceCredentials {
 fn dtls_and_media_are_taken_from_validated_paths_only() {
     let now = Timestamp::from_millis(1_000);
     let identity = DtlsIdentity::generate(SystemTime::now()).unwrap();
-    let mut session = Session::new(credentials("node"), credentials("peer"), DtlsRole::Server, Vec::new(), [1; 16], now);
+    let mut session =
+        Session::new(credentials("node"), credentials("peer"), DtlsRole::Server, Vec::new(), [1; 16], now);
     let mut out = TrainBatch::new();
     let [own, other] =
         [1, 2].map(|number| Arrival { path: PathId::numbered(number), remote: ([192, 0, 2, 1], number).into() });

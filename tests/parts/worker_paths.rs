@@ -132,7 +132,11 @@ fn a_handshake_with_a_forged_address_is_given_no_more_than_it_sends() {
     world.inject(0, stranger(), &check);
     world.run(limits::SESSION_SETUP_MAX - 1_000 * MS);
     let to = world.bytes_to(0, stranger());
-    assert!(to <= 3 * check.len(), "{to} bytes for {}: DTLS repeats its flights to an address that never answered", check.len());
+    assert!(
+        to <= 3 * check.len(),
+        "{to} bytes for {}: DTLS repeats its flights to an address that never answered",
+        check.len()
+    );
     assert!(to > check.len() / 2, "the check was answered");
     assert!(world.dropped(0, "path_unproven") > 0);
 }

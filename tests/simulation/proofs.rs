@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use corecast::description::Direction;
+use corecast::worker::mailbox::{Control, EndReason};
 use corecast::worker::timers::NEVER;
 
 use crate::client::{Agent, ClientId};
@@ -13,10 +14,17 @@ use crate::world::{Flight, World};
 /// A defect comes with this sealed packet: everyone has joined by then.
 const DEFECT_AT_PACKET: u64 = 2_000;
 
+/// Everyone has played for long enough by then for an end to have no excuse.
+const END_AT_PACKET: u64 = 12_000;
+
 impl World {
     /// The deliberate faults that act on a sealed packet.
     pub(crate) fn sabotage(&mut self, id: ClientId, datagram: &[u8]) {
-        let Some(sabotage) = self.scenario.sabotage.filter(|_| self.totals.sealed == DEFECT_AT_PACKET) else { return };
+        let Some(sabotage) = self.scenario.sabotage else { return };
+        let at = if sabotage == Sabotage::EndEarly { END_AT_PACKET } else { DEFECT_AT_PACKET };
+        if self.totals.sealed != at {
+            return;
+        }
         match sabotage {
             Sabotage::SealTwice => {
                 let mut other = datagram.to_vec();
@@ -55,6 +63,11 @@ impl World {
                 for client in self.clients.iter_mut().filter(|client| client.direction == Direction::Play) {
                     client.up.out_until = NEVER;
                 }
+            }
+            Sabotage::EndEarly => {
+                let session = self.clients[id].session;
+                let message = Control::Close { session, reason: EndReason::TimedOut };
+                self.nodes[self.clients[id].worker].control(message, &mut self.faults);
             }
             Sabotage::SmallLimit | Sabotage::ForeignTag | Sabotage::EndTwice | Sabotage::LeaveOne => {}
         }
@@ -112,9 +125,15 @@ fn a_stream_that_falls_silent_is_found() {
 
 #[test]
 fn a_session_that_ends_while_its_client_is_there_is_found() {
+    let scenario = Scenario { duration: Duration::from_secs(15), ..Scenario::calm(1) };
+    assert_eq!(found_by(Sabotage::EndEarly, scenario), Some("liveness"));
+}
+
+#[test]
+fn consent_that_ends_while_its_client_is_there_is_found() {
     // What viewers send is lost without an excuse, what they receive is not.
     let scenario = Scenario { duration: Duration::from_secs(45), ..Scenario::calm(1) };
-    assert_eq!(found_by(Sabotage::Mute, scenario), Some("liveness"));
+    assert_eq!(found_by(Sabotage::Mute, scenario), Some("silence is bounded"));
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub(crate) enum Sabotage {
     Blackhole,
     /// Nothing reaches the node from viewers any more.
     Mute,
+    /// A session is timed out while its client is there.
+    EndEarly,
     /// A session's end is told twice.
     EndTwice,
     /// A session is not closed at the end.

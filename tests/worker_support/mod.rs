@@ -391,8 +391,7 @@ impl World {
         transaction[4..].copy_from_slice(&self.serial.to_be_bytes());
         let mut out = [0; 256];
         let username = format!("{}:{}", node.ufrag, peer.ufrag);
-        let mut writer =
-            StunWriter::binding_request(&mut out, &transaction).username(username.as_bytes()).priority(1);
+        let mut writer = StunWriter::binding_request(&mut out, &transaction).username(username.as_bytes()).priority(1);
         if nominates {
             writer = writer.use_candidate();
         }
