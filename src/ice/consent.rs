@@ -21,8 +21,8 @@
 
 use std::time::Duration;
 
-use super::lite::{Generation, IceLite, Nomination};
-use super::validated::Validated;
+use super::agent::{IceLite, Nomination};
+use super::validated::{Generation, Validated};
 use crate::crypto::hmac_sha1::HmacSha1;
 use crate::limits;
 use crate::time::Timestamp;

@@ -17,9 +17,12 @@
 //! where media may go ([`IceLite::open_path`]). Who owns a path that two sessions claim is the worker's to say.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
+mod agent;
+mod checks;
 mod consent;
-mod lite;
+mod export;
 mod validated;
 
+pub use agent::IceLite;
+pub use checks::{CheckOutcome, CheckRefused};
 pub use consent::AnswerOutcome;
-pub use lite::{CheckOutcome, CheckRefused, IceLite};

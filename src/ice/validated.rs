@@ -1,11 +1,17 @@
 //! What an agent knows of one path: when its peer was heard there, what has been proven of it, and how much may be sent
 //! on it before that.
 
-use super::lite::Generation;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::transport::PathId;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
+
+/// Which pair of credentials a check used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Generation {
+    Current,
+    Previous,
+}
 
 /// A path that a valid check came from.
 #[derive(Clone, Copy, Debug)]

@@ -190,6 +190,12 @@ impl Session {
         self.ice.is_validated(path) || self.other_has_validated(path)
     }
 
+    /// Whether an epoch with an agent of its own has validated `path`.
+    pub(super) fn other_has_validated(&self, path: PathId) -> bool {
+        let ice = self.other.as_ref().and_then(|other| other.ice.as_ref());
+        ice.is_some_and(|ice| ice.is_validated(path))
+    }
+
     /// The paths that its agents have validated.
     pub fn paths(&self) -> impl Iterator<Item = PathId> {
         let other = self.other.as_ref().and_then(|other| other.ice.as_ref());

@@ -204,12 +204,6 @@ impl Session {
         }
     }
 
-    /// Whether an epoch with an agent of its own has validated `path`.
-    pub(super) fn other_has_validated(&self, path: PathId) -> bool {
-        let ice = self.other.as_ref().and_then(|other| other.ice.as_ref());
-        ice.is_some_and(|ice| ice.is_validated(path))
-    }
-
     /// Answers a check whose username is not the current epoch's.
     pub(super) fn handle_others_check(
         &mut self,

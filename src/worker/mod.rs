@@ -16,7 +16,7 @@
 //! - **A packet**: `inbound/datagram` (`session/peer`, `srtp/receiver`), `inbound/media` (`relay/publish/publication`),
 //!   `distribution`, [`stream`] (`relay/store/encoding`; and [`lane`] to the other workers, there `inbound/lanes`),
 //!   `outbound/fan_out`, `outbound/visit` (`relay/play/subscription`, `srtp/sender`), `outbox` (`net/send`).
-//! - **A session**: `control/messages`, `lifecycle` (open); `inbound/datagram`, `inbound/binding` (`session/peer`, `ice/lite`),
+//! - **A session**: `control/messages`, `lifecycle` (open); `inbound/datagram`, `inbound/binding` (`session/peer`, `ice/checks`),
 //!   `lifecycle` (its events: paths, connected, ended).
 //! - **A NACK**: `inbound/datagram`, `inbound/feedback`, `repairs`, `outbound/retransmission` (`relay/play/subscription` and
 //!   `rewriter` say which packet was meant and write its header), `outbox`.

@@ -52,7 +52,7 @@ GUARDS = [
     ),
     Guard(
         "media moves when the new path has answered",
-        "src/ice/lite.rs",
+        "src/ice/checks.rs",
         "        if self.connected {\n            return self.nominate(path, now);",
         "        if self.connected && self.validated.is_empty() {\n            return self.nominate(path, now);",
         "lib ice::consent::tests::a_forged_source_address_gets_at_most_three_times_its_bytes_and_no_media",
@@ -291,14 +291,14 @@ GUARDS = [
     ),
     Guard(
         "MESSAGE-INTEGRITY",
-        "src/ice/lite.rs",
+        "src/ice/checks.rs",
         "if !message.verify_integrity(password) {",
         "if !message.verify_integrity(password) && password.is_empty() {",
         "parts worker_refusals::a_forged_check_opens_no_path",
     ),
     Guard(
         "a check is believed once",
-        "src/ice/lite.rs",
+        "src/ice/checks.rs",
         "if !is_new && !self.is_validated(path) {",
         "if !is_new && !self.is_validated(path) && password.is_empty() {",
         "node hostile_peers::replays::media_and_checks_that_are_sent_again_move_nothing_and_reach_nobody",

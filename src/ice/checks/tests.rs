@@ -1,6 +1,7 @@
 //! Checks from browsers and from attackers: which ones validate a path, and which ones move media.
 
 use super::*;
+use crate::wire::bytes::{StateReader, StateWriter};
 
 fn credentials(name: &str) -> IceCredentials {
     IceCredentials { ufrag: format!("{name}ufrag"), password: format!("{name}-password-of-24-letters") }
