@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 
 use serde::Serialize;
@@ -53,6 +53,20 @@ pub fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
         addresses.push(InterfaceAddress { interface, ip, loopback, mtu_bytes });
     }
     Ok(addresses)
+}
+
+/// The addresses from which this host's default routes lead out: at most one of each family, IPv4 first. Nothing is sent:
+/// connecting a datagram socket only looks up a route. The addresses asked for are those of documentation (RFC 5737, RFC
+/// 3849), which no host has.
+#[must_use]
+pub fn default_sources() -> Vec<IpAddr> {
+    let ways = [("0.0.0.0:0", "203.0.113.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let source = |(any, far): (&str, &str)| {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect(far).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    ways.into_iter().filter_map(source).collect()
 }
 
 /// Frees what `getifaddrs` made.
@@ -158,7 +172,7 @@ impl KernelUdpCounters {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, UdpSocket};
+    use std::net::Ipv4Addr;
 
     use super::*;
 
@@ -169,6 +183,13 @@ mod tests {
         assert!(loopback.loopback && loopback.interface == "lo" && loopback.mtu_bytes >= Some(1_280), "{loopback:?}");
         assert!(!addresses.iter().any(|address| matches!(address.ip, IpAddr::V6(ip) if ip.is_unicast_link_local())));
         assert_eq!(mtu("no such interface"), None);
+    }
+
+    #[test]
+    fn a_default_routes_source_is_an_address_of_this_host() {
+        let own: Vec<IpAddr> = interface_addresses().unwrap().into_iter().map(|address| address.ip).collect();
+        let sources = default_sources();
+        assert!(sources.len() <= 2 && sources.iter().all(|source| own.contains(source)), "{sources:?} of {own:?}");
     }
 
     #[test]

@@ -16,9 +16,10 @@ pub(super) fn host_addresses() -> Vec<InterfaceAddress> {
     })
 }
 
-/// The addresses for candidates: the announced ones if configured, else those media is bound to, else the host's own.
-/// Loopback is used only where the pages are served on loopback too, because no other host could reach it.
-pub(super) fn candidates(config: &Config, host: &[InterfaceAddress]) -> Vec<IpAddr> {
+/// The addresses for candidates: the announced ones if configured, else those media is bound to, else the host's own, the
+/// most useful first, because some clients take only the first. `default_sources` are those from which default routes lead
+/// out. Loopback is used only where the pages are served on loopback too, because no other host could reach it.
+pub(super) fn candidates(config: &Config, host: &[InterfaceAddress], default_sources: &[IpAddr]) -> Vec<IpAddr> {
     let mut addresses = if !config.media.announce.is_empty() {
         config.media.announce.clone()
     } else if !config.media.ips.is_empty() {
@@ -27,8 +28,11 @@ pub(super) fn candidates(config: &Config, host: &[InterfaceAddress]) -> Vec<IpAd
         let with_loopback = config.is_loopback_only();
         let mut own: Vec<&InterfaceAddress> =
             host.iter().filter(|address| with_loopback || !address.loopback).collect();
-        // Loopback comes last: a browser on this host then tries first the addresses that every browser can use.
-        own.sort_by_key(|address| address.loopback);
+        // The sort is stable: between equals the kernel's order remains.
+        own.sort_by_key(|address| {
+            let route = default_sources.iter().position(|source| *source == address.ip).unwrap_or(usize::MAX);
+            (Reach::of(address, route != usize::MAX), route)
+        });
         own.into_iter().map(|address| address.ip).collect()
     };
     addresses.dedup();
@@ -43,6 +47,36 @@ pub(super) fn candidates(config: &Config, host: &[InterfaceAddress]) -> Vec<IpAd
         tracing::warn!("there is no address to put into candidates: nobody can connect; name one with --announce");
     }
     addresses
+}
+
+/// Who reaches an address, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    /// The network that a default route leads to.
+    DefaultRoute,
+    /// Another network of this host.
+    Network,
+    /// Containers and virtual machines on this host.
+    Bridge,
+    /// This host. A browser on it then tries first the addresses that every browser can use.
+    Loopback,
+}
+
+/// How the bridges and pairs of Docker, Podman, Kubernetes, LXC and libvirt are named.
+const BRIDGES: [&str; 10] = ["docker", "br-", "veth", "cni", "virbr", "podman", "lxcbr", "lxdbr", "flannel", "cali"];
+
+impl Reach {
+    fn of(address: &InterfaceAddress, has_default_route: bool) -> Self {
+        if address.loopback {
+            Self::Loopback
+        } else if has_default_route {
+            Self::DefaultRoute
+        } else if BRIDGES.iter().any(|bridge| address.interface.starts_with(bridge)) {
+            Self::Bridge
+        } else {
+            Self::Network
+        }
+    }
 }
 
 /// The names in the self-signed certificate: all names by which this host is likely to be addressed.
@@ -81,7 +115,7 @@ mod tests {
     }
 
     fn announced(settings: &Settings) -> Vec<String> {
-        candidates(&config(settings), &host()).iter().map(ToString::to_string).collect()
+        candidates(&config(settings), &host(), &[]).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -94,6 +128,40 @@ mod tests {
         assert_eq!(announced(&everyone), ["192.0.2.9"], "media bound to an address is reached there only");
         everyone.media.announce = Some(vec!["203.0.113.1".into()]);
         assert_eq!(announced(&everyone), ["203.0.113.1"]);
+    }
+
+    #[test]
+    fn the_default_routes_address_comes_first_and_bridges_of_containers_last() {
+        let address = |interface: &str, ip: &str| InterfaceAddress {
+            interface: interface.into(),
+            ip: ip.parse().unwrap(),
+            loopback: interface == "lo",
+            mtu_bytes: None,
+        };
+        // As the kernel lists them on a host with Docker, libvirt and a second network card.
+        let host = [
+            address("lo", "127.0.0.1"),
+            address("docker0", "172.17.0.1"),
+            address("br-5f0c", "172.18.0.1"),
+            address("eth0", "10.0.0.7"),
+            address("virbr0", "192.168.122.1"),
+            address("eth1", "192.0.2.7"),
+            address("br0", "192.0.2.8"),
+            address("eth1", "2001:db8::7"),
+        ];
+        let order = |sources: &[&str]| -> Vec<String> {
+            let sources: Vec<IpAddr> = sources.iter().map(|source| source.parse().unwrap()).collect();
+            candidates(&config(&Settings::default()), &host, &sources).iter().map(ToString::to_string).collect()
+        };
+        let (bridges, loopback) = (["172.17.0.1", "172.18.0.1", "192.168.122.1"], ["127.0.0.1"]);
+        let expected = |first: &[&'static str]| [first, &bridges, &loopback].concat();
+        assert_eq!(
+            order(&["192.0.2.7", "2001:db8::7"]),
+            expected(&["192.0.2.7", "2001:db8::7", "10.0.0.7", "192.0.2.8"])
+        );
+        assert_eq!(order(&[]), expected(&["10.0.0.7", "192.0.2.7", "192.0.2.8", "2001:db8::7"]));
+        // A bridge that the default route goes over is the host's network.
+        assert_eq!(order(&["172.18.0.1"])[0], "172.18.0.1");
     }
 
     #[test]

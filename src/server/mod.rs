@@ -130,7 +130,7 @@ pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
     ring_probe::probe().map_err(ServerError::Ring)?;
 
     let host = announce::host_addresses();
-    let announce = announce::candidates(&config, &host);
+    let announce = announce::candidates(&config, &host, &net::host::default_sources());
     let names = announce::certificate_names(&host);
     let certificate_files = Watch::new(&config.tls);
     let certificates =

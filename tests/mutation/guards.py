@@ -149,6 +149,13 @@ GUARDS = [
         "lib relay::publish::publication::tests::parameter_sets_of_the_offer_are_put_before_key_frames_until_the_stream_brings_its_own",
     ),
     Guard(
+        "the default route's address first",
+        "src/server/announce.rs",
+        "(Reach::of(address, route != usize::MAX), route)",
+        "(Reach::of(address, false), 0)",
+        "lib server::announce::tests::the_default_routes_address_comes_first_and_bridges_of_containers_last",
+    ),
+    Guard(
         "one section without a group",
         "src/signal/sdp/negotiate.rs",
         "None => shared.sections.push((first, section)),",
