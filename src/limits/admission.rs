@@ -20,6 +20,10 @@ pub const SESSIONS_PER_ADDRESS_DEFAULT: u32 = 1_024;
 /// than that anyway. Others are told to ask again after this time.
 pub const PUBLISHER_SILENCE_MAX: Duration = Duration::from_secs(2);
 
+/// Sessions that have ended and whose URLs are still known, so that a `DELETE` that comes after the end is answered 200: as
+/// many as end at once when a large stream does. Full: the oldest is forgotten, and its URL is 404.
+pub const FORMER_SESSIONS_MAX: usize = 4_096;
+
 /// HTTP connections of one client address and listener, unless configured: a quarter of [`CONNECTIONS_MAX`]. More:
 /// closed at once, counted.
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: u32 = 1_024;

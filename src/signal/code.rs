@@ -70,6 +70,8 @@ codes! {
     BadStreamName = "bad_stream_name",
     /// The session has ended or never was.
     NoSuchSession = "no_such_session",
+    /// Another publisher took the session's name over.
+    Replaced = "replaced",
     /// The address has as many sessions as it may.
     TooManyFromAddress = "too_many_from_address",
     /// More sessions per second are requested than may be opened.
@@ -186,6 +188,7 @@ mod tests {
         Code::BodyBroken,
         Code::IfMatchMissing,
         Code::StaleEtag,
+        Code::Replaced,
         Code::NotByThatName,
         Code::ReportUnwritable,
         Code::NoHost,

@@ -137,7 +137,7 @@ impl SessionKeeper {
     /// The session was not opened after all: its client has left, or was refused. The worker that was asked is told to
     /// end it, because it may serve it by now.
     pub(super) fn given_up(&self, session: SessionId, asked: Option<WorkerIndex>) {
-        let ended = self.table.borrow_mut().ended(session, self.clock.now());
+        let ended = self.table.borrow_mut().ended(session, EndReason::NeverConnected, self.clock.now());
         drop(ended);
         if let Some(worker) = asked {
             self.workers.close(worker, session, EndReason::NeverConnected);
@@ -215,7 +215,7 @@ impl SessionKeeper {
         self.end(session, EndReason::Left);
         {
             let mut table = self.table.borrow_mut();
-            table.disowned(session);
+            table.disowned(session, EndReason::Left);
             match table.open(session) {
                 Some(open) => open.kept.waiters.push(sender),
                 None => return,
@@ -266,7 +266,7 @@ impl SessionKeeper {
 
     /// The session has ended: its worker has let go of it.
     pub(super) fn ended(&self, session: SessionId, reason: EndReason, totals: Totals) {
-        let ended = self.table.borrow_mut().ended(session, self.clock.now());
+        let ended = self.table.borrow_mut().ended(session, reason, self.clock.now());
         // A session that was given up while it opened is no longer in the table.
         let Some(ended) = ended else { return };
         self.counters.session_ended(reason.name());
@@ -299,8 +299,18 @@ impl SessionKeeper {
         direction: Direction,
     ) -> Result<(SessionId, String), Problem> {
         let table = self.table.borrow();
-        let (session, entity_tag) = table.at_url(token, stream_name, direction).ok_or_else(Problem::no_session)?;
-        Ok((session, entity_tag.to_owned()))
+        if let Some((session, entity_tag)) = table.at_url(token, stream_name, direction) {
+            return Ok((session, entity_tag.to_owned()));
+        }
+        Err(match table.was_at_url(token, stream_name, direction) {
+            Some(EndReason::Replaced) => Problem::replaced(),
+            _ => Problem::no_session(),
+        })
+    }
+
+    /// Whether a URL named a session that has ended lately.
+    pub(super) fn was_at_url(&self, token: &str, stream_name: &str, direction: Direction) -> bool {
+        self.table.borrow().was_at_url(token, stream_name, direction).is_some()
     }
 
     /// The session's state gets another entity tag.

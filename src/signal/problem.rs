@@ -60,6 +60,13 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, Code::NoSuchSession, detail)
     }
 
+    /// 410 for a publisher's session whose name another one took over.
+    pub(super) fn replaced() -> Self {
+        let detail = "another publisher took the stream's name over: do not come back by yourself, or you replace each other \
+                      in turn";
+        Self::new(StatusCode::GONE, Code::Replaced, detail)
+    }
+
     /// 503 while the node ends.
     pub(super) fn shutting_down() -> Self {
         Self::unavailable(Code::ShuttingDown, "the node is ending: try again later or elsewhere")

@@ -113,7 +113,7 @@ impl Resources {
         // Nothing is awaited from here on, so the state that is checked is the state that is changed.
         let (session, entity_tag) = self.keeper.at_url(token, stream_name, direction)?;
         if !condition.holds(&entity_tag) {
-            return Err(stale());
+            return Err(condition.refused());
         }
         let Some(text) = self.opener.restart(session, &body)? else {
             let mut response = Response::default();
@@ -140,9 +140,13 @@ impl Resources {
         headers: &HeaderMap,
     ) -> Result<Response, Problem> {
         let condition = Condition::of(headers);
-        let (session, entity_tag) = self.keeper.at_url(token, stream_name, direction)?;
+        let (session, entity_tag) = match self.keeper.at_url(token, stream_name, direction) {
+            // It has ended by itself meanwhile: that is what was asked for.
+            Err(_) if self.keeper.was_at_url(token, stream_name, direction) => return Ok(Response::default()),
+            found => found?,
+        };
         if condition != Condition::Absent && !condition.holds(&entity_tag) {
-            return Err(stale());
+            return Err(condition.refused());
         }
         self.keeper.close(session).await;
         Ok(Response::default())
@@ -223,14 +227,20 @@ impl Condition {
             Self::Tags(tags) => tags.iter().any(|tag| tag == entity_tag),
         }
     }
-}
 
-fn stale() -> Problem {
-    Problem::new(
-        StatusCode::PRECONDITION_FAILED,
-        Code::StaleEtag,
-        "ICE has been restarted since: use the newest ETag, or If-Match: \"*\" with new credentials to restart again",
-    )
+    /// 412 (RFC 9110 §13.1.1): what is wrong with the tags, as far as they show it.
+    fn refused(&self) -> Problem {
+        let tags: &[String] = if let Self::Tags(tags) = self { tags } else { &[] };
+        let is_quoted = |tag: &String| tag.len() >= 2 && tag.starts_with('"') && tag.ends_with('"');
+        let detail = if tags.iter().any(|tag| tag.starts_with("W/")) {
+            "If-Match never matches a weak tag (RFC 9110 section 13.1.1): send the ETag as it came, without W/"
+        } else if !tags.iter().all(is_quoted) {
+            "a tag in If-Match has no quotes: send the ETag as it came, with them"
+        } else {
+            "ICE has been restarted since: use the newest ETag, or If-Match: \"*\" with new credentials to restart again"
+        };
+        Problem::new(StatusCode::PRECONDITION_FAILED, Code::StaleEtag, detail)
+    }
 }
 
 /// The first segment of a session's URL.

@@ -60,7 +60,8 @@ impl<'a> Target<'a> {
             _ => return Self::Page(path),
         };
         match (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next()) {
-            (Some(stream), None, _) => Self::Endpoint { direction, stream },
+            // Some clients add a slash to the URL that they were given.
+            (Some(stream), None | Some(""), None) => Self::Endpoint { direction, stream },
             (Some(stream), Some(token), None) => Self::Session { direction, stream, token },
             _ => Self::Page(path),
         }
@@ -149,10 +150,11 @@ impl PublicService {
                 handshake::accept(&self.sockets, &request, upgrade)
             }
             Target::Page(path) => {
+                let found = page(path, request.headers())?;
                 if method != Method::GET && method != Method::HEAD {
                     return Err(Problem::method(methods));
                 }
-                page(path, request.headers())
+                Ok(found)
             }
         }
     }
@@ -188,15 +190,18 @@ fn page(path: &str, request: &HeaderMap) -> Result<Response, Problem> {
         })?;
         return Ok(embedded(asset, request));
     }
-    let asset = crate::web::asset(path).ok_or_else(|| {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            Code::NotFound,
-            "nothing is here: pages start at /, a stream is watched at /watch/{stream} and published at \
-             /publish/{stream}, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
-        )
-    })?;
+    let asset = crate::web::asset(path).ok_or_else(nothing_here)?;
     Ok(embedded(asset, request))
+}
+
+/// 404 at a path that is nothing. Whoever posts an offer to another server's path learns where to send it.
+fn nothing_here() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        Code::NotFound,
+        "nothing is here: pages start at /, a stream is watched at /watch/{stream} and published at /publish/{stream}, WHIP is \
+         /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
+    )
 }
 
 /// Serves an embedded file. hyper leaves the body out of the answer to a `HEAD`.

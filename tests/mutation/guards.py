@@ -156,6 +156,13 @@ GUARDS = [
         "lib server::announce::tests::the_default_routes_address_comes_first_and_bridges_of_containers_last",
     ),
     Guard(
+        "the end of what has just ended",
+        "src/signal/resource.rs",
+        "Err(_) if self.keeper.was_at_url(token, stream_name, direction) => return Ok(Response::default()),",
+        "Err(_) if self.keeper.was_at_url(token, stream_name, direction) && token.is_empty() => return Ok(Response::default()),",
+        "parts signal_http::the_end_of_a_session_that_has_just_ended_is_200_and_a_strangers_404",
+    ),
+    Guard(
         "one section without a group",
         "src/signal/sdp/negotiate.rs",
         "None => shared.sections.push((first, section)),",

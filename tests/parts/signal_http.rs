@@ -70,8 +70,12 @@ fn every_refusal_has_its_status_its_code_and_a_way_out() {
         ("POST", "/whip/a", vec![("content-type", "text/plain")], "ok", 415, "wrong_content_type"),
         ("POST", "/whep/a", vec![], "ok", 415, "wrong_content_type"),
         ("POST", "/whep/a", vec![SDP], "no bundle", 422, "sdp_not_servable"),
-        ("POST", "/whip", vec![SDP], "ok", 405, "method_not_allowed"),
-        ("POST", "/whip/", vec![SDP], "ok", 405, "method_not_allowed"),
+        ("POST", "/", vec![SDP], "ok", 405, "method_not_allowed"),
+        ("POST", "/whip", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/whip/", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/live/whip", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/rtc/v1/whip/", vec![SDP], "ok", 404, "not_found"),
+        ("DELETE", "/whip/a/b/c", vec![], "", 404, "not_found"),
         ("GET", "/whip/", vec![], "", 404, "not_found"),
         ("GET", "/nothing", vec![], "", 404, "not_found"),
         ("GET", "/whip/a/b/c", vec![], "", 404, "not_found"),
@@ -97,11 +101,14 @@ fn every_refusal_has_its_status_its_code_and_a_way_out() {
         let allow = response.header("allow");
         let expected = match (status, path) {
             (405, path) if path == location => "PATCH, DELETE, OPTIONS",
-            (405, "/whip" | "/whip/") => "GET, HEAD, OPTIONS",
+            (405, "/") => "GET, HEAD, OPTIONS",
             (405, _) => "POST, OPTIONS",
             _ => "",
         };
         assert_eq!(allow, expected, "{method} {path}");
+        if code == "not_found" {
+            assert!(response.body.contains("WHIP is /whip/{stream}"), "{method} {path}: {}", response.body);
+        }
         match (status, method) {
             (415, "POST") => assert_eq!(response.header("accept-post"), "application/sdp"),
             (415, _) => assert_eq!(response.header("accept-patch"), "application/trickle-ice-sdpfrag"),
@@ -157,7 +164,7 @@ fn delete_ends_the_session_and_frees_the_name_at_once() {
     // A worker writes down what it was told after it has answered.
     node.wait_told("close left");
     assert_eq!(node.post("whip", "live", "ok").status, 201);
-    assert_eq!(node.ask("DELETE", &session.location, &[], "").code(), "no_such_session");
+    assert_eq!(node.ask("DELETE", &session.location, &[], "").status, 200, "it is gone, as was asked");
     assert_eq!(node.patch(&session.location, "*", "a/b").code(), "no_such_session");
 }
 
@@ -167,7 +174,7 @@ fn a_session_that_ends_by_itself_is_forgotten_everywhere() {
     let session = node.open("whip", "live");
     node.notices.send(ended(node.last_session(), EndReason::TimedOut)).unwrap();
     node.wait_told("route None []");
-    assert_eq!(node.ask("DELETE", &session.location, &[], "").status, 404);
+    assert_eq!(node.patch(&session.location, "*", "a/b").status, 404);
     assert_eq!(node.post("whip", "live", "ok").status, 201);
     let metrics = node.admin("/metrics").body;
     assert!(metrics.contains("corecast_sessions_ended_total{reason=\"timed_out\"} 1"), "{metrics}");
@@ -241,6 +248,61 @@ fn viewers_wait_for_a_publisher_bounded_in_number_and_time() {
         assert!(Instant::now() < deadline);
     }
     assert_eq!(node.report()["viewers"], 1, "the one whose publisher came stays");
+}
+
+#[test]
+fn a_slash_behind_the_streams_name_changes_nothing() {
+    let node = start(Plan::default());
+    for kind in ["whip", "whep"] {
+        let opened = node.ask("POST", &format!("/{kind}/live/"), &[SDP], "ok");
+        assert_eq!(opened.status, 201, "{}", opened.body);
+        assert!(opened.header("location").starts_with(&format!("/{kind}/live/")), "{opened:?}");
+        assert_eq!(node.ask("OPTIONS", &format!("/{kind}/live/"), &[], "").header("allow"), "POST, OPTIONS");
+    }
+    assert_eq!((&node.report()["publishers"], &node.report()["viewers"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn a_412_says_what_is_wrong_with_the_tag() {
+    let node = start(Plan::default());
+    let session = node.open("whip", "live");
+    let bare = session.etag.trim_matches('"').to_owned();
+    for (tag, part) in [
+        (format!("W/{}", session.etag), "without W/"),
+        (format!("\"x\", W/{}", session.etag), "without W/"),
+        (bare, "quotes"),
+        ("\"old\"".to_owned(), "newest ETag"),
+    ] {
+        let headers = [("if-match", tag.as_str())];
+        for refused in
+            [node.patch(&session.location, &tag, "candidate"), node.ask("DELETE", &session.location, &headers, "")]
+        {
+            assert_eq!((refused.status, refused.code().as_str()), (412, "stale_etag"), "{tag}");
+            assert!(refused.body.contains(part), "{tag}: {}", refused.body);
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_session_that_has_just_ended_is_200_and_a_strangers_404() {
+    let node = start(Plan::default());
+    let session = node.open("whep", "live");
+    node.notices.send(ended(node.last_session(), EndReason::PeerClosed)).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while node.report()["viewers"] != 0 {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(node.ask("DELETE", &session.location, &[], "").status, 200);
+    assert_eq!(node.ask("DELETE", &session.location, &[], "").status, 200);
+    assert_eq!(node.patch(&session.location, "*", "a/b").code(), "no_such_session");
+    for other in [
+        session.location.replace("/whep/", "/whip/"),
+        session.location.replace("live", "other"),
+        format!("{}x", session.location),
+    ] {
+        assert_eq!(node.ask("DELETE", &other, &[], "").code(), "no_such_session", "{other}");
+    }
 }
 
 #[test]

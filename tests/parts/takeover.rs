@@ -47,6 +47,16 @@ fn where_nothing_judges_a_publisher_takes_its_name_over_from_the_same_address_an
 }
 
 #[test]
+fn over_http_the_replaced_publisher_learns_it_from_its_url_so_that_two_do_not_replace_each_other_in_turn() {
+    let node = start(Plan::default());
+    let (first, second) = (node.open("whip", "live"), node.open("whip", "live"));
+    let gone = node.patch(&first.location, "*", "a/b");
+    assert_eq!((gone.status, gone.code().as_str()), (410, "replaced"));
+    assert_eq!(node.ask("DELETE", &first.location, &[], "").status, 200);
+    assert_eq!(node.patch(&second.location, &second.etag, "candidate").status, 204, "the other one goes on");
+}
+
+#[test]
 fn an_offer_that_is_refused_replaces_nobody() {
     let node = start(Plan::default());
     node.open("whip", "live");

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `table.rs` | every session, one row each; the only way to change an index |
 //! | `streams.rs` | by stream: publisher, viewers, waits, and what workers are to be told |
+//! | `former.rs` | sessions with a URL that have ended |
 //! | `sockets.rs` | by socket: whose session it is, who hears of which stream |
 //!
 //! [`super::keeper`] handles the consequences of a change: messages to workers, events to sockets, counters.
 
+mod former;
 pub(super) mod sockets;
 pub(super) mod streams;
 pub(super) mod table;

@@ -24,13 +24,14 @@ use std::fmt;
 
 use subtle::ConstantTimeEq as _;
 
+use super::former::FormerUrls;
 use super::sockets::{SocketId, SocketIndex};
 use super::streams::{NotAdmitted, StreamBounds, StreamIndex};
 use crate::description::Direction;
 use crate::metrics::Audience;
 use crate::signal::stream_name::StreamName;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{Control, OpenRefused, SessionId, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Control, EndReason, OpenRefused, SessionId, StreamId, WorkerIndex};
 
 /// The one answer to the code that opens a session: a worker serves it, or has refused it. If the channel is dropped
 /// without an answer, the session has ended.
@@ -43,6 +44,7 @@ pub(in crate::signal) struct SessionTable<K> {
     streams: StreamIndex,
     sockets: SocketIndex,
     by_url: HashMap<String, SessionId>,
+    former: FormerUrls,
     /// Sessions whose socket is gone, by the end of their grace.
     lost: BTreeSet<(Timestamp, SessionId)>,
 }
@@ -130,6 +132,7 @@ impl<K> SessionTable<K> {
             streams: StreamIndex::new(bounds),
             sockets: SocketIndex::default(),
             by_url: HashMap::new(),
+            former: FormerUrls::default(),
             lost: BTreeSet::new(),
         }
     }
@@ -234,20 +237,26 @@ impl<K> SessionTable<K> {
 
     /// Removes a session, in whichever state it is. This is the only way in which a session leaves the table. `None` if
     /// it is not known.
-    pub(in crate::signal) fn ended(&mut self, session: SessionId, now: Timestamp) -> Option<Ended<K>> {
-        let socket = self.disowned(session);
+    pub(in crate::signal) fn ended(
+        &mut self,
+        session: SessionId,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> Option<Ended<K>> {
+        let socket = self.disowned(session, reason);
         let row = self.rows.remove(&session)?;
         self.streams.left(session, row.stream, row.direction, row.worker, now);
         Some(Ended { kept: row.kept, socket })
     }
 
-    /// Removes the session's owner. Returns the socket, if a socket owned it.
-    pub(in crate::signal) fn disowned(&mut self, session: SessionId) -> Option<SocketId> {
+    /// Removes the session's owner, because it ends for `reason`. Returns the socket, if a socket owned it.
+    pub(in crate::signal) fn disowned(&mut self, session: SessionId, reason: EndReason) -> Option<SocketId> {
         let row = self.rows.get_mut(&session)?;
         match std::mem::replace(&mut row.owner, SessionOwner::Nobody) {
             SessionOwner::Nobody => None,
             SessionOwner::Url { token, .. } => {
                 self.by_url.remove(&token);
+                self.former.add(token, row.name.clone(), row.direction, reason);
                 None
             }
             SessionOwner::Lost { until, .. } => {
@@ -265,7 +274,7 @@ impl<K> SessionTable<K> {
 
     /// Gives the session a URL that ends in `token`, and its state this entity tag.
     pub(in crate::signal) fn given_url(&mut self, session: SessionId, token: String, entity_tag: String) {
-        self.disowned(session);
+        self.disowned(session, EndReason::Left);
         if let Some(row) = self.rows.get_mut(&session) {
             self.by_url.insert(token.clone(), session);
             row.owner = SessionOwner::Url { token, entity_tag };
@@ -284,6 +293,16 @@ impl<K> SessionTable<K> {
         let SessionOwner::Url { entity_tag, .. } = &row.owner else { return None };
         let fits = row.direction == direction && row.name.as_str() == stream_name;
         fits.then_some((session, entity_tag))
+    }
+
+    /// How the session that a URL named has ended, if it is among the newest that have.
+    pub(in crate::signal) fn was_at_url(
+        &self,
+        token: &str,
+        stream_name: &str,
+        direction: Direction,
+    ) -> Option<EndReason> {
+        self.former.find(token, stream_name, direction)
     }
 
     /// Gives the session's state another entity tag.
@@ -315,7 +334,7 @@ impl<K> SessionTable<K> {
 
     /// Gives the session to the socket that opened it. Another socket can take it over with `secret`.
     pub(in crate::signal) fn given_to_socket(&mut self, socket: SocketId, session: SessionId, secret: String) {
-        self.disowned(session);
+        self.disowned(session, EndReason::Left);
         let Some(row) = self.rows.get_mut(&session) else { return };
         if self.sockets.is_open(socket) {
             row.owner = SessionOwner::Socket { socket, secret };
@@ -418,7 +437,7 @@ impl<K> SessionTable<K> {
     pub(in crate::signal) fn take_lost(&mut self, now: Timestamp) -> Vec<SessionId> {
         let mut over = Vec::new();
         while let Some((_, session)) = self.lost.first().copied().filter(|(until, _)| *until <= now) {
-            self.disowned(session);
+            self.disowned(session, EndReason::SignallingLost);
             over.push(session);
         }
         over

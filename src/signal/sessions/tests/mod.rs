@@ -12,7 +12,7 @@ use super::table::SessionTable;
 use crate::description::Direction;
 use crate::signal::stream_name::StreamName;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{SessionId, StreamId, WorkerIndex};
+use crate::worker::mailbox::{EndReason, SessionId, StreamId, WorkerIndex};
 
 /// What is kept with a session here: its count of holders tells whether it is.
 type Book = SessionTable<Rc<()>>;
@@ -47,7 +47,7 @@ fn join(book: &mut Book, session: u64, name: &str, direction: Direction, worker:
 }
 
 fn end(book: &mut Book, session: u64, at: Timestamp) -> bool {
-    let ended = book.ended(SessionId(session), at);
+    let ended = book.ended(SessionId(session), EndReason::Left, at);
     book.check();
     ended.is_some()
 }

@@ -11,7 +11,7 @@ use super::super::streams::StreamBounds;
 use super::{Book, T0, named};
 use crate::description::Direction;
 use crate::time::Timestamp;
-use crate::worker::mailbox::{OpenRefused, SessionId, WorkerIndex};
+use crate::worker::mailbox::{EndReason, OpenRefused, SessionId, WorkerIndex};
 
 /// What happens, and to which of those there are.
 #[derive(Clone, Copy, Debug)]
@@ -107,7 +107,7 @@ impl Run {
     fn end(&mut self, session: SessionId) {
         let is_known = self.sessions.contains(&session);
         self.sessions.retain(|have| *have != session);
-        assert_eq!(self.book.ended(session, self.now).is_some(), is_known);
+        assert_eq!(self.book.ended(session, EndReason::Left, self.now).is_some(), is_known);
     }
 
     fn take(&mut self, step: Step) {
@@ -134,7 +134,7 @@ impl Run {
                 self.book.given_url(session, format!("token {}", session.0), "tag".to_owned());
             }
             Step::Retag(number) => self.book.retagged(self.session(number), "another".to_owned()),
-            Step::Disown(number) => _ = self.book.disowned(self.session(number)),
+            Step::Disown(number) => _ = self.book.disowned(self.session(number), EndReason::Left),
             Step::Connect(number) => _ = self.book.connected(self.session(number)),
             Step::End(number) => self.end(self.session(number)),
             Step::OpenSocket => self.sockets.push(self.book.socket_opened()),

@@ -4,7 +4,7 @@ use super::super::sockets::SocketId;
 use super::{BOUNDS, Book, T0, T1, W0, end, join, named};
 use crate::description::Direction;
 use crate::signal::stream_name::StreamName;
-use crate::worker::mailbox::SessionId;
+use crate::worker::mailbox::{EndReason, SessionId};
 
 const A: SessionId = SessionId(1);
 const B: SessionId = SessionId(2);
@@ -57,8 +57,8 @@ fn a_session_goes_to_the_second_socket_while_the_first_is_open() {
     assert!(book.owns(second, A) && !book.owns(first, A));
     book.socket_closed(first, T1);
     assert!(book.socket_of(A).is_some() && hearers(&book, "s") == 1 && book.take_lost(T1).is_empty());
-    assert_eq!(book.ended(A, T1).unwrap().socket, Some(second));
-    assert!(book.ended(A, T1).is_none());
+    assert_eq!(book.ended(A, EndReason::Left, T1).unwrap().socket, Some(second));
+    assert!(book.ended(A, EndReason::Left, T1).is_none());
     book.socket_closed(second, T1);
     assert!(book.is_empty(), "{book:?}");
 }
@@ -115,6 +115,6 @@ fn a_publisher_hears_of_no_stream_and_a_lost_session_may_end_by_itself() {
     own(&mut book, one, A, "s", Direction::Publish, "");
     assert_eq!(hearers(&book, "s"), 0);
     book.socket_closed(one, T0);
-    assert_eq!(book.ended(A, T0).unwrap().socket, None);
+    assert_eq!(book.ended(A, EndReason::Left, T0).unwrap().socket, None);
     assert!(book.is_empty(), "{book:?}");
 }
