@@ -34,6 +34,7 @@ use super::client_hello::ClientHello;
 use super::error::{DtlsError, IdentityError};
 use super::event::{DataRefused, DtlsEvent};
 use super::front::{Front, HELLO_VERIFY_REQUEST, HandshakeMessage};
+use super::greeting::{Greeting, renumber};
 use super::keys::ExportedKeys;
 use super::peer_flight::{PeerFlight, Verdict};
 use super::record::{Record, content, write_plain};
@@ -44,7 +45,7 @@ use crate::srtp::SrtpProfile;
 use crate::time::Timestamp;
 
 /// The library finds associations by address. Each association here has an endpoint of its own, so any address will do.
-const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
+pub(super) const PEER: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1));
 
 /// A repeated flight of the client is answered no more often than this.
 const REPEAT_INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -55,8 +56,12 @@ const PAST_ITS_TIMER: Duration = Duration::from_secs(60);
 /// RFC 5764 §4.2
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
 
-/// The configuration that all associations of this engine share, one for each profile.
-pub(super) struct ClassicConfig([Arc<HandshakeConfig>; 3]);
+/// The configurations that all associations of this engine share.
+pub(super) struct ClassicConfig {
+    /// One for each profile.
+    servers: [Arc<HandshakeConfig>; 3],
+    client: Arc<HandshakeConfig>,
+}
 
 /// Builds the shared configurations.
 pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<ClassicConfig, IdentityError> {
@@ -65,19 +70,17 @@ pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<
     let provider = signature::provider(provider);
     let private_key = CryptoPrivateKey::from_key_pair(key, provider.crypto()).map_err(|error| library(&error))?;
     let certificate = Certificate { certificate: vec![certificate.der().clone()], private_key };
-    let build = |profile: SrtpProfile| {
+    let build = |profiles: &[SrtpProfile], suites: Vec<CipherSuiteId>, is_client: bool| {
+        let profiles = profiles.iter().map(|profile| match profile {
+            SrtpProfile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            SrtpProfile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
+            SrtpProfile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+        });
         ConfigBuilder::default()
             .with_crypto_provider(Arc::clone(&provider))
             .with_certificates(vec![certificate.clone()])
-            .with_cipher_suites(vec![
-                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256, // RFC 8827 §6.5: every WebRTC peer has it
-                CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
-            ])
-            .with_srtp_protection_profiles(vec![match profile {
-                SrtpProfile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-                SrtpProfile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
-                SrtpProfile::AesCm128HmacSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-            }])
+            .with_cipher_suites(suites)
+            .with_srtp_protection_profiles(profiles.collect())
             // What `signature` verifies, as the library knows it: in DTLS 1.2 a hash is bound to no curve.
             .with_signature_schemes(vec![
                 SignatureScheme::EcdsaWithP256AndSha256,
@@ -92,17 +95,34 @@ pub(super) fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> Result<
             .with_insecure_skip_verify(true)
             // The library adds headers and a tag to fragments of this size.
             .with_mtu(limits::DTLS_DATAGRAM_OUT_BYTES_MAX.saturating_sub(64))
-            .build(false, None)
+            .build(is_client, None)
             .map(Arc::new)
             .map_err(|error| library(&error))
     };
+    // RFC 8827 §6.5: every WebRTC peer has the first. Ours is an ECDSA certificate; a server may have an RSA one.
+    let ours = vec![
+        CipherSuiteId::Tls_Ecdhe_Ecdsa_With_Aes_128_Gcm_Sha256,
+        CipherSuiteId::Tls_Ecdhe_Ecdsa_With_ChaCha20_Poly1305_Sha256,
+    ];
+    let theirs = vec![
+        CipherSuiteId::Tls_Ecdhe_Rsa_With_Aes_128_Gcm_Sha256,
+        CipherSuiteId::Tls_Ecdhe_Rsa_With_ChaCha20_Poly1305_Sha256,
+    ];
+    let server = |profile| build(&[profile], ours.clone(), false);
     let [first, second, third] = SrtpProfile::PREFERENCE;
-    Ok(ClassicConfig([build(first)?, build(second)?, build(third)?]))
+    Ok(ClassicConfig {
+        servers: [server(first)?, server(second)?, server(third)?],
+        client: build(&SrtpProfile::PREFERENCE, [ours.clone(), theirs].concat(), true)?,
+    })
 }
 
 impl ClassicConfig {
+    pub(super) fn for_client(&self) -> Arc<HandshakeConfig> {
+        Arc::clone(&self.client)
+    }
+
     fn of(&self, profile: SrtpProfile) -> Arc<HandshakeConfig> {
-        let [gcm_128, gcm_256, cm] = &self.0;
+        let [gcm_128, gcm_256, cm] = &self.servers;
         Arc::clone(match profile {
             SrtpProfile::AeadAes128Gcm => gcm_128,
             SrtpProfile::AeadAes256Gcm => gcm_256,
@@ -113,7 +133,7 @@ impl ClassicConfig {
 
 /// The next input that the handshake needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ClassicStage {
+pub(super) enum ClassicStage {
     /// The first ClientHello.
     Hello,
     /// The ClientHello with the cookie.
@@ -122,6 +142,8 @@ enum ClassicStage {
     Flight,
     /// The protected Finished. All the rest was given to the library.
     Finished,
+    /// As a client: the server's flight.
+    ServerFlight,
     /// None: the handshake is complete.
     Connected,
     /// None: the association has ended.
@@ -130,45 +152,56 @@ enum ClassicStage {
 
 /// One association.
 pub(super) struct Classic {
-    endpoint: Endpoint,
-    profile: SrtpProfile,
-    stage: ClassicStage,
-    outgoing: VecDeque<BytesMut>,
+    pub(super) endpoint: Endpoint,
+    pub(super) profile: SrtpProfile,
+    pub(super) stage: ClassicStage,
+    pub(super) outgoing: VecDeque<BytesMut>,
     /// Reported once everything outgoing was polled.
     event: Option<DtlsEvent>,
     record_sequence: u64,
     late_records_left: u8,
     /// The client has sent the cookie back.
     cookie_came: bool,
+    pub(super) is_client: bool,
+    /// As a client: the number of the next plaintext record. The library numbers its own; ours are among them.
+    pub(super) sent_records: u64,
+    /// As a client: the server's ChangeCipherSpec was not given to the library yet.
+    pub(super) change_cipher_spec_due: bool,
     /// Received application data, in order of arrival.
     received: VecDeque<BytesMut>,
     /// `None` once the handshake is over.
-    handshake: Option<Box<Running>>,
+    pub(super) handshake: Option<Box<Running>>,
 }
 
 /// State that only a running handshake needs.
-struct Running {
+pub(super) struct Running {
     /// The datagram that asks for the cookie, and the cookie.
     hello_verify_request: BytesMut,
     cookie: Vec<u8>,
     /// The client's last plaintext flight, as far as it came.
     flight: PeerFlight,
     /// The same once it is whole and verified.
-    verified: Option<[HandshakeMessage; 3]>,
+    verified: Option<Vec<HandshakeMessage>>,
     protected: Vec<Vec<u8>>,
     /// Why the handshake fails unless it gets further by then.
-    doubt: Option<(DtlsError, Timestamp)>,
+    pub(super) doubt: Option<(DtlsError, Timestamp)>,
     give_up: Timestamp,
-    repeat_at: Option<Timestamp>,
-    repeat_after: Duration,
-    repeats: usize,
+    pub(super) repeat_at: Option<Timestamp>,
+    pub(super) repeat_after: Duration,
+    pub(super) repeats: usize,
     sent: Timestamp,
+    /// As a client.
+    pub(super) client: Option<Greeting>,
 }
 
 impl Classic {
     pub(super) fn server(config: &ClassicConfig, profile: SrtpProfile, now: Timestamp) -> Self {
+        Self::new(Endpoint::new(PEER, Default::default(), Some(config.of(profile))), profile, now)
+    }
+
+    pub(super) fn new(endpoint: Endpoint, profile: SrtpProfile, now: Timestamp) -> Self {
         Self {
-            endpoint: Endpoint::new(PEER, Default::default(), Some(config.of(profile))),
+            endpoint,
             profile,
             stage: ClassicStage::Hello,
             outgoing: VecDeque::new(),
@@ -176,6 +209,9 @@ impl Classic {
             record_sequence: 0,
             late_records_left: limits::DTLS_LATE_HANDSHAKE_RECORDS_MAX,
             cookie_came: false,
+            is_client: false,
+            sent_records: 0,
+            change_cipher_spec_due: false,
             received: VecDeque::new(),
             handshake: Some(Box::new(Running {
                 hello_verify_request: BytesMut::new(),
@@ -189,6 +225,7 @@ impl Classic {
                 repeat_after: limits::DTLS_RETRANSMIT_FIRST,
                 repeats: 0,
                 sent: now,
+                client: None,
             })),
         }
     }
@@ -328,13 +365,20 @@ impl Classic {
     }
 
     /// Gives messages to the library in one datagram, together with the ChangeCipherSpec that protected records imply.
-    fn feed(&mut self, messages: &[HandshakeMessage], protected: &[Vec<u8>], expected: &[Fingerprint], now: Timestamp) {
+    pub(super) fn feed(
+        &mut self,
+        messages: &[HandshakeMessage],
+        protected: &[Vec<u8>],
+        expected: &[Fingerprint],
+        now: Timestamp,
+    ) {
         let mut datagram = Vec::new();
         for message in messages {
             write_plain(&mut datagram, content::HANDSHAKE, self.record_sequence, &message.encode());
             self.record_sequence = self.record_sequence.saturating_add(1);
         }
-        if !messages.is_empty() && !protected.is_empty() {
+        let change = std::mem::take(&mut self.change_cipher_spec_due) || !messages.is_empty();
+        if change && !protected.is_empty() {
             write_plain(&mut datagram, content::CHANGE_CIPHER_SPEC, self.record_sequence, &[1]);
             self.record_sequence = self.record_sequence.saturating_add(1);
         }
@@ -394,7 +438,7 @@ impl Classic {
         }
         let len = self.profile.exported_len();
         let keys = state.export_keying_material(EXPORTER_LABEL, &[], len).ok();
-        match keys.and_then(|keys| ExportedKeys::new(self.profile, keys.as_ref(), false)) {
+        match keys.and_then(|keys| ExportedKeys::new(self.profile, keys.as_ref(), self.is_client)) {
             Some(keys) => {
                 self.stage = ClassicStage::Connected;
                 self.handshake = None;
@@ -405,12 +449,16 @@ impl Classic {
     }
 
     /// Ends the association, with an alert in plaintext where the peer still accepts one.
-    fn fail(&mut self, error: DtlsError) {
+    pub(super) fn fail(&mut self, error: DtlsError) {
         if let Some(code) = error.alert() {
             let mut record = Vec::new();
             // A record number above any that the library used.
             write_plain(&mut record, content::ALERT, 1 << 20, &[2, code]);
-            self.outgoing.push_back(BytesMut::from(record.as_slice()));
+            let mut record = BytesMut::from(record.as_slice());
+            if self.is_client {
+                renumber(&mut record, &mut self.sent_records);
+            }
+            self.outgoing.push_back(record);
         }
         self.end(error);
     }
@@ -421,9 +469,13 @@ impl Classic {
         self.event = Some(DtlsEvent::Failed(error));
     }
 
-    fn collect(&mut self) {
+    pub(super) fn collect(&mut self) {
         while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.outgoing.push_back(transmit.message);
+            let mut datagram = transmit.message;
+            if self.is_client {
+                renumber(&mut datagram, &mut self.sent_records);
+            }
+            self.outgoing.push_back(datagram);
         }
     }
 
@@ -437,6 +489,9 @@ impl Classic {
         handshake.repeat_after = handshake.repeat_after.saturating_mul(2);
         handshake.sent = now;
         handshake.repeat_at = Some(now + handshake.repeat_after);
+        if self.stage == ClassicStage::ServerFlight {
+            return self.send_hello();
+        }
         let result = self.endpoint.handle_timeout(PEER, clock::instant(now + PAST_ITS_TIMER));
         self.collect();
         if result.is_err() {
@@ -444,10 +499,33 @@ impl Classic {
         }
     }
 
+    /// Answers the other HelloVerifyRequest: the one that was answered led nowhere.
+    fn try_rival(&mut self) {
+        let greeting = self.handshake.as_mut().and_then(|handshake| handshake.client.as_mut());
+        let Some(greeting) = greeting else { return };
+        if let Some((rival, _)) = greeting.rival.take() {
+            greeting.request = Some(rival);
+        }
+        self.send_hello();
+    }
+
+    /// Sends the hello, with the cookie if there is one.
+    pub(super) fn send_hello(&mut self) {
+        let greeting = self.handshake.as_ref().and_then(|handshake| handshake.client.as_ref());
+        if let Some(hello) = greeting.and_then(Greeting::hello) {
+            let mut record = Vec::new();
+            write_plain(&mut record, content::HANDSHAKE, self.sent_records, &hello.encode());
+            self.sent_records = self.sent_records.saturating_add(1);
+            self.outgoing.push_back(BytesMut::from(record.as_slice()));
+        }
+    }
+
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         let Some(handshake) = &self.handshake else { return };
         if now >= handshake.give_up {
             self.fail(DtlsError::Timeout);
+        } else if handshake.client.as_ref().is_some_and(|greeting| greeting.rival_is_due(now)) {
+            self.try_rival();
         } else if let Some((error, _)) = handshake.doubt.filter(|(_, due)| now >= *due) {
             self.fail(error);
         } else if handshake.repeat_at.is_some_and(|at| now >= at) {
@@ -458,7 +536,8 @@ impl Classic {
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let handshake = self.handshake.as_ref()?;
         let doubt = handshake.doubt.map(|(_, due)| due);
-        [handshake.repeat_at, doubt, Some(handshake.give_up)].into_iter().flatten().min()
+        let rival = handshake.client.as_ref().and_then(Greeting::rival_due);
+        [handshake.repeat_at, doubt, rival, Some(handshake.give_up)].into_iter().flatten().min()
     }
 
     pub(super) fn send(&mut self, data: &[u8], now: Timestamp) -> Result<(), DataRefused> {
@@ -502,7 +581,7 @@ impl Classic {
 }
 
 /// The whole plaintext messages of our own datagrams, in order.
-fn messages_in<'a>(datagrams: impl IntoIterator<Item = &'a BytesMut>) -> Vec<HandshakeMessage> {
+pub(super) fn messages_in<'a>(datagrams: impl IntoIterator<Item = &'a BytesMut>) -> Vec<HandshakeMessage> {
     let mut front = Front::default();
     datagrams.into_iter().for_each(|datagram| front.take(datagram, |_| {}));
     std::iter::from_fn(|| front.next_message()).collect()

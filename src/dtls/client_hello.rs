@@ -1,4 +1,4 @@
-//! The parts of a ClientHello that the node must know before an engine reads it: the offered versions, which decide the
+//! The parts of a ClientHello, and of a server's answer, that the node must know before an engine reads it: the offered versions, which decide the
 //! engine, the offered SRTP protection profiles, from which the node chooses, and random and cookie, which tell a
 //! repeated hello from another client's.
 //!
@@ -87,6 +87,51 @@ impl ClientHello {
     pub(super) fn profile_ids<'a>(&self, body: &'a [u8]) -> impl Iterator<Item = u16> + Clone + use<'a> {
         let list = self.srtp_profiles.clone().and_then(|range| body.get(range)).unwrap_or_default();
         list.chunks_exact(2).filter_map(|id| Some(u16::from_be_bytes(*id.first_chunk()?)))
+    }
+}
+
+/// What a ServerHello answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ServerHello {
+    /// `random`
+    pub(super) random: [u8; 32],
+    /// The version is DTLS 1.2: `server_version` says so, and there is no `supported_versions`.
+    pub(super) is_1_2: bool,
+    /// The selected profile number.
+    pub(super) srtp_profile: Option<u16>,
+}
+
+impl ServerHello {
+    /// Reads the body of a ServerHello (RFC 5246 §7.4.1.3), without the handshake header. `None` when lengths in it
+    /// contradict each other.
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        let mut reader = RangeReader { bytes: body, at: 0 };
+        let version: [u8; 2] = *body.get(reader.take(2)?)?.first_chunk()?;
+        let random = *body.get(reader.take(32)?)?.first_chunk()?;
+        reader.vector_8()?; // session_id
+        reader.take(2 + 1)?; // cipher_suite, compression_method
+        let mut hello = Self { random, is_1_2: version == DTLS_1_2, srtp_profile: None };
+        if reader.at == body.len() {
+            return Some(hello);
+        }
+        let extensions = reader.vector_16()?;
+        let mut reader = RangeReader { bytes: body.get(..extensions.end)?, at: extensions.start };
+        while reader.at < extensions.end {
+            let kind = u16::from_be_bytes(*body.get(reader.take(2)?)?.first_chunk()?);
+            let data = reader.vector_16()?;
+            match kind {
+                SUPPORTED_VERSIONS => hello.is_1_2 = false,
+                USE_SRTP => {
+                    hello.srtp_profile = match *body.get(data)? {
+                        // One profile, and an MKI, which is not used.
+                        [0, 2, a, b, ..] => Some(u16::from_be_bytes([a, b])),
+                        _ => return None,
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(hello)
     }
 }
 

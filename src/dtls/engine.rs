@@ -45,11 +45,11 @@ impl Engine {
         }
     }
 
-    /// Client: handles the server's next plaintext message.
-    pub(super) fn server_message(&mut self, message: &HandshakeMessage, now: Timestamp) {
+    /// Client: handles one of the server's plaintext messages.
+    pub(super) fn server_message(&mut self, message: &HandshakeMessage, expected: &[Fingerprint], now: Timestamp) {
         match self {
             Self::Modern(engine) => engine.server_message(message, now),
-            Self::Classic(_) => {}
+            Self::Classic(engine) => engine.server_message(message, expected, now),
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) struct Handshake {
     fingerprints: Vec<Fingerprint>,
     carries_data: bool,
     front: Option<Box<Front>>,
-    /// Client only.
+    /// Of a client whose engine takes messages in order.
     in_order: Option<InOrder>,
     attempts: Vec<Attempt>,
     /// When another attempt may begin in the place of an older one.
@@ -101,14 +101,16 @@ impl Handshake {
         }
     }
 
+    /// A client, whose engine has sent its hello.
     pub(super) fn client(engine: Engine, fingerprints: Vec<Fingerprint>, now: Timestamp) -> Self {
+        let in_order = matches!(engine, Engine::Modern(_)).then(InOrder::default);
         let attempt = Attempt { random: [0; 32], hello: 0, engine, failure: None };
         Self {
             identity: None,
             fingerprints,
             carries_data: false,
             front: None,
-            in_order: Some(InOrder::default()),
+            in_order,
             attempts: vec![attempt],
             next_attempt: now,
             refusal: None,
@@ -160,8 +162,10 @@ impl Handshake {
         if let (Some(in_order), Some(client)) = (&mut self.in_order, self.attempts.first_mut()) {
             in_order.put(message);
             while let Some(message) = in_order.next() {
-                client.guarded(|engine| engine.server_message(&message, now));
+                client.guarded(|engine| engine.server_message(&message, &self.fingerprints, now));
             }
+        } else if let (None, Some(client)) = (&self.identity, self.attempts.first_mut()) {
+            client.guarded(|engine| engine.server_message(&message, &self.fingerprints, now));
         } else if message.kind == CLIENT_HELLO {
             self.client_hello(message, now);
         } else {

@@ -7,8 +7,8 @@
 //!
 //! | engine | serves | why |
 //! |---|---|---|
-//! | [`modern`]: `dimpl` | every ClientHello that offers DTLS 1.3, and all of our client role | sans-IO, no cookie, 1.3 |
-//! | [`classic`]: `rtc-dtls` | a ClientHello that offers only 1.2 | takes RSA client certificates (GStreamer) |
+//! | [`modern`]: `dimpl` | every ClientHello that offers DTLS 1.3 | sans-IO, no cookie, 1.3 |
+//! | [`classic`]: `rtc-dtls` | a ClientHello that offers only 1.2, and our client role, in 1.2 | takes RSA certificates (GStreamer) |
 //!
 //! ```text
 //!                                                           ┌▶ attempt: modern │ classic ─┐
@@ -19,7 +19,7 @@
 //!
 //! No plaintext record reaches an engine unprocessed, because an engine that was given a forged message is lost.
 //! [`front`] reassembles handshake fragments within strict bounds, [`handshake`] keeps an engine for each ClientHello and
-//! lets the one win that comes to keys, and [`peer_flight`] finds out by their signature which messages of a DTLS 1.2
+//! lets the one win that comes to keys, and [`peer_flight`] and [`server_flight`] find out by their signature which messages of a DTLS 1.2
 //! flight are the peer's before the library sees any. So garbage, reordered fragments and forgeries are handled in a few
 //! small places, and a handshake that somebody disturbs comes to its end by the peer's next retransmission.
 //! `tests/parts/dtls_forged.rs` puts every kind of forgery in at every step.
@@ -40,8 +40,10 @@
 //!   the curve. The peer is told `unsupported_certificate`;
 //! - an alert after ServerHello in 1.3, which would have to be protected: `dimpl` sends none but close_notify. Another
 //!   certificate than the promised one is answered by that; other failures only by silence;
-//! - a 1.3 or 1.2 *client* of ours whose server's ServerHello somebody forges: `dimpl` cannot go back, so the handshake
-//!   ends by time and the session with it. The node is a client only of a peer that insists on `setup:passive`;
+//! - DTLS 1.3 in our client role, which is for peers that insist on `setup:passive`. A forged ServerHello of 1.3 shows
+//!   only when nothing decrypts after it, and `dimpl` cannot go back; in 1.2 a signature shows it. Nor does `dimpl` take
+//!   a server's RSA certificate;
+//! - P-521 in our client role: the ClientHello of `rtc-dtls` names P-256, P-384 and X25519, so such a server refuses;
 //! - resumption, 0-RTT, connection identifiers: WebRTC uses none;
 //! - export of a running engine: neither library gives out record keys and sequence numbers. What can be exported is an
 //!   association that has given up its engine ([`Dtls::export`]);
@@ -83,6 +85,7 @@
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod association;
 mod classic;
+mod classic_client;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod client_hello;
 mod clock;
@@ -92,6 +95,8 @@ mod event;
 mod fingerprint;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod front;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod greeting;
 mod handshake;
 mod identity;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -103,6 +108,8 @@ mod modern;
 mod peer_flight;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod record;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod server_flight;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod signature;
 mod signing;

@@ -21,8 +21,8 @@ pub(super) enum Verdict {
     Incomplete,
     /// More has to come. If it does not, this is why the handshake fails.
     Doubtful(DtlsError),
-    /// Certificate, ClientKeyExchange and CertificateVerify: the client's own, and its certificate is the promised one.
-    Whole([HandshakeMessage; 3]),
+    /// All messages of the flight, in order: the peer's own, and its certificate is the promised one.
+    Whole(Vec<HandshakeMessage>),
     /// This is certain: the peer that saw our flight is another, or its certificate is of no use.
     Refused(DtlsError),
 }
@@ -81,7 +81,9 @@ impl PeerFlight {
             {
                 let signed = [self.transcript.as_slice(), &certificate.encode(), &exchange.encode()].concat();
                 match (signature::verify(leaf(certificate), &signed, &proof.body), any_promised) {
-                    (Ok(()), true) => return Verdict::Whole([certificate.clone(), exchange.clone(), proof.clone()]),
+                    (Ok(()), true) => {
+                        return Verdict::Whole(vec![certificate.clone(), exchange.clone(), proof.clone()]);
+                    }
                     (Ok(()), false) => return Verdict::Refused(DtlsError::FingerprintMismatch),
                     (Err(Unverified::Certificate), true) => return Verdict::Refused(DtlsError::UnsupportedCertificate),
                     (Err(_), false) => verdict = Verdict::Doubtful(DtlsError::FingerprintMismatch),
@@ -94,7 +96,7 @@ impl PeerFlight {
 }
 
 /// The first certificate of a Certificate message (RFC 5246 §7.4.2), empty when there is none.
-fn leaf(message: &HandshakeMessage) -> &[u8] {
+pub(super) fn leaf(message: &HandshakeMessage) -> &[u8] {
     let Some((&[_, _, _, a, b, c], rest)) = message.body.split_first_chunk() else { return &[] };
     rest.get(..u32::from_be_bytes([0, a, b, c]) as usize).unwrap_or_default()
 }

@@ -87,12 +87,27 @@ impl<'a> Pair<'a> {
         network: Network<'a>,
     ) -> Self {
         let now = Timestamp::from_millis(1_000);
+        let client = Dtls::new_client(client, versions, client_expects, now);
+        Self::between(client, Dtls::new(server, DtlsRole::Server, server_expects, now), network)
+    }
+
+    /// The node in both roles: a client that offers DTLS 1.2.
+    pub(crate) fn of_nodes(client: &DtlsIdentity, server: &DtlsIdentity, network: Network<'a>) -> Self {
+        let now = Timestamp::from_millis(1_000);
+        let (client, server) = (
+            Dtls::new(client, DtlsRole::Client, fingerprints_of(server), now),
+            Dtls::new(server, DtlsRole::Server, fingerprints_of(client), now),
+        );
+        Self::between(client, server, network)
+    }
+
+    fn between(client: Dtls, server: Dtls, network: Network<'a>) -> Self {
         let mut pair = Self {
-            client: Dtls::new_client(client, versions, client_expects, now),
-            server: Dtls::new(server, DtlsRole::Server, server_expects, now),
+            client,
+            server,
             client_reports: Reports::default(),
             server_reports: Reports::default(),
-            now,
+            now: Timestamp::from_millis(1_000),
             log: Vec::new(),
             flying: BTreeMap::new(),
             serial: 0,

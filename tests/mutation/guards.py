@@ -214,8 +214,8 @@ GUARDS = [
     Guard(
         "another ClientHello begins another handshake",
         "src/dtls/handshake.rs",
-        "attempt.random == hello.random",
-        "!attempt.random.is_empty()",
+        "let known = self.attempts.iter_mut().find(|attempt| {",
+        "let known = self.attempts.iter_mut().find(|attempt| !attempt.random.is_empty() || {",
         "parts dtls_forged::no_forged_datagram_keeps_a_server_from_its_client",
     ),
     Guard(
@@ -224,6 +224,20 @@ GUARDS = [
         "(Err(Unverified::Signature), true) => verdict = Verdict::Doubtful(DtlsError::PeerMisbehaved),",
         "(Err(Unverified::Signature), true) => return Verdict::Refused(DtlsError::PeerMisbehaved),",
         "parts dtls_forged::no_forged_datagram_keeps_a_server_from_its_client",
+    ),
+    Guard(
+        "a forged DTLS server flight is not final",
+        "src/dtls/server_flight.rs",
+        "(Err(_), false) => verdict = Verdict::Doubtful(DtlsError::FingerprintMismatch),",
+        "(Err(_), false) => return Verdict::Refused(DtlsError::FingerprintMismatch),",
+        "parts dtls_forged::no_forged_datagram_keeps_the_node_as_a_client_from_its_server",
+    ),
+    Guard(
+        "a forged DTLS cookie is not the last",
+        "src/dtls/classic_client.rs",
+        "greeting.rival = Some((message.clone(), due));",
+        "let _ = due;",
+        "parts dtls_forged::no_forged_datagram_keeps_the_node_as_a_client_from_its_server",
     ),
     Guard(
         "a refused ClientHello is not final",
@@ -238,13 +252,6 @@ GUARDS = [
         "ClassicStage::Cookie if right && message.sequence == 1 => {",
         "ClassicStage::Cookie if message.sequence == 1 => {",
         "parts dtls_forged::a_hello_with_another_cookie_asks_for_the_right_one_again",
-    ),
-    Guard(
-        "a second ClientHello is due only after a retry request",
-        "src/dtls/modern.rs",
-        "&& std::mem::take(&mut self.retry_requested)) {",
-        ") {",
-        "parts dtls_forged::a_clients_own_hello_is_no_second_one_unless_it_was_asked_for",
     ),
     Guard(
         "handshakes of one session are bounded",

@@ -104,6 +104,43 @@ fn forged_by_a_client() -> Vec<(&'static str, Vec<u8>)> {
     forged
 }
 
+/// What a server answers to a stranger.
+fn answer_to_another(versions: DtlsVersions) -> Vec<u8> {
+    let (client, server) = (identity(), identity());
+    let mut pair = Pair::new(&client, versions, &server, faithful());
+    pair.run(Duration::from_secs(1));
+    let plain = |sent: &&Sent| sent.from == End::Server && sent.bytes[0] == HANDSHAKE;
+    pair.log.iter().filter(plain).flat_map(|sent| sent.bytes.clone()).collect()
+}
+
+/// Datagrams in a server's name, by what they are.
+fn forged_by_a_server() -> Vec<(&'static str, Vec<u8>)> {
+    let certificate = [&[0, 1, 3, 0, 1, 0][..], &[0x30; 256]].concat();
+    let exchange = [&[3, 0, 29, 32][..], &[7; 32], &[4, 3, 0, 72], &[0x30; 72]].concat();
+    let hello = [&[0xfe, 0xfd][..], &[7; 32], &[0, 0xc0, 0x2b, 0]].concat();
+    vec![
+        ("a cookie", message(3, 0, &[0xfe, 0xff, 4, 1, 2, 3, 4], 0)),
+        ("a cookie that is none", message(3, 0, &[0xfe, 0xff, 40, 1, 2], 0)),
+        ("a hello", message(2, 0, &hello, 1)),
+        ("a hello after a cookie", message(2, 1, &hello, 1)),
+        ("a certificate", message(11, 2, &certificate, 2)),
+        ("a certificate that is too long", fragment(11, 2, 12_000, 0, &[3; 600], 2)),
+        ("a key exchange", message(12, 3, &exchange, 3)),
+        ("a request for a certificate", message(13, 4, &[1, 64, 0, 2, 4, 3, 0, 0], 3)),
+        ("ServerHelloDone", message(14, 5, &[], 3)),
+        ("another server's flight of 1.2", answer_to_another(DtlsVersions::Only12)),
+        ("another server's flight of 1.3", answer_to_another(DtlsVersions::Only13)),
+        ("a fatal alert", record(ALERT, 9, &[2, 40])),
+        ("a close alert", record(ALERT, 9, &[1, 0])),
+        ("ChangeCipherSpec", record(20, 9, &[1])),
+        ("a protected record", {
+            let mut protected = record(HANDSHAKE, 0, &[5; 48]);
+            protected[4] = 1;
+            protected
+        }),
+    ]
+}
+
 /// Takes what an end has to say after a forged datagram, and delivers it nowhere.
 fn discard(dtls: &mut Dtls, what: &str) {
     let mut out = [0; 1_500];
@@ -181,6 +218,56 @@ fn a_hello_with_another_cookie_asks_for_the_right_one_again() {
     discard(&mut pair.server, "a made-up cookie");
     pair.run(SOME_SECONDS);
     pair.assert_connected("a made-up cookie");
+}
+
+#[test]
+fn no_forged_datagram_keeps_the_node_as_a_client_from_its_server() {
+    let (client, server) = (identity(), identity());
+    let mut undisturbed = Pair::of_nodes(&client, &server, faithful());
+    let mut steps = 0;
+    while undisturbed.client_reports.keys.is_none() {
+        assert!(undisturbed.step(undisturbed.now + Duration::from_secs(1)));
+        steps += 1;
+    }
+    undisturbed.run(Duration::from_secs(1));
+    undisturbed.assert_connected("undisturbed");
+    for (name, forged) in forged_by_a_server() {
+        for at in 0..steps {
+            let what = format!("{name} before step {at} of {steps}");
+            let mut pair = Pair::of_nodes(&client, &server, faithful());
+            for _ in 0..at {
+                pair.step(pair.now + Duration::from_secs(1));
+            }
+            // What it answers does go to the server, which has to bear it as well.
+            pair.client.handle_datagram(&forged, pair.now);
+            pair.drain();
+            pair.run(SOME_SECONDS);
+            pair.assert_connected(&what);
+        }
+    }
+}
+
+#[test]
+fn the_node_as_a_client_makes_good_any_single_lost_datagram() {
+    let (a, b) = (identity(), identity());
+    for lost in [
+        None,
+        Some((End::Client, 0)),
+        Some((End::Client, 1)),
+        Some((End::Client, 2)),
+        Some((End::Server, 0)),
+        Some((End::Server, 1)),
+        Some((End::Server, 2)),
+    ] {
+        let network: Network<'_> = Box::new(move |sent| match lost {
+            Some(lost) if lost == (sent.from, sent.number) => Vec::new(),
+            _ => vec![(LATENCY, sent.bytes.clone())],
+        });
+        let mut pair = Pair::of_nodes(&a, &b, network);
+        pair.run(Duration::from_secs(5));
+        pair.assert_connected(&format!("{lost:?}"));
+        assert_eq!(pair.client.version(), Some("1.2"));
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! OpenSSL as a judge from outside: its DTLS client against our server over a loopback socket, with RSA and ECDSA
-//! certificates and each SRTP profile, and the keying material both ends export (RFC 5764 §4.2) compared.
+//! OpenSSL as a judge from outside: its DTLS client against our server, and its server against our client, over a
+//! loopback socket, with RSA and ECDSA certificates and each SRTP profile, and the keying material both ends export (RFC 5764 §4.2) compared.
 //!
 //! Needs the `openssl` program; without it the tests fail.
 
 use std::io::{Read, Write};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -89,23 +89,46 @@ enum Closes {
     Server,
 }
 
+/// OpenSSL as the client, and what came of it.
 fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_len: usize, closes: Closes) -> Outcome {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
     let address = socket.local_addr().unwrap().to_string();
     let len = export_len.to_string();
-    let mut client = Running(
+    let version = if arguments.contains(&"-dtls1") { "-dtls1" } else { "-dtls1_2" };
+    let arguments: Vec<_> = [&["s_client", version, "-connect", &address, "-keymatexportlen", &len][..], arguments]
+        .concat()
+        .into_iter()
+        .enumerate()
+        .filter(|&(at, argument)| at < 2 || argument != "-dtls1")
+        .map(|(_, argument)| argument)
+        .collect();
+    drive(directory, &arguments, socket, None, (DtlsRole::Server, expected), closes)
+}
+
+/// OpenSSL as the server, and what came of it.
+fn run_server(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_len: usize) -> Outcome {
+    // A port that is free now.
+    let theirs = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (address, len) = (theirs.to_string(), export_len.to_string());
+    let arguments = [&["s_server", "-dtls1_2", "-accept", &address, "-keymatexportlen", &len][..], arguments].concat();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    drive(directory, &arguments, socket, Some(theirs), (DtlsRole::Client, expected), Closes::Server)
+}
+
+/// Runs OpenSSL with `arguments` and our end beside it, until both have ended.
+fn drive(
+    directory: &Path,
+    arguments: &[&str],
+    socket: UdpSocket,
+    mut peer: Option<SocketAddr>,
+    (role, expected): (DtlsRole, Vec<Fingerprint>),
+    closes: Closes,
+) -> Outcome {
+    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+    let mut child = Running(
         Command::new("openssl")
-            .args([
-                "s_client",
-                if arguments.contains(&"-dtls1") { "-dtls1" } else { "-dtls1_2" },
-                "-connect",
-                &address,
-                "-keymatexport",
-                "EXTRACTOR-dtls_srtp",
-            ])
-            .args(["-keymatexportlen", &len])
-            .args(arguments.iter().filter(|&&argument| argument != "-dtls1"))
+            .args(arguments)
+            .args(["-keymatexport", "EXTRACTOR-dtls_srtp"])
             .current_dir(directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -113,27 +136,13 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
             .spawn()
             .expect("the tests need the openssl program"),
     );
-    let mut stdin = client.0.stdin.take();
-    let (to_us, text) = mpsc::channel();
-    for mut stream in
-        [Box::new(client.0.stdout.take().unwrap()) as Box<dyn Read + Send>, Box::new(client.0.stderr.take().unwrap())]
-    {
-        let to_us = to_us.clone();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4_096];
-            while let Ok(len @ 1..) = stream.read(&mut buffer) {
-                let _ = to_us.send(String::from_utf8_lossy(&buffer[..len]).into_owned());
-            }
-        });
-    }
-    drop(to_us);
-
+    let mut stdin = child.0.stdin.take();
+    let text = texts_of(&mut child.0);
     let start = Instant::now();
     let now = || Timestamp::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap());
-    let mut dtls = Dtls::new(&identity(), DtlsRole::Server, expected, now());
+    let mut dtls = Dtls::new(&identity(), role, expected, now());
     let mut outcome = Outcome::default();
     let mut failed_at: Option<Instant> = None;
-    let mut peer = None;
     let mut buffer = [0; 2_048];
     while start.elapsed() < Duration::from_secs(25) {
         while let Ok(piece) = text.try_recv() {
@@ -168,21 +177,40 @@ fn run(directory: &Path, expected: Vec<Fingerprint>, arguments: &[&str], export_
                 DtlsEvent::ApplicationData(_) => {}
             }
         }
-        if matches!(dtls.state(), DtlsState::Closed | DtlsState::Failed) && client.0.try_wait().unwrap().is_some() {
+        let over = matches!(dtls.state(), DtlsState::Closed | DtlsState::Failed);
+        // s_server would go on for ever.
+        if over && (child.0.try_wait().unwrap().is_some() || (role == DtlsRole::Client && outcome.failed.is_none())) {
             break;
         }
         if dtls.state() == DtlsState::Failed && outcome.keys.is_none() {
-            // s_client would try for a minute; what matters is that it never connects, and what it says of our alert.
+            // OpenSSL would try for a minute; what matters is that it never connects, and what it says of our alert.
             let since = failed_at.get_or_insert_with(Instant::now).elapsed();
             if outcome.openssl_says.contains("alert") || since > Duration::from_secs(3) {
-                let _ = client.0.kill();
+                let _ = child.0.kill();
             }
         }
     }
     drop(stdin.take().map(|mut stdin| stdin.flush()));
-    drop(client);
+    drop(child);
     outcome.openssl_says.extend(text.iter());
     outcome
+}
+
+/// What a process writes, on both of its streams.
+fn texts_of(child: &mut Child) -> mpsc::Receiver<String> {
+    let (to_us, text) = mpsc::channel();
+    let streams =
+        [Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>, Box::new(child.stderr.take().unwrap())];
+    for mut stream in streams {
+        let to_us = to_us.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4_096];
+            while let Ok(len @ 1..) = stream.read(&mut buffer) {
+                let _ = to_us.send(String::from_utf8_lossy(&buffer[..len]).into_owned());
+            }
+        });
+    }
+    text
 }
 
 #[track_caller]
@@ -195,7 +223,6 @@ fn assert_same_keys(outcome: &Outcome, profile: SrtpProfile, name: &str) {
     let ours: String = keys.material().iter().map(|byte| format!("{byte:02X}")).collect();
     assert_eq!(ours, hex, "{name}: exported keying material");
     assert_eq!(hex.len(), profile.exported_len() * 2);
-    assert!(!keys.is_client());
     assert_eq!(outcome.version, Some("1.2"));
 }
 
@@ -227,6 +254,52 @@ fn rsa_and_ecdsa_certificates_and_each_profile_export_the_same_keys() {
         assert_same_keys(&outcome, profile, name);
         assert!(outcome.closed, "{kind}: OpenSSL's close alert");
     }
+}
+
+#[test]
+fn the_node_is_the_client_of_servers_with_each_kind_of_certificate() {
+    use SrtpProfile::*;
+    let cases = [
+        ("rsa-2048", CM_SHA1, AesCm128HmacSha1_80),
+        ("rsa-4096", GCM_128, AeadAes128Gcm),
+        ("p-256", GCM_256, AeadAes256Gcm),
+        ("p-256", GCM_128, AeadAes128Gcm),
+        ("p-384", GCM_128, AeadAes128Gcm),
+    ];
+    for (kind, name, profile) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        make_certificate(kind, directory.path());
+        let expected = vec![fingerprint(FingerprintHash::Sha256, directory.path())];
+        let arguments = ["-use_srtp", name, "-cert", "cert.pem", "-key", "key.pem", "-Verify", "1"];
+        let outcome = run_server(directory.path(), expected, &arguments, profile.exported_len());
+        assert_same_keys(&outcome, profile, name);
+        assert!(outcome.keys.is_some_and(|keys| keys.is_client()), "{kind}");
+    }
+}
+
+#[test]
+fn the_node_as_a_client_refuses_a_server_by_name_and_alert() {
+    let usual = ["-use_srtp", GCM_128, "-cert", "cert.pem", "-key", "key.pem", "-Verify", "1"];
+    let cases = [
+        // Our hello names the library's groups, and a server's key must be of one of them (RFC 8422 §5.1.1).
+        ("p-224", true, usual.to_vec(), DtlsError::PeerAlert(40), "no shared cipher"),
+        ("p-521", true, usual.to_vec(), DtlsError::PeerAlert(40), "no shared cipher"),
+        ("p-256", false, usual.to_vec(), DtlsError::FingerprintMismatch, "alert bad certificate"),
+        ("rsa-2048", false, usual.to_vec(), DtlsError::FingerprintMismatch, "alert bad certificate"),
+        ("p-256", true, usual[2..].to_vec(), DtlsError::NoCommonProfile, "alert handshake failure"),
+    ];
+    let judge = |(kind, promised, arguments, error, alert): (&str, bool, Vec<&str>, DtlsError, &str)| {
+        let directory = tempfile::tempdir().unwrap();
+        make_certificate(kind, directory.path());
+        let mut expected = vec![fingerprint(FingerprintHash::Sha256, directory.path())];
+        expected[0].value[31] ^= u8::from(!promised);
+        let outcome = run_server(directory.path(), expected, &arguments, 56);
+        let says = &outcome.openssl_says;
+        assert_eq!(outcome.failed, Some(error), "{kind}: {says}");
+        assert!(says.contains(alert), "{kind}: {says}");
+        assert_eq!(outcome.keys, None);
+    };
+    std::thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || judge(case)))));
 }
 
 #[test]
