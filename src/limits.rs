@@ -129,6 +129,25 @@ pub const WAITING_TIME_DEFAULT: Duration = Duration::from_secs(600);
 /// Time the whole node may take to end. Later: it ends without waiting.
 pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Of [`SHUTDOWN_TIME_MAX`], the time that signalling and workers have to end their sessions.
+pub const SHUTDOWN_WORKERS_TIME_MAX: Duration = Duration::from_millis(1_500);
+
+/// Lines of the log that wait to be written. Full: a line is left out, counted and told.
+pub const LOG_LINES_MAX: usize = 4_096;
+
+/// Lines of the log per second, and at once after a quiet second. Errors and debugging are not counted. More: left out,
+/// counted and told.
+pub const LOG_LINES_PER_SECOND_MAX: f64 = 100.0;
+
+/// How often the log says how many lines were left out.
+pub const LOG_TOLD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the end of the node waits for the log to be written.
+pub const LOG_FLUSH_TIME_MAX: Duration = Duration::from_millis(300);
+
+const _: () =
+    assert!(SHUTDOWN_WORKERS_TIME_MAX.as_millis() + LOG_FLUSH_TIME_MAX.as_millis() < SHUTDOWN_TIME_MAX.as_millis());
+
 /// What a refused client is told to wait before it asks again.
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 

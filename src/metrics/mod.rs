@@ -15,6 +15,7 @@
 
 mod figure;
 mod host;
+pub mod log_lines;
 pub mod reference;
 mod signalling;
 #[cfg(test)]

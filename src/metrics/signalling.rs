@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::figure::FigureDescription;
+use super::log_lines;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -103,6 +104,8 @@ figures! {
         "Messages from WebSocket clients, by type", "";
     sessions_resumed: Counter = "sessions_resumed",
         "Sessions that another socket took over", "";
+    log_lines_left_out: Counter = "log_lines_left_out",
+        "Lines that the log left out, because there were too many or nobody read it", "";
     publishers: Gauge = "publishers",
         "Publishers' sessions now", "publishers";
     viewers: Gauge = "viewers",
@@ -198,6 +201,7 @@ impl SignallingCounters {
     /// Writes all figures as text, with `audience` as the current numbers.
     pub(super) fn write(&self, text: &mut String, audience: Audience) -> fmt::Result {
         let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        self.log_lines_left_out.inc_by(log_lines::left_out().saturating_sub(self.log_lines_left_out.get()));
         self.publishers.set(gauge(audience.publishers));
         self.viewers.set(gauge(audience.viewers));
         self.waiting_viewers.set(gauge(audience.waiting_viewers));

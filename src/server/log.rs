@@ -1,4 +1,5 @@
-//! Logs: session events, written to standard error as text or JSON. Events per packet are counted, not logged.
+//! Logs: session events, written to standard error as text or JSON by a thread of their own ([`super::log_queue`]).
+//! Events per packet are counted, not logged.
 //!
 //! Tokens, keys and ICE credentials are never logged. Of a client's address only the network is logged, unless
 //! `log.addresses` is set.
@@ -11,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt, reload};
 
+use super::log_queue;
 use crate::config::{Log, LogFormat};
 
 /// Changes the level of the running log.
@@ -38,11 +40,12 @@ pub(super) fn init(log: Log) -> LevelHandle {
     let subscriber = tracing_subscriber::registry();
     let started = match log.format {
         LogFormat::Text => {
-            let text = fmt::layer().with_writer(stderr).with_target(false).with_ansi(stderr().is_terminal());
+            let text =
+                fmt::layer().with_writer(log_queue::of_process()).with_target(false).with_ansi(stderr().is_terminal());
             subscriber.with(text.log_internal_errors(false).with_filter(filter)).try_init()
         }
         LogFormat::Json => {
-            let json = fmt::layer().json().with_writer(stderr);
+            let json = fmt::layer().json().with_writer(log_queue::of_process());
             subscriber.with(json.log_internal_errors(false).with_filter(filter)).try_init()
         }
     };

@@ -4,7 +4,8 @@
 //! banner. An error that an operator can mend is reported before the first packet, with the fix in its text.
 //!
 //! Order of shutdown (Ctrl-C, SIGTERM, or a thread that died): stop accepting, send `Shutdown` to the workers, give
-//! them at most [`limits::SHUTDOWN_TIME_MAX`] to close their sessions, exit. A second signal exits at once.
+//! them at most [`limits::SHUTDOWN_WORKERS_TIME_MAX`] to close their sessions, exit. A second signal exits at once, and
+//! so does [`limits::SHUTDOWN_TIME_MAX`] after the first one, whatever is stuck.
 //!
 //! The service manager is told of start and shutdown, and in between that all threads are alive (`notify`, `watchdog`).
 //! SIGHUP reads the configuration again (`reload`).
@@ -12,6 +13,7 @@
 mod announce;
 mod banner;
 mod log;
+mod log_queue;
 mod notify;
 mod reload;
 mod watchdog;
@@ -122,6 +124,12 @@ pub fn allowed_cores() -> Result<Vec<u16>, ServerError> {
 /// When it cannot start, or a thread died.
 pub fn run(source: Source, config: Config) -> Result<(), ServerError> {
     let level = log::init(config.log);
+    let ended = serve(source, config, level);
+    log_queue::flush();
+    ended
+}
+
+fn serve(source: Source, config: Config, level: log::LevelHandle) -> Result<(), ServerError> {
     let notifier = Notifier::from_environment();
     let (events, next_event) = flume::bounded(limits::WORKERS_MAX + 4);
     let (reloads, reloads_asked) = flume::bounded(1);
@@ -271,10 +279,22 @@ fn catch_signals(events: flume::Sender<Event>, reloads: flume::Sender<()>) -> Re
             }
             stops += 1;
             let _ = events.try_send(Event::Stop);
+            end_in_time();
         }
     };
     thread::Builder::new().name("signals".to_owned()).spawn(caught).map_err(ServerError::Thread)?;
     Ok(())
+}
+
+/// Ends the process after [`limits::SHUTDOWN_TIME_MAX`], if the shutdown has not ended it by then: something outside
+/// (standard error, a disk, a resolver) does not answer, and must not keep the node.
+fn end_in_time() {
+    let end = || {
+        thread::sleep(limits::SHUTDOWN_TIME_MAX);
+        std::process::exit(1);
+    };
+    // Without a thread a second signal still ends the node.
+    drop(thread::Builder::new().name("end".to_owned()).stack_size(64 * 1024).spawn(end));
 }
 
 /// Calls `ended` when the thread has ended, by return or by panic. The watcher sleeps in `join` and costs a small stack.
@@ -324,7 +344,7 @@ impl Running<'_> {
 
     /// Stops signalling first, so that no session is opened any more; then the workers, which close their sessions.
     fn stop(mut self, signalling: Option<&Signalling>) {
-        let end = Instant::now() + limits::SHUTDOWN_TIME_MAX;
+        let end = Instant::now() + limits::SHUTDOWN_WORKERS_TIME_MAX;
         if let Some(signalling) = signalling {
             signalling.request_stop();
             let deadline = Instant::now() + limits::SHUTDOWN_TIME_MAX / 4;

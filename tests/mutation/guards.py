@@ -37,6 +37,13 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "a log that nobody reads",
+        "src/server/log.rs",
+        "fmt::layer().with_writer(log_queue::of_process())",
+        "fmt::layer().with_writer(stderr)",
+        "operator stuck::a_log_that_nobody_reads_stops_neither_joins_nor_the_end_of_the_node",
+    ),
+    Guard(
         "a path has one owner",
         "src/transport/path_table.rs",
         "Some(owner) if owner != key => {",

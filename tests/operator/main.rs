@@ -12,6 +12,7 @@ mod authorisation;
 mod cli;
 mod doctor;
 mod service_manager;
+mod stuck;
 
 /// The program built from this tree.
 const BINARY: &str = env!("CARGO_BIN_EXE_corecast");
