@@ -71,7 +71,7 @@
 //! | 2 machine | [`net`], [`worker`], [`placement`] | sockets, rings, threads, and the event loop that joins sessions to streams; the only `unsafe` is in [`net`] |
 //! | 3 front | [`signal`], [`auth`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`] | what browsers, programs and operators talk to, and the program's start and end |
 //! | beside | `lab` (feature) | the client side of the protocol, load and benches: they measure the node and are no part of it |
-//! | any | [`limits`], [`time`] | every bound of the node with its reason; points in time as values, without a clock |
+//! | any | [`limits`], [`time`], [`rate`] | every bound of the node with its reason; points in time as values, without a clock; how often something may happen |
 //!
 //! [`session`] and [`relay`] do not know each other: [`worker`] joins them, and what was agreed with the peer reaches
 //! both as a [`description`]. Trains of datagrams are plain data in [`transport`]. A path is a number there, and only
@@ -94,6 +94,7 @@ pub mod limits;
 pub mod metrics;
 pub mod net;
 pub mod placement;
+pub mod rate;
 pub mod relay;
 pub mod server;
 pub mod session;

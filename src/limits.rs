@@ -257,6 +257,12 @@ pub const CURSOR_LAG_MAX: Duration = Duration::from_secs(1);
 /// Shortest time between two key-frame requests to a publisher, and the time after which one is repeated.
 pub const KEY_FRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Key frames that one viewer may have asked for at once, where nobody else wants one: enough for who just joined.
+pub const KEY_FRAME_REQUESTS_AT_ONCE: u32 = 4;
+
+/// Pause after which one viewer may ask for one more.
+pub const KEY_FRAME_REQUEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// Most padding that is added to make two fragments equal in size.
 pub const PADDING_BYTES_MAX: usize = 16;
 
@@ -304,6 +310,12 @@ pub const SOURCE_SUCCESSOR_FRAMES: u8 = 3;
 
 /// Sources (SSRCs) a track may have. Full: the oldest binding goes.
 pub const SOURCES_PER_TRACK_MAX: usize = 8;
+
+/// Changes of a track's codec or profile that are told at once. More: viewers go on as if it had not changed.
+pub const CODEC_CHANGES_AT_ONCE: u32 = 4;
+
+/// Pause after which one more change of a track's codec or profile is told. Each change costs every viewer a decision.
+pub const CODEC_CHANGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Pause between two receiver reports to a publisher (RFC 3550 §6.2, reduced minimum).
 pub const RECEIVER_REPORT_INTERVAL: Duration = Duration::from_millis(1_000);

@@ -5,6 +5,7 @@ use slotmap::new_key_type;
 use crate::description::{Description, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
+use crate::rate::Allowance;
 use crate::relay::play::extension::ExtensionTemplate;
 use crate::relay::play::pacing::Pacer;
 use crate::relay::play::selection::{Selection, Simulcast};
@@ -101,6 +102,8 @@ pub struct Playback {
     pub rtt_us: u64,
     /// What it may have sent again.
     pub repairs: RepairBudget,
+    /// How often it may want a key frame that nobody else wants.
+    pub key_frame_requests: Allowance,
     /// What was sent again.
     pub retransmitted: Traffic,
 }
@@ -229,6 +232,7 @@ impl Playback {
             next_report: None,
             rtt_us: 0,
             repairs: RepairBudget::new(now),
+            key_frame_requests: Allowance::new(now),
             retransmitted: Traffic::default(),
         }
     }

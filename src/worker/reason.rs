@@ -69,6 +69,11 @@ reasons! {
         /// A Binding response that answers no request of this node.
         StunNotAnAnswer = "stun_not_an_answer",
 
+        /// A change of a track's codec or profile that viewers were not told of, because there were too many.
+        CodecChangesOverRate = "codec_changes_over_rate",
+        /// A key-frame request of a viewer that has asked too often.
+        KeyFrameRequestsOverRate = "key_frame_requests_over_rate",
+
         /// A STUN message that cannot be parsed.
         StunMalformed = "stun_malformed",
         /// A check whose user fragment names another worker.

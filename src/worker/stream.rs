@@ -346,6 +346,13 @@ impl Streams {
         self.audio.len() + self.video.len() + self.held.len() + self.wanting.len()
     }
 
+    /// Whether a key frame is wanted of an encoding already.
+    #[must_use]
+    pub fn is_key_frame_wanted(&self, key: EncodingKey) -> bool {
+        let encoding = self.table.get(key.stream).and_then(|stream| stream.encoding(key.encoding));
+        encoding.is_some_and(|encoding| encoding.requests.is_wanted())
+    }
+
     /// A key frame of this encoding is wanted.
     pub fn want_key_frame(&mut self, key: EncodingKey) {
         let Some(encoding) = self.encoding_mut(key) else { return };

@@ -37,6 +37,20 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "one viewer's key-frame requests",
+        "src/worker/inbound/feedback.rs",
+        "if !playback.key_frame_requests.take(at_once, pause, now) {",
+        "if !playback.key_frame_requests.take(u32::MAX, pause, now) {",
+        "parts worker_recovery::one_viewer_does_not_set_the_rate_of_everybodys_key_frames",
+    ),
+    Guard(
+        "a publisher's changes of profile",
+        "src/relay/publish/publication.rs",
+        "if self.changes.take(limits::CODEC_CHANGES_AT_ONCE, limits::CODEC_CHANGE_PAUSE, now) {",
+        "if self.changes.take(u32::MAX, limits::CODEC_CHANGE_PAUSE, now) {",
+        "lib relay::publish::publication::tests::a_profile_that_alternates_is_told_a_few_times_and_media_goes_on",
+    ),
+    Guard(
         "a log that nobody reads",
         "src/server/log.rs",
         "fmt::layer().with_writer(log_queue::of_process())",

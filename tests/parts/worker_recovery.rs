@@ -279,6 +279,28 @@ fn a_hundred_viewers_requests_become_one_per_interval_until_the_key_frame() {
 }
 
 #[test]
+fn one_viewer_does_not_set_the_rate_of_everybodys_key_frames() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    let [greedy, honest] = [(); 2].map(|()| world.join(&Opening::viewer(0)));
+    world.clients[publisher].publisher().fragments = Some(4);
+    world.clients[publisher].publisher().answers_requests = true;
+    world.run(2_000 * MS);
+    world.clients[publisher].publisher().key_frame_requests.clear();
+    for _ in 0..24 {
+        world.clients[greedy].request_key_frame();
+        world.run(500 * MS);
+    }
+    let requests = world.clients[publisher].publisher().key_frame_requests.len();
+    assert!((4..=7).contains(&requests), "{requests} key frames in 12 s");
+    assert!(world.dropped(0, "key_frame_requests_over_rate") > 10);
+    // Another one's wish is not refused for it.
+    world.clients[honest].request_key_frame();
+    world.run(600 * MS);
+    assert_eq!(world.clients[publisher].publisher().key_frame_requests.len(), requests + 1);
+}
+
+#[test]
 fn a_viewer_whose_trains_were_refused_recovers_by_nack_and_nobody_else_notices() {
     let mut world = World::new(1);
     let publisher = world.join(&Opening::publisher(0));

@@ -7,6 +7,7 @@
 
 use crate::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::limits;
+use crate::rate::Allowance;
 use crate::relay::publish::arrivals::Arrivals;
 use crate::relay::publish::numbering::Numbering;
 use crate::relay::publish::padding::FragmentPadding;
@@ -81,6 +82,10 @@ pub struct Track {
     numbering: Numbering,
     padding: FragmentPadding,
     parameter_sets: ParameterSets,
+    /// How often its profile may change.
+    changes: Allowance,
+    /// Changes of its profile that viewers were not told of, because there were too many.
+    changes_ignored: u32,
     /// The newest clock record, for workers whose first viewer comes later.
     clock: Option<Record<'static>>,
     /// The first round of feedback after a start is not waited for.
@@ -120,6 +125,11 @@ impl Track {
     #[must_use]
     pub fn next_report(&self) -> Timestamp {
         self.next_report
+    }
+
+    /// Takes the number of changes of its profile that viewers were not told of.
+    pub fn take_changes_ignored(&mut self) -> u32 {
+        std::mem::take(&mut self.changes_ignored)
     }
 
     /// Takes note that one was sent.
@@ -205,6 +215,8 @@ impl Publication {
                 numbering: Numbering::default(),
                 padding: FragmentPadding::default(),
                 parameter_sets,
+                changes: Allowance::new(Timestamp::ZERO),
+                changes_ignored: 0,
                 clock: None,
                 next_report: Timestamp::ZERO,
                 codec: codec.clone(),
@@ -405,9 +417,14 @@ impl Track {
             && let CodecFormat::H264 { profile_level_id, .. } = &mut self.published.format
             && *profile_level_id != profile
         {
-            // The SPS is the truth, whatever the SDP said (RFC 6184 §8.1).
-            *profile_level_id = profile;
-            self.announced = false;
+            if self.changes.take(limits::CODEC_CHANGES_AT_ONCE, limits::CODEC_CHANGE_PAUSE, now) {
+                // The SPS is the truth, whatever the SDP said (RFC 6184 §8.1).
+                *profile_level_id = profile;
+                self.announced = false;
+            } else {
+                // Seen again with the next parameter sets; decoders have them in any case.
+                self.changes_ignored += 1;
+            }
         }
         if !self.announced {
             self.announced = true;

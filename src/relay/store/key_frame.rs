@@ -21,6 +21,12 @@ impl KeyFrameRequests {
         self.wanted = true;
     }
 
+    /// Whether somebody needs one already.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// A key frame began: nobody waits any more.
     pub fn key_frame_began(&mut self) {
         self.wanted = false;

@@ -31,7 +31,7 @@ impl Lifecycle<'_> {
             self.handle_events(key, now);
         }
         let Some(peer) = self.peers.get_mut(key) else { return };
-        publisher_feedback::send(peer, self.outbox, now);
+        publisher_feedback::send(peer, self.outbox, self.counters, now);
         sender_report::send(peer, self.streams, self.outbox, now);
     }
 }

@@ -36,7 +36,7 @@ impl Feedback<'_> {
             };
             match &mut peer.role {
                 Role::Publisher(publication) => self.of_publisher(peer.stream, publication, &packet, now),
-                Role::Viewer(playback) => self.of_viewer(key, peer.stream, playback, &packet),
+                Role::Viewer(playback) => self.of_viewer(key, peer.stream, playback, &packet, now),
             }
         }
     }
@@ -66,7 +66,14 @@ impl Feedback<'_> {
         }
     }
 
-    fn of_viewer(&mut self, key: PeerKey, stream: StreamKey, playback: &mut Playback, packet: &RtcpPacket<'_>) {
+    fn of_viewer(
+        &mut self,
+        key: PeerKey,
+        stream: StreamKey,
+        playback: &mut Playback,
+        packet: &RtcpPacket<'_>,
+        now: Timestamp,
+    ) {
         match packet {
             RtcpPacket::ReceiverReport(report) => {
                 report.reports.into_iter().for_each(|block| take_report(playback, &block, self.wall_clock.middle()));
@@ -76,10 +83,10 @@ impl Feedback<'_> {
             }
             RtcpPacket::Nack(nack) => self.queue_repairs(key, playback, nack),
             RtcpPacket::PictureLossIndication(request) => {
-                self.want_key_frame(stream, playback, request.media_ssrc);
+                self.want_key_frame(stream, playback, request.media_ssrc, now);
             }
             RtcpPacket::FullIntraRequest(request) => {
-                request.entries().for_each(|entry| self.want_key_frame(stream, playback, entry.ssrc));
+                request.entries().for_each(|entry| self.want_key_frame(stream, playback, entry.ssrc, now));
             }
             _ => {}
         }
@@ -106,10 +113,20 @@ impl Feedback<'_> {
         }
     }
 
-    fn want_key_frame(&mut self, stream: StreamKey, playback: &Playback, ssrc: u32) {
+    /// Passes on a viewer's wish, unless it has had too many: a key frame costs the publisher and every other viewer.
+    fn want_key_frame(&mut self, stream: StreamKey, playback: &mut Playback, ssrc: u32, now: Timestamp) {
         let track = playback.track_of(ssrc).and_then(|index| playback.tracks.get(index));
         let Some(track) = track else { return };
-        self.streams.want_key_frame(EncodingKey { stream, encoding: track.encoding() });
+        let wanted = EncodingKey { stream, encoding: track.encoding() };
+        let (at_once, pause) = (limits::KEY_FRAME_REQUESTS_AT_ONCE, limits::KEY_FRAME_REQUEST_PAUSE);
+        if self.streams.is_key_frame_wanted(wanted) {
+            return;
+        }
+        if !playback.key_frame_requests.take(at_once, pause, now) {
+            self.counters.dropped(DropReason::KeyFrameRequestsOverRate);
+            return;
+        }
+        self.streams.want_key_frame(wanted);
     }
 }
 

@@ -5,11 +5,13 @@ use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::wire::rtcp;
 use crate::worker::compound_rtcp;
+use crate::worker::counters::Counters;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, Role};
+use crate::worker::reason::DropReason;
 
 /// Sends a publisher what is due: transport-wide feedback, NACKs, receiver reports.
-pub(in crate::worker) fn send(peer: &mut Peer, outbox: &mut Outbox, now: Timestamp) {
+pub(in crate::worker) fn send(peer: &mut Peer, outbox: &mut Outbox, counters: &mut Counters, now: Timestamp) {
     if peer.session.state() != SessionState::Connected {
         return;
     }
@@ -34,6 +36,7 @@ pub(in crate::worker) fn send(peer: &mut Peer, outbox: &mut Outbox, now: Timesta
         }
         if track.next_report() <= now {
             track.reported(now);
+            counters.dropped_many(DropReason::CodecChangesOverRate, track.take_changes_ignored().into());
             if let Some(block) = track.reception.report(ssrc, now) {
                 let cname = peer.cname.as_str();
                 let len = peer.session.send_rtcp(out, |slot| compound_rtcp::receiver_report(slot, own, &block, cname));

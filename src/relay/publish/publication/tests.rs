@@ -319,6 +319,23 @@ fn the_sps_decides_what_profile_is_announced() {
 }
 
 #[test]
+fn a_profile_that_alternates_is_told_a_few_times_and_media_goes_on() {
+    let mut publication = publication();
+    let high: &[u8] = &[0x67, 0x64, 0x00, 0x28, 0xda];
+    let (mut told, mut forwarded) = (0, 0);
+    // 1,000 frames in 33 s, another profile with each.
+    for sequence in 1..=1_000 {
+        let parameter_sets = if sequence % 2 == 0 { high } else { SPS };
+        let stored = receive(&mut publication, video(10, sequence), parameter_sets).unwrap();
+        told += stored.iter().filter(|stored| matches!(stored, Stored::Format(_))).count();
+        forwarded += stored.iter().filter(|stored| matches!(stored, Stored::Media { .. })).count();
+    }
+    assert!((5..=12).contains(&told), "told {told} times");
+    assert_eq!(forwarded, 1_000);
+    assert!(publication.tracks[1].take_changes_ignored() > 400);
+}
+
+#[test]
 fn only_pictures_have_key_frames_and_padding() {
     let mut publication = publication();
     for sequence in 1..4 {
