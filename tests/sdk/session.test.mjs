@@ -192,6 +192,24 @@ test('a session that the node ended is made anew; one that its operator ended is
   assert.match(seen.log.of('ended')[0].detail, /enough/);
 });
 
+test('a publisher whose name another one took over does not come back, whichever way it hears of it', async () => {
+  const at = await node();
+  const sent = publisher(at.url);
+  await sent.start(media());
+  // DTLS is faster than the word.
+  FakePeer.last.dtlsCloses();
+  setTimeout(() => at.say({ type: 'ended', session: 's1', reason: 'replaced', detail: '' }), 50);
+  await until('ended', () => sent.log.of('ended').length === 1);
+  assert.deepEqual([sent.log.of('ended')[0].reason, sent.state, at.told('publish').length], ['replaced', 'idle', 1]);
+  const over = await node({ socket: false });
+  const second = publisher(over.url, { transport: 'http' });
+  await second.start(media());
+  over.replaced = true;
+  FakePeer.last.dtlsCloses();
+  await until('ended', () => second.log.of('ended').length === 1);
+  assert.deepEqual([second.log.of('ended')[0].reason, second.state, over.told('POST').length], ['replaced', 'idle', 1]);
+});
+
 test('a session that is ended in the same breath as it is answered is made anew', async () => {
   const at = await node();
   at.breath = (session) => (session === 's1' ? [{ type: 'ended', session, reason: 'dtls_failed', detail: '' }] : []);

@@ -11,6 +11,8 @@ const DISCONNECTED_MS = 1_500;
 /** A restart takes three round trips, but the network may first need a while to come back. */
 const RESTARTED_WITHIN_MS = 10_000;
 const RESTART_AGAIN_MS = 1_000;
+/** How long the reason of an end is waited for. */
+const REASON_WITHIN_MS = 2_000;
 
 /** Reasons after which a new session would end in the same way. */
 const FINAL_REASONS = new Set(['left', 'operator', 'replaced', 'resumed_elsewhere', 'unauthorized', 'forbidden']);
@@ -60,7 +62,7 @@ export class Connection {
     const [transceiver] = pc.getTransceivers();
     const dtls = transceiver?.receiver.transport ?? transceiver?.sender.transport;
     dtls?.addEventListener('statechange', () => {
-      if (dtls.state === 'closed' || dtls.state === 'failed') this.#lose(new CorecastError('session_ended', 'The node ended the session'));
+      if (dtls.state === 'closed' || dtls.state === 'failed') void this.#endedByNode();
     }, { signal });
     this.#changed();
   }
@@ -69,6 +71,16 @@ export class Connection {
   ended(reason, detail) {
     const message = REASONS[reason] ?? `The node ended the session (${reason})`;
     this.#lose(new CorecastError(reason === 'left' ? 'session_ended' : reason, detail ? `${message}: ${detail}` : message, { final: FINAL_REASONS.has(reason) }));
+  }
+
+  /**
+   * The node has closed DTLS. Why it did comes another way and a moment later, or has to be asked for. It matters: a
+   * publisher that came back after another one took its name over would replace that one, and so on in turn.
+   */
+  async #endedByNode() {
+    const late = pause(REASON_WITHIN_MS, this.#stop.signal).then(() => null);
+    const reason = await Promise.race([this.#accepted.whyEnded().catch(() => null), late]);
+    this.#lose(reason ?? new CorecastError('session_ended', 'The node ended the session'));
   }
 
   /** The network may have changed: looks for a new path, while media continues on the old one if that still works. */

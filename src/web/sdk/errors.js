@@ -27,6 +27,7 @@ const HINTS = {
   shutting_down: 'The node is being restarted. It is tried again by itself.',
   no_common_codec: 'Choose another codec.',
   resumed_elsewhere: 'Another page took this session over.',
+  replaced: 'Publish under another name, or end the other publisher first.',
   // Of the network.
   offline: 'Check the connection to the network. It is tried again by itself.',
   unreachable: 'Check the address, and that the node is running.',
@@ -55,6 +56,7 @@ const HINTS = {
  */
 const HAPPENED = {
   name_taken: 'This stream has a publisher already',
+  replaced: 'Another publisher took the stream’s name over',
   bad_stream_name: 'No stream can have this name',
   node_full: 'The node is full',
   too_many_viewers: 'The stream is full',
@@ -73,7 +75,7 @@ const HAPPENED = {
 };
 
 /** Statuses that will be the same if the request is repeated. */
-const FINAL_STATUSES = new Set([400, 401, 403, 404, 405, 406, 409, 413, 415, 422]);
+const FINAL_STATUSES = new Set([400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422]);
 
 /** Everything the SDK throws or reports. */
 export class CorecastError extends Error {

@@ -5,6 +5,8 @@ import { iceServers } from './sdp.js';
 
 /** A node that has not answered within this time counts as not answering. */
 const ANSWER_WITHIN_MS = 15_000;
+/** The status of a session that is not to be opened again. */
+const GONE = 410;
 
 /**
  * @typedef {import('./transport.js').Accepted} Accepted
@@ -38,6 +40,7 @@ export class HttpTransport {
       sdp: await response.text(),
       iceServers: iceServers(response.headers.get('link')),
       restart: (fragment) => this.#restart(session, fragment),
+      whyEnded: () => this.#whyEnded(session),
       close: () => { this.#close(session, headers.authorization); },
     };
   }
@@ -51,6 +54,13 @@ export class HttpTransport {
     const response = await call(session, { method: 'PATCH', headers, body: fragment });
     if (response.status !== 200) throw await fromResponse(response);
     return response.text();
+  }
+
+  /** A fragment that changes nothing: what matters is how it is refused. @param {string} session @returns {Promise<CorecastError | null>} */
+  async #whyEnded(session) {
+    const headers = await this.#headers({ 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*' });
+    const response = await call(session, { method: 'PATCH', headers, body: 'a=end-of-candidates\r\n' });
+    return response.status === GONE ? fromResponse(response) : null;
   }
 
   /** @param {string} session @param {string | undefined} authorization the one with which the session was opened, because a page that is being left cannot wait for a new one */

@@ -26,6 +26,7 @@ import { Signalling, WebSocketTransport } from './websocket.js';
  * @property {RTCIceServer[]} iceServers
  * @property {'http' | 'websocket'} via
  * @property {(fragment: string) => Promise<string>} restart an ICE restart: fragments (RFC 8840) there and back
+ * @property {() => Promise<import('./errors.js').CorecastError | null>} whyEnded asked when the node has ended the session: why, if that can be found out
  * @property {() => void} close ends the session; neither waits nor throws, for a page that is being left
  *
  * @typedef {object} Transport

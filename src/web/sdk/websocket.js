@@ -16,6 +16,8 @@ const PONG_WITHIN_MS = 8_000;
 const QUIET_MS = 3_000;
 /** It has this long to answer, because a network that is gone reports nothing. */
 const ALIVE_WITHIN_MS = 2_500;
+/** How long the reason of an end may come after the end itself. */
+const NOTICE_WITHIN_MS = 500;
 /** How long a socket stays open without a session, because the next one often follows at once. */
 const LINGER_MS = 3_000;
 
@@ -128,6 +130,8 @@ export class Signalling {
             await this.#alive(0);
             return this.#request({ type: 'restart', session, fragment }, (restarted) => restarted.fragment);
           },
+          // The node says it without being asked, and DTLS may be faster than its word.
+          whyEnded: () => new Promise((resolve) => { setTimeout(() => resolve(null), NOTICE_WITHIN_MS); }),
           close: () => this.#release(session),
         };
       });

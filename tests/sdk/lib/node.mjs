@@ -142,6 +142,7 @@ export class FakeNode {
       const problem = method === 'POST' ? this.refuse.shift() : undefined;
       const [status, head, body] = problem ? [problem.status, { 'content-type': 'application/problem+json', ...(problem.retry_after_s ? { 'retry-after': String(problem.retry_after_s) } : {}) }, JSON.stringify(problem)]
         : method === 'POST' ? [201, { 'content-type': 'application/sdp', location: `${url}/r${this.#next++}`, link: '<stun:192.0.2.9>; rel="ice-server"' }, ANSWER]
+          : method === 'PATCH' && this.replaced ? [410, { 'content-type': 'application/problem+json' }, JSON.stringify({ status: 410, code: 'replaced', detail: 'another publisher took the name over' })]
           : method === 'PATCH' && this.forgotten ? [404, {}, '']
             : method === 'PATCH' ? [200, { 'content-type': 'application/trickle-ice-sdpfrag' }, FRAGMENT] : [200, {}, ''];
       response.writeHead(status, head).end(body);

@@ -39,6 +39,10 @@ export type Accepted = {
      */
     restart: (fragment: string) => Promise<string>;
     /**
+     * asked when the node has ended the session: why, if that can be found out
+     */
+    whyEnded: () => Promise<import('./errors.js').CorecastError | null>;
+    /**
      * ends the session; neither waits nor throws, for a page that is being left
      */
     close: () => void;
