@@ -91,11 +91,11 @@ class Publisher:
         await self.pc.close()
 
 
-async def play(stream, seconds):
+async def play(stream, seconds, kinds=("audio", "video")):
     """Plays so many seconds of the stream's own time, however long this machine takes for them; returns what was decoded."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     seen = {"video": 0, "audio": 0, "width": 0, "height": 0, "bands": set(), "loudest": 0, "backwards": 0}
-    played = {"video": 0.0, "audio": 0.0}
+    played = dict.fromkeys(kinds, 0.0)
     tasks = []
 
     async def consume(track):
@@ -121,8 +121,8 @@ async def play(stream, seconds):
             pass
 
     pc.on("track", lambda track: tasks.append(asyncio.ensure_future(consume(track))))
-    pc.addTransceiver("audio", direction="recvonly")
-    pc.addTransceiver("video", direction="recvonly")
+    for kind in kinds:
+        pc.addTransceiver(kind, direction="recvonly")
     try:
         session = await _join(pc, "whep", stream)
         deadline = time.monotonic() + PLAYED_SECONDS

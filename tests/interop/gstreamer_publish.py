@@ -1,8 +1,8 @@
 """GStreamer's webrtcbin publishes over WHIP, the POST made by hand. Run by the system's Python, which has `gi`.
 
-    gstreamer_publish.py STREAM H264|VP8
+    gstreamer_publish.py STREAM H264|VP8|BARE
 
-Publishes until its standard input closes. Prints one JSON object a line: {"state": ...}, {"certificate": PEM}.
+BARE is webrtcbin as it comes: one section of H.264 and no BUNDLE group, its parameter sets in the offer only. Publishes until its standard input closes. Prints one JSON object a line: {"state": ...}, {"certificate": PEM}.
 """
 
 import json
@@ -27,6 +27,15 @@ ENCODERS = {
 }
 
 
+SOUND = (
+    "audiotestsrc is-live=true freq=440 ! audioconvert ! audioresample ! queue ! opusenc ! rtpopuspay pt=97 ! "
+    "application/x-rtp,media=audio,encoding-name=OPUS,payload=97 ! peer."
+)
+# The bitstream's form without parameter sets in it; the payloader writes those it knows into the caps, so the offer.
+ENCODERS["BARE"] = ENCODERS["H264"].replace("profile=constrained", "stream-format=avc,profile=constrained").replace(
+    "config-interval=-1", "config-interval=0")
+
+
 def say(**what):
     print(json.dumps(what), flush=True)
 
@@ -34,11 +43,9 @@ def say(**what):
 def main(stream, codec):
     Gst.init(None)
     pipeline = Gst.parse_launch(
-        "webrtcbin name=peer bundle-policy=max-bundle "
+        f"webrtcbin name=peer {'' if codec == 'BARE' else 'bundle-policy=max-bundle'} "
         "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1 ! videoconvert ! queue ! "
-        f"{ENCODERS[codec]} ! peer. "
-        "audiotestsrc is-live=true freq=440 ! audioconvert ! audioresample ! queue ! opusenc ! rtpopuspay pt=97 ! "
-        "application/x-rtp,media=audio,encoding-name=OPUS,payload=97 ! peer."
+        f"{ENCODERS[codec]} ! peer. {'' if codec == 'BARE' else SOUND}"
     )
     peer = pipeline.get_by_name("peer")
     loop = GLib.MainLoop()
@@ -81,7 +88,7 @@ def main(stream, codec):
         peer.emit("set-local-description", offer, Gst.Promise.new())
 
     def on_negotiation(element):
-        for index in range(2):
+        for index in range(1 if codec == "BARE" else 2):
             element.emit("get-transceiver", index).set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         element.emit("create-offer", None, Gst.Promise.new_with_change_func(on_offer, None, None))
 

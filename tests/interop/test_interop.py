@@ -111,6 +111,39 @@ async def gstreamer(stream, codec):
         log.close()
 
 
+async def gstreamer_plays(stream):
+    """Plays with GStreamer in a process of its own, as its WHEP players do."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONHOME")}
+    process = await asyncio.create_subprocess_exec(
+        SYSTEM_PYTHON, HERE / "gstreamer_play.py", stream, str(SECONDS),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+    except asyncio.TimeoutError:
+        process.kill()
+        raise
+    require(process.returncode == 0, f"GStreamer: {out.decode()} {err.decode()[-2000:]}")
+    seen = json.loads(out.decode().splitlines()[-1])
+    print(f"    GStreamer: {seen}")
+    check_rates("GStreamer", seen, seen["video"])
+
+
+async def gstreamer_publishes_bare():
+    from aiortc_client import play
+
+    stream = "gstreamer-BARE"
+    with Node(stream) as node:
+        try:
+            async with gstreamer(stream, "BARE"):
+                seen = await play(stream, SECONDS, ("video",))
+                print(f"    aiortc: {seen}")
+                require(seen["video"] >= 15 * seen["played"]["video"], f"{seen}")
+                require((seen["width"], seen["height"]) == (640, 360), f"{seen['width']}x{seen['height']} decoded")
+        except BaseException:
+            print(node.tail())
+            raise
+
+
 async def gstreamer_publishes(codec):
     from aiortc_client import play
     from cryptography import x509
@@ -127,6 +160,7 @@ async def gstreamer_publishes(codec):
                 check_decoded(seen, bands=False)
                 if codec == "H264":
                     await werift(stream)
+                    await gstreamer_plays(stream)
                 published = [one for one in node.sessions(stream) if one["direction"] == "publish"]
                 require(len(published) == 1, f"the node reports {published}")
                 print(f"    node: DTLS {published[0]['dtls_version']}, {published[0]['srtp_profile']}")
@@ -202,7 +236,9 @@ CASES = {
     "FFmpeg is killed and publishes again at once; aiortc plays on": ffmpeg_is_killed_and_returns,
     "aiortc publishes VP8; aiortc and werift play": lambda: aiortc_publishes("VP8"),
     "aiortc publishes H.264; aiortc plays": lambda: aiortc_publishes("H264"),
-    "GStreamer publishes H.264 with an RSA certificate; aiortc and werift play": lambda: gstreamer_publishes("H264"),
+    "bare webrtcbin publishes one section without BUNDLE, parameter sets in the offer only; aiortc plays":
+        gstreamer_publishes_bare,
+    "GStreamer publishes H.264 with an RSA certificate; aiortc, werift and GStreamer as WHEP player play": lambda: gstreamer_publishes("H264"),
     "GStreamer publishes VP8 with an RSA certificate; aiortc plays": lambda: gstreamer_publishes("VP8"),
 }
 
