@@ -161,7 +161,7 @@ await suite.case('publish and watch', async (check, note) => {
 }, { attempts: 2 });
 
 await suite.case('a name that is taken is said on the page, with what to do', async (check, note) => {
-  const node = await Corecast.start('pages-taken');
+  const node = await Corecast.start('pages-taken', ['--publish-takeover', 'never']);
   const pages = [];
   try {
     for (const name of ['first', 'second']) {
