@@ -395,7 +395,7 @@ pub(in crate::signal) const fn detail_of(reason: EndReason) -> &'static str {
         EndReason::Operator => "an operator ended it",
         EndReason::NoPublisher => "nobody published the stream for as long as a viewer may wait",
         EndReason::LeaveExpired => "the time it was allowed for is over",
-        EndReason::Replaced => "another publisher took the stream's name over",
+        EndReason::Replaced => "publish.takeover lets a newer publisher have the name",
         EndReason::SignallingLost => "the socket it was opened on was lost and nobody resumed it in time",
     }
 }

@@ -1,6 +1,6 @@
 // The publish page: camera or screen to the node, and what the network makes of it.
 
-import { Publisher, capture, captureScreen, devices, onDevicesChanged, sendableCodecs } from '/sdk.js';
+import { CorecastError, Publisher, capture, captureScreen, devices, onDevicesChanged, sendableCodecs } from '/sdk.js';
 import { Spark, element, format, onToken, show, showProblem, streamOfPage, token, write } from '/page.js';
 
 const video = element('video');
@@ -45,6 +45,7 @@ async function start() {
     publisher.on('state', paint);
     publisher.on('stats', ({ detail }) => draw(detail));
     publisher.on('sourceended', ({ detail }) => sourceEnded(detail.kind));
+    publisher.on('ended', ({ detail }) => endedForGood(detail));
     publisher.on('error', ({ detail }) => { problem = detail.error; release(); paint(); });
     // What is wrong the events say.
     publisher.start(media).catch(() => {});
@@ -67,6 +68,14 @@ function release() {
   [media, camera, publisher] = [null, null, null];
   video.srcObject = null;
   show(element('figures'), figures());
+}
+
+/** Somebody else has ended it: its operator, or a publisher that took the name over. */
+function endedForGood({ reason, detail }) {
+  if (reason === 'closed') return;
+  problem = new CorecastError(reason, detail);
+  release();
+  paint();
 }
 
 /** The browser's own "stop sharing", or a camera that was unplugged. */
