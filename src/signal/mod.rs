@@ -14,7 +14,7 @@
 //!   router.rs         what the path names; which pages may call (cors.rs)
 //!     resource.rs     WHEP: the body, the conditions, the 201 with its URL
 //!     socket/         the same requests over WebSocket
-//!       opening.rs    authorise.rs ▸ admission.rs ▸ the table ▸ ownership/ ▸ answers.rs ▸ a worker
+//!       opening.rs    authorise.rs ▸ admission.rs ▸ the table (▸ takeover.rs) ▸ ownership/ ▸ answers.rs ▸ a worker
 //!         answers.rs    the answer: negotiator.rs ▸ sdp/
 //!         keeper.rs  what happens to sessions, and who is told
 //!           sessions/     the table of sessions and its indexes
@@ -61,6 +61,7 @@ mod shutdown;
 mod socket;
 mod start;
 pub mod stream_name;
+mod takeover;
 pub mod tls;
 mod workers;
 

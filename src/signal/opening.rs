@@ -6,7 +6,8 @@
 //! 1. **Authorise** ([`super::authorise`]), before the offer is read and before any place is taken. The
 //!    [`Grant`] is kept as long as the session.
 //! 2. **Pass the [`Door`]**: the limits per client address and the rate.
-//! 3. **Admit** to the stream ([`SessionKeeper::admit`]). For a publisher, **claim** the name ([`super::ownership`]),
+//! 3. **Admit** to the stream ([`SessionKeeper::admit`]). A publisher that has the name may have to yield first
+//!    ([`super::takeover`]). For a publisher, **claim** the name ([`super::ownership`]),
 //!    which may take seconds if other nodes have to be asked.
 //! 4. **Answer** ([`super::answers`]), and **ask** the session's two workers in turn until one serves it.
 //!
@@ -33,9 +34,9 @@ use super::sdp::SdpRefused;
 use super::sessions::streams::NotAdmitted;
 use super::shutdown::Shutdown;
 use super::stream_name::StreamName;
+use super::takeover::{self, Newcomer, NotFreed};
 use super::{clock::Clock, random};
 use crate::auth::Grant;
-use crate::config::Takeover;
 use crate::description::{Description, Direction, MediaKind};
 use crate::metrics::SignallingCounters;
 use crate::wire::codec::Codec;
@@ -131,8 +132,13 @@ impl Opener {
         let session = SessionId(random::number() >> 11);
         let admitted = match self.keeper.admit(session, name, direction) {
             Err(NotAdmitted::NameTaken) => {
-                self.take_over(&grant, session, name, offer).await?;
-                self.keeper.admit(session, name, direction)
+                let newcomer = Newcomer { grant: &grant, session, name, offer };
+                let takeover = self.settings.now().live.takeover;
+                match takeover::free_name(&self.keeper, &self.answers, takeover, newcomer).await {
+                    Ok(()) => self.keeper.admit(session, name, direction),
+                    Err(NotFreed::Taken) => Err(NotAdmitted::NameTaken),
+                    Err(NotFreed::Refused(problem)) => return Err(problem),
+                }
             }
             admitted => admitted,
         };
@@ -145,35 +151,6 @@ impl Opener {
         };
         let (worker, answered) = self.find_worker(&mut opening, offer).await?;
         self.open_on(&mut opening, worker, answered, grant, place, claim)
-    }
-
-    /// Frees a name that has a publisher, if that one has to yield to the client of `grant`.
-    ///
-    /// Nothing happens to the publisher unless the offer that is to replace it can be served.
-    async fn take_over(
-        &self,
-        grant: &Grant,
-        session: SessionId,
-        name: &StreamName,
-        offer: &str,
-    ) -> Result<(), Problem> {
-        let taken = || not_admitted(NotAdmitted::NameTaken, name);
-        let takeover = self.settings.now().live.takeover;
-        // One that still opens is nobody's to replace: it is as new as this one.
-        let (publisher, is_same) = self.keeper.publisher_of(name, grant).ok_or_else(taken)?;
-        let only_if_silent = match takeover {
-            Takeover::Never => return Err(taken()),
-            Takeover::SameSubject => !is_same,
-            Takeover::Any => false,
-        };
-        let (worker, _) = placement::choose(session, self.keeper.workers().count());
-        let worker = self.keeper.workers().handle(worker);
-        self.answers.answer(offer, Direction::Publish, worker, &random::token(), name)?;
-        if !self.keeper.replace(publisher, only_if_silent).await {
-            return Err(taken());
-        }
-        tracing::info!(stream = %name, from = publisher.0, to = session.0, "the name was taken over");
-        Ok(())
     }
 
     async fn claim(&self, grant: &Grant, session: SessionId, name: &StreamName) -> Result<Claim, Problem> {

@@ -7,7 +7,7 @@
 //!
 //! A name stays taken (409, `Retry-After`) until its publisher's session has ended: by `DELETE`, by the DTLS close that a
 //! closed tab sends, or 30 s after the last packet. Before that it yields to another publisher as `publish.takeover` says,
-//! and to any when it has been silent for two seconds ([`super::opening`]). A publisher whose network has changed need not
+//! and to any when it has been silent for two seconds ([`super::takeover`]). A publisher whose network has changed need not
 //! open a new session: it sends `PATCH` with new ICE credentials.
 //!
 //! Left out: the peer's candidates (an ICE-lite node needs none), WHEP's server-sent events and layer extensions, and

@@ -143,9 +143,9 @@ GUARDS = [
     ),
     Guard(
         "a refused offer replaces nobody",
-        "src/signal/opening.rs",
-        "self.answers.answer(offer, Direction::Publish, worker, &random::token(), name)?;",
-        "let _ = self.answers.answer(offer, Direction::Publish, worker, &random::token(), name);",
+        "src/signal/takeover.rs",
+        "answers.answer(offer, Direction::Publish, worker, &random::token(), name).map_err(NotFreed::Refused)?;",
+        "let _ = answers.answer(offer, Direction::Publish, worker, &random::token(), name).map_err(NotFreed::Refused);",
         "parts takeover::an_offer_that_is_refused_replaces_nobody",
     ),
     Guard(
