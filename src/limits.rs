@@ -100,6 +100,21 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 /// Bytes of a stream's name. Longer: 400.
 pub const STREAM_NAME_BYTES_MAX: usize = 128;
 
+/// Sessions that a report visits in one round of its worker. Each takes about 1.3 µs.
+pub const REPORT_SESSIONS_PER_ROUND: usize = 128;
+
+/// Askers that wait for a report that is being made. More get none.
+pub const REPORTS_WAITING_MAX: usize = 8;
+
+/// Streams that have a label of their own in `/metrics`, two figures each.
+pub const STREAM_LABELS_MAX: usize = 200;
+
+/// How long a report of the workers is shown to everybody who asks, before another one is made.
+pub const REPORT_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// How long the workers' answer to `/readyz` holds.
+pub const READINESS_AGE_MAX: Duration = Duration::from_millis(250);
+
 /// Time for a worker to answer an `Open` or a `Report`; its rounds are far below a millisecond. Later: 503 and a
 /// `Close`, so that a session which did open does not linger.
 pub const WORKER_REPLY_TIME_MAX: Duration = Duration::from_secs(2);

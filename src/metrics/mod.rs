@@ -23,6 +23,7 @@ mod tests;
 mod worker;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
@@ -38,7 +39,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 impl SignallingCounters {
     /// Everything as text, with `audience` and the workers' `reports` as of now.
     #[must_use]
-    pub fn encode(&self, audience: Audience, build: BuildInfo, reports: Vec<WorkerReport>) -> String {
+    pub fn encode(&self, audience: Audience, build: BuildInfo, reports: Arc<Vec<WorkerReport>>) -> String {
         let mut node = Registry::with_prefix("corecast");
         node.register_collector(Box::new(build));
         node.register_collector(Box::new(host::Host));

@@ -26,7 +26,7 @@ fn the_text_has_signallings_counters_and_every_workers_figures() {
     };
     let audience = Audience { publishers: 1, viewers: 4, waiting_viewers: 0 };
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
-    let text = counters.encode(audience, build, vec![report(0), report(1)]);
+    let text = counters.encode(audience, build, vec![report(0), report(1)].into());
     assert!(text.contains("\ncorecast_kernel_udp_receive_buffer_errors_total "), "{text}");
     assert!(text.contains("\ncorecast_resident_memory_bytes "), "{text}");
     for line in [
@@ -51,9 +51,30 @@ fn the_text_has_signallings_counters_and_every_workers_figures() {
 }
 
 #[test]
+fn names_that_nobody_publishes_are_no_labels_and_published_ones_have_a_bound() {
+    let stream = |name: String, origin, viewers| StreamReport { name, origin, viewers, ..Default::default() };
+    let mut streams: Vec<StreamReport> = (0..2_000).map(|i| stream(format!("invented-{i}"), false, 1)).collect();
+    streams.extend((0..300).map(|i| stream(format!("published-{i:03}"), true, i)));
+    let build = BuildInfo { version: "1", commit: "abc", features: "none" };
+    let report = WorkerReport { streams, ..WorkerReport::default() };
+    let text = SignallingCounters::new().encode(Audience::default(), build, vec![report].into());
+    let of_streams = text.lines().filter(|line| line.starts_with("corecast_stream_")).count();
+    assert_eq!(of_streams, 2 * (crate::limits::STREAM_LABELS_MAX + 1));
+    assert!(!text.contains("invented"));
+    let others = 2_000 + (0..100).sum::<u64>();
+    for line in [
+        "corecast_stream_viewers{stream=\"published-299\"} 299".to_owned(),
+        format!("corecast_stream_viewers{{stream=\"(others)\"}} {others}"),
+        "corecast_stream_published{stream=\"(others)\"} 100".to_owned(),
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}");
+    }
+}
+
+#[test]
 fn every_counter_ends_in_total_and_no_name_appears_twice() {
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
-    let text = SignallingCounters::new().encode(Audience::default(), build, vec![WorkerReport::default()]);
+    let text = SignallingCounters::new().encode(Audience::default(), build, vec![WorkerReport::default()].into());
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let unique: BTreeSet<&&str> = names.iter().collect();
     assert_eq!(names.len(), unique.len());
@@ -145,7 +166,7 @@ fn the_metrics_text_equals_the_golden_file() {
     let (counters, reports) = busy_node();
     let audience = Audience { publishers: 1, viewers: 4, waiting_viewers: 2 };
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
-    let text = steady(&counters.encode(audience, build, reports));
+    let text = steady(&counters.encode(audience, build, reports.into()));
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/metrics/golden.txt");
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(&file, &text).unwrap();
@@ -216,7 +237,7 @@ fn the_json_report_has_the_kernels_figures_under_their_own_names() {
 fn the_table_of_figures_has_every_figure_of_the_text() {
     let (counters, reports) = busy_node();
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
-    let text = counters.encode(Audience::default(), build, reports);
+    let text = counters.encode(Audience::default(), build, reports.into());
     let table = reference::markdown();
     let mut figures = 0;
     for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {

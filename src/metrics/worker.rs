@@ -1,17 +1,19 @@
 //! The workers' figures, from their reports. Nothing is kept between scrapes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::figure::{self, Figure, Labels, Read, Value, counter, gauge};
+use crate::limits;
 use crate::worker::report::WorkerReport;
 
 /// The reports as a collector.
 #[derive(Debug)]
-pub(super) struct WorkerFigures(pub(super) Vec<WorkerReport>);
+pub(super) struct WorkerFigures(pub(super) Arc<Vec<WorkerReport>>);
 
 /// The figures of each worker.
 pub(super) const WORKER: &[Figure<WorkerReport>] = &[
@@ -153,13 +155,18 @@ pub(super) const WORKER: &[Figure<WorkerReport>] = &[
     ),
 ];
 
-/// The figures of each stream, over all workers. Users choose the names of streams, but the sessions bound their
-/// number, and there are only two figures for each.
+/// The figures of each stream, over all workers. Anybody may invent names to wait for, so only published streams are
+/// labels, at most [`limits::STREAM_LABELS_MAX`] of them; all others are one sum.
 pub(super) const STREAMS: &[Figure<[WorkerReport]>] = &[
-    gauge("stream_viewers", "Viewers of the stream", "workers[].streams[].viewers", Read::Several(stream_viewers)),
+    gauge(
+        "stream_viewers",
+        "Viewers of the stream; those of streams without a label are summed up as (others)",
+        "workers[].streams[].viewers",
+        Read::Several(stream_viewers),
+    ),
     gauge(
         "stream_published",
-        "Whether the stream has a publisher",
+        "Whether the stream has a publisher; of (others): how many have",
         "workers[].streams[].origin",
         Read::Several(stream_published),
     ),
@@ -170,7 +177,7 @@ impl Collector for WorkerFigures {
         let label = |report: &WorkerReport| vec![("worker", report.worker.to_string())];
         let workers: Vec<_> = self.0.iter().map(|report| (label(report), report)).collect();
         figure::encode(&mut encoder, WORKER, &workers)?;
-        figure::encode(&mut encoder, STREAMS, &[(Labels::new(), &self.0)])
+        figure::encode(&mut encoder, STREAMS, &[(Labels::new(), &*self.0)])
     }
 }
 
@@ -202,23 +209,48 @@ fn residence(report: &WorkerReport) -> Vec<(Labels, Value)> {
     values
 }
 
-fn stream_viewers(reports: &[WorkerReport]) -> Vec<(Labels, Value)> {
-    let mut viewers: BTreeMap<&str, u64> = BTreeMap::new();
+/// The label of all streams that have no label of their own. No stream has this name.
+const OTHERS: &str = "(others)";
+
+/// A stream's viewers and whether it is published, over all workers, by name.
+fn streams(reports: &[WorkerReport]) -> BTreeMap<&str, (u64, bool)> {
+    let mut streams: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
     for stream in reports.iter().flat_map(|report| &report.streams) {
-        *viewers.entry(&stream.name).or_default() += stream.viewers;
+        let (viewers, is_published) = streams.entry(&stream.name).or_default();
+        *viewers += stream.viewers;
+        *is_published |= stream.origin;
     }
-    by_stream(viewers)
+    streams
+}
+
+/// The streams that are labels: those with a publisher, where there are too many the ones with most viewers. A name that
+/// viewers only wait for is anybody's invention.
+fn labelled<'a>(streams: &BTreeMap<&'a str, (u64, bool)>) -> BTreeSet<&'a str> {
+    let mut published: Vec<(&str, u64)> = streams
+        .iter()
+        .filter(|(_, (_, is_published))| *is_published)
+        .map(|(name, (viewers, _))| (*name, *viewers))
+        .collect();
+    published.sort_by_key(|&(_, viewers)| std::cmp::Reverse(viewers));
+    published.into_iter().take(limits::STREAM_LABELS_MAX).map(|(name, _)| name).collect()
+}
+
+fn by_stream(reports: &[WorkerReport], value: impl Fn(u64, bool) -> u64) -> Vec<(Labels, Value)> {
+    let streams = streams(reports);
+    let labelled = labelled(&streams);
+    let mut values: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, (viewers, is_published)) in streams {
+        let label = labelled.get(name).copied().unwrap_or(OTHERS);
+        *values.entry(label).or_default() += value(viewers, is_published);
+    }
+    let labels = |(name, value): (&str, u64)| (vec![("stream", name.to_owned())], Value::Count(value));
+    values.into_iter().map(labels).collect()
+}
+
+fn stream_viewers(reports: &[WorkerReport]) -> Vec<(Labels, Value)> {
+    by_stream(reports, |viewers, _| viewers)
 }
 
 fn stream_published(reports: &[WorkerReport]) -> Vec<(Labels, Value)> {
-    let mut published: BTreeMap<&str, u64> = BTreeMap::new();
-    for stream in reports.iter().flat_map(|report| &report.streams) {
-        *published.entry(&stream.name).or_default() |= u64::from(stream.origin);
-    }
-    by_stream(published)
-}
-
-fn by_stream(values: BTreeMap<&str, u64>) -> Vec<(Labels, Value)> {
-    let value = |(name, value): (&str, u64)| (vec![("stream", name.to_owned())], Value::Count(value));
-    values.into_iter().map(value).collect()
+    by_stream(reports, |_, is_published| is_published.into())
 }

@@ -66,7 +66,7 @@ struct Node<'a> {
     resident_memory_bytes: Option<u64>,
     /// The counters of the network namespace, which include other programs' datagrams.
     kernel_udp: Option<KernelUdpCounters>,
-    workers: Vec<WorkerReport>,
+    workers: &'a [WorkerReport],
 }
 
 impl Service for AdminService {
@@ -140,7 +140,7 @@ impl AdminService {
         if self.shutdown.has_begun() {
             return Err(Problem::unavailable(Code::ShuttingDown, "the node is ending"));
         }
-        let answered = self.figures.keeper.workers().reports().await.len();
+        let answered = self.figures.keeper.workers().answering().await;
         let workers = usize::from(self.figures.keeper.workers().count());
         if answered < workers {
             let silent = workers - answered;
@@ -165,7 +165,7 @@ impl AdminService {
             workers_silent: usize::from(self.figures.keeper.workers().count()) - workers.len(),
             resident_memory_bytes: process::resident_bytes().ok(),
             kernel_udp: KernelUdpCounters::read().ok(),
-            workers,
+            workers: &workers,
         };
         let mut json = serde_json::to_vec_pretty(&node).map_err(|error| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::ReportUnwritable, error.to_string())

@@ -278,7 +278,7 @@ impl Services {
         let door = Rc::new(Door::new(&admission));
         let identity = Rc::new(Identity::new(setup.identity));
         let (claims, releasing) = Claims::new((setup.ownership)());
-        let (workers, woken) = Workers::new(setup.workers);
+        let (workers, woken) = Workers::new(setup.workers, clock);
         let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
         let settings = Rc::new(LiveSettings::new(terms));
         let opener = Rc::new(Opener {

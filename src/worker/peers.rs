@@ -43,10 +43,6 @@ impl Peers {
         self.table.keys().collect()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Peer> {
-        self.table.values()
-    }
-
     /// Adds a peer under its session's number and its user fragment.
     pub(super) fn insert(&mut self, peer: Peer) -> PeerKey {
         let (id, ufrag) = (peer.id, peer.session.ice().local_ufrag().to_owned());

@@ -6,6 +6,7 @@ use crate::net::Io;
 use crate::time::Timestamp;
 use crate::worker::config::WorkerConfig;
 use crate::worker::control::messages::ControlPhase;
+use crate::worker::control::reporting::ReportUnderWay;
 use crate::worker::counters::Counters;
 use crate::worker::handshakes::Handshakes;
 use crate::worker::inbound::datagram::DatagramPhase;
@@ -44,6 +45,7 @@ pub struct Worker {
     plain_bindings: PlainBindings,
     counters: Counters,
     load: Load,
+    report: ReportUnderWay,
     /// Control or lanes may hold more than the last round took.
     more_mail: bool,
 }
@@ -75,6 +77,7 @@ impl Worker {
             plain_bindings: PlainBindings::new(now),
             counters: Counters::default(),
             load: Load::new(now),
+            report: ReportUnderWay::default(),
             more_mail: false,
         }
     }
@@ -103,14 +106,14 @@ impl Worker {
 
     fn take_in<I: Io>(&mut self, io: &mut I, now: Timestamp) {
         let Self { config, random, peers, streams, lanes, mail, repairs, outbox, .. } = self;
-        let Self { handshakes, plain_bindings, counters, load, shutting_down, started, .. } = self;
+        let Self { handshakes, plain_bindings, counters, load, report, shutting_down, started, .. } = self;
         let lifecycle = Lifecycle { config, peers, streams, handshakes, mail, outbox, counters };
         let mut datagrams = DatagramPhase { lifecycle, lanes, repairs, plain_bindings };
         io.receive(limits::DATAGRAMS_PER_ROUND_MAX, |datagram| datagrams.handle(datagram, now));
         let DatagramPhase { lifecycle, lanes, .. } = datagrams;
         lifecycle.outbox.flush_if_half_full(io, lifecycle.peers, lifecycle.streams, lifecycle.counters);
         let random = random.as_mut();
-        let mut control = ControlPhase { lifecycle, lanes, random, shutting_down, load, started: *started };
+        let mut control = ControlPhase { lifecycle, lanes, random, shutting_down, load, started: *started, report };
         let more_control = control.run(io, now);
         let more_records = lanes::receive(&mut self.lanes, &mut self.streams, &mut self.counters);
         self.more_mail = more_control || more_records;
@@ -133,7 +136,7 @@ impl Worker {
     /// When the next round is due: at once while there is work.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Timestamp {
-        let mail = self.more_mail || self.handshakes.is_waiting();
+        let mail = self.more_mail || self.handshakes.is_waiting() || self.report.is_under_way();
         if self.streams.has_work() || mail || !self.repairs.is_empty() {
             return now;
         }

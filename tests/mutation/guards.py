@@ -37,6 +37,34 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "readiness costs no report",
+        "src/signal/admin.rs",
+        "self.figures.keeper.workers().answering().await;",
+        "self.figures.keeper.workers().reports().await.len();",
+        "parts signal_http::readiness_costs_no_report_and_everybody_gets_the_same_report_for_a_second",
+    ),
+    Guard(
+        "one report for all who ask",
+        "src/signal/workers.rs",
+        "&& self.is_fresh(*at, limits::REPORT_AGE_MAX)",
+        "&& self.is_fresh(*at, std::time::Duration::ZERO)",
+        "parts signal_http::readiness_costs_no_report_and_everybody_gets_the_same_report_for_a_second",
+    ),
+    Guard(
+        "a report takes a bounded part of a round",
+        "src/worker/control/reporting.rs",
+        "for _ in 0..limits::REPORT_SESSIONS_PER_ROUND {",
+        "for _ in 0..usize::MAX {",
+        "parts worker_sessions::a_report_of_many_sessions_is_made_in_several_rounds_and_all_who_ask_get_it",
+    ),
+    Guard(
+        "names that nobody publishes are no labels",
+        "src/metrics/worker.rs",
+        ".filter(|(_, (_, is_published))| *is_published)",
+        ".filter(|(_, (_, is_published))| *is_published || true)",
+        "lib metrics::tests::names_that_nobody_publishes_are_no_labels_and_published_ones_have_a_bound",
+    ),
+    Guard(
         "one viewer's key-frame requests",
         "src/worker/inbound/feedback.rs",
         "if !playback.key_frame_requests.take(at_once, pause, now) {",

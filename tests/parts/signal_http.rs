@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -406,6 +407,22 @@ fn a_stream_has_pages_at_its_name_by_the_rules_of_whep() {
         let post = node.ask("POST", &format!("/{page}/demo"), &[SDP], "ok");
         assert_eq!((post.status, post.header("allow").as_str()), (405, "GET, HEAD, OPTIONS"));
     }
+}
+
+#[test]
+fn readiness_costs_no_report_and_everybody_gets_the_same_report_for_a_second() {
+    let node = start(Plan::default());
+    for _ in 0..100 {
+        assert_eq!(node.admin("/readyz").status, 200);
+    }
+    assert_eq!(node.reports.load(Ordering::SeqCst), 0);
+    let began = std::time::Instant::now();
+    for path in ["/api/v1/node", "/metrics"].into_iter().cycle().take(40) {
+        assert_eq!(node.admin(path).status, 200);
+    }
+    // Of each of the two workers once, and once more for each second that a slow machine took.
+    let most = 2 * (2 + began.elapsed().as_secs() as usize);
+    assert!((2..=most).contains(&node.reports.load(Ordering::SeqCst)));
 }
 
 #[test]

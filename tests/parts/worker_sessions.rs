@@ -370,3 +370,23 @@ fn a_publisher_that_was_silent_for_two_seconds_yields_and_one_that_sends_does_no
     assert!(all.len() > before + 30, "{} after {before}", all.len());
     assert!(all.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "no hole in its numbers");
 }
+
+#[test]
+fn a_report_of_many_sessions_is_made_in_several_rounds_and_all_who_ask_get_it() {
+    let mut world = World::new(1);
+    let sessions = 3 * limits::REPORT_SESSIONS_PER_ROUND;
+    for number in 0..sessions as u64 {
+        world.open_for_nobody(number).unwrap();
+    }
+    let (reply, answer) = flume::bounded(1);
+    let (second_reply, second_answer) = flume::bounded(1);
+    world.control(0, Control::Report(reply));
+    assert!(answer.is_empty(), "the first round did all of it");
+    assert!(world.nodes[0].worker.next_deadline(world.now) <= world.now, "the next round is due at once");
+    world.control(0, Control::Report(second_reply));
+    assert!(answer.is_empty());
+    world.settle();
+    for answer in [answer, second_answer] {
+        assert_eq!(answer.try_recv().unwrap().sessions.len(), sessions);
+    }
+}

@@ -8,7 +8,7 @@ pub mod client;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -106,6 +106,8 @@ pub struct Node {
     pub told: Arc<Mutex<Vec<String>>>,
     /// Whether the workers find publishers silent.
     pub silent: Arc<AtomicBool>,
+    /// Reports that the workers were asked for.
+    pub reports: Arc<AtomicUsize>,
     pub notices: flume::Sender<Notice>,
     /// What a reload would tell signalling.
     pub change: flume::Sender<Change>,
@@ -131,6 +133,7 @@ pub fn start(plan: Plan) -> Node {
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let opened: Arc<Mutex<Vec<OpenedOn>>> = Arc::default();
     let silent: Arc<AtomicBool> = Arc::default();
+    let reports: Arc<AtomicUsize> = Arc::default();
     let (notices, receiver) = flume::bounded(4_096);
     let workers = (0..).zip(&plan.workers).map(|(index, habit)| {
         let (handle, control) = WorkerHandle::new(WorkerIndex(index), 40_000 + index, Waker::noop());
@@ -139,6 +142,7 @@ pub fn start(plan: Plan) -> Node {
             habit: *habit,
             told: told.clone(),
             silent: silent.clone(),
+            reports: reports.clone(),
             opened: opened.clone(),
             notices: notices.clone(),
         };
@@ -185,6 +189,7 @@ pub fn start(plan: Plan) -> Node {
         signalling: Some(signalling),
         told,
         silent,
+        reports,
         opened,
         notices,
         change,
@@ -298,6 +303,7 @@ struct Recorder {
     habit: Habit,
     told: Arc<Mutex<Vec<String>>>,
     silent: Arc<AtomicBool>,
+    reports: Arc<AtomicUsize>,
     opened: Arc<Mutex<Vec<OpenedOn>>>,
     notices: flume::Sender<Notice>,
 }
@@ -351,6 +357,7 @@ impl Recorder {
                     format!("route {origin:?} {audience:?}")
                 }
                 Control::Report(reply) => {
+                    self.reports.fetch_add(1, Ordering::SeqCst);
                     let _ = reply.send(Box::new(WorkerReport { worker: self.index, ..WorkerReport::default() }));
                     continue;
                 }

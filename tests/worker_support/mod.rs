@@ -420,7 +420,13 @@ impl World {
     pub(crate) fn report(&mut self, worker: usize) -> WorkerReport {
         let (reply, answer) = flume::bounded(1);
         self.control(worker, Control::Report(reply));
-        *answer.try_recv().expect("the worker answers at once")
+        loop {
+            // A report of many sessions takes several rounds.
+            if let Ok(report) = answer.try_recv() {
+                return *report;
+            }
+            self.round(worker);
+        }
     }
 
     /// What a worker dropped or refused for `reason`.

@@ -5,7 +5,8 @@ use crate::limits;
 use crate::net::Io;
 use crate::relay::play::pacing::Pacer;
 use crate::time::Timestamp;
-use crate::worker::control::{reporting, routes};
+use crate::worker::control::reporting::{self, ReportUnderWay};
+use crate::worker::control::routes;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
@@ -21,11 +22,18 @@ pub(in crate::worker) struct ControlPhase<'a> {
     pub(in crate::worker) shutting_down: &'a mut bool,
     pub(in crate::worker) load: &'a Load,
     pub(in crate::worker) started: Timestamp,
+    pub(in crate::worker) report: &'a mut ReportUnderWay,
 }
 
 impl ControlPhase<'_> {
-    /// Takes a bounded number of messages. Returns whether more wait.
+    /// Takes a bounded number of messages, and goes on with a report. Returns whether more messages wait.
     pub(in crate::worker) fn run<I: Io>(&mut self, io: &mut I, now: Timestamp) -> bool {
+        let more = self.take_messages(io, now);
+        reporting::step(self.report, &self.lifecycle, self.lanes, self.load, self.started, io, now);
+        more
+    }
+
+    fn take_messages<I: Io>(&mut self, io: &mut I, now: Timestamp) -> bool {
         for _ in 0..limits::CONTROL_PER_ROUND_MAX {
             match self.lifecycle.mail.receive() {
                 Ok(message) => self.handle(io, message, now),
@@ -96,10 +104,7 @@ impl ControlPhase<'_> {
             Control::Route { stream, origin, audience } => {
                 routes::set(stream, origin, audience, config.index, peers, streams, self.lanes);
             }
-            Control::Report(reply) => {
-                let report = reporting::report(&self.lifecycle, self.lanes, self.load, self.started, io, now);
-                let _ = reply.try_send(Box::new(report));
-            }
+            Control::Report(reply) => self.report.want(reply, peers),
             Control::Heartbeat(reply) => {
                 let _ = reply.try_send(());
             }

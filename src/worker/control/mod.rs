@@ -9,5 +9,5 @@
 
 pub(super) mod deadlines;
 pub(super) mod messages;
-mod reporting;
+pub(super) mod reporting;
 mod routes;

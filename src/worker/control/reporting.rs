@@ -1,7 +1,9 @@
-//! Fills in a [`WorkerReport`] from the worker's parts. Walks everything: at an operator's pace, not a packet's.
+//! Fills in a [`WorkerReport`] from the worker's parts: a bounded number of sessions in each round, because thousands of
+//! them take milliseconds, and media does not wait for an operator.
 
 use crate::description::MediaKind;
 use crate::description::codec_match::{self, Fit};
+use crate::limits;
 use crate::net::{Io, process};
 use crate::relay::store::record::PublishedCodec;
 use crate::session::SessionState;
@@ -9,18 +11,81 @@ use crate::time::Timestamp;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
-use crate::worker::peer::{Peer, Playback, Role, StreamKey};
+use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
 use crate::worker::stream::{EncodingKey, Stream, Streams};
 
-/// The worker's state now.
-pub(super) fn report<I: Io>(
+/// A report that is being made, and who waits for it.
+#[derive(Debug, Default)]
+pub(in crate::worker) struct ReportUnderWay {
+    replies: Vec<flume::Sender<Box<WorkerReport>>>,
+    /// The sessions that are still to be visited, in reverse.
+    left: Vec<PeerKey>,
+    sessions: Vec<SessionReport>,
+    cursor_skips: u64,
+}
+
+impl ReportUnderWay {
+    /// Somebody wants a report. Who comes while one is made gets that one.
+    pub(super) fn want(&mut self, reply: flume::Sender<Box<WorkerReport>>, peers: &Peers) {
+        if self.replies.is_empty() {
+            self.left = peers.keys();
+            self.left.reverse();
+        }
+        if self.replies.len() < limits::REPORTS_WAITING_MAX {
+            self.replies.push(reply);
+        }
+    }
+
+    /// Whether the next round goes on with it.
+    pub(in crate::worker) fn is_under_way(&self) -> bool {
+        !self.replies.is_empty()
+    }
+
+    /// Visits a round's share of the sessions; whether all of them have been visited. Those that ended meanwhile are
+    /// left out.
+    fn visit(&mut self, peers: &Peers, streams: &Streams) -> bool {
+        for _ in 0..limits::REPORT_SESSIONS_PER_ROUND {
+            let Some(key) = self.left.pop() else { return true };
+            let Some(peer) = peers.get(key) else { continue };
+            self.sessions.push(session_report(peer, streams));
+            if let Role::Viewer(playback) = &peer.role {
+                self.cursor_skips += playback.skips();
+            }
+        }
+        self.left.is_empty()
+    }
+}
+
+/// Goes on with the report under way, if there is one; with its last session it is sent.
+pub(super) fn step<I: Io>(
+    under_way: &mut ReportUnderWay,
     parts: &Lifecycle<'_>,
     lanes: &Lanes,
     load: &Load,
     started: Timestamp,
+    io: &mut I,
+    now: Timestamp,
+) {
+    if !under_way.is_under_way() || !under_way.visit(parts.peers, parts.streams) {
+        return;
+    }
+    let ReportUnderWay { replies, sessions, cursor_skips, .. } = std::mem::take(under_way);
+    let mut report = report_without_sessions(parts, lanes, load, started, cursor_skips, io, now);
+    report.sessions = sessions;
+    for reply in replies {
+        let _ = reply.try_send(Box::new(report.clone()));
+    }
+}
+
+fn report_without_sessions<I: Io>(
+    parts: &Lifecycle<'_>,
+    lanes: &Lanes,
+    load: &Load,
+    started: Timestamp,
+    cursor_skips: u64,
     io: &mut I,
     now: Timestamp,
 ) -> WorkerReport {
@@ -45,7 +110,6 @@ pub(super) fn report<I: Io>(
         lane_packets_received: lanes.received,
         handshakes: handshakes.under_way() as u64,
         streams: streams.iter().map(|stream| stream_report(stream, peers)).collect(),
-        sessions: peers.iter().map(|peer| session_report(peer, streams)).collect(),
         ..WorkerReport::default()
     };
     counters.tell(&mut report);
@@ -56,21 +120,13 @@ pub(super) fn report<I: Io>(
         (DropReason::LaneMalformed, lanes.malformed),
         (DropReason::UpstreamMailboxFull, lanes.upstream_dropped),
         (DropReason::DatagramTruncated, io_counters.datagrams_truncated),
-        (DropReason::CursorSkips, cursor_skips(peers)),
+        // Of the viewers that are here; those that left are in the counters.
+        (DropReason::CursorSkips, cursor_skips),
     ];
     for (reason, count) in others {
         *report.dropped.entry(reason.name()).or_default() += count;
     }
     report
-}
-
-/// Of the viewers that are here; those that left are in the counters.
-fn cursor_skips(peers: &Peers) -> u64 {
-    let skips = peers.iter().map(|peer| match &peer.role {
-        Role::Viewer(playback) => playback.skips(),
-        Role::Publisher(_) => 0,
-    });
-    skips.sum()
 }
 
 fn stream_report(stream: &Stream, peers: &Peers) -> StreamReport {
