@@ -66,8 +66,8 @@
 //! release (most entries of its changelog from 0.6.2 to 0.9.0 are about malformed, late or hostile input), to be merged by
 //! hand from then on, and 38 s of compilation that would no longer be a dependency's. [`mask`] is a hundred lines, and **fails closed**: if
 //! `dimpl` ever hashed a transcript in another way, every handshake that needed the mask would fail on both ends, in the
-//! tests of [`mask`] and of `tests/dtls_handshake.rs` first. The version is pinned for that reason; whoever moves the pin
-//! runs those.
+//! tests of [`mask`] and of `tests/parts/dtls_handshake.rs` first. The version is pinned for that reason; whoever moves
+//! the pin runs those.
 //!
 //! To be proposed upstream (not sent yet), as one setting with today's behaviour as its default:
 //!
