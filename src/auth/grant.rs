@@ -54,6 +54,13 @@ impl Grant {
         self.who != Who::Unknown && self.who == other.who
     }
 
+    /// The address is not the client's own, so that it says nothing of who the client is.
+    pub fn forget_address(&mut self) {
+        if matches!(self.who, Who::Address(_)) {
+            self.who = Who::Unknown;
+        }
+    }
+
     /// When the session is to be ended.
     #[must_use]
     pub fn expires(&self) -> Option<Instant> {

@@ -203,7 +203,7 @@ const PUBLISH: &[Setting] = &[Setting::choice("publish.takeover", &["same_subjec
     .help("Who takes over a name with a publisher that lives: same_subject, any or never")
     .remark(
         "`same_subject` is a client with the same `sub` in its token, or with the same token, or from the same address where \
-         nothing judges clients. A publisher that was silent for 2 s yields to anyone who may publish, except with `never`",
+         nothing judges clients and no proxy passes them on. A publisher that was silent for 2 s yields to anyone who may publish, except with `never`",
     )];
 
 const CORS: &[Setting] = &[Setting::list("cors.origins", &[])

@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hyper::header::{FORWARDED, HeaderMap, HeaderName, VIA};
+
 use crate::auth::address::{Exempt, client_of};
 use crate::config::Admission;
 use crate::limits;
@@ -19,6 +21,12 @@ use crate::time::Timestamp;
 /// The address that a request came from. It is in the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
+
+/// Whether a request says that somebody passed it on (RFC 7239). The address of its connection is then a proxy's, which says
+/// nothing of who its client is.
+pub(super) fn is_passed_on(headers: &HeaderMap) -> bool {
+    [FORWARDED, HeaderName::from_static("x-forwarded-for"), VIA].iter().any(|name| headers.contains_key(name))
+}
 
 /// Counts places per client address. An address is in the map while it has at least one place.
 #[derive(Debug)]

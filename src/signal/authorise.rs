@@ -13,7 +13,7 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::Extensions;
 
-use super::admission::ClientAddress;
+use super::admission::{ClientAddress, is_passed_on};
 use super::code::Code;
 use super::http::Request;
 use super::problem::Problem;
@@ -27,6 +27,8 @@ use crate::description::Direction;
 pub(super) struct Asker<'a> {
     /// The address of its connection.
     pub(super) address: IpAddr,
+    /// Whether that is a proxy's ([`is_passed_on`]).
+    pub(super) is_passed_on: bool,
     /// The bearer token, by whichever transport it came.
     pub(super) token: Option<&'a str>,
     /// The `Origin` of the page, as the browser wrote it.
@@ -66,7 +68,7 @@ impl Authorisation {
             false => None,
         };
         let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-        Ok(Asker { address, token, origin })
+        Ok(Asker { address, is_passed_on: is_passed_on(headers), token, origin })
     }
 
     /// Asks for the permission to open a session.
@@ -80,13 +82,17 @@ impl Authorisation {
             Direction::Publish => Action::Publish,
             Direction::Play => Action::Play,
         };
-        self.leave(asker, action, stream.as_str()).await
+        let mut grant = self.leave(asker, action, stream.as_str()).await?;
+        if asker.is_passed_on {
+            grant.forget_address();
+        }
+        Ok(grant)
     }
 
     /// Checks whether the client may follow a stream, which needs the permission to play it. Returns when the
     /// permission ends, if it does.
     pub(super) async fn follow(&self, asker: Asker<'_>, stream: &StreamName) -> Result<Option<Instant>, Problem> {
-        let Asker { address, token, origin } = asker;
+        let Asker { address, token, origin, .. } = asker;
         let access = Access { action: Action::Play, stream: stream.as_str(), token, origin, address };
         self.now().allows(&access).await.map_err(|denied| problem(&denied))
     }
@@ -108,7 +114,7 @@ impl Authorisation {
     }
 
     async fn leave(&self, asker: Asker<'_>, action: Action, stream: &str) -> Result<Grant, Problem> {
-        let Asker { address, token, origin } = asker;
+        let Asker { address, token, origin, .. } = asker;
         let access = Access { action, stream, token, origin, address };
         self.now().authorise(&access).await.map_err(|denied| problem(&denied))
     }

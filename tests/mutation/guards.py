@@ -163,6 +163,13 @@ GUARDS = [
         "parts takeover::a_name_is_taken_over_by_the_tokens_subject_and_from_a_silent_publisher_by_all_who_may_publish",
     ),
     Guard(
+        "a proxy's address is nobody's",
+        "src/auth/grant.rs",
+        "self.who = Who::Unknown;",
+        "self.who = self.who.clone();",
+        "parts takeover::the_address_of_a_proxy_says_nothing_of_who_its_clients_are",
+    ),
+    Guard(
         "a publisher that lives",
         "src/worker/control/messages.rs",
         "now.since(last_heard) >= silence",

@@ -57,6 +57,19 @@ fn over_http_the_replaced_publisher_learns_it_from_its_url_so_that_two_do_not_re
 }
 
 #[test]
+fn the_address_of_a_proxy_says_nothing_of_who_its_clients_are() {
+    let node = start(Plan::default());
+    for (number, header) in ["forwarded", "x-forwarded-for", "via"].into_iter().enumerate() {
+        let path = format!("/whip/live{number}");
+        let post = || node.ask("POST", &path, &[SDP, (header, "192.0.2.1")], "ok");
+        assert_eq!(post().status, 201);
+        assert_taken(&post());
+        // Nor is who comes past the proxy the same as one of its clients.
+        assert_taken(&node.ask("POST", &path, &[SDP], "ok"));
+    }
+}
+
+#[test]
 fn an_offer_that_is_refused_replaces_nobody() {
     let node = start(Plan::default());
     node.open("whip", "live");

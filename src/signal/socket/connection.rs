@@ -35,6 +35,8 @@ type Receiver = WebSocketReceiver<Metered>;
 /// The client that opened the socket.
 pub(super) struct Visitor {
     pub(super) address: IpAddr,
+    /// Whether the address is a proxy's.
+    pub(super) is_passed_on: bool,
     /// The page's origin.
     pub(super) origin: Option<String>,
     /// The token offered with the handshake.
@@ -59,7 +61,7 @@ impl Drop for Membership<'_> {
 
 /// Serves one socket.
 pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor: Visitor) {
-    let Visitor { address, origin, token, mut place } = visitor;
+    let Visitor { address, is_passed_on, origin, token, mut place } = visitor;
     let unfinished = Rc::new(Unfinished::of(place.memory().incoming.clone()));
     let io = Metered::new(upgraded.io, unfinished.clone());
     let early = upgraded.early.to_vec();
@@ -68,7 +70,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
     let outbox = Outbox::new(place.memory().outgoing.clone());
     let id = service.keeper.socket_opened(outbox.clone());
     let membership = Membership { service: &service, id };
-    let mut client = Client::new(&service, id, outbox.clone(), address, origin, token);
+    let mut client = Client::new(&service, id, outbox.clone(), (address, is_passed_on), origin, token);
 
     let end = {
         let writing = pin!(write(&service.terms, &outbox, &mut sender));

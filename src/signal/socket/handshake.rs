@@ -18,7 +18,7 @@ use super::connection::{self, Visitor};
 use super::places::NoPlace;
 use super::service::SocketService;
 use crate::limits;
-use crate::signal::admission::ClientAddress;
+use crate::signal::admission::{ClientAddress, is_passed_on};
 use crate::signal::code::Code;
 use crate::signal::http::{Request, Response, Upgrade};
 use crate::signal::messages::message::Token;
@@ -50,7 +50,7 @@ pub(in crate::signal) fn accept(
     // A longer origin is dropped: no token could name it.
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     let origin = origin.filter(|origin| origin.len() <= limits::CLAIM_BYTES_MAX).map(str::to_owned);
-    let visitor = Visitor { address, origin, token: asked.token, place };
+    let visitor = Visitor { address, is_passed_on: is_passed_on(headers), origin, token: asked.token, place };
     let service = service.clone();
     upgrade.to(move |upgraded| connection::run(service, upgraded, visitor).boxed_local());
 

@@ -31,6 +31,8 @@ pub(super) struct Client<'a> {
     pub(super) greeted: bool,
     socket: SocketId,
     address: IpAddr,
+    /// Whether the address is a proxy's.
+    is_passed_on: bool,
     /// The origin of the page that opened the socket.
     origin: Option<String>,
     /// The token of the handshake or of `hello`.
@@ -43,11 +45,11 @@ impl<'a> Client<'a> {
         service: &'a SocketService,
         socket: SocketId,
         outbox: Rc<Outbox>,
-        address: IpAddr,
+        (address, is_passed_on): (IpAddr, bool),
         origin: Option<String>,
         token: Option<Token>,
     ) -> Self {
-        Self { service, outbox, greeted: false, socket, address, origin, token }
+        Self { service, outbox, greeted: false, socket, address, is_passed_on, origin, token }
     }
 
     /// Does what a message asks for, and answers it.
@@ -207,7 +209,7 @@ impl<'a> Client<'a> {
     /// Who asks. A request's own token takes precedence over the socket's.
     fn asker<'s>(&'s self, token: Option<&'s Token>) -> Asker<'s> {
         let token = token.or(self.token.as_ref()).map(Token::as_str);
-        Asker { address: self.address, token, origin: self.origin.as_deref() }
+        Asker { address: self.address, is_passed_on: self.is_passed_on, token, origin: self.origin.as_deref() }
     }
 
     /// The session that a client names, if this socket owns it. Any other is treated as if it did not exist.
