@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::worker_support::{Hop, MS, Opening, World, stranger};
 use corecast::description::MediaKind;
 use corecast::dtls::DtlsVersions;
+use corecast::limits;
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::stun::{StunMessage, StunWriter};
 use corecast::worker::mailbox::EndReason;
@@ -196,6 +197,54 @@ fn dtls_is_not_answered_before_a_valid_check() {
     playing.world.inject(0, stranger(), &hello);
     assert_eq!(playing.world.dropped(0, "unknown_address"), before + 1);
     assert!(!playing.world.take_trains(0).iter().any(|train| train.path.remote() == stranger()));
+}
+
+/// A ClientHello of DTLS 1.0 or 1.2 without extensions: no SRTP.
+fn bare_hello(minor: u8, number: u8) -> Vec<u8> {
+    let body = [&[0xfe, minor][..], &[number; 32], &[0, 0, 0, 2, 0xc0, 0x2b, 1, 0]].concat();
+    let length = [0, 0, u8::try_from(body.len()).unwrap()];
+    let message = [&[1][..], &length, &[0, 0, 0, 0, 0], &length, &body].concat();
+    let record = [22, 0xfe, minor, 0, 0, 0, 0, 0, 0, 0, number, 0, u8::try_from(message.len()).unwrap()];
+    [&record[..], &message].concat()
+}
+
+#[test]
+fn a_refused_handshake_ends_its_session_by_name() {
+    for (minor, reason) in [(0xfd, EndReason::DtlsNoProfile), (0xff, EndReason::DtlsNoVersion)] {
+        let mut playing = playing();
+        let world = &mut playing.world;
+        let newcomer = world.clients.len();
+        world.filter = Box::new(move |hop: &Hop<'_>| {
+            hop.to_client || hop.client != newcomer || demux::classify(hop.bytes) != DatagramKind::Dtls
+        });
+        let viewer = world.open(&Opening::viewer(0));
+        world.run(200 * MS);
+        let address = world.clients[viewer].address;
+        world.inject(0, address, &bare_hello(minor, 1));
+        world.run(limits::DTLS_DOUBT_MAX - 500 * MS);
+        assert_eq!(world.ended(viewer), None, "a better hello may come");
+        world.run(1_000 * MS);
+        assert_eq!(world.ended(viewer), Some(reason));
+        assert_eq!(world.report(0).ended.get(reason.name()), Some(&1));
+        playing.assert_undisturbed();
+    }
+}
+
+#[test]
+fn forged_hellos_and_alerts_at_a_join_keep_nobody_out() {
+    let mut playing = playing();
+    let world = &mut playing.world;
+    let viewer = world.open(&Opening::viewer(0));
+    let address = world.clients[viewer].address;
+    for number in 0..40 {
+        world.inject(0, address, &bare_hello(if number % 2 == 0 { 0xfd } else { 0xff }, number));
+        world.inject(0, address, &[21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 1, number, 0, 2, 2, 40]);
+        world.run(5 * MS);
+    }
+    world.run(limits::DTLS_DOUBT_MAX + 1_000 * MS);
+    assert_eq!(world.ended(viewer), None);
+    assert!(world.clients[viewer].received(MediaKind::Video).len() > 50, "it plays");
+    playing.assert_undisturbed();
 }
 
 #[test]
