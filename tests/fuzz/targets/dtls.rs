@@ -1,6 +1,7 @@
 //! DTLS associations under hostile datagrams, both roles. *Before*: anything at all to an association that waits or
 //! shakes hands, where nobody holds the keys. *Between*: a real handshake whose datagrams are damaged, cut, repeated,
-//! reordered or lost on the way. *After*: the same to a connected pair. An association connects only to the peer whose
+//! reordered or lost on the way. *Forged*: a real handshake that nothing happens to but a few datagrams of somebody
+//! else, who knows the addresses; it comes to its end. *After*: the same as before to a connected pair. An association connects only to the peer whose
 //! certificate it was told of, with the keys that the peer has.
 
 use std::sync::OnceLock;
@@ -21,6 +22,12 @@ const STEPS_MAX: usize = 64;
 /// a datagram), the engine and its library's own queues.
 const HELD_BYTES_MAX: isize = 256 * 1024;
 
+/// The bit of the first byte that chooses the forger; the first bit is then the end that is forged to.
+const FORGED: u8 = 0x80;
+
+/// Datagrams that are forged: as many handshakes as one session may have under way, less the peer's own.
+const FORGERIES_MAX: usize = limits::DTLS_ATTEMPTS_MAX - 1;
+
 const VERSIONS: [DtlsVersions; 3] = [DtlsVersions::Any, DtlsVersions::Only12, DtlsVersions::Only13];
 
 struct Identities {
@@ -37,6 +44,9 @@ pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let mode = script.byte();
     let versions = VERSIONS[usize::from(mode >> 2) % VERSIONS.len()];
+    if mode & FORGED != 0 {
+        return forged(versions, mode & 1 != 0, script);
+    }
     match mode % 4 {
         0 => before(server_of(identities()), script),
         1 => {
@@ -135,6 +145,33 @@ fn between(versions: DtlsVersions, mut script: Script<'_>) {
     close(&mut pair);
 }
 
+/// A handshake without faults beside a forger. `to_client`: to the node as a client, and what it answers goes to its
+/// server. Otherwise to the server, whose answers to a stranger the client is spared: it is the other library's, which
+/// takes them for its own.
+fn forged(versions: DtlsVersions, to_client: bool, mut script: Script<'_>) {
+    let Identities { server, client } = identities();
+    let mut pair = match to_client {
+        true => Pair::of_nodes(client, server, faithful()),
+        false => Pair::new(client, versions, server, faithful()),
+    };
+    let until = pair.now + Duration::from_secs(1);
+    for _ in 0..FORGERIES_MAX {
+        for _ in 0..script.byte() % 8 {
+            pair.step(until);
+        }
+        let bytes = script.chunk();
+        if to_client {
+            pair.client.handle_datagram(bytes, pair.now);
+            pair.drain();
+        } else if pair.server_reports.keys.is_none() {
+            pair.server.handle_datagram(bytes, pair.now);
+            assert!(!drain(&mut pair.server).0, "connected to a forger");
+        }
+    }
+    pair.run(limits::DTLS_DOUBT_MAX * 2);
+    pair.assert_connected("beside a forger");
+}
+
 /// A connected pair; the script's datagrams to either end.
 fn after(versions: DtlsVersions, mut script: Script<'_>) {
     let Identities { server, client } = identities();
@@ -206,6 +243,12 @@ pub fn seeds() -> Vec<Seed> {
         let script = ScriptWriter::default().byte(number << 2 | 2);
         let lossy = fates.iter().fold(script.clone().byte(0), |script, &fate| script.byte(fate));
         seeds.push((format!("lossy-{name}"), lossy.done()));
+        let flights = pair.log.iter().filter(|sent| sent.bytes.len() < 1_000).take(FORGERIES_MAX);
+        for (bit, what) in [(0, "server"), (1, "client")] {
+            let script = ScriptWriter::default().byte(FORGED | number << 2 | bit);
+            let script = flights.clone().fold(script, |script, sent| script.byte(1).chunk(&sent.bytes));
+            seeds.push((format!("forged-to-the-{what}-{name}"), script.done()));
+        }
         seeds.push((format!("stranger-{name}"), script.byte(1 + number % 2).done()));
         let hello = pair.log[0].bytes.clone();
         let script = ScriptWriter::default().byte(number << 2 | 3).byte(6).chunk(&hello);
