@@ -37,6 +37,13 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "a client error of the webhook",
+        "src/auth/webhook/answers.rs",
+        "(400..500).contains(&status) && !matches!(status, 408 | 429)",
+        "(400..400).contains(&status)",
+        "parts authorisation_webhook::a_client_error_refuses_its_own_question_and_never_pauses_the_endpoint",
+    ),
+    Guard(
         "readiness costs no report",
         "src/signal/admin.rs",
         "self.figures.keeper.workers().answering().await;",

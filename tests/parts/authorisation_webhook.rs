@@ -84,7 +84,8 @@ fn an_answer_that_cannot_be_believed_lets_nobody_in() {
         ("another type", answer("200 OK", "content-type: text/html\r\n", r#"{"allow": true}"#)),
         ("no type", answer("200 OK", "", r#"{"allow": true}"#)),
         ("201", answer("201 Created", "content-type: application/json\r\n", r#"{"allow": true}"#)),
-        ("401", answer("401 Unauthorized", "content-type: application/json\r\n", r#"{"allow": true}"#)),
+        ("408", answer("408 Request Timeout", "content-type: application/json\r\n", r#"{"allow": true}"#)),
+        ("429", answer("429 Too Many Requests", "content-type: application/json\r\n", r#"{"allow": true}"#)),
         ("500", answer("500 Internal Server Error", "content-type: application/json\r\n", r#"{"allow": true}"#)),
         ("a redirect", answer("307 Temporary Redirect", "location: /allowed\r\n", "")),
         ("text for a truth value", json(r#"{"allow": "yes"}"#)),
@@ -151,6 +152,23 @@ fn an_endpoint_that_fails_in_a_row_is_left_alone() {
         assert_eq!(Door::Whep.ask(&node, "demo", &[], "ok").status, 503);
     }
     assert_eq!(server.seen().len(), 5);
+}
+
+#[test]
+fn a_client_error_refuses_its_own_question_and_never_pauses_the_endpoint() {
+    let server = Server::http(|_, question| {
+        if question.body.contains("\"bad") {
+            answer("401 Unauthorized", "content-type: application/json\r\n", r#"{"allow": true}"#)
+        } else {
+            json_answer(r#"{"allow": true}"#)
+        }
+    });
+    let node = node(asking(server.url()));
+    for attempt in 0..8 {
+        let refused = Door::Whep.show(&node, "demo", &format!("bad{attempt}"));
+        assert_eq!(refusal(&refused), (403, "denied".to_owned()), "attempt {attempt}");
+        assert_eq!(Door::Whep.show(&node, "demo", "good").status, 201, "an honest client beside it");
+    }
 }
 
 #[test]

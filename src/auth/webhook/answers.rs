@@ -38,6 +38,11 @@ struct AnswerBody {
 
 /// Reads the verdict from an answer. The error says why there is none, without quoting the answer.
 pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<TimedVerdict, String> {
+    if refuses_the_question(answer.status().as_u16()) {
+        // The reason is not shown: the body of an error page is nobody's promise.
+        let reason = format!("the authorisation service answers {}", answer.status().as_u16());
+        return Ok(TimedVerdict { verdict: Verdict::Deny { reason }, remembered_until: None });
+    }
     if answer.status() != 200 {
         return Err(format!("it answers {}, not 200", answer.status().as_u16()));
     }
@@ -58,6 +63,12 @@ pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Tim
         _ => remembered_until,
     };
     Ok(TimedVerdict { verdict, remembered_until })
+}
+
+/// Whether a status says that this question is wrong (RFC 9110 §15.5), and not that the endpoint cannot answer now. It is
+/// the asker's doing then, and must not count against the endpoint: four bad tokens a second would shut everybody out.
+fn refuses_the_question(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 408 | 429)
 }
 
 fn verdict(body: &[u8], now: Instant) -> Result<Verdict, String> {
