@@ -75,6 +75,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("c.toml");
         std::fs::write(&file, text).unwrap();
+        // It may hold a secret.
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let environment = Environment { allowed_cores: vec![0, 1], home: Some("/h".into()), ..Environment::default() };
         Source { file: Some(file), flags: Settings::default(), environment }.load().unwrap()
     }

@@ -24,7 +24,9 @@ pub mod setting;
 pub mod settings;
 
 use std::fmt;
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -350,11 +352,27 @@ impl Config {
         let (settings, name) = match file {
             None => (Settings::default(), String::new()),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| ConfigError::Unreadable { file: path.to_owned(), cause: error.to_string() })?;
-                let settings = toml::from_str(&text)
+                let unreadable =
+                    |error: std::io::Error| ConfigError::Unreadable { file: path.to_owned(), cause: error.to_string() };
+                let mut file = std::fs::File::open(path).map_err(unreadable)?;
+                let mut text = String::new();
+                file.read_to_string(&mut text).map_err(unreadable)?;
+                let settings: Settings = toml::from_str(&text)
                     .map_err(|error| ConfigError::Syntax { file: path.to_owned(), cause: syntax(&text, &error) })?;
                 let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                // The permissions of the opened file, not those of whatever has the name by now.
+                let metadata = file.metadata().map_err(unreadable)?;
+                let mode = metadata.mode() & 0o7777;
+                if settings.auth.secret.is_some() && metadata.is_file() && mode & 0o007 != 0 {
+                    return Err(ConfigError::Value {
+                        place: format!("{name}: auth.secret"),
+                        value: "(hidden)".to_owned(),
+                        rule: format!(
+                            "everybody on this machine may read the file (mode {mode:04o}): chmod o= it, or put the secret \
+                             into a file of its own and name it by auth.secret_file"
+                        ),
+                    });
+                }
                 (settings, name)
             }
         };

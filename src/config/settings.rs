@@ -162,7 +162,7 @@ const AUTH: &[Setting] = &[
         .help("Open nothing without a token"),
     Setting::optional("auth.secret", "", "at-least-32-bytes-made-by-openssl-rand-base64-32")
         .live()
-        .help("The shared secret of HS256 tokens itself, at least 32 bytes; leave out secret_file then"),
+        .help("The shared secret of HS256 tokens itself, at least 32 bytes; leave out secret_file then. The file must not be readable by others (chmod o=)"),
     Setting::optional("auth.secret_file", "", "/etc/corecast/secret")
         .flag("--auth-secret-file FILE")
         .live()

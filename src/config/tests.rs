@@ -1,6 +1,7 @@
 //! Every rule of the configuration, as a table: what is written, and what the operator reads.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
@@ -12,6 +13,8 @@ fn load(text: &str, flags: &Settings) -> Result<Config, ConfigError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
     std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    // It may hold a secret.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     Config::load(Some(&path), flags, &environment())
 }
 

@@ -37,6 +37,20 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "a kept key belongs to this user",
+        "src/signal/tls/self_signed.rs",
+        "check_owned(&pair.key, 0o077)?;",
+        "",
+        "lib signal::tls::tests::a_kept_key_that_somebody_else_may_have_put_there_is_refused_with_the_fix",
+    ),
+    Guard(
+        "a secret in a file that everybody reads",
+        "src/config/mod.rs",
+        "metadata.is_file() && mode & 0o007 != 0",
+        "metadata.is_file() && mode & 0o000 != 0",
+        "operator authorisation::check_config_shows_neither_the_secret_nor_urls_that_may_hold_one",
+    ),
+    Guard(
         "a client error of the webhook",
         "src/auth/webhook/answers.rs",
         "(400..500).contains(&status) && !matches!(status, 408 | 429)",

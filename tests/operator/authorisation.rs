@@ -150,6 +150,15 @@ fn check_config_shows_neither_the_secret_nor_urls_that_may_hold_one() {
     let auth =
         format!("secret = '{SECRET}'\nwebhook = 'https://a.example/{SECRET}'\njwks = 'https://a.example/{SECRET}'\n");
     std::fs::write(&config, format!("[auth]\n{auth}")).unwrap();
+    let refused = run(&["check-config", "--config", config.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("auth.secret = (hidden)") && error.contains("mode 0644") && error.contains("chmod o="),
+        "{error}"
+    );
+    assert!(!error.contains(SECRET));
+    std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o640)).unwrap();
     let output = run(&["check-config", "--config", config.to_str().unwrap()]);
     let printed = text(&output.stdout);
     assert!(output.status.success() && !printed.contains(SECRET), "{printed}");

@@ -362,6 +362,8 @@ fn load(text: &str) -> Result<Config, ConfigError> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("corecast.toml");
     fs::write(&file, text).unwrap();
+    // It may hold a secret.
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     // Two cores: the examples of the sample are those of such a machine.
     let environment =
         Environment { allowed_cores: vec![0, 1], home: Some("/home/op".into()), ..Environment::default() };

@@ -18,7 +18,10 @@ pub(super) const KEY_FILE: &str = "https-key.pem";
 pub(super) fn kept(directory: &Path, names: &[String]) -> Result<CertificateFiles, TlsError> {
     prepare_directory(directory)?;
     let pair = CertificateFiles { cert: directory.join(CERT_FILE), key: directory.join(KEY_FILE) };
-    if pair.cert.exists() && pair.key.exists() {
+    // Not `exists`, which follows a link to wherever it leads.
+    if fs::symlink_metadata(&pair.cert).is_ok() && fs::symlink_metadata(&pair.key).is_ok() {
+        check_owned(&pair.key, 0o077)?;
+        check_owned(&pair.cert, 0o022)?;
         return Ok(pair);
     }
     let (cert, key) = generate(names).map_err(|error| TlsError::Generate(error.to_string()))?;
@@ -44,7 +47,32 @@ pub(super) fn generate(names: &[String]) -> Result<(String, String), rcgen::Erro
     Ok((cert.pem(), key.serialize_pem()))
 }
 
-/// Makes the directory for its owner alone. A directory that others may write into is refused.
+/// Refuses a kept file that somebody else may have put there, or can read: one that is no plain file, belongs to neither
+/// this user nor root, or has one of the `forbidden` permissions.
+fn check_owned(file: &Path, forbidden: u32) -> Result<(), TlsError> {
+    let metadata = fs::symlink_metadata(file).map_err(|error| file_error(file, &error.to_string()))?;
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    let problem = if !metadata.is_file() {
+        "it is no plain file".to_owned()
+    } else if !is_trusted(owner)? {
+        format!("it belongs to another user (uid {owner})")
+    } else if mode & forbidden != 0 {
+        format!("others may read or write it (mode {mode:04o})")
+    } else {
+        return Ok(());
+    };
+    Err(file_error(file, &format!("{problem}: remove both files, and the node makes its own again")))
+}
+
+/// Whether a user may be believed: it is root or the user that this process runs as.
+fn is_trusted(uid: u32) -> Result<bool, TlsError> {
+    let own = Path::new("/proc/self");
+    let me = fs::metadata(own).map_err(|error| file_error(own, &error.to_string()))?.uid();
+    Ok(uid == 0 || uid == me)
+}
+
+/// Makes the directory for its owner alone. A directory that others may write into, or that belongs to another user, is
+/// refused.
 ///
 /// # Errors
 /// When it cannot be made, or others may write into it.
@@ -52,7 +80,14 @@ pub fn prepare_directory(directory: &Path) -> Result<(), TlsError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
         file_error(directory, &format!("cannot be made ({error}): name a writable one with --state-directory"))
     })?;
-    let mode = fs::metadata(directory).map_err(|error| file_error(directory, &error.to_string()))?.mode();
+    let metadata = fs::metadata(directory).map_err(|error| file_error(directory, &error.to_string()))?;
+    let (owner, mode) = (metadata.uid(), metadata.mode());
+    if !is_trusted(owner)? {
+        return Err(file_error(
+            directory,
+            &format!("it belongs to another user (uid {owner}): chown it, or name another with --state-directory"),
+        ));
+    }
     if mode & 0o022 != 0 {
         return Err(file_error(
             directory,
@@ -69,7 +104,12 @@ pub fn prepare_directory(directory: &Path) -> Result<(), TlsError> {
 fn write_private(path: &Path, text: &str) -> Result<(), TlsError> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let write = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        // What a node that was killed has left. A new file is made (O_EXCL), so that no link is followed.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)

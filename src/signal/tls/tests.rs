@@ -57,6 +57,36 @@ fn the_first_start_makes_a_certificate_and_the_next_one_keeps_it() {
 }
 
 #[test]
+fn a_kept_key_that_somebody_else_may_have_put_there_is_refused_with_the_fix() {
+    let state = tempfile::tempdir().unwrap();
+    let names = texts(&["localhost"]);
+    let refused = || Certificates::self_signed(state.path(), &names).err().map(|error| error.to_string());
+    assert_eq!(refused(), None);
+    let key = state.path().join(KEY_FILE);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(refused().unwrap().contains("mode 0644"));
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(refused(), None);
+    // A link to a key elsewhere, which is somebody's choice.
+    let elsewhere = state.path().join("elsewhere.pem");
+    fs::rename(&key, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &key).unwrap();
+    let error = refused().unwrap();
+    assert!(error.contains("no plain file") && error.contains("remove both"), "{error}");
+    fs::remove_file(&key).unwrap();
+    fs::rename(&elsewhere, &key).unwrap();
+    // Only root can give files away.
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        std::os::unix::fs::chown(&key, Some(65_534), None).unwrap();
+        assert!(refused().unwrap().contains("another user (uid 65534)"));
+        std::os::unix::fs::chown(&key, Some(0), None).unwrap();
+        std::os::unix::fs::chown(state.path(), Some(65_534), None).unwrap();
+        let error = refused().unwrap();
+        assert!(error.contains("another user (uid 65534)") && error.contains("--state-directory"), "{error}");
+    }
+}
+
+#[test]
 fn a_directory_others_may_write_into_is_refused_with_the_fix() {
     let state = tempfile::tempdir().unwrap();
     fs::set_permissions(state.path(), fs::Permissions::from_mode(0o777)).unwrap();

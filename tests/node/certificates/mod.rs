@@ -8,6 +8,7 @@ mod program;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
@@ -190,13 +191,19 @@ fn a_reload_takes_what_it_can_names_what_it_cannot_and_a_bad_one_changes_nothing
     assert!(allows("https://a.example"));
 }
 
+/// Writes a file that holds a secret: nobody else may read it.
+fn write_private(file: &Path, text: &str) {
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 #[test]
 fn rules_that_hold_for_loopback_are_not_given_to_a_node_that_serves_everybody() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("node.toml");
     let secret = "0123456789abcdef0123456789abcdef";
     let text = format!("https = '0.0.0.0:0'\nadmin = '127.0.0.1:0'\n[auth]\nsecret = '{secret}'\n");
-    std::fs::write(&file, text).unwrap();
+    write_private(&file, &text);
     let node = Node::start(&file, None);
     let post = || {
         let mut stream = TcpStream::connect(node.http).unwrap();
@@ -215,7 +222,7 @@ fn rules_that_hold_for_loopback_are_not_given_to_a_node_that_serves_everybody() 
     assert!(!node.log().contains(secret));
     // Another secret is taken: the token of the old one is worth nothing.
     let new = "fedcba9876543210fedcba9876543210";
-    std::fs::write(&file, format!("https = '0.0.0.0:0'\nadmin = '127.0.0.1:0'\n[auth]\nsecret = '{new}'\n")).unwrap();
+    write_private(&file, &format!("https = '0.0.0.0:0'\nadmin = '127.0.0.1:0'\n[auth]\nsecret = '{new}'\n"));
     node.hang_up();
     node.wait_logged("changed=\"auth.secret\"");
     assert!(!node.log().contains(new));
@@ -237,7 +244,7 @@ fn each_name_gets_its_certificate_on_the_public_and_on_the_operators_port() {
     }
     let config = directory.path().join("node.toml");
     let auth = "[auth]\nsecret = '0123456789abcdef0123456789abcdef'\n";
-    std::fs::write(&config, format!("https = '127.0.0.1:0'\nadmin = '0.0.0.0:0'\n{auth}{tls}")).unwrap();
+    write_private(&config, &format!("https = '127.0.0.1:0'\nadmin = '0.0.0.0:0'\n{auth}{tls}"));
     let node = Node::start(&config, None);
     for versions in [&[&TLS13][..], &[&TLS12]] {
         for (name, expected) in [("one.test", &one), ("two.test", &two), ("a.wild.test", &wild)] {
