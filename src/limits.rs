@@ -154,6 +154,12 @@ pub const LOG_LINES_MAX: usize = 4_096;
 /// counted and told.
 pub const LOG_LINES_PER_SECOND_MAX: f64 = 100.0;
 
+/// Restarts of ICE by one session at once. More: 429. A phone that changes between networks restarts once a change.
+pub const ICE_RESTARTS_AT_ONCE: u32 = 8;
+
+/// Pause after which a session may restart ICE once more.
+pub const ICE_RESTART_PAUSE: Duration = Duration::from_secs(2);
+
 /// How often the log says how many lines were left out.
 pub const LOG_TOLD_INTERVAL: Duration = Duration::from_secs(1);
 

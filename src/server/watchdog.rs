@@ -1,6 +1,9 @@
-//! Feeds the service manager's watchdog while the whole node is alive: `WATCHDOG=1` is sent only if every worker *and*
-//! signalling have answered a heartbeat within half of the manager's interval. If a single one is stuck, nothing is
-//! sent, and the manager restarts the node.
+//! Feeds the service manager's watchdog while media flows: `WATCHDOG=1` is sent only if every worker has answered a
+//! heartbeat within half of the manager's interval. If a single one is stuck, nothing is sent, and the manager restarts
+//! the node.
+//!
+//! Signalling is asked too, and its silence is told (log and status), but it does not stop the feeding: a restart would
+//! end every viewer's picture because nobody can join. A signalling thread that ends, ends the node by itself.
 //!
 //! A heartbeat is sent through the mailbox, as all control messages are. A worker answers it in its round, signalling
 //! answers on its executor. It costs a worker one message per half interval, and no walk over sessions. A thread that
@@ -16,6 +19,8 @@ use crate::worker::mailbox::{Control, Heartbeat, WorkerHandle};
 pub(super) struct Watched {
     /// As in the log: `worker 3`.
     name: String,
+    /// Whether the node is restarted for its silence.
+    carries_media: bool,
     ask: Box<dyn Fn(Heartbeat) -> bool + Send>,
     /// The reply channel of a heartbeat that is not answered yet.
     outstanding: Option<flume::Receiver<()>>,
@@ -25,16 +30,16 @@ impl Watched {
     /// A worker, asked through its mailbox.
     pub(super) fn worker(handle: WorkerHandle) -> Self {
         let name = format!("worker {}", handle.index.0);
-        Self::new(name, move |heartbeat| handle.try_send(Control::Heartbeat(heartbeat)).is_ok())
+        Self::new(name, true, move |heartbeat| handle.try_send(Control::Heartbeat(heartbeat)).is_ok())
     }
 
     /// Signalling, asked through its own channel.
     pub(super) fn signalling(heartbeats: flume::Sender<Heartbeat>) -> Self {
-        Self::new("signalling".to_owned(), move |heartbeat| heartbeats.try_send(heartbeat).is_ok())
+        Self::new("signalling".to_owned(), false, move |heartbeat| heartbeats.try_send(heartbeat).is_ok())
     }
 
-    fn new(name: String, ask: impl Fn(Heartbeat) -> bool + Send + 'static) -> Self {
-        Self { name, ask: Box::new(ask), outstanding: None }
+    fn new(name: String, carries_media: bool, ask: impl Fn(Heartbeat) -> bool + Send + 'static) -> Self {
+        Self { name, carries_media, ask: Box::new(ask), outstanding: None }
     }
 
     /// Sends a heartbeat, unless the last one is not answered yet.
@@ -62,17 +67,24 @@ pub(super) fn run(mut watched: Vec<Watched>, notifier: &Notifier, interval: Dura
     loop {
         let deadline = Instant::now() + interval / 2;
         watched.iter_mut().for_each(Watched::ask);
-        let silent: Vec<&str> =
-            watched.iter_mut().filter_map(|one| (!one.answers(deadline)).then_some(one.name.as_str())).collect();
-        if silent.is_empty() {
-            if silent_before {
-                notifier.status("serving");
+        let silent: Vec<&Watched> =
+            watched.iter_mut().filter_map(|one| (!one.answers(deadline)).then_some(&*one)).collect();
+        let names = silent.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        let media_flows = !silent.iter().any(|one| one.carries_media);
+        match (silent.is_empty(), media_flows) {
+            (true, _) if silent_before => notifier.status("serving"),
+            (true, _) => {}
+            (false, true) => {
+                tracing::error!(silent = names, "no answer: nobody can join; media flows, so the watchdog is fed");
+                notifier.status(&format!("no answer from {names}: media flows, nobody can join"));
             }
+            (false, false) => {
+                tracing::error!(silent = names, "no answer: the watchdog is not fed");
+                notifier.status(&format!("no answer from {names}"));
+            }
+        }
+        if media_flows {
             notifier.alive();
-        } else {
-            let names = silent.join(", ");
-            tracing::error!(silent = names, "no answer: the watchdog is not fed");
-            notifier.status(&format!("no answer from {names}"));
         }
         silent_before = !silent.is_empty();
         if matches!(stop.recv_deadline(deadline), Err(flume::RecvTimeoutError::Disconnected)) {
@@ -162,6 +174,22 @@ mod tests {
         let recovered = (0..50).map(|_| next(&manager)).find(|line| !line.starts_with("STATUS=no answer"));
         assert_eq!(recovered.as_deref(), Some("STATUS=serving"));
         assert_eq!(next(&manager), "WATCHDOG=1");
+        drop(stop);
+    }
+
+    #[test]
+    fn signalling_that_is_silent_is_told_and_does_not_end_media() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let (heartbeats, _unanswered) = flume::bounded(1);
+        let watched = vec![worker(0, &Arc::new(AtomicBool::new(true))), Watched::signalling(heartbeats)];
+        let stop = start(watched, Notifier::to(&path), Duration::from_millis(500)).unwrap();
+        for _ in 0..3 {
+            wait_for(&manager, 1, |line| line == "STATUS=no answer from signalling: media flows, nobody can join");
+            wait_for(&manager, 1, |line| line == "WATCHDOG=1");
+        }
         drop(stop);
     }
 

@@ -128,6 +128,8 @@ codes! {
     VersionUnknown = "version_unknown",
     /// The text is not a candidate.
     BadCandidate = "bad_candidate",
+    /// The session restarts ICE too often.
+    TooManyRestarts = "too_many_restarts",
     /// The fragment has no new credentials.
     NotARestart = "not_a_restart",
     /// Nothing that is published fits what the viewer offered.

@@ -27,6 +27,7 @@ use crate::description::{Description, Direction, IceCredentials, MediaKind};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::{Audience, SignallingCounters};
+use crate::rate::Allowance;
 use crate::time::Timestamp;
 use crate::wire::codec::Codec;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, SessionId, StreamId, Totals, WorkerIndex};
@@ -46,6 +47,8 @@ pub(super) struct Kept {
     pub(super) claim: Option<Claim>,
     /// The task that ends the session when its permission ends.
     pub(super) _expiry: Option<Task>,
+    /// How often it may restart ICE.
+    pub(super) restarts: Allowance,
     /// Notified when the session has ended.
     pub(super) waiters: Vec<flume::Sender<()>>,
 }
@@ -186,6 +189,13 @@ impl SessionKeeper {
         let Some(remote_ice) = remote_ice.filter(|ice| *ice != open.kept.description.remote_ice) else {
             return Ok(None);
         };
+        let (at_once, pause) = (limits::ICE_RESTARTS_AT_ONCE, limits::ICE_RESTART_PAUSE);
+        if !open.kept.restarts.take(at_once, pause, self.clock.now()) {
+            let pause_s = pause.as_secs();
+            let detail =
+                format!("this session restarts ICE too often: {at_once} times at once, then once in {pause_s} s");
+            return Err(Problem::too_many(Code::TooManyRestarts, detail));
+        }
         let worker = self.workers.handle(open.worker);
         let Restarted { fragment, local_ice } =
             answers.restart(&open.kept.description, worker, &open.kept.identity, open.name);

@@ -39,6 +39,8 @@ use super::{clock::Clock, random};
 use crate::auth::Grant;
 use crate::description::{Description, Direction, MediaKind};
 use crate::metrics::SignallingCounters;
+use crate::rate::Allowance;
+use crate::time::Timestamp;
 use crate::wire::codec::Codec;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, OpenSession, SessionId, StreamId, WorkerIndex};
 use crate::{limits, placement};
@@ -263,6 +265,7 @@ impl Opener {
         );
         let expiry = grant.expires().map(|at| end_at(&self.keeper, session, at));
         let kept = Kept {
+            restarts: Allowance::new(Timestamp::ZERO),
             identity: answered.identity,
             description: answered.answer.description,
             grant,

@@ -37,6 +37,20 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "a session's ICE restarts",
+        "src/signal/keeper.rs",
+        "if !open.kept.restarts.take(at_once, pause, self.clock.now()) {",
+        "if !open.kept.restarts.take(u32::MAX, pause, self.clock.now()) {",
+        "parts signal_http::a_session_that_restarts_ice_in_a_loop_is_429_and_costs_its_worker_nothing",
+    ),
+    Guard(
+        "silent signalling does not end media",
+        "src/server/watchdog.rs",
+        "!silent.iter().any(|one| one.carries_media)",
+        "silent.is_empty()",
+        "lib server::watchdog::tests::signalling_that_is_silent_is_told_and_does_not_end_media",
+    ),
+    Guard(
         "a kept key belongs to this user",
         "src/signal/tls/self_signed.rs",
         "check_owned(&pair.key, 0o077)?;",

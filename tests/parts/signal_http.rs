@@ -410,6 +410,19 @@ fn a_stream_has_pages_at_its_name_by_the_rules_of_whep() {
 }
 
 #[test]
+fn a_session_that_restarts_ice_in_a_loop_is_429_and_costs_its_worker_nothing() {
+    let node = start(Plan::default());
+    let location = &node.open("whep", "demo");
+    let statuses: Vec<u16> =
+        (0..60).map(|round| node.patch(&location.location, "*", &format!("u{round}/password")).status).collect();
+    let restarted = statuses.iter().filter(|status| **status == 200).count();
+    // Eight at once, then one in two seconds.
+    assert!(statuses[..8].iter().all(|status| *status == 200) && restarted < 40, "{statuses:?}");
+    let told = node.told().iter().filter(|line| line.contains("restart")).count();
+    assert!(told <= restarted && statuses.contains(&429));
+}
+
+#[test]
 fn readiness_costs_no_report_and_everybody_gets_the_same_report_for_a_second() {
     let node = start(Plan::default());
     for _ in 0..100 {
