@@ -1,4 +1,5 @@
-//! The engine around `rtc-dtls`: the DTLS 1.2 server for clients that offer nothing newer, RSA certificates included.
+//! The engine around `rtc-dtls`: the DTLS 1.2 server for clients that offer nothing newer, RSA certificates included, and
+//! what the client role ([`super::classic_client`]) shares with it.
 //!
 //! Properties of `rtc-dtls` 0.21, and how this file deals with each:
 //! - Any handshake record that does not complete a flight switches its retransmission timer off for good. So each
