@@ -160,6 +160,15 @@ pub const ICE_RESTARTS_AT_ONCE: u32 = 8;
 /// Pause after which a session may restart ICE once more.
 pub const ICE_RESTART_PAUSE: Duration = Duration::from_secs(2);
 
+/// Of the control group's memory limit: from here on joins are refused.
+pub const MEMORY_FULL_PERCENT: u64 = 85;
+
+/// Below this they are taken again.
+pub const MEMORY_FREE_PERCENT: u64 = 80;
+
+/// How often the control group's memory is looked at.
+pub const MEMORY_WATCH_INTERVAL: Duration = Duration::from_millis(250);
+
 /// How often the log says how many lines were left out.
 pub const LOG_TOLD_INTERVAL: Duration = Duration::from_secs(1);
 

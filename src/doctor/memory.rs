@@ -10,6 +10,7 @@ use super::finding::Finding;
 use super::system::{System, bytes_text};
 use crate::config::Config;
 use crate::limits;
+use crate::net::control_group::ControlGroup;
 
 /// One part of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,36 +140,10 @@ fn available(system: &System) -> Option<Available> {
         Some(line.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
     });
     let machine = total.map(|bytes| Available { bytes, of: "this machine" });
-    let group = group_limit(system).map(|bytes| Available { bytes, of: "the control group" });
+    let group = ControlGroup::find(&system.path(""))
+        .and_then(|group| group.limit_bytes())
+        .map(|bytes| Available { bytes, of: "the control group" });
     [machine, group].into_iter().flatten().min_by_key(|available| available.bytes)
-}
-
-/// The least limit of the process's control group and all groups above it, in the hierarchies of both versions.
-fn group_limit(system: &System) -> Option<u64> {
-    let groups = system.text("proc/self/cgroup")?;
-    let limits = groups.lines().filter_map(|line| {
-        let mut fields = line.splitn(3, ':');
-        let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        let (root, file) = match controllers {
-            "" => ("sys/fs/cgroup", "memory.max"),
-            "memory" => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
-            _ => return None,
-        };
-        // Inside a container the path may be the host's. Files that do not exist are skipped.
-        let mut limit: Option<u64> = None;
-        let mut directory = path.trim_matches('/');
-        loop {
-            let file =
-                if directory.is_empty() { format!("{root}/{file}") } else { format!("{root}/{directory}/{file}") };
-            limit = [limit, system.value(&file)].into_iter().flatten().min();
-            if directory.is_empty() {
-                return limit;
-            }
-            directory = directory.rsplit_once('/').map_or("", |(above, _)| above);
-        }
-    });
-    // Version 1 writes "no limit" as a number near 2⁶³.
-    limits.filter(|bytes| *bytes < 1 << 60).min()
 }
 
 /// Compares the plan with the available memory.

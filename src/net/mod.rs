@@ -27,6 +27,7 @@
 //! into errors on the socket all viewers share).
 #![allow(unsafe_code)]
 
+pub mod control_group;
 pub mod ethtool;
 pub mod host;
 #[cfg(any(test, feature = "peer"))]

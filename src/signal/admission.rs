@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use hyper::header::{FORWARDED, HeaderMap, HeaderName, VIA};
 
+use super::memory::Memory;
 use crate::auth::address::{Exempt, client_of};
 use crate::config::Admission;
 use crate::limits;
@@ -127,6 +128,7 @@ impl Rate {
 /// The limits that a new session has to pass first: per client address and by rate.
 #[derive(Debug)]
 pub(super) struct Door {
+    memory: Rc<Memory>,
     clients: Rc<PerAddress>,
     joins: RefCell<Rate>,
 }
@@ -141,12 +143,15 @@ pub(super) enum NotLetIn {
     },
     /// More sessions per second are requested than may be opened.
     TooManyJoins,
+    /// The control group's memory is nearly used up.
+    MemoryFull,
 }
 
 impl Door {
     /// Applies the limits of `admission`.
-    pub(super) fn new(admission: &Admission) -> Self {
+    pub(super) fn new(admission: &Admission, memory: Rc<Memory>) -> Self {
         Self {
+            memory,
             clients: PerAddress::new(admission.sessions_per_address_max as usize, &admission.exempt_addresses),
             joins: RefCell::new(Rate::per_second(admission.joins_per_second_max)),
         }
@@ -160,6 +165,9 @@ impl Door {
 
     /// Takes a place for one more session of that address. It is freed on drop.
     pub(super) fn enter(&self, address: IpAddr, now: Timestamp) -> Result<PlaceOfAddress, NotLetIn> {
+        if self.memory.is_full() {
+            return Err(NotLetIn::MemoryFull);
+        }
         let max = self.clients.max();
         let place = self.clients.take(address).ok_or(NotLetIn::TooManyFromAddress { max })?;
         if !self.joins.borrow().take(now) {

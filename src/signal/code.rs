@@ -88,6 +88,8 @@ codes! {
     TooManyWaiting = "too_many_waiting",
     /// The limit of sessions that are open but not connected is reached.
     TooManyHandshakes = "too_many_handshakes",
+    /// The memory that the node may use is nearly used up.
+    MemoryFull = "memory_full",
     /// The node serves as many sessions as it may.
     NodeFull = "node_full",
     /// A worker did not answer in time.

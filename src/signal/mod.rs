@@ -42,6 +42,7 @@ mod http;
 mod identity;
 mod keeper;
 pub mod live;
+mod memory;
 mod messages;
 pub mod negotiator;
 mod node_info;

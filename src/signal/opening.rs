@@ -326,6 +326,10 @@ fn not_let_in(refused: NotLetIn) -> Problem {
             );
             Problem::too_many(Code::TooManyFromAddress, detail)
         }
+        NotLetIn::MemoryFull => Problem::unavailable(
+            Code::MemoryFull,
+            "the node's memory is nearly used up (the limit of its control group): try again later, or elsewhere",
+        ),
         NotLetIn::TooManyJoins => Problem::unavailable(
             Code::TooManyJoins,
             "the node is asked for more sessions a second than it may open: try again later",

@@ -19,6 +19,7 @@ use super::http::{self, BodyBytes};
 use super::identity::{self, Identity};
 use super::keeper::SessionKeeper;
 use super::live::{Change, Live, LiveSettings, Terms};
+use super::memory::{self, Memory};
 use super::negotiator::Negotiator;
 use super::node_info::NodeInfo;
 use super::notices;
@@ -275,7 +276,8 @@ impl Services {
         let admission = terms.live.admission.clone();
         let shutdown: Rc<Shutdown> = Rc::default();
         let authorisation = Rc::new(Authorisation::new(setup.authoriser));
-        let door = Rc::new(Door::new(&admission));
+        let memory: Rc<Memory> = Rc::default();
+        let door = Rc::new(Door::new(&admission, memory.clone()));
         let identity = Rc::new(Identity::new(setup.identity));
         let (claims, releasing) = Claims::new((setup.ownership)());
         let (workers, woken) = Workers::new(setup.workers, clock);
@@ -317,6 +319,7 @@ impl Services {
             releasing,
             runtime::spawn(notices::hear(keeper.clone(), setup.notices)),
             runtime::spawn(keeper.clone().end_waits()),
+            runtime::spawn(memory::watch(memory)),
             runtime::spawn(identity::rotate(identity, setup.identity_age)),
             runtime::spawn(changes.hear(setup.changes)),
         ];

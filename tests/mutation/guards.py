@@ -37,6 +37,13 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "joins under a memory limit",
+        "src/signal/admission.rs",
+        "if self.memory.is_full() {",
+        "if self.memory.is_full() && now == Timestamp::ZERO {",
+        "operator stuck::a_node_in_a_small_control_group_refuses_joins_before_the_kernel_ends_it",
+    ),
+    Guard(
         "a session's ICE restarts",
         "src/signal/keeper.rs",
         "if !open.kept.restarts.take(at_once, pause, self.clock.now()) {",

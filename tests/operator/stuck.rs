@@ -90,3 +90,96 @@ fn a_log_that_nobody_reads_stops_neither_joins_nor_the_end_of_the_node() {
     }
     drop(unread);
 }
+
+/// A control group with a memory limit, below this process' own; removed when it is dropped.
+struct Limited(std::path::PathBuf);
+
+impl Limited {
+    fn new(bytes: u64) -> Option<Self> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+        let (root, path, file) = groups.lines().find_map(|line| {
+            let mut fields = line.splitn(3, ':');
+            match (fields.next()?, fields.next()?, fields.next()?) {
+                (_, "memory", path) => Some(("/sys/fs/cgroup/memory", path.to_owned(), "memory.limit_in_bytes")),
+                (_, "", path) => Some(("/sys/fs/cgroup", path.to_owned(), "memory.max")),
+                _ => None,
+            }
+        })?;
+        let directory = std::path::Path::new(root)
+            .join(path.trim_start_matches('/'))
+            .join(format!("corecast-test-{}", std::process::id()));
+        std::fs::create_dir(&directory).ok()?;
+        let group = Self(directory);
+        std::fs::write(group.0.join(file), bytes.to_string()).ok()?;
+        Some(group)
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_node_in_a_small_control_group_refuses_joins_before_the_kernel_ends_it() {
+    let Some(group) = Limited::new(32 << 20) else {
+        eprintln!(
+            "left out: no control group with a memory limit can be made here (needs root and the memory controller)"
+        );
+        return;
+    };
+    let state = tempfile::tempdir().unwrap();
+    let port = crate::ports::free().to_string();
+    let config = state.path().join("node.toml");
+    std::fs::write(
+        &config,
+        "[limits]\nwaiting_viewers_max = 100000\nsessions_per_worker_max = 50000\njoins_per_second_max = 100000\n",
+    )
+    .unwrap();
+    // The shell enters the group and becomes the node.
+    let child = Command::new("sh")
+        .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+        .arg(&group.0)
+        .args([BINARY, "--config", config.to_str().unwrap()])
+        .args(["--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--cores", "0", "--media-port-base", &port])
+        .env("STATE_DIRECTORY", state.path().join("state"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut node = Node(child);
+    let mut banner = String::new();
+    let mut lines = BufReader::new(node.0.stdout.take().unwrap());
+    while !banner.contains("Ctrl-C ends it.") {
+        assert!(lines.read_line(&mut banner).unwrap() > 0, "it ended: {banner}");
+    }
+    let (_, rest) = banner.split_once("plain HTTP").unwrap().1.split_once("http://").unwrap();
+    let http: SocketAddr = rest.split(['/', ' ', '\n']).next().unwrap().parse().unwrap();
+    let mut statuses = std::collections::BTreeMap::<String, u32>::new();
+    // Each opens a session and never connects: 1,324 of them ended a node in 64 MiB. This group is smaller, so that the
+    // first refusal comes sooner.
+    for join in 0..4_000 {
+        if statuses.get("503").is_some_and(|refused| *refused >= 20) {
+            break;
+        }
+        let request = format!(
+            "POST /whep/full{} HTTP/1.1\r\nHost: {http}\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{OFFER}",
+            join % 50,
+            OFFER.len()
+        );
+        *statuses.entry(status(http, &request)).or_default() += 1;
+        assert_eq!(node.0.try_wait().unwrap(), None, "the kernel ended it: {statuses:?}");
+    }
+    assert!(statuses.contains_key("201") && statuses.contains_key("503"), "{statuses:?}");
+    drop((lines, node));
+    // The group is empty only when the kernel has taken the process out of it.
+    for _ in 0..100 {
+        if std::fs::remove_dir(&group.0).is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
