@@ -55,7 +55,8 @@ pub(super) struct Kept {
 
 /// The table of sessions, and everyone who is told of its changes.
 pub(super) struct SessionKeeper {
-    table: RefCell<SessionTable<Kept>>,
+    /// What is kept is boxed: rows lie in a hash table, half of which is empty and which grows at one stroke.
+    table: RefCell<SessionTable<Box<Kept>>>,
     workers: Workers,
     outboxes: Outboxes,
     counters: SignallingCounters,
@@ -134,7 +135,7 @@ impl SessionKeeper {
 
     /// The session is open, and `kept` is stored with it. Returns `false` if it has ended in the meantime.
     pub(super) fn opened(&self, session: SessionId, kept: Kept) -> bool {
-        self.table.borrow_mut().opened(session, kept)
+        self.table.borrow_mut().opened(session, Box::new(kept))
     }
 
     /// The session was not opened after all: its client has left, or was refused. The worker that was asked is told to

@@ -32,7 +32,7 @@ impl Memory {
             self.is_full.set(is_full);
             let (used_mib, limit_mib) = (used_bytes >> 20, limit_bytes >> 20);
             if is_full {
-                tracing::warn!(used_mib, limit_mib, "the control group's memory is nearly used up: joins are refused");
+                tracing::error!(used_mib, limit_mib, "the control group's memory is nearly used up: joins are refused");
             } else {
                 tracing::info!(used_mib, limit_mib, "there is memory again: joins are taken");
             }
