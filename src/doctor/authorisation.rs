@@ -78,6 +78,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("node.toml");
         std::fs::write(&path, toml).unwrap();
+        // It may hold a secret.
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         let environment = Environment {
             allowed_cores: vec![0],
             state_directory: Some(directory.path().to_owned()),

@@ -5,6 +5,7 @@ use super::validated::Validated;
 use crate::crypto::hmac_sha1::HmacSha1;
 use crate::description::IceCredentials;
 use crate::limits;
+use crate::rate::Allowance;
 use crate::time::Timestamp;
 use crate::transport::PathId;
 
@@ -37,6 +38,8 @@ pub struct IceLite {
     pub(super) adopted: bool,
     /// When requests or consent are to be looked at.
     pub(super) deadline: Option<Timestamp>,
+    /// How many requests it may send on paths that are not proven.
+    pub(super) unproven_requests: Allowance,
     /// What the identifiers of this agent's own requests are made from.
     pub(super) secret: [u8; limits::ICE_SECRET_BYTES],
     pub(super) recent: Recent,
@@ -86,6 +89,7 @@ impl IceLite {
             peer_answers: false,
             adopted: false,
             deadline: None,
+            unproven_requests: Allowance::new(Timestamp::ZERO),
             secret,
             recent: Recent::default(),
         }

@@ -105,8 +105,13 @@ impl IceLite {
     /// Wants an answer on a path, if the last request there is not too recent: because somebody else says that he holds
     /// the address.
     pub fn ask(&mut self, path: PathId, now: Timestamp) {
-        if let Some(validated) = self.validated_mut(path)
-            && validated.may_ask(limits::PATH_REQUEST_PAUSE, now)
+        let Some(validated) = self.validated(path) else { return };
+        let (may_ask, is_proven) = (validated.may_ask(limits::PATH_REQUEST_PAUSE, now), validated.proven.is_some());
+        // Whoever invents addresses shall not have a request sent to each of them.
+        let (at_once, pause) = (limits::PATHS_PER_SESSION_MAX as u32, limits::PATH_REQUEST_PAUSE);
+        if may_ask
+            && (is_proven || self.unproven_requests.take(at_once, pause, now))
+            && let Some(validated) = self.validated_mut(path)
         {
             validated.request_due = true;
         }

@@ -100,13 +100,6 @@ impl Node {
         self.worker()["dropped"][reason].as_u64().unwrap_or(0)
     }
 
-    /// Sessions of streams other than the honest one.
-    pub(crate) fn hostile_sessions(&self) -> usize {
-        let worker = self.worker();
-        let sessions = worker["sessions"].as_array().unwrap();
-        sessions.iter().filter(|session| session["stream"] != crate::honest::STREAM).count()
-    }
-
     /// `VmRSS` and `VmHWM`, in bytes.
     pub(crate) fn memory(&self) -> (u64, u64) {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
