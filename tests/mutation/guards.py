@@ -137,8 +137,9 @@ GUARDS = [
     Guard(
         "a path in dispute passes on only when its owner is silent",
         "src/worker/disputes.rs",
-        "if owners > since {",
-        "if owners > since && now < since {",
+        "if owners > since {\n                    self.peers.settle_path(path);\n                } else if "
+        "claimant.is_some_and(|at| at >= since) && now.since(since) >= limits::PATH_DISPUTE {",
+        "if now.since(since) >= limits::PATH_DISPUTE {",
         "parts worker_paths::a_forged_check_takes_neither_a_publishers_path_nor_a_viewers",
     ),
     Guard(
