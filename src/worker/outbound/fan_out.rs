@@ -11,7 +11,7 @@ use crate::relay::play::subscription::Cursor;
 use crate::time::Timestamp;
 use crate::worker::counters::Counters;
 use crate::worker::mail::Mail;
-use crate::worker::outbound::format;
+use crate::worker::outbound::payload_type;
 use crate::worker::outbound::switch;
 use crate::worker::outbound::visit::Visit;
 use crate::worker::outbox::Outbox;
@@ -147,7 +147,7 @@ fn decide_formats(encoding: &mut Broadcast<Subscriber>, peers: &mut Peers, mail:
     for _ in 0..limits::FORMATS_DECIDED_PER_TURN_MAX {
         let Some(subscriber) = encoding.fan_out.take_undecided() else { return true };
         let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
-        if let Some(notice) = format::decide(peer, subscriber.track, encoding) {
+        if let Some(notice) = payload_type::decide(peer, subscriber.track, encoding) {
             mail.notify(notice);
         }
         encoding.fan_out.add_ready(subscriber);

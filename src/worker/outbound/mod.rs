@@ -6,13 +6,13 @@
 //! | [`key_frame_requests`] | what viewers here and elsewhere wait for |
 //! | [`retransmission`] | packets that viewers asked for again |
 //! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
-//! | [`mod@format`] | which payload type a viewer is sent; decided before its first visit |
+//! | [`payload_type`] | which payload type a viewer is sent; decided before its first visit |
 //! | [`switch`] | a viewer goes over to another encoding of a track |
 //! | [`sender_report`] | sender reports, with a viewer's first packet and by its timer |
 
 pub(super) mod fan_out;
-mod format;
 pub(super) mod key_frame_requests;
+mod payload_type;
 pub(super) mod publisher_feedback;
 pub(super) mod retransmission;
 pub(super) mod sender_report;

@@ -8,7 +8,7 @@ use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::Layers;
 use crate::time::Timestamp;
 use crate::worker::mail::Mail;
-use crate::worker::outbound::format;
+use crate::worker::outbound::payload_type;
 use crate::worker::peer::{PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
 use crate::worker::stream::{EncodingKey, Streams};
@@ -53,7 +53,7 @@ pub(super) fn arrive(
         return false;
     };
     if went {
-        if let Some(notice) = format::decide(peer, subscriber.track, target) {
+        if let Some(notice) = payload_type::decide(peer, subscriber.track, target) {
             mail.notify(notice);
         }
         target.fan_out.add_ready(subscriber);
