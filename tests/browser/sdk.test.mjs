@@ -270,7 +270,7 @@ await suite.case('sound that may not play yet is told, the picture plays, and a 
 }, { attempts: 2 });
 
 await suite.case('refusals and lost nodes are explained', async (check, note) => {
-  const node = await Corecast.start('sdk-refused');
+  const node = await Corecast.start('sdk-refused', ['--publish-takeover', 'never']);
   const [first, second] = [await page('publisher'), await page('second')];
   try {
     await publish(first, 'taken');
