@@ -53,7 +53,7 @@ fn the_text_has_signallings_counters_and_every_workers_figures() {
 #[test]
 fn names_that_nobody_publishes_are_no_labels_and_published_ones_have_a_bound() {
     let stream = |name: String, origin, viewers| StreamReport { name, origin, viewers, ..Default::default() };
-    let mut streams: Vec<StreamReport> = (0..2_000).map(|i| stream(format!("invented-{i}"), false, 1)).collect();
+    let mut streams: Vec<StreamReport> = (0..2_000).map(|i| stream(format!("invented-{i}"), false, 1_000)).collect();
     streams.extend((0..300).map(|i| stream(format!("published-{i:03}"), true, i)));
     let build = BuildInfo { version: "1", commit: "abc", features: "none" };
     let report = WorkerReport { streams, ..WorkerReport::default() };
@@ -61,7 +61,7 @@ fn names_that_nobody_publishes_are_no_labels_and_published_ones_have_a_bound() {
     let of_streams = text.lines().filter(|line| line.starts_with("corecast_stream_")).count();
     assert_eq!(of_streams, 2 * (crate::limits::STREAM_LABELS_MAX + 1));
     assert!(!text.contains("invented"));
-    let others = 2_000 + (0..100).sum::<u64>();
+    let others = 2_000 * 1_000 + (0..100).sum::<u64>();
     for line in [
         "corecast_stream_viewers{stream=\"published-299\"} 299".to_owned(),
         format!("corecast_stream_viewers{{stream=\"(others)\"}} {others}"),
