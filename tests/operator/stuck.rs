@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,34 @@ impl Drop for Node {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Starts a node of one core with `command`; it, and its plain HTTP.
+fn start(command: &mut Command, state: &Path) -> (Node, SocketAddr) {
+    let child = command
+        .args(["--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cores", "0"])
+        .args(["--media-port-base", &crate::ports::free().to_string()])
+        .env("STATE_DIRECTORY", state)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut node = Node(child);
+    let mut banner = String::new();
+    let mut lines = BufReader::new(node.0.stdout.take().unwrap());
+    while !banner.contains("Ctrl-C ends it.") {
+        assert!(lines.read_line(&mut banner).unwrap() > 0, "it ended: {banner}");
+    }
+    let (_, rest) = banner.split_once("plain HTTP").unwrap().1.split_once("http://").unwrap();
+    (node, rest.split(['/', ' ', '\n']).next().unwrap().parse().unwrap())
+}
+
+/// A request that joins as a viewer.
+fn join(http: SocketAddr, name: &str) -> String {
+    format!(
+        "POST /whep/{name} HTTP/1.1\r\nHost: {http}\r\nContent-Type: application/sdp\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{OFFER}",
+        OFFER.len()
+    )
 }
 
 /// The status of a request's answer.
@@ -54,32 +83,12 @@ fn fill(mut pipe: std::io::PipeWriter) {
 fn a_log_that_nobody_reads_stops_neither_joins_nor_the_end_of_the_node() {
     let state = tempfile::tempdir().unwrap();
     let (unread, log) = std::io::pipe().unwrap();
-    let port = crate::ports::free().to_string();
-    let child = Command::new(BINARY)
-        .args(["--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "debug"])
-        .args(["--cores", "0", "--media-port-base", &port])
-        .env("STATE_DIRECTORY", state.path())
-        .stdout(Stdio::piped())
-        .stderr(log.try_clone().unwrap())
-        .spawn()
-        .unwrap();
-    let mut node = Node(child);
-    let mut banner = String::new();
-    let mut lines = BufReader::new(node.0.stdout.take().unwrap());
-    while !banner.contains("Ctrl-C ends it.") {
-        assert!(lines.read_line(&mut banner).unwrap() > 0, "it ended: {banner}");
-    }
-    let (_, rest) = banner.split_once("plain HTTP").unwrap().1.split_once("http://").unwrap();
-    let http: SocketAddr = rest.split(['/', ' ', '\n']).next().unwrap().parse().unwrap();
+    let mut command = Command::new(BINARY);
+    let (mut node, http) = start(command.args(["--log", "debug"]).stderr(log.try_clone().unwrap()), state.path());
     fill(log);
     // More lines than the queue holds, and joins among them.
-    for join in 0..60 {
-        let request = format!(
-            "POST /whep/stuck{join} HTTP/1.1\r\nHost: {http}\r\nContent-Type: application/sdp\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{OFFER}",
-            OFFER.len()
-        );
-        assert_eq!(status(http, &request), "201", "join {join}");
+    for number in 0..60 {
+        assert_eq!(status(http, &join(http, &format!("stuck{number}"))), "201", "join {number}");
     }
     assert!(Command::new("kill").args(["-TERM", &node.0.id().to_string()]).status().unwrap().success());
     let asked = Instant::now();
@@ -92,7 +101,7 @@ fn a_log_that_nobody_reads_stops_neither_joins_nor_the_end_of_the_node() {
 }
 
 /// A control group with a memory limit, below this process' own; removed when it is dropped.
-struct Limited(std::path::PathBuf);
+struct Limited(PathBuf);
 
 impl Limited {
     fn new(bytes: u64) -> Option<Self> {
@@ -105,9 +114,8 @@ impl Limited {
                 _ => None,
             }
         })?;
-        let directory = std::path::Path::new(root)
-            .join(path.trim_start_matches('/'))
-            .join(format!("corecast-test-{}", std::process::id()));
+        let directory =
+            Path::new(root).join(path.trim_start_matches('/')).join(format!("corecast-test-{}", std::process::id()));
         std::fs::create_dir(&directory).ok()?;
         let group = Self(directory);
         std::fs::write(group.0.join(file), bytes.to_string()).ok()?;
@@ -130,7 +138,6 @@ fn a_node_in_a_small_control_group_refuses_joins_before_the_kernel_ends_it() {
         return;
     };
     let state = tempfile::tempdir().unwrap();
-    let port = crate::ports::free().to_string();
     let config = state.path().join("node.toml");
     std::fs::write(
         &config,
@@ -138,43 +145,22 @@ fn a_node_in_a_small_control_group_refuses_joins_before_the_kernel_ends_it() {
     )
     .unwrap();
     // The shell enters the group and becomes the node.
-    let child = Command::new("sh")
-        .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
-        .arg(&group.0)
-        .args([BINARY, "--config", config.to_str().unwrap()])
-        .args(["--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-        .args(["--cores", "0", "--media-port-base", &port])
-        .env("STATE_DIRECTORY", state.path().join("state"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut node = Node(child);
-    let mut banner = String::new();
-    let mut lines = BufReader::new(node.0.stdout.take().unwrap());
-    while !banner.contains("Ctrl-C ends it.") {
-        assert!(lines.read_line(&mut banner).unwrap() > 0, "it ended: {banner}");
-    }
-    let (_, rest) = banner.split_once("plain HTTP").unwrap().1.split_once("http://").unwrap();
-    let http: SocketAddr = rest.split(['/', ' ', '\n']).next().unwrap().parse().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(&group.0);
+    command.args([BINARY, "--config", config.to_str().unwrap()]).stderr(Stdio::null());
+    let (mut node, http) = start(&mut command, &state.path().join("state"));
     let mut statuses = std::collections::BTreeMap::<String, u32>::new();
     // Each opens a session and never connects: 1,324 of them ended a node in 64 MiB. This group is smaller, so that the
     // first refusal comes sooner.
-    for join in 0..4_000 {
+    for number in 0..4_000 {
         if statuses.get("503").is_some_and(|refused| *refused >= 20) {
             break;
         }
-        let request = format!(
-            "POST /whep/full{} HTTP/1.1\r\nHost: {http}\r\nContent-Type: application/sdp\r\n\
-             Content-Length: {}\r\nConnection: close\r\n\r\n{OFFER}",
-            join % 50,
-            OFFER.len()
-        );
-        *statuses.entry(status(http, &request)).or_default() += 1;
+        *statuses.entry(status(http, &join(http, &format!("full{}", number % 50)))).or_default() += 1;
         assert_eq!(node.0.try_wait().unwrap(), None, "the kernel ended it: {statuses:?}");
     }
     assert!(statuses.contains_key("201") && statuses.contains_key("503"), "{statuses:?}");
-    drop((lines, node));
+    drop(node);
     // The group is empty only when the kernel has taken the process out of it.
     for _ in 0..100 {
         if std::fs::remove_dir(&group.0).is_ok() {
