@@ -1,18 +1,20 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
-//! Relations between bounds are asserted when the crate is compiled. Four topics have files of their own: [`admission`]
-//! (who is let in, and how much memory a configuration may need), [`authorisation`], [`certificates`], and [`sockets`]
-//! (signalling over WebSocket).
+//! Relations between bounds are asserted when the crate is compiled. Five topics have files of their own: [`admission`]
+//! (who is let in, and how much memory a configuration may need), [`authorisation`], [`certificates`], [`paths`] (what is
+//! believed of an address), and [`sockets`] (signalling over WebSocket).
 
 use std::time::Duration;
 
 pub mod admission;
 pub mod authorisation;
 pub mod certificates;
+pub mod paths;
 pub mod sockets;
 
 pub use admission::*;
 pub use authorisation::*;
 pub use certificates::*;
+pub use paths::*;
 pub use sockets::*;
 
 /// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache together with the packet rings' hot
@@ -355,46 +357,6 @@ pub const RTT_ASSUMED: Duration = Duration::from_millis(50);
 
 /// Validated paths of one session. Full: the path checked longest ago goes, but never the selected one.
 pub const PATHS_PER_SESSION_MAX: usize = 8;
-
-/// Bytes of the random value that the identifiers of an ICE agent's requests are made from.
-pub const ICE_SECRET_BYTES: usize = 16;
-
-/// Bytes that may be sent to an address for each byte that came from there, before it has answered (RFC 9000 §8.1).
-pub const UNPROVEN_BYTES_FACTOR: u32 = 3;
-
-/// Media to a path stops when the path has confirmed nothing for this long. RFC 7675 §5.1 allows 30 s.
-pub const PATH_CONSENT: Duration = Duration::from_secs(15);
-
-/// Media falls back to another path that lives when the one in use has confirmed nothing for this long.
-pub const PATH_DEAD: Duration = Duration::from_secs(7);
-
-/// Mean pause between the node's own requests on the path in use (RFC 7675 §5.1).
-pub const PATH_REQUEST_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Pause between requests on a path whose last one was not answered.
-pub const PATH_REQUEST_REPEAT: Duration = Duration::from_millis(500);
-
-/// Pause between two requests on one path, whatever asks for them.
-pub const PATH_REQUEST_PAUSE: Duration = Duration::from_millis(100);
-
-/// Requests on one path whose answers are taken: the last ones.
-pub const PATH_REQUESTS_OUTSTANDING_MAX: u32 = 4;
-
-/// A peer that answered none of so many requests on a path is one that never answers.
-pub const PATH_REQUESTS_UNANSWERED_MAX: u32 = 16;
-
-/// A nominated path is used at once when it was confirmed within this time; otherwise it has to answer first.
-pub const NOMINATION_PROOF_AGE_MAX: Duration = Duration::from_secs(2);
-
-/// A path in dispute passes to the session whose peer answers there when the owner's has not answered for this long.
-pub const PATH_DISPUTE: Duration = Duration::from_millis(1_500);
-
-/// The shortest wait of an agent's timer.
-pub const PATH_TIMER_MIN: Duration = Duration::from_millis(20);
-
-const _: () =
-    assert!(PATH_DEAD.as_millis() > PATH_REQUEST_INTERVAL.as_millis() * 6 / 5 + PATH_REQUEST_REPEAT.as_millis());
-const _: () = assert!(PATH_DEAD.as_secs() < 10 && PATH_DEAD.as_millis() < PATH_CONSENT.as_millis());
 
 /// Paths in one worker's book. Full: a datagram from an address without a path is not answered, and is counted.
 pub const PATHS_PER_WORKER_MAX: usize = 1 << 20;
