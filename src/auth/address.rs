@@ -7,8 +7,14 @@ use crate::limits;
 /// The key under which one client is counted: its IPv4 address, or its IPv6 network.
 #[must_use]
 pub fn client_of(address: IpAddr) -> IpAddr {
+    network_of(address, limits::IPV6_CLIENT_PREFIX_BITS)
+}
+
+/// The network of so many bits that an IPv6 address is in. An IPv4 address is its own network.
+#[must_use]
+pub fn network_of(address: IpAddr, prefix_bits: u32) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(network_v6(address, limits::IPV6_CLIENT_PREFIX_BITS)),
+        IpAddr::V6(address) => IpAddr::V6(network_v6(address, prefix_bits)),
         address => address,
     }
 }

@@ -28,6 +28,18 @@ pub const FORMER_SESSIONS_MAX: usize = 4_096;
 /// closed at once, counted.
 pub const CONNECTIONS_PER_ADDRESS_DEFAULT: u32 = 1_024;
 
+/// A listener's connections are many when fewer than one place in this many is free. From then on a newcomer gets the
+/// place of the oldest that has not asked for anything; when none is free, that of one that is idle.
+pub const CONNECTIONS_FEW_LEFT_DIVISOR: usize = 4;
+
+/// How long a connection may have asked for nothing before it can lose its place while others are free: three round
+/// trips of a client that is 600 ms away.
+pub const CONNECTION_UNFINISHED_MIN: Duration = Duration::from_secs(2);
+
+/// Connections whose requests are under way lose their place only where their network has more than one in this many of
+/// all places, and nobody else can make room. Otherwise the newcomer is closed.
+pub const CONNECTIONS_LARGE_DIVISOR: usize = 16;
+
 /// Addresses to which the two limits above do not apply, unless configured: loopback, where a proxy on this host (all
 /// its clients then have its address) and the operator's tools connect from. They can be named one by one, not by
 /// network.
@@ -38,6 +50,10 @@ pub const EXEMPT_ADDRESSES_MAX: usize = 64;
 
 /// Bits of an IPv6 address that tell clients apart (RFC 6177 §2: a site gets at least a /64).
 pub const IPV6_CLIENT_PREFIX_BITS: u32 = 64;
+
+/// Larger networks that IPv6 clients are counted by as well, and how many times half of what one client may have they may
+/// have: a /56 is a site, a /48 what a provider gives a customer at most (RFC 6177 §2). More: as for one client.
+pub const IPV6_WIDER_NETWORKS: [(u32, usize); 2] = [(56, 3), (48, 4)];
 
 /// Sessions opened per second for each worker of the node, unless configured. A handshake costs 200 to 400 µs of a
 /// worker's core, so these joins take less than half of it. More: 503.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::header::{FORWARDED, HeaderMap, HeaderName, VIA};
 
 use super::memory::Memory;
-use crate::auth::address::{Exempt, client_of};
+use crate::auth::address::{Exempt, client_of, network_of};
 use crate::config::Admission;
 use crate::limits;
 use crate::time::Timestamp;
@@ -29,12 +29,25 @@ pub(super) fn is_passed_on(headers: &HeaderMap) -> bool {
     [FORWARDED, HeaderName::from_static("x-forwarded-for"), VIA].iter().any(|name| headers.contains_key(name))
 }
 
-/// Counts places per client address. An address is in the map while it has at least one place.
+/// Counts places per client address: IPv4 by the address, IPv6 by the /64 and by the /56 and /48 around it, which may have
+/// more. A network is in the map while it has at least one place.
 #[derive(Debug)]
 pub(super) struct PerAddress {
     max: Cell<usize>,
     exempt: Exempt,
-    taken: RefCell<HashMap<IpAddr, usize>>,
+    taken: RefCell<HashMap<Network, usize>>,
+}
+
+/// A network that places are counted for: its bits, and its address.
+type Network = (u32, IpAddr);
+
+/// The networks that an address is counted in, and how many places each may have if an address may have `max`.
+fn networks(address: IpAddr, max: usize) -> impl Iterator<Item = (Network, usize)> {
+    let wider = limits::IPV6_WIDER_NETWORKS.into_iter().filter(move |_| address.to_canonical().is_ipv6());
+    let wider =
+        wider.map(move |(bits, halves)| ((bits, network_of(address, bits)), max.saturating_mul(halves).div_ceil(2)));
+    let own = (limits::IPV6_CLIENT_PREFIX_BITS, client_of(address));
+    std::iter::once((own, max)).chain(wider)
 }
 
 impl PerAddress {
@@ -49,11 +62,11 @@ impl PerAddress {
             return Some(PlaceOfAddress { book: Rc::clone(self), client: None });
         };
         let mut taken = self.taken.borrow_mut();
-        let count = taken.get(&client).copied().unwrap_or(0);
-        if count >= self.max.get() {
+        let mut all = networks(client, self.max.get());
+        if all.any(|(network, max)| taken.get(&network).is_some_and(|count| *count >= max) || max == 0) {
             return None;
         }
-        taken.insert(client, count + 1);
+        networks(client, 0).for_each(|(network, _)| *taken.entry(network).or_insert(0) += 1);
         Some(PlaceOfAddress { book: Rc::clone(self), client: Some(client) })
     }
 
@@ -84,10 +97,12 @@ impl Drop for PlaceOfAddress {
     fn drop(&mut self) {
         let Some(client) = self.client else { return };
         let mut taken = self.book.taken.borrow_mut();
-        if let Some(count) = taken.get_mut(&client) {
-            *count -= 1;
-            if *count == 0 {
-                taken.remove(&client);
+        for (network, _) in networks(client, 0) {
+            if let Some(count) = taken.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    taken.remove(&network);
+                }
             }
         }
     }
@@ -197,6 +212,19 @@ mod tests {
         assert!(again.is_some());
         drop((two, other, again));
         assert!(book.taken.borrow().is_empty(), "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn the_networks_around_an_ipv6_client_have_bounds_that_grow_with_them() {
+        // A client per /64, from one /56, one /48 and one /32.
+        for (name, places, expected) in [("/56", 0..256_u128, 15), ("/48", 0..65_536, 20), ("/32", 0..90_000, 40)] {
+            let book = PerAddress::new(10, &[]);
+            let at = |number: u128| IpAddr::from(std::net::Ipv6Addr::from_bits(0x2001_0db8 << 96 | number << 64));
+            let taken: Vec<_> = places.filter_map(|number| book.take(at(number))).collect();
+            assert_eq!(taken.len(), expected, "from one {name}");
+            drop(taken);
+            assert!(book.taken.borrow().is_empty());
+        }
     }
 
     #[test]
