@@ -10,12 +10,14 @@ pub mod authorisation;
 pub mod certificates;
 pub mod paths;
 pub mod sockets;
+pub mod turns;
 
 pub use admission::*;
 pub use authorisation::*;
 pub use certificates::*;
 pub use paths::*;
 pub use sockets::*;
+pub use turns::*;
 
 /// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache together with the packet rings' hot
 /// end. Full: the batch is sent and filled again.

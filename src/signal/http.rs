@@ -1,8 +1,9 @@
 //! HTTP/1.1 and HTTP/2 connections: hyper driven over a futures stream, on one task per connection.
 //!
 //! Everything about a connection is bounded: the time for the TLS handshake, for a request's head and for its body, the
-//! time without a request, the bytes of head and body, the number of streams, and the number of connections. A panic is
-//! caught and counted, and ends only its own connection.
+//! time without a request, the bytes of head and body, the number of streams, the number of connections
+//! ([`super::connections`]), the time on this thread ([`super::turns`]), and frames that ask for nothing
+//! ([`super::http2_frames`]). A panic is caught and counted, and ends only its own connection.
 //!
 //! Not here: what a request means ([`super::router`]).
 
@@ -11,6 +12,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -26,10 +28,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 
-use super::admission::{ClientAddress, PerAddress, PlaceOfAddress};
+use super::admission::{ClientAddress, PerAddress};
+use super::connections::{Connections, Displaced, NoPlace, Place};
+use super::http2_frames::Counted;
 use super::runtime::{self, HyperTimer, Listener, TcpStream};
+use super::turns::{InTurns, Share, Turns};
 use crate::limits;
 use crate::metrics::SignallingCounters;
+use crate::net::process;
 
 /// A request as hyper gives it.
 pub(super) type Request = hyper::Request<Incoming>;
@@ -78,6 +84,8 @@ pub(super) struct ListenerOptions {
     pub(super) connections_max: usize,
     /// How many of them one address may have, over all listeners.
     pub(super) per_address: Rc<PerAddress>,
+    /// Whose turn it is on this thread.
+    pub(super) turns: Rc<Turns>,
     /// The counters of connections.
     pub(super) counters: SignallingCounters,
 }
@@ -95,6 +103,16 @@ enum ConnectionRefused {
     TlsFailed,
     /// The TLS handshake took too long.
     TlsSlow,
+    /// It had not asked for anything, and a newcomer got its place.
+    Unfinished,
+    /// It was idle, and a newcomer got its place.
+    Idle,
+    /// Its network had many of all places, and a newcomer got this one.
+    OfMany,
+    /// Its client's network uses the thread more than it may, and there were few places left.
+    OverShare,
+    /// The client sent too many HTTP/2 frames that ask for nothing.
+    ControlFrames,
     /// Its task panicked.
     Panicked,
 }
@@ -108,20 +126,20 @@ impl ConnectionRefused {
             Self::TooManyFromAddress => "too_many_from_address",
             Self::TlsFailed => "tls_failed",
             Self::TlsSlow => "tls_slow",
+            Self::Unfinished => "unfinished",
+            Self::Idle => "idle",
+            Self::OfMany => "of_many",
+            Self::OverShare => "over_share",
+            Self::ControlFrames => "too_many_control_frames",
             Self::Panicked => "panicked",
         }
     }
 }
 
-impl ListenerOptions {
-    fn refused(&self, why: ConnectionRefused) {
-        self.counters.connection_refused(why.name());
-    }
-}
-
 /// Accepts connections until the task is dropped. The connections continue in tasks of their own.
 pub(super) async fn accept_loop<S: Service>(listener: Listener, options: ListenerOptions, service: S) {
-    let open = Rc::new(Cell::new(0_usize));
+    let table = Connections::new(options.connections_max, options.per_address.clone(), options.counters.clone());
+    let mut accepted = 0_usize;
     loop {
         let stream = match listener.accept().await {
             Ok(stream) => stream,
@@ -133,77 +151,97 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Listene
                 continue;
             }
         };
-        if open.get() >= options.connections_max {
-            options.refused(ConnectionRefused::TooMany);
-            continue;
+        // Connections that wait in the kernel are accepted without a pause.
+        accepted += 1;
+        if accepted.is_multiple_of(limits::ACCEPTS_PER_TURN) {
+            runtime::next_turn().await;
         }
         // The peer is already gone.
         let Ok(address) = stream.peer_addr() else {
             options.refused(ConnectionRefused::AcceptFailed);
             continue;
         };
-        let Some(of_address) = options.per_address.take(address.ip()) else {
-            options.refused(ConnectionRefused::TooManyFromAddress);
-            continue;
-        };
-        options.counters.connection_opened();
-        let place = ConnectionPlace::take(&open, &options.counters, of_address);
-        let address = ClientAddress(address.ip());
-        let (options, service) = (options.clone(), service.clone());
-        let counters = options.counters.clone();
-        spawn_guarded(counters, async move { connection(stream, address, &options, service, place).await });
+        let before = process::thread_cpu_time();
+        let place = options.place(&table, address.ip());
+        options.turns.charge(address.ip(), process::thread_cpu_time().saturating_sub(before));
+        match place {
+            Ok(place) => start(stream, ClientAddress(address.ip()), options.clone(), service.clone(), place),
+            Err(why) => options.refused(why),
+        }
     }
 }
 
-/// Starts a connection's task. A panic in it ends only that connection.
-fn spawn_guarded(counters: SignallingCounters, task: impl Future<Output = ()> + 'static) {
-    runtime::spawn(async move {
-        if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-            counters.connection_refused(ConnectionRefused::Panicked.name());
-            tracing::error!("a connection's task panicked; the connection is closed, the node serves on");
+impl ListenerOptions {
+    fn refused(&self, why: ConnectionRefused) {
+        self.counters.connection_refused(why.name());
+    }
+
+    fn place(&self, table: &Rc<Connections>, address: IpAddr) -> Result<Rc<Place>, ConnectionRefused> {
+        if table.few_left() && self.turns.is_over(address) {
+            return Err(ConnectionRefused::OverShare);
         }
+        table.take(address, Instant::now()).map_err(|none| match none {
+            NoPlace::Table => ConnectionRefused::TooMany,
+            NoPlace::Address => ConnectionRefused::TooManyFromAddress,
+        })
+    }
+}
+
+/// Starts a connection's task. It ends when the connection does, or when its place goes to a newcomer.
+fn start<S: Service>(
+    stream: TcpStream,
+    address: ClientAddress,
+    options: ListenerOptions,
+    service: S,
+    place: Rc<Place>,
+) {
+    let share = options.turns.share(address.0);
+    let keeper = place.clone();
+    let counters = options.counters.clone();
+    let task = {
+        let (share, counters) = (share.clone(), counters.clone());
+        let stream = share.io(stream);
+        guarded(counters, async move { connection(stream, address, &options, service, place, share).await })
+    };
+    runtime::spawn(async move {
+        let refused = match keeper.keep(share.run(Box::pin(task))).await {
+            None => return,
+            Some(Displaced::Unfinished) => ConnectionRefused::Unfinished,
+            Some(Displaced::Idle) => ConnectionRefused::Idle,
+            Some(Displaced::Asking) => ConnectionRefused::OfMany,
+        };
+        counters.connection_refused(refused.name());
     })
     .detach();
 }
 
-/// One of the listener's places. It is freed on drop, however the connection ends.
-struct ConnectionPlace {
-    open: Rc<Cell<usize>>,
-    counters: SignallingCounters,
-    _of_address: PlaceOfAddress,
-}
-
-impl ConnectionPlace {
-    fn take(open: &Rc<Cell<usize>>, counters: &SignallingCounters, of_address: PlaceOfAddress) -> Self {
-        open.set(open.get() + 1);
-        Self { open: open.clone(), counters: counters.clone(), _of_address: of_address }
-    }
-}
-
-impl Drop for ConnectionPlace {
-    fn drop(&mut self) {
-        self.open.set(self.open.get().saturating_sub(1));
-        self.counters.connection_closed();
+/// A task in which a panic ends only its own connection.
+async fn guarded(counters: SignallingCounters, task: impl Future<Output = ()>) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        counters.connection_refused(ConnectionRefused::Panicked.name());
+        tracing::error!("a connection's task panicked; the connection is closed, the node serves on");
     }
 }
 
 /// Accepts TLS if the listener has it, then serves the HTTP version that ALPN chose.
 async fn connection<S: Service>(
-    stream: TcpStream,
+    stream: InTurns<TcpStream>,
     address: ClientAddress,
     options: &ListenerOptions,
     service: S,
-    place: ConnectionPlace,
+    place: Rc<Place>,
+    share: Share,
 ) {
+    let client = Client { address, place, share, counters: options.counters.clone() };
     let Some(tls) = &options.tls else {
-        return serve_http1(stream, address, service, place).await;
+        return serve_http1(stream, client, service).await;
     };
     match runtime::timeout(limits::TLS_HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
         Some(Ok(stream)) => {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice()) {
-                serve_http2(stream, address, service).await;
+                serve_http2(stream, client, service).await;
             } else {
-                serve_http1(stream, address, service, place).await;
+                serve_http1(stream, client, service).await;
             }
         }
         Some(Err(error)) => {
@@ -214,86 +252,62 @@ async fn connection<S: Service>(
     }
 }
 
-/// What is needed to find out whether a connection is idle.
-struct Activity {
-    under_way: Cell<usize>,
-    last: Cell<Instant>,
+/// Who is connected, and what that takes.
+struct Client {
+    address: ClientAddress,
+    place: Rc<Place>,
+    share: Share,
+    counters: SignallingCounters,
 }
 
-impl Activity {
-    fn new() -> Rc<Self> {
-        Rc::new(Self { under_way: Cell::new(0), last: Cell::new(Instant::now()) })
-    }
-
+impl Client {
     /// Returns once no request has been under way for [`limits::CONNECTION_IDLE_MAX`].
     async fn idle(&self) {
         loop {
-            let deadline = self.last.get() + limits::CONNECTION_IDLE_MAX;
-            if self.under_way.get() == 0 && Instant::now() >= deadline {
+            let now = Instant::now();
+            let idle_since = self.place.idle_since();
+            let deadline = idle_since.unwrap_or(now) + limits::CONNECTION_IDLE_MAX;
+            if now >= deadline {
                 return;
             }
-            let next = if self.under_way.get() == 0 { deadline } else { Instant::now() + limits::CONNECTION_IDLE_MAX };
-            runtime::Sleep::until(next).await;
+            runtime::Sleep::until(deadline).await;
         }
     }
-}
 
-/// A request under way, until this is dropped. That happens too if the client leaves in the middle of it.
-struct UnderWay(Rc<Activity>);
-
-impl UnderWay {
-    fn begin(activity: &Rc<Activity>) -> Self {
-        activity.under_way.set(activity.under_way.get() + 1);
-        Self(activity.clone())
+    /// Wraps the service for hyper. It tracks requests under way and adds the client's address to each.
+    fn watched<S: Service>(
+        &self,
+        service: S,
+        upgrade: &Upgrade,
+    ) -> impl hyper::service::Service<
+        Request,
+        Response = Response,
+        Error = Infallible,
+        Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
+    > + use<S> {
+        let (address, place, upgrade) = (self.address, self.place.clone(), upgrade.clone());
+        service_fn(move |mut request: Request| {
+            request.extensions_mut().insert(address);
+            let (service, upgrade, under_way) = (service.clone(), upgrade.clone(), place.begin_request());
+            async move {
+                let response = service.call(request, &upgrade).await;
+                drop(under_way);
+                Ok(response)
+            }
+            .boxed_local()
+        })
     }
 }
 
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.under_way.set(self.0.under_way.get().saturating_sub(1));
-        self.0.last.set(Instant::now());
-    }
-}
-
-/// Wraps the service for hyper. It tracks requests under way and adds the client's address to each.
-fn watched<S: Service>(
-    service: S,
-    address: ClientAddress,
-    activity: &Rc<Activity>,
-    upgrade: &Upgrade,
-) -> impl hyper::service::Service<
-    Request,
-    Response = Response,
-    Error = Infallible,
-    Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
-> + use<S> {
-    let (activity, upgrade) = (activity.clone(), upgrade.clone());
-    service_fn(move |mut request: Request| {
-        request.extensions_mut().insert(address);
-        let (service, upgrade, under_way) = (service.clone(), upgrade.clone(), UnderWay::begin(&activity));
-        async move {
-            let response = service.call(request, &upgrade).await;
-            drop(under_way);
-            Ok(response)
-        }
-        .boxed_local()
-    })
-}
-
-async fn serve_http1<S: Service>(
-    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    address: ClientAddress,
-    service: S,
-    place: ConnectionPlace,
-) {
-    let (activity, upgrade) = (Activity::new(), Upgrade::default());
+async fn serve_http1<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, client: Client, service: S) {
+    let upgrade = Upgrade::default();
     let mut connection = http1::Builder::new()
         .timer(HyperTimer)
         .header_read_timeout(limits::REQUEST_HEAD_TIME_MAX)
         .max_buf_size(limits::REQUEST_HEAD_BYTES_MAX)
-        .serve_connection(HyperIo(stream), watched(service, address, &activity, &upgrade));
+        .serve_connection(HyperIo(stream), client.watched(service, &upgrade));
     let served = poll_fn(|context| connection.poll_without_shutdown(context));
-    match select(pin!(served), pin!(activity.idle())).await {
+    match select(pin!(served), pin!(client.idle())).await {
         Either::Left((Ok(()), _)) => {}
         // The peer caused these errors: broken connections, bad requests (hyper answers 400), slow heads.
         Either::Left((Err(error), _)) => {
@@ -307,9 +321,10 @@ async fn serve_http1<S: Service>(
     match upgrade.0.take() {
         Some(successor) => {
             // The successor runs in a task of its own, so that everything HTTP held for the connection is freed, also
-            // its place.
-            let counters = place.counters.clone();
-            spawn_guarded(counters, successor(Upgraded { io: Box::new(io), early: parts.read_buf }));
+            // its place. It goes on in the connection's turns.
+            let Client { share, counters, .. } = client;
+            let task = guarded(counters, successor(Upgraded { io: Box::new(io), early: parts.read_buf }));
+            runtime::spawn(share.run(Box::pin(task))).detach();
         }
         None => {
             runtime::timeout(limits::SOCKET_CLOSE_TIME_MAX, io.close()).await;
@@ -317,13 +332,9 @@ async fn serve_http1<S: Service>(
     }
 }
 
-async fn serve_http2<S: Service>(
-    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    address: ClientAddress,
-    service: S,
-) {
-    let activity = Activity::new();
+async fn serve_http2<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, client: Client, service: S) {
     let streams = Streams::default();
+    let too_many: Rc<Cell<bool>> = Rc::default();
     let connection = http2::Builder::new(streams.clone())
         .timer(HyperTimer)
         .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
@@ -331,7 +342,10 @@ async fn serve_http2<S: Service>(
         .initial_stream_window_size(limits::HTTP2_STREAM_WINDOW_BYTES)
         .initial_connection_window_size(limits::HTTP2_CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(limits::CONNECTION_IDLE_MAX / 2)
-        .serve_connection(HyperIo(stream), watched(service, address, &activity, &Upgrade::default()));
+        .serve_connection(
+            HyperIo(Counted::new(stream, too_many.clone())),
+            client.watched(service, &Upgrade::default()),
+        );
     let mut connection = pin!(connection);
     let mut running = FuturesUnordered::new();
     // The streams run inside the connection's task, so that answers that become ready together leave in one write.
@@ -347,8 +361,11 @@ async fn serve_http2<S: Service>(
             }
         }
     });
-    if let Either::Left((Err(error), _)) = select(pin!(both), pin!(activity.idle())).await {
+    if let Either::Left((Err(error), _)) = select(pin!(both), pin!(client.idle())).await {
         tracing::debug!(%error, "HTTP/2 connection ended");
+    }
+    if too_many.get() {
+        client.counters.connection_refused(ConnectionRefused::ControlFrames.name());
     }
 }
 

@@ -26,6 +26,9 @@
 //! So the request goes `http ▸ router ▸ resource ▸ opening`, which admits it in `keeper` and sends it by `workers`. The worker's answer comes in by
 //! `notices ▸ keeper`, which completes the one future that [`opening`] waits for.
 //!
+//! What a connection may take lies beside it: [`connections`] gives it a place, [`turns`] its time on this thread, and
+//! [`http2_frames`] counts what asks for nothing.
+//!
 //! Beside this path, [`admin`] and [`redirect`] are the other two ports, [`changes`] applies a reload, and [`code`]
 //! lists every machine-readable name of a refusal. [`runtime`] is the only file that names the executor.
 
@@ -37,8 +40,10 @@ mod authorise;
 mod changes;
 mod clock;
 pub mod code;
+mod connections;
 mod cors;
 mod http;
+mod http2_frames;
 mod identity;
 mod keeper;
 pub mod live;
@@ -64,6 +69,7 @@ mod start;
 pub mod stream_name;
 mod takeover;
 pub mod tls;
+mod turns;
 mod workers;
 
 pub use node_info::NodeInfo;

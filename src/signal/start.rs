@@ -33,6 +33,7 @@ use super::shutdown::Shutdown;
 use super::socket::places::SocketPlaces;
 use super::socket::service::SocketService;
 use super::tls;
+use super::turns::Turns;
 use super::workers::Workers;
 use crate::auth::Authoriser;
 use crate::config::{SignallingThread, Sockets};
@@ -382,13 +383,16 @@ async fn serve(
     let counters = SignallingCounters::new();
     let admission = &setup.live.admission;
     let per_address = PerAddress::new(admission.connections_per_address_max as usize, &admission.exempt_addresses);
+    let turns = Turns::new(&admission.exempt_addresses);
     let plain = http::ListenerOptions {
         tls: None,
         connections_max: setup.connections_max,
         per_address,
+        turns: turns.clone(),
         counters: counters.clone(),
     };
     let services = Services::new(setup, &counters, addresses.https.port());
+    let _giver = runtime::spawn(turns.give());
     let mut accepting = accept(listeners, &services, tls, &plain);
     accepting.push(runtime::spawn(async move {
         while let Ok(reply) = heartbeats.recv_async().await {

@@ -8,7 +8,7 @@ use corecast::config::{Config, Environment, Settings};
 use corecast::doctor::memory::Plan;
 use serde_json::Value;
 
-use crate::client::Http;
+use crate::client::{Answer, Http};
 use crate::honest::Doors;
 
 /// Limits an attack can reach in seconds.
@@ -26,7 +26,7 @@ pub(crate) struct Node {
     child: Child,
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
     pub(crate) media: SocketAddr,
     /// Bytes it may need at all its limits.
     pub(crate) planned_bytes: u64,
@@ -86,8 +86,19 @@ impl Node {
 
     /// `GET /api/v1/node`.
     pub(crate) fn report(&self) -> Value {
-        let answer = Http::to(self.admin).ask("GET", "/api/v1/node", &[], "").expect("the node answers its operator");
-        serde_json::from_str(&answer.body).unwrap()
+        serde_json::from_str(&self.operator("/api/v1/node").body).unwrap()
+    }
+
+    /// What the operator's port answers, on a connection of its own.
+    pub(crate) fn operator(&self, path: &str) -> Answer {
+        Http::to(self.admin).ask("GET", path, &[], "").expect("the node answers its operator")
+    }
+
+    /// A figure of `/metrics`, by name and labels; 0 if it is not there.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.operator("/metrics").body;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or(0.0)
     }
 
     /// The worker's part of the report.

@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::signal_support::{Habit, PATIENCE, Plan, ended, exchange, request, start};
+use crate::signal_support::{Habit, Node, PATIENCE, Plan, ended, exchange, request, start};
 use corecast::config::{IceServer, Takeover};
 use corecast::worker::mailbox::EndReason;
+use socket2::{Domain, Socket, Type};
 
 const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");
@@ -496,20 +497,41 @@ fn a_panic_ends_its_connection_and_nothing_else() {
     assert!(node.admin("/metrics").body.contains("corecast_http_connections_refused_total{reason=\"panicked\"} 1"));
 }
 
+/// A connection from one of this host's addresses with a request whose body does not come.
+fn asking(node: &Node, from: [u8; 4]) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&node.http.into()).unwrap();
+    let mut stream = TcpStream::from(socket);
+    let head = "POST /whip/a HTTP/1.1\r\nhost: a\r\ncontent-type: application/sdp\r\ncontent-length: 99\r\n";
+    stream.write_all(format!("{head}expect: 100-continue\r\n\r\n").as_bytes()).unwrap();
+    // The node reads the body: the request is under way.
+    assert!(stream.read(&mut [0; 64]).unwrap() > 0);
+    stream
+}
+
 #[test]
 fn connections_above_the_bound_are_closed_at_once_and_counted() {
     let node = start(Plan { connections_max: 2, ..Plan::default() });
-    let held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(node.http).unwrap()).collect();
-    let deadline = Instant::now() + PATIENCE;
-    while node.ask("GET", "/", &[], "").status != 0 {
-        assert!(Instant::now() < deadline, "the third connection is served");
-    }
+    let held = [[127, 0, 0, 1], [127, 0, 0, 2]].map(|from| asking(&node, from));
+    assert_eq!(node.ask("GET", "/", &[], "").status, 0, "the third connection is served");
     drop(held);
     let deadline = Instant::now() + PATIENCE;
     while node.ask("GET", "/", &[], "").status != 200 {
         assert!(Instant::now() < deadline, "places are given back");
     }
     assert!(node.admin("/metrics").body.contains("http_connections_refused_total{reason=\"too_many\"}"));
+}
+
+#[test]
+fn connections_that_ask_for_nothing_keep_nobody_out() {
+    let node = start(Plan { connections_max: 2, ..Plan::default() });
+    let mut held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(node.http).unwrap()).collect();
+    for _ in 0..5 {
+        assert_eq!(node.ask("GET", "/", &[], "").status, 200);
+        held.push(TcpStream::connect(node.http).unwrap());
+    }
+    assert!(node.admin("/metrics").body.contains("http_connections_refused_total{reason=\"unfinished\"}"));
 }
 
 #[test]

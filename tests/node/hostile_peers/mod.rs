@@ -8,6 +8,7 @@
 //! | `replays` | an attacker on the path: captured media and connectivity checks sent again |
 //! | `rtcp` | NACK for everything, PLI every millisecond, giant compounds, from a viewer |
 //! | `rtp` | every oddity of a header, authentic and not, from a publisher |
+//! | `floods` | over TLS: HTTP/2 frames that ask for nothing, requests, handshakes, connections that are only held |
 //! | `http` | slow heads and bodies, oversized ones, garbage instead of TLS |
 //! | `sessions` | opened and abandoned by the thousand; an endless trickle of candidates and restarts; one address |
 //!
@@ -21,6 +22,7 @@
 //! Left out: floods that fill the link or the kernel's socket buffer, which no program can do anything about; fragmented
 //! IP; attacks on the kernel's TCP.
 
+mod floods;
 mod half_open;
 mod http;
 mod replays;
@@ -29,6 +31,7 @@ mod rtp;
 mod scene;
 mod sessions;
 mod stun;
+mod tls;
 
 use std::time::Duration;
 
