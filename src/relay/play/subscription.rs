@@ -296,8 +296,10 @@ impl Subscription {
         })
     }
 
-    /// Finds out where the next visit starts. Skips to the newest key frame when the ring no longer holds the
-    /// cursor's packet or it has waited longer than [`limits::CURSOR_LAG_MAX`]; with no key frame to skip to, waits.
+    /// Finds out where the next visit starts. Skips to the newest key frame (in sound: to the newest packet) when the ring no
+    /// longer holds the cursor's packet or it has waited longer than [`limits::CURSOR_LAG_MAX`]. With no key frame to skip
+    /// to, a picture goes on late or waits. Sound whose newest packet is as late waits for one that is not: after a stop of
+    /// the node seconds of sound lie in the socket's buffer, and nobody is to hear them.
     pub fn settle(&mut self, ring: &PacketRing, is_video: bool, now: Timestamp) -> Cursor {
         match self.cursor {
             Cursor::At(position) if position >= ring.tail() => {
@@ -313,6 +315,12 @@ impl Subscription {
     }
 
     fn skip(&mut self, ring: &PacketRing, is_video: bool, position: Position, now: Timestamp) {
+        let is_late = |(info, _): (&PacketInfo, _)| now.since(info.arrival) > limits::CURSOR_LAG_MAX;
+        if !is_video && ring.newest().and_then(|newest| ring.get(newest.position)).is_some_and(is_late) {
+            self.skips += 1;
+            self.await_key_frame();
+            return;
+        }
         let target = if is_video { ring.key_frame() } else { ring.newest() };
         let target = self
             .encoding()

@@ -326,6 +326,19 @@ fn a_cursor_in_sound_skips_to_the_newest_packet() {
 }
 
 #[test]
+fn sound_that_is_late_altogether_is_not_sent_and_goes_on_without_a_hole() {
+    let stopped = ring(100);
+    let mut subscription = subscription();
+    start(&mut subscription, at(40, 1_040));
+    send(&mut subscription, 1_040);
+    let late = Timestamp::from_millis(1_100) + limits::CURSOR_LAG_MAX;
+    assert_eq!(subscription.settle(&stopped, false, late), Cursor::AwaitsKeyFrame, "a start, as for a viewer that comes");
+    assert_eq!(subscription.skips, 1);
+    start(&mut subscription, at(100, 1_100));
+    assert_eq!(send(&mut subscription, 1_100), 101, "the number after the last one sent");
+}
+
+#[test]
 fn a_cursor_in_sound_waits_for_the_next_packet_where_the_newest_came_late() {
     let ring = ring_of((1_000..1_091).chain(1_092..1_100).chain([1_091]));
     let mut subscription = subscription();
