@@ -443,8 +443,25 @@ pub const RETRANSMISSIONS_WAITING_MAX: usize = 16_384;
 /// Packets sent again in one round. More come in the next round.
 pub const RETRANSMISSIONS_PER_ROUND_MAX: usize = 128;
 
-/// Bytes per second that are retransmitted to one viewer. Used up: its requests are dropped, counted.
-pub const RETRANSMISSION_BYTES_PER_SECOND_MAX: i64 = 1_000_000;
+/// Of what a viewer is sent, how much it may have sent again, in hundredths: a loss of a third costs 50. Used up: its
+/// requests are dropped, counted.
+pub const REPAIR_PERCENT_MAX: u64 = 50;
+
+/// Bytes of repeats that a viewer may have at once; it comes with them. A second of 4 Mbit/s.
+pub const REPAIR_CREDIT_BYTES_MAX: i64 = 512 * 1024;
+
+/// Bytes of payload from which a packet is a full one. Encoders fill 1,100 to 1,200; IPv6 guarantees 1,280 less 100 of
+/// headers and tag.
+pub const FULL_PACKET_BYTES_MIN: usize = 1_000;
+
+/// How long a viewer's requests are counted before its path is judged.
+pub const NARROW_PATH_WINDOW: Duration = Duration::from_secs(5);
+
+/// Full packets in that time below which it is not judged.
+pub const NARROW_PATH_PACKETS_MIN: u64 = 20;
+
+/// How long full packets are not repeated on a path that passes none. Then it is tried again: it may be another path.
+pub const NARROW_PATH_PAUSE: Duration = Duration::from_secs(30);
 
 /// Pause between two sender reports to a viewer.
 pub const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
@@ -467,6 +484,20 @@ pub const AUDIO_START_AGE_MAX: Duration = Duration::from_millis(100);
 
 /// Pause before checking again whether the publisher's clock is known from a sender report.
 pub const SENDER_REPORT_RETRY: Duration = Duration::from_millis(200);
+
+/// A track without a sender report for this long after its first packet gets its clock from arrival. Publishers report
+/// every 5 s (RFC 3550 §6.2), browsers sooner.
+pub const SENDER_REPORT_MISSING: Duration = Duration::from_secs(6);
+
+/// Pause between two clocks made from arrival. The publisher's clock drifts by 0.1 ms in it.
+pub const ARRIVAL_CLOCK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A packet that comes so much sooner or later than its RTP timestamp says is of another clock.
+pub const ARRIVAL_CLOCK_JUMP_MIN: Duration = Duration::from_secs(2);
+
+/// Bits a publisher may send in a second, in thousands, unless configured: twice what the best broadcast encoders send
+/// over WHIP. More: not forwarded, counted.
+pub const PUBLISHER_BITRATE_DEFAULT_KBPS: u32 = 50_000;
 // --- SRTP (crate::srtp) ---
 
 /// Packets behind the newest that a receiving RTP source still accepts once (RFC 3711 §3.3.2 asks for at least 64).

@@ -145,6 +145,7 @@ pub struct LimitSettings {
     pub joins_per_second_and_token_max: Option<i64>,
     pub streams_max: Option<i64>,
     pub viewers_per_stream_max: Option<i64>,
+    pub publisher_bitrate_max_kbps: Option<i64>,
 }
 
 /// `[[ice_servers]]`: one STUN or TURN server that clients are told about.
@@ -217,6 +218,7 @@ impl From<&Config> for Settings {
                 joins_per_second_and_token_max: Some(config.limits.admission.joins_per_second_and_token_max.into()),
                 streams_max: Some(config.limits.admission.streams_max.into()),
                 viewers_per_stream_max: Some(config.limits.admission.viewers_per_stream_max.into()),
+                publisher_bitrate_max_kbps: Some(config.limits.publisher_bitrate_max_kbps.into()),
             },
             ice_servers: config.ice_servers.clone(),
         }

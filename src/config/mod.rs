@@ -188,6 +188,8 @@ pub struct Limits {
     pub waiting_time: Duration,
     /// HTTP connections of one listener.
     pub connections_max: u32,
+    /// Bits that one publisher may send in a second, in thousands.
+    pub publisher_bitrate_max_kbps: u32,
     /// Bounds by address, rate and stream.
     pub admission: Admission,
     /// Bounds of signalling over WebSocket.

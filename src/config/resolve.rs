@@ -309,6 +309,7 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
         waiting_viewers_max: bound("limits.waiting_viewers_max", |l| l.waiting_viewers_max)?,
         waiting_time: seconds("limits.waiting_time_s", |l| l.waiting_time_s)?,
         connections_max: bound("limits.connections_max", |l| l.connections_max)?,
+        publisher_bitrate_max_kbps: bound("limits.publisher_bitrate_max_kbps", |l| l.publisher_bitrate_max_kbps)?,
         admission: Admission {
             sessions_per_address_max: bound("limits.sessions_per_address_max", |l| l.sessions_per_address_max)?,
             connections_per_address_max: bound("limits.connections_per_address_max", |l| {

@@ -262,6 +262,9 @@ const LIMITS: &[Setting] = &[
     Setting::number("limits.waiting_time_s", 1, 86_400, limits::WAITING_TIME_DEFAULT.as_secs() as u32)
         .live()
         .help("Seconds after which the session of a waiting viewer ends"),
+    Setting::number("limits.publisher_bitrate_max_kbps", 64, MANY, limits::PUBLISHER_BITRATE_DEFAULT_KBPS)
+        .help("Kilobits that one publisher may send in a second, repairs included")
+        .remark("Near it: told by REMB; over it: not forwarded, counted as `uplink_over_bitrate`"),
     Setting::number("limits.sockets_max", 1, MANY, limits::SOCKETS_DEFAULT)
         .help("WebSockets open at once")
         .remark("At the limit: 503"),

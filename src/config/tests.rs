@@ -237,6 +237,7 @@ fn the_printed_configuration_reads_back_to_itself() {
         sessions_per_address_max = 11\nconnections_per_address_max = 12\nexempt_addresses = []\n\
         sockets_max = 16\nsockets_per_address_max = 17\nsignalling_grace_s = 18\n\
         joins_per_second_max = 13\njoins_per_second_and_address_max = 19\njoins_per_second_and_token_max = 20\nstreams_max = 14\nviewers_per_stream_max = 15\n\
+        publisher_bitrate_max_kbps = 900\n\
         [[ice_servers]]\nurls = ['stun:a:3478']\n[[ice_servers]]\nurls = ['turn:b']\nusername = 'u'\ncredential = 'p'\n";
     for text in ["", full] {
         let config = load(text, &Settings::default()).unwrap();

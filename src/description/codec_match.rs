@@ -219,6 +219,7 @@ mod tests {
             pli: true,
             fir: true,
             transport_cc: false,
+            remb: false,
         }
     }
 

@@ -141,6 +141,8 @@ pub struct NegotiatedCodec {
     pub fir: bool,
     /// Transport-wide congestion control feedback agreed.
     pub transport_cc: bool,
+    /// REMB (draft-alvestrand-rmcat-remb-03) agreed, to tell a publisher its ceiling.
+    pub remb: bool,
 }
 
 /// Identifiers of the RTP header extensions agreed for one media section (RFC 8285); `None` where not agreed.

@@ -90,6 +90,8 @@ figures! {
         "Sessions that ended, by reason", "";
     nearest_fits: Counter = "viewers_nearest_fits",
         "Times a viewer was sent the nearest of what it had negotiated, which may not decode what is published", "";
+    path_too_narrow: Counter = "viewers_path_too_narrow",
+        "Viewers whose network passed no full packet", "";
     nothing_fits: Counter = "viewers_nothing_fits",
         "Times a viewer had negotiated nothing of the published codec", "";
     webhook_events_dropped: Counter = "webhook_events_dropped",
@@ -155,6 +157,11 @@ impl SignallingCounters {
     /// A viewer is sent the nearest of what it negotiated.
     pub fn nearest_fits(&self) {
         self.nearest_fits.inc();
+    }
+
+    /// A viewer's network passes no full packet.
+    pub fn path_too_narrow(&self) {
+        self.path_too_narrow.inc();
     }
 
     /// A viewer gets no media of one kind, because nothing that it negotiated fits.

@@ -97,6 +97,7 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
     counters.session_refused("full");
     counters.session_ended("left");
     counters.nearest_fits();
+    counters.path_too_narrow();
     counters.nothing_fits();
     counters.webhook_events_dropped(3);
     counters.certificates([("live.example.org", 2_000_000_000), ("live.example.org", 1_900_000_000)].into_iter());

@@ -79,6 +79,7 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
                 io: "",
                 sessions_max: config.limits.sessions_per_worker_max as usize,
                 hold_max: config.media.frame_hold,
+                publisher_bits_per_second_max: u64::from(config.limits.publisher_bitrate_max_kbps) * 1_000,
                 wall_clock,
             },
             sockets,

@@ -170,6 +170,13 @@ impl SessionKeeper {
         self.outboxes.tell(socket, &Told::NearestFits { session: session.into(), published, sent_as });
     }
 
+    /// A viewer's path passes no full packet.
+    pub(super) fn path_too_narrow(&self, session: SessionId) {
+        self.counters.path_too_narrow();
+        let socket = self.table.borrow().socket_of(session);
+        self.outboxes.tell(socket, &Told::PathTooNarrow { session: session.into() });
+    }
+
     /// A viewer gets no media of one kind, because nothing that it negotiated fits.
     pub(super) fn nothing_fits(&self, session: SessionId, published: &str) {
         self.counters.nothing_fits();

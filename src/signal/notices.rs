@@ -26,6 +26,14 @@ fn take(keeper: &SessionKeeper, notice: Notice) {
             keeper.nearest_fits(session, &published, &sent_as);
             tracing::debug!(session = session.0, published, sent_as, "viewer is sent the nearest that it offered");
         }
+        Notice::PathTooNarrow { session } => {
+            keeper.path_too_narrow(session);
+            tracing::warn!(
+                session = session.0,
+                "viewer's network passes no full packet, and short ones do arrive: no picture can come there; look for a \
+                 tunnel with an MTU below 1,280 on its way"
+            );
+        }
         Notice::NothingFits { session, published } => {
             keeper.nothing_fits(session, &published);
             tracing::warn!(

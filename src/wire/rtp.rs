@@ -166,6 +166,13 @@ impl<'a> RtpPacket<'a> {
         &self.header
     }
 
+    /// Bytes of the whole packet in plaintext.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty)] // no packet is empty
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The payload without padding. Empty for a padding-only probe.
     #[must_use]
     pub const fn payload(&self) -> &'a [u8] {

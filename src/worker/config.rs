@@ -33,6 +33,8 @@ pub struct WorkerConfig {
     pub sessions_max: usize,
     /// How long video is held for its frame's end when the worker is more than half busy; zero never holds.
     pub hold_max: std::time::Duration,
+    /// Bits that a publisher may send in a second.
+    pub publisher_bits_per_second_max: u64,
     /// The node's wall clock.
     pub wall_clock: WallClock,
 }

@@ -6,6 +6,7 @@ use crate::crypto::random::Random;
 use crate::description::Direction;
 use crate::dtls::DtlsError;
 use crate::limits;
+use crate::relay::publish::ceiling::Ceiling;
 use crate::relay::publish::publication::Publication;
 use crate::session::{Session, SessionEvent};
 use crate::time::Timestamp;
@@ -55,6 +56,7 @@ impl Lifecycle<'_> {
             Direction::Publish => {
                 let feedback_ssrc = random.u32();
                 let mut publication = Publication::new(&description.media, id.0, feedback_ssrc);
+                publication.ceiling = Ceiling::new(self.config.publisher_bits_per_second_max);
                 for track in &mut publication.tracks {
                     track.encoding = track_of(track.kind).only_encoding();
                 }

@@ -176,6 +176,11 @@ pub enum Notice {
         /// What the viewer had offered under the payload type that it is sent.
         sent_as: String,
     },
+    /// A viewer's path passes no full packet, so that no picture can arrive.
+    PathTooNarrow {
+        /// Which viewer.
+        session: SessionId,
+    },
     /// A viewer negotiated nothing of the published codec: no media of that kind will flow to it.
     NothingFits {
         /// Which viewer.

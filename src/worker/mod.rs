@@ -57,6 +57,7 @@ mod lifecycle;
 mod load;
 mod mail;
 pub mod mailbox;
+mod narrow_path;
 mod outbound;
 mod outbox;
 pub mod peer;

@@ -15,6 +15,7 @@ use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
 use crate::worker::mailbox::{SessionId, Totals};
+use crate::worker::narrow_path::NarrowPath;
 use crate::worker::repair_budget::RepairBudget;
 use crate::worker::report::Traffic;
 use crate::worker::timers::NEVER;
@@ -102,6 +103,8 @@ pub struct Playback {
     pub rtt_us: u64,
     /// What it may have sent again.
     pub repairs: RepairBudget,
+    /// Which of its packets it asks for again; from its first request on.
+    pub narrow: Option<Box<NarrowPath>>,
     /// How often it may want a key frame that nobody else wants.
     pub key_frame_requests: Allowance,
     /// What was sent again.
@@ -231,7 +234,8 @@ impl Playback {
             tracks: description.media.iter().filter_map(track).collect(),
             next_report: None,
             rtt_us: 0,
-            repairs: RepairBudget::new(now),
+            repairs: RepairBudget::default(),
+            narrow: None,
             key_frame_requests: Allowance::new(now),
             retransmitted: Traffic::default(),
         }

@@ -137,6 +137,8 @@ reasons! {
         UplinkOtherEncoding = "uplink_other_encoding",
         /// A publisher's packet that is cut short.
         UplinkMalformed = "uplink_malformed",
+        /// A publisher's packet over `limits.publisher_bitrate_max_kbps`.
+        UplinkOverBitrate = "uplink_over_bitrate",
 
         /// An authenticated packet that is no RTCP.
         RtcpMalformed = "rtcp_malformed",
@@ -145,6 +147,8 @@ reasons! {
         /// A publisher's BYE: sessions end by DTLS, HTTP or silence.
         PublisherGoodbye = "publisher_goodbye",
 
+        /// A repeat of a full packet for a viewer whose path passes none.
+        RetransmissionPathTooNarrow = "retransmission_path_too_narrow",
         /// A viewer has as many repeats waiting as it may.
         RetransmissionViewerOverShare = "retransmission_viewer_over_share",
         /// As many repeats wait as may.
@@ -234,6 +238,7 @@ impl From<NotForwarded> for DropReason {
             NotForwarded::Duplicate => Self::UplinkDuplicate,
             NotForwarded::OtherEncoding => Self::UplinkOtherEncoding,
             NotForwarded::Malformed => Self::UplinkMalformed,
+            NotForwarded::OverBitrate => Self::UplinkOverBitrate,
         }
     }
 }

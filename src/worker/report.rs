@@ -183,7 +183,7 @@ pub struct SessionReport {
     pub rtt_us: u64,
     /// Fraction lost in the last receiver report, in 1/256.
     pub fraction_lost: u8,
-    /// Of a viewer: why it may see or hear nothing of a track although media is sent to it or published; empty when all
-    /// fits.
+    /// Why a viewer may see or hear nothing of a track although media is sent to it or published, and what of a publisher's
+    /// stream is not as viewers expect; empty when all is well.
     pub why: String,
 }

@@ -123,7 +123,7 @@ impl Worker {
         let busy = self.load.busy_permille() >= limits::HOLD_ABOVE_BUSY_PERMILLE;
         let hold = (busy && !self.config.hold_max.is_zero()).then_some(self.config.hold_max);
         let Self { streams, peers, mail, repairs, reports_due, outbox, counters, .. } = self;
-        RetransmissionPhase { repairs, peers, streams, outbox, counters }.run(now);
+        RetransmissionPhase { repairs, peers, streams, outbox, counters, mail }.run(now);
         FanOutPhase { streams, peers, outbox, counters, mail, reports_due, hold }.run(now);
         sender_report::send_first(reports_due, peers, streams, outbox, now);
     }

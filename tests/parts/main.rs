@@ -31,6 +31,7 @@ mod signal_sockets;
 mod srtp_oracle;
 mod takeover;
 mod worker_encodings;
+mod worker_fairness;
 mod worker_media;
 mod worker_paths;
 mod worker_recovery;

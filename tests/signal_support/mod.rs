@@ -446,6 +446,7 @@ fn video_codec(codec: Codec, payload_type: u8) -> NegotiatedCodec {
         pli: true,
         fir: false,
         transport_cc: false,
+        remb: false,
     }
 }
 

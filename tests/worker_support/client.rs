@@ -62,6 +62,10 @@ pub(crate) struct Publisher {
     pub(crate) transport_feedback: usize,
     pub(crate) receiver_reports: usize,
     pub(crate) goodbyes: usize,
+    /// Ceilings it was told, in bits a second.
+    pub(crate) ceilings: Vec<u64>,
+    /// Whether it sends reports of its own.
+    pub(crate) reports: bool,
     timestamp_base: u32,
     started: Timestamp,
     frames: u64,
@@ -136,6 +140,8 @@ impl Client {
                     transport_feedback: 0,
                     receiver_reports: 0,
                     goodbyes: 0,
+                    ceilings: Vec::new(),
+                    reports: true,
                     timestamp_base,
                     started: Timestamp::ZERO,
                     frames: u64::from(timestamp_base) << 20,
@@ -264,7 +270,7 @@ impl Client {
                 let key_frame = std::mem::take(&mut publisher.key_frame_wanted) || first;
                 self.publish_frame(if key_frame { fragments * 3 } else { fragments }, key_frame, now);
             }
-            if self.publisher().next_report.is_some_and(|due| due <= now) {
+            if self.publisher().reports && self.publisher().next_report.is_some_and(|due| due <= now) {
                 self.send_sender_reports(now);
             }
         }
@@ -470,6 +476,7 @@ impl Client {
                     }
                     RtcpPacket::TransportFeedback(_) => publisher.transport_feedback += 1,
                     RtcpPacket::ReceiverReport(_) => publisher.receiver_reports += 1,
+                    RtcpPacket::Remb(remb) => publisher.ceilings.push(remb.bitrate_bps),
                     RtcpPacket::Goodbye(_) => publisher.goodbyes += 1,
                     _ => {}
                 },

@@ -145,14 +145,20 @@ impl Opening {
 
 impl World {
     pub(crate) fn new(workers: usize) -> Self {
-        Self::with_lanes(workers, Lanes::connect(&vec![Waker::noop(); workers]))
+        Self::with_ceiling(workers, corecast::limits::PUBLISHER_BITRATE_DEFAULT_KBPS)
+    }
+
+    /// With publishers that may send so many kilobits a second.
+    pub(crate) fn with_ceiling(workers: usize, kbps: u32) -> Self {
+        Self::with_lanes(workers, Lanes::connect(&vec![Waker::noop(); workers]), kbps)
     }
 
     /// One more worker beside these, of which there are only the lanes: [`Self::tell`] gives them records.
     pub(crate) fn with_origin_elsewhere(workers: usize) -> Self {
         let mut lanes = Lanes::connect(&vec![Waker::noop(); workers + 1]);
         let elsewhere = lanes.pop();
-        Self { elsewhere, ..Self::with_lanes(workers, lanes) }
+        let kbps = corecast::limits::PUBLISHER_BITRATE_DEFAULT_KBPS;
+        Self { elsewhere, ..Self::with_lanes(workers, lanes, kbps) }
     }
 
     /// Gives every worker a record of the worker elsewhere.
@@ -169,7 +175,7 @@ impl World {
         std::iter::from_fn(|| lanes.receive_upstream()).collect()
     }
 
-    fn with_lanes(workers: usize, lanes: Vec<Lanes>) -> Self {
+    fn with_lanes(workers: usize, lanes: Vec<Lanes>, publisher_kbps_max: u32) -> Self {
         assert_eq!(lanes.len(), workers);
         let now = Timestamp::from_millis(10_000);
         let identity = DtlsIdentity::generate(SystemTime::now()).expect("an identity");
@@ -188,6 +194,7 @@ impl World {
                     io: "simulated",
                     sessions_max: 10_000,
                     hold_max: corecast::limits::FRAME_HOLD_MAX,
+                    publisher_bits_per_second_max: u64::from(publisher_kbps_max) * 1_000,
                     wall_clock: WallClock { at_zero: WALL_CLOCK_AT_ZERO },
                 };
                 let random = Box::new(SeededRandom::new(77 + u64::from(index.0)));

@@ -81,6 +81,7 @@ pub fn answer(offer: &Offer) -> Description {
         pli: false,
         fir: false,
         transport_cc,
+        remb: false,
     };
     let video = NegotiatedCodec {
         codec: Codec::H264,
@@ -92,6 +93,7 @@ pub fn answer(offer: &Offer) -> Description {
         pli: true,
         fir: true,
         transport_cc,
+        remb: true,
     };
     let section = |kind, mid: &str, codec, ssrcs| NegotiatedMedia {
         kind,

@@ -8,7 +8,9 @@
 use crate::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
 use crate::limits;
 use crate::rate::Allowance;
+use crate::relay::publish::arrival_clock::{self, ArrivalClock};
 use crate::relay::publish::arrivals::Arrivals;
+use crate::relay::publish::ceiling::Ceiling;
 use crate::relay::publish::numbering::Numbering;
 use crate::relay::publish::padding::FragmentPadding;
 use crate::relay::publish::parameter_sets::ParameterSets;
@@ -58,6 +60,8 @@ pub enum NotForwarded {
     OtherEncoding,
     /// Cut short.
     Malformed,
+    /// Its publisher sends more than it may.
+    OverBitrate,
 }
 
 fn extension<'a>(packet: &RtpPacket<'a>, id: u8) -> Option<&'a [u8]> {
@@ -88,6 +92,7 @@ pub struct Track {
     changes_ignored: u32,
     /// The newest clock record, for workers whose first viewer comes later.
     clock: Option<Record<'static>>,
+    arrival_clock: ArrivalClock,
     /// The first round of feedback after a start is not waited for.
     next_report: Timestamp,
 }
@@ -105,6 +110,12 @@ impl Track {
         &self.published
     }
 
+    /// Whether the clock in viewers' sender reports is made from arrival, because the publisher sends none.
+    #[must_use]
+    pub const fn has_clock_from_arrival(&self) -> bool {
+        self.arrival_clock.is_in_use()
+    }
+
     /// Whether PLI, else FIR, was agreed for key-frame requests.
     #[must_use]
     pub fn key_frame_feedback(&self) -> KeyFrameFeedback {
@@ -113,6 +124,12 @@ impl Track {
             (false, true) => KeyFrameFeedback::FullIntraRequest,
             (false, false) => KeyFrameFeedback::None,
         }
+    }
+
+    /// Whether its publisher may be told a ceiling by REMB.
+    #[must_use]
+    pub const fn takes_remb(&self) -> bool {
+        self.codec.remb
     }
 
     /// What a worker must know before this track's next packet: the format and the newest clock.
@@ -166,6 +183,10 @@ pub struct Publication {
     ntp_offset: NtpOffset,
     /// Arrivals for transport-wide feedback, where agreed.
     pub arrivals: Option<Arrivals>,
+    /// How fast it may send.
+    pub ceiling: Ceiling,
+    /// A track whose clock is to be made from an arrival, and from which.
+    clock_due: Option<(usize, arrival_clock::Instant)>,
     /// SSRC of this node towards the publisher, in feedback packets.
     pub feedback_ssrc: u32,
     /// Round-trip time to the publisher, for the pace of NACKs.
@@ -185,6 +206,8 @@ impl Publication {
             next_incarnation: seed << 16,
             ntp_offset: NtpOffset::default(),
             arrivals: None,
+            ceiling: Ceiling::default(),
+            clock_due: None,
             feedback_ssrc,
             round_trip: RoundTrip::default(),
             full_intra_requests: 0,
@@ -218,6 +241,7 @@ impl Publication {
                 changes: Allowance::new(Timestamp::ZERO),
                 changes_ignored: 0,
                 clock: None,
+                arrival_clock: ArrivalClock::default(),
                 next_report: Timestamp::ZERO,
                 codec: codec.clone(),
                 media: media.clone(),
@@ -256,7 +280,9 @@ impl Publication {
         let header = packet.header();
         let binding = self.bind(packet).ok_or(NotForwarded::UnknownSource)?;
         let track = self.tracks.get_mut(binding.track).ok_or(NotForwarded::UnknownSource)?;
-        if let Some(arrivals) = &mut self.arrivals
+        let is_admitted = self.ceiling.admits(packet.len(), now);
+        // What is over the ceiling is told as lost, which is what a congestion control heeds.
+        if let Some(arrivals) = self.arrivals.as_mut().filter(|_| is_admitted)
             && let Some(id) = track.media.extensions.transport_cc
             && let Some([high, low]) = extension(packet, id)
         {
@@ -295,6 +321,7 @@ impl Publication {
             track.incarnation = Incarnation(self.next_incarnation);
             track.reception = Reception::new(track.codec.clock_rate_hz, track.codec.nack);
             track.numbering = Numbering::default();
+            track.arrival_clock = ArrivalClock::default();
             store(binding.track, Record::Begin);
         }
         let received = track
@@ -309,6 +336,15 @@ impl Publication {
         if payload.is_empty() {
             track.numbering.leave_out(received.sequence);
             return Err(NotForwarded::Probe);
+        }
+        if !is_admitted {
+            // Received, so that nobody asks for it again; viewers see a loss.
+            return Err(NotForwarded::OverBitrate);
+        }
+        if !is_repair {
+            let instant = arrival_clock::Instant { timestamp: header.timestamp, arrival: now };
+            let made = track.arrival_clock.observe(instant, track.codec.clock_rate_hz);
+            self.clock_due = made.map(|instant| (binding.track, instant)).or(self.clock_due);
         }
         track.forward(
             binding.track,
@@ -371,10 +407,21 @@ impl Publication {
     ) -> Option<usize> {
         let index = self.tracks.iter().position(|track| track.ssrc() == Some(ssrc))?;
         let track = self.tracks.get_mut(index)?;
+        track.arrival_clock.told();
         track.reception.sender_report(info.ntp.middle(), now);
         let ntp = self.ntp_offset.to_node(info.ntp, wall_clock);
         let (incarnation, timestamp) = (track.incarnation, info.rtp_timestamp);
         track.clock = Some(Record::Clock { incarnation, ntp, timestamp, arrival: now });
+        Some(index)
+    }
+
+    /// Makes the clock of a track from arrival where that is due; `wall_clock` is this node's at a time. Returns the track, as
+    /// [`Self::sender_report`] does.
+    pub fn take_clock_from_arrival(&mut self, wall_clock: impl Fn(Timestamp) -> NtpTime) -> Option<usize> {
+        let (index, arrival_clock::Instant { timestamp, arrival }) = self.clock_due.take()?;
+        let track = self.tracks.get_mut(index)?;
+        let (incarnation, ntp) = (track.incarnation, wall_clock(arrival));
+        track.clock = Some(Record::Clock { incarnation, ntp, timestamp, arrival });
         Some(index)
     }
 

@@ -40,6 +40,8 @@ pub struct Encoding {
     pub stored_packets: u64,
     /// Their payload bytes.
     pub stored_bytes: u64,
+    /// Of the packets stored, those as long as packets are.
+    pub full_packets: u64,
     /// Packets sent to viewers.
     pub forwarded_packets: u64,
     /// Their bytes on the wire.
@@ -73,6 +75,7 @@ impl Encoding {
             key_frames: 0,
             stored_packets: 0,
             stored_bytes: 0,
+            full_packets: 0,
             forwarded_packets: 0,
             forwarded_bytes: 0,
             duplicates: 0,
@@ -161,6 +164,7 @@ impl Encoding {
         let position = self.ring.store(info, record.payload).inspect_err(|_| self.duplicates += 1)?;
         self.stored_packets += 1;
         self.stored_bytes += record.payload.len() as u64;
+        self.full_packets += u64::from(record.payload.len() >= limits::FULL_PACKET_BYTES_MIN);
         if self.frame.is_none_or(|(current, _)| current != timestamp) {
             self.frame = Some((timestamp, position));
         }

@@ -291,6 +291,9 @@ pub(in crate::signal) enum Told<'a> {
     Moved {
         session: SessionName,
     },
+    PathTooNarrow {
+        session: SessionName,
+    },
     NearestFits {
         session: SessionName,
         published: &'a str,

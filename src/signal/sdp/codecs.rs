@@ -53,6 +53,7 @@ struct OfferedFeedback {
     pli: bool,
     fir: bool,
     transport_cc: bool,
+    remb: bool,
 }
 
 impl OfferedFeedback {
@@ -63,7 +64,8 @@ impl OfferedFeedback {
             (Some("nack"), Some("pli")) => self.pli = true,
             (Some("ccm"), Some("fir")) => self.fir = true,
             (Some("transport-cc"), None) => self.transport_cc = true,
-            // goog-remb is not needed beside transport-wide feedback, and rrtr, sli and others are not served.
+            (Some("goog-remb"), None) => self.remb = true,
+            // rrtr, sli and others are not served.
             _ => {}
         }
     }
@@ -74,6 +76,7 @@ impl OfferedFeedback {
             pli: self.pli || other.pli,
             fir: self.fir || other.fir,
             transport_cc: self.transport_cc || other.transport_cc,
+            remb: self.remb || other.remb,
         }
     }
 }
@@ -112,6 +115,7 @@ pub(super) fn common(
                 pli: feedback.pli && video,
                 fir: feedback.fir && video,
                 transport_cc: feedback.transport_cc && direction == Direction::Publish,
+                remb: feedback.remb && video && direction == Direction::Publish,
             },
             parameters: answered_parameters(codec, parameters),
         });

@@ -118,6 +118,7 @@ fn codec_lines(lines: &mut Lines, accepted: &Accepted) -> Vec<String> {
         formats.push(payload_type.to_string());
         lines.value("rtpmap", format!("{payload_type} {}", answered.rtpmap()));
         for (agreed, feedback) in [
+            (codec.remb, "goog-remb"),
             (codec.transport_cc, "transport-cc"),
             (codec.fir, "ccm fir"),
             (codec.nack, "nack"),

@@ -5,6 +5,7 @@ use crate::description::MediaKind;
 use crate::description::codec_match::{self, Fit};
 use crate::limits;
 use crate::net::{Io, process};
+use crate::relay::publish::publication::Publication;
 use crate::relay::store::record::PublishedCodec;
 use crate::session::SessionState;
 use crate::time::Timestamp;
@@ -46,11 +47,11 @@ impl ReportUnderWay {
 
     /// Visits a round's share of the sessions; whether all of them have been visited. Those that ended meanwhile are
     /// left out.
-    fn visit(&mut self, peers: &Peers, streams: &Streams) -> bool {
+    fn visit(&mut self, peers: &Peers, streams: &Streams, now: Timestamp) -> bool {
         for _ in 0..limits::REPORT_SESSIONS_PER_ROUND {
             let Some(key) = self.left.pop() else { return true };
             let Some(peer) = peers.get(key) else { continue };
-            self.sessions.push(session_report(peer, streams));
+            self.sessions.push(session_report(peer, streams, now));
             if let Role::Viewer(playback) = &peer.role {
                 self.cursor_skips += playback.skips();
             }
@@ -69,7 +70,7 @@ pub(super) fn step<I: Io>(
     io: &mut I,
     now: Timestamp,
 ) {
-    if !under_way.is_under_way() || !under_way.visit(parts.peers, parts.streams) {
+    if !under_way.is_under_way() || !under_way.visit(parts.peers, parts.streams, now) {
         return;
     }
     let ReportUnderWay { replies, sessions, cursor_skips, .. } = std::mem::take(under_way);
@@ -157,7 +158,7 @@ fn stream_report(stream: &Stream, peers: &Peers) -> StreamReport {
     }
 }
 
-fn session_report(peer: &Peer, streams: &Streams) -> SessionReport {
+fn session_report(peer: &Peer, streams: &Streams, now: Timestamp) -> SessionReport {
     let (session, totals) = (&peer.session, peer.totals());
     let mut report = SessionReport {
         session: peer.id.0,
@@ -179,6 +180,7 @@ fn session_report(peer: &Peer, streams: &Streams) -> SessionReport {
     match &peer.role {
         Role::Publisher(publication) => {
             report.rtt_us = publication.round_trip.measured().map_or(0, |rtt| rtt.as_micros() as u64);
+            report.why = why_of_publisher(publication);
         }
         Role::Viewer(playback) => {
             report.retransmitted = playback.retransmitted;
@@ -186,6 +188,9 @@ fn session_report(peer: &Peer, streams: &Streams) -> SessionReport {
             report.rtt_us = playback.rtt_us;
             report.fraction_lost = playback.tracks.iter().map(|track| track.fraction_lost).max().unwrap_or(0);
             report.why = why(peer.stream, playback, streams);
+            if playback.narrow.as_ref().is_some_and(|narrow| narrow.is_narrow(now)) {
+                add(&mut report.why, "its network passes no full packet, so that no picture can arrive");
+            }
         }
     }
     report
@@ -206,12 +211,33 @@ fn why(stream: StreamKey, playback: &Playback, streams: &Streams) -> String {
             }
             None => format!("{published} is not sent: the viewer offered nothing of that codec"),
         };
-        if !why.is_empty() {
-            why.push_str("; ");
-        }
-        why.push_str(&reason);
+        add(&mut why, &reason);
     }
     why
+}
+
+/// What of a publisher's stream is not as its viewers would expect.
+fn why_of_publisher(publication: &Publication) -> String {
+    let mut why = String::new();
+    for track in publication.tracks.iter().filter(|track| track.has_clock_from_arrival()) {
+        let kind = kind_name(track.kind);
+        add(&mut why, &format!("{kind} comes without sender reports: viewers' are made from when packets arrive"));
+    }
+    if publication.ceiling.dropped > 0 {
+        let (dropped, max_kbps) = (publication.ceiling.dropped, publication.ceiling.bits_per_second_max() / 1_000);
+        add(
+            &mut why,
+            &format!("{dropped} packets over limits.publisher_bitrate_max_kbps = {max_kbps} were not forwarded"),
+        );
+    }
+    why
+}
+
+fn add(why: &mut String, reason: &str) {
+    if !why.is_empty() {
+        why.push_str("; ");
+    }
+    why.push_str(reason);
 }
 
 const fn kind_name(kind: MediaKind) -> &'static str {

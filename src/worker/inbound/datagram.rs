@@ -7,7 +7,7 @@ use crate::wire::demux::{self, DatagramKind};
 use crate::wire::stun::{StunClass, StunMessage};
 use crate::worker::inbound::binding::{self, Addressee};
 use crate::worker::inbound::feedback::Feedback;
-use crate::worker::inbound::media;
+use crate::worker::inbound::media::{self, MediaPhase};
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::plain_bindings::PlainBindings;
@@ -109,7 +109,13 @@ impl DatagramPhase<'_> {
                 self.lifecycle.peers.arm(key);
             }
             Inbound::Rtp(opened) => {
-                let taken = media::receive(peer, &opened, bytes, received, streams, self.lanes);
+                let taken = media::receive(
+                    peer,
+                    &opened,
+                    bytes,
+                    received,
+                    MediaPhase { wall_clock: &config.wall_clock, streams, lanes: self.lanes },
+                );
                 peers.arm(key);
                 taken?;
             }

@@ -5,11 +5,19 @@ use crate::relay::store::numbers::EncodingId;
 use crate::srtp::OpenedRtp;
 use crate::time::Timestamp;
 use crate::wire::rtp::RtpPacket;
+use crate::worker::config::WallClock;
 use crate::worker::distribution::distribute;
 use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::reason::DropReason;
 use crate::worker::stream::{EncodingKey, Streams};
+
+/// Where a publisher's packets go.
+pub(super) struct MediaPhase<'a> {
+    pub(super) wall_clock: &'a WallClock,
+    pub(super) streams: &'a mut Streams,
+    pub(super) lanes: &'a mut Lanes,
+}
 
 /// Takes a publisher's packet, opened in `datagram`. Its time is the kernel's, not the round's:
 /// bandwidth estimation and jitter measure the network, and a worker's own delay must not be taken for the network's.
@@ -18,12 +26,12 @@ pub(super) fn receive(
     opened: &OpenedRtp,
     datagram: &[u8],
     received: Timestamp,
-    streams: &mut Streams,
-    lanes: &mut Lanes,
+    phase: MediaPhase<'_>,
 ) -> Result<(), DropReason> {
     let Role::Publisher(publication) = &mut peer.role else { return Err(DropReason::MediaFromViewer) };
     let packet = datagram.get(..opened.plain_len()).ok_or(DropReason::RtpMalformed)?;
     let packet = RtpPacket::with_header(opened.header, packet).map_err(|_| DropReason::RtpMalformed)?;
+    let MediaPhase { wall_clock, streams, lanes } = phase;
     let stream = peer.stream;
     let encodings: [Option<EncodingId>; limits::TRACKS_PER_SESSION_MAX] =
         std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.encoding));
@@ -31,5 +39,12 @@ pub(super) fn receive(
         let Some(encoding) = encodings.get(track).copied().flatten() else { return };
         distribute(streams, lanes, EncodingKey { stream, encoding }, &record);
     })?;
+    let clock = publication.take_clock_from_arrival(|at| wall_clock.at(at));
+    if let Some(track) = clock.and_then(|track| publication.tracks.get(track)) {
+        let encoding = EncodingKey { stream, encoding: track.encoding };
+        for record in track.introduction() {
+            distribute(streams, lanes, encoding, &record);
+        }
+    }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub(in crate::worker) fn send(peer: &mut Peer, outbox: &mut Outbox, counters: &m
         peer.sent.add(len);
     }
     let pace = publication.round_trip.pace();
+    let ceiling = publication.ceiling.bits_per_second_max();
+    let is_near = publication.tracks.iter().any(|track| track.next_report() <= now) && publication.ceiling.take_near();
     for track in &mut publication.tracks {
         let Some(ssrc) = track.ssrc() else { continue };
         if track.reception.next_deadline().is_some_and(|deadline| deadline <= now) {
@@ -40,6 +42,10 @@ pub(in crate::worker) fn send(peer: &mut Peer, outbox: &mut Outbox, counters: &m
             if let Some(block) = track.reception.report(ssrc, now) {
                 let cname = peer.cname.as_str();
                 let len = peer.session.send_rtcp(out, |slot| compound_rtcp::receiver_report(slot, own, &block, cname));
+                peer.sent.add(len);
+            }
+            if is_near && track.takes_remb() {
+                let len = peer.session.send_rtcp(out, |slot| rtcp::remb::write(slot, own, ceiling, &[ssrc]));
                 peer.sent.add(len);
             }
         }

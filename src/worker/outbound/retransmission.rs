@@ -3,6 +3,9 @@
 use crate::limits;
 use crate::time::Timestamp;
 use crate::worker::counters::Counters;
+use crate::worker::mail::Mail;
+use crate::worker::mailbox::Notice;
+use crate::worker::narrow_path::{Judged, NarrowPath};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
@@ -17,6 +20,7 @@ pub(in crate::worker) struct RetransmissionPhase<'a> {
     pub(in crate::worker) streams: &'a Streams,
     pub(in crate::worker) outbox: &'a mut Outbox,
     pub(in crate::worker) counters: &'a mut Counters,
+    pub(in crate::worker) mail: &'a mut Mail,
 }
 
 impl RetransmissionPhase<'_> {
@@ -37,15 +41,25 @@ impl RetransmissionPhase<'_> {
     fn send(&mut self, repair: Repair, now: Timestamp) -> Result<(), DropReason> {
         let Some(peer) = self.peers.get_mut(repair.subscriber.peer) else { return Ok(()) };
         let Role::Viewer(playback) = &mut peer.role else { return Ok(()) };
-        if !playback.repairs.turn(now) {
-            return Err(DropReason::RetransmissionOverRate);
-        }
+        let may = playback.repairs.turn(peer.sent.bytes.saturating_sub(playback.retransmitted.bytes));
         let Some(track) = playback.tracks.get_mut(usize::from(repair.subscriber.track)) else { return Ok(()) };
         let Some((sender, path)) = peer.session.egress() else { return Ok(()) };
         let Some(stream) = self.streams.get(peer.stream) else { return Ok(()) };
         let located = track.subscription.locate(repair.sequence_number).ok_or(DropReason::RetransmissionNeverSent)?;
-        let ring = &stream.encoding(located.encoding).ok_or(DropReason::RetransmissionNotInRing)?.ring;
-        let (_, info, payload) = ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
+        let encoding = stream.encoding(located.encoding).ok_or(DropReason::RetransmissionNotInRing)?;
+        let (_, info, payload) = encoding.ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
+        let full = encoding.full_packets;
+        let narrow = playback.narrow.get_or_insert_with(|| Box::new(NarrowPath::new(full, now)));
+        let judged = narrow.asked(payload.len(), full, now);
+        if judged == Judged::Found {
+            self.mail.notify(Notice::PathTooNarrow { session: peer.id });
+        }
+        if judged != Judged::Sent {
+            return Err(DropReason::RetransmissionPathTooNarrow);
+        }
+        if !may {
+            return Err(DropReason::RetransmissionOverRate);
+        }
         let out = self.outbox.batch();
         let slot = out.slot();
         let has_rtx = track.subscription.format().is_some_and(|format| format.rtx_payload_type.is_some());

@@ -212,6 +212,8 @@ fn what_workers_tell_of_a_session_reaches_the_socket_that_has_it_and_no_other() 
     let nearest =
         json!({"type": "nearest_fits", "session": name, "published": "H264 high", "sent_as": "H264 baseline"});
     assert_eq!(socket.event(), nearest);
+    notice(&node, Notice::PathTooNarrow { session });
+    assert_eq!(socket.event(), json!({"type": "path_too_narrow", "session": name}));
     notice(&node, Notice::NothingFits { session, published: "video/VP8".into() });
     let error = socket.event();
     assert_eq!((&error["code"], &error["session"], &error["status"]), (&json!("nothing_fits"), name, &json!(406)));

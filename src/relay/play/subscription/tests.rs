@@ -332,7 +332,11 @@ fn sound_that_is_late_altogether_is_not_sent_and_goes_on_without_a_hole() {
     start(&mut subscription, at(40, 1_040));
     send(&mut subscription, 1_040);
     let late = Timestamp::from_millis(1_100) + limits::CURSOR_LAG_MAX;
-    assert_eq!(subscription.settle(&stopped, false, late), Cursor::AwaitsKeyFrame, "a start, as for a viewer that comes");
+    assert_eq!(
+        subscription.settle(&stopped, false, late),
+        Cursor::AwaitsKeyFrame,
+        "a start, as for a viewer that comes"
+    );
     assert_eq!(subscription.skips, 1);
     start(&mut subscription, at(100, 1_100));
     assert_eq!(send(&mut subscription, 1_100), 101, "the number after the last one sent");

@@ -33,6 +33,7 @@ fn codec(codec: Codec) -> NegotiatedCodec {
         pli: is_video,
         fir: is_video,
         transport_cc: false,
+        remb: false,
     }
 }
 
