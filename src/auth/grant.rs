@@ -1,6 +1,7 @@
 //! The permission with which a session was opened. The session keeps it for as long as it lives.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -46,6 +47,18 @@ impl Grant {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
+    }
+
+    /// Which token it was opened with, as a number: that of its subject, where it names one. `None` where nothing was shown.
+    #[must_use]
+    pub fn credential(&self) -> Option<u64> {
+        let mut hasher = DefaultHasher::new();
+        match &self.who {
+            Who::Subject(subject) => subject.hash(&mut hasher),
+            Who::Token(token) => token.hash(&mut hasher),
+            Who::Unknown | Who::Address(_) => return None,
+        }
+        Some(hasher.finish())
     }
 
     /// Whether both permissions are of the same client, as far as that is known.

@@ -89,6 +89,15 @@ pub const VIEWERS_PER_STREAM_DEFAULT: u32 = SESSIONS_PER_WORKER_DEFAULT * WORKER
 /// second choice is asked, then 503.
 pub const HANDSHAKES_PER_WORKER_MAX: usize = 4_096;
 
+/// The part of all workers' places for handshakes that sessions of one client address (IPv6: of its /64, and more of its
+/// /56 and /48) may hold, one in this many: 256 of a worker, four seconds of the joins that an address may ask for. More:
+/// 429.
+pub const HANDSHAKES_ADDRESS_DIVISOR: usize = 16;
+
+/// The part of these places that sessions with one token, or tokens of one subject, may hold. A whole audience may share
+/// one, and must not keep out those who have another. More: 429.
+pub const HANDSHAKES_TOKEN_DIVISOR: usize = 2;
+
 /// DTLS datagrams of handshakes that are processed in one round. A ClientHello or a client's last flight costs 100 to
 /// 200 µs, so media waits for less than a millisecond. More: they wait for the next rounds, behind media.
 pub const HANDSHAKE_DATAGRAMS_PER_ROUND_MAX: usize = 4;
@@ -134,6 +143,7 @@ const _: () =
 const _: () = assert!(SESSIONS_PER_ADDRESS_DEFAULT * 4 <= SESSIONS_PER_WORKER_DEFAULT);
 // One address that opens sessions and abandons them cannot take all places from honest clients.
 const _: () = assert!(SESSIONS_PER_ADDRESS_DEFAULT as usize * 4 <= HANDSHAKES_PER_WORKER_MAX);
+const _: () = assert!(HANDSHAKES_ADDRESS_DIVISOR > 8 && HANDSHAKES_TOKEN_DIVISOR > 1);
 const _: () = assert!(HANDSHAKES_PER_WORKER_MAX <= SESSIONS_PER_WORKER_DEFAULT as usize);
 const _: () = assert!(WAITING_VIEWERS_DEFAULT <= SESSIONS_PER_WORKER_DEFAULT);
 const _: () = assert!(HANDSHAKE_DATAGRAMS_PER_ROUND_MAX < DATAGRAMS_PER_ROUND_MAX);

@@ -11,6 +11,7 @@ use super::alarm::Alarm;
 use super::answers::{Answers, Restarted};
 use super::clock::Clock;
 use super::code::Code;
+use super::handshake_places::HandshakePlace;
 use super::messages::message::{self, Told};
 use super::messages::outbox::{Closing, Outbox};
 use super::messages::outboxes::Outboxes;
@@ -43,6 +44,8 @@ pub(super) struct Kept {
     pub(super) grant: Grant,
     /// The client address's place.
     pub(super) _place: PlaceOfAddress,
+    /// The place of who is not connected yet.
+    pub(super) handshake: Option<HandshakePlace>,
     /// A publisher's claim on the stream's name.
     pub(super) claim: Option<Claim>,
     /// The task that ends the session when its permission ends.
@@ -153,7 +156,12 @@ impl SessionKeeper {
 
     /// The worker has finished the DTLS handshake.
     pub(super) fn connected(&self, session: SessionId) {
-        let socket = self.table.borrow_mut().connected(session);
+        let mut table = self.table.borrow_mut();
+        let socket = table.connected(session);
+        if let Some(open) = table.open(session) {
+            open.kept.handshake = None;
+        }
+        drop(table);
         self.outboxes.tell(socket, &Told::Connected { session: session.into() });
     }
 

@@ -25,6 +25,7 @@ use super::admission::{Door, NotLetIn, PlaceOfAddress};
 use super::answers::{Answered, Answers};
 use super::authorise::{Asker, Authorisation};
 use super::code::Code;
+use super::handshake_places::{HandshakePlace, HandshakePlaces};
 use super::keeper::{Kept, SessionKeeper};
 use super::live::LiveSettings;
 use super::ownership::{Claim, Claimant, Claims, NotClaimed};
@@ -49,6 +50,7 @@ use crate::{limits, placement};
 pub(super) struct Opener {
     pub(super) authorisation: Rc<Authorisation>,
     pub(super) door: Rc<Door>,
+    pub(super) handshakes: HandshakePlaces,
     pub(super) claims: Claims,
     pub(super) answers: Answers,
     pub(super) keeper: Rc<SessionKeeper>,
@@ -130,6 +132,7 @@ impl Opener {
         }
         // Cheap refusals come first. A place that is not used in the end is freed when it is dropped.
         let place = self.door.enter(address, self.clock.now()).map_err(not_let_in)?;
+        let handshake = self.handshakes.take(address, grant.credential()).ok_or_else(too_many_handshakes_of_one)?;
         // 53 bits, so that the number survives JSON readers that know only doubles.
         let session = SessionId(random::number() >> 11);
         let admitted = match self.keeper.admit(session, name, direction) {
@@ -152,7 +155,7 @@ impl Opener {
             Direction::Play => None,
         };
         let (worker, answered) = self.find_worker(&mut opening, offer).await?;
-        self.open_on(&mut opening, worker, answered, grant, place, claim)
+        self.open_on(&mut opening, worker, answered, grant, (place, handshake), claim)
     }
 
     async fn claim(&self, grant: &Grant, session: SessionId, name: &StreamName) -> Result<Claim, Problem> {
@@ -245,7 +248,7 @@ impl Opener {
         worker: WorkerIndex,
         answered: Answered,
         mut grant: Grant,
-        place: PlaceOfAddress,
+        (place, handshake): (PlaceOfAddress, HandshakePlace),
         claim: Option<Claim>,
     ) -> Result<Opened, Problem> {
         let session = opening.session;
@@ -270,6 +273,7 @@ impl Opener {
             description: answered.answer.description,
             grant,
             _place: place,
+            handshake: Some(handshake),
             claim,
             _expiry: expiry,
             waiters: Vec::new(),
@@ -309,6 +313,12 @@ fn can_play(name: &StreamName, published: &[(MediaKind, Codec)], viewer: &Descri
         }
     }
     Ok(())
+}
+
+fn too_many_handshakes_of_one() -> Problem {
+    let detail = "too many sessions of your address, or with your token, are open and not connected yet: connect those, or try \
+                  again later";
+    Problem::too_many(Code::TooManyHandshakes, detail)
 }
 
 fn ended_early() -> Problem {

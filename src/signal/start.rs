@@ -15,6 +15,7 @@ use super::answers::Answers;
 use super::authorise::Authorisation;
 use super::changes::Changes;
 use super::clock::Clock;
+use super::handshake_places::HandshakePlaces;
 use super::http::{self, BodyBytes};
 use super::identity::{self, Identity};
 use super::keeper::SessionKeeper;
@@ -281,12 +282,14 @@ impl Services {
         let door = Rc::new(Door::new(&admission, memory.clone()));
         let identity = Rc::new(Identity::new(setup.identity));
         let (claims, releasing) = Claims::new((setup.ownership)());
+        let handshakes = HandshakePlaces::new(setup.workers.len(), &admission.exempt_addresses);
         let (workers, woken) = Workers::new(setup.workers, clock);
         let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
         let settings = Rc::new(LiveSettings::new(terms));
         let opener = Rc::new(Opener {
             authorisation: authorisation.clone(),
             door: door.clone(),
+            handshakes,
             claims,
             answers: Answers::new(setup.negotiator, identity.clone(), setup.announce),
             keeper: keeper.clone(),

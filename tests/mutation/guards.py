@@ -128,6 +128,27 @@ GUARDS = [
         "lib signal::admission::tests::the_networks_around_an_ipv6_client_have_bounds_that_grow_with_them",
     ),
     Guard(
+        "handshake places: by address",
+        "src/signal/handshake_places.rs",
+        "all / limits::HANDSHAKES_ADDRESS_DIVISOR, exempt)",
+        "all, exempt)",
+        "lib signal::handshake_places::tests::neither_one_address_nor_one_token_has_all_places",
+    ),
+    Guard(
+        "handshake places: by token",
+        "src/signal/handshake_places.rs",
+        "if count >= self.of_tokens.max {",
+        "if false {",
+        "lib signal::handshake_places::tests::neither_one_address_nor_one_token_has_all_places",
+    ),
+    Guard(
+        "handshake places: given back",
+        "src/signal/keeper.rs",
+        "open.kept.handshake = None;",
+        "let _ = &open.kept.handshake;",
+        "parts signal_admission::an_address_has_a_part_of_the_places_for_who_is_not_connected_and_gets_them_back",
+    ),
+    Guard(
         "a session's ICE restarts",
         "src/signal/keeper.rs",
         "if !open.kept.restarts.take(at_once, pause, self.clock.now()) {",

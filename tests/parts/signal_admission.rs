@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use corecast::config::Admission;
-use corecast::worker::mailbox::EndReason;
+use corecast::limits;
+use corecast::worker::mailbox::{EndReason, Notice};
 
 use crate::signal_support::{Node, PATIENCE, Plan, ended, start};
 
@@ -38,6 +39,22 @@ fn an_address_with_as_many_sessions_as_it_may_is_429_until_one_has_ended() {
     }
     let metrics = node.admin("/metrics").body;
     assert!(metrics.contains("corecast_sessions_refused_total{reason=\"too_many_from_address\"}"), "{metrics}");
+}
+
+#[test]
+fn an_address_has_a_part_of_the_places_for_who_is_not_connected_and_gets_them_back() {
+    let node = node(|limits| limits.joins_per_second_max = 100_000);
+    let max = limits::HANDSHAKES_PER_WORKER_MAX * 2 / limits::HANDSHAKES_ADDRESS_DIVISOR;
+    for _ in 0..max {
+        node.open("whep", "a");
+    }
+    let refused = node.post("whep", "a", "ok");
+    assert_eq!((refused.status, refused.code().as_str()), (429, "too_many_handshakes"));
+    node.notices.send(Notice::Connected { session: node.last_session() }).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while node.post("whep", "a", "ok").status != 201 {
+        assert!(Instant::now() < deadline, "who has connected gives the place back");
+    }
 }
 
 #[test]
