@@ -3,8 +3,8 @@
 
 Each case opens a socket, sends bytes that wsproto would never send, and holds what comes back against the RFC: wsproto
 reads every byte the node sends and refuses what is wrong. The cases follow the numbering of the Autobahn test suite
-(1 framing, 2 pings, 3 reserved bits, 4 opcodes, 5 fragmentation, 6 UTF-8, 7 closing, 9 limits), then random bytes, then
-clients that say hello too slowly.
+(1 framing, 2 pings, 3 reserved bits, 4 opcodes, 5 fragmentation, 6 UTF-8, 7 closing, 9 limits and floods), then random bytes,
+then clients that say hello too slowly.
 
   websocket_judge.py               every case; some seconds, and ten more for the slow ones
   websocket_judge.py --idle 5000   opens so many sockets and prints what each costs the node in memory
@@ -339,6 +339,36 @@ def closings():
     case("7 a close right behind a request", before_close)
 
 
+def floods():
+    """More of the same than anybody needs, as fast as it goes. Each is closed, and who comes beside it is served."""
+    def flood(code, *frames, first=b""):
+        # Masked with zeros. More than the node reads of it: what it has not read when it closes, it throws away.
+        again = b"".join(struct.pack("!BB", fin << 7 | opcode, 0x80 | len(payload)) + bytes(4) + payload for opcode, payload, fin in frames)
+        again *= 32_768 // len(again) + 1
+
+        def action(client):
+            other = Client()
+            client.connection.settimeout(PATIENCE)
+            client.raw(first)
+            for _ in range(20):
+                client.raw(again)
+            other.expect_pong()
+            client.expect_close(code)
+            other.expect_pong()
+            other.drop()
+        return action
+
+    open_text = struct.pack("!BB", TEXT, 0x80) + bytes(4)
+    case("9 pings without end", flood(4002, (PING, b"", 1)))
+    case("9 pings of 125 bytes without end", flood(4002, (PING, bytes(125), 1)))
+    case("9 pongs without end", flood(4002, (PONG, b"x", 1)))
+    case("9 pings inside a text without end", flood(4002, (PING, b"", 1), first=open_text))
+    case("9 empty fragments without end", flood(1009, (CONTINUATION, b"", 0), first=open_text))
+    case("9 fragments of a byte without end", flood(1009, (CONTINUATION, b" ", 0), first=open_text))
+    case("9 empty texts without end", flood(4004, (TEXT, b"", 1)))
+    case("9 requests without end", flood(4002, (TEXT, b'{"type":"ping","id":5}', 1)))
+
+
 def noise(seeds):
     """Whatever comes, the node answers with correct frames or closes with a correct code, and serves the next client."""
     allowed = {1002, 1003, 1005, 1007, 1009, 4000, 4002, 4004, *range(1000, 1015), *range(3000, 5000)}
@@ -448,7 +478,7 @@ def main():
         return 1 if failures else 0
     with Node("websocket"):
         began = time.monotonic()
-        for group in (frames, breaches, texts, closings):
+        for group in (frames, breaches, texts, closings, floods):
             group()
         noise(100)
         took = time.monotonic() - began
