@@ -13,6 +13,7 @@ mod node;
 #[path = "../support/ports.rs"]
 mod ports;
 mod soak;
+mod stalls;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
