@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::{Exempt, Network};
 use super::secret::Secret;
 use crate::limits;
 
@@ -80,6 +81,8 @@ pub struct Admission {
     pub connections_per_address_max: u32,
     /// Addresses that are exempt from every limit per address.
     pub exempt_addresses: Vec<IpAddr>,
+    /// Proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<Network>,
     /// Sessions that may be opened per second.
     pub joins_per_second_max: u32,
     /// Sessions that one client address (IPv6: one /64) may open per second. Exempt addresses are not limited.
@@ -93,6 +96,13 @@ pub struct Admission {
 }
 
 impl Admission {
+    /// Whose connections are counted for nobody: exempt addresses, and trusted proxies, because each of a proxy's connections
+    /// may be of another client.
+    #[must_use]
+    pub fn exempt_connections(&self) -> Exempt {
+        Exempt::new(&self.exempt_addresses).and(&self.trusted_proxies)
+    }
+
     /// The defaults for a node with this number of workers.
     #[must_use]
     pub fn for_workers(workers: usize) -> Self {
@@ -102,6 +112,7 @@ impl Admission {
             sessions_per_address_max: limits::SESSIONS_PER_ADDRESS_DEFAULT,
             connections_per_address_max: limits::CONNECTIONS_PER_ADDRESS_DEFAULT,
             exempt_addresses: limits::EXEMPT_ADDRESSES_DEFAULT.to_vec(),
+            trusted_proxies: Vec::new(),
             joins_per_second_max: joins,
             joins_per_second_and_address_max: joins / limits::JOINS_ADDRESS_DIVISOR,
             joins_per_second_and_token_max: joins / limits::JOINS_TOKEN_DIVISOR,

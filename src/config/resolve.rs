@@ -14,7 +14,7 @@ use super::{
     Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
     Sockets, Takeover, Tls, cores, settings,
 };
-use crate::auth::address::Shown;
+use crate::auth::address::{Network, Shown};
 use crate::auth::pattern;
 use crate::limits;
 use crate::net::IoKind;
@@ -316,6 +316,7 @@ fn bounds(sources: &Sources<'_>, workers: usize) -> Result<Limits, ConfigError> 
                 l.connections_per_address_max
             })?,
             exempt_addresses: exempt_addresses(sources)?.unwrap_or(default.exempt_addresses),
+            trusted_proxies: trusted_proxies(sources)?,
             joins_per_second_max: joins,
             joins_per_second_and_address_max: bound_or(
                 "limits.joins_per_second_and_address_max",
@@ -349,6 +350,16 @@ fn exempt_addresses(sources: &Sources<'_>) -> Result<Option<Vec<IpAddr>>, Config
         return Err(placed.refuse(format!("({} addresses)", addresses.len()), rule));
     }
     Ok(Some(addresses))
+}
+
+fn trusted_proxies(sources: &Sources<'_>) -> Result<Vec<Network>, ConfigError> {
+    let key = "trusted_proxies";
+    let Some(placed) = sources.pick(key, |s| s.trusted_proxies.clone()) else { return Ok(Vec::new()) };
+    if placed.value.len() > limits::TRUSTED_PROXIES_MAX {
+        let rule = format!("must be at most {} addresses and networks", limits::TRUSTED_PROXIES_MAX);
+        return Err(placed.refuse(format!("({} of them)", placed.value.len()), rule));
+    }
+    placed.value.iter().map(|text| text.parse().map_err(|rule: String| placed.refuse(text, rule))).collect()
 }
 
 /// A whole number within the setting's bounds, or the default.

@@ -54,6 +54,13 @@ const NODE: &[Setting] = &[
         .flag("--public-url URL")
         .live()
         .help("Scheme and host clients reach this node by; Location headers start with it"),
+    Setting::list("trusted_proxies", &[])
+        .help("Proxies in front of the node, like 10.0.0.7 or 10.0.0.0/8, that are believed for whom they ask")
+        .remark(
+            "Limits, `viewers_max`, takeovers, logs and the webhook's questions then hold for the client that `Forwarded` or \
+             `X-Forwarded-For` names, the last that is no such proxy. A listed proxy must set one of the two and must not pass on \
+             the other as its client sent it",
+        ),
     Setting::optional("cores", "all this process may use", "0-1")
         .flag("--cores LIST")
         .help("Run one pinned worker on each of these cores, like 0,2-3")

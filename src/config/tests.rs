@@ -42,6 +42,15 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ("tls.certificates = [{ cert = 'c' }]", "missing field `key`"),
         ("tls.cert = 'c'", "config.toml: tls.cert = c: needs its private key"),
         ("media.certificate_age_h = 0", "config.toml: media.certificate_age_h = 0: must be 1 to 8760"),
+        (
+            "trusted_proxies = ['proxy.lan']",
+            "config.toml: trusted_proxies = proxy.lan: must be an address or a network",
+        ),
+        (
+            "trusted_proxies = ['10.0.0.1/8']",
+            "config.toml: trusted_proxies = 10.0.0.1/8: is no network's first address",
+        ),
+        ("trusted_proxies = ['::/0']", "config.toml: trusted_proxies = ::/0: is everybody"),
         ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65536 − number of cores"),
         ("media.frame_hold_ms = 17", "config.toml: media.frame_hold_ms = 17: must be 0 (off) to 16 milliseconds"),
         ("signalling.nice = -5", "config.toml: signalling.nice = -5: must be 0 (as media) to 19"),

@@ -48,6 +48,17 @@ pub const EXEMPT_ADDRESSES_DEFAULT: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOS
 /// Addresses that may be exempt. More: a start-up error.
 pub const EXEMPT_ADDRESSES_MAX: usize = 64;
 
+/// Proxies that may be trusted, as addresses and networks. More: a start-up error.
+pub const TRUSTED_PROXIES_MAX: usize = 64;
+
+/// Trusted proxies that a request is followed through to its client, from the last one: a content network, a load
+/// balancer and a proxy on this host are three. More: it counts as a request of the proxy where that ends.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
+/// Bytes of the resolver's file (`/etc/resolv.conf`) that are read for the domains of this machine's name; it has some lines.
+/// What comes later is not read.
+pub const RESOLVER_FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// Bits of an IPv6 address that tell clients apart (RFC 6177 §2: a site gets at least a /64).
 pub const IPV6_CLIENT_PREFIX_BITS: u32 = 64;
 

@@ -1,9 +1,9 @@
 //! Admission control at the edge: bounds on connections and sessions per client address, and on the rate of sessions.
 //!
-//! The address is that of the TCP connection. Behind a proxy on this host all clients have the proxy's address, which
-//! is exempt; such a proxy has to do the counting itself. The `Forwarded` header is not trusted, because any client can
-//! send it. Many viewers share one address behind a carrier's NAT, so the limits are generous and a refusal names the
-//! limit. Streams, their viewers and waiting viewers are counted in [`super::sessions`].
+//! The address is that of the TCP connection, or, where that is one of `trusted_proxies`, the client's that the proxy names
+//! ([`super::forwarded`]). Behind any other proxy on this host all clients have the proxy's address, which is exempt; such
+//! a proxy has to do the counting itself. Many viewers share one address behind a carrier's NAT, so the limits are generous
+//! and a refusal names the limit. Streams, their viewers and waiting viewers are counted in [`super::sessions`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,23 +11,15 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::header::{FORWARDED, HeaderMap, HeaderName, VIA};
-
 use super::memory::Memory;
 use crate::auth::address::{Exempt, client_of, network_of};
 use crate::config::Admission;
 use crate::limits;
 use crate::time::Timestamp;
 
-/// The address that a request came from. It is in the request's extensions.
+/// The address of the connection that a request came by. It is in the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
-
-/// Whether a request says that somebody passed it on (RFC 7239). The address of its connection is then a proxy's, which says
-/// nothing of who its client is.
-pub(super) fn is_passed_on(headers: &HeaderMap) -> bool {
-    [FORWARDED, HeaderName::from_static("x-forwarded-for"), VIA].iter().any(|name| headers.contains_key(name))
-}
 
 /// Counts places per client address: IPv4 by the address, IPv6 by the /64 and by the /56 and /48 around it, which may have
 /// more. A network is in the map while it has at least one place.
@@ -54,6 +46,12 @@ impl PerAddress {
     /// Allows at most `max` places to every address that is not `exempt`.
     pub(super) fn new(max: usize, exempt: &[IpAddr]) -> Rc<Self> {
         Rc::new(Self { max: Cell::new(max), exempt: Exempt::new(exempt), taken: RefCell::default() })
+    }
+
+    /// Counts connections.
+    pub(super) fn of_connections(admission: &Admission) -> Rc<Self> {
+        let max = Cell::new(admission.connections_per_address_max as usize);
+        Rc::new(Self { max, exempt: admission.exempt_connections(), taken: RefCell::default() })
     }
 
     /// Takes one of the address's places, until the returned value is dropped. `None` if it has none left.

@@ -13,11 +13,12 @@ use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::Extensions;
 
-use super::admission::{ClientAddress, is_passed_on};
 use super::code::Code;
+use super::forwarded::{self, Sender};
 use super::http::Request;
 use super::problem::Problem;
 use super::stream_name::StreamName;
+use crate::auth::address::Network;
 use crate::auth::token::Fault;
 use crate::auth::{Access, Action, Authoriser, Denied, Grant, Kind};
 use crate::description::Direction;
@@ -25,9 +26,9 @@ use crate::description::Direction;
 /// Who asks for a session, and with which token. It is not `Debug`, because a token is a secret.
 #[derive(Clone, Copy)]
 pub(super) struct Asker<'a> {
-    /// The address of its connection.
+    /// Its address ([`forwarded`]).
     pub(super) address: IpAddr,
-    /// Whether that is a proxy's ([`is_passed_on`]).
+    /// Whether that is a proxy's.
     pub(super) is_passed_on: bool,
     /// The bearer token, by whichever transport it came.
     pub(super) token: Option<&'a str>,
@@ -37,38 +38,44 @@ pub(super) struct Asker<'a> {
 
 /// The present [`Authoriser`]. A reload may replace it.
 #[derive(Debug)]
-pub(super) struct Authorisation(RefCell<Rc<Authoriser>>);
+pub(super) struct Authorisation {
+    present: RefCell<Rc<Authoriser>>,
+    trusted_proxies: Vec<Network>,
+}
 
 impl Authorisation {
-    /// Starts with `authoriser`.
-    pub(super) fn new(authoriser: Authoriser) -> Self {
-        Self(RefCell::new(Rc::new(authoriser)))
+    /// Starts with `authoriser`. The proxies are believed for whom they ask.
+    pub(super) fn new(authoriser: Authoriser, trusted_proxies: Vec<Network>) -> Self {
+        Self { present: RefCell::new(Rc::new(authoriser)), trusted_proxies }
     }
 
     /// The present authoriser. A caller keeps the same one across an `await`.
     pub(super) fn now(&self) -> Rc<Authoriser> {
-        Rc::clone(&self.0.borrow())
+        Rc::clone(&self.present.borrow())
     }
 
     /// Replaces the authoriser. The new one takes over what the old one knows about clients.
     pub(super) fn replace(&self, mut authoriser: Authoriser) {
-        authoriser.take_over(&self.0.borrow());
-        self.0.replace(Rc::new(authoriser));
+        authoriser.take_over(&self.present.borrow());
+        self.present.replace(Rc::new(authoriser));
+    }
+
+    /// Finds out who sent a request.
+    pub(super) fn sender(&self, headers: &HeaderMap, extensions: &Extensions) -> Result<Sender, Problem> {
+        let sender = forwarded::sender(headers, extensions, &self.trusted_proxies)?;
+        sender.ok_or_else(|| problem(&Denied::Unavailable("who asks is not known")))
     }
 
     /// Reads who sent a request, and its token.
     pub(super) fn asker<'a>(&self, headers: &'a HeaderMap, extensions: &Extensions) -> Result<Asker<'a>, Problem> {
-        // The listener puts the address into every request.
-        let Some(ClientAddress(address)) = extensions.get().copied() else {
-            return Err(problem(&Denied::Unavailable("who asks is not known")));
-        };
+        let Sender { address, is_passed_on } = self.sender(headers, extensions)?;
         // Without keys or a webhook the header is not read: it may be meant for a proxy, and must not be an error.
         let token = match self.now().can_judge() {
             true => bearer(headers).map_err(|fault| problem(&fault.into()))?,
             false => None,
         };
         let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-        Ok(Asker { address, is_passed_on: is_passed_on(headers), token, origin })
+        Ok(Asker { address, is_passed_on, token, origin })
     }
 
     /// Asks for the permission to open a session.

@@ -44,6 +44,10 @@ codes! {
     NotFound = "not_found",
     /// Pages of this origin may not call the node.
     OriginNotAllowed = "origin_not_allowed",
+    /// A page may not reach the node by this host name.
+    NotByThatName = "not_by_that_name",
+    /// A trusted proxy names two different clients.
+    ForwardedTwice = "forwarded_twice",
     /// The node is shutting down.
     ShuttingDown = "shutting_down",
 

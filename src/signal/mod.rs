@@ -42,6 +42,7 @@ mod clock;
 pub mod code;
 mod connections;
 mod cors;
+mod forwarded;
 mod handshake_places;
 mod http;
 mod http2_frames;

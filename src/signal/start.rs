@@ -277,7 +277,7 @@ impl Services {
         let terms = Terms::new(setup.live);
         let admission = terms.live.admission.clone();
         let shutdown: Rc<Shutdown> = Rc::default();
-        let authorisation = Rc::new(Authorisation::new(setup.authoriser));
+        let authorisation = Rc::new(Authorisation::new(setup.authoriser, admission.trusted_proxies.clone()));
         let memory: Rc<Memory> = Rc::default();
         let door = Rc::new(Door::new(&admission, memory.clone()));
         let identity = Rc::new(Identity::new(setup.identity));
@@ -385,8 +385,8 @@ async fn serve(
     let addresses = listeners.addresses();
     let counters = SignallingCounters::new();
     let admission = &setup.live.admission;
-    let per_address = PerAddress::new(admission.connections_per_address_max as usize, &admission.exempt_addresses);
-    let turns = Turns::new(&admission.exempt_addresses);
+    let per_address = PerAddress::of_connections(admission);
+    let turns = Turns::new(admission.exempt_connections());
     let plain = http::ListenerOptions {
         tls: None,
         connections_max: setup.connections_max,

@@ -52,8 +52,8 @@ pub(super) struct Turns {
 
 impl Turns {
     /// Nobody has used anything yet.
-    pub(super) fn new(exempt: &[IpAddr]) -> Rc<Self> {
-        Rc::new(Self { exempt: Exempt::new(exempt), ledger: RefCell::default(), queue: RefCell::default() })
+    pub(super) fn new(exempt: Exempt) -> Rc<Self> {
+        Rc::new(Self { exempt, ledger: RefCell::default(), queue: RefCell::default() })
     }
 
     /// What a connection from `address` has of the thread.
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn one_turn_reads_so_many_bytes_and_the_next_one_goes_on() {
-        let share = Turns::new(&[]).share(ip("192.0.2.1"));
+        let share = Turns::new(Exempt::new(&[])).share(ip("192.0.2.1"));
         let mut io = share.io(Cursor::new(vec![0; limits::TURN_BYTES_MAX + 10]));
         let mut buffer = vec![0; limits::TURN_BYTES_MAX];
         assert_eq!(io.read(&mut buffer).now_or_never().unwrap().unwrap(), buffer.len());
@@ -376,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_turn_that_lasts_too_long_reads_no_more() {
-        let share = Turns::new(&[]).share(ip("192.0.2.1"));
+        let share = Turns::new(Exempt::new(&[])).share(ip("192.0.2.1"));
         let mut io = share.io(Cursor::new(vec![0; 100]));
         std::thread::sleep(2 * limits::TURN_TIME_MAX);
         assert!(io.read(&mut [0; 10]).now_or_never().is_some(), "something is read in every turn");
@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn who_has_used_its_part_waits_for_turns_and_others_do_not() {
         runtime::run(|| async {
-            let turns = Turns::new(&[ip("127.0.0.1")]);
+            let turns = Turns::new(Exempt::new(&[ip("127.0.0.1")]));
             let _giver = runtime::spawn(turns.clone().give());
             let now = Instant::now();
             turns.ledger.borrow_mut().charge(ip("192.0.2.1"), Duration::from_secs(1), now);

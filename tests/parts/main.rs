@@ -23,6 +23,7 @@ mod dtls_handshake;
 mod dtls_judge;
 mod dtls_openssl;
 mod net_io;
+mod proxies;
 mod session_gate;
 mod signal_admission;
 mod signal_http;

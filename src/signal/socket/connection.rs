@@ -1,7 +1,6 @@
 //! Serves one socket from its first byte to its last. Two futures run concurrently: one reads messages and answers them
 //! one after the other, the other writes what waits in the outbox. The first one that ends, ends the socket.
 
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
@@ -22,6 +21,7 @@ use super::service::SocketService;
 use crate::config;
 use crate::limits;
 use crate::signal::admission::Rate;
+use crate::signal::forwarded;
 use crate::signal::http::Upgraded;
 use crate::signal::messages::message::Token;
 use crate::signal::messages::outbox::{Closing, Outbox};
@@ -34,9 +34,7 @@ type Receiver = WebSocketReceiver<Metered>;
 
 /// The client that opened the socket.
 pub(super) struct Visitor {
-    pub(super) address: IpAddr,
-    /// Whether the address is a proxy's.
-    pub(super) is_passed_on: bool,
+    pub(super) from: forwarded::Sender,
     /// The page's origin.
     pub(super) origin: Option<String>,
     /// The token offered with the handshake.
@@ -61,7 +59,7 @@ impl Drop for Membership<'_> {
 
 /// Serves one socket.
 pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor: Visitor) {
-    let Visitor { address, is_passed_on, origin, token, mut place } = visitor;
+    let Visitor { from, origin, token, mut place } = visitor;
     let unfinished = Rc::new(Unfinished::of(place.memory().incoming.clone()));
     let io = Metered::new(upgraded.io, unfinished.clone());
     let early = upgraded.early.to_vec();
@@ -70,7 +68,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
     let outbox = Outbox::new(place.memory().outgoing.clone());
     let id = service.keeper.socket_opened(outbox.clone());
     let membership = Membership { service: &service, id };
-    let mut client = Client::new(&service, id, outbox.clone(), (address, is_passed_on), origin, token);
+    let mut client = Client::new(&service, id, outbox.clone(), from, origin, token);
 
     let end = {
         let writing = pin!(write(&service.terms, &outbox, &mut sender));

@@ -18,7 +18,6 @@ use super::connection::{self, Visitor};
 use super::places::NoPlace;
 use super::service::SocketService;
 use crate::limits;
-use crate::signal::admission::{ClientAddress, is_passed_on};
 use crate::signal::code::Code;
 use crate::signal::http::{Request, Response, Upgrade};
 use crate::signal::messages::message::Token;
@@ -42,15 +41,12 @@ pub(in crate::signal) fn accept(
     if service.opener.shutdown.has_begun() {
         return Err(Problem::shutting_down());
     }
-    // The listener puts the address into every request.
-    let Some(ClientAddress(address)) = request.extensions().get().copied() else {
-        return Err(Problem::shutting_down());
-    };
-    let place = service.places.take(address).map_err(no_place)?;
+    let from = service.opener.authorisation.sender(headers, request.extensions())?;
+    let place = service.places.take(from.address).map_err(no_place)?;
     // A longer origin is dropped: no token could name it.
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     let origin = origin.filter(|origin| origin.len() <= limits::CLAIM_BYTES_MAX).map(str::to_owned);
-    let visitor = Visitor { address, is_passed_on: is_passed_on(headers), origin, token: asked.token, place };
+    let visitor = Visitor { from, origin, token: asked.token, place };
     let service = service.clone();
     upgrade.to(move |upgraded| connection::run(service, upgraded, visitor).boxed_local());
 

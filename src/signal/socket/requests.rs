@@ -1,7 +1,6 @@
 //! Handles each message of a client. The requests of one socket are answered in their order, one at a time.
 
 use std::future::ready;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use crate::description::Direction;
 use crate::limits;
 use crate::signal::authorise::Asker;
 use crate::signal::code::Code;
+use crate::signal::forwarded::Sender;
 use crate::signal::messages::message::{
     Hello, Id, Offer, Request, Restart, SessionName, SocketLimits, Token, Told, TrickledCandidate, Unreadable, VERSION,
 };
@@ -30,9 +30,7 @@ pub(super) struct Client<'a> {
     /// Whether it has sent a good `hello`.
     pub(super) greeted: bool,
     socket: SocketId,
-    address: IpAddr,
-    /// Whether the address is a proxy's.
-    is_passed_on: bool,
+    sender: Sender,
     /// The origin of the page that opened the socket.
     origin: Option<String>,
     /// The token of the handshake or of `hello`.
@@ -45,11 +43,11 @@ impl<'a> Client<'a> {
         service: &'a SocketService,
         socket: SocketId,
         outbox: Rc<Outbox>,
-        (address, is_passed_on): (IpAddr, bool),
+        sender: Sender,
         origin: Option<String>,
         token: Option<Token>,
     ) -> Self {
-        Self { service, outbox, greeted: false, socket, address, is_passed_on, origin, token }
+        Self { service, outbox, greeted: false, socket, sender, origin, token }
     }
 
     /// Does what a message asks for, and answers it.
@@ -209,7 +207,8 @@ impl<'a> Client<'a> {
     /// Who asks. A request's own token takes precedence over the socket's.
     fn asker<'s>(&'s self, token: Option<&'s Token>) -> Asker<'s> {
         let token = token.or(self.token.as_ref()).map(Token::as_str);
-        Asker { address: self.address, is_passed_on: self.is_passed_on, token, origin: self.origin.as_deref() }
+        let Sender { address, is_passed_on } = self.sender;
+        Asker { address, is_passed_on, token, origin: self.origin.as_deref() }
     }
 
     /// The session that a client names, if this socket owns it. Any other is treated as if it did not exist.
