@@ -230,6 +230,12 @@ impl Authoriser {
         self.has_keys() || self.webhook.is_some()
     }
 
+    /// Whether every client is judged before it may do anything.
+    #[must_use]
+    pub fn judges_everybody(&self) -> bool {
+        self.require && self.can_judge()
+    }
+
     /// Whether the operator's port requires a token on loopback too.
     #[must_use]
     pub fn admin_token_required(&self) -> bool {

@@ -1,8 +1,11 @@
-//! Which addresses of the host go into ICE candidates and into the self-signed certificate.
+//! Which addresses of the host go into ICE candidates, which names and addresses into the self-signed certificate, and by
+//! which names pages may reach the node.
 
+use std::io::Read as _;
 use std::net::IpAddr;
 
 use crate::config::Config;
+use crate::limits;
 use crate::net::host::{self, InterfaceAddress};
 
 /// Most addresses in a session's candidates: each costs a line in every answer and a check by every peer.
@@ -79,15 +82,54 @@ impl Reach {
     }
 }
 
-/// The names in the self-signed certificate: all names by which this host is likely to be addressed.
-pub(super) fn certificate_names(host: &[InterfaceAddress]) -> Vec<String> {
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+/// The domains of local networks, which no public name server delegates (RFC 6762 and RFC 8375 reserve two of them).
+const LOCAL_DOMAINS: [&str; 6] = ["local", "lan", "home", "home.arpa", "internal", "localdomain"];
+
+/// The names by which machines of its network address this one, in lower case: its host name, alone and in the domains of
+/// local networks and of its resolver.
+pub(super) fn machine_names() -> Vec<String> {
+    let mut resolver = String::new();
+    if let Ok(file) = std::fs::File::open("/etc/resolv.conf") {
+        // An unreadable file names no domain.
+        let _ = file.take(limits::RESOLVER_FILE_BYTES_MAX).read_to_string(&mut resolver);
+    }
+    names_in(&hostname().unwrap_or_default(), &resolver)
+}
+
+/// The names of the machine `hostname` by what its resolver's file says (resolv.conf(5)).
+fn names_in(hostname: &str, resolver: &str) -> Vec<String> {
+    let hostname = hostname.to_ascii_lowercase();
+    // A machine without a name of its own, or with a generic one, is addressed as localhost.
+    let label = hostname.split('.').next().unwrap_or_default();
+    if label.is_empty() || label == "localhost" {
+        return Vec::new();
+    }
+    let lines = resolver.lines().map(str::split_ascii_whitespace);
+    let searched = lines.flat_map(|mut words| match words.next() {
+        Some("search" | "domain") => words,
+        _ => "".split_ascii_whitespace(),
+    });
+    let domains = LOCAL_DOMAINS.into_iter().chain(searched);
+    let below = domains.map(|domain| domain.trim_matches('.').to_ascii_lowercase()).filter(|domain| !domain.is_empty());
+    let mut names: Vec<String> = below.map(|domain| format!("{label}.{domain}")).collect();
+    names.extend([label.to_owned(), hostname.clone()]);
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// This machine's host name, if it can be one in DNS.
+fn hostname() -> Option<String> {
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let hostname = hostname.trim();
     let is_dns_name = hostname.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
-    if !hostname.is_empty() && is_dns_name {
-        names.push(hostname.to_owned());
-    }
+    (!hostname.is_empty() && is_dns_name).then(|| hostname.to_owned())
+}
+
+/// The names in the self-signed certificate: all names by which this host is likely to be addressed.
+pub(super) fn certificate_names(host: &[InterfaceAddress]) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(hostname());
     names.extend(host.iter().map(|address| address.ip.to_string()));
     names.sort_unstable();
     names.dedup();
@@ -116,6 +158,26 @@ mod tests {
 
     fn announced(settings: &Settings) -> Vec<String> {
         candidates(&config(settings), &host(), &[]).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_machine_has_its_name_alone_in_local_networks_and_in_its_resolvers_domains() {
+        let names = names_in("Studio", "nameserver 192.0.2.1\nsearch fritz.box corp.example.org.\ndomain a.example\n");
+        for name in
+            ["studio", "studio.local", "studio.lan", "studio.fritz.box", "studio.corp.example.org", "studio.a.example"]
+        {
+            assert!(names.iter().any(|have| have == name), "{name} is not in {names:?}");
+        }
+        assert_eq!(names.len(), 1 + LOCAL_DOMAINS.len() + 3, "{names:?}");
+        let names = names_in("edge1.example.org", "");
+        assert!(
+            names.contains(&"edge1.example.org".to_owned()) && names.contains(&"edge1.local".to_owned()),
+            "{names:?}"
+        );
+        assert!(!names.contains(&"example.org".to_owned()), "{names:?}");
+        for nameless in ["", "localhost", "localhost.localdomain", ".lan"] {
+            assert_eq!(names_in(nameless, "search a.example"), [""; 0], "{nameless}");
+        }
     }
 
     #[test]

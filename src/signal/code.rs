@@ -148,8 +148,6 @@ codes! {
     TooManyFollows = "too_many_follows",
 
     // --- the other ports ---
-    /// Figures are not given to a request for this host name.
-    NotByThatName = "not_by_that_name",
     /// The report cannot be written.
     ReportUnwritable = "report_unwritable",
     /// A redirect needs the name of a host.
@@ -197,7 +195,6 @@ mod tests {
         Code::IfMatchMissing,
         Code::StaleEtag,
         Code::Replaced,
-        Code::NotByThatName,
         Code::ReportUnwritable,
         Code::NoHost,
         Code::NoSuchChallenge,

@@ -7,7 +7,8 @@
 //!
 //! Checking origins does not help against DNS rebinding: the attacker's own name then resolves to an address of this
 //! host, so the page's origin *is* the node's. The operator's port gives figures without a token on loopback, so it
-//! also checks the name by which it was reached ([`is_local`]). The other ports rely on authorisation.
+//! also checks the name by which it was reached ([`is_local`]), and so do the public ports where nothing judges clients
+//! ([`super::host_names`]).
 
 use std::net::IpAddr;
 
@@ -41,9 +42,18 @@ pub(super) fn authority(request: &Request) -> Option<&str> {
 /// Whether no name server answers for an authority: it is an address, or `localhost` or a name below it (RFC 6761
 /// §6.3).
 pub(super) fn is_local(authority: &str) -> bool {
-    let Ok(authority) = authority.parse::<Authority>() else { return false };
-    let host = authority.host().trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    let Some(host) = host_of(authority) else { return false };
+    let host = host.trim_matches(['[', ']']);
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+/// The host of an authority, in lower case and without the dot of the root. `None` if it has a user, or a port that is none.
+pub(super) fn host_of(authority: &str) -> Option<String> {
+    let parsed: Authority = authority.parse().ok()?;
+    let port = parsed.as_str().strip_prefix(parsed.host())?;
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_whole = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+    is_whole.then(|| parsed.host().trim_end_matches('.').to_ascii_lowercase())
 }
 
 /// Where a request comes from, given the listed origins and the authority it was sent to.
@@ -129,6 +139,9 @@ mod tests {
             "localhost.evil.example",
             "127.0.0.1.evil.example",
             "notlocalhost",
+            "127.0.0.1:8444.evil.example",
+            "localhost:@evil.example",
+            "a@localhost",
             "a b",
         ] {
             assert!(!is_local(other), "{other}");

@@ -11,7 +11,7 @@
 //! ```text
 //! start.rs            the listeners; the parts behind them, put together
 //!   http.rs           a connection: TLS, HTTP/1.1 or 2, bounds, one request at a time
-//!   router.rs         what the path names; which pages may call (cors.rs)
+//!   router.rs         what the path names; which pages may call (cors.rs), by which name (host_names.rs); who asks (forwarded.rs)
 //!     resource.rs     WHEP: the body, the conditions, the 201 with its URL
 //!     socket/         the same requests over WebSocket
 //!       opening.rs    authorise.rs ▸ admission.rs ▸ the table (▸ takeover.rs) ▸ ownership/ ▸ answers.rs ▸ a worker
@@ -44,6 +44,7 @@ mod connections;
 mod cors;
 mod forwarded;
 mod handshake_places;
+mod host_names;
 mod http;
 mod http2_frames;
 mod identity;

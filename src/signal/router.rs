@@ -14,8 +14,9 @@ use hyper::{Method, StatusCode};
 
 use super::code::Code;
 use super::cors::{self, RequestOrigin};
+use super::host_names::HostNames;
 use super::http::{Request, Response, Service, Upgrade};
-use super::live::LiveSettings;
+use super::live::{Live, LiveSettings};
 use super::problem::Problem;
 use super::resource::{ACCEPT_PATCH, ACCEPT_POST, Resources};
 use super::shutdown::Shutdown;
@@ -32,6 +33,7 @@ pub(super) struct PublicService {
     pub(super) resources: Rc<Resources>,
     pub(super) sockets: Rc<SocketService>,
     pub(super) settings: Rc<LiveSettings>,
+    pub(super) names: Rc<HostNames>,
     pub(super) shutdown: Rc<Shutdown>,
     pub(super) counters: SignallingCounters,
     /// Whether it is served over TLS.
@@ -94,13 +96,18 @@ impl Service for PublicService {
     async fn call(&self, request: Request, upgrade: &Upgrade) -> Response {
         let _under_way = self.shutdown.begin_request();
         let terms = self.settings.now();
-        let source = cors::source(request.headers(), cors::authority(&request), &terms.live.cors_origins);
+        let authority = cors::authority(&request);
+        let source = cors::source(request.headers(), authority, &terms.live.cors_origins);
+        let named = self.may_come_by(request.headers(), authority, &source, &terms.live);
         let path = request.uri().path().to_owned();
         let target = Target::of(&path);
         let (route, methods) = (target.route(), target.methods());
         let is_preflight = request.method() == Method::OPTIONS;
         let mut response = if source == RequestOrigin::Foreign && route != "page" {
             let problem = foreign_origin();
+            self.counters.session_refused(problem.code().name());
+            problem.into()
+        } else if let Err(problem) = named {
             self.counters.session_refused(problem.code().name());
             problem.into()
         } else {
@@ -121,6 +128,21 @@ impl Service for PublicService {
 }
 
 impl PublicService {
+    /// Checks the name by which a page of the node's own reached it, where nothing judges clients.
+    fn may_come_by(
+        &self,
+        headers: &HeaderMap,
+        authority: Option<&str>,
+        source: &RequestOrigin,
+        live: &Live,
+    ) -> Result<(), Problem> {
+        // A listed page may name the node as it likes: the operator trusts it, and no stranger has its origin.
+        match *source == RequestOrigin::Own && !self.resources.opener.authorisation.now().judges_everybody() {
+            true => self.names.check(headers, authority, live),
+            false => Ok(()),
+        }
+    }
+
     async fn answer(&self, target: Target<'_>, request: Request, upgrade: &Upgrade) -> Result<Response, Problem> {
         let methods = target.methods();
         if request.method() == Method::OPTIONS {

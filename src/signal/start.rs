@@ -16,6 +16,7 @@ use super::authorise::Authorisation;
 use super::changes::Changes;
 use super::clock::Clock;
 use super::handshake_places::HandshakePlaces;
+use super::host_names::HostNames;
 use super::http::{self, BodyBytes};
 use super::identity::{self, Identity};
 use super::keeper::SessionKeeper;
@@ -52,6 +53,8 @@ pub struct Setup {
     pub https: SocketAddr,
     /// The certificates of HTTPS.
     pub tls: tls::Certificates,
+    /// The names of this machine, in lower case.
+    pub host_names: Vec<String>,
     /// Where the same is served in plain HTTP.
     pub http: Option<SocketAddr>,
     /// Where plain HTTP redirects to HTTPS.
@@ -315,6 +318,7 @@ impl Services {
             node_version: setup.node.version,
         };
         let is_remote = !setup.admin.ip().is_loopback();
+        let names = Rc::new(HostNames::new(setup.host_names, setup.tls.clone()));
         let figures = Figures { node: setup.node, keeper: keeper.clone(), certificates: setup.tls, clock };
 
         let changes =
@@ -335,6 +339,7 @@ impl Services {
                 resources: Rc::new(resources),
                 sockets: Rc::new(sockets),
                 settings: settings.clone(),
+                names,
                 shutdown: shutdown.clone(),
                 counters: counters.clone(),
                 is_secure: false,

@@ -22,6 +22,7 @@ mod dtls_forged;
 mod dtls_handshake;
 mod dtls_judge;
 mod dtls_openssl;
+mod host_names;
 mod net_io;
 mod proxies;
 mod session_gate;

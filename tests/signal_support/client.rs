@@ -42,9 +42,12 @@ pub(crate) struct Socket {
 
 /// The request of a correct handshake, with headers more.
 pub(crate) fn handshake(headers: &[(&str, &str)]) -> String {
-    let mut text = "GET /ws HTTP/1.1\r\nhost: node.test\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+    let mut text = "GET /ws HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         .to_owned();
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        text.push_str("host: node.test\r\n");
+    }
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

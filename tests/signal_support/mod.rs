@@ -154,6 +154,7 @@ pub fn start(plan: Plan) -> Node {
         thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
         tls: certificates,
+        host_names: vec!["node.test".to_owned()],
         http: Some(any),
         http_redirect: None,
         admin: plan.admin,

@@ -67,6 +67,12 @@ impl Certificates {
         self.0.set().dates()
     }
 
+    /// Whether one of the served certificates is for this host, by its name or by a wildcard.
+    #[must_use]
+    pub fn has_name(&self, host: &str) -> bool {
+        self.0.set().has_name(host)
+    }
+
     /// The configuration for a listener. The certificates are looked up in each handshake.
     ///
     /// # Errors

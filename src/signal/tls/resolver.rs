@@ -43,15 +43,23 @@ impl CertificateSet {
         self.certificates.iter().map(|certificate| certificate.dates.clone()).collect()
     }
 
+    /// Whether a certificate is for `name`.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.places_of(name).is_some()
+    }
+
+    /// The certificates for `name`, as indexes: those of the name itself, else those of its wildcard.
+    fn places_of(&self, name: &str) -> Option<&Vec<usize>> {
+        let name = name.to_ascii_lowercase();
+        self.by_name.get(&name).or_else(|| {
+            let (_, domain) = name.split_once('.')?;
+            self.by_name.get(&format!("*.{domain}"))
+        })
+    }
+
     /// The certificate for `name` whose key can sign in one of `schemes`.
     pub(super) fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
-        let places = name.and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            self.by_name.get(&name).or_else(|| {
-                let (_, domain) = name.split_once('.')?;
-                self.by_name.get(&format!("*.{domain}"))
-            })
-        });
+        let places = name.and_then(|name| self.places_of(name));
         let named = places.into_iter().flatten().filter_map(|&place| self.certificates.get(place));
         let mut keys = named.clone().map(|certificate| &certificate.certified);
         keys.find(|certified| certified.key.choose_scheme(schemes).is_some())

@@ -73,6 +73,7 @@ fn start() -> Server {
         thread: SignallingThread { cores: vec![0], nice: 0 },
         https: any,
         tls,
+        host_names: vec!["node.test".to_owned()],
         http: Some(any),
         http_redirect: None,
         admin: any,
