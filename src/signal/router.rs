@@ -54,7 +54,10 @@ enum Target<'a> {
 
 impl<'a> Target<'a> {
     fn of(path: &'a str) -> Self {
-        let mut segments = path.trim_start_matches('/').split('/');
+        // A path with empty segments (`//whep/x`) is none of ours, and neither is one with an encoded slash: a proxy in front may
+        // have judged another path by it.
+        let path_of_ours = path.strip_prefix('/').filter(|path| !has_encoded_slash(path)).unwrap_or_default();
+        let mut segments = path_of_ours.split('/');
         let direction = match segments.next() {
             Some("whip") => Direction::Publish,
             Some("whep") => Direction::Play,
@@ -64,6 +67,7 @@ impl<'a> Target<'a> {
         match (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next()) {
             // Some clients add a slash to the URL that they were given.
             (Some(stream), None | Some(""), None) => Self::Endpoint { direction, stream },
+            (Some("." | ".."), Some(_), None) => Self::Page(path),
             (Some(stream), Some(token), None) => Self::Session { direction, stream, token },
             _ => Self::Page(path),
         }
@@ -90,6 +94,12 @@ impl<'a> Target<'a> {
             Self::Page(_) => "GET, HEAD, OPTIONS",
         }
     }
+}
+
+/// Whether a path has an encoded slash or backslash.
+fn has_encoded_slash(path: &str) -> bool {
+    let is_slash = |code: &[u8]| code.eq_ignore_ascii_case(b"%2f") || code.eq_ignore_ascii_case(b"%5c");
+    path.as_bytes().windows(3).any(is_slash)
 }
 
 impl Service for PublicService {

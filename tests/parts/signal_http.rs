@@ -59,6 +59,7 @@ fn every_refusal_has_its_status_its_code_and_a_way_out() {
     let location = session.location.as_str();
     let wrong_kind = location.replace("/whip/", "/whep/");
     let wrong_stream = location.replace("taken", "other");
+    let doubled = format!("/{location}");
     let tag = ("if-match", session.etag.as_str());
     for (method, path, headers, body, status, code) in [
         ("POST", "/whip/a", vec![SDP], "nonsense", 400, "bad_sdp"),
@@ -81,6 +82,19 @@ fn every_refusal_has_its_status_its_code_and_a_way_out() {
         ("GET", "/whip/", vec![], "", 404, "not_found"),
         ("GET", "/nothing", vec![], "", 404, "not_found"),
         ("GET", "/whip/a/b/c", vec![], "", 404, "not_found"),
+        ("POST", "//whep/a", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "///whip/a", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/whep//a", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/./whep/a", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/whep/./a", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/x/../whep/a", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/whep%2Fa", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/whep/a%2fb", vec![SDP], "ok", 404, "not_found"),
+        ("POST", "/whep/a%5Cb", vec![SDP], "ok", 404, "not_found"),
+        ("GET", "//ws", vec![], "", 404, "not_found"),
+        ("GET", "//", vec![], "", 404, "not_found"),
+        ("GET", "//watch/a", vec![], "", 404, "not_found"),
+        ("DELETE", &doubled, vec![], "", 404, "not_found"),
         ("GET", "/whip/a", vec![], "", 405, "method_not_allowed"),
         ("PUT", "/whep/a", vec![], "", 405, "method_not_allowed"),
         ("DELETE", "/whep/a", vec![], "", 405, "method_not_allowed"),
