@@ -248,6 +248,12 @@ impl Authoriser {
         self.webhook.as_ref().map_or(0, |(_, events)| events.dropped())
     }
 
+    /// How many questions to the operator's webhook were not asked, because too many waited.
+    #[must_use]
+    pub fn questions_turned_away(&self) -> u64 {
+        self.webhook.as_ref().map_or(0, |(webhook, _)| webhook.turned_away())
+    }
+
     /// Decides about `access`. It may wait for the operator's webhook or the issuer's keys; both waits are bounded.
     ///
     /// # Errors
@@ -270,17 +276,18 @@ impl Authoriser {
         self.take_place(access, grant, viewers_max)
     }
 
-    /// Decides about `access` for a request that opens no session, so nothing is counted as a session of the token.
-    /// Returns when the permission ends, if it does.
+    /// Decides about `access` for a request that opens no session, so nothing is counted as a session of the token. It counts
+    /// as a join all the same, because it costs what a join costs here. Returns when the permission ends, if it does.
     ///
     /// # Errors
     /// Why it is refused.
     pub async fn allows(&self, access: &Access<'_>) -> Result<Option<Instant>, Denied> {
-        if !self.is_asked(access) {
-            return Ok(None);
-        }
         let allowed = async {
+            if !self.is_asked(access) {
+                return self.take_join(access).map(|()| None);
+            }
             let claims = self.judge(access).await?;
+            self.take_join(access)?;
             self.leave(access, claims, String::new()).await.map(|(grant, _)| grant.expires())
         };
         allowed.await.map_err(|denied| self.refuse(denied, access))
@@ -467,7 +474,7 @@ impl Authoriser {
             access.stream,
             access.origin,
         ));
-        match webhook.ask(&question, key).await {
+        match webhook.ask(&question, address::client_of(access.address), key).await {
             Ok(Verdict::Allow { expires, viewers_max }) => Ok((expires, viewers_max)),
             Ok(Verdict::Deny { reason }) => Err(Denied::Refused { reason }),
             Err(webhook::NoAnswer) => Err(Denied::Unavailable("the operator's authorisation service gives no answer")),

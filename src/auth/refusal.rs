@@ -97,7 +97,7 @@ impl fmt::Display for Denied {
             ),
             Self::TooManyJoins(wait) => write!(
                 f,
-                "too many sessions a second are opened from your address or with this token \
+                "too many sessions and follows a second are opened from your address or with this token \
                  (limits.joins_per_second_and_address_max, …_and_token_max): try again in {} s",
                 wait.as_secs().saturating_add(1)
             ),

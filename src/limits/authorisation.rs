@@ -49,7 +49,11 @@ pub const WEBHOOK_TIME_DEFAULT: Duration = Duration::from_secs(2);
 /// Questions the endpoint is asked at once, a thread each. More wait.
 pub const WEBHOOK_IN_FLIGHT_MAX: usize = 32;
 
-/// Questions that wait: a quarter of a second's joins. More: 503.
+/// Questions of one client address (IPv6: of one /64) that are asked at once: half of the threads, so that a crowd at a
+/// slow endpoint leaves some for others. More wait.
+pub const WEBHOOK_IN_FLIGHT_PER_ADDRESS_MAX: usize = WEBHOOK_IN_FLIGHT_MAX / 2;
+
+/// Questions that wait: a quarter of a second's joins. More: the newest of the address with the most goes, 503, counted.
 pub const WEBHOOK_WAITING_MAX: usize = 256;
 
 /// Bytes of the endpoint's answer. Longer: rejected, 503.

@@ -96,6 +96,8 @@ figures! {
         "Times a viewer had negotiated nothing of the published codec", "";
     webhook_events_dropped: Counter = "webhook_events_dropped",
         "Starts and ends of sessions that the operator's endpoint was not told of", "";
+    webhook_questions_turned_away: Counter = "webhook_questions_turned_away",
+        "Questions that the operator's endpoint was not asked, because too many waited", "";
     certificates: Family<NameLabel, Gauge> = "tls_certificate_not_after_timestamp_seconds",
         "When a served HTTPS certificate ends, by the first name it is for", "";
     sockets: Gauge = "sockets",
@@ -172,6 +174,11 @@ impl SignallingCounters {
     /// Sets how many webhook events were dropped so far.
     pub fn webhook_events_dropped(&self, total: u64) {
         self.webhook_events_dropped.inc_by(total.saturating_sub(self.webhook_events_dropped.get()));
+    }
+
+    /// Sets how many questions the webhook was not asked so far.
+    pub fn webhook_questions_turned_away(&self, total: u64) {
+        self.webhook_questions_turned_away.inc_by(total.saturating_sub(self.webhook_questions_turned_away.get()));
     }
 
     /// Sets when each served certificate expires, in seconds since 1970. If several have the same first name, the

@@ -100,6 +100,7 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
     counters.path_too_narrow();
     counters.nothing_fits();
     counters.webhook_events_dropped(3);
+    counters.webhook_questions_turned_away(4);
     counters.certificates([("live.example.org", 2_000_000_000), ("live.example.org", 1_900_000_000)].into_iter());
     counters.socket_opened();
     counters.socket_opened();

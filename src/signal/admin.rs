@@ -125,6 +125,7 @@ impl AdminService {
         let build = BuildInfo { version: node.version, commit: node.commit, features: node.features };
         let audience = self.figures.keeper.audience();
         self.counters.webhook_events_dropped(self.authorisation.now().events_dropped());
+        self.counters.webhook_questions_turned_away(self.authorisation.now().questions_turned_away());
         let dates = self.figures.certificates.dates();
         self.counters.certificates(dates.iter().map(|dates| (dates.name.as_str(), dates.not_after_s)));
         Ok(text(metrics::CONTENT_TYPE, self.counters.encode(audience, build, reports)))

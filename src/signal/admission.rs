@@ -144,6 +144,8 @@ pub(super) struct Door {
     memory: Rc<Memory>,
     clients: Rc<PerAddress>,
     joins: RefCell<Rate>,
+    /// Follows have the same rate for themselves: they cost a worker nothing, and must not keep sessions out.
+    follows: RefCell<Rate>,
 }
 
 /// Why a session does not get past the [`Door`].
@@ -167,6 +169,7 @@ impl Door {
             memory,
             clients: PerAddress::new(admission.sessions_per_address_max as usize, &admission.exempt_addresses),
             joins: RefCell::new(Rate::per_second(admission.joins_per_second_max)),
+            follows: RefCell::new(Rate::per_second(admission.joins_per_second_max)),
         }
     }
 
@@ -174,6 +177,15 @@ impl Door {
     pub(super) fn change(&self, admission: &Admission) {
         self.clients.set_max(admission.sessions_per_address_max as usize);
         self.joins.replace(Rate::per_second(admission.joins_per_second_max));
+        self.follows.replace(Rate::per_second(admission.joins_per_second_max));
+    }
+
+    /// Counts one more follow of a stream. The rate of its address is the joins' ([`crate::auth`]).
+    pub(super) fn follow(&self, now: Timestamp) -> Result<(), NotLetIn> {
+        match self.follows.borrow().take(now) {
+            true => Ok(()),
+            false => Err(NotLetIn::TooManyJoins),
+        }
     }
 
     /// Takes a place for one more session of that address. It is freed on drop.

@@ -113,6 +113,13 @@ impl Opener {
         opened.map_err(|problem| self.counted(problem))
     }
 
+    /// Checks whether a client may follow a stream. Returns when the permission ends, if it does.
+    pub(super) async fn follow(&self, asker: Asker<'_>, name: &StreamName) -> Result<Option<Instant>, Problem> {
+        let allowed = self.authorisation.follow(asker, name).await;
+        let let_in = allowed.and_then(|until| self.door.follow(self.clock.now()).map(|()| until).map_err(not_let_in));
+        let_in.map_err(|problem| self.counted(problem))
+    }
+
     /// Counts a refusal.
     pub(super) fn counted(&self, problem: Problem) -> Problem {
         self.counters.session_refused(problem.code().name());

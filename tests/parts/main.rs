@@ -13,6 +13,7 @@ mod signal_support;
 mod worker_support;
 
 mod authorisation;
+mod authorisation_fair;
 mod authorisation_keys;
 mod authorisation_sockets;
 mod authorisation_webhook;

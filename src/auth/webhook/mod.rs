@@ -31,6 +31,8 @@
 //! [`limits::WEBHOOK_FAILURES_MAX`] failures in a row the endpoint is left alone for [`limits::WEBHOOK_PAUSE`]; then a
 //! single question tries it.
 //!
+//! Questions wait in one line for each client address, and the lines take turns ([`queue`]).
+//!
 //! # Told
 //!
 //! ```json
@@ -49,9 +51,11 @@
 
 mod answers;
 pub(super) mod events;
+mod queue;
 
 use std::cell::RefCell;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -62,11 +66,13 @@ use super::client;
 use super::secret::Secret;
 use crate::limits;
 use answers::{AnswerCache, parse};
+use queue::Waiting;
 
 pub(super) use answers::Verdict;
 pub(super) use events::Events;
 
 /// A question in the queue, with the channel for its answer.
+#[derive(Debug)]
 struct QueuedQuestion {
     body: Vec<u8>,
     deadline: Instant,
@@ -74,6 +80,7 @@ struct QueuedQuestion {
 }
 
 /// A verdict and how long it may be remembered.
+#[derive(Debug)]
 struct TimedVerdict {
     verdict: Verdict,
     remembered_until: Option<Instant>,
@@ -99,7 +106,7 @@ pub(super) struct Question<'a> {
 /// The webhook as signalling uses it.
 #[derive(Debug)]
 pub(super) struct Webhook {
-    questions: flume::Sender<QueuedQuestion>,
+    questions: Arc<Waiting<QueuedQuestion>>,
     answers: RefCell<AnswerCache>,
     breaker: Arc<Breaker>,
     time_max: Duration,
@@ -108,11 +115,11 @@ pub(super) struct Webhook {
 impl Webhook {
     /// Starts the threads that send questions. They end when this is dropped.
     pub(super) fn start(url: &Secret, time_max: Duration, agent: &ureq::Agent) -> io::Result<Self> {
-        let (questions, asked) = flume::bounded(limits::WEBHOOK_WAITING_MAX);
+        let questions = Arc::<Waiting<_>>::default();
         let breaker = Arc::new(Breaker::default());
         for index in 0..limits::WEBHOOK_IN_FLIGHT_MAX {
             let asker = QuestionThread { url: url.clone(), agent: agent.clone(), breaker: breaker.clone(), time_max };
-            let asked = asked.clone();
+            let asked = questions.clone();
             thread::Builder::new()
                 .name(format!("auth-hook-{index}"))
                 .stack_size(512 * 1024)
@@ -121,8 +128,13 @@ impl Webhook {
         Ok(Self { questions, answers: RefCell::default(), breaker, time_max })
     }
 
-    /// Asks the endpoint, or returns its remembered answer for the same `key`.
-    pub(super) async fn ask(&self, question: &Question<'_>, key: u64) -> Result<Verdict, NoAnswer> {
+    /// How many questions were not asked, because too many waited.
+    pub(super) fn turned_away(&self) -> u64 {
+        self.questions.turned_away()
+    }
+
+    /// Asks the endpoint, or returns its remembered answer for the same `key`. The question waits in the line of `client`.
+    pub(super) async fn ask(&self, question: &Question<'_>, client: IpAddr, key: u64) -> Result<Verdict, NoAnswer> {
         let now = Instant::now();
         if let Some(verdict) = self.answers.borrow().get(key, now) {
             return Ok(verdict);
@@ -133,16 +145,23 @@ impl Webhook {
             return Err(NoAnswer);
         }
         let (reply, answered) = flume::bounded(1);
-        if self.questions.try_send(QueuedQuestion { body, deadline: now + self.time_max, reply }).is_err() {
+        // What has to go for this question, or this question itself, is dropped, and so is its channel.
+        drop(self.questions.push(client, QueuedQuestion { body, deadline: now + self.time_max, reply }));
+        // The thread answers within the deadline. If the question had no place, or the thread is gone, this is an error at once.
+        let answered = answered.recv_async().await.map_err(|_| {
             self.breaker.gave_up();
-            return Err(NoAnswer);
-        }
-        // The thread answers within the deadline. If the thread is gone, this is an error at once.
-        let answered = answered.recv_async().await.map_err(|_| NoAnswer)??;
+            NoAnswer
+        })??;
         if let Some(until) = answered.remembered_until {
             self.answers.borrow_mut().put(key, answered.verdict.clone(), until, Instant::now());
         }
         Ok(answered.verdict)
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        self.questions.close();
     }
 }
 
@@ -155,8 +174,8 @@ struct QuestionThread {
 }
 
 impl QuestionThread {
-    fn run(&self, asked: &flume::Receiver<QueuedQuestion>) {
-        while let Ok(asked) = asked.recv() {
+    fn run(&self, questions: &Waiting<QueuedQuestion>) {
+        while let Some((client, asked)) = questions.next() {
             let left = asked.deadline.saturating_duration_since(Instant::now());
             let result =
                 post(&self.agent, &self.url, &asked.body, asked.deadline).and_then(|mut answer| parse(&mut answer));
@@ -182,6 +201,7 @@ impl QuestionThread {
                     Err(NoAnswer)
                 }
             };
+            questions.answered(client);
             let _ = asked.reply.try_send(result);
         }
     }
@@ -304,15 +324,16 @@ mod tests {
             let url = Secret::new("http://127.0.0.1:1/");
             let agent = client::agent(None, false).unwrap();
             let asker = QuestionThread { url, agent, breaker: breaker.clone(), time_max };
-            let (questions, asked) = flume::unbounded();
+            let questions = Waiting::default();
             let (reply, _answered) = flume::unbounded();
             for _ in 0..limits::WEBHOOK_FAILURES_MAX {
                 assert!(breaker.admit(Instant::now()));
                 let deadline = Instant::now() + left;
-                questions.send(QueuedQuestion { body: Vec::new(), deadline, reply: reply.clone() }).unwrap();
+                let question = QueuedQuestion { body: Vec::new(), deadline, reply: reply.clone() };
+                assert!(questions.push(IpAddr::from([192, 0, 2, 1]), question).is_none());
             }
-            drop(questions);
-            asker.run(&asked);
+            questions.close();
+            asker.run(&questions);
         };
         ask(Duration::from_secs(1));
         assert!(breaker.admit(Instant::now()), "the crowd's questions blame nobody");

@@ -264,7 +264,7 @@ impl<'a> Client<'a> {
             Ok(stream) => stream,
             Err(problem) => return self.refuse(Some(id), None, &problem),
         };
-        let until = match self.service.opener.authorisation.follow(self.asker(None), &stream).await {
+        let until = match self.service.opener.follow(self.asker(None), &stream).await {
             Ok(expires) => expires.map(|at| self.service.clock.now() + at.saturating_duration_since(Instant::now())),
             Err(problem) => return self.refuse(Some(id), None, &problem),
         };
