@@ -108,6 +108,15 @@ impl Hostile {
         self.flush();
     }
 
+    /// Seals a compound RTCP packet and sends it from another socket; its bytes.
+    pub(crate) fn send_rtcp_from(&mut self, socket: &UdpSocket, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> u64 {
+        let _ = self.peer.send_rtcp(&mut self.out, write);
+        let trains = self.out.trains().iter().map(|train| self.out.bytes(train));
+        let sent = trains.map(|bytes| socket.send(bytes).unwrap_or(0) as u64).sum();
+        self.out.clear();
+        sent
+    }
+
     /// Seals and sends an RTP packet.
     pub(crate) fn send_rtp(&mut self, packet: &OutgoingRtp<'_>) {
         let _ = self.peer.send_rtp(&mut self.out, packet);

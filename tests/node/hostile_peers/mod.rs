@@ -4,6 +4,7 @@
 //! | File | Attack |
 //! |---|---|
 //! | `stun` | floods of binding requests and checks, with and without credentials; sources that nobody validated |
+//! | `forged` | checks with credentials of its own, in the name of a victim's address or a third party's |
 //! | `half_open` | DTLS handshakes begun by the thousand and left |
 //! | `replays` | an attacker on the path: captured media and connectivity checks sent again |
 //! | `rtcp` | NACK for everything, PLI every millisecond, giant compounds, from a viewer |
@@ -23,6 +24,7 @@
 //! IP; attacks on the kernel's TCP.
 
 mod floods;
+mod forged;
 mod half_open;
 mod http;
 mod replays;

@@ -26,8 +26,10 @@ struct Shared {
 
 /// Stands between one honest peer and the node: passes everything on, and while it attacks sends every datagram of the
 /// peer's again, soon and much later, from here and from elsewhere.
-struct OnPath {
-    address: SocketAddr,
+pub(super) struct OnPath {
+    pub(super) address: SocketAddr,
+    /// What the node sees the peer at.
+    to_node: UdpSocket,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,7 +44,8 @@ impl Drop for OnPath {
 }
 
 impl OnPath {
-    fn stand(node: SocketAddr) -> Self {
+    /// Stands before a node.
+    pub(super) fn stand(node: SocketAddr) -> Self {
         let here = SocketAddr::from(([127, 0, 0, 1], 0));
         let to_peer = UdpSocket::bind(here).unwrap();
         to_peer.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
@@ -54,11 +57,17 @@ impl OnPath {
         let address = to_peer.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
+        let kept = to_node.try_clone().unwrap();
         let thread = std::thread::spawn(move || {
             honest::beside_the_worker();
             pass(&of_thread, &to_peer, &to_node, &elsewhere);
         });
-        Self { address, shared, thread: Some(thread) }
+        Self { address, to_node: kept, shared, thread: Some(thread) }
+    }
+
+    /// Sends the node something in the peer's name.
+    pub(super) fn forge(&self, bytes: &[u8]) {
+        let _ = self.to_node.send(bytes);
     }
 }
 

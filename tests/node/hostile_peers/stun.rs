@@ -21,7 +21,7 @@ fn transaction() -> [u8; 12] {
 }
 
 /// A binding request with credentials, right or wrong.
-fn check(out: &mut [u8], user: &str, password: &str) -> usize {
+pub(super) fn check(out: &mut [u8], user: &str, password: &str) -> usize {
     StunWriter::binding_request(out, &transaction())
         .username(user.as_bytes())
         .priority(0x6e7f_1eff)
@@ -34,7 +34,7 @@ fn check(out: &mut [u8], user: &str, password: &str) -> usize {
 }
 
 /// What has arrived at a socket that does not wait.
-fn drain(socket: &UdpSocket) -> (u64, u64) {
+pub(super) fn drain(socket: &UdpSocket) -> (u64, u64) {
     let (mut datagrams, mut bytes) = (0, 0);
     let mut buffer = [0; 2_048];
     while let Ok(len) = socket.recv(&mut buffer) {
