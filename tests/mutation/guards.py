@@ -191,6 +191,13 @@ GUARDS = [
         "lib signal::runtime::tests::tasks_that_are_always_ready_do_not_keep_timers_and_io_waiting",
     ),
     Guard(
+        "accepting: others have their turn",
+        "src/signal/http.rs",
+        "if accepted.is_multiple_of(limits::ACCEPTS_PER_TURN) {",
+        "if false {",
+        "node hostile_peers::floods::eight_addresses_that_ask_or_shake_hands_without_a_pause_hold_nobody_up",
+    ),
+    Guard(
         "HTTP/2 control frames: counted",
         "src/signal/http2_frames.rs",
         "self.allowed = self.allowed.checked_sub(1).ok_or(TooMany)?;",

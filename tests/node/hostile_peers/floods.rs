@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use corecast::description::Direction;
 use corecast::dtls::DtlsIdentity;
 use corecast::net::process;
+use socket2::SockRef;
 
 use super::ATTACK;
 use super::scene::Scene;
@@ -31,7 +32,8 @@ const FLOODS: &[(&str, Flood)] = &[
 ];
 
 /// Floods that nothing but the attacker's part of the thread bounds.
-const SLOWED: &[(&str, Flood)] = &[("requests without a pause", requests), ("handshakes", handshakes)];
+const SLOWED: &[(&str, Flood)] =
+    &[("requests without a pause", requests), ("handshakes", handshakes), ("connections", connections)];
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let len = (payload.len() as u32).to_be_bytes();
@@ -59,6 +61,16 @@ fn handshakes(node: &Node, from: IpAddr, stop: &AtomicBool) -> bool {
     while !stop.load(Relaxed) {
         if tls(from, node.https, "h2").is_err() {
             return true;
+        }
+    }
+    false
+}
+
+/// Connections that are reset as soon as they are made.
+fn connections(node: &Node, from: IpAddr, stop: &AtomicBool) -> bool {
+    while !stop.load(Relaxed) {
+        if let Ok(stream) = client::connect(from, node.https) {
+            let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     }
     false
@@ -100,6 +112,16 @@ fn address(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
+/// A page over a TLS connection of its own; nothing, if there is no answer.
+fn page(node: &Node, from: IpAddr) -> String {
+    let mut answer = String::new();
+    if let Ok(mut stream) = tls(from, node.https, "http/1.1") {
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        let _ = stream.read_to_string(&mut answer);
+    }
+    answer
+}
+
 /// So many addresses flood for so long.
 fn under(node: &Node, flood: Flood, addresses: u8, time: Duration) -> Seen {
     let (stop, ended) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -133,6 +155,7 @@ fn under(node: &Node, flood: Flood, addresses: u8, time: Duration) -> Seen {
                     Ok(Ok(answer)) if answer.status == 200 => seen.joins += 1,
                     _ => seen.unanswered += 1,
                 }
+                seen.unanswered += usize::from(!page(node, address(99)).starts_with("HTTP/1.1 200"));
             }
         }
         stop.store(true, Relaxed);
@@ -206,10 +229,7 @@ fn who_holds_connections_without_asking_gives_way_to_who_asks() {
         }
         held.push(stream);
         if at % 50 == 49 {
-            let mut asked = tls(address(99), node.https, "http/1.1").expect("an honest client has a place");
-            asked.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            let _ = asked.read_to_string(&mut answer);
+            let answer = page(node, address(99));
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?} beside {at} connections that are held");
             std::thread::sleep(ATTACK / 16);
         }
