@@ -511,6 +511,7 @@ pub(super) async fn read_text(body: Incoming, all: &BodyBytes) -> Result<String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Audience, BuildInfo};
 
     #[test]
     fn bodies_are_bounded_together_and_one_that_ends_makes_room() {
@@ -522,5 +523,45 @@ mod tests {
         assert!(other.grow(1_000));
         drop(other);
         assert_eq!(all.0.get(), 0);
+    }
+    #[derive(Clone)]
+    struct Nothing;
+
+    impl Service for Nothing {
+        async fn call(&self, _: Request, _: &Upgrade) -> Response {
+            Response::default()
+        }
+    }
+
+    #[test]
+    fn connections_that_wait_are_not_all_accepted_before_others_have_their_turn() {
+        runtime::run(|| async {
+            let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+            let to = listener.local_addr().unwrap();
+            let waiting = 4 * limits::ACCEPTS_PER_TURN;
+            let _held: Vec<_> = (0..waiting).map(|_| std::net::TcpStream::connect(to).unwrap()).collect();
+            let counters = SignallingCounters::new();
+            let options = ListenerOptions {
+                tls: None,
+                connections_max: 1_000,
+                per_address: PerAddress::new(1_000, &[]),
+                turns: Turns::new(crate::auth::address::Exempt::new(&[])),
+                counters: counters.clone(),
+            };
+            let _accepting = runtime::spawn(accept_loop(listener, options, Nothing));
+            let (mut turns, mut accepted) = (0, 0);
+            while accepted < waiting && turns < 10_000 {
+                runtime::next_turn().await;
+                turns += 1;
+                let build = BuildInfo { version: "", commit: "", features: "" };
+                let text = counters.encode(Audience::default(), build, std::sync::Arc::default());
+                let line = text.lines().find_map(|line| line.strip_prefix("corecast_http_connections "));
+                let now: usize = line.unwrap().parse().unwrap();
+                assert!(now - accepted <= limits::ACCEPTS_PER_TURN, "{accepted}, and {now} a turn later");
+                accepted = now;
+            }
+            assert_eq!(accepted, waiting);
+        })
+        .unwrap();
     }
 }

@@ -195,7 +195,7 @@ GUARDS = [
         "src/signal/http.rs",
         "if accepted.is_multiple_of(limits::ACCEPTS_PER_TURN) {",
         "if false {",
-        "node hostile_peers::floods::eight_addresses_that_ask_or_shake_hands_without_a_pause_hold_nobody_up",
+        "lib signal::http::tests::connections_that_wait_are_not_all_accepted_before_others_have_their_turn",
     ),
     Guard(
         "HTTP/2 control frames: counted",
