@@ -538,7 +538,7 @@ mod tests {
         runtime::run(|| async {
             let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
             let to = listener.local_addr().unwrap();
-            let waiting = 4 * limits::ACCEPTS_PER_TURN;
+            let waiting = 6 * limits::ACCEPTS_PER_TURN;
             let _held: Vec<_> = (0..waiting).map(|_| std::net::TcpStream::connect(to).unwrap()).collect();
             let counters = SignallingCounters::new();
             let options = ListenerOptions {
@@ -557,7 +557,8 @@ mod tests {
                 let text = counters.encode(Audience::default(), build, std::sync::Arc::default());
                 let line = text.lines().find_map(|line| line.strip_prefix("corecast_http_connections "));
                 let now: usize = line.unwrap().parse().unwrap();
-                assert!(now - accepted <= limits::ACCEPTS_PER_TURN, "{accepted}, and {now} a turn later");
+                // The loop may have its turn twice where another task has it once.
+                assert!(now - accepted <= 3 * limits::ACCEPTS_PER_TURN, "{accepted}, and {now} a turn later");
                 accepted = now;
             }
             assert_eq!(accepted, waiting);
