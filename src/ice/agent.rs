@@ -15,6 +15,14 @@ pub(super) struct Nomination {
     pub(super) path: PathId,
 }
 
+/// Where the datagrams of the DTLS handshake were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandshakeSent {
+    Nowhere,
+    On(PathId),
+    OnSeveral,
+}
+
 /// A lite agent: credentials, validated paths and the selected one.
 #[derive(Debug)]
 pub struct IceLite {
@@ -30,6 +38,7 @@ pub struct IceLite {
     pub(super) nomination: Option<Nomination>,
     /// The DTLS handshake is complete: from now on only proven paths are selected.
     pub(super) connected: bool,
+    pub(super) handshake_sent: HandshakeSent,
     /// The selected path is proven and its consent is fresh.
     pub(super) open: bool,
     /// The peer has answered a request.
@@ -85,6 +94,7 @@ impl IceLite {
             nominated: false,
             nomination: None,
             connected: false,
+            handshake_sent: HandshakeSent::Nowhere,
             open: false,
             peer_answers: false,
             adopted: false,

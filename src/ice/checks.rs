@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::agent::IceLite;
+use super::agent::{HandshakeSent, IceLite};
 use super::validated::{Generation, Validated};
 use crate::description::IceCredentials;
 use crate::limits;
@@ -52,7 +52,8 @@ impl IceLite {
     pub fn adopt(&mut self, path: PathId, now: Timestamp) {
         self.validate(path, Generation::Current, now);
         self.adopted = true;
-        self.handshake_completed(path, now);
+        self.handshake_sent = HandshakeSent::On(path);
+        self.handshake_completed(now);
     }
 
     /// Checks and answers a binding request (RFC 8445 §7.3); the reply is written at the start of `out`.

@@ -6,22 +6,22 @@
 //!
 //! ```text
 //!   check from X ──▶ validated: at most three times what came from X is sent there
-//!     answer to a request, or the DTLS handshake completed over it ──▶ proven: media may go there
+//!     answer to a request, or a DTLS handshake sent on it alone ──▶ proven: media may go there
 //!       asked again every 5 s; nothing for 15 s ──▶ consent is gone: no media until X shows itself again
 //! ```
 //!
 //! - **A move** (a nomination by a connected peer) waits for an answer from the new path, unless it answered just now.
 //! - **Fall-back**: when the path in use has confirmed nothing for [`limits::PATH_DEAD`] and another one does, media goes
 //!   there, nominated or not. So a replayed nomination of an address that is dead does no lasting harm.
-//! - **A peer that never answers** (full agents do: RFC 8445 §7.3) keeps the path that its DTLS handshake was completed
-//!   over, for as long as anything authentic comes from there. It cannot move, because nothing that it sends proves an
-//!   address: it holds the keys of its own SRTCP too.
+//! - **A peer that never answers** (full agents do: RFC 8445 §7.3) keeps the path that its whole DTLS handshake was sent
+//!   on, for as long as anything authentic comes from there. It cannot move, because nothing that it sends proves an
+//!   address: it holds the keys of its own SRTCP too, and may put any address in front of its last flight.
 //!
 //! After RFC 7675, whose checks a lite agent leaves to its peer; RFC 9000 §8.2 and §9.3 have the same rules for QUIC.
 
 use std::time::Duration;
 
-use super::agent::{IceLite, Nomination};
+use super::agent::{HandshakeSent, IceLite, Nomination};
 use super::validated::{Generation, Validated};
 use crate::crypto::hmac_sha1::HmacSha1;
 use crate::limits;
@@ -87,17 +87,30 @@ impl IceLite {
         }
     }
 
-    /// The DTLS handshake was completed by a datagram from `path`: the path is proven, because the peer received there
-    /// what it had to sign.
-    pub fn handshake_completed(&mut self, path: PathId, now: Timestamp) {
+    /// So many bytes of a DTLS association were sent on a path.
+    pub fn sent_of_handshake(&mut self, path: PathId, bytes: usize) {
+        self.sent(path, bytes);
+        self.handshake_sent = match self.handshake_sent {
+            HandshakeSent::Nowhere => HandshakeSent::On(path),
+            HandshakeSent::On(before) if before == path => HandshakeSent::On(path),
+            HandshakeSent::On(_) | HandshakeSent::OnSeveral => HandshakeSent::OnSeveral,
+        };
+    }
+
+    /// The DTLS handshake was completed. If all its datagrams were sent on one path, that path is proven, because the peer
+    /// received there what it had to sign. Where its last datagram seemed to come from says nothing: it may have put any
+    /// address in front.
+    pub fn handshake_completed(&mut self, now: Timestamp) {
         self.connected = true;
-        if let Some(validated) = self.validated_mut(path) {
+        if let HandshakeSent::On(path) = self.handshake_sent
+            && let Some(validated) = self.validated_mut(path)
+        {
             validated.proven = Some(now);
             validated.heard = now;
-        }
-        let selected_is_proven = self.selected.and_then(|selected| self.validated(selected)?.proven).is_some();
-        if !selected_is_proven {
-            self.selected = Some(path);
+            let selected_is_proven = self.selected.and_then(|selected| self.validated(selected)?.proven).is_some();
+            if !selected_is_proven {
+                self.selected = Some(path);
+            }
         }
         self.update(now);
     }

@@ -231,7 +231,7 @@ impl Epoch {
             }
             match self.dtls.as_mut()?.poll(out.slot())? {
                 DtlsEvent::Datagram(len) if len <= ice.allowance(path) as usize => {
-                    ice.sent(path, len);
+                    ice.sent_of_handshake(path, len);
                     out.commit(path, len);
                 }
                 DtlsEvent::Datagram(_) => self.withheld += 1,

@@ -224,7 +224,7 @@ impl Session {
         while let Some(news) = self.current.drain(&mut self.ice, path, out, now) {
             match news {
                 EpochNews::Connected => {
-                    self.ice.handshake_completed(path, now);
+                    self.ice.handshake_completed(now);
                     self.state = SessionState::Connected;
                     self.events.push_back(SessionEvent::Connected);
                 }

@@ -174,7 +174,7 @@ impl Session {
             match news {
                 EpochNews::Connected => {
                     if let Some(ice) = &mut other.ice {
-                        ice.handshake_completed(path, now);
+                        ice.handshake_completed(now);
                     }
                     self.events.push_back(SessionEvent::EpochConnected(number));
                 }

@@ -402,6 +402,20 @@ GUARDS = [
         "lib ice::consent::tests::a_forged_source_address_gets_at_most_three_times_its_bytes_and_no_media",
     ),
     Guard(
+        "a handshake proves the path that it was sent on",
+        "src/session/peer.rs",
+        "self.ice.handshake_completed(now);",
+        "self.ice.adopt(path, now);",
+        "parts worker_paths::the_last_flight_of_a_handshake_from_a_forged_address_proves_nothing_of_it",
+    ),
+    Guard(
+        "a handshake sent on two paths proves neither",
+        "src/ice/consent.rs",
+        "HandshakeSent::On(_) | HandshakeSent::OnSeveral => HandshakeSent::OnSeveral,",
+        "HandshakeSent::On(_) | HandshakeSent::OnSeveral => HandshakeSent::On(path),",
+        "lib ice::consent::tests::a_handshake_that_was_sent_on_two_paths_proves_neither",
+    ),
+    Guard(
         "an answer counts once",
         "src/ice/consent.rs",
         "validated.answered = number;",

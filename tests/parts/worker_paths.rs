@@ -142,6 +142,45 @@ fn a_handshake_with_a_forged_address_is_given_no_more_than_it_sends() {
 }
 
 #[test]
+fn the_last_flight_of_a_handshake_from_a_forged_address_proves_nothing_of_it() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    world.clients[publisher].publisher().fragments = Some(4);
+    let attacker = world.open(&Opening::viewer(0));
+    // It reads the node's flight at its own address. What it answers there comes from the third party's, as its reports do,
+    // and the node's requests it never answers.
+    let diverted = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&diverted);
+    world.filter = Box::new(move |hop: &Hop<'_>| {
+        if hop.client != attacker || hop.to_client {
+            return true;
+        }
+        let (is_hello, is_answer) = (hop.bytes.get(13) == Some(&1), hop.bytes[..2] == [1, 1]);
+        let kind = demux::classify(hop.bytes);
+        let passes = kind == DatagramKind::Stun && !is_answer || kind == DatagramKind::Dtls && is_hello;
+        if !passes && !is_answer {
+            kept.borrow_mut().push(hop.bytes.to_vec());
+        }
+        passes
+    });
+    let (mut from, mut to) = (0, 0);
+    for step in 0..2_000 {
+        let mut forged = std::mem::take(&mut *diverted.borrow_mut());
+        if step % 200 == 0 {
+            forged.push(world.check_of(attacker, true));
+        }
+        for datagram in forged {
+            from += datagram.len();
+            world.inject(0, stranger(), &datagram);
+        }
+        world.run(5 * MS);
+        to += world.bytes_to(0, stranger());
+    }
+    assert!(world.session(attacker).is_some_and(|session| session.state == "connected"), "the handshake was completed");
+    assert!(to <= 3 * from, "{to} bytes for {from}");
+}
+
+#[test]
 fn media_to_a_path_stops_with_its_consent_while_checks_from_elsewhere_keep_the_session() {
     let mut world = World::new(1);
     let publisher = world.join(&Opening::publisher(0));

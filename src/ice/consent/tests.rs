@@ -43,7 +43,8 @@ impl Scene {
         let mut scene = Self::new();
         scene.peer_answers = peer_answers;
         scene.check(PATH[0], true).unwrap();
-        scene.agent.handshake_completed(PATH[0], scene.now);
+        scene.agent.sent_of_handshake(PATH[0], 0);
+        scene.agent.handshake_completed(scene.now);
         assert_eq!(scene.agent.open_path(), Some(PATH[0]));
         scene
     }
@@ -265,4 +266,24 @@ fn a_path_that_is_lost_is_sent_to_no_more_and_a_proven_one_takes_its_place() {
     assert_eq!((scene.agent.open_path(), scene.agent.is_validated(PATH[0])), (Some(PATH[1]), false));
     scene.agent.lose(PATH[1], scene.now);
     assert_eq!(scene.agent.open_path(), None, "nobody has answered on the third");
+}
+
+#[test]
+fn a_handshake_that_was_sent_on_two_paths_proves_neither() {
+    for (paths, open) in [
+        (&[PATH[0]][..], Some(PATH[0])),
+        (&[PATH[0], PATH[1]], None),
+        (&[PATH[1], PATH[0], PATH[0]], None),
+        (&[], None),
+    ] {
+        let mut scene = Scene::new();
+        scene.reached.clear();
+        scene.check(PATH[0], true).unwrap();
+        scene.check(PATH[1], true).unwrap();
+        for path in paths {
+            scene.agent.sent_of_handshake(*path, 100);
+        }
+        scene.agent.handshake_completed(scene.now);
+        assert_eq!(scene.agent.open_path(), open, "sent on {paths:?}");
+    }
 }
