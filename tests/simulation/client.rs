@@ -70,6 +70,10 @@ pub(crate) struct Client {
     /// Whether its worker told that it serves it; between that and its end it counts in the stream's routes.
     pub(crate) is_served: bool,
     pub(crate) is_connected: bool,
+    /// A DTLS datagram has reached it: what it sends from now on shows so.
+    pub(crate) has_read_dtls: bool,
+    /// It is the forger's own, of which nothing is asked.
+    pub(crate) is_forger: bool,
     /// Whether the node has told so.
     pub(crate) node_connected: bool,
     pub(crate) address: SocketAddr,
@@ -107,6 +111,11 @@ impl Client {
 pub(crate) fn sources(client: ClientId, rtx: bool) -> Sources {
     let base = 0x1000_0000 + client as u32 * 16;
     Sources { audio: base, video: base + 1, video_rtx: rtx.then_some(base + 2) }
+}
+
+/// Whose synchronisation source it is, given by [`sources`].
+pub(crate) fn owner_of_source(ssrc: u32) -> ClientId {
+    (ssrc.wrapping_sub(0x1000_0000) / 16) as ClientId
 }
 
 /// An address nobody had before: `number` counts addresses.

@@ -64,10 +64,10 @@ impl World {
                 eprintln!("{:?} ended {:?}", report.dropped, report.ended);
             }
         }
-        for client in &self.clients {
+        for client in self.clients.iter().filter(|client| !client.is_forger) {
             self.totals.repeats += client.sealed.repeats;
             let stream = &self.streams[client.stream];
-            let explained = stream.uplink_lost + lost_inside;
+            let explained = stream.uplink_lost + lost_inside.min(stream.at_risk);
             let rtx = client.sources.video_rtx.map_or(0, |ssrc| client.sealed.missing(ssrc));
             let missing = client.sealed.missing(client.sources.video).max(client.sealed.missing(client.sources.audio));
             if missing > explained || rtx > 0 {

@@ -52,6 +52,7 @@ impl World {
         self.keep_publishing();
         self.come_and_go();
         self.disturb();
+        self.forge();
         let since_start = self.now.since(Timestamp::from_millis(10_000));
         if since_start.as_nanos().is_multiple_of(SILENCE_CHECK.as_nanos()) {
             self.check_silence();
@@ -219,7 +220,7 @@ impl World {
         }
     }
 
-    fn restart_ice(&mut self, id: ClientId) {
+    pub(crate) fn restart_ice(&mut self, id: ClientId) {
         self.faults.count(Fault::IceRestart);
         let now = self.now;
         let client = &mut self.clients[id];
@@ -261,7 +262,12 @@ impl World {
             let publisher_is_served = publisher.is_some_and(|publisher| self.clients[publisher].is_served);
             let client = &mut self.clients[id];
             let is_viewer = matches!(client.agent, Some(Agent::Viewer(_)));
-            if !is_viewer || !client.is_connected || !client.node_connected || !self.streams[client.stream].is_live {
+            if client.is_forger
+                || !is_viewer
+                || !client.is_connected
+                || !client.node_connected
+                || !self.streams[client.stream].is_live
+            {
                 continue;
             }
             // Signalling that was deaf has not told the workers where the stream comes from.

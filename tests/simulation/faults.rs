@@ -52,6 +52,15 @@ faults! {
     ViewerDeleted => "client: viewer's session deleted",
     IceRestart => "client: ICE restart",
     NeverConnected => "client: opened and never seen",
+    ForgedCheck => "forger: own check from another's address",
+    ForgedNomination => "forger: own nomination from another's address",
+    ForgedBinding => "forger: plain binding from another's address",
+    ReplayedFromSame => "forger: sent again from where it came",
+    ReplayedFromOwn => "forger: sent again from his address",
+    ReplayedFromOther => "forger: sent again from another's address",
+    ForgedCut => "forger: a copy that was cut",
+    ForgedFlip => "forger: a copy with a bit changed",
+    ForgedNoise => "forger: noise from another's address",
 }
 
 /// How often each was made.

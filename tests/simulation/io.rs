@@ -1,8 +1,8 @@
 //! One worker's sockets in the simulation: what [`corecast::net::lab::simulated`] is to the worker tests, made for a hundred
 //! million packets and with a price.
 //!
-//! It differs from that one in four things: time passes inside a round ([`Cost`]), buffers are used again instead of
-//! allocated per datagram, the receive buffer is bounded, and sends fail by chance. Clock and arrivals are the node's
+//! It differs from that one in five things: time passes inside a round ([`Cost`]), buffers are used again instead of
+//! allocated per datagram, the receive buffer is bounded, sends fail by chance, and DTLS datagrams make no trains. Clock and arrivals are the node's
 //! time, which may jump ahead of the world's.
 
 use std::collections::VecDeque;
@@ -36,10 +36,30 @@ fn is_dtls_handshake(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| *first == 22 || *first & 0xe0 == 0x20)
 }
 
+/// Of a batch that was taken in part, less than so many trains were.
+const PARTIAL_TRAINS: usize = 16;
+
+/// A train in parts, as begin and length: each DTLS datagram alone, what is between them together. Two DTLS datagrams make
+/// one train in one run and two in another, as their lengths happen to be, and a seed must be one run.
+fn parts_of(bytes: &[u8], segment_size: usize) -> Vec<(usize, usize)> {
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    let mut joins = false;
+    for (number, segment) in bytes.chunks(segment_size).enumerate() {
+        let is_dtls = demux::classify(segment) == DatagramKind::Dtls;
+        match parts.last_mut() {
+            Some(last) if joins && !is_dtls => last.1 += segment.len(),
+            _ => parts.push((number * segment_size, segment.len())),
+        }
+        joins = !is_dtls;
+    }
+    parts
+}
+
 struct Arrived {
     path: UdpPath,
     at: Timestamp,
     len: usize,
+    is_forged: bool,
     buffer: Buffer,
 }
 
@@ -117,14 +137,21 @@ impl SimIo {
     }
 
     /// A datagram arrives; false, and its buffer is spent, when the receive buffer is full.
-    pub(crate) fn deliver(&mut self, path: UdpPath, at: Timestamp, len: usize, buffer: Buffer) -> bool {
+    pub(crate) fn deliver(
+        &mut self,
+        path: UdpPath,
+        at: Timestamp,
+        len: usize,
+        is_forged: bool,
+        buffer: Buffer,
+    ) -> bool {
         if self.inbox_bytes + len + KERNEL_BYTES > self.receive_buffer_bytes {
             self.faults.count(Fault::ReceiveBufferFull);
             self.spent.push(buffer);
             return false;
         }
         self.inbox_bytes += len + KERNEL_BYTES;
-        self.inbox.push_back(Arrived { path, at, len, buffer });
+        self.inbox.push_back(Arrived { path, at, len, is_forged, buffer });
         true
     }
 
@@ -138,10 +165,12 @@ impl SimIo {
         self.bytes.clear();
     }
 
-    fn price_of(&self, bytes: &[u8]) -> Duration {
+    fn price_of(&self, bytes: &[u8], is_forged: bool) -> Duration {
         let more = match demux::classify(bytes) {
             DatagramKind::Rtp | DatagramKind::Rtcp => self.cost.packet_opened,
             DatagramKind::Stun => self.cost.check_answered,
+            // A forged one fails at its first check.
+            DatagramKind::Dtls if is_forged => self.cost.packet_opened,
             DatagramKind::Dtls if is_dtls_handshake(bytes) => self.cost.handshake_datagram,
             DatagramKind::Dtls | DatagramKind::Unknown => 0,
         };
@@ -188,7 +217,7 @@ impl Io for SimIo {
             self.inbox_bytes -= arrived.len + KERNEL_BYTES;
             self.counters.datagrams_received += 1;
             self.counters.bytes_received += arrived.len as u64;
-            let price = self.price_of(&arrived.buffer[..arrived.len]);
+            let price = self.price_of(&arrived.buffer[..arrived.len], arrived.is_forged);
             self.spend(price);
             visit(Datagram {
                 bytes: &mut arrived.buffer[..arrived.len],
@@ -202,12 +231,12 @@ impl Io for SimIo {
 
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         let partial = self.send_faults.partial > 0 && (self.random.u64() as u16) < self.send_faults.partial;
-        let taken = if partial { self.random.u64() as usize % batch.trains().len().max(1) } else { usize::MAX };
+        let taken = if partial { self.random.u64() as usize % PARTIAL_TRAINS } else { usize::MAX };
         if partial {
             self.faults.count(Fault::SendPartial);
         }
         let base = self.bytes.len();
-        let mut end = 0;
+        let (mut end, mut parts) = (0, 0);
         for number in 0..batch.trains().len() {
             let train = batch.trains()[number];
             let (start, len) = (train.start as usize, train.len as usize);
@@ -216,24 +245,34 @@ impl Io for SimIo {
                 self.torn_batches += 1;
             }
             end = start + len;
-            let segments = u64::from(train.segments);
-            self.spend(self.cost.train(segments));
-            let result = if number < taken { self.judge(segments, train.segment_size) } else { SendResult::Full };
-            match result {
-                SendResult::Sent | SendResult::Pending => {
-                    self.counters.messages_sent += 1;
-                    self.counters.segments_sent += segments;
-                    self.counters.bytes_sent += len as u64;
-                }
-                SendResult::Full => self.counters.sends_full += 1,
-                SendResult::TooLong => self.counters.sends_too_long += 1,
-                SendResult::Failed(_) => self.counters.sends_failed += 1,
-            }
-            batch.trains_mut()[number].result = result;
             let segment_size = usize::from(train.segment_size);
-            let start = base + start;
             let path = *paths.udp(train.path).expect("whoever sends on a path holds it");
-            self.sent.push(Sent { path, at: self.now, start, len, segment_size, result });
+            let mut result = None;
+            for (from, len) in parts_of(batch.bytes(&train), segment_size) {
+                let segments = len.div_ceil(segment_size) as u64;
+                self.spend(self.cost.train(segments));
+                let is_dtls = demux::classify(&batch.bytes(&train)[from..from + len]) == DatagramKind::Dtls;
+                let judged = match parts < taken {
+                    true if is_dtls => SendResult::Sent,
+                    true => self.judge(segments, train.segment_size),
+                    false => SendResult::Full,
+                };
+                parts += 1;
+                let result = *result.get_or_insert(judged);
+                match result {
+                    SendResult::Sent | SendResult::Pending => {
+                        self.counters.messages_sent += 1;
+                        self.counters.segments_sent += segments;
+                        self.counters.bytes_sent += len as u64;
+                    }
+                    SendResult::Full => self.counters.sends_full += 1,
+                    SendResult::TooLong => self.counters.sends_too_long += 1,
+                    SendResult::Failed(_) => self.counters.sends_failed += 1,
+                }
+                let start = base + start + from;
+                self.sent.push(Sent { path, at: self.now, start, len, segment_size, result });
+            }
+            batch.trains_mut()[number].result = result.unwrap_or(SendResult::Sent);
         }
         let (bytes, _) = batch.parts_mut();
         self.torn_batches += u64::from(end != bytes.len());

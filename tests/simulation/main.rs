@@ -12,6 +12,7 @@
 //! | `signalling` | opening, closing and routing through the bounded mailboxes |
 //! | `client`, `script` | clients, and media that tells which packet of which stream it is |
 //! | `scenario`, `events`, `faults` | what a seed becomes, what happens beside the network, every kind of fault counted |
+//! | `forger` | somebody who invents source addresses and sends again what he saw |
 //! | `ending` | everyone leaves, and nothing may be left |
 //! | `check/` | the rules; `proofs` shows each of them fire |
 //! | `scale`, `crowds` | one worker against several; crowds that come and go |
@@ -27,6 +28,7 @@ mod crowds;
 mod ending;
 mod events;
 mod faults;
+mod forger;
 mod io;
 mod link;
 mod node;

@@ -1,11 +1,13 @@
 //! Each rule fires: in a world where nothing else goes wrong, one deliberate defect is found out, by the rule it breaks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use corecast::description::Direction;
 use corecast::worker::mailbox::{Control, EndReason};
 use corecast::worker::timers::NEVER;
 
+use crate::check::addresses::own_path;
 use crate::client::{Agent, ClientId};
 use crate::runner::broken_rule;
 use crate::scenario::{Sabotage, Scenario};
@@ -67,6 +69,24 @@ impl World {
             Sabotage::EndEarly => {
                 let session = self.clients[id].session;
                 let message = Control::Close { session, reason: EndReason::TimedOut };
+                self.nodes[self.clients[id].worker].control(message, &mut self.faults);
+            }
+            Sabotage::WrongAddress => {
+                let ssrc = self.clients[id].sources.audio;
+                if let Err(violation) = own_path(ssrc, self.clients[id].address, Some(id + 1)) {
+                    self.break_rule(violation);
+                }
+            }
+            Sabotage::Amplify => {
+                let nobody = SocketAddr::from(([192, 0, 2, 77], 9));
+                self.accounts.arrived(nobody, 100);
+                if let Err(violation) = self.accounts.sent(nobody, 301) {
+                    self.break_rule(violation);
+                }
+            }
+            Sabotage::CloseForeign => {
+                let session = self.clients[id].session;
+                let message = Control::Close { session, reason: EndReason::DtlsFailed };
                 self.nodes[self.clients[id].worker].control(message, &mut self.faults);
             }
             Sabotage::SmallLimit | Sabotage::ForeignTag | Sabotage::EndTwice | Sabotage::LeaveOne => {}
@@ -134,6 +154,21 @@ fn consent_that_ends_while_its_client_is_there_is_found() {
     // What viewers send is lost without an excuse, what they receive is not.
     let scenario = Scenario { duration: Duration::from_secs(45), ..Scenario::calm(1) };
     assert_eq!(found_by(Sabotage::Mute, scenario), Some("silence is bounded"));
+}
+
+#[test]
+fn media_that_goes_to_another_sessions_address_is_found() {
+    assert_eq!(found_by(Sabotage::WrongAddress, Scenario::calm(1)), Some("own path"));
+}
+
+#[test]
+fn an_address_that_is_sent_more_than_three_times_its_bytes_is_found() {
+    assert_eq!(found_by(Sabotage::Amplify, Scenario::calm(1)), Some("three times"));
+}
+
+#[test]
+fn a_session_that_ends_for_what_its_client_did_not_do_is_found() {
+    assert_eq!(found_by(Sabotage::CloseForeign, Scenario::calm(1)), Some("nobody else ends it"));
 }
 
 #[test]

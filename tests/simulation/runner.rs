@@ -145,12 +145,16 @@ fn campaign() {
         match run(seed, Size::Long) {
             Ok(outcome) => {
                 let (done, totals, faults) = &mut *sum.lock().expect("no panic inside");
+                println!("seed {seed}: {} packets, {} tries", outcome.totals.delivered, outcome.totals.tries);
                 *done += 1;
                 totals.add(&outcome.totals);
                 faults.merge(&outcome.faults);
                 if done.is_multiple_of(10) {
-                    let Totals { delivered, joins, .. } = totals;
-                    println!("{done} seeds, {delivered} packets delivered, {joins} joins, {:?}", start.elapsed());
+                    let Totals { delivered, joins, tries, .. } = totals;
+                    println!(
+                        "{done} seeds, {delivered} packets delivered, {joins} joins, {tries} tries, {:?}",
+                        start.elapsed()
+                    );
                 }
             }
             Err(what) => {
@@ -167,6 +171,7 @@ fn campaign() {
     let (done, totals, faults) = sum.into_inner().expect("no panic inside");
     let failures = failures.into_inner().expect("no panic inside");
     let mut text = String::new();
+    let _ = writeln!(text, "forger's tries per seed: {} on average", totals.tries / done.max(1));
     let _ = writeln!(text, "seeds {first} to {}: {done} passed, {} failed", next.into_inner() - 1, failures.len());
     let _ = writeln!(text, "{:?} on {threads} threads", start.elapsed());
     let share = 100.0 * totals.opened as f64 / totals.delivered.max(1) as f64;

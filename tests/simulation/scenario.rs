@@ -60,6 +60,12 @@ pub(crate) enum Sabotage {
     EndEarly,
     /// A session's end is told twice.
     EndTwice,
+    /// A session's media goes to another's address as well.
+    WrongAddress,
+    /// An address that never answered is sent too much.
+    Amplify,
+    /// DTLS of a session is closed by somebody else.
+    CloseForeign,
     /// A session is not closed at the end.
     LeaveOne,
 }
@@ -117,6 +123,8 @@ pub(crate) struct Scenario {
     /// Part of the packets that a viewer opens.
     pub(crate) verify: f64,
     pub(crate) rates: Rates,
+    /// Datagrams of the forger per second; none: he is not there.
+    pub(crate) forgeries: f64,
     pub(crate) sabotage: Option<Sabotage>,
 }
 
@@ -157,6 +165,7 @@ impl Scenario {
             handshakes: 1.0,
             verify: 1.0,
             rates: Rates::default(),
+            forgeries: 0.0,
             sabotage: None,
         }
     }
@@ -226,6 +235,7 @@ impl Scenario {
             handshakes: pick(random, &[1.0, 0.5]),
             verify: pick(random, &[0.05, 0.25, 1.0]),
             rates: rates.times(pick(random, &[0.0, 1.0, 1.0, 3.0])),
+            forgeries: forgeries(seed, slower),
             sabotage: None,
         }
     }
@@ -246,6 +256,13 @@ impl Scenario {
             }
         }
     }
+}
+
+/// Three seeds in four have a forger. He draws from a source of his own, so that the others are the runs they would be
+/// without him; a machine too slow for its clients is not asked to bear him as well.
+fn forgeries(seed: u64, slower: u64) -> f64 {
+    let random = &mut SeededRandom::new(seed ^ 0xf0_0000_0000);
+    if matches!(seed % 8, 0 | 2) { 0.0 } else { pick(random, &[100.0, 300.0, 800.0]) / (slower.max(4) / 4) as f64 }
 }
 
 fn profile(random: &mut SeededRandom) -> LinkProfile {

@@ -43,6 +43,8 @@ pub(crate) struct Stream {
     pub(crate) excused: Timestamp,
     /// Media datagrams of its publishers that never reached a worker.
     pub(crate) uplink_lost: u64,
+    /// Those that came from addresses which the node may not have known.
+    pub(crate) at_risk: u64,
     /// When somebody publishes it again.
     pub(crate) return_at: Timestamp,
     pub(crate) publications: u64,
@@ -57,6 +59,7 @@ impl Stream {
             memberships: vec![0; workers],
             excused: Timestamp::ZERO,
             uplink_lost: 0,
+            at_risk: 0,
             return_at: Timestamp::ZERO,
             publications: 0,
         }
@@ -103,6 +106,8 @@ impl World {
             is_open: false,
             is_served: false,
             is_connected: false,
+            has_read_dtls: false,
+            is_forger: false,
             node_connected: wish.joining == Joining::Preconnected,
             address,
             up: Link::new(up, true, seed ^ 0x11),
@@ -162,6 +167,9 @@ impl World {
         let client = &mut self.clients[id];
         client.is_open = true;
         self.by_address.insert(client.address, id);
+        if wish.joining == Joining::Preconnected {
+            self.accounts.answered(client.address);
+        }
         if wish.phantom {
             self.faults.count(Fault::NeverConnected);
             return;
@@ -338,10 +346,16 @@ impl World {
                     return;
                 }
                 let (stream, direction) = (client.stream, client.direction);
-                let is_watched = client.agent.is_some() && client.excused <= self.now;
-                if *reason == EndReason::TimedOut && is_watched && self.is_calm(id) {
-                    let what = format!("session {id} timed out while its client was there");
+                let is_there = client.agent.is_some() && !client.is_forger;
+                let is_watched = is_there && client.excused <= self.now;
+                let has_lapsed = matches!(reason, EndReason::TimedOut | EndReason::NeverConnected);
+                if has_lapsed && is_watched && self.is_calm(id) {
+                    let what = format!("session {id} has {reason:?} while its client was there");
                     self.break_rule(Violation::new("liveness", what));
+                }
+                if is_there && !has_lapsed && !matches!(reason, EndReason::Left) {
+                    let what = format!("session {id} ended for {reason:?}, which its client did not ask for");
+                    self.break_rule(Violation::new("nobody else ends it", what));
                 }
                 if direction == Direction::Publish && self.streams[stream].publisher == Some(id) {
                     self.streams[stream].publisher = None;

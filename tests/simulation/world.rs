@@ -20,14 +20,17 @@ use corecast::lab::peer::record::LoadRecord;
 use corecast::time::Timestamp;
 use corecast::transport::{SendResult, TrainBatch, UdpPath};
 use corecast::wire::demux::{self, DatagramKind};
-use corecast::wire::rtp::RtpPacket;
+use corecast::wire::rtp::{RtpHeader, RtpPacket};
+use corecast::wire::stun::{StunClass, StunMessage};
 use corecast::worker::mailbox::Notice;
 use corecast::worker::timers::{NEVER, Timers};
 
+use crate::check::addresses::{Addresses, own_path};
 use crate::check::content::{Publication, Received, Told};
 use crate::check::{Violation, queues};
 use crate::client::{Agent, Client, ClientId, Identities, node_address};
 use crate::faults::{Fault, Faults};
+use crate::forger::Forger;
 use crate::io::{BUFFER_BYTES, Buffer};
 use crate::node::Node;
 use crate::scenario::{Sabotage, Scenario};
@@ -43,7 +46,7 @@ const DTLS_BYTES: usize = 600;
 const RING_CHECK_ROUNDS: u64 = 4_096;
 
 pub(crate) enum Flight {
-    ToNode { worker: usize, path: UdpPath, len: usize, buffer: Buffer },
+    ToNode { worker: usize, path: UdpPath, len: usize, is_forged: bool, buffer: Buffer },
     ToClient { client: ClientId, len: usize, buffer: Buffer },
 }
 
@@ -62,6 +65,8 @@ pub(crate) struct Totals {
     pub(crate) joins: u64,
     pub(crate) handshakes: u64,
     pub(crate) rounds: u64,
+    /// Datagrams that the forger sent.
+    pub(crate) tries: u64,
     pub(crate) longest_silence: Duration,
 }
 
@@ -74,6 +79,7 @@ impl Totals {
         self.joins += other.joins;
         self.handshakes += other.handshakes;
         self.rounds += other.rounds;
+        self.tries += other.tries;
         self.longest_silence = self.longest_silence.max(other.longest_silence);
     }
 }
@@ -98,6 +104,8 @@ pub(crate) struct World {
     pub(crate) by_address: HashMap<SocketAddr, ClientId>,
     pub(crate) addresses: u32,
     pub(crate) faults: Faults,
+    pub(crate) forger: Option<Forger>,
+    pub(crate) accounts: Addresses,
     pub(crate) totals: Totals,
     pub(crate) trace: u64,
     /// Every decision, where a test wants to see the first that differs.
@@ -128,6 +136,7 @@ impl World {
             node.io.send_faults = scenario.send_faults;
             node.io.receive_buffer_bytes = scenario.receive_buffer_bytes;
         }
+        let forger = (scenario.forgeries > 0.0).then(|| Forger::new(scenario.seed));
         Self {
             random: SeededRandom::new(scenario.seed ^ 0x5ce2_a210),
             streams: (0..scenario.streams).map(|_| Stream::new(scenario.node.workers)).collect(),
@@ -145,6 +154,8 @@ impl World {
             by_address: HashMap::new(),
             addresses: 0,
             faults: Faults::default(),
+            forger,
+            accounts: Addresses::default(),
             totals: Totals::default(),
             trace: 0,
             trace_log: None,
@@ -228,10 +239,14 @@ impl World {
         let Some(flight) = self.slots[slot as usize].take() else { return };
         self.free_slots.push(slot);
         match flight {
-            Flight::ToNode { worker, path, len, buffer } => {
+            Flight::ToNode { worker, path, len, is_forged, buffer } => {
                 let at = self.now + self.ahead;
-                let is_check = demux::classify(&buffer[..len]) == DatagramKind::Stun;
-                if !self.nodes[worker].io.deliver(path, at, len, buffer) {
+                let kind = demux::classify(&buffer[..len]);
+                let (is_check, is_media) = (kind == DatagramKind::Stun, kind == DatagramKind::Rtp);
+                if self.nodes[worker].io.deliver(path, at, len, is_forged, buffer) {
+                    self.accounts.arrived(path.remote, len);
+                    self.count_at_risk(path.remote, is_forged, is_media);
+                } else if !is_forged {
                     self.lose_at_worker(path.remote, is_check);
                 }
             }
@@ -271,6 +286,20 @@ impl World {
         }
     }
 
+    /// A publisher's packet from an address that the node may not know yet: it may lose it, and says only how many it lost
+    /// together with what was forged.
+    fn count_at_risk(&mut self, remote: SocketAddr, is_forged: bool, is_media: bool) {
+        if !is_forged
+            && is_media
+            && let Some(&id) = self.by_address.get(&remote)
+        {
+            let client = &self.clients[id];
+            if client.excused > self.now {
+                self.streams[client.stream].at_risk += 1;
+            }
+        }
+    }
+
     fn lose_uplink(&mut self, remote: SocketAddr) {
         if let Some(&client) = self.by_address.get(&remote) {
             let stream = self.clients[client].stream;
@@ -285,12 +314,20 @@ impl World {
         }
         let worker = self.clients[id].worker;
         let path = UdpPath { remote: self.clients[id].address, local_ip: node_address(worker).ip(), socket: 0 };
+        let Client { is_connected, has_read_dtls, .. } = self.clients[id];
         for number in 0..self.out.trains().len() {
             let train = self.out.trains()[number];
             let (size, all) = (usize::from(train.segment_size), train.len as usize);
             for from in (0..all).step_by(size) {
                 let bytes = &self.out.bytes(&train)[from..all.min(from + size)];
                 let (len, kind) = (bytes.len(), demux::classify(bytes));
+                if let Some(forger) = &mut self.forger {
+                    forger.see(worker, path.remote, bytes);
+                }
+                let answers = StunMessage::parse(bytes).is_ok_and(|stun| stun.class() == StunClass::Success);
+                if answers || is_connected || has_read_dtls && kind == DatagramKind::Dtls {
+                    self.accounts.answered(path.remote);
+                }
                 let carried = if kind == DatagramKind::Dtls { DTLS_BYTES } else { len };
                 let arrivals = self.clients[id].up.carry(self.now, carried, 0, &mut self.faults);
                 match kind {
@@ -301,7 +338,7 @@ impl World {
                 for at in arrivals.into_iter().flatten() {
                     let mut buffer = self.buffers.pop().unwrap_or_else(|| Box::new([0; BUFFER_BYTES]));
                     buffer[..len].copy_from_slice(&self.out.bytes(&train)[from..from + len]);
-                    self.fly(at, Flight::ToNode { worker, path, len, buffer });
+                    self.fly(at, Flight::ToNode { worker, path, len, is_forged: false, buffer });
                 }
             }
         }
@@ -364,6 +401,7 @@ impl World {
         let traced = if kind == DatagramKind::Dtls { DTLS_BYTES } else { bytes.len() };
         self.note(2, id as u64, traced as u64);
         let client = &mut self.clients[id];
+        client.has_read_dtls |= kind == DatagramKind::Dtls;
         match &mut client.agent {
             None => return,
             Some(Agent::Publisher(publisher)) => {
@@ -459,7 +497,18 @@ impl World {
         let (sent, bytes) = (std::mem::take(&mut io.sent), std::mem::take(&mut io.bytes));
         self.note(3, worker as u64, sent.len() as u64);
         for train in &sent {
-            let Some(&id) = self.by_address.get(&train.path.remote) else { continue };
+            if let Err(violation) = self.accounts.sent(train.path.remote, train.len) {
+                self.break_rule(violation);
+            }
+            let holder = self.by_address.get(&train.path.remote).copied();
+            for datagram in bytes[train.start..train.start + train.len].chunks(train.segment_size) {
+                if let (DatagramKind::Rtp, Ok(header)) = (demux::classify(datagram), RtpHeader::parse(datagram))
+                    && let Err(violation) = own_path(header.ssrc, train.path.remote, holder)
+                {
+                    self.break_rule(violation);
+                }
+            }
+            let Some(id) = holder else { continue };
             let at = train.at - self.ahead;
             let is_current = self.clients[id].address == train.path.remote;
             for (segment, datagram) in

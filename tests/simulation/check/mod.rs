@@ -5,6 +5,7 @@
 //! | `sealed_once` | under one key, a (synchronisation source, packet index) belongs to one sequence of bytes |
 //! | `content` | a viewer gets what its own stream's publisher published, in its order, with no invented gap |
 //! | `silence` | a live stream is not silent for long while its links are up |
+//! | `addresses` | media goes to a session's own addresses; one that never answered gets three times its bytes at most |
 //! | `queues` | every table, set and queue is within its limit; buffers have one owner; at the end nothing is left |
 //!
 //! That a viewer gets nothing sealed with another's key needs no file: a packet that does not open is the violation
@@ -14,6 +15,7 @@
 //! only (`src/net/uring/buffers.rs`, tested there). The send batch's slots: every byte handed over belongs to exactly one
 //! train (`SimIo::send`). The packet ring's bytes: no two stored packets share one (`Worker::rings_are_disjoint`).
 
+pub(crate) mod addresses;
 pub(crate) mod content;
 pub(crate) mod queues;
 pub(crate) mod sealed_once;
