@@ -4,6 +4,8 @@
 //! SEED=7 SIZE=long cargo test --release --test simulation replay -- --ignored --nocapture
 //! cargo test --release --test simulation campaign -- --ignored --nocapture
 //! ```
+//! `FORGERIES=0` runs a seed without its forger, another number with so many tries per second.
+//!
 //! A campaign takes `SEEDS` (200), `PACKETS` (10⁸), `JOINS` (10⁴), `FIRST` (1), `THREADS` (all) and `MINUTES` (60) from the
 //! environment. It goes on past the last seed until packets and joins are reached, and fails where a rule is broken, a
 //! kind of fault was never made, or the minutes are over.
@@ -39,7 +41,11 @@ fn run(seed: u64, size: Size) -> Result<Outcome, String> {
              again: SEED={seed} SIZE={size} cargo test --release --test simulation replay -- --ignored --nocapture"
         )
     };
-    let ran = catch_unwind(AssertUnwindSafe(|| World::run(Scenario::from_seed(seed, size))));
+    let scenario = || {
+        let scenario = Scenario::from_seed(seed, size);
+        Scenario { forgeries: number("FORGERIES", scenario.forgeries as u64) as f64, ..scenario }
+    };
+    let ran = catch_unwind(AssertUnwindSafe(|| World::run(scenario())));
     match ran {
         Ok((world, Ok(()))) => Ok(Outcome { totals: world.totals, faults: world.faults, trace: world.trace }),
         Ok((world, Err(violation))) => Err(failed(format!("at {:?}: {violation}", world.now))),
