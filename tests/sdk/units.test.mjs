@@ -97,7 +97,7 @@ test('a problem of the node is told to a person, its own words are kept, and one
 });
 
 test('which refusals are final', () => {
-  for (const [status, final] of [[400, true], [401, true], [403, true], [404, true], [406, true], [409, true], [422, true], [408, false], [429, false], [500, false], [503, false]]) {
+  for (const [status, final] of [[400, true], [401, true], [403, true], [404, true], [406, true], [409, true], [421, true], [422, true], [408, false], [429, false], [500, false], [503, false]]) {
     assert.equal(fromProblem({ status }).final, final, `${status}`);
   }
 });

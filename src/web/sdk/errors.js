@@ -12,6 +12,7 @@ const HINTS = {
   name_taken: 'Choose another stream name, or end the publisher that has this one. After a crash the node frees a name within seconds.',
   bad_stream_name: 'Use 1 to 128 letters, digits and - _ . ~',
   origin_not_allowed: 'The operator of the node can list this page’s origin in cors.origins.',
+  not_by_that_name: 'Open the page by the node’s address or the machine’s name, or let the operator list this page’s origin in cors.origins.',
   unauthorized: 'Sign in again, or ask for a new token.',
   forbidden: 'Ask for a token that allows this stream and this action.',
   no_such_session: 'The node has forgotten this session; a new one is made.',
@@ -58,6 +59,7 @@ const HAPPENED = {
   name_taken: 'This stream has a publisher already',
   replaced: 'Another publisher took the stream’s name over',
   bad_stream_name: 'No stream can have this name',
+  not_by_that_name: 'The node does not go by the name in the address bar',
   node_full: 'The node is full',
   too_many_viewers: 'The stream is full',
   too_many_waiting: 'Nobody publishes this stream, and it is waited for enough',
@@ -75,7 +77,7 @@ const HAPPENED = {
 };
 
 /** Statuses that will be the same if the request is repeated. */
-const FINAL_STATUSES = new Set([400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422]);
+const FINAL_STATUSES = new Set([400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 421, 422]);
 
 /** Everything the SDK throws or reports. */
 export class CorecastError extends Error {
