@@ -395,6 +395,20 @@ GUARDS = [
         "parts worker_paths::a_forged_check_takes_neither_a_publishers_path_nor_a_viewers",
     ),
     Guard(
+        "a path has one owner, in the program",
+        "src/transport/path_table.rs",
+        "Some(owner) if owner != key => {",
+        "Some(owner) if owner != key && known.others.len() > 1_000 => {",
+        "node hostile_peers::forged::a_check_with_credentials_of_its_own_takes_neither_the_publishers_path_nor_the_viewers",
+    ),
+    Guard(
+        "media moves when the new path has answered, in the program",
+        "src/ice/checks.rs",
+        "        if self.connected {\n            return self.nominate(path, now);",
+        "        if self.connected && self.validated.is_empty() {\n            return self.nominate(path, now);",
+        "node hostile_peers::forged::a_third_party_is_sent_at_most_three_times_the_bytes_that_seemed_to_come_from_it",
+    ),
+    Guard(
         "media moves when the new path has answered",
         "src/ice/checks.rs",
         "        if self.connected {\n            return self.nominate(path, now);",
