@@ -17,6 +17,7 @@ mod dtls_support;
 pub mod http;
 pub mod lane;
 pub mod memory;
+pub mod pairs;
 pub mod relay;
 pub mod rtcp;
 pub mod rtp;
@@ -58,4 +59,5 @@ pub const ALL: &[Target] = &[
     Target { name: "relay", run: relay::run, seeds: relay::seeds, mutations: 100 },
     Target { name: "session", run: session::run, seeds: session::seeds, mutations: 20 },
     Target { name: "http", run: http::run, seeds: http::seeds, mutations: 50 },
+    Target { name: "pairs", run: pairs::run, seeds: pairs::seeds, mutations: 20 },
 ];
