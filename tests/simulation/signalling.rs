@@ -348,9 +348,13 @@ impl World {
                 let (stream, direction) = (client.stream, client.direction);
                 let is_there = client.agent.is_some() && !client.is_forger;
                 let is_watched = is_there && client.excused <= self.now;
+                let (has_read_dtls, has_keys) = (client.has_read_dtls, client.is_connected);
                 let has_lapsed = matches!(reason, EndReason::TimedOut | EndReason::NeverConnected);
                 if has_lapsed && is_watched && self.is_calm(id) {
-                    let what = format!("session {id} has {reason:?} while its client was there");
+                    let what = format!(
+                        "session {id} has {reason:?} while its client was there: it has read DTLS: {}, has keys: {}",
+                        has_read_dtls, has_keys
+                    );
                     self.break_rule(Violation::new("liveness", what));
                 }
                 if is_there && !has_lapsed && !matches!(reason, EndReason::Left) {
