@@ -16,10 +16,10 @@ pub const TURN_BYTES_MAX: usize = 32 * 1024;
 /// a round of a hundred busy connections takes a tenth of a second. Longer: as above.
 pub const TURN_TIME_MAX: Duration = Duration::from_millis(1);
 
-/// The part of the thread that one client (an IPv4 address, an IPv6 /56) has without waiting, one in this many: 20 ms a
-/// second, 48 TLS handshakes. More: its connections wait for turns that are given out one at a time, to one client after
-/// the other ([`TURNS_PAUSE_DIVISOR`]).
-pub const TURNS_SHARE_DIVISOR: u32 = 50;
+/// The part of the thread that one client (an IPv4 address, an IPv6 /56) has without waiting, one in this many: 5 ms a
+/// second, 12 TLS handshakes. A hundred clients that use all of theirs leave half of the thread. More: its connections wait
+/// for turns that are given out one at a time, to one client after the other ([`TURNS_PAUSE_DIVISOR`]).
+pub const TURNS_SHARE_DIVISOR: u32 = 200;
 
 /// Thread time that a client may use at once before its connections wait for turns: 120 TLS handshakes, or 40 viewers
 /// that join. More: as above.
@@ -29,7 +29,7 @@ pub const TURNS_BURST: Duration = Duration::from_millis(50);
 /// together have at most two thirds of the thread: the pause is this part of what they used.
 pub const TURNS_PAUSE_DIVISOR: u32 = 2;
 
-/// Clients whose use of the thread is remembered, each for at most twice [`TURNS_BURST`] × [`TURNS_SHARE_DIVISOR`], 5 s.
+/// Clients whose use of the thread is remembered, each for at most twice [`TURNS_BURST`] × [`TURNS_SHARE_DIVISOR`], 20 s.
 /// More: not counted; each of their connections still has one turn after the other.
 pub const TURNS_TRACKED_MAX: usize = 16_384;
 
