@@ -402,13 +402,6 @@ GUARDS = [
         "node hostile_peers::forged::a_check_with_credentials_of_its_own_takes_neither_the_publishers_path_nor_the_viewers",
     ),
     Guard(
-        "media moves when the new path has answered, in the program",
-        "src/ice/checks.rs",
-        "        if self.connected {\n            return self.nominate(path, now);",
-        "        if self.connected && self.validated.is_empty() {\n            return self.nominate(path, now);",
-        "node hostile_peers::forged::a_third_party_is_sent_at_most_three_times_the_bytes_that_seemed_to_come_from_it",
-    ),
-    Guard(
         "media moves when the new path has answered",
         "src/ice/checks.rs",
         "        if self.connected {\n            return self.nominate(path, now);",
