@@ -416,6 +416,13 @@ GUARDS = [
         "simulation forger::tests::a_forger_costs_nobody_a_packet",
     ),
     Guard(
+        "a path has one owner, by pairs",
+        "src/transport/path_table.rs",
+        "Some(owner) if owner != key => {",
+        "Some(owner) if owner != key && known.others.len() > 1_000 => {",
+        "fuzz_corpora pairs",
+    ),
+    Guard(
         "a handshake proves the path that it was sent on",
         "src/session/peer.rs",
         "self.ice.handshake_completed(now);",
