@@ -536,7 +536,7 @@ pub const DTLS_HANDSHAKE_MESSAGES_MAX: u16 = 16;
 pub const DTLS_ALTERNATIVES_MAX: usize = 2;
 
 /// Handshakes under way on one session, one for each ClientHello: the peer's, and what somebody forges from its address.
-/// More: the oldest whose client has shown no sign of life goes.
+/// More: the oldest but the first whose client has shown no sign of life goes.
 pub const DTLS_ATTEMPTS_MAX: usize = 4;
 
 /// Once there are so many, another one begins no sooner than this after the last: each costs 200 µs. Sooner: the

@@ -201,7 +201,10 @@ impl Handshake {
             return; // the second hello of an attempt that is gone, or of none
         }
         if self.attempts.len() >= limits::DTLS_ATTEMPTS_MAX {
-            let silent = self.attempts.iter().position(|attempt| !attempt.engine.was_answered());
+            // The first stays: a client says hello in the moment in which its path is validated, so that whoever forges one
+            // is mostly later. One that has its keys does not say hello again, and would wait for nobody.
+            let others = self.attempts.iter().enumerate().skip(1);
+            let silent = others.filter(|(_, attempt)| !attempt.engine.was_answered()).map(|(at, _)| at).next();
             let Some(at) = silent.filter(|_| now >= self.next_attempt) else { return };
             self.attempts.remove(at);
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use corecast::description::DtlsRole;
 use corecast::dtls::{Dtls, DtlsError, DtlsEvent, DtlsState, DtlsVersions};
+use corecast::limits;
 use corecast::time::Timestamp;
 
 use crate::dtls_support::*;
@@ -199,6 +200,23 @@ fn all_forged_datagrams_at_every_step_keep_no_server_from_its_client() {
             assert!(pair.step(until), "{versions:?}: {:?}", pair.server);
         }
         pair.run(Duration::from_secs(1));
+        pair.assert_connected(&format!("{versions:?}"));
+    }
+}
+
+#[test]
+fn strangers_hellos_without_end_do_not_take_the_place_of_the_clients_own() {
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
+        let (client, server) = (identity(), identity());
+        let mut pair = Pair::new(&client, versions, &server, faithful());
+        // The client's hello is there, and its answer under way.
+        pair.step(pair.now + Duration::from_secs(1));
+        for _ in 0..20 {
+            pair.now = pair.now + limits::DTLS_ATTEMPT_INTERVAL_MIN;
+            pair.server.handle_datagram(&hello_of_another(versions), pair.now);
+            discard(&mut pair.server, "a stranger's hello");
+        }
+        pair.run(SOME_SECONDS);
         pair.assert_connected(&format!("{versions:?}"));
     }
 }

@@ -74,6 +74,9 @@ pub(crate) struct Client {
     pub(crate) has_read_dtls: bool,
     /// It is the forger's own, of which nothing is asked.
     pub(crate) is_forger: bool,
+    /// DTLS was forged in its name before both ends had their keys. The node tells the peer's hello from forged ones by what
+    /// follows, but its answers to those reach the client, and a client believes the first ServerHello that it reads.
+    pub(crate) handshake_forged: bool,
     /// Whether the node has told so.
     pub(crate) node_connected: bool,
     pub(crate) address: SocketAddr,

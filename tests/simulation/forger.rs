@@ -10,6 +10,10 @@
 //! His session is a viewer's like any other. It restarts ICE, leaves and comes again. He sees what clients send, but not
 //! what the node sends to others, and he holds nothing back (that is loss, and an outage).
 //!
+//! One thing he can do: he who sees a client's hello and puts hellos in its name beside it can keep that client from this
+//! handshake, because it is answered to the client what it did not ask. Such a session is excused when it never connects
+//! ([`Client::handshake_forged`]); nobody else is.
+//!
 //! The rules about it: `check/addresses.rs`, those about silence and content, and that no session ends by his doing
 //! (`signalling.rs`). His own session is free of them.
 
@@ -309,6 +313,13 @@ impl World {
         // One in eight goes to another worker, whose business it is not.
         let worker = if forger.one_in(8) { forger.random.u64() as usize % self.nodes.len() } else { worker };
         self.note(13, kind as u64, worker as u64);
+        if demux::classify(bytes) == DatagramKind::Dtls {
+            let under_way = |client: &&mut Client| !(client.is_connected && client.node_connected);
+            let mut victims = self.clients.iter_mut().filter(|client| client.is_open && client.address == from);
+            if let Some(victim) = victims.find(under_way) {
+                victim.handshake_forged = true;
+            }
+        }
         let path = UdpPath { remote: from, local_ip: node_address(worker).ip(), socket: 0 };
         let at = self.now + Duration::from_micros(between(&mut forger.random, 200, 40_000));
         let buffer = self.buffer(bytes);

@@ -108,6 +108,7 @@ impl World {
             is_connected: false,
             has_read_dtls: false,
             is_forger: false,
+            handshake_forged: false,
             node_connected: wish.joining == Joining::Preconnected,
             address,
             up: Link::new(up, true, seed ^ 0x11),
@@ -350,7 +351,8 @@ impl World {
                 let is_watched = is_there && client.excused <= self.now;
                 let (has_read_dtls, has_keys) = (client.has_read_dtls, client.is_connected);
                 let has_lapsed = matches!(reason, EndReason::TimedOut | EndReason::NeverConnected);
-                if has_lapsed && is_watched && self.is_calm(id) {
+                let is_misled = *reason == EndReason::NeverConnected && client.handshake_forged;
+                if has_lapsed && is_watched && !is_misled && self.is_calm(id) {
                     let what = format!(
                         "session {id} has {reason:?} while its client was there: it has read DTLS: {}, has keys: {}",
                         has_read_dtls, has_keys
