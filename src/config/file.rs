@@ -53,6 +53,7 @@ pub struct MediaSettings {
     pub ips: Option<Vec<String>>,
     pub port_base: Option<i64>,
     pub announce: Option<Vec<String>>,
+    pub udp_only: Option<bool>,
     pub frame_hold_ms: Option<i64>,
     pub certificate_age_h: Option<i64>,
 }
@@ -189,6 +190,7 @@ impl From<&Config> for Settings {
                 ips: texts(&config.media.ips),
                 port_base: Some(config.media.port_base.into()),
                 announce: texts(&config.media.announce),
+                udp_only: Some(config.media.udp_only),
                 frame_hold_ms: i64::try_from(config.media.frame_hold.as_millis()).ok(),
                 certificate_age_h: i64::try_from(config.media.certificate_age.as_secs() / 3_600).ok(),
             },

@@ -122,6 +122,8 @@ pub struct Media {
     pub port_base: u16,
     /// Addresses that are put into candidates. Empty means the host's own.
     pub announce: Vec<IpAddr>,
+    /// No media over TCP on the port of HTTPS.
+    pub udp_only: bool,
     /// How long a worker that is more than half busy holds video for the last packet of its frame, at most.
     pub frame_hold: Duration,
     /// The age at which the DTLS certificate is replaced for new sessions.

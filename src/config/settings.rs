@@ -103,6 +103,8 @@ const MEDIA: &[Setting] = &[
         .flag("--announce IP")
         .help("Put this public address into ICE candidates, instead of the host's own addresses")
         .remark("Loopback is among the host's own only while `https` is on loopback"),
+    Setting::switch("media.udp_only")
+        .help("No media over TCP on the port of `https`, which is for viewers whose network drops UDP"),
     Setting::number(
         "media.frame_hold_ms",
         0,

@@ -250,11 +250,11 @@ impl IceLite {
 
     /// Another path, when the one in use has confirmed nothing for too long and the other one has.
     fn fall_back(&self, now: Timestamp) -> Option<PathId> {
-        let selected = self.selected?;
-        if self.adopted || self.is_confirmed(selected, limits::PATH_DEAD, now) {
+        // One that was lost (its connection is closed) is as dead as can be.
+        if self.adopted || self.selected.is_some_and(|path| self.is_confirmed(path, limits::PATH_DEAD, now)) {
             return None;
         }
-        let others = self.validated.iter().filter(|validated| validated.path != selected);
+        let others = self.validated.iter().filter(|validated| Some(validated.path) != self.selected);
         let latest = others.max_by_key(|validated| validated.confirmed(self.peer_answers))?;
         self.is_confirmed(latest.path, limits::PATH_REQUEST_REPEAT * 3, now).then_some(latest.path)
     }

@@ -1,8 +1,8 @@
 //! A listening TCP socket with the options this node wants; the signalling executor cannot set them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{FromRawFd, IntoRawFd};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -23,6 +23,16 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Another descriptor of a connection, for another thread and library. Both must be closed.
+///
+/// # Errors
+/// The system's: there are no descriptors left.
+pub fn duplicate(stream: &impl AsRawFd) -> io::Result<TcpStream> {
+    // SAFETY: the descriptor is open as long as `stream` is borrowed.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    Ok(TcpStream::from(borrowed.try_clone_to_owned()?))
+}
+
 /// Hands a listening socket to another library's listener type.
 #[must_use]
 pub fn adopt<L: FromRawFd>(listener: TcpListener) -> L {
@@ -34,7 +44,6 @@ pub fn adopt<L: FromRawFd>(listener: TcpListener) -> L {
 mod tests {
     use super::*;
     use std::io::Read;
-    use std::net::TcpStream;
 
     #[test]
     fn a_port_whose_connections_were_just_closed_can_be_listened_on_again() {

@@ -10,19 +10,24 @@ use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use super::connections::Connections;
 use super::message::{CONTROL_IN_BYTES, NAME_BYTES, Name, parse_control, parse_name};
 use super::send::{SendSlots, send_by_sendmmsg};
 use super::socket::MediaSockets;
 use super::start_error::StartError;
 use super::syscall::{check, check_long, errno};
-use super::{Io, IoCounters, Waker, now};
+use super::{Accepted, ConnectionEvent, Io, IoCounters, Waker, now};
 use crate::limits;
 use crate::net::process::ArrivalClock;
 use crate::time::Timestamp;
+use crate::transport::path::ConnectionId;
 use crate::transport::{Datagram, PathBook, TrainBatch, UdpPath};
 
 /// Marks the wake-up event among the descriptors watched.
 const WAKE: u64 = u64::MAX;
+
+/// Marks the descriptor that watches the connections.
+const CONNECTIONS: u64 = u64::MAX - 1;
 
 /// A worker's sockets by `epoll`, `recvmmsg` and `sendmmsg`.
 #[derive(Debug)]
@@ -38,6 +43,7 @@ pub struct Mmsg {
     receive: ReceiveSlots,
     send: SendSlots,
     counters: IoCounters,
+    connections: Connections,
     sockets: MediaSockets,
 }
 
@@ -49,7 +55,8 @@ impl Mmsg {
     /// # Errors
     /// [`StartError::EventLoop`].
     pub fn new(sockets: MediaSockets) -> Result<Self, StartError> {
-        let epoll = open_epoll(&sockets)
+        let connections = Connections::new()?;
+        let epoll = open_epoll(&sockets, &connections)
             .map_err(|source| StartError::EventLoop { what: "the worker's epoll descriptor", source })?;
         Ok(Self {
             epoll,
@@ -59,13 +66,14 @@ impl Mmsg {
             receive: ReceiveSlots::new(),
             send: SendSlots::new(),
             counters: IoCounters::default(),
+            connections,
             sockets,
         })
     }
 
     /// Waits at most `timeout` and notes what became readable.
     fn poll(&mut self, timeout: std::time::Duration) -> io::Result<()> {
-        const EVENTS: usize = limits::SOCKETS_PER_WORKER_MAX + 1;
+        const EVENTS: usize = limits::SOCKETS_PER_WORKER_MAX + 2;
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
         let seen = match self.epoll_wait(&mut events, timeout) {
             Ok(seen) => seen,
@@ -73,8 +81,10 @@ impl Mmsg {
             Err(error) => return Err(error),
         };
         for event in &events[..seen] {
-            if event.u64 != WAKE {
-                self.readable |= 1 << event.u64;
+            match event.u64 {
+                WAKE => {}
+                CONNECTIONS => self.connections.woke(),
+                socket => self.readable |= 1 << socket,
             }
         }
         Ok(())
@@ -115,13 +125,13 @@ impl Mmsg {
     }
 }
 
-fn open_epoll(sockets: &MediaSockets) -> io::Result<OwnedFd> {
+fn open_epoll(sockets: &MediaSockets, connections: &Connections) -> io::Result<OwnedFd> {
     // SAFETY: no pointers are passed.
     let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
     // SAFETY: the descriptor was just made and nothing else owns it.
     let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
     let watched = sockets.sockets.iter().map(AsRawFd::as_raw_fd).zip(0..);
-    for (fd, token) in watched.chain([(sockets.sleeper.as_raw_fd(), WAKE)]) {
+    for (fd, token) in watched.chain([(sockets.sleeper.as_raw_fd(), WAKE), (connections.watched(), CONNECTIONS)]) {
         let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: token };
         // SAFETY: both descriptors are open and the kernel copies the event.
         check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) })?;
@@ -135,7 +145,7 @@ impl Io for Mmsg {
     }
 
     fn wait(&mut self, deadline: Timestamp) -> io::Result<()> {
-        if self.readable != 0 {
+        if self.readable != 0 || self.connections.is_ready() {
             return Ok(());
         }
         let timeout = deadline.since(now());
@@ -156,7 +166,7 @@ impl Io for Mmsg {
             let _ = self.poll(std::time::Duration::ZERO);
         }
         let clock = ArrivalClock::read();
-        let mut seen = 0;
+        let mut seen = self.connections.receive(limit, &mut self.counters, &mut visit);
         let sockets = &self.sockets.sockets;
         self.first = (self.first + 1) % sockets.len().max(1);
         for index in (self.first..sockets.len()).chain(0..self.first) {
@@ -186,7 +196,20 @@ impl Io for Mmsg {
     }
 
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
+        self.connections.send(batch, paths, &mut self.counters);
         send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, paths, &mut self.counters);
+    }
+
+    fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
+        self.connections.adopt(connection).map(drop)
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        self.connections.close(connection);
+    }
+
+    fn connection_event(&mut self) -> Option<ConnectionEvent> {
+        self.connections.next_event()
     }
 
     fn counters(&self) -> IoCounters {

@@ -17,6 +17,7 @@
 //! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`], `sleep_word` | ending a wait from another thread |
+//! | [`connection`], `connections` | TCP connections that carry framed datagrams, for both backends |
 //! | `lab` | what only tests, benches and the load tester use |
 //! | [`prefetch`] | a hint to the processor |
 //! | [`process`], [`ring_probe`], [`ring_unavailable`], [`host`] | limits and threads of the process, whether io_uring may be used, interfaces and kernel counters |
@@ -27,6 +28,8 @@
 //! into errors on the socket all viewers share).
 #![allow(unsafe_code)]
 
+pub mod connection;
+mod connections;
 pub mod control_group;
 pub mod ethtool;
 pub mod host;
@@ -60,7 +63,9 @@ mod atomic {
 use std::io;
 
 use crate::time::Timestamp;
+use crate::transport::path::ConnectionId;
 use crate::transport::{Datagram, PathBook, TrainBatch};
+pub use connection::{Accepted, ConnectionEvent};
 pub use open::{AnyIo, IoKind, OpenedIo, open_io};
 pub use process::now;
 pub use socket::MediaSockets;
@@ -91,6 +96,23 @@ pub trait Io {
     /// path is not in `paths` or is not one that the backend carries. The batch is not cleared.
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook);
 
+    /// Takes a TCP connection over whose datagrams are framed (RFC 4571). A backend that carries none closes it.
+    ///
+    /// # Errors
+    /// The system's, or that there are too many. The connection is closed then.
+    fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
+        drop(connection);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Closes a connection. One that is closed already stays so.
+    fn close(&mut self, _connection: ConnectionId) {}
+
+    /// What happened to connections since this was last asked, the oldest first.
+    fn connection_event(&mut self) -> Option<ConnectionEvent> {
+        None
+    }
+
     /// Cumulative counters.
     fn counters(&self) -> IoCounters;
 
@@ -113,6 +135,18 @@ impl<T: Io> Io for &mut T {
 
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
         (**self).send(batch, paths);
+    }
+
+    fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
+        (**self).adopt(connection)
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        (**self).close(connection);
+    }
+
+    fn connection_event(&mut self) -> Option<ConnectionEvent> {
+        (**self).connection_event()
     }
 
     fn counters(&self) -> IoCounters {

@@ -8,8 +8,9 @@ use super::mmsg::Mmsg;
 use super::socket::MediaSockets;
 use super::start_error::StartError;
 use super::uring::{Receiver, SendBy, Uring};
-use super::{Io, IoCounters, Waker};
+use super::{Accepted, ConnectionEvent, Io, IoCounters, Waker};
 use crate::time::Timestamp;
+use crate::transport::path::ConnectionId;
 use crate::transport::{Datagram, PathBook, TrainBatch};
 
 /// The `--io` setting.
@@ -133,6 +134,27 @@ impl Io for AnyIo {
         match self {
             Self::Uring(io) => io.send(batch, paths),
             Self::Mmsg(io) => io.send(batch, paths),
+        }
+    }
+
+    fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
+        match self {
+            Self::Uring(io) => io.adopt(connection),
+            Self::Mmsg(io) => io.adopt(connection),
+        }
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        match self {
+            Self::Uring(io) => io.close(connection),
+            Self::Mmsg(io) => io.close(connection),
+        }
+    }
+
+    fn connection_event(&mut self) -> Option<ConnectionEvent> {
+        match self {
+            Self::Uring(io) => io.connection_event(),
+            Self::Mmsg(io) => io.connection_event(),
         }
     }
 

@@ -68,7 +68,7 @@ impl SendSlots {
         for train in pass.trains.iter_mut() {
             let socket =
                 pass.paths.udp(train.path).map(|path| path.socket).filter(|&socket| usize::from(socket) < sockets);
-            if socket.is_none() {
+            if socket.is_none() && train.result == SendResult::Pending {
                 train.result = SendResult::Failed(libc::EBADF);
                 count_refusal(train.result, pass.counters);
             }
@@ -219,7 +219,7 @@ pub(super) fn count_refusal(result: SendResult, counters: &mut IoCounters) {
         SendResult::Full => counters.sends_full += 1,
         SendResult::TooLong => counters.sends_too_long += 1,
         SendResult::Failed(_) => counters.sends_failed += 1,
-        SendResult::Sent | SendResult::Pending => {}
+        SendResult::Sent | SendResult::SentLast | SendResult::Pending => {}
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Answers {
     identity: Rc<Identity>,
     /// The addresses that are put into candidates.
     announce: Vec<IpAddr>,
+    /// The port of passive TCP candidates, where media may come over TCP.
+    tcp_port: Option<u16>,
 }
 
 /// The answer to an offer, and what the worker needs to know in addition.
@@ -46,8 +48,13 @@ pub(super) struct Restarted {
 }
 
 impl Answers {
-    pub(super) fn new(negotiator: Box<dyn Negotiator>, identity: Rc<Identity>, announce: Vec<IpAddr>) -> Self {
-        Self { negotiator, identity, announce }
+    pub(super) fn new(
+        negotiator: Box<dyn Negotiator>,
+        identity: Rc<Identity>,
+        announce: Vec<IpAddr>,
+        tcp_port: Option<u16>,
+    ) -> Self {
+        Self { negotiator, identity, announce, tcp_port }
     }
 
     /// Answers an offer that `worker` is to serve.
@@ -95,10 +102,19 @@ impl Answers {
                 password: random::ice_chars(PASSWORD_CHARS),
             },
             fingerprint_sha256: identity.fingerprint_sha256(),
-            candidates: Candidate::udp_hosts(&self.announce, worker.media_port).collect(),
+            candidates: self.candidates(worker),
             cname: cname.to_owned(),
             stream_name: stream_name.to_string(),
         }
+    }
+}
+
+impl Answers {
+    /// All UDP candidates, then all TCP ones: in the order in which a client that takes the first should try.
+    fn candidates(&self, worker: &WorkerHandle) -> Vec<Candidate> {
+        let after = u32::try_from(self.announce.len()).unwrap_or(u32::MAX);
+        let tcp = self.tcp_port.into_iter().flat_map(|port| Candidate::tcp_hosts(&self.announce, port, after));
+        Candidate::udp_hosts(&self.announce, worker.media_port).chain(tcp).collect()
     }
 }
 

@@ -31,6 +31,7 @@ use hyper::service::service_fn;
 use super::admission::{ClientAddress, PerAddress};
 use super::connections::{Connections, Displaced, NoPlace, Place};
 use super::http2_frames::Counted;
+use super::ice_tcp::{IceTcp, Sorted};
 use super::runtime::{self, HyperTimer, Listener, TcpStream};
 use super::turns::{InTurns, Share, Turns};
 use crate::limits;
@@ -84,6 +85,8 @@ pub(super) struct ListenerOptions {
     pub(super) connections_max: usize,
     /// How many of them one address may have, over all listeners.
     pub(super) per_address: Rc<PerAddress>,
+    /// Where connections go that carry media; `None` on a port that has only HTTP.
+    pub(super) ice_tcp: Option<Rc<IceTcp>>,
     /// Whose turn it is on this thread.
     pub(super) turns: Rc<Turns>,
     /// The counters of connections.
@@ -113,6 +116,8 @@ enum ConnectionRefused {
     OverShare,
     /// The client sent too many HTTP/2 frames that ask for nothing.
     ControlFrames,
+    /// It began like media over TCP, and no session has it.
+    NoSession,
     /// Its task panicked.
     Panicked,
 }
@@ -131,6 +136,7 @@ impl ConnectionRefused {
             Self::OfMany => "of_many",
             Self::OverShare => "over_share",
             Self::ControlFrames => "too_many_control_frames",
+            Self::NoSession => "no_session",
             Self::Panicked => "panicked",
         }
     }
@@ -176,6 +182,13 @@ impl ListenerOptions {
         self.counters.connection_refused(why.name());
     }
 
+    async fn sort(&self, stream: &TcpStream) -> Sorted {
+        match &self.ice_tcp {
+            Some(ice_tcp) => ice_tcp.sort(stream).await,
+            None => Sorted::Http,
+        }
+    }
+
     fn place(&self, table: &Rc<Connections>, address: IpAddr) -> Result<Rc<Place>, ConnectionRefused> {
         if table.few_left() && self.turns.is_over(address) {
             return Err(ConnectionRefused::OverShare);
@@ -200,8 +213,13 @@ fn start<S: Service>(
     let counters = options.counters.clone();
     let task = {
         let (share, counters) = (share.clone(), counters.clone());
-        let stream = share.io(stream);
-        guarded(counters, async move { connection(stream, address, &options, service, place, share).await })
+        guarded(counters, async move {
+            match options.sort(&stream).await {
+                Sorted::Http => connection(share.io(stream), address, &options, service, place, share).await,
+                Sorted::Taken => {}
+                Sorted::Refused => options.refused(ConnectionRefused::NoSession),
+            }
+        })
     };
     runtime::spawn(async move {
         let refused = match keeper.keep(share.run(Box::pin(task))).await {
@@ -545,6 +563,7 @@ mod tests {
                 tls: None,
                 connections_max: 1_000,
                 per_address: PerAddress::new(1_000, &[]),
+                ice_tcp: None,
                 turns: Turns::new(crate::auth::address::Exempt::new(&[])),
                 counters: counters.clone(),
             };

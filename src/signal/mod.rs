@@ -47,6 +47,7 @@ mod handshake_places;
 mod host_names;
 mod http;
 mod http2_frames;
+mod ice_tcp;
 mod identity;
 mod keeper;
 pub mod live;

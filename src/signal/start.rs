@@ -18,6 +18,7 @@ use super::clock::Clock;
 use super::handshake_places::HandshakePlaces;
 use super::host_names::HostNames;
 use super::http::{self, BodyBytes};
+use super::ice_tcp::IceTcp;
 use super::identity::{self, Identity};
 use super::keeper::SessionKeeper;
 use super::live::{Change, Live, LiveSettings, Terms};
@@ -70,6 +71,8 @@ pub struct Setup {
     pub authoriser: Authoriser,
     /// The addresses that are put into candidates.
     pub announce: Vec<IpAddr>,
+    /// Whether media may come over TCP on the port of HTTPS (RFC 6544).
+    pub ice_tcp: bool,
     /// The DTLS certificate of the first sessions.
     pub identity: DtlsIdentity,
     /// The age at which it is replaced for new sessions.
@@ -270,6 +273,8 @@ struct Services {
     admin: AdminService,
     redirect: RedirectService,
     keeper: Rc<SessionKeeper>,
+    /// Where media goes that comes over TCP on the port of HTTPS.
+    ice_tcp: Option<Rc<IceTcp>>,
     _tasks: Vec<Task>,
 }
 
@@ -285,6 +290,7 @@ impl Services {
         let door = Rc::new(Door::new(&admission, memory.clone()));
         let identity = Rc::new(Identity::new(setup.identity));
         let (claims, releasing) = Claims::new((setup.ownership)());
+        let ice_tcp = setup.ice_tcp.then(|| Rc::new(IceTcp::new(setup.workers.clone())));
         let handshakes = HandshakePlaces::new(setup.workers.len(), &admission.exempt_addresses);
         let (workers, woken) = Workers::new(setup.workers, clock);
         let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
@@ -294,7 +300,12 @@ impl Services {
             door: door.clone(),
             handshakes,
             claims,
-            answers: Answers::new(setup.negotiator, identity.clone(), setup.announce),
+            answers: Answers::new(
+                setup.negotiator,
+                identity.clone(),
+                setup.announce,
+                setup.ice_tcp.then_some(https_port),
+            ),
             keeper: keeper.clone(),
             settings: settings.clone(),
             shutdown: shutdown.clone(),
@@ -353,6 +364,7 @@ impl Services {
             },
             redirect: RedirectService { settings, shutdown, counters: counters.clone(), https_port },
             keeper,
+            ice_tcp,
             _tasks: tasks,
         }
     }
@@ -396,6 +408,7 @@ async fn serve(
         tls: None,
         connections_max: setup.connections_max,
         per_address,
+        ice_tcp: None,
         turns: turns.clone(),
         counters: counters.clone(),
     };
@@ -424,10 +437,11 @@ fn accept(
     plain: &http::ListenerOptions,
 ) -> Vec<Task> {
     let secure = http::ListenerOptions { tls: Some(futures_rustls::TlsAcceptor::from(tls)), ..plain.clone() };
+    let public = http::ListenerOptions { ice_tcp: services.ice_tcp.clone(), ..secure.clone() };
     let public_secure = PublicService { is_secure: true, ..services.public.clone() };
     let admin_options = if services.admin.is_remote { secure.clone() } else { plain.clone() };
     let mut accepting = vec![
-        runtime::spawn(http::accept_loop(listeners.https.0, secure, public_secure)),
+        runtime::spawn(http::accept_loop(listeners.https.0, public, public_secure)),
         runtime::spawn(http::accept_loop(listeners.admin.0, admin_options, services.admin.clone())),
     ];
     if let Some((redirect, _)) = listeners.http_redirect {

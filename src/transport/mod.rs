@@ -10,7 +10,7 @@
 //!
 //! | File | Holds |
 //! |---|---|
-//! | [`path`] | what a path is made of (UDP today; TCP and relayed have their addresses), its number, the book of numbers |
+//! | [`path`] | what a path is made of (UDP and TCP; relayed has its address), its number, the book of numbers |
 //! | [`path_table`] | which session a path belongs to |
 //! | [`train`] | received datagrams, and trains of datagrams to send |
 //! | [`candidate`] | the ICE candidates that are offered, with their priorities |

@@ -17,20 +17,29 @@ use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 /// A path's number in the [`PathBook`] it was entered into.
 ///
 /// It combines a place in the book with a generation, which counts how often the place was used before. So a number
-/// that is kept too long names nothing, instead of another peer's path (until its place has been used 4,096 times
-/// more). The default is the number of a new book's first path; a client with one path over a connected socket needs no
+/// that is kept too long names nothing, instead of another peer's path (until its place has been used 2,048 times
+/// more). One bit says whether it is a connection. The default is the number of a new book's first path; a client with one path over a connected socket needs no
 /// book.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PathId(u32);
 
 const SLOT_BITS: u32 = 20;
-const GENERATION_MASK: u16 = (1 << (u32::BITS - SLOT_BITS)) - 1;
+const CONNECTION_BIT: u32 = 1 << (u32::BITS - 1);
+const GENERATION_MASK: u16 = (1 << (u32::BITS - 1 - SLOT_BITS)) - 1;
 
 const _: () = assert!(limits::PATHS_PER_WORKER_MAX <= 1 << SLOT_BITS);
 
 impl PathId {
-    fn new(slot: usize, generation: u16) -> Self {
-        Self(u32::from(generation & GENERATION_MASK) << SLOT_BITS | slot as u32)
+    fn new(slot: usize, generation: u16, address: &PathAddress) -> Self {
+        let connection = if address.udp().is_some() { 0 } else { CONNECTION_BIT };
+        Self(connection | u32::from(generation & GENERATION_MASK) << SLOT_BITS | slot as u32)
+    }
+
+    /// Whether it is a connection, which takes only so much at a time.
+    #[inline]
+    #[must_use]
+    pub const fn is_connection(self) -> bool {
+        self.0 & CONNECTION_BIT != 0
     }
 
     /// The number that the `number`-th path entered into a new book gets, counted from 0. For tests that need different
@@ -52,7 +61,7 @@ impl PathId {
     }
 
     fn generation(self) -> u16 {
-        (self.0 >> SLOT_BITS) as u16
+        (self.0 >> SLOT_BITS) as u16 & GENERATION_MASK
     }
 }
 
@@ -61,7 +70,7 @@ impl PathId {
 pub enum PathAddress {
     /// Datagrams through one of the worker's UDP sockets.
     Udp(UdpPath),
-    /// Datagrams framed by RFC 4571 on a connection that the peer opened (RFC 6544, passive). No backend carries it yet.
+    /// Datagrams framed by RFC 4571 on a connection that the peer opened (RFC 6544, passive).
     Tcp(TcpPath),
     /// Datagrams inside a TURN connection to this node. No backend carries it yet.
     Relayed(RelayedPath),
@@ -274,19 +283,19 @@ impl PathBook {
     /// Enters a path; `None` when [`limits::PATHS_PER_WORKER_MAX`] are entered. The same address entered twice is two
     /// paths.
     pub fn enter(&mut self, address: impl Into<PathAddress>) -> Option<PathId> {
-        let address = Some(address.into());
+        let address = address.into();
         if let Some(free) = self.free.pop_front()
             && let Some(slot) = self.slots.get_mut(free as usize)
         {
-            slot.address = address;
-            return Some(PathId::new(free as usize, slot.generation));
+            slot.address = Some(address);
+            return Some(PathId::new(free as usize, slot.generation, &address));
         }
         let place = self.slots.len();
         if place >= limits::PATHS_PER_WORKER_MAX {
             return None;
         }
-        self.slots.push(Slot { address, generation: 0 });
-        Some(PathId::new(place, 0))
+        self.slots.push(Slot { address: Some(address), generation: 0 });
+        Some(PathId::new(place, 0, &address))
     }
 
     /// Removes a path: its number names nothing any more.

@@ -27,7 +27,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::path::{PathAddress, PathBook, PathId};
+use super::path::{ConnectionId, PathAddress, PathBook, PathId};
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -40,6 +40,8 @@ pub struct PathTable<K> {
     unclaimed: Vec<PathId>,
     /// Paths released by their last holder. Its last datagrams may still be in the batch.
     released: Vec<PathId>,
+    /// Connections of paths that were forgotten: nobody reads them any more.
+    abandoned: Vec<ConnectionId>,
 }
 
 #[derive(Debug)]
@@ -55,7 +57,13 @@ struct Known<K> {
 
 impl<K> Default for PathTable<K> {
     fn default() -> Self {
-        Self { book: PathBook::new(), known: HashMap::new(), unclaimed: Vec::new(), released: Vec::new() }
+        Self {
+            book: PathBook::new(),
+            known: HashMap::new(),
+            unclaimed: Vec::new(),
+            released: Vec::new(),
+            abandoned: Vec::new(),
+        }
     }
 }
 
@@ -165,8 +173,32 @@ impl<K: Copy + PartialEq> PathTable<K> {
     /// been sent.
     pub fn forget_unheld(&mut self) {
         for path in self.unclaimed.drain(..).chain(self.released.drain(..)) {
+            if let Some(PathAddress::Tcp(path)) = self.book.address(path) {
+                self.abandoned.push(path.connection);
+            }
             self.book.strike(path);
         }
+    }
+
+    /// What came over a connection made it nobody's path: it is closed like one that was forgotten.
+    pub fn abandon(&mut self, address: &PathAddress) {
+        if let PathAddress::Tcp(path) = address
+            && !self.known.contains_key(address)
+        {
+            self.abandoned.push(path.connection);
+        }
+    }
+
+    /// Takes a connection whose path was forgotten, to be closed: a connection lives as long as its path.
+    #[inline]
+    pub fn take_abandoned(&mut self) -> Option<ConnectionId> {
+        self.abandoned.pop()
+    }
+
+    /// Who owns a path.
+    #[must_use]
+    pub fn owner(&self, path: PathId) -> Option<K> {
+        self.known.get(self.book.address(path)?)?.owner
     }
 
     /// The addresses, to send with.

@@ -28,6 +28,8 @@ pub enum SendResult {
     Pending,
     /// The kernel took every segment.
     Sent,
+    /// The connection took every segment, and takes no media after it until it has drained.
+    SentLast,
     /// The socket buffer is full (`EAGAIN`, `ENOBUFS`): nothing of the train was taken.
     Full,
     /// Longer than the path allows (`EMSGSIZE`).

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::description::{Description, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
-use crate::net::Waker;
+use crate::net::{Accepted, Waker};
 pub use crate::placement::SessionId;
 pub use crate::relay::store::address::{NodeId, Origin, StreamId, WorkerIndex};
 use crate::relay::store::numbers::EncodingId;
@@ -78,6 +78,8 @@ pub enum Control {
         /// Workers with at least one viewer, the origin's own worker among them where it has one.
         audience: Vec<Listener>,
     },
+    /// Serve a TCP connection whose first frame is a check for a session of this worker (RFC 6544).
+    Connect(Box<Accepted>),
     /// Tell the present state; the reply channel is bounded to one.
     Report(flume::Sender<Box<crate::worker::report::WorkerReport>>),
     /// Say that rounds go on: for the service manager's watchdog. Costs nothing but the answer.

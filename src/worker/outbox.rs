@@ -36,15 +36,18 @@ impl Outbox {
     /// packets are in the ring, and a viewer that misses one asks for it. It is never sealed again from here.
     pub(super) fn flush<I: Io>(&mut self, io: &mut I, peers: &mut Peers, streams: &Streams, counters: &mut Counters) {
         if self.batch.is_empty() {
-            peers.batch_sent();
+            Self::forget(io, peers);
             return;
         }
         io.send(&mut self.batch, peers.path_book());
-        peers.batch_sent();
+        for train in self.batch.trains().iter().filter(|train| train.result == SendResult::SentLast) {
+            peers.set_full(train.path, true);
+        }
+        Self::forget(io, peers);
         for train in self.batch.trains() {
             self.train_lengths.count(train);
             match train.result {
-                SendResult::Sent | SendResult::Pending => {}
+                SendResult::Sent | SendResult::SentLast | SendResult::Pending => {}
                 SendResult::Full => counters.dropped_many(DropReason::SocketBufferFull, u64::from(train.segments)),
                 SendResult::TooLong => counters.dropped_many(DropReason::DatagramTooLong, u64::from(train.segments)),
                 SendResult::Failed(_) => counters.dropped_many(DropReason::SendFailed, u64::from(train.segments)),
@@ -59,6 +62,14 @@ impl Outbox {
             if let Some(encoding) = streams.encoding(note.key) {
                 self.residence.sent(note.passage, encoding, now);
             }
+        }
+    }
+
+    /// What was written on paths that nobody holds has left: their connections are closed.
+    fn forget<I: Io>(io: &mut I, peers: &mut Peers) {
+        peers.batch_sent();
+        while let Some(connection) = peers.take_abandoned() {
+            io.close(connection);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::relay::publish::publication::Publication;
 use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
+use crate::transport::PathId;
 use crate::worker::mailbox::{SessionId, Totals};
 use crate::worker::narrow_path::NarrowPath;
 use crate::worker::repair_budget::RepairBudget;
@@ -139,6 +140,8 @@ pub struct Peer {
     pub opened: Timestamp,
     /// The deadline its live timer entry has.
     pub armed: Timestamp,
+    /// The path whose connection takes no media until it has drained.
+    pub full_path: Option<PathId>,
     /// It has a place among the handshakes under way.
     pub handshaking: bool,
     /// Datagrams of its handshake that wait for their round.
@@ -169,6 +172,7 @@ impl Peer {
             cname,
             opened: now,
             armed: NEVER,
+            full_path: None,
             handshaking: false,
             handshake_datagrams: 0,
             moved_told: None,

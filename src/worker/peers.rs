@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use slotmap::SlotMap;
 
 use crate::time::Timestamp;
+use crate::transport::path::ConnectionId;
 use crate::transport::{PathAddress, PathBook, PathId, PathTable};
 use crate::worker::mailbox::SessionId;
 use crate::worker::peer::{Peer, PeerKey};
@@ -93,6 +94,35 @@ impl Peers {
     /// The batch has been sent: paths that nobody holds are forgotten.
     pub(super) fn batch_sent(&mut self) {
         self.paths.forget_unheld();
+    }
+
+    /// A datagram from there was refused: a connection that is nobody's path is closed.
+    pub(super) fn abandon(&mut self, address: &PathAddress) {
+        self.paths.abandon(address);
+    }
+
+    /// Takes a connection that belongs to nobody any more.
+    #[inline]
+    pub(super) fn take_abandoned(&mut self) -> Option<ConnectionId> {
+        self.paths.take_abandoned()
+    }
+
+    /// A path's connection takes no media for now, or takes it again.
+    pub(super) fn set_full(&mut self, path: PathId, full: bool) {
+        if let Some(peer) = self.paths.owner(path).and_then(|key| self.table.get_mut(key)) {
+            peer.full_path = full.then_some(path);
+        }
+    }
+
+    /// A path's connection is closed: whoever holds it has lost it.
+    pub(super) fn lose_path(&mut self, address: &PathAddress, now: Timestamp) {
+        while let Some((path, key)) = self.paths.holder(address, 0) {
+            self.paths.release(path, key);
+            if let Some(peer) = self.table.get_mut(key) {
+                peer.session.lose(path, now);
+            }
+            self.arm(key);
+        }
     }
 
     pub(super) fn add_ufrag(&mut self, ufrag: String, key: PeerKey) {

@@ -74,6 +74,9 @@ reasons! {
         /// A key-frame request of a viewer that has asked too often.
         KeyFrameRequestsOverRate = "key_frame_requests_over_rate",
 
+        /// A TCP connection that could not be served, because there are as many as may be.
+        ConnectionNotTaken = "connection_not_taken",
+
         /// A STUN message that cannot be parsed.
         StunMalformed = "stun_malformed",
         /// A check whose user fragment names another worker.

@@ -110,6 +110,9 @@ impl Worker {
         let lifecycle = Lifecycle { config, peers, streams, handshakes, mail, outbox, counters };
         let mut datagrams = DatagramPhase { lifecycle, lanes, repairs, plain_bindings };
         io.receive(limits::DATAGRAMS_PER_ROUND_MAX, |datagram| datagrams.handle(datagram, now));
+        while let Some(event) = io.connection_event() {
+            datagrams.handle_connection(event, now);
+        }
         let DatagramPhase { lifecycle, lanes, .. } = datagrams;
         lifecycle.outbox.flush_if_half_full(io, lifecycle.peers, lifecycle.streams, lifecycle.counters);
         let random = random.as_mut();

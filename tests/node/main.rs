@@ -10,6 +10,7 @@ mod honest;
 mod hostile;
 mod hostile_peers;
 mod node;
+mod over_tcp;
 #[path = "../support/ports.rs"]
 mod ports;
 mod soak;

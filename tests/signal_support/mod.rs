@@ -172,6 +172,7 @@ pub fn start(plan: Plan) -> Node {
             admission: plan.admission,
         },
         announce: vec!["192.0.2.1".parse().unwrap()],
+        ice_tcp: true,
         identity: DtlsIdentity::generate(SystemTime::now()).unwrap(),
         identity_age: plan.identity_age,
         connections_max: plan.connections_max,
@@ -362,6 +363,7 @@ impl Recorder {
                     let _ = reply.send(Box::new(WorkerReport { worker: self.index, ..WorkerReport::default() }));
                     continue;
                 }
+                Control::Connect(accepted) => format!("connect {}", accepted.local_ip),
                 Control::Heartbeat(reply) => {
                     let _ = reply.send(());
                     continue;

@@ -260,7 +260,7 @@ impl Io for SimIo {
                 parts += 1;
                 let result = *result.get_or_insert(judged);
                 match result {
-                    SendResult::Sent | SendResult::Pending => {
+                    SendResult::Sent | SendResult::SentLast | SendResult::Pending => {
                         self.counters.messages_sent += 1;
                         self.counters.segments_sent += segments;
                         self.counters.bytes_sent += len as u64;

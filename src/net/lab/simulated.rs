@@ -8,13 +8,14 @@
 //! Left out: truncation and offload fallbacks (properties of the real sockets, tested there) and the waker (a
 //! simulated worker is run, not woken).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 
 use crate::limits;
-use crate::net::{Io, IoCounters, Waker};
+use crate::net::{ConnectionEvent, Io, IoCounters, Waker};
 use crate::time::Timestamp;
+use crate::transport::path::ConnectionId;
 use crate::transport::{Datagram, PathAddress, PathBook, SendResult, Train, TrainBatch};
 
 /// A train that a worker handed over.
@@ -40,6 +41,8 @@ pub struct SimulatedIo {
     serial: u64,
     sent: Vec<SentTrain>,
     verdict: Option<Verdict>,
+    connection_events: VecDeque<ConnectionEvent>,
+    closed: Vec<ConnectionId>,
     counters: IoCounters,
 }
 
@@ -59,6 +62,8 @@ impl SimulatedIo {
             serial: 0,
             sent: Vec::new(),
             verdict: None,
+            connection_events: VecDeque::new(),
+            closed: Vec::new(),
             counters: IoCounters::default(),
         }
     }
@@ -77,6 +82,16 @@ impl SimulatedIo {
     /// Lets a datagram arrive now.
     pub fn deliver(&mut self, from: impl Into<PathAddress>, bytes: Vec<u8>) {
         self.deliver_at(self.now, from, bytes);
+    }
+
+    /// Something happened to a connection.
+    pub fn connection_happened(&mut self, event: ConnectionEvent) {
+        self.connection_events.push_back(event);
+    }
+
+    /// The connections that the worker closed since the last call.
+    pub fn take_closed(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.closed)
     }
 
     /// When the next datagram arrives; a time in the past when one waits to be received.
@@ -135,7 +150,7 @@ impl Io for SimulatedIo {
             let path = *paths.address(train.path).expect("whoever sends on a path holds it");
             train.result = self.verdict.as_mut().map_or(SendResult::Sent, |verdict| verdict(&path, train, all));
             match train.result {
-                SendResult::Sent | SendResult::Pending => {
+                SendResult::Sent | SendResult::SentLast | SendResult::Pending => {
                     self.counters.messages_sent += 1;
                     self.counters.segments_sent += u64::from(train.segments);
                     self.counters.bytes_sent += u64::from(train.len);
@@ -148,6 +163,14 @@ impl Io for SimulatedIo {
             assert_eq!(datagrams.len(), usize::from(train.segments), "a train is cut where its segments end");
             self.sent.push(SentTrain { path, at: self.now, datagrams, result: train.result });
         }
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        self.closed.push(connection);
+    }
+
+    fn connection_event(&mut self) -> Option<ConnectionEvent> {
+        self.connection_events.pop_front()
     }
 
     fn counters(&self) -> IoCounters {

@@ -43,8 +43,9 @@ pub(super) use ring::Ring;
 use super::send::{SendSlots, send_by_sendmmsg};
 use super::socket::MediaSockets;
 use super::start_error::StartError;
-use super::{Io, IoCounters, Waker, now};
+use super::{Accepted, ConnectionEvent, Io, IoCounters, Waker, now};
 use crate::time::Timestamp;
+use crate::transport::path::ConnectionId;
 use crate::transport::{Datagram, PathBook, TrainBatch};
 
 /// How a ring's trains leave.
@@ -111,6 +112,7 @@ impl Io for Uring {
     }
 
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
+        self.receiver.connections.send(batch, paths, &mut self.counters);
         match self.send_by {
             SendBy::Calls => {
                 send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, paths, &mut self.counters);
@@ -120,6 +122,18 @@ impl Io for Uring {
                 send::send_by_entries(&mut self.receiver, &mut self.send, sockets, batch, paths, &mut self.counters);
             }
         }
+    }
+
+    fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
+        self.receiver.connections.adopt(connection).map(drop)
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        self.receiver.connections.close(connection);
+    }
+
+    fn connection_event(&mut self) -> Option<ConnectionEvent> {
+        self.receiver.connections.next_event()
     }
 
     fn counters(&self) -> IoCounters {

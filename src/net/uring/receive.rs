@@ -13,6 +13,7 @@ use super::buffers;
 use super::ring::{Enter, Ring};
 use crate::limits;
 use crate::net::IoCounters;
+use crate::net::connections::Connections;
 use crate::net::message::{CONTROL_IN_BYTES, NAME_BYTES, parse_control, parse_name};
 use crate::net::process::ArrivalClock;
 use crate::net::socket::MediaSockets;
@@ -23,6 +24,7 @@ use crate::transport::{Datagram, UdpPath};
 const RECEIVE: u64 = 1 << 32;
 const WAKE: u64 = 2 << 32;
 pub(super) const SEND: u64 = 3 << 32;
+const CONNECTIONS: u64 = 4 << 32;
 const KIND_MASK: u64 = !0 << 32;
 
 /// The one group of buffers.
@@ -69,6 +71,9 @@ pub(in crate::net) struct Receiver {
     header: Box<MessageHeader>,
     receives: Vec<Armed>,
     wake_armed: bool,
+    /// TCP connections, whose one descriptor the ring watches.
+    pub(super) connections: Connections,
+    connections_armed: bool,
     arrived: VecDeque<Arrived>,
     /// Results of the present batch's sends by slot.
     pub(super) send_results: Vec<i32>,
@@ -118,12 +123,15 @@ impl Receiver {
             .iter()
             .map(|socket| Armed { local: socket.local, armed: false, errors_in_a_row: 0 })
             .collect();
+        let connections = Connections::new()?;
         let mut receiver = Self {
             ring,
             buffers,
             header,
             receives,
             wake_armed: false,
+            connections,
+            connections_armed: false,
             arrived: VecDeque::with_capacity(limits::RECEIVE_BUFFERS.into()),
             send_results: vec![0; limits::TRAINS_PER_BATCH_MAX],
             sends_outstanding: 0,
@@ -192,6 +200,17 @@ impl Receiver {
         }
     }
 
+    /// Queues the watch on the connections, once there are any.
+    fn watch_connections(&mut self) {
+        if !self.connections_armed && !self.connections.is_empty() {
+            self.connections_armed = true;
+            let watched = types::Fd(self.connections.watched());
+            let entry = opcode::PollAdd::new(watched, libc::POLLIN as u32).multi(true).build().user_data(CONNECTIONS);
+            // SAFETY: the entry points at nothing.
+            unsafe { self.push(&entry) };
+        }
+    }
+
     /// Processes every completion made so far.
     pub(super) fn reap(&mut self) {
         let mut broke = None;
@@ -224,6 +243,10 @@ impl Receiver {
                     self.send_results[index] = completion.result();
                     self.sends_outstanding -= 1;
                 }
+                CONNECTIONS => {
+                    self.connections_armed = cqueue::more(completion.flags());
+                    self.connections.woke();
+                }
                 _ => self.wake_armed = cqueue::more(completion.flags()),
             }
         }
@@ -238,6 +261,7 @@ impl Receiver {
         if self.arrived.is_empty() {
             self.buffers.publish();
             self.rearm();
+            self.watch_connections();
             if self.ring.has_work() {
                 self.enter(Enter::Poll);
                 self.reap();
@@ -248,7 +272,7 @@ impl Receiver {
 
     /// Whether a datagram is there already, so that there is no need to wait. Arms receives that have ended.
     pub(super) fn is_ready(&mut self) -> bool {
-        !self.arrived.is_empty() || self.poll()
+        !self.arrived.is_empty() || self.connections.is_ready() || self.poll() || self.connections.is_ready()
     }
 
     /// Waits for a completion.
@@ -265,7 +289,7 @@ impl Receiver {
         mut visit: F,
     ) -> usize {
         let mut clock = None;
-        let mut seen = 0;
+        let mut seen = self.connections.receive(limit, counters, &mut visit);
         while seen < limit {
             let Some(arrived) = self.arrived.pop_front() else {
                 if self.poll() {

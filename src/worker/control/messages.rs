@@ -13,6 +13,7 @@ use crate::worker::load::Load;
 use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, Totals};
 use crate::worker::outbound::switch;
 use crate::worker::peer::Role;
+use crate::worker::reason::DropReason;
 
 /// What a request may change, and what a report tells of.
 pub(in crate::worker) struct ControlPhase<'a> {
@@ -103,6 +104,11 @@ impl ControlPhase<'_> {
             }
             Control::Route { stream, origin, audience } => {
                 routes::set(stream, origin, audience, config.index, peers, streams, self.lanes);
+            }
+            Control::Connect(accepted) => {
+                if io.adopt(*accepted).is_err() {
+                    self.lifecycle.counters.dropped(DropReason::ConnectionNotTaken);
+                }
             }
             Control::Report(reply) => self.report.want(reply, peers),
             Control::Heartbeat(reply) => {

@@ -9,6 +9,7 @@ use crate::relay::publish::publication::Publication;
 use crate::relay::store::record::PublishedCodec;
 use crate::session::SessionState;
 use crate::time::Timestamp;
+use crate::transport::PathId;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
@@ -169,6 +170,11 @@ fn session_report(peer: &Peer, streams: &Streams, now: Timestamp) -> SessionRepo
             SessionState::Handshaking => "handshaking",
             SessionState::Connected => "connected",
             SessionState::Ended => "ended",
+        },
+        path: match session.ice().selected().map(PathId::is_connection) {
+            Some(true) => "tcp",
+            Some(false) => "udp",
+            None => "",
         },
         dtls_version: session.dtls_version().unwrap_or_default(),
         srtp_profile: session.srtp_profile().map_or("", |profile| profile.name()),

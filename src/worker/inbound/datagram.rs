@@ -1,5 +1,6 @@
 //! A datagram arrives: whose is it, is it authentic, and what is in it.
 
+use crate::net::ConnectionEvent;
 use crate::session::Inbound;
 use crate::time::Timestamp;
 use crate::transport::{Arrival, Datagram, PathAddress};
@@ -36,6 +37,20 @@ impl DatagramPhase<'_> {
         };
         if let Err(reason) = outcome {
             self.lifecycle.counters.dropped(reason);
+            self.lifecycle.peers.abandon(&from);
+        }
+    }
+
+    /// Something happened to a connection that carries datagrams.
+    pub(in crate::worker) fn handle_connection(&mut self, event: ConnectionEvent, now: Timestamp) {
+        let peers = &mut *self.lifecycle.peers;
+        match event {
+            ConnectionEvent::Drained(address) => {
+                if let Some((path, _)) = peers.find_path(&address) {
+                    peers.set_full(path, false);
+                }
+            }
+            ConnectionEvent::Closed(address) => peers.lose_path(&address, now),
         }
     }
 

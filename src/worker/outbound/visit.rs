@@ -55,6 +55,10 @@ impl<'a> Visit<'a> {
             let connected = self.peer.session.state() == SessionState::Connected;
             return if connected { AfterVisit::CaughtUp } else { AfterVisit::Gone };
         };
+        if self.peer.full_path == Some(path) {
+            // Its packets wait in the ring; the cursor skips what gets old.
+            return AfterVisit::Later(self.now + limits::CONNECTION_FULL_RETRY);
+        }
         let encoding = self.encoding;
         if track.encoding() != encoding.id() {
             self.sent.is_elsewhere = true;
@@ -106,6 +110,10 @@ impl<'a> Visit<'a> {
             self.sent.reached = position;
         }
         let after = match track.subscription.cursor() {
+            // What a connection takes at a time is known when it has left.
+            Cursor::At(position) if position < encoding.released() && path.is_connection() => {
+                AfterVisit::Later(self.now + limits::CONNECTION_PAUSE)
+            }
             Cursor::At(position) if position < encoding.released() => AfterVisit::Behind,
             Cursor::At(_) => AfterVisit::CaughtUp,
             Cursor::AwaitsKeyFrame => AfterVisit::NeedsKeyFrame,

@@ -91,6 +91,7 @@ fn start() -> Server {
         changes,
         authoriser: Authoriser::start(&auth, &admission, Shown::Network).expect("a secret"),
         announce: vec!["192.0.2.1".parse().expect("an address")],
+        ice_tcp: true,
         identity: DtlsIdentity::generate(SystemTime::now()).expect("an identity"),
         identity_age: Duration::from_secs(3_600),
         connections_max: 1_000,
@@ -120,6 +121,7 @@ fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<N
             Control::CloseIfSilent { reply, .. } => _ = reply.send(false),
             Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
             Control::Heartbeat(reply) => _ = reply.send(()),
+            Control::Connect(_) => {}
             Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } | Control::Pace { .. } => {}
             Control::Shutdown => return,
         }

@@ -1,0 +1,394 @@
+//! A worker's TCP connections: datagrams framed by RFC 4571 (two bytes of length before each), for peers whose network
+//! drops UDP (RFC 6544). Both backends share this file.
+//!
+//! All connections are in one `epoll` descriptor, which a backend watches as one more of its own. Reading is one `recv` per
+//! readable connection and turn, sending one `send` per train; a train is one write however many segments it has.
+//!
+//! # Nothing queues here
+//!
+//! A connection is *full* while the kernel holds more than [`limits::CONNECTION_UNSENT_BYTES_MAX`] that it has not sent, or
+//! did not take a whole train. The sender's caller is told ([`SendResult::SentLast`]) and sends no media until
+//! [`ConnectionEvent::Drained`]: packets wait in the relay's ring, where a cursor that lags skips to the next key frame. So a
+//! slow connection delays nobody, holds no memory and never plays old packets. What is sent to a full connection all the same
+//! (checks, reports, handshakes) waits here up to [`limits::CONNECTION_QUEUE_BYTES_MAX`]; beyond, it is dropped as by a
+//! network.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use super::connection::{Accepted, ConnectionEvent};
+use super::send::{SEND_FLAGS, count_refusal, payload};
+use super::start_error::StartError;
+use super::syscall::{check, errno, set_option};
+use super::{IoCounters, now};
+use crate::limits;
+use crate::time::Timestamp;
+use crate::transport::path::{ConnectionId, TcpPath};
+use crate::transport::{Datagram, PathAddress, PathBook, SendResult, Train, TrainBatch};
+
+/// Bytes of the length before each datagram (RFC 4571 §2).
+const LENGTH_BYTES: usize = 2;
+
+/// Bytes read from a connection in one turn.
+const READ_BYTES: usize = 16 * 1024;
+
+/// The shortest frame that can be anything: an RTCP packet. Shorter ones would only cost turns.
+const FRAME_BYTES_MIN: usize = 8;
+
+const NUMBER_BITS: u32 = 16;
+const _: () = assert!(limits::CONNECTIONS_PER_WORKER_MAX <= 1 << NUMBER_BITS);
+
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    path: TcpPath,
+    /// The beginning of a frame whose rest has not come.
+    partial: Vec<u8>,
+    /// Framed bytes that the kernel has not taken.
+    pending: Vec<u8>,
+    /// The worker sends no media until it is told.
+    full: bool,
+}
+
+/// The connections of one worker.
+#[derive(Debug)]
+pub(super) struct Connections {
+    epoll: OwnedFd,
+    places: Vec<Option<Connection>>,
+    /// How often each place was used.
+    generations: Vec<u16>,
+    free: Vec<u32>,
+    open: usize,
+    /// The `epoll` descriptor may have something to tell.
+    ready: bool,
+    events: Vec<ConnectionEvent>,
+    /// One read, behind the partial frame before it; and one train, framed.
+    scratch: Vec<u8>,
+}
+
+impl Connections {
+    pub(super) fn new() -> Result<Self, StartError> {
+        let failed = |source| StartError::EventLoop { what: "the descriptor that watches connections", source };
+        // SAFETY: no pointers are passed.
+        let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map_err(failed)?;
+        // SAFETY: the descriptor was just made and nothing else owns it.
+        let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self {
+            epoll,
+            places: Vec::new(),
+            generations: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            ready: false,
+            events: Vec::new(),
+            scratch: Vec::new(),
+        })
+    }
+
+    /// The descriptor to watch: it is readable while a connection has something.
+    pub(super) fn watched(&self) -> RawFd {
+        self.epoll.as_raw_fd()
+    }
+
+    /// The watched descriptor became readable.
+    pub(super) fn woke(&mut self) {
+        self.ready = true;
+    }
+
+    /// Whether there is none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Whether [`Self::receive`] or [`Self::next_event`] may have something.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready || !self.events.is_empty()
+    }
+
+    /// Takes a connection over; the path that its datagrams come from. It is closed where there are too many.
+    pub(super) fn adopt(&mut self, accepted: Accepted) -> io::Result<TcpPath> {
+        let Accepted { stream, remote, local_ip } = accepted;
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        // The kernel then says "writable" only when little waits in it, so that what is written is new.
+        let unsent = limits::CONNECTION_UNSENT_BYTES_MAX as libc::c_int;
+        set_option(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, unsent)?;
+        let place = match self.free.pop() {
+            Some(place) => place as usize,
+            None if self.places.len() < limits::CONNECTIONS_PER_WORKER_MAX => {
+                self.places.push(None);
+                self.generations.push(0);
+                self.places.len() - 1
+            }
+            None => return Err(io::Error::from_raw_os_error(libc::EMFILE)),
+        };
+        let id = ConnectionId(u32::from(self.generations[place]) << NUMBER_BITS | place as u32);
+        if let Err(error) = self.watch(stream.as_raw_fd(), place, libc::EPOLL_CTL_ADD, false) {
+            self.free.push(place as u32);
+            return Err(error);
+        }
+        let path = TcpPath { remote, local_ip, connection: id };
+        let connection = Connection { stream, path, partial: Vec::new(), pending: Vec::new(), full: false };
+        self.places[place] = Some(connection);
+        self.open += 1;
+        // Its first frames are there already.
+        self.ready = true;
+        Ok(path)
+    }
+
+    /// Closes a connection: what the kernel holds of it is still sent. One that is gone already stays gone.
+    pub(super) fn close(&mut self, id: ConnectionId) {
+        if let Some(place) = self.place_of(id) {
+            drop(self.take(place));
+        }
+    }
+
+    fn place_of(&self, id: ConnectionId) -> Option<usize> {
+        let place = (id.0 & ((1 << NUMBER_BITS) - 1)) as usize;
+        let connection = self.places.get(place)?.as_ref()?;
+        (connection.path.connection == id).then_some(place)
+    }
+
+    fn take(&mut self, place: usize) -> Option<Connection> {
+        let connection = self.places.get_mut(place)?.take()?;
+        self.generations[place] = self.generations[place].wrapping_add(1);
+        self.free.push(place as u32);
+        self.open -= 1;
+        Some(connection)
+    }
+
+    fn lost(&mut self, place: usize) {
+        if let Some(connection) = self.take(place) {
+            self.events.push(ConnectionEvent::Closed(connection.path.into()));
+        }
+    }
+
+    fn watch(&self, fd: RawFd, place: usize, operation: libc::c_int, writable: bool) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLRDHUP | if writable { libc::EPOLLOUT } else { 0 };
+        let mut event = libc::epoll_event { events: events as u32, u64: place as u64 };
+        // SAFETY: both descriptors are open and the kernel copies the event.
+        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &raw mut event) }).map(drop)
+    }
+
+    /// The oldest event that was not asked for yet.
+    pub(super) fn next_event(&mut self) -> Option<ConnectionEvent> {
+        if self.events.is_empty() { None } else { Some(self.events.remove(0)) }
+    }
+
+    /// Serves each connection that has something, once, and hands over at most about `limit` datagrams; how many.
+    pub(super) fn receive<F: FnMut(Datagram<'_>)>(
+        &mut self,
+        limit: usize,
+        counters: &mut IoCounters,
+        visit: &mut F,
+    ) -> usize {
+        const EVENTS: usize = 64;
+        if !self.ready || limit == 0 {
+            return 0;
+        }
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
+        // SAFETY: the descriptor is open and `events` has room for as many entries.
+        let seen = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), EVENTS as libc::c_int, 0) };
+        let Some(events) = usize::try_from(seen).ok().and_then(|seen| events.get(..seen)) else { return 0 };
+        // Level-triggered: who has more is told of again. Only silence says that nobody has.
+        self.ready = !events.is_empty();
+        let now = now();
+        let mut handed = 0;
+        for event in events {
+            let place = event.u64 as usize;
+            if event.events & libc::EPOLLOUT as u32 != 0 {
+                self.drain(place);
+            }
+            let readable = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
+            if event.events & readable as u32 != 0 && handed < limit {
+                handed += self.read(place, now, counters, visit);
+            }
+        }
+        handed
+    }
+
+    /// Reads once from a connection and hands over the whole frames.
+    fn read<F: FnMut(Datagram<'_>)>(
+        &mut self,
+        place: usize,
+        now: Timestamp,
+        counters: &mut IoCounters,
+        visit: &mut F,
+    ) -> usize {
+        let Some(Some(connection)) = self.places.get_mut(place) else { return 0 };
+        let before = connection.partial.len();
+        let scratch = &mut self.scratch;
+        if scratch.len() < before + READ_BYTES {
+            scratch.resize(limits::DATAGRAM_IN_BYTES_MAX + READ_BYTES, 0);
+        }
+        scratch[..before].copy_from_slice(&connection.partial);
+        // SAFETY: the stream is open; the kernel writes at most that many bytes into the vector's own.
+        let got = unsafe {
+            libc::recv(
+                connection.stream.as_raw_fd(),
+                scratch[before..].as_mut_ptr().cast(),
+                READ_BYTES,
+                libc::MSG_DONTWAIT,
+            )
+        };
+        let got = match usize::try_from(got) {
+            Ok(0) => {
+                self.lost(place);
+                return 0;
+            }
+            Ok(got) => got,
+            Err(_) => {
+                if !matches!(errno(), libc::EAGAIN | libc::EINTR) {
+                    self.lost(place);
+                }
+                return 0;
+            }
+        };
+        let (mut at, end) = (0, before + got);
+        let mut handed = 0;
+        let is_frames = loop {
+            let Some(length) = scratch[at..end].first_chunk::<LENGTH_BYTES>() else { break true };
+            let length = usize::from(u16::from_be_bytes(*length));
+            if !(FRAME_BYTES_MIN..=limits::FRAME_IN_BYTES_MAX).contains(&length) {
+                break false;
+            }
+            let Some(bytes) = scratch[..end].get_mut(at + LENGTH_BYTES..at + LENGTH_BYTES + length) else {
+                break true;
+            };
+            counters.datagrams_received += 1;
+            counters.bytes_received += length as u64;
+            visit(Datagram { bytes, from: connection.path.into(), received: now });
+            handed += 1;
+            at += LENGTH_BYTES + length;
+        };
+        if is_frames {
+            connection.partial.clear();
+            connection.partial.extend_from_slice(&scratch[at..end]);
+            if connection.partial.is_empty() {
+                connection.partial = Vec::new();
+            }
+        } else {
+            self.lost(place);
+        }
+        handed
+    }
+
+    /// Sends the trains of a batch that go over connections, and leaves the others as they are.
+    pub(super) fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook, counters: &mut IoCounters) {
+        if self.open == 0 {
+            return;
+        }
+        let (bytes, trains) = batch.parts_mut();
+        for train in trains {
+            if let Some(PathAddress::Tcp(path)) = paths.address(train.path) {
+                train.result = self.send_train(*path, payload(bytes, train), train, counters);
+                count_refusal(train.result, counters);
+            }
+        }
+    }
+
+    fn send_train(&mut self, path: TcpPath, bytes: &[u8], train: &Train, counters: &mut IoCounters) -> SendResult {
+        let Some(place) = self.place_of(path.connection) else { return SendResult::Failed(libc::ENOTCONN) };
+        let Some(Some(connection)) = self.places.get_mut(place) else { return SendResult::Failed(libc::ENOTCONN) };
+        let framed_len = bytes.len() + LENGTH_BYTES * usize::from(train.segments);
+        if connection.pending.len() + framed_len > limits::CONNECTION_QUEUE_BYTES_MAX && !connection.pending.is_empty()
+        {
+            return SendResult::Full;
+        }
+        let framed = &mut self.scratch;
+        framed.clear();
+        for segment in bytes.chunks(usize::from(train.segment_size).max(1)) {
+            framed.extend_from_slice(&(segment.len() as u16).to_be_bytes());
+            framed.extend_from_slice(segment);
+        }
+        counters.segments_sent += u64::from(train.segments);
+        counters.bytes_sent += bytes.len() as u64;
+        if !connection.pending.is_empty() {
+            connection.pending.extend_from_slice(framed);
+            return SendResult::SentLast;
+        }
+        counters.messages_sent += 1;
+        match write(&connection.stream, framed) {
+            Ok(written) if written == framed.len() => {
+                if !connection.full && unsent_bytes(&connection.stream) <= limits::CONNECTION_UNSENT_BYTES_MAX {
+                    return SendResult::Sent;
+                }
+            }
+            // A short write keeps its rest: a frame that was begun must be ended.
+            Ok(written) => connection.pending.extend_from_slice(&framed[written..]),
+            Err(errno) => {
+                self.lost(place);
+                return SendResult::Failed(errno);
+            }
+        }
+        self.fill(place);
+        SendResult::SentLast
+    }
+
+    /// Marks a connection as full and waits for it to drain.
+    fn fill(&mut self, place: usize) {
+        let Some(Some(connection)) = self.places.get_mut(place) else { return };
+        if !std::mem::replace(&mut connection.full, true) {
+            let fd = connection.stream.as_raw_fd();
+            if self.watch(fd, place, libc::EPOLL_CTL_MOD, true).is_err() {
+                self.lost(place);
+            }
+        }
+    }
+
+    /// A full connection is writable again: its rest goes first.
+    fn drain(&mut self, place: usize) {
+        let Some(Some(connection)) = self.places.get_mut(place) else { return };
+        if !connection.pending.is_empty() {
+            match write(&connection.stream, &connection.pending) {
+                Ok(written) => drop(connection.pending.drain(..written)),
+                Err(_) => return self.lost(place),
+            }
+            if !connection.pending.is_empty() {
+                return;
+            }
+            connection.pending = Vec::new();
+            if unsent_bytes(&connection.stream) > limits::CONNECTION_UNSENT_BYTES_MAX {
+                return;
+            }
+        }
+        if std::mem::take(&mut connection.full) {
+            let (fd, path) = (connection.stream.as_raw_fd(), connection.path);
+            if self.watch(fd, place, libc::EPOLL_CTL_MOD, false).is_err() {
+                return self.lost(place);
+            }
+            self.events.push(ConnectionEvent::Drained(path.into()));
+        }
+    }
+}
+
+/// Writes what the kernel takes; a full buffer takes nothing.
+fn write(stream: &TcpStream, bytes: &[u8]) -> Result<usize, i32> {
+    loop {
+        // SAFETY: the stream is open and the kernel reads at most that many bytes of the slice.
+        let written = unsafe { libc::send(stream.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) };
+        match usize::try_from(written) {
+            Ok(written) => return Ok(written),
+            Err(_) => match errno() {
+                libc::EINTR => {}
+                libc::EAGAIN => return Ok(0),
+                errno => return Err(errno),
+            },
+        }
+    }
+}
+
+/// Bytes that the kernel has taken and not sent once (`tcp(7)`, `SIOCOUTQNSD`). Zero where it does not say.
+fn unsent_bytes(stream: &TcpStream) -> usize {
+    let mut unsent: libc::c_int = 0;
+    // SAFETY: the stream is open and the kernel writes one integer.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), SIOCOUTQNSD, &raw mut unsent) };
+    if result == 0 { usize::try_from(unsent).unwrap_or(0) } else { 0 }
+}
+
+/// `linux/sockios.h`; the C library's binding has no name for it.
+const SIOCOUTQNSD: libc::Ioctl = 0x894B;
+
+#[cfg(test)]
+mod tests;
