@@ -1,13 +1,16 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
-//! Relations between bounds are asserted when the crate is compiled. Five topics have files of their own: [`admission`]
-//! (who is let in, and how much memory a configuration may need), [`authorisation`], [`certificates`], [`paths`] (what is
-//! believed of an address), and [`sockets`] (signalling over WebSocket).
+//! Relations between bounds are asserted when the crate is compiled. Some topics have files of their own: [`admission`]
+//! (who is let in, and how much memory a configuration may need), [`authorisation`], [`certificates`], [`connections`] (media
+//! over TCP), [`fairness`] (what one may cost the others), [`paths`] (what is believed of an address), and [`sockets`]
+//! (signalling over WebSocket).
 
 use std::time::Duration;
 
 pub mod admission;
 pub mod authorisation;
 pub mod certificates;
+pub mod connections;
+pub mod fairness;
 pub mod paths;
 pub mod sockets;
 pub mod turns;
@@ -15,6 +18,8 @@ pub mod turns;
 pub use admission::*;
 pub use authorisation::*;
 pub use certificates::*;
+pub use connections::*;
+pub use fairness::*;
 pub use paths::*;
 pub use sockets::*;
 pub use turns::*;
@@ -91,12 +96,6 @@ pub const REQUEST_BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Time for a TLS handshake. Later: closed.
 pub const TLS_HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Time for the first frame of a connection that carries media, once its first byte is there. Later: closed.
-pub const FIRST_FRAME_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// How often such a connection is looked at until the frame is whole.
-pub const FIRST_FRAME_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A connection without a request under way for this long is closed. Clients open a new one for the next PATCH.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
@@ -192,25 +191,6 @@ const _: () =
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 // --- net: sockets and rings ---
-
-/// TCP connections of one worker that carry media: 16,384 × 4.8 kB of the kernel's memory is 79 MB. More: closed.
-pub const CONNECTIONS_PER_WORKER_MAX: usize = 16_384;
-
-/// Bytes of a frame (RFC 4571) that a peer sends: an Ethernet MTU. Longer: the connection is closed.
-pub const FRAME_IN_BYTES_MAX: usize = 1_500;
-
-/// Bytes that the kernel holds of a connection and has not sent, beyond which no media is written. A quarter of a second
-/// of 0.5 Mbit/s, so that what is written leaves soon.
-pub const CONNECTION_UNSENT_BYTES_MAX: usize = 16 * 1024;
-
-/// Bytes that wait for a connection which takes no more: checks, reports, a handshake's flight. More: dropped, counted.
-pub const CONNECTION_QUEUE_BYTES_MAX: usize = 32 * 1024;
-
-/// Pause between two visits of a viewer on a connection that is behind: 10 packets in a millisecond are 100 Mbit/s.
-pub const CONNECTION_PAUSE: Duration = Duration::from_millis(1);
-
-/// How soon a viewer is looked at again whose connection takes no more.
-pub const CONNECTION_FULL_RETRY: Duration = Duration::from_millis(5);
 
 /// UDP sockets of one worker, one per local address (the socket's index in a path is a byte, and every round looks at
 /// each socket). More addresses: a start-up error.
@@ -468,26 +448,6 @@ pub const RETRANSMISSIONS_WAITING_MAX: usize = 16_384;
 /// Packets sent again in one round. More come in the next round.
 pub const RETRANSMISSIONS_PER_ROUND_MAX: usize = 128;
 
-/// Of what a viewer is sent, how much it may have sent again, in hundredths: a loss of a third costs 50. Used up: its
-/// requests are dropped, counted.
-pub const REPAIR_PERCENT_MAX: u64 = 50;
-
-/// Bytes of repeats that a viewer may have at once; it comes with them. A second of 4 Mbit/s.
-pub const REPAIR_CREDIT_BYTES_MAX: i64 = 512 * 1024;
-
-/// Bytes of payload from which a packet is a full one. Encoders fill 1,100 to 1,200; IPv6 guarantees 1,280 less 100 of
-/// headers and tag.
-pub const FULL_PACKET_BYTES_MIN: usize = 1_000;
-
-/// How long a viewer's requests are counted before its path is judged.
-pub const NARROW_PATH_WINDOW: Duration = Duration::from_secs(5);
-
-/// Full packets in that time below which it is not judged.
-pub const NARROW_PATH_PACKETS_MIN: u64 = 20;
-
-/// How long full packets are not repeated on a path that passes none. Then it is tried again: it may be another path.
-pub const NARROW_PATH_PAUSE: Duration = Duration::from_secs(30);
-
 /// Pause between two sender reports to a viewer.
 pub const SENDER_REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
 
@@ -510,19 +470,6 @@ pub const AUDIO_START_AGE_MAX: Duration = Duration::from_millis(100);
 /// Pause before checking again whether the publisher's clock is known from a sender report.
 pub const SENDER_REPORT_RETRY: Duration = Duration::from_millis(200);
 
-/// A track without a sender report for this long after its first packet gets its clock from arrival. Publishers report
-/// every 5 s (RFC 3550 §6.2), browsers sooner.
-pub const SENDER_REPORT_MISSING: Duration = Duration::from_secs(6);
-
-/// Pause between two clocks made from arrival. The publisher's clock drifts by 0.1 ms in it.
-pub const ARRIVAL_CLOCK_INTERVAL: Duration = Duration::from_secs(2);
-
-/// A packet that comes so much sooner or later than its RTP timestamp says is of another clock.
-pub const ARRIVAL_CLOCK_JUMP_MIN: Duration = Duration::from_secs(2);
-
-/// Bits a publisher may send in a second, in thousands, unless configured: twice what the best broadcast encoders send
-/// over WHIP. More: not forwarded, counted.
-pub const PUBLISHER_BITRATE_DEFAULT_KBPS: u32 = 50_000;
 // --- SRTP (crate::srtp) ---
 
 /// Packets behind the newest that a receiving RTP source still accepts once (RFC 3711 §3.3.2 asks for at least 64).

@@ -1,0 +1,28 @@
+//! Bounds of media over TCP ([`crate::net::connection`]).
+
+use std::time::Duration;
+
+/// Time for the first frame of a connection that carries media, once its first byte is there. Later: closed.
+pub const FIRST_FRAME_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How often such a connection is looked at until the frame is whole.
+pub const FIRST_FRAME_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// TCP connections of one worker that carry media: 16,384 × 4.8 kB of the kernel's memory is 79 MB. More: closed.
+pub const CONNECTIONS_PER_WORKER_MAX: usize = 16_384;
+
+/// Bytes of a frame (RFC 4571) that a peer sends: an Ethernet MTU. Longer: the connection is closed.
+pub const FRAME_IN_BYTES_MAX: usize = 1_500;
+
+/// Bytes that the kernel holds of a connection and has not sent, beyond which no media is written. A quarter of a second
+/// of 0.5 Mbit/s, so that what is written leaves soon.
+pub const CONNECTION_UNSENT_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes that wait for a connection which takes no more: checks, reports, a handshake's flight. More: dropped, counted.
+pub const CONNECTION_QUEUE_BYTES_MAX: usize = 32 * 1024;
+
+/// Pause between two visits of a viewer on a connection that is behind: 10 packets in a millisecond are 100 Mbit/s.
+pub const CONNECTION_PAUSE: Duration = Duration::from_millis(1);
+
+/// How soon a viewer is looked at again whose connection takes no more.
+pub const CONNECTION_FULL_RETRY: Duration = Duration::from_millis(5);
