@@ -60,6 +60,6 @@ fn the_skips_of_viewers_who_left_stay_counted() {
     world.nodes[0].stalled_until = world.now + Duration::from_millis(2_500);
     world.nodes[0].excused = world.nodes[0].stalled_until;
     assert_eq!(world.finish(), Ok(()));
-    // They have all left by now; audio and video of each skipped.
-    assert!(world.faults.of(Fault::CursorSkip) >= 4, "{}", world.faults);
+    // They have all left by now. The sound of each that was connected skipped once: it waits for sound that is not late.
+    assert!(world.faults.of(Fault::CursorSkip) >= 3, "{}", world.faults);
 }
