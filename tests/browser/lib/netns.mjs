@@ -120,12 +120,15 @@ export function startLoss(percent, { to, from }) {
   };
 }
 
-/** Drops every UDP packet of the node's, both ways, as a firewall that lets only TCP through. Undone by what it returns. */
-export function dropUdp() {
+/**
+ * Drops every UDP packet of the node's, both ways, as a firewall that lets only TCP through; but for those of a peer's port
+ * where one is given. Undone by what it returns.
+ */
+export function dropUdp({ but = 0 } = {}) {
   const [command, ...prefix] = inNodeNamespace();
   run(command, ...prefix, 'nft', `table inet no_udp {
-    chain input { type filter hook input priority 0; policy accept; meta l4proto udp drop; }
-    chain output { type filter hook output priority 0; policy accept; meta l4proto udp drop; }
+    chain input { type filter hook input priority 0; policy accept; udp sport != ${but} drop; }
+    chain output { type filter hook output priority 0; policy accept; udp dport != ${but} drop; }
   }`);
   return () => run(command, ...prefix, 'nft', 'delete', 'table', 'inet', 'no_udp');
 }
