@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::description::{ExtensionIds, SsrcPair};
-use crate::wire::bytes::refuses_damage;
+use crate::wire::bytes::{ImportError, StateReader, StateWriter, refuses_damage};
 use crate::wire::codec::Codec;
 use crate::wire::rtp::{self, HeaderFields};
 
