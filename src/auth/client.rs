@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ureq::Agent;
+use ureq::config::Config;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::limits;
@@ -19,6 +20,11 @@ use crate::limits;
 /// # Errors
 /// When there are no certificate authorities to trust. The error says how to fix it.
 pub(super) fn agent(ca: Option<&Path>, tls: bool) -> Result<Agent, ClientError> {
+    Ok(config(ca, tls)?.new_agent())
+}
+
+/// The client's settings.
+pub(super) fn config(ca: Option<&Path>, tls: bool) -> Result<Config, ClientError> {
     let roots = match ca {
         _ if !tls => Vec::new(),
         Some(path) => authorities(path)?,
@@ -34,7 +40,7 @@ pub(super) fn agent(ca: Option<&Path>, tls: bool) -> Result<Agent, ClientError> 
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls =
         TlsConfig::builder().unversioned_rustls_crypto_provider(provider).root_certs(RootCerts::from(roots)).build();
-    let config = Agent::config_builder()
+    Ok(Agent::config_builder()
         .tls_config(tls)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -44,8 +50,7 @@ pub(super) fn agent(ca: Option<&Path>, tls: bool) -> Result<Agent, ClientError> 
         .max_response_header_size(16 * 1024)
         .max_idle_connections(limits::WEBHOOK_IN_FLIGHT_MAX)
         .max_idle_connections_per_host(limits::WEBHOOK_IN_FLIGHT_MAX)
-        .build();
-    Ok(config.new_agent())
+        .build())
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, ClientError> {
@@ -95,7 +100,8 @@ impl std::fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
-/// Whether an attempt failed before the server can have seen the request. Only such an attempt is repeated.
+/// Whether an attempt failed because the connection did. Only such an attempt is repeated, once. The server may have seen the
+/// request, if the connection broke before the answer was there.
 pub(super) fn is_connection_failure(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::ConnectionFailed | ureq::Error::HostNotFound => true,

@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::Action;
 use super::webhook::Events;
 use super::webhook::events::{End, Event};
+use crate::net::clock;
 use crate::worker::mailbox::Totals;
 
 /// Who a client is, as far as that is known, to tell whether two sessions are of one client.
@@ -83,7 +84,7 @@ impl Grant {
     /// Records that the session has been opened, and reports it.
     pub fn started(&mut self, session: u64) {
         if let Some(report) = &mut self.report {
-            report.started = Some((session, Instant::now()));
+            report.started = Some((session, clock::now()));
             report.tell_start();
         }
     }
@@ -137,7 +138,7 @@ impl Drop for SessionReport {
         let Some((session, since)) = self.started else { return };
         let end = End {
             reason: self.reason,
-            duration_ms: u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(clock::now().saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX),
             received: self.totals.map(|totals| totals.received),
             sent: self.totals.map(|totals| totals.sent),
         };

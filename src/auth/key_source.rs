@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use super::configured::JwksSource;
 use super::keys::{self, Key, KeyError};
 use crate::limits;
+use crate::net::clock;
 
 /// The newest keys. The reading thread writes them, and the signalling thread verifies tokens with them.
 #[derive(Debug, Default)]
@@ -103,13 +104,13 @@ impl KeySetReader {
         if matches!(self.source, JwksSource::Url(_)) {
             self.look();
         }
-        let mut looked = Instant::now();
+        let mut looked = clock::now();
         let mut last_asked: Option<Instant> = None;
         loop {
             let wait = if self.newest.lock().is_empty() { limits::JWKS_PAUSE_MIN } else { interval };
             match asked.recv_deadline(looked + wait) {
                 Ok(Ask { known, reply }) => {
-                    let now = Instant::now();
+                    let now = clock::now();
                     // A request that was queued during a reading is answered by that reading.
                     let is_needed = Arc::ptr_eq(&known, &self.newest.lock());
                     let may = is_needed && last_asked.is_none_or(|last| now - last >= limits::JWKS_PAUSE_MIN);
@@ -122,7 +123,7 @@ impl KeySetReader {
                 }
                 Err(flume::RecvTimeoutError::Timeout) => {
                     self.look();
-                    looked = Instant::now();
+                    looked = clock::now();
                 }
                 Err(flume::RecvTimeoutError::Disconnected) => return,
             }

@@ -47,6 +47,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::net::clock;
 use crate::worker::mailbox::EndReason;
 use address::Shown;
 use configured::{Admission, Auth, JwksSource};
@@ -63,6 +64,8 @@ pub use code::Code;
 pub use grant::Grant;
 pub use keys::KeyError;
 pub use refusal::{Denied, Kind};
+#[cfg(feature = "simulation")]
+pub use webhook::simulated;
 
 /// What a client wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -185,11 +188,46 @@ impl Authoriser {
             }
             None => None,
         };
-        let now = Instant::now();
-        Ok(Self {
+        Ok(Self::new(config, admission, shown, secret.as_ref().map(Key::shared), key_source, webhook))
+    }
+
+    /// An authoriser with a webhook and nothing else, for a simulated thread. The returned tasks have to run on it: they
+    /// ask the webhook through the agent that `connect` makes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    #[cfg(feature = "simulation")]
+    pub fn simulated(
+        config: &Auth,
+        admission: &Admission,
+        shown: Shown,
+        connect: impl FnOnce(ureq::config::Config) -> ureq::Agent,
+        sleep: &simulated::Sleep,
+    ) -> Result<(Self, Vec<simulated::Task>), StartError> {
+        let agent = connect(client::config(None, false).map_err(StartError::Client)?);
+        let (webhook, tasks) = match &config.webhook {
+            Some(url) => {
+                let (asked, told, tasks) = simulated::start(url, config.webhook_time_max, &agent, sleep);
+                (Some((asked, told)), tasks)
+            }
+            None => (None, Vec::new()),
+        };
+        Ok((Self::new(config, admission, shown, None, None, webhook), tasks))
+    }
+
+    fn new(
+        config: &Auth,
+        admission: &Admission,
+        shown: Shown,
+        shared_key: Option<Key>,
+        key_source: Option<KeySource>,
+        webhook: Option<(Webhook, Events)>,
+    ) -> Self {
+        let now = clock::now();
+        Self {
             require: config.require,
             admin_token_required: config.admin_token_required,
-            shared_key: secret.as_ref().map(Key::shared),
+            shared_key,
             key_source,
             rules: Rules { audience: config.audience.clone(), issuer: config.issuer.clone() },
             webhook,
@@ -199,7 +237,7 @@ impl Authoriser {
             hasher: RandomState::new(),
             questions: Cell::new(0),
             shown,
-        })
+        }
     }
 
     /// Takes over what `previous` knows about clients: places, refusals and joins. If both have the same key set and
@@ -220,7 +258,7 @@ impl Authoriser {
     pub fn limit_joins(&self, admission: &Admission) {
         let mut joins = self.joins.borrow_mut();
         if !joins.are_limited_by(admission) {
-            *joins = Joins::new(admission, Instant::now());
+            *joins = Joins::new(admission, clock::now());
         }
     }
 
@@ -324,7 +362,7 @@ impl Authoriser {
             return denied;
         }
         let token = token.map(|token| self.hasher.hash_one(token));
-        let wait = self.failures.borrow_mut().note(address, token, Instant::now());
+        let wait = self.failures.borrow_mut().note(address, token, clock::now());
         wait.map_or(denied, Denied::TooManyFailures)
     }
 
@@ -366,7 +404,7 @@ impl Authoriser {
             return Ok(());
         }
         let token = access.token.map(|token| self.hasher.hash_one(self.signed_part(token)));
-        self.joins.borrow_mut().take(access.address, token, Instant::now()).map_err(Denied::TooManyJoins)
+        self.joins.borrow_mut().take(access.address, token, clock::now()).map_err(Denied::TooManyJoins)
     }
 
     /// Asks the webhook if one is configured. Returns the permission, and how many sessions may play with it at once.
@@ -451,7 +489,7 @@ impl Authoriser {
         request: &str,
     ) -> Result<(Option<Instant>, Option<u32>), Denied> {
         // A token that the keys have verified is not held back by failures of other clients at the same address.
-        let wait = self.failures.borrow().wait_of(access.address, Instant::now()).filter(|_| !judged);
+        let wait = self.failures.borrow().wait_of(access.address, clock::now()).filter(|_| !judged);
         if let Some(wait) = wait {
             return Err(Denied::TooManyFailures(wait));
         }

@@ -15,6 +15,7 @@
 //! | [`socket`] | opening and configuring the worker's UDP sockets |
 //! | [`mmsg`], [`uring`], [`open`] | the two backends and the choice between them |
 //! | `send`, `offload`, `message` | what both share: trains as messages, the offload ladder, names and control messages as bytes |
+//! | [`clock`] | the time of signalling and authorisation, which a test may move itself |
 //! | [`listener`] | listening TCP sockets for signalling |
 //! | [`waker`], `sleep_word` | ending a wait from another thread |
 //! | [`connection`], `connections` | TCP connections that carry framed datagrams, for both backends |
@@ -28,6 +29,7 @@
 //! into errors on the socket all viewers share).
 #![allow(unsafe_code)]
 
+pub mod clock;
 pub mod connection;
 mod connections;
 pub mod control_group;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::net::clock;
 use crate::time::Timestamp;
 
 /// The clock. Its times are only compared with each other.
@@ -13,12 +14,12 @@ pub(super) struct Clock {
 impl Clock {
     /// A clock that starts now.
     pub(super) fn start() -> Self {
-        Self { started: Instant::now() }
+        Self { started: clock::now() }
     }
 
     /// The time.
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::ZERO + self.started.elapsed()
+        Timestamp::ZERO + clock::now().saturating_duration_since(self.started)
     }
 
     /// Converts a time on this clock for the executor's timers.

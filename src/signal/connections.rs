@@ -19,6 +19,7 @@ use super::admission::{PerAddress, PlaceOfAddress};
 use super::turns::site_of;
 use crate::limits;
 use crate::metrics::SignallingCounters;
+use crate::net::clock;
 
 /// What a connection does, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +176,7 @@ impl Place {
             Phase::Unfinished | Phase::Idle => 0,
         };
         self.row.phase.set(Phase::Asking(before + 1));
-        self.row.since.set(Instant::now());
+        self.row.since.set(clock::now());
         UnderWay(self.clone())
     }
 
@@ -202,7 +203,7 @@ impl Drop for UnderWay {
             Phase::Asking(count) if count > 1 => Phase::Asking(count - 1),
             _ => Phase::Idle,
         });
-        row.since.set(Instant::now());
+        row.since.set(clock::now());
     }
 }
 

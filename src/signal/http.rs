@@ -17,7 +17,6 @@ use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, select};
@@ -36,7 +35,7 @@ use super::runtime::{self, HyperTimer, Listener, TcpStream};
 use super::turns::{InTurns, Share, Turns};
 use crate::limits;
 use crate::metrics::SignallingCounters;
-use crate::net::process;
+use crate::net::clock;
 
 /// A request as hyper gives it.
 pub(super) type Request = hyper::Request<Incoming>;
@@ -167,9 +166,9 @@ pub(super) async fn accept_loop<S: Service>(listener: Listener, options: Listene
             options.refused(ConnectionRefused::AcceptFailed);
             continue;
         };
-        let before = process::thread_cpu_time();
+        let before = clock::used();
         let place = options.place(&table, address.ip());
-        options.turns.charge(address.ip(), process::thread_cpu_time().saturating_sub(before));
+        options.turns.charge(address.ip(), clock::used().saturating_sub(before));
         match place {
             Ok(place) => start(stream, ClientAddress(address.ip()), options.clone(), service.clone(), place),
             Err(why) => options.refused(why),
@@ -193,7 +192,7 @@ impl ListenerOptions {
         if table.few_left() && self.turns.is_over(address) {
             return Err(ConnectionRefused::OverShare);
         }
-        table.take(address, Instant::now()).map_err(|none| match none {
+        table.take(address, clock::now()).map_err(|none| match none {
             NoPlace::Table => ConnectionRefused::TooMany,
             NoPlace::Address => ConnectionRefused::TooManyFromAddress,
         })
@@ -282,7 +281,7 @@ impl Client {
     /// Returns once no request has been under way for [`limits::CONNECTION_IDLE_MAX`].
     async fn idle(&self) {
         loop {
-            let now = Instant::now();
+            let now = clock::now();
             let idle_since = self.place.idle_since();
             let deadline = idle_since.unwrap_or(now) + limits::CONNECTION_IDLE_MAX;
             if now >= deadline {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures_util::io::{AsyncRead, AsyncWrite};
 
 use crate::limits;
+use crate::net::clock;
 
 /// Octets of a client's connection preface before its first frame (RFC 9113 §3.4).
 const PREFACE_OCTETS: usize = 24;
@@ -125,7 +126,7 @@ pub(super) struct Counted<S> {
 impl<S> Counted<S> {
     /// Counts the frames that are read from `io`, from the preface on. `too_many` is set when the connection is ended.
     pub(super) fn new(io: S, too_many: Rc<Cell<bool>>) -> Self {
-        Self { io, frames: Frames::new(Instant::now()), too_many }
+        Self { io, frames: Frames::new(clock::now()), too_many }
     }
 }
 
@@ -134,7 +135,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let this = &mut *self;
         let read = Pin::new(&mut this.io).poll_read(context, buffer);
         if let Poll::Ready(Ok(bytes)) = read
-            && this.frames.arrived(buffer.get(..bytes).unwrap_or_default(), Instant::now()).is_err()
+            && this.frames.arrived(buffer.get(..bytes).unwrap_or_default(), clock::now()).is_err()
         {
             this.too_many.set(true);
             return Poll::Ready(Err(io::Error::other("too many frames that ask for nothing")));

@@ -12,13 +12,12 @@
 //! session knows is closed with its first datagram.
 
 use std::io;
-use std::time::Instant;
 
 use super::runtime::{self, TcpStream};
-use crate::net::Accepted;
+use crate::net::{Accepted, clock};
 use crate::wire::stun::StunMessage;
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
-use crate::{limits, net, placement};
+use crate::{limits, placement};
 
 /// Bytes of the length before each datagram (RFC 4571 §2).
 const LENGTH_BYTES: usize = 2;
@@ -68,7 +67,7 @@ impl IceTcp {
         let Some(Ok(mut len)) = runtime::timeout(limits::TLS_HANDSHAKE_TIME_MAX, stream.peek(&mut seen)).await else {
             return Sorted::Refused;
         };
-        let deadline = Instant::now() + limits::FIRST_FRAME_TIME_MAX;
+        let deadline = clock::now() + limits::FIRST_FRAME_TIME_MAX;
         loop {
             match look(seen.get(..len).unwrap_or_default()) {
                 Looks::LikeHttp => return Sorted::Http,
@@ -76,7 +75,7 @@ impl IceTcp {
                 Looks::For(worker) => {
                     return if self.hand_over(stream, worker).is_ok() { Sorted::Taken } else { Sorted::Refused };
                 }
-                Looks::LikeAFrame if Instant::now() >= deadline => return Sorted::Refused,
+                Looks::LikeAFrame if clock::now() >= deadline => return Sorted::Refused,
                 // What is there already would end a wait for more at once.
                 Looks::LikeAFrame => runtime::sleep(limits::FIRST_FRAME_LOOK_INTERVAL).await,
             }
@@ -87,8 +86,8 @@ impl IceTcp {
 
     fn hand_over(&self, stream: &TcpStream, worker: WorkerIndex) -> io::Result<()> {
         let worker = self.workers.get(usize::from(worker.0)).ok_or(io::ErrorKind::NotFound)?;
-        let stream = net::listener::duplicate(stream)?;
         let (remote, local_ip) = (stream.peer_addr()?, stream.local_addr()?.ip());
+        let stream = stream.duplicate()?;
         let message = Control::Connect(Box::new(Accepted { stream, remote, local_ip }));
         worker.try_send(message).map_err(|_| io::ErrorKind::WouldBlock.into())
     }

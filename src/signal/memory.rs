@@ -42,6 +42,11 @@ impl Memory {
 
 /// Watches the group that limits this process, which may also be given a limit later.
 pub(super) async fn watch(memory: Rc<Memory>) {
+    // The machine's memory is no part of a simulation.
+    #[cfg(feature = "simulation")]
+    if runtime::simulated::is_running() {
+        return;
+    }
     loop {
         let group = ControlGroup::find(Path::new("/"));
         if let Some((used, limit)) = group.and_then(|group| Some((group.used_bytes()?, group.limit_bytes()?))) {

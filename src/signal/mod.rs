@@ -30,7 +30,8 @@
 //! [`http2_frames`] counts what asks for nothing.
 //!
 //! Beside this path, [`admin`] and [`redirect`] are the other two ports, [`changes`] applies a reload, and [`code`]
-//! lists every machine-readable name of a refusal. [`runtime`] is the only file that names the executor.
+//! lists every machine-readable name of a refusal. [`runtime`] is the only folder that names the executor, and holds the
+//! other one, on which a test runs all of this in virtual time.
 
 mod admin;
 mod admission;
@@ -78,3 +79,5 @@ mod workers;
 
 pub use node_info::NodeInfo;
 pub use start::{Setup, Signalling, StartError, start};
+#[cfg(feature = "simulation")]
+pub use start::{Simulated, start_simulated};

@@ -12,6 +12,10 @@ const URL_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw
 /// Fills `bytes`. It panics if the system has no random source, because nothing may be served without one.
 #[allow(clippy::expect_used)]
 fn fill(bytes: &mut [u8]) {
+    #[cfg(feature = "simulation")]
+    if super::runtime::simulated::random::fill(bytes) {
+        return;
+    }
     getrandom::fill(bytes).expect("the system's random source works");
 }
 

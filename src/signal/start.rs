@@ -153,8 +153,8 @@ pub struct Signalling {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The bound addresses, which the thread reports to [`start`].
-type BindResult = Result<Addresses, StartError>;
+/// The bound addresses and what counts, which the thread reports to [`start`].
+type BindResult = Result<(Addresses, SignallingCounters), StartError>;
 
 /// Where each listener listens.
 #[derive(Clone, Copy, Debug)]
@@ -184,12 +184,54 @@ pub fn start(setup: Setup) -> Result<Signalling, StartError> {
         })
         .map_err(StartError::Thread)?;
     match bound.recv() {
-        Ok(Ok(Addresses { https, http, http_redirect, admin })) => {
+        Ok(Ok((Addresses { https, http, http_redirect, admin }, _))) => {
             Ok(Signalling { https, http, http_redirect, admin, stop, heartbeats, thread: Some(thread) })
         }
         Ok(Err(error)) => Err(error),
         Err(flume::RecvError::Disconnected) => Err(StartError::Thread(io::Error::other("it ended at once"))),
     }
+}
+
+/// Starts signalling on this thread, which is simulated, and returns once every address is listened on. What the setup says of
+/// its own thread is not done. It ends when `stop` is sent to, or dropped, and the returned task then does.
+///
+/// # Errors
+/// When an address cannot be listened on.
+#[cfg(feature = "simulation")]
+pub async fn start_simulated(setup: Setup) -> Result<Simulated, StartError> {
+    use super::runtime::simulated;
+    let (stop, stopped) = flume::bounded(1);
+    let (heartbeats, heartbeats_receiver) = flume::bounded(1);
+    let (bound_sender, bound) = flume::bounded::<BindResult>(1);
+    let (over, ended) = flume::bounded(1);
+    simulated::spawn_in(simulated::World::Node, async move {
+        serve(setup, stopped, heartbeats_receiver, bound_sender).await;
+        let _ = over.try_send(());
+    })
+    .detach();
+    let ended_early = |_| StartError::Thread(io::Error::other("it ended at once"));
+    let (Addresses { https, http, admin, .. }, counters) = bound.recv_async().await.map_err(ended_early)??;
+    Ok(Simulated { https, http, admin, counters, stop, heartbeats, ended })
+}
+
+/// Signalling that runs on a simulated thread.
+#[cfg(feature = "simulation")]
+#[derive(Debug)]
+pub struct Simulated {
+    /// Where HTTPS is served.
+    pub https: SocketAddr,
+    /// Where plain HTTP is served.
+    pub http: Option<SocketAddr>,
+    /// Where the operator's endpoints are served.
+    pub admin: SocketAddr,
+    /// What it counts.
+    pub counters: SignallingCounters,
+    /// Stops it.
+    pub stop: flume::Sender<()>,
+    /// The mailbox for heartbeats.
+    pub heartbeats: flume::Sender<Heartbeat>,
+    /// Told when it has ended.
+    pub ended: flume::Receiver<()>,
 }
 
 /// Sets the thread's cores and nice value, so that the workers keep theirs. If the process may not do that, the node
@@ -420,7 +462,7 @@ async fn serve(
             let _ = reply.try_send(());
         }
     }));
-    let _ = bound.send(Ok(addresses));
+    let _ = bound.send(Ok((addresses, counters)));
 
     // An error means that the handle was dropped, which is treated like a request to stop.
     let _ = stopped.recv_async().await;

@@ -27,7 +27,7 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use super::runtime;
 use crate::auth::address::{Exempt, network_of};
 use crate::limits;
-use crate::net::process;
+use crate::net::clock;
 
 /// The network whose tasks share turns.
 pub(super) fn site_of(address: IpAddr) -> IpAddr {
@@ -64,13 +64,13 @@ impl Turns {
 
     /// Whether the network of `address` has used so much of the thread that it waits for turns.
     pub(super) fn is_over(&self, address: IpAddr) -> bool {
-        !self.exempt.has(address) && self.ledger.borrow().is_over(site_of(address), Instant::now())
+        !self.exempt.has(address) && self.ledger.borrow().is_over(site_of(address), clock::now())
     }
 
     /// Charges what was done for `address` outside of its connections' tasks.
     pub(super) fn charge(&self, address: IpAddr, used: Duration) {
         if !self.exempt.has(address) {
-            self.ledger.borrow_mut().charge(site_of(address), used, Instant::now());
+            self.ledger.borrow_mut().charge(site_of(address), used, clock::now());
         }
     }
 
@@ -255,20 +255,20 @@ struct Turn {
 
 impl Default for Turn {
     fn default() -> Self {
-        Self { began: Cell::new(Instant::now()), bytes: Cell::new(0) }
+        Self { began: Cell::new(clock::now()), bytes: Cell::new(0) }
     }
 }
 
 impl Turn {
     fn begin(&self) {
-        self.began.set(Instant::now());
+        self.began.set(clock::now());
         self.bytes.set(0);
     }
 
     /// Whether nothing more is read in this turn. Something is read in every one.
     fn is_over(&self) -> bool {
         self.bytes.get() >= limits::TURN_BYTES_MAX
-            || self.bytes.get() > 0 && self.began.get().elapsed() >= limits::TURN_TIME_MAX
+            || self.bytes.get() > 0 && clock::now().saturating_duration_since(self.began.get()) >= limits::TURN_TIME_MAX
     }
 }
 
@@ -293,16 +293,16 @@ impl<F: Future<Output = ()> + Unpin> Future for Fair<F> {
             turn.begin();
             return Pin::new(task).poll(context);
         };
-        if ticket.is_none() && turns.ledger.borrow().is_over(site, Instant::now()) {
+        if ticket.is_none() && turns.ledger.borrow().is_over(site, clock::now()) {
             *ticket = Some(turns.queue.borrow_mut().join(site, context.waker()));
             return Poll::Pending;
         }
         turn.begin();
         // The thread's own time: a machine that stops a core for a second has not been used for a second.
-        let before = process::thread_cpu_time();
+        let before = clock::used();
         let result = Pin::new(task).poll(context);
-        let used = process::thread_cpu_time().saturating_sub(before);
-        turns.ledger.borrow_mut().charge(site, used, Instant::now());
+        let used = clock::used().saturating_sub(before);
+        turns.ledger.borrow_mut().charge(site, used, clock::now());
         if let Some(ticket) = ticket.take() {
             turns.queue.borrow_mut().over(&ticket, used);
         }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::super::client;
 use super::TimedVerdict;
 use crate::limits;
+use crate::net::clock;
 
 /// What the endpoint decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +55,8 @@ pub(super) fn parse(answer: &mut ureq::http::Response<ureq::Body>) -> Result<Tim
     let max_age = max_age(header("cache-control"));
     let body = answer.body_mut().with_config().limit(limits::WEBHOOK_ANSWER_BYTES_MAX).read_to_vec();
     let body = body.map_err(|error| client::words(&error))?;
-    let verdict = verdict(&body, Instant::now())?;
-    let now = Instant::now();
+    let verdict = verdict(&body, clock::now())?;
+    let now = clock::now();
     let remembered_until = max_age.map(|age| now + age);
     // A permission is not remembered for longer than it lasts.
     let remembered_until = match verdict {

@@ -7,13 +7,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::post;
 use crate::auth::secret::Secret;
 use crate::limits;
+use crate::net::clock;
 use crate::worker::report::Traffic;
 
 /// The sending end of the queue. Cheap to clone.
@@ -48,6 +49,14 @@ pub(crate) struct End {
     pub(crate) sent: Option<Traffic>,
 }
 
+/// Sends one event.
+fn send(agent: &ureq::Agent, url: &Secret, body: &[u8], time_max: Duration, lost: &AtomicU64) {
+    let told = post(agent, url, body, clock::now() + time_max);
+    if !told.is_ok_and(|answer| answer.status().is_success()) {
+        lost.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Events {
     /// Starts the thread that sends events. It ends when the last clone is dropped and the queue is empty.
     pub(crate) fn start(url: &Secret, time_max: Duration, agent: &ureq::Agent) -> io::Result<Self> {
@@ -56,13 +65,32 @@ impl Events {
         let (url, agent, lost) = (url.clone(), agent.clone(), dropped.clone());
         thread::Builder::new().name("auth-events".to_owned()).stack_size(512 * 1024).spawn(move || {
             while let Ok(body) = told.recv() {
-                let told = post(&agent, &url, &body, Instant::now() + time_max);
-                if !told.is_ok_and(|answer| answer.status().is_success()) {
-                    lost.fetch_add(1, Ordering::Relaxed);
-                }
+                send(&agent, &url, &body, time_max, &lost);
             }
         })?;
         Ok(Self { queue, dropped })
+    }
+
+    /// The same for a simulated thread: the returned future sends the events, each in no real time.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn simulated(
+        url: &Secret,
+        time_max: Duration,
+        agent: &ureq::Agent,
+        sleep: impl AsyncFn(Duration) + 'static,
+    ) -> (Self, impl Future<Output = ()> + 'static) {
+        let (queue, told) = flume::bounded::<Vec<u8>>(limits::WEBHOOK_EVENTS_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let (url, agent, lost) = (url.clone(), agent.clone(), dropped.clone());
+        let sending = async move {
+            while let Ok(body) = told.recv_async().await {
+                let deadline = clock::now() + time_max;
+                let send = || send(&agent, &url, &body, time_max, &lost);
+                let ((), took) = clock::simulated::blocking(deadline, send);
+                sleep(took).await;
+            }
+        };
+        (Self { queue, dropped }, sending)
     }
 
     /// Queues an event for sending. If the queue is full, the event is dropped and counted.

@@ -42,7 +42,8 @@
 //!  "received": {"packets": 132, "bytes": 9504}, "sent": {"packets": 15932, "bytes": 18801364}}
 //! ```
 //!
-//! One thread sends these in order, each once, and nobody waits for them ([`events`]). `received` and `sent` count RTP
+//! One thread sends these in order, and nobody waits for them ([`events`]). Each is sent once, and again if the connection breaks
+//! before its answer is there: then the endpoint may have read it, so `session` and `event` together tell a repeated one. `received` and `sent` count RTP
 //! and RTCP from and to the client, without headers of UDP and IP; they are null for a session that ended with its
 //! worker. A node that ends does not wait until its last events are sent.
 //!
@@ -52,6 +53,8 @@
 mod answers;
 pub(super) mod events;
 mod queue;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 
 use std::cell::RefCell;
 use std::io;
@@ -65,6 +68,7 @@ use serde::Serialize;
 use super::client;
 use super::secret::Secret;
 use crate::limits;
+use crate::net::clock;
 use answers::{AnswerCache, parse};
 use queue::Waiting;
 
@@ -135,7 +139,7 @@ impl Webhook {
 
     /// Asks the endpoint, or returns its remembered answer for the same `key`. The question waits in the line of `client`.
     pub(super) async fn ask(&self, question: &Question<'_>, client: IpAddr, key: u64) -> Result<Verdict, NoAnswer> {
-        let now = Instant::now();
+        let now = clock::now();
         if let Some(verdict) = self.answers.borrow().get(key, now) {
             return Ok(verdict);
         }
@@ -153,7 +157,7 @@ impl Webhook {
             NoAnswer
         })??;
         if let Some(until) = answered.remembered_until {
-            self.answers.borrow_mut().put(key, answered.verdict.clone(), until, Instant::now());
+            self.answers.borrow_mut().put(key, answered.verdict.clone(), until, clock::now());
         }
         Ok(answered.verdict)
     }
@@ -176,34 +180,49 @@ struct QuestionThread {
 impl QuestionThread {
     fn run(&self, questions: &Waiting<QueuedQuestion>) {
         while let Some((client, asked)) = questions.next() {
-            let left = asked.deadline.saturating_duration_since(Instant::now());
-            let result =
-                post(&self.agent, &self.url, &asked.body, asked.deadline).and_then(|mut answer| parse(&mut answer));
-            let now = Instant::now();
-            let result = match result {
-                Ok(answered) => {
-                    self.breaker.succeeded();
-                    Ok(answered)
-                }
-                // The question spent over half of its time in the queue. That the rest was too short is not the
-                // endpoint's fault.
-                Err(_) if left < self.time_max / 2 => {
-                    self.breaker.gave_up();
-                    Err(NoAnswer)
-                }
-                Err(cause) => {
-                    if self.breaker.failed(now) {
-                        let pause_s = limits::WEBHOOK_PAUSE.as_secs();
-                        tracing::warn!(cause, pause_s, "the webhook gives no answers: everybody is refused meanwhile");
-                    } else {
-                        tracing::debug!(cause, "the webhook gave no answer");
-                    }
-                    Err(NoAnswer)
-                }
-            };
-            questions.answered(client);
-            let _ = asked.reply.try_send(result);
+            let left = asked.deadline.saturating_duration_since(clock::now());
+            let answer = self.ask(&asked);
+            self.settle(questions, client, &asked, left, answer);
         }
+    }
+
+    /// Asks the endpoint. It blocks until the question's deadline at most.
+    fn ask(&self, asked: &QueuedQuestion) -> Result<TimedVerdict, String> {
+        post(&self.agent, &self.url, &asked.body, asked.deadline).and_then(|mut answer| parse(&mut answer))
+    }
+
+    /// Tells the asker, and the breaker, what came of a question that had so much time `left` when it was asked.
+    fn settle(
+        &self,
+        questions: &Waiting<QueuedQuestion>,
+        client: IpAddr,
+        asked: &QueuedQuestion,
+        left: Duration,
+        answer: Result<TimedVerdict, String>,
+    ) {
+        let result = match answer {
+            Ok(answered) => {
+                self.breaker.succeeded();
+                Ok(answered)
+            }
+            // The question spent over half of its time in the queue. That the rest was too short is not the
+            // endpoint's fault.
+            Err(_) if left < self.time_max / 2 => {
+                self.breaker.gave_up();
+                Err(NoAnswer)
+            }
+            Err(cause) => {
+                if self.breaker.failed(clock::now()) {
+                    let pause_s = limits::WEBHOOK_PAUSE.as_secs();
+                    tracing::warn!(cause, pause_s, "the webhook gives no answers: everybody is refused meanwhile");
+                } else {
+                    tracing::debug!(cause, "the webhook gave no answer");
+                }
+                Err(NoAnswer)
+            }
+        };
+        questions.answered(client);
+        let _ = asked.reply.try_send(result);
     }
 }
 
@@ -216,12 +235,12 @@ fn post(
 ) -> Result<ureq::http::Response<ureq::Body>, String> {
     let mut tried = false;
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock::now());
         if left.is_zero() {
             return Err("no answer in time".to_owned());
         }
         let request = agent.post(url.expose()).content_type("application/json");
-        match request.config().timeout_global(Some(left)).build().send(body) {
+        match request.config().timeout_global(Some(clock::patience(left))).build().send(body) {
             Ok(answer) => return Ok(answer),
             Err(error) if !tried && client::is_connection_failure(&error) => tried = true,
             Err(error) => return Err(client::words(&error)),

@@ -17,7 +17,36 @@ use crate::limits;
 #[derive(Debug)]
 pub(super) struct Waiting<Q> {
     lines: Mutex<Lines<Q>>,
-    changed: Condvar,
+    changed: Changed,
+}
+
+/// Wakes threads, and a simulation's tasks in their place, when a question may be asked.
+#[derive(Debug, Default)]
+struct Changed {
+    threads: Condvar,
+    #[cfg(feature = "simulation")]
+    tasks: Mutex<Vec<std::task::Waker>>,
+}
+
+impl Changed {
+    fn notify_one(&self) {
+        self.threads.notify_one();
+        self.wake_tasks();
+    }
+
+    fn notify_all(&self) {
+        self.threads.notify_all();
+        self.wake_tasks();
+    }
+
+    #[cfg(feature = "simulation")]
+    fn wake_tasks(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    #[cfg(not(feature = "simulation"))]
+    fn wake_tasks(&self) {}
 }
 
 #[derive(Debug)]
@@ -47,7 +76,7 @@ impl<Q> Default for Waiting<Q> {
     fn default() -> Self {
         let lines =
             Lines { by_address: HashMap::new(), turns: VecDeque::new(), waiting: 0, is_closed: false, turned_away: 0 };
-        Self { lines: Mutex::new(lines), changed: Condvar::new() }
+        Self { lines: Mutex::new(lines), changed: Changed::default() }
     }
 }
 
@@ -97,8 +126,22 @@ impl<Q> Waiting<Q> {
             if lines.is_closed && lines.waiting == 0 {
                 return None;
             }
-            lines = self.changed.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            lines = self.changed.threads.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// [`Self::next`] for a task.
+    #[cfg(feature = "simulation")]
+    pub(super) fn poll_next(&self, context: &std::task::Context<'_>) -> std::task::Poll<Option<(IpAddr, Q)>> {
+        let mut lines = self.lock();
+        if let Some(next) = lines.take() {
+            return std::task::Poll::Ready(Some(next));
+        }
+        if lines.is_closed && lines.waiting == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        self.changed.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        std::task::Poll::Pending
     }
 
     /// A question of this address is no longer being asked.

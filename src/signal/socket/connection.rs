@@ -3,7 +3,6 @@
 
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Instant;
 
 use async_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use async_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -20,6 +19,7 @@ use super::requests::Client;
 use super::service::SocketService;
 use crate::config;
 use crate::limits;
+use crate::net::clock;
 use crate::signal::admission::Rate;
 use crate::signal::forwarded;
 use crate::signal::http::Upgraded;
@@ -108,12 +108,12 @@ fn frames() -> WebSocketConfig {
 async fn read(client: &mut Client<'_>, receiver: &mut Receiver, unfinished: &Unfinished) -> SocketEnd {
     let terms = &client.service.terms;
     let rate = Rate::with_burst(terms.messages_per_second, limits::SOCKET_MESSAGES_BURST);
-    let hello_until = Instant::now() + terms.hello_time;
+    let hello_until = clock::now() + terms.hello_time;
     loop {
         client.outbox.room().await;
         let patience = match client.greeted {
             true => terms.idle_time,
-            false => hello_until.saturating_duration_since(Instant::now()),
+            false => hello_until.saturating_duration_since(clock::now()),
         };
         let Some(next) = runtime::timeout(patience, receiver.next()).await else {
             return SocketEnd::Closed(if client.greeted { Closing::Idle } else { Closing::NoHello });
@@ -159,13 +159,13 @@ fn end_of(error: &tungstenite::Error) -> SocketEnd {
 
 /// Writes queued messages, and pings at intervals, until the outbox is closed.
 async fn write(terms: &config::Sockets, outbox: &Outbox, sender: &mut Sender) -> SocketEnd {
-    let mut ping_at = Instant::now() + terms.ping_interval;
+    let mut ping_at = clock::now() + terms.ping_interval;
     loop {
-        let message = match runtime::timeout(ping_at.saturating_duration_since(Instant::now()), outbox.next()).await {
+        let message = match runtime::timeout(ping_at.saturating_duration_since(clock::now()), outbox.next()).await {
             Some(Ok(text)) => Message::Text(text),
             Some(Err(closing)) => return SocketEnd::Closed(closing),
             None => {
-                ping_at = Instant::now() + terms.ping_interval;
+                ping_at = clock::now() + terms.ping_interval;
                 Message::Ping(Bytes::new())
             }
         };

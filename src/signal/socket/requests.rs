@@ -2,13 +2,13 @@
 
 use std::future::ready;
 use std::rc::Rc;
-use std::time::Instant;
 
 use hyper::StatusCode;
 
 use super::service::SocketService;
 use crate::description::Direction;
 use crate::limits;
+use crate::net::clock;
 use crate::signal::authorise::Asker;
 use crate::signal::code::Code;
 use crate::signal::forwarded::Sender;
@@ -265,7 +265,7 @@ impl<'a> Client<'a> {
             Err(problem) => return self.refuse(Some(id), None, &problem),
         };
         let until = match self.service.opener.follow(self.asker(None), &stream).await {
-            Ok(expires) => expires.map(|at| self.service.clock.now() + at.saturating_duration_since(Instant::now())),
+            Ok(expires) => expires.map(|at| self.service.clock.now() + at.saturating_duration_since(clock::now())),
             Err(problem) => return self.refuse(Some(id), None, &problem),
         };
         if !self.service.keeper.follow(self.socket, &stream, until) {

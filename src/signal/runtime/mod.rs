@@ -1,23 +1,36 @@
-//! The executor as signalling uses it: run, spawn, sleep, accept. This is the only file that names glommio, so that it
+//! The executor as signalling uses it: run, spawn, sleep, accept. This folder is the only place that names glommio, so that it
 //! can be replaced by another single-threaded executor.
 //!
 //! Everything that runs on it is `!Send`. Other threads communicate with it through `flume` channels.
+//!
+//! | File | Holds |
+//! |---|---|
+//! | here | glommio: running, tasks, the timer behind all sleeps |
+//! | [`timers`] | sleeps |
+//! | [`tcp`] | listeners and streams |
+//! | `simulated` | the other executor, for tests: tasks in a seeded order, a clock that jumps to what is next, streams in memory |
+//!
+//! With the feature `simulation`, `simulated::run` makes its thread a simulated one; every other thread is as without it.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+#[cfg(feature = "simulation")]
+pub mod simulated;
+mod tcp;
+mod timers;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
 use glommio::{LocalExecutorBuilder, Placement};
 
 use crate::limits;
-use crate::net::listener;
+use crate::net::clock;
+
+pub use tcp::{Listener, TcpStream};
+pub use timers::{HyperTimer, Sleep};
 
 /// Bytes registered with the kernel for storage I/O: the least that glommio allows, because signalling does none.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
@@ -25,9 +38,6 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Entries of each of the executor's three rings. They are few, because rings need locked memory; the kernel queues
 /// completions that do not fit.
 const RING_ENTRIES: usize = 128;
-
-/// A connected TCP stream with the I/O traits of `futures`.
-pub type TcpStream = glommio::net::TcpStream;
 
 /// The executor could not be made.
 #[derive(Debug)]
@@ -61,7 +71,7 @@ pub fn run<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, RuntimeErro
         .make()
         .map_err(|error| RuntimeError(error.to_string()))?;
     Ok(executor.run(async move {
-        let timers = Task(glommio::spawn_local(drive_timers()));
+        let timers = Task(AnyTask::Machine(glommio::spawn_local(drive_timers())));
         let output = make().await;
         drop(timers);
         output
@@ -71,18 +81,33 @@ pub fn run<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, RuntimeErro
 /// A task that ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "a dropped task is cancelled; detach it or keep it"]
-pub struct Task(glommio::Task<()>);
+pub struct Task(AnyTask);
+
+#[derive(Debug)]
+enum AnyTask {
+    Machine(glommio::Task<()>),
+    #[cfg(feature = "simulation")]
+    Simulated(simulated::Task),
+}
 
 impl Task {
     /// Lets the task run to its own end.
     pub fn detach(self) {
-        drop(self.0.detach());
+        match self.0 {
+            AnyTask::Machine(task) => drop(task.detach()),
+            #[cfg(feature = "simulation")]
+            AnyTask::Simulated(task) => task.detach(),
+        }
     }
 }
 
 /// Starts a task beside the others on this thread.
 pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
-    Task(glommio::spawn_local(future))
+    #[cfg(feature = "simulation")]
+    if simulated::is_running() {
+        return Task(AnyTask::Simulated(simulated::spawn(future)));
+    }
+    Task(AnyTask::Machine(glommio::spawn_local(future)))
 }
 
 /// Returns when the other tasks that are ready have had their turn.
@@ -101,7 +126,7 @@ pub async fn next_turn() {
 
 /// Returns after `duration`.
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::until(Instant::now() + duration)
+    Sleep::until(clock::now() + duration)
 }
 
 /// The output of `future`, or `None` if it takes longer than `limit`. It is then dropped.
@@ -112,129 +137,14 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output>
     }
 }
 
-/// A listening TCP socket.
-pub struct Listener(glommio::net::TcpListener);
-
-impl Listener {
-    /// Listens on `address`. With port 0 the system chooses a port. If the address is in use, this blocks and tries
-    /// again for a while: the kernel tears a ring down, and closes the listener in it, some time after its process has
-    /// ended.
-    ///
-    /// # Errors
-    /// The system's, mostly that the address is in use. The socket is not made by glommio's own `bind`, for two
-    /// reasons. That sets `SO_REUSEPORT`, with which a second node would silently take half of the first one's
-    /// connections. And it does not set `SO_REUSEADDR`, without which a node cannot start again within a minute.
-    pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let deadline = Instant::now() + limits::BIND_RETRY_MAX;
-        loop {
-            match listener::listen(address) {
-                Ok(socket) => return Ok(Self(listener::adopt(socket))),
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= deadline => {
-                    return Err(error);
-                }
-                Err(_) => std::thread::sleep(limits::BIND_RETRY_INTERVAL),
-            }
-        }
-    }
-
-    /// The address it listens on.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr().map_err(io::Error::from)
-    }
-
-    /// Waits for the next connection. Never race this against another future: a connection that the kernel accepts at
-    /// that moment would be lost. Give it a task of its own.
-    ///
-    /// # Errors
-    /// The system's, like "too many open files". The listener stays usable.
-    pub async fn accept(&self) -> io::Result<TcpStream> {
-        let stream = self.0.accept().await.map_err(io::Error::from)?;
-        // Answers are written whole, so waiting for more data would only add latency. An error is ignored here: if the
-        // socket is already gone, the next operation fails.
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
-    }
-}
-
-// --- timers: hyper wants `Send` sleeps, glommio's are not, so a sleep is a number in a table of this thread ---
-
-thread_local! {
-    static TIMERS: RefCell<Timers> = RefCell::default();
-}
-
-/// The sleeps under way on this thread, earliest first, and the waker of the task that drives them.
-#[derive(Default)]
-struct Timers {
-    waiting: BTreeMap<(Instant, u64), Waker>,
-    next_key: u64,
-    driver: Option<Waker>,
-}
-
-/// A sleep. It is `Send`, because it holds only a key into the table of the thread on which it is polled.
-#[derive(Debug)]
-pub struct Sleep {
-    deadline: Instant,
-    key: Option<u64>,
-}
-
-impl Sleep {
-    /// A sleep that ends at `deadline`.
-    #[must_use]
-    pub fn until(deadline: Instant) -> Self {
-        Self { deadline, key: None }
-    }
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        TIMERS.with_borrow_mut(|timers| {
-            if Instant::now() >= self.deadline {
-                if let Some(key) = self.key.take() {
-                    timers.waiting.remove(&(self.deadline, key));
-                }
-                return Poll::Ready(());
-            }
-            let key = *self.key.get_or_insert_with(|| {
-                timers.next_key += 1;
-                timers.next_key
-            });
-            timers.waiting.insert((self.deadline, key), context.waker().clone());
-            let is_first = timers.waiting.first_key_value().is_some_and(|(first, _)| *first == (self.deadline, key));
-            if is_first && let Some(driver) = timers.driver.take() {
-                driver.wake();
-            }
-            Poll::Pending
-        })
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            // While the thread ends, the table may already be gone.
-            let _ = TIMERS.try_with(|timers| timers.borrow_mut().waiting.remove(&(self.deadline, key)));
-        }
-    }
-}
-
 /// Wakes sleeps that are due. There is one glommio timer for all of them, and none while nobody sleeps.
 async fn drive_timers() {
     let mut armed: Option<(Instant, glommio::timer::Timer)> = None;
     poll_fn(|context| {
         loop {
             let now = Instant::now();
-            let first = TIMERS.with_borrow_mut(|timers| {
-                while let Some(entry) = timers.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
-                    entry.remove().wake();
-                }
-                timers.driver = Some(context.waker().clone());
-                timers.waiting.first_key_value().map(|((deadline, _), _)| *deadline)
-            });
+            let first = timers::wake_due(now);
+            timers::driven_by(context.waker());
             let Some(first) = first else {
                 armed = None;
                 return Poll::Pending;
@@ -252,24 +162,10 @@ async fn drive_timers() {
     .await
 }
 
-/// hyper's view of the same timers.
-#[derive(Clone, Copy, Debug)]
-pub struct HyperTimer;
-
-impl hyper::rt::Timer for HyperTimer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(sleep(duration))
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
-        Box::pin(Sleep::until(deadline))
-    }
-}
-
-impl hyper::rt::Sleep for Sleep {}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::net::process;
 
@@ -331,7 +227,7 @@ mod tests {
         run(|| async {
             assert_eq!(timeout(Duration::from_millis(10), std::future::pending::<()>()).await, None);
             assert_eq!(timeout(Duration::from_secs(60), async { 7 }).await, Some(7));
-            assert!(TIMERS.with_borrow(|timers| timers.waiting.is_empty()));
+            assert_eq!(timers::count(), 0);
         })
         .unwrap();
     }
