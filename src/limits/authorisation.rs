@@ -72,8 +72,10 @@ pub const WEBHOOK_CACHE_TIME_MAX: Duration = Duration::from_secs(3_600);
 /// Failures in a row after which the endpoint is not asked for [`WEBHOOK_PAUSE`]; meanwhile the answer is 503 at once.
 pub const WEBHOOK_FAILURES_MAX: u32 = 5;
 
-/// How long the endpoint is not asked after [`WEBHOOK_FAILURES_MAX`]; then one question tries it.
-pub const WEBHOOK_PAUSE: Duration = Duration::from_secs(5);
+/// How long the endpoint is not asked after [`WEBHOOK_FAILURES_MAX`]; then one question tries it. Whoever asks on plays within
+/// 5 s of the endpoint's return: this pause, the question that tries it, and what a client waits before it asks again. An
+/// endpoint that is down gets a question in 2 s.
+pub const WEBHOOK_PAUSE: Duration = Duration::from_secs(2);
 
 /// Events (starts and ends of sessions) that wait to be sent to the endpoint. Full: dropped, counted.
 pub const WEBHOOK_EVENTS_MAX: usize = 4_096;
