@@ -6,26 +6,19 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::rc::Rc;
 use std::sync::{Mutex, OnceLock};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
 use corecast::auth::secret::Secret;
-use corecast::config::{Admission, Auth, SignallingThread, Sockets, Takeover};
-use corecast::dtls::DtlsIdentity;
+use corecast::config::Auth;
 use corecast::net::Waker;
-use corecast::signal::live::Live;
-use corecast::signal::negotiator::SdpNegotiator;
-use corecast::signal::ownership::Book;
-use corecast::signal::tls::Certificates;
-use corecast::signal::{self, NodeInfo, Setup, Signalling};
-use corecast::worker::mailbox::{Control, Notice, Totals, WorkerHandle, WorkerIndex};
-use corecast::worker::report::WorkerReport;
+use corecast::signal::{self, Signalling};
+use corecast::worker::mailbox::{WorkerHandle, WorkerIndex};
 
-use super::{Seed, sdp};
+use super::{Seed, front, sdp};
 
 /// What this node answers with.
 const STATUSES: [u16; 22] =
@@ -48,7 +41,6 @@ struct Server {
     session: Mutex<Session>,
     /// Kept, because dropping it ends the server.
     _signalling: Signalling,
-    _state: tempfile::TempDir,
 }
 
 fn server() -> &'static Server {
@@ -57,75 +49,26 @@ fn server() -> &'static Server {
 }
 
 fn start() -> Server {
-    let state = tempfile::tempdir().expect("a directory");
-    let tls = Certificates::self_signed(state.path(), &["localhost".to_owned()]).expect("a certificate");
-    let (_, changes) = flume::bounded(1);
+    let (change, changes) = flume::bounded(1);
     let (notices_in, notices) = flume::bounded(4_096);
     let (handle, control) = WorkerHandle::new(WorkerIndex(0), 40_000, Waker::noop());
-    thread::spawn(move || answer_controls(&control, &notices_in));
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    thread::spawn(move || {
+        while let Ok(message) = control.recv() {
+            front::answer(message, &notices_in);
+        }
+    });
+    drop(change);
     // A token is not needed, so that everything behind it is reached; one that is shown is judged, as bytes from anywhere.
     let secret = Some(Secret::new("0123456789abcdef0123456789abcdef"));
     let auth = Auth { secret, ..Auth::default() };
-    // A loop of inputs opens more than any client may.
-    let admission = Admission { joins_per_second_and_token_max: 1_000_000, ..Admission::for_workers(1) };
-    let setup = Setup {
-        thread: SignallingThread { cores: vec![0], nice: 0 },
-        https: any,
-        tls,
-        host_names: vec!["node.test".to_owned()],
-        http: Some(any),
-        http_redirect: None,
-        admin: any,
-        live: Live {
-            public_url: None,
-            takeover: Takeover::default(),
-            cors_origins: vec!["https://www.example.org".to_owned()],
-            ice_servers: Vec::new(),
-            acme_webroot: None,
-            hsts_age: Duration::ZERO,
-            waiting_viewers_max: 1_000,
-            waiting_time: Duration::from_secs(60),
-            admission: admission.clone(),
-        },
-        changes,
-        authoriser: Authoriser::start(&auth, &admission, Shown::Network).expect("a secret"),
-        announce: vec!["192.0.2.1".parse().expect("an address")],
-        ice_tcp: true,
-        identity: DtlsIdentity::generate(SystemTime::now()).expect("an identity"),
-        identity_age: Duration::from_secs(3_600),
-        connections_max: 1_000,
-        sockets: Sockets::default(),
-        workers: vec![handle],
-        notices,
-        negotiator: Box::new(SdpNegotiator),
-        ownership: Box::new(|| Rc::new(Book::default())),
-        node: NodeInfo::default(),
-    };
+    let admission = front::admission();
+    let authoriser = Authoriser::start(&auth, &admission, Shown::Network).expect("a secret");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let setup = front::setup(any, authoriser, admission, vec![handle], notices, changes);
     let signalling = signal::start(setup).expect("a front end");
     let http = signalling.http.expect("plain HTTP");
     let session = Mutex::new(open(http));
-    Server { http, session, _signalling: signalling, _state: state }
-}
-
-/// A worker that takes every session and lets go of it at once.
-fn answer_controls(control: &flume::Receiver<Control>, notices: &flume::Sender<Notice>) {
-    while let Ok(message) = control.recv() {
-        match message {
-            Control::Open(open) => {
-                let _ = notices.send(Notice::Opened { session: open.session, worker: WorkerIndex(0) });
-            }
-            Control::Close { session, reason } => {
-                _ = notices.send(Notice::Ended { session, reason, totals: Totals::default() });
-            }
-            Control::CloseIfSilent { reply, .. } => _ = reply.send(false),
-            Control::Report(reply) => _ = reply.send(Box::new(WorkerReport::default())),
-            Control::Heartbeat(reply) => _ = reply.send(()),
-            Control::Connect(_) => {}
-            Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } | Control::Pace { .. } => {}
-            Control::Shutdown => return,
-        }
-    }
+    Server { http, session, _signalling: signalling }
 }
 
 /// Opens the session that byte 1 stands for.

@@ -14,7 +14,9 @@ pub mod demux;
 pub mod dtls;
 #[path = "../../dtls_support/mod.rs"]
 mod dtls_support;
+pub mod front;
 pub mod http;
+pub mod http2;
 pub mod lane;
 pub mod memory;
 pub mod pairs;
@@ -26,6 +28,7 @@ pub mod sdp;
 pub mod session;
 pub mod srtp;
 pub mod stun;
+pub mod websocket;
 #[path = "../../worker_support/mod.rs"]
 mod worker_support;
 
@@ -60,4 +63,6 @@ pub const ALL: &[Target] = &[
     Target { name: "session", run: session::run, seeds: session::seeds, mutations: 20 },
     Target { name: "http", run: http::run, seeds: http::seeds, mutations: 50 },
     Target { name: "pairs", run: pairs::run, seeds: pairs::seeds, mutations: 20 },
+    Target { name: "http2", run: http2::run, seeds: http2::seeds, mutations: 60 },
+    Target { name: "websocket", run: websocket::run, seeds: websocket::seeds, mutations: 100 },
 ];
