@@ -185,7 +185,7 @@ GUARDS = [
     ),
     Guard(
         "busy tasks and the kernel's news",
-        "src/signal/runtime.rs",
+        "src/signal/runtime/mod.rs",
         ".preempt_timer(limits::EXECUTOR_POLL_INTERVAL)",
         "",
         "lib signal::runtime::tests::tasks_that_are_always_ready_do_not_keep_timers_and_io_waiting",
@@ -864,6 +864,20 @@ GUARDS = [
         "if !bool::from(secret.as_bytes().ct_eq(given_secret.as_bytes())) {",
         "if secret.is_empty() && !bool::from(secret.as_bytes().ct_eq(given_secret.as_bytes())) {",
         "parts signal_sockets::lost::a_wrong_secret_resumes_nothing_and_takes_nothing_away",
+    ),
+    Guard(
+        "signalling in simulation: began anew",
+        "src/signal/sessions/streams.rs",
+        "Members { count: 0, membership: self.memberships_so_far }",
+        "Members { count: 0, membership: 1 }",
+        "signalling_simulation runner::the_committed_seeds_break_no_rule",
+    ),
+    Guard(
+        "signalling in simulation: a way back for the webhook",
+        "src/limits/authorisation.rs",
+        "pub const WEBHOOK_PAUSE: Duration = Duration::from_secs(2);",
+        "pub const WEBHOOK_PAUSE: Duration = Duration::from_secs(20);",
+        "signalling_simulation runner::the_committed_seeds_break_no_rule",
     ),
 ]
 
