@@ -1,7 +1,7 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
 //! Relations between bounds are asserted when the crate is compiled. Some topics have files of their own: [`admission`]
 //! (who is let in, and how much memory a configuration may need), [`authorisation`], [`certificates`], [`connections`] (media
-//! over TCP), [`fairness`] (what one may cost the others), [`paths`] (what is believed of an address), and [`sockets`]
+//! over TCP), [`data`] (channels), [`fairness`] (what one may cost the others), [`paths`] (what is believed of an address), and [`sockets`]
 //! (signalling over WebSocket).
 
 use std::time::Duration;
@@ -10,6 +10,7 @@ pub mod admission;
 pub mod authorisation;
 pub mod certificates;
 pub mod connections;
+pub mod data;
 pub mod fairness;
 pub mod paths;
 pub mod sockets;
@@ -19,6 +20,7 @@ pub use admission::*;
 pub use authorisation::*;
 pub use certificates::*;
 pub use connections::*;
+pub use data::*;
 pub use fairness::*;
 pub use paths::*;
 pub use sockets::*;

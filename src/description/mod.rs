@@ -202,4 +202,15 @@ pub struct Description {
     pub media: Vec<NegotiatedMedia>,
     /// Canonical name (RFC 3550 §6.5.1) this node uses towards the peer, one for audio and video.
     pub cname: String,
+    /// What was agreed on data channels, if anything was.
+    pub data: Option<DataTerms>,
+}
+
+/// The peer's end of an SCTP association over DTLS (RFC 8841).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataTerms {
+    /// `a=sctp-port`
+    pub sctp_port: u16,
+    /// Bytes of the longest message it takes (`a=max-message-size`).
+    pub message_bytes_max: u32,
 }

@@ -121,6 +121,8 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
             sent: traffic(of + 3),
             forwarded: traffic(of + 4),
             retransmitted: traffic(of + 5),
+            channel_messages_received: of + 14,
+            channel_messages_sent: of + 15,
             messages_sent: of + 6,
             segments_sent: of + 7,
             lane_packets_sent: of + 8,

@@ -55,6 +55,18 @@ pub(super) const WORKER: &[Figure<WorkerReport>] = &[
         Read::Count(|w| w.forwarded.bytes),
     ),
     counter(
+        "worker_channel_messages_received",
+        "Data-channel messages of publishers that were relayed",
+        "workers[].channel_messages_received",
+        Read::Count(|w| w.channel_messages_received),
+    ),
+    counter(
+        "worker_channel_messages_sent",
+        "Data-channel messages given to viewers",
+        "workers[].channel_messages_sent",
+        Read::Count(|w| w.channel_messages_sent),
+    ),
+    counter(
         "worker_retransmitted_packets",
         "Packets sent again on request",
         "workers[].retransmitted.packets",

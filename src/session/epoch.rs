@@ -239,7 +239,8 @@ impl Epoch {
                     let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
                     let Some(keys) = keys else { return Some(EpochNews::Failed(DtlsError::Internal)) };
                     self.use_keys(&keys, now);
-                    self.shrink_due = Some(now + limits::DTLS_ENGINE_KEPT);
+                    // What carries data is not given up.
+                    self.shrink_due = self.data.is_none().then(|| now + limits::DTLS_ENGINE_KEPT);
                     return Some(EpochNews::Connected);
                 }
                 DtlsEvent::ApplicationData(data) => {

@@ -20,8 +20,8 @@
 //! | `data` | application data, where the peers agreed on it |
 //! | `export` | a session as bytes, and back |
 //!
-//! No worker begins a second epoch, carries data or exports a session yet. `rekey`, `data` and `export` are prepared
-//! for later use and are covered by this module's tests.
+//! No worker begins a second epoch or exports a session yet. `rekey` and `export` are prepared for later use and are
+//! covered by this module's tests.
 //!
 //! This module uses [`crate::transport`] for plain data only: path identifiers, and the slots that outgoing datagrams
 //! are written into. Neither does I/O.

@@ -12,6 +12,8 @@ pub(super) struct Counters {
     rounds: u64,
     forwarded: Traffic,
     retransmitted: Traffic,
+    channel_messages_received: u64,
+    channel_messages_sent: u64,
     joins: u64,
     connected: u64,
     /// Of viewers that left; those of the present ones are in their subscriptions.
@@ -55,6 +57,16 @@ impl Counters {
         self.retransmitted.add(Some(len));
     }
 
+    /// Counts a message of a publisher's data channel.
+    pub(super) fn channel_message_received(&mut self) {
+        self.channel_messages_received += 1;
+    }
+
+    /// Counts messages of data channels that a viewer was given.
+    pub(super) fn channel_messages_sent(&mut self, messages: u64) {
+        self.channel_messages_sent += messages;
+    }
+
     pub(super) fn session_opened(&mut self) {
         self.joins += 1;
     }
@@ -92,6 +104,8 @@ impl Counters {
         report.rounds = self.rounds;
         report.forwarded = self.forwarded;
         report.retransmitted = self.retransmitted;
+        report.channel_messages_received = self.channel_messages_received;
+        report.channel_messages_sent = self.channel_messages_sent;
         report.joins = self.joins;
         report.connected = self.connected;
         report.handshakes_deferred = self.handshakes_deferred;

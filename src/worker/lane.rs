@@ -61,7 +61,7 @@ impl Lanes {
                 senders: (0..count).map(|_| None).collect(),
                 receivers: (0..count).map(|_| None).collect(),
                 upstream: receiver.clone(),
-                scratch: vec![0; record::MEDIA_HEAD_BYTES + limits::DATAGRAM_IN_BYTES_MAX],
+                scratch: vec![0; record::RECORD_BYTES_MAX],
                 sent: 0,
                 dropped_full: 0,
                 received: 0,

@@ -18,6 +18,7 @@ use crate::worker::mail::Mail;
 use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession, Origin};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
+use crate::worker::peer_channels::PeerChannels;
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::stream::{EncodingKey, Streams};
@@ -66,7 +67,7 @@ impl Lifecycle<'_> {
         };
         let mut ice_secret = [0; limits::ICE_SECRET_BYTES];
         random.fill(&mut ice_secret);
-        let session = Session::new(
+        let mut session = Session::new(
             local_ice,
             description.remote_ice,
             description.dtls_role,
@@ -74,8 +75,13 @@ impl Lifecycle<'_> {
             ice_secret,
             now,
         );
+        let data = description.data.map(|terms| {
+            session.carry_data();
+            Box::new(PeerChannels::new(terms, description.dtls_role, description.direction, random.u64(), now))
+        });
         let (stream_key, stream) = self.streams.get_or_create(stream_id, &stream_name);
         let mut peer = Peer::new(id, stream_key, session, identity, role, description.cname, now);
+        peer.data = data;
         self.handshakes.began(&mut peer);
         let key = self.peers.insert(peer);
         match description.direction {
@@ -111,7 +117,7 @@ impl Lifecycle<'_> {
                 }
                 SessionEvent::Connected => {
                     self.mail.notify(Notice::Connected { session: peer.id });
-                    self.connected(key);
+                    self.connected(key, now);
                 }
                 // No worker begins a second epoch yet.
                 SessionEvent::EpochConnected(_) | SessionEvent::EpochFailed(..) | SessionEvent::EpochEnded(_) => {}
@@ -131,8 +137,11 @@ impl Lifecycle<'_> {
     }
 
     /// The keys are there: a viewer's tracks take their places among those to be visited.
-    pub(super) fn connected(&mut self, key: PeerKey) {
+    pub(super) fn connected(&mut self, key: PeerKey, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(key) else { return };
+        if let Some(data) = &mut peer.data {
+            data.connected(now);
+        }
         self.handshakes.over(peer);
         self.counters.session_connected();
         let stream = peer.stream;
@@ -144,12 +153,48 @@ impl Lifecycle<'_> {
         }
     }
 
+    /// Takes what a peer's session has received for its data channels.
+    pub(super) fn take_data(&mut self, key: PeerKey, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if let Some(data) = &mut peer.data
+            && data.take_records(&mut peer.session, self.counters, now)
+        {
+            self.streams.channel_work.list(key, data);
+        }
+    }
+
+    /// A peer's data channels may have something to do.
+    pub(super) fn list_channels(&mut self, key: PeerKey) {
+        if let Some(data) = self.peers.get_mut(key).and_then(|peer| peer.data.as_deref_mut()) {
+            self.streams.channel_work.list(key, data);
+        }
+    }
+
+    /// A peer with data channels leaves.
+    fn end_channels(&mut self, key: PeerKey, peer: &Peer, now: Timestamp) {
+        match peer.role {
+            Role::Publisher(_) => {
+                if !self.streams.end_channels(peer.stream, peer.id.0, now) {
+                    self.counters.dropped(DropReason::DataDeparturesFull);
+                }
+            }
+            Role::Viewer(_) => {
+                if let Some(channels) = self.streams.channels_mut(peer.stream) {
+                    channels.leave(key);
+                }
+            }
+        }
+    }
+
     /// Ends a session: BYE and a close alert are queued, everything it held is released, signalling is told.
     pub(super) fn end(&mut self, key: PeerKey, reason: EndReason, now: Timestamp) {
         let Some(mut peer) = self.peers.remove(key) else { return };
         send_goodbye(&mut peer, self.outbox);
         self.handshakes.over(&mut peer);
         peer.session.close(self.outbox.batch(), now);
+        if peer.data.is_some() {
+            self.end_channels(key, &peer, now);
+        }
         let peers = &*self.peers;
         if let Some(stream) = self.streams.get_mut(peer.stream) {
             match &peer.role {

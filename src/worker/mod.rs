@@ -31,6 +31,7 @@
 //! | [`stream`] | streams with their encodings, and the queues of those with something to do; `tracks`: which tracks there are |
 //! | [`lane`] | records to and from other workers |
 //! | `mail` | the worker's end of the [`mailbox`] |
+//! | `channels` | data channels: whose there are, and who has something to do |
 //! | `repairs`, `repair_budget` | packets to be sent again, and each viewer's allowance |
 //! | `outbox` | the batch that is filled; `residence` and `train_lengths` of what has left |
 //! | `handshakes` | DTLS of joins: a few datagrams a round, the rest after media |
@@ -41,6 +42,8 @@
 //!
 //! Nothing in a worker is shared: what reaches it from outside comes through [`mailbox`] and [`lane`].
 
+mod channel_work;
+mod channels;
 mod compound_rtcp;
 mod config;
 mod control;
@@ -61,6 +64,7 @@ mod narrow_path;
 mod outbound;
 mod outbox;
 pub mod peer;
+mod peer_channels;
 mod peers;
 mod plain_bindings;
 #[cfg(any(test, feature = "peer"))]
@@ -73,6 +77,7 @@ mod residence;
 mod round;
 mod send_progress;
 pub mod stream;
+mod stream_channels;
 pub mod timers;
 mod tracks;
 mod train_lengths;

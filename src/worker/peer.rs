@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 use crate::transport::PathId;
 use crate::worker::mailbox::{SessionId, Totals};
 use crate::worker::narrow_path::NarrowPath;
+use crate::worker::peer_channels::PeerChannels;
 use crate::worker::repair_budget::RepairBudget;
 use crate::worker::report::Traffic;
 use crate::worker::timers::NEVER;
@@ -150,6 +151,8 @@ pub struct Peer {
     pub moved_told: Option<Timestamp>,
     /// What was sent to it.
     pub sent: Traffic,
+    /// Its data channels, where they were negotiated.
+    pub(super) data: Option<Box<PeerChannels>>,
 }
 
 impl Peer {
@@ -177,6 +180,7 @@ impl Peer {
             handshake_datagrams: 0,
             moved_told: None,
             sent: Traffic::default(),
+            data: None,
         }
     }
 
@@ -195,7 +199,8 @@ impl Peer {
             Role::Publisher(_) => None,
             Role::Viewer(viewer) => viewer.next_report,
         };
-        [self.session.next_deadline(), role].into_iter().flatten().fold(expiry, Timestamp::min)
+        let data = self.data.as_ref().and_then(|data| data.next_deadline());
+        [self.session.next_deadline(), role, data].into_iter().flatten().fold(expiry, Timestamp::min)
     }
 
     /// What it carried so far.

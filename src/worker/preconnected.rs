@@ -32,7 +32,7 @@ impl Lifecycle<'_> {
             peer.session = session;
         }
         self.peers.claim_path(path, key);
-        self.connected(key);
+        self.connected(key, now);
         self.peers.arm(key);
         Ok(())
     }

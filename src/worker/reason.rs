@@ -74,6 +74,33 @@ reasons! {
         /// A key-frame request of a viewer that has asked too often.
         KeyFrameRequestsOverRate = "key_frame_requests_over_rate",
 
+        /// An SCTP packet that names streams out of range, or whose pieces are too short.
+        DataPacketRefused = "data_packet_refused",
+        /// An SCTP packet of a peer that sends too many, or too much user data as a viewer.
+        DataPacketsOverRate = "data_packets_over_rate",
+        /// An SCTP packet to a peer for which too many wait.
+        DataPacketsWaiting = "data_packets_waiting",
+        /// A message that opens a data channel and cannot be read. The channel is closed.
+        DataChannelMalformed = "data_channel_malformed",
+        /// A data channel beside as many as may be, or on a stream in use. It is closed.
+        DataChannelsFull = "data_channels_full",
+        /// A message on no data channel, or of an unknown kind.
+        DataMessageUnknown = "data_message_unknown",
+        /// A publisher's message longer than is relayed.
+        DataMessageTooLong = "data_message_too_long",
+        /// A publisher's message over the rate of its data channel.
+        DataMessagesOverRate = "data_messages_over_rate",
+        /// A viewer's message: viewers' are not relayed.
+        DataFromViewer = "data_from_viewer",
+        /// A message of an unreliable data channel that a viewer had no room for in time.
+        DataViewerBehind = "data_viewer_behind",
+        /// A reliable data channel that was closed for a viewer, because it lagged too far behind.
+        DataChannelLagged = "data_channel_lagged",
+        /// A lane's record of data channels of another publisher than the present one.
+        DataLaneStale = "data_lane_stale",
+        /// Other workers that could not be told that a publisher's data channels are gone.
+        DataDeparturesFull = "data_departures_full",
+
         /// A TCP connection that could not be served, because there are as many as may be.
         ConnectionNotTaken = "connection_not_taken",
 

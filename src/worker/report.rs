@@ -53,6 +53,10 @@ pub struct WorkerReport {
     pub forwarded: Traffic,
     /// Packets sent again on request.
     pub retransmitted: Traffic,
+    /// Data-channel messages of publishers of this worker that were relayed.
+    pub channel_messages_received: u64,
+    /// Data-channel messages given to viewers.
+    pub channel_messages_sent: u64,
     /// Messages handed to the kernel (a train is one).
     pub messages_sent: u64,
     /// Segments handed to the kernel.
@@ -128,6 +132,27 @@ pub struct StreamReport {
     pub viewers: u64,
     /// Encodings.
     pub encodings: Vec<EncodingReport>,
+    /// Data channels of its publisher.
+    pub channels: Vec<ChannelReport>,
+}
+
+/// One data channel of a stream on one worker.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ChannelReport {
+    /// As its publisher named it.
+    pub label: String,
+    /// The protocol it was opened with.
+    pub protocol: String,
+    /// Whether messages are delivered in order.
+    pub ordered: bool,
+    /// Whether none may be lost.
+    pub reliable: bool,
+    /// Messages that came, from the publisher or the lane.
+    pub stored: u64,
+    /// Messages given to viewers of this worker.
+    pub forwarded: u64,
+    /// Bytes of messages that are held for viewers.
+    pub ring_bytes: u64,
 }
 
 /// One encoding (track and rid) of a stream on one worker.
@@ -185,6 +210,12 @@ pub struct SessionReport {
     pub rtt_us: u64,
     /// Fraction lost in the last receiver report, in 1/256.
     pub fraction_lost: u8,
+    /// Data channels that are open; of a publisher those that are relayed.
+    pub channels: u64,
+    /// Messages of its data channels that were relayed.
+    pub messages_received: u64,
+    /// Messages that it was given.
+    pub messages_sent: u64,
     /// Why a viewer may see or hear nothing of a track although media is sent to it or published, and what of a publisher's
     /// stream is not as viewers expect; empty when all is well.
     pub why: String,

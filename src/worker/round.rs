@@ -4,6 +4,7 @@ use crate::crypto::random::Random;
 use crate::limits;
 use crate::net::Io;
 use crate::time::Timestamp;
+use crate::worker::channels::phase::ChannelPhase;
 use crate::worker::config::WorkerConfig;
 use crate::worker::control::messages::ControlPhase;
 use crate::worker::control::reporting::ReportUnderWay;
@@ -100,6 +101,12 @@ impl Worker {
         // 4. One batch to the kernel; the readers of our lanes are woken once. Handshakes that had to wait come last.
         self.lifecycle().serve_deferred(io, now);
         self.outbox.flush(io, &mut self.peers, &self.streams, &mut self.counters);
+        // 5. Data channels, in a batch of their own.
+        if self.streams.channel_work.any() {
+            let Self { streams, peers, lanes, outbox, counters, .. } = self;
+            ChannelPhase { streams, peers, lanes, outbox, counters }.run(now);
+            self.outbox.flush(io, &mut self.peers, &self.streams, &mut self.counters);
+        }
         self.lanes.wake();
         self.mail.deliver();
     }
@@ -118,7 +125,7 @@ impl Worker {
         let random = random.as_mut();
         let mut control = ControlPhase { lifecycle, lanes, random, shutting_down, load, started: *started, report };
         let more_control = control.run(io, now);
-        let more_records = lanes::receive(&mut self.lanes, &mut self.streams, &mut self.counters);
+        let more_records = lanes::receive(&mut self.lanes, &mut self.streams, &mut self.counters, now);
         self.more_mail = more_control || more_records;
     }
 
@@ -139,7 +146,10 @@ impl Worker {
     /// When the next round is due: at once while there is work.
     #[must_use]
     pub fn next_deadline(&self, now: Timestamp) -> Timestamp {
-        let mail = self.more_mail || self.handshakes.is_waiting() || self.report.is_under_way();
+        let mail = self.more_mail
+            || self.streams.channel_work.any()
+            || self.handshakes.is_waiting()
+            || self.report.is_under_way();
         if self.streams.has_work() || mail || !self.repairs.is_empty() {
             return now;
         }

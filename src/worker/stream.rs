@@ -7,16 +7,19 @@ use std::collections::{HashMap, VecDeque};
 
 use slotmap::SlotMap;
 
+use crate::data::record::{DataNews, DataRecord};
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::broadcast::Broadcast;
 use crate::relay::store::numbers::{EncodingId, EncodingSet};
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
+use crate::worker::channel_work::ChannelWork;
 use crate::worker::mailbox::{Listener, Origin, StreamId};
 use crate::worker::peer::{PeerKey, StreamKey, Subscriber};
 use crate::worker::reason::DropReason;
 use crate::worker::send_progress::SendProgress;
+use crate::worker::stream_channels::StreamChannels;
 use crate::worker::tracks::{TRACKS, kind_of, track_of};
 
 /// A stream on one worker.
@@ -39,6 +42,8 @@ pub struct Stream {
     pub(super) audience: Vec<Audience>,
     /// Viewers on this worker.
     pub viewers: usize,
+    /// Its data channels, where it has any or a viewer that could mirror them.
+    pub(super) channels: Option<Box<StreamChannels>>,
     /// Which encodings the publisher's worker has begun to tell of. What comes before is of somebody who listened here
     /// earlier, and the rest of it never came.
     begun: EncodingSet,
@@ -64,6 +69,7 @@ impl Stream {
             origin: None,
             audience: Vec::new(),
             viewers: 0,
+            channels: None,
             begun: EncodingSet::default(),
             progress: Vec::with_capacity(TRACKS.len()),
             queued: EncodingSet::default(),
@@ -132,6 +138,8 @@ pub(super) struct Audience {
     pub(super) listener: Listener,
     /// To which encodings it was introduced. Done before the next record where its lane was full, then or since.
     pub(super) introduced: EncodingSet,
+    /// It was told of the data channels, and of everything since.
+    pub(super) knows_channels: bool,
 }
 
 /// One encoding of one stream.
@@ -155,6 +163,8 @@ pub struct Streams {
     held: Vec<(Timestamp, EncodingKey)>,
     /// Encodings for which a key frame is wanted.
     wanting: Vec<EncodingKey>,
+    /// What is to be done for data channels.
+    pub(super) channel_work: ChannelWork,
 }
 
 impl Streams {
@@ -236,6 +246,8 @@ impl Streams {
                 return Some(stream);
             }
             Record::Begin => encoding.begin(),
+            // Of no encoding: see `apply_data`.
+            Record::Data(_) => return None,
         }
         let kind = encoding.kind();
         if stream.queued.insert(key.encoding) {
@@ -263,6 +275,50 @@ impl Streams {
         }
         self.apply(key, record);
         Ok(())
+    }
+
+    /// Applies what happened to the data channels of a publisher on another worker.
+    ///
+    /// # Errors
+    /// Why it is of no use here.
+    pub(super) fn apply_data(
+        &mut self,
+        key: StreamKey,
+        record: &DataRecord<'_>,
+        now: Timestamp,
+    ) -> Result<(), DropReason> {
+        let stream = self.table.get_mut(key).ok_or(DropReason::LaneUnknownStream)?;
+        stream.channels.get_or_insert_default().apply(record, now)?;
+        self.queue_channels(key);
+        Ok(())
+    }
+
+    /// The data channels of a stream.
+    pub(super) fn channels_mut(&mut self, key: StreamKey) -> Option<&mut StreamChannels> {
+        self.table.get_mut(key)?.channels.as_deref_mut()
+    }
+
+    /// Queues a stream whose viewers are to be given what is new on its channels.
+    pub(super) fn queue_channels(&mut self, key: StreamKey) {
+        if let Some(channels) = self.table.get_mut(key).and_then(|stream| stream.channels.as_deref_mut()) {
+            self.channel_work.queue(key, channels);
+        }
+    }
+
+    /// A publisher has left: its channels are closed here, and other workers are to be told. `false` where they cannot be.
+    pub(super) fn end_channels(&mut self, key: StreamKey, session: u64, now: Timestamp) -> bool {
+        let Some(stream) = self.table.get_mut(key) else { return true };
+        let Some(channels) = stream.channels.as_deref_mut() else { return true };
+        if channels.apply(&DataRecord { session, what: DataNews::End }, now).is_err() {
+            return true;
+        }
+        self.channel_work.queue(key, channels);
+        let told = stream
+            .audience
+            .iter_mut()
+            .filter_map(|audience| std::mem::take(&mut audience.knows_channels).then_some(audience.listener.worker));
+        let workers = told.collect();
+        self.channel_work.depart(stream.id, session, workers)
     }
 
     /// An encoding whose turn it is, with how far its packets have come.
@@ -343,7 +399,7 @@ impl Streams {
     /// Entries of all queues.
     #[cfg(any(test, feature = "peer"))]
     pub(super) fn queued_len(&self) -> usize {
-        self.audio.len() + self.video.len() + self.held.len() + self.wanting.len()
+        self.audio.len() + self.video.len() + self.held.len() + self.wanting.len() + self.channel_work.len()
     }
 
     /// Whether a key frame is wanted of an encoding already.

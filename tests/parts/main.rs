@@ -33,6 +33,7 @@ mod signal_ownership;
 mod signal_sockets;
 mod srtp_oracle;
 mod takeover;
+mod worker_channels;
 mod worker_encodings;
 mod worker_fairness;
 mod worker_media;

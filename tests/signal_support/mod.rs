@@ -395,6 +395,7 @@ impl Negotiator for Words {
             dtls_role: DtlsRole::Server,
             media: codecs_in(offer),
             cname: local.cname.clone(),
+            data: None,
         };
         let sdp = match offer {
             "fingerprint" => format!("{:?}", local.fingerprint_sha256),

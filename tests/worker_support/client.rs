@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use corecast::description::{Direction, MediaKind};
+use corecast::data::channels::Channels;
+use corecast::description::{Direction, DtlsRole, MediaKind};
 use corecast::lab::peer::source::Source;
 use corecast::lab::peer::terms::{self, PLAY, PUBLISH, Sources};
 use corecast::lab::peer::{ClientPeer, OutgoingRtp, PeerEvent, audio, video};
@@ -112,6 +113,13 @@ pub(crate) struct Client {
     /// Every datagram that reached it.
     pub(crate) datagrams: Vec<(Timestamp, Vec<u8>)>,
     pub(crate) keeps_datagrams: bool,
+    /// Its data channels: its part in DTLS and a seed before it is connected.
+    data: Option<Data>,
+}
+
+enum Data {
+    Agreed(DtlsRole, u64),
+    Carried(Box<Channels>),
 }
 
 impl Client {
@@ -169,6 +177,40 @@ impl Client {
             role,
             datagrams: Vec::new(),
             keeps_datagrams: false,
+            data: None,
+        }
+    }
+
+    /// Agrees to data channels: before the first datagram.
+    pub(crate) fn carry_data(&mut self, role: DtlsRole, seed: u64) {
+        self.peer.carry_data();
+        self.data = Some(Data::Agreed(role, seed));
+    }
+
+    /// Its data channels, once it is connected. [`Self::serve_data`] sends what is done with them.
+    pub(crate) fn channels(&mut self) -> Option<&mut Channels> {
+        match &mut self.data {
+            Some(Data::Carried(channels)) => Some(channels),
+            _ => None,
+        }
+    }
+
+    /// Takes what came for its data channels, does what is due, and sends.
+    pub(crate) fn serve_data(&mut self, now: Timestamp) {
+        if let (Some(Data::Agreed(role, seed)), true) = (&self.data, self.peer.is_connected()) {
+            self.data = Some(Data::Carried(Box::new(Channels::connecting(*role, *seed, now))));
+        }
+        let Some(Data::Carried(channels)) = &mut self.data else { return };
+        while let Some(record) = self.peer.poll_data() {
+            channels.handle_packet(&record, now);
+        }
+        if channels.next_deadline().is_some_and(|at| at <= now) {
+            channels.handle_timeout(now);
+        }
+        while self.out.has_room_for(1)
+            && let Some(packet) = channels.poll_packet()
+        {
+            self.peer.send_data(&packet, &mut self.out, now);
         }
     }
 
@@ -227,12 +269,17 @@ impl Client {
             Role::Publisher(_) => None,
             Role::Viewer(viewer) => viewer.nacks.then_some(viewer.next_nack),
         };
-        self.peer.next_deadline().into_iter().chain(own).min()
+        let data = match &self.data {
+            Some(Data::Carried(channels)) => channels.next_deadline(),
+            _ => None,
+        };
+        self.peer.next_deadline().into_iter().chain(own).chain(data).min()
     }
 
     /// Does what is due; whether anything was.
     pub(crate) fn act(&mut self, now: Timestamp) -> bool {
         let mut any = false;
+        self.serve_data(now);
         if self.peer.next_deadline().is_some_and(|due| due <= now) {
             self.peer.handle_timeout(&mut self.out, now);
             self.drain_events();

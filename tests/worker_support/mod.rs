@@ -14,7 +14,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use corecast::crypto::random::SeededRandom;
-use corecast::description::{Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials};
+use corecast::description::{
+    DataTerms, Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials,
+};
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::lab::peer::terms::{self, Offer, Sources};
 use corecast::lab::peer::{ClientPeer, PeerConfig};
@@ -121,6 +123,8 @@ pub(crate) struct Opening {
     pub(crate) first: (u64, u32),
     /// The client's path is a connection, not UDP.
     pub(crate) tcp: bool,
+    /// Data channels are agreed on.
+    pub(crate) data: bool,
 }
 
 impl Opening {
@@ -135,6 +139,7 @@ impl Opening {
             node_role: DtlsRole::Server,
             first: (1_000, 777_000),
             tcp: false,
+            data: false,
         }
     }
 
@@ -244,7 +249,8 @@ impl World {
             sources,
         };
         let (reply, answer) = flume::bounded(1);
-        let description = Description { dtls_role: opening.node_role, ..terms::answer(&offer) };
+        let data = opening.data.then_some(DataTerms { sctp_port: 5_000, message_bytes_max: 65_536 });
+        let description = Description { dtls_role: opening.node_role, data, ..terms::answer(&offer) };
         let request = OpenSession {
             session,
             stream: opening.stream,
@@ -272,8 +278,13 @@ impl World {
             node: self.nodes[opening.worker].address,
             seed: 5_000 + client as u64,
         };
+        let (role, seed) = (config.dtls_role, config.seed);
         let peer = ClientPeer::new(&self.client_identity, config, self.now);
-        self.clients.push(Client::new(peer, session, opening, sources, address));
+        let mut new = Client::new(peer, session, opening, sources, address);
+        if opening.data {
+            new.carry_data(role, seed);
+        }
+        self.clients.push(new);
         self.by_address.insert(address, client);
         if opening.tcp {
             self.connections.insert(address, Connection::new(client as u32));

@@ -95,6 +95,8 @@ pub struct ClientPeer {
     receiver: Option<Box<SrtpReceiver>>,
     events: VecDeque<PeerEvent>,
     closed: bool,
+    /// Received application data, where it was agreed on.
+    data: Option<VecDeque<Box<[u8]>>>,
     /// Round-trip time of the last answered check.
     pub rtt: Option<Duration>,
 }
@@ -119,6 +121,7 @@ impl ClientPeer {
             receiver: None,
             events: VecDeque::new(),
             closed: false,
+            data: None,
             rtt: None,
             config,
         }
@@ -237,7 +240,8 @@ impl ClientPeer {
                 DtlsRole::Client => Dtls::new_client(&self.identity, self.config.versions, fingerprints, now),
                 DtlsRole::Server => Dtls::new(&self.identity, DtlsRole::Server, fingerprints, now),
             };
-            self.dtls = Some(Box::new(dtls));
+            let dtls = self.dtls.insert(Box::new(dtls));
+            dtls.expect_application_data(self.data.is_some());
             self.drain_dtls(out);
         }
         Ok(Inbound::Handled)
@@ -259,8 +263,11 @@ impl ClientPeer {
                     self.closed = true;
                     self.events.push_back(PeerEvent::Failed(error));
                 }
-                // This client negotiates no data channel.
-                DtlsEvent::ApplicationData(_) => {}
+                DtlsEvent::ApplicationData(record) => {
+                    if let Some(records) = self.data.as_mut().filter(|records| records.len() < limits::DTLS_INBOX_MAX) {
+                        records.push_back(record);
+                    }
+                }
                 DtlsEvent::Closed => {
                     self.closed = true;
                     self.events.push_back(PeerEvent::Closed);
@@ -283,6 +290,23 @@ impl ClientPeer {
             dtls.handle_timeout(now);
             self.drain_dtls(out);
         }
+    }
+
+    /// Agrees to carry application data: call this before the first datagram.
+    pub fn carry_data(&mut self) {
+        self.data = Some(VecDeque::new());
+    }
+
+    /// Takes the next received record of application data.
+    pub fn poll_data(&mut self) -> Option<Box<[u8]>> {
+        self.data.as_mut()?.pop_front()
+    }
+
+    /// Sends a record of application data; whether it was taken.
+    pub fn send_data(&mut self, record: &[u8], out: &mut TrainBatch, now: Timestamp) -> bool {
+        let taken = self.dtls.as_mut().is_some_and(|dtls| dtls.send_application_data(record, now).is_ok());
+        self.drain_dtls(out);
+        taken
     }
 
     /// When [`Self::handle_timeout`] is due; `None` once closed.

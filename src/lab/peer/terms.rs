@@ -116,5 +116,6 @@ pub fn answer(offer: &Offer) -> Description {
             section(MediaKind::Video, video_mid, video, SsrcPair { media: video_ssrc, rtx: video_rtx }),
         ],
         cname: "corecast-peer-terms".to_owned(),
+        data: None,
     }
 }

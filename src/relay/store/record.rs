@@ -11,7 +11,9 @@
 
 use std::fmt;
 
+use crate::data::record::{DATA_RECORD_HEAD_BYTES, DataRecord};
 use crate::description::{CodecFormat, NegotiatedCodec};
+use crate::limits;
 use crate::relay::store::address::{RecordAddress, StreamId};
 use crate::relay::store::clock_map::ClockMap;
 use crate::relay::store::numbers::EncodingId;
@@ -29,6 +31,11 @@ const HEAD_BYTES: usize = 24;
 
 /// Bytes of a media record before its payload.
 pub const MEDIA_HEAD_BYTES: usize = HEAD_BYTES + 32;
+
+/// Bytes of the longest record that is made: a message of a data channel.
+pub const RECORD_BYTES_MAX: usize = HEAD_BYTES + DATA_RECORD_HEAD_BYTES + limits::DATA_MESSAGE_BYTES_MAX;
+
+const _: () = assert!(RECORD_BYTES_MAX >= MEDIA_HEAD_BYTES + limits::DATAGRAM_IN_BYTES_MAX);
 
 /// A packet on its publisher's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +114,8 @@ pub enum Record<'a> {
     /// Told from here on, or again after a lane was full: between what the reader may hold and what follows, packets are
     /// missing that nobody has for it. Comes before anything else of an encoding.
     Begin,
+    /// Something of the publisher's data channels, which belong to no encoding.
+    Data(DataRecord<'a>),
 }
 
 /// Why bytes are no record.
@@ -122,6 +131,7 @@ const KIND_MEDIA: u8 = 1;
 const KIND_CLOCK: u8 = 2;
 const KIND_FORMAT: u8 = 3;
 const KIND_BEGIN: u8 = 4;
+const KIND_DATA: u8 = 5;
 
 const FLAG_MARKER: u8 = 1;
 const FLAG_KEY_FRAME: u8 = 2;
@@ -131,6 +141,7 @@ const FLAG_KEY_FRAME: u8 = 2;
 pub fn encoded_len(record: &Record<'_>) -> usize {
     match record {
         Record::Media(media) => MEDIA_HEAD_BYTES + media.payload.len(),
+        Record::Data(data) => HEAD_BYTES + data.encoded_len(),
         Record::Clock { .. } | Record::Format(_) | Record::Begin => HEAD_BYTES + 32,
     }
 }
@@ -143,6 +154,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
         Record::Clock { .. } => KIND_CLOCK,
         Record::Format(_) => KIND_FORMAT,
         Record::Begin => KIND_BEGIN,
+        Record::Data(_) => KIND_DATA,
     };
     writer.bytes(&[0, 0, VERSION, kind, address.encoding.number(), 0, 0, 0])?;
     writer.u128(address.stream.0)?;
@@ -175,6 +187,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
             writer.u32(published.clock_rate_hz)?;
         }
         Record::Begin => {}
+        Record::Data(data) => data.write(&mut writer)?,
     }
     let len = writer.len();
     let length = u16::try_from(len).ok()?.to_le_bytes();
@@ -247,6 +260,7 @@ fn read_fields(mut reader: ByteReader<'_>) -> Option<(RecordAddress, Record<'_>)
             Record::Format(PublishedCodec { codec, format, clock_rate_hz: reader.u32()? })
         }
         KIND_BEGIN => Record::Begin,
+        KIND_DATA => Record::Data(DataRecord::read(reader)?),
         _ => return None,
     };
     Some((address, record))
@@ -262,6 +276,7 @@ impl Record<'_> {
                 *ntp = map.wall(*ntp);
                 *arrival = map.monotonic(*arrival);
             }
+            Self::Data(data) => *data = data.restamped(|at| map.monotonic(at)),
             Self::Format(_) | Self::Begin => {}
         }
         self
@@ -284,7 +299,8 @@ pub fn restamp(bytes: &mut [u8], map: ClockMap) -> Result<(), RecordError> {
         let ntp = u64_at(bytes, NTP_AT)?;
         *ntp = map.wall(NtpTime(u64::from_le_bytes(*ntp))).0.to_le_bytes();
     }
-    if matches!(kind, KIND_MEDIA | KIND_CLOCK) {
+    let is_message = kind == KIND_DATA && bytes.get(HEAD_BYTES..).is_some_and(DataRecord::has_arrival);
+    if matches!(kind, KIND_MEDIA | KIND_CLOCK) || is_message {
         let arrival = u64_at(bytes, ARRIVAL_AT)?;
         *arrival = map.monotonic(Timestamp::from_nanos(u64::from_le_bytes(*arrival))).as_nanos().to_le_bytes();
     }
@@ -321,11 +337,18 @@ const fn codec_of(number: u8) -> Option<Codec> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::MessageKind;
+    use crate::data::dcep::{Delivery, Reliability};
+    use crate::data::record::DataNews;
     use crate::relay::store::clock_map::HostClocks;
     use std::time::Duration;
 
     const ADDRESS: RecordAddress =
         RecordAddress { stream: StreamId(77 << 100), encoding: EncodingId::from_number(5).unwrap() };
+
+    fn data(what: DataNews<'static>) -> Record<'static> {
+        Record::Data(DataRecord { session: u64::MAX - 5, what })
+    }
 
     fn samples() -> Vec<Record<'static>> {
         vec![
@@ -352,6 +375,21 @@ mod tests {
                 clock_rate_hz: 90_000,
             }),
             Record::Begin,
+            data(DataNews::Begin),
+            data(DataNews::End),
+            data(DataNews::Close { channel: 7 }),
+            data(DataNews::Open {
+                channel: 3,
+                delivery: Delivery { ordered: false, reliability: Reliability::LifetimeMs(70_000) },
+                label: "Umfrage",
+                protocol: "corecast.retain",
+            }),
+            data(DataNews::Message {
+                channel: 1,
+                kind: MessageKind::Text,
+                arrival: Timestamp::from_nanos(123_456_789_012),
+                payload: b"Ja",
+            }),
             Record::Media(MediaRecord {
                 incarnation: Incarnation(1),
                 sequence: 2,
@@ -426,6 +464,9 @@ mod tests {
                 (Record::Clock { ntp: before, arrival, .. }, Record::Clock { ntp, arrival: after, .. }) => {
                     assert_eq!((ntp.0, after), (before.0.wrapping_sub(1_000 << 32), arrival + moved));
                 }
+                (Record::Data(before), Record::Data(after)) => {
+                    assert_eq!(after, before.restamped(|at| at + moved));
+                }
                 (before, after) => assert_eq!(before, after, "it has no time"),
             }
             restamp(&mut out[..len], map.inverse()).unwrap();
@@ -447,7 +488,7 @@ mod tests {
             let record = Record::Format(PublishedCodec { codec, format, clock_rate_hz: 90_000 });
             let mut out = [0; 64];
             let len = write(&mut out, address, &record).unwrap();
-            for (at, value) in [(3, 0), (3, 5), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
+            for (at, value) in [(3, 0), (3, 6), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
                 let mut bytes = out;
                 bytes[at] = value;
                 assert_eq!(read(&bytes[..len]), Err(RecordError::Malformed), "{value} at {at}");

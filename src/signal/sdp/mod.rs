@@ -11,14 +11,15 @@
 //!   negotiate.rs which sections, in which BUNDLE group     → Description
 //!     codecs.rs  payload types → codecs in order             ↘
 //!     extensions.rs  header extensions, URI by URI          write.rs → the answer's text
-//!     transport.rs   ICE, DTLS                               ↗
+//!     data.rs        SCTP over DTLS                          ↗
+//!     transport.rs   ICE, DTLS                              ↗
 //! ```
 //!
 //! # What is agreed
 //! - There is one transport, and rtcp-mux is required. Accepted are the sections of the BUNDLE group of the first one that
 //!   can be served, or that one alone if it is in none (RFC 9429 §5.3.1). Sections keep their order. At most one audio and
-//!   one video section are accepted. Sections that are not accepted (`m=application`, second cameras, the wrong direction,
-//!   another transport) are answered on port 0 and leave the group. Firefox offers bundled sections on port 0; they are
+//!   one video section are accepted, and beside them one of data channels in the same group. Sections that are not
+//!   accepted (second cameras, the wrong direction, another transport) are answered on port 0 and leave the group. Firefox offers bundled sections on port 0; they are
 //!   answered on port 9.
 //! - A viewer of a stream that is published already must have a payload type of its codecs ([`super::opening`]).
 //! - An offer whose audio, or whose video, has no codec in common is refused as a whole (RFC 9725 §4.4.3), because half
@@ -31,7 +32,7 @@
 //!   (§5.3.2), and the publisher sends the first of its encodings as a plain stream. So a page that offers several
 //!   should name its best one first. If several are sent all the same, the first living one is forwarded
 //!   (`relay/publish/source.rs`). [`NegotiatedMedia::rids`] stays empty until the relay has several encodings.
-//! - **Re-offers**: WHIP has none. **Data channels** are refused for now.
+//! - **Re-offers**: WHIP has none, so that whoever wants data channels offers them at the beginning.
 //! - **`a=ssrc` attributes** other than `cname` and `msid`, `a=rtcp`, `a=rtcp-xr`, `b=`: of no effect here.
 //!
 //! [`NegotiatedMedia::rids`]: crate::description::NegotiatedMedia::rids
@@ -48,6 +49,7 @@
 
 mod answer;
 mod codecs;
+mod data;
 pub mod extensions;
 mod fragment;
 mod local;

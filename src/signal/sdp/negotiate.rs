@@ -1,12 +1,13 @@
 //! Decides which sections of an offer are accepted, and combines them into a description.
 
 use super::codecs::{self, AnsweredCodec};
+use super::data;
 use super::extensions::{self, Agreed};
 use super::local::LocalParameters;
 use super::offer::{MediaSection, Offer, token};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use super::transport;
-use crate::description::{Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
+use crate::description::{DataTerms, Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
 use crate::limits;
 
 /// One accepted section: what the answer needs in addition to its [`NegotiatedMedia`].
@@ -24,6 +25,8 @@ pub(super) struct Agreement {
     pub(super) description: Description,
     /// One for each of the description's media, in the same order.
     pub(super) accepted: Vec<Accepted>,
+    /// The index of the section of data channels among the offer's, where it is accepted.
+    pub(super) data: Option<usize>,
     /// The mids of the answer's BUNDLE group, the one with the transport first (RFC 9143 §7.3.1); empty without a group.
     pub(super) bundle: Vec<String>,
     /// The index of the section with the transport among the offer's.
@@ -38,9 +41,10 @@ pub(super) fn negotiate(
     fresh_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<Agreement, SdpRefused> {
     let mut chosen = choose(offer, direction)?;
-    let Shared { sections: mut accepted_sections, others, is_group } = share_transport(offer, &mut chosen)?;
-    // RFC 9143 §7.3.1: the transport is that of the first accepted section with a port.
-    accepted_sections.sort_by_key(|(_, section)| section.port_is_zero);
+    let Shared { sections: mut accepted_sections, others, is_group, data } = share_transport(offer, &mut chosen)?;
+    // RFC 9143 §7.3.1: the transport is that of the first accepted section with a port. Candidates are written into one
+    // of media, which every reader knows.
+    accepted_sections.sort_by_key(|(_, section)| (section.port_is_zero, section.kind.is_none()));
     let levels: Vec<&MediaSection> = accepted_sections.iter().map(|(_, section)| *section).collect();
     let transport = transport::transport(offer, &levels, &others)?;
     let transport_index = accepted_sections.first().map_or(0, |(index, _)| *index);
@@ -96,8 +100,9 @@ pub(super) fn negotiate(
         dtls_role: transport.role,
         media,
         cname: token(local.cname, CNAME_BYTES_MAX),
+        data: data.map(|(_, terms)| terms),
     };
-    Ok(Agreement { description, accepted, bundle, transport: transport_index })
+    Ok(Agreement { description, accepted, data: data.map(|(index, _)| index), bundle, transport: transport_index })
 }
 
 /// An SDES item holds at most this many bytes (RFC 3550 §6.5).
@@ -157,6 +162,8 @@ struct Shared<'a> {
     others: Vec<&'a MediaSection>,
     /// Whether they are in a BUNDLE group. A section alone need not be (RFC 9429 §5.3.1).
     is_group: bool,
+    /// The section of data channels among them, if there is one that is accepted.
+    data: Option<(usize, DataTerms)>,
 }
 
 /// Leaves in `chosen` those that share the first one's transport. The others would need one of their own, which this node
@@ -170,14 +177,18 @@ fn share_transport<'a>(
         .and_then(|(index, _)| Some((*index, offer.sections.get(*index)?)))
         .ok_or(Unsupported::NoMedia)?;
     let group = section.mid.as_deref().and_then(|mid| offer.bundle_of(mid));
-    let mut shared = Shared { sections: Vec::new(), others: Vec::new(), is_group: group.is_some() };
+    let mut shared = Shared { sections: Vec::new(), others: Vec::new(), is_group: group.is_some(), data: None };
     match group {
         None => shared.sections.push((first, section)),
         Some(mids) => {
             for mid in mids {
                 let mut sections = offer.sections.iter().enumerate();
                 let Some(member) = sections.find(|(_, section)| section.mid.as_ref() == Some(mid)) else { continue };
-                if chosen.iter().any(|(index, _)| *index == member.0) {
+                let data = data::terms(member.1).filter(|_| shared.data.is_none());
+                if let Some(terms) = data {
+                    shared.data = Some((member.0, terms));
+                    shared.sections.push(member);
+                } else if chosen.iter().any(|(index, _)| *index == member.0) {
                     shared.sections.push(member);
                 } else {
                     shared.others.push(member.1);
@@ -186,7 +197,8 @@ fn share_transport<'a>(
         }
     }
     chosen.retain(|(index, _)| shared.sections.iter().any(|(shared, _)| shared == index));
-    if shared.sections.iter().any(|(_, section)| !section.attributes.has("rtcp-mux")) {
+    let media = |section: &MediaSection| section.kind.is_some();
+    if shared.sections.iter().any(|(_, section)| media(section) && !section.attributes.has("rtcp-mux")) {
         return Err(Unsupported::NoRtcpMux.into());
     }
     Ok(shared)

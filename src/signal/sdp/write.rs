@@ -10,7 +10,9 @@ use super::local::LocalParameters;
 use super::negotiate::{Accepted, Agreement};
 use super::offer::{MediaSection, Offer, token};
 use super::transport::fingerprint_text;
+use crate::data::SCTP_PORT;
 use crate::description::{Direction, DtlsRole, MediaKind, NegotiatedMedia};
+use crate::limits;
 
 /// The ICE options of this node (RFC 8838 §3, RFC 8445 §10). It accepts trickled candidates, which it ignores.
 pub(super) const ICE_OPTIONS: &str = "trickle ice2";
@@ -31,6 +33,7 @@ pub(super) fn answer(offer: &Offer, agreement: &Agreement, local: &LocalParamete
         let accepted = agreement.accepted.iter().zip(&agreement.description.media);
         match accepted.into_iter().find(|(accepted, _)| accepted.index == index) {
             Some((accepted, media)) => accepted_section(section, accepted, media, agreement, local),
+            None if agreement.data == Some(index) => data_section(section, agreement, local),
             None => refused_section(section),
         }
     });
@@ -62,19 +65,7 @@ fn accepted_section(
     local: &LocalParameters<'_>,
 ) -> MediaDescription {
     let direction = agreement.description.direction;
-    let mut lines = Lines::default();
-    // RFC 9143 §7.1.3 requires the transport in the group's first section only. It is written into each section for
-    // older readers, as browsers do.
-    lines.value("ice-ufrag", &local.ice.ufrag);
-    lines.value("ice-pwd", &local.ice.password);
-    lines.value("fingerprint", format!("sha-256 {}", fingerprint_text(&local.fingerprint_sha256)));
-    lines.value(
-        "setup",
-        match agreement.description.dtls_role {
-            DtlsRole::Server => "passive",
-            DtlsRole::Client => "active",
-        },
-    );
+    let mut lines = transport_lines(agreement, local);
     if offered.mid.is_some() {
         lines.value("mid", &media.mid);
     }
@@ -101,12 +92,47 @@ fn accepted_section(
         ssrc_lines(&mut lines, media, &agreement.description.cname, &track);
     }
     if agreement.transport == accepted.index {
-        for candidate in local.candidates {
-            lines.value("candidate", candidate.to_string());
-        }
-        lines.flag("end-of-candidates");
+        candidate_lines(&mut lines, local);
     }
     section(offered, 9, formats, lines)
+}
+
+/// The transport's attributes. RFC 9143 §7.1.3 requires them in the group's first section only. They are written into each
+/// section for older readers, as browsers do.
+fn transport_lines(agreement: &Agreement, local: &LocalParameters<'_>) -> Lines {
+    let mut lines = Lines::default();
+    lines.value("ice-ufrag", &local.ice.ufrag);
+    lines.value("ice-pwd", &local.ice.password);
+    lines.value("fingerprint", format!("sha-256 {}", fingerprint_text(&local.fingerprint_sha256)));
+    lines.value(
+        "setup",
+        match agreement.description.dtls_role {
+            DtlsRole::Server => "passive",
+            DtlsRole::Client => "active",
+        },
+    );
+    lines
+}
+
+fn candidate_lines(lines: &mut Lines, local: &LocalParameters<'_>) {
+    for candidate in local.candidates {
+        lines.value("candidate", candidate.to_string());
+    }
+    lines.flag("end-of-candidates");
+}
+
+/// The section of data channels (RFC 8841 §8.3).
+fn data_section(offered: &MediaSection, agreement: &Agreement, local: &LocalParameters<'_>) -> MediaDescription {
+    let mut lines = transport_lines(agreement, local);
+    if let Some(mid) = &offered.mid {
+        lines.value("mid", mid);
+    }
+    lines.value("sctp-port", SCTP_PORT.to_string());
+    lines.value("max-message-size", limits::DATA_MESSAGE_BYTES_ANNOUNCED.to_string());
+    if agreement.data == Some(agreement.transport) {
+        candidate_lines(&mut lines, local);
+    }
+    section(offered, 9, vec!["webrtc-datachannel".to_owned()], lines)
 }
 
 /// `a=rtpmap`, `a=rtcp-fb` and `a=fmtp` of every codec and its retransmissions; returns the formats of the `m=` line.

@@ -31,6 +31,11 @@ impl Lifecycle<'_> {
             self.handle_events(key, now);
         }
         let Some(peer) = self.peers.get_mut(key) else { return };
+        if let Some(data) = &mut peer.data
+            && data.handle_timeout(now)
+        {
+            self.streams.channel_work.list(key, data);
+        }
         publisher_feedback::send(peer, self.outbox, self.counters, now);
         sender_report::send(peer, self.streams, self.outbox, now);
     }

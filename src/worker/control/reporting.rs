@@ -16,8 +16,9 @@ use crate::worker::load::Load;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
-use crate::worker::report::{EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
+use crate::worker::report::{ChannelReport, EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
 use crate::worker::stream::{EncodingKey, Stream, Streams};
+use crate::worker::stream_channels::StreamChannel;
 
 /// A report that is being made, and who waits for it.
 #[derive(Debug, Default)]
@@ -156,6 +157,20 @@ fn stream_report(stream: &Stream, peers: &Peers) -> StreamReport {
         origin: stream.publisher.is_some(),
         viewers: stream.viewers as u64,
         encodings: encodings.collect(),
+        channels: stream.channels.iter().flat_map(|channels| channels.iter()).map(channel_report).collect(),
+    }
+}
+
+fn channel_report(channel: &StreamChannel) -> ChannelReport {
+    let ring = &channel.ring;
+    ChannelReport {
+        label: ring.terms.label.clone(),
+        protocol: ring.terms.protocol.clone(),
+        ordered: ring.terms.delivery.ordered,
+        reliable: ring.terms.delivery.is_reliable(),
+        stored: ring.stored,
+        forwarded: ring.forwarded,
+        ring_bytes: ring.bytes() as u64,
     }
 }
 
@@ -183,6 +198,10 @@ fn session_report(peer: &Peer, streams: &Streams, now: Timestamp) -> SessionRepo
         rejected: session.rejected,
         ..SessionReport::default()
     };
+    if let Some(data) = &peer.data {
+        report.channels = data.open_channels() as u64;
+        (report.messages_received, report.messages_sent) = (data.received, data.sent);
+    }
     match &peer.role {
         Role::Publisher(publication) => {
             report.rtt_us = publication.round_trip.measured().map_or(0, |rtt| rtt.as_micros() as u64);

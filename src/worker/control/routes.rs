@@ -2,6 +2,7 @@
 
 use crate::relay::store::address::RecordAddress;
 use crate::relay::store::numbers::EncodingSet;
+use crate::worker::channels::uplink::introduce_listener;
 use crate::worker::distribution::introduce;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Listener, Origin, StreamId, WorkerIndex};
@@ -30,7 +31,7 @@ pub(super) fn set(
                 stream.audience.push(*known);
                 continue;
             }
-            let mut audience = Audience { listener, introduced: EncodingSet::default() };
+            let mut audience = Audience { listener, introduced: EncodingSet::default(), knows_channels: false };
             if let Some(Role::Publisher(publication)) = publisher {
                 for track in &publication.tracks {
                     let address = RecordAddress { stream: id, encoding: track.encoding };
@@ -38,6 +39,7 @@ pub(super) fn set(
                     audience.introduced.set(track.encoding, introduced);
                 }
             }
+            audience.knows_channels = introduce_listener(stream, lanes, listener.worker);
             stream.audience.push(audience);
         }
     }

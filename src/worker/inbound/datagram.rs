@@ -46,8 +46,9 @@ impl DatagramPhase<'_> {
         let peers = &mut *self.lifecycle.peers;
         match event {
             ConnectionEvent::Drained(address) => {
-                if let Some((path, _)) = peers.find_path(&address) {
+                if let Some((path, key)) = peers.find_path(&address) {
                     peers.set_full(path, false);
+                    self.lifecycle.list_channels(key);
                 }
             }
             ConnectionEvent::Closed(address) => peers.lose_path(&address, now),
@@ -121,6 +122,7 @@ impl DatagramPhase<'_> {
         match inbound? {
             Inbound::Handled => {
                 self.lifecycle.handle_events(key, now);
+                self.lifecycle.take_data(key, now);
                 self.lifecycle.peers.arm(key);
             }
             Inbound::Rtp(opened) => {

@@ -22,6 +22,7 @@ impl Lifecycle<'_> {
             match peer.session.handle_datagram(&peer.identity, kind, from, &mut bytes, out, now) {
                 Ok(_) => {
                     self.handle_events(key, now);
+                    self.take_data(key, now);
                     self.peers.arm(key);
                 }
                 Err(rejected) => self.counters.dropped(rejected),

@@ -102,6 +102,7 @@ fn receive_with(
                 Stored::Media { track, sequence, payload: payload.into(), marker, key_frame, padding }
             }
             Record::Begin => Stored::Begin(track),
+            Record::Data(_) => panic!("a track has no data channels"),
             Record::Clock { .. } => panic!("clocks come with sender reports"),
         });
     })?;

@@ -28,8 +28,7 @@ fn every_client_gets_an_answer_with_its_sections_in_order() {
                 |section: &[&str]| section.iter().find(|line| line.starts_with("a=mid:")).copied().unwrap().to_owned();
             assert_eq!(media(offered), media(written), "{name}");
             assert_eq!(mid(offered), mid(written), "{name}");
-            let expected = if media(offered) == "m=application" { "0" } else { "9" };
-            assert_eq!(written[0].split(' ').nth(1), Some(expected), "{name}: {}", written[0]);
+            assert_eq!(written[0].split(' ').nth(1), Some("9"), "{name}: {}", written[0]);
         }
         assert_eq!(answer.description.media.len(), 2, "{name}");
         assert_eq!(answer.description.direction, *direction);
@@ -164,14 +163,52 @@ fn the_transport_stands_in_a_section_with_a_port() {
 }
 
 #[test]
-fn a_data_channel_is_refused_and_leaves_the_group() {
-    let answer = publish(CHROMIUM_PUBLISH_DATA);
-    assert!(answer.sdp.contains("a=group:BUNDLE 0 1\r\n"));
-    let sections = sections(&answer.sdp);
-    assert_eq!(sections[2][0], "m=application 0 UDP/DTLS/SCTP webrtc-datachannel");
-    assert!(has(&sections[2], "a=mid:2") && has(&sections[2], "a=inactive"));
-    // addTrack makes sendrecv sections; they are answered recvonly.
-    assert!(has(&sections[0], "a=recvonly") && has(&sections[1], "a=recvonly"));
+fn data_channels_are_accepted_beside_media_in_its_group() {
+    for offer in [CHROMIUM_PUBLISH_DATA, FIREFOX_PUBLISH_DATA] {
+        let answer = publish(offer);
+        assert!(answer.sdp.contains("a=group:BUNDLE 0 1 2\r\n"));
+        let sections = sections(&answer.sdp);
+        assert_eq!(sections[2][0], "m=application 9 UDP/DTLS/SCTP webrtc-datachannel");
+        for line in ["a=mid:2", "a=setup:passive", "a=sctp-port:5000", "a=max-message-size:65536"] {
+            assert!(has(&sections[2], line), "{line}");
+        }
+        assert!(!has(&sections[2], "a=rtcp-mux") && !has(&sections[2], "a=end-of-candidates"));
+        // addTrack makes sendrecv sections; they are answered recvonly.
+        assert!(has(&sections[0], "a=recvonly") && has(&sections[1], "a=recvonly"));
+        assert_eq!(answer.description.data.unwrap().sctp_port, 5000);
+        assert!(answer.description.data.unwrap().message_bytes_max >= 262_144);
+    }
+    assert_eq!(publish(CHROMIUM_PUBLISH).description.data, None);
+}
+
+#[test]
+fn data_channels_outside_the_group_of_old_forms_or_alone_are_refused() {
+    let offer = CHROMIUM_PUBLISH_DATA;
+    let port = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel";
+    for offer in [
+        with(offer, "a=group:BUNDLE 0 1 2", "a=group:BUNDLE 0 1"),
+        with(offer, port, "m=application 9 DTLS/SCTP 5000"),
+        with(offer, port, "m=application 0 UDP/DTLS/SCTP webrtc-datachannel"),
+        with(offer, port, "m=application 9 UDP/BFCP *"),
+        with(offer, "a=sctp-port:5000", "a=sctp-port:70000"),
+        with(offer, "a=sctp-port:5000", "a=sctpmap:5000 webrtc-datachannel 1024"),
+        with(offer, "a=max-message-size:262144", "a=max-message-size:many"),
+    ] {
+        let answer = publish(&offer);
+        assert_eq!(answer.description.data, None, "{offer}");
+        let section = &sections(&answer.sdp)[2];
+        assert!(section[0].starts_with("m=application 0 ") && has(section, "a=inactive"), "{section:?}");
+        assert!(answer.sdp.contains("a=group:BUNDLE 0 1\r\n"));
+    }
+    // Without the attribute 64 KiB (RFC 8841 §6.1); 0 is any length.
+    for (line, bytes) in [("", 65_536), ("a=max-message-size:0\r\n", u32::MAX)] {
+        let answer = publish(&with(offer, "a=max-message-size:262144\r\n", line));
+        assert_eq!(answer.description.data.unwrap().message_bytes_max, bytes);
+    }
+    // A second section of that kind has nothing to carry.
+    let second = format!("{offer}{}", offer[offer.find("m=application").unwrap()..].replace("a=mid:2", "a=mid:3"));
+    let answer = publish(&with(&second, "a=group:BUNDLE 0 1 2", "a=group:BUNDLE 0 1 2 3"));
+    assert!(answer.sdp.contains("a=group:BUNDLE 0 1 2\r\n"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ const FIXTURES: &[(&str, Direction, &str)] = &[
     ("chromium-publish-simulcast", Direction::Publish, CHROMIUM_PUBLISH_SIMULCAST),
     ("chromium-play", Direction::Play, CHROMIUM_PLAY),
     ("firefox-publish", Direction::Publish, FIREFOX_PUBLISH),
-    ("firefox-publish-data", Direction::Publish, fixture!("firefox-publish-data")),
+    ("firefox-publish-data", Direction::Publish, FIREFOX_PUBLISH_DATA),
     ("firefox-publish-simulcast", Direction::Publish, FIREFOX_PUBLISH_SIMULCAST),
     ("firefox-play", Direction::Play, FIREFOX_PLAY),
     ("safari-publish", Direction::Publish, fixture!("safari-publish")),
@@ -38,6 +38,7 @@ const CHROMIUM_PUBLISH_DATA: &str = fixture!("chromium-publish-data");
 const CHROMIUM_PUBLISH_SIMULCAST: &str = fixture!("chromium-publish-simulcast");
 const CHROMIUM_PLAY: &str = fixture!("chromium-play");
 const FIREFOX_PUBLISH: &str = fixture!("firefox-publish");
+const FIREFOX_PUBLISH_DATA: &str = fixture!("firefox-publish-data");
 const FIREFOX_PUBLISH_SIMULCAST: &str = fixture!("firefox-publish-simulcast");
 const FIREFOX_PLAY: &str = fixture!("firefox-play");
 const SAFARI_PLAY: &str = fixture!("safari-play");

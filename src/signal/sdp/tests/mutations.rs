@@ -132,9 +132,15 @@ fn check(offer: &str, direction: Direction) -> Result<(), TestCaseError> {
     let media = &answer.description.media;
     prop_assert!((1..=2).contains(&media.len()));
     let mut accepted = media.iter();
+    let mut data_sections = 0;
     for (offered, written) in offered.media_descriptions.iter().zip(&written.media_descriptions) {
         prop_assert_eq!(&offered.media_name.media, &written.media_name.media);
         if written.media_name.port.value == 0 {
+            continue;
+        }
+        if written.media_name.media == "application" {
+            data_sections += 1;
+            prop_assert!(written.attribute("sctp-port").is_some());
             continue;
         }
         let media = accepted.next().unwrap();
@@ -162,6 +168,7 @@ fn check(offer: &str, direction: Direction) -> Result<(), TestCaseError> {
         }
     }
     prop_assert!(accepted.next().is_none());
+    prop_assert_eq!(data_sections, usize::from(answer.description.data.is_some()));
     prop_assert!(!answer.description.remote_fingerprints.is_empty());
     // Nothing of the offer became a line of its own: the answer has only lines this node writes.
     let keys = [
@@ -177,6 +184,7 @@ fn check(offer: &str, direction: Direction) -> Result<(), TestCaseError> {
         "ice-pwd",
         "ice-ufrag",
         "inactive",
+        "max-message-size",
         "mid",
         "msid",
         "recvonly",
@@ -184,6 +192,7 @@ fn check(offer: &str, direction: Direction) -> Result<(), TestCaseError> {
         "rtcp-mux",
         "rtcp-rsize",
         "rtpmap",
+        "sctp-port",
         "sendonly",
         "setup",
         "ssrc",
