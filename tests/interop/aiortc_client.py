@@ -74,7 +74,8 @@ class Publisher:
     """Publishes bands and a tone until closed."""
 
     @classmethod
-    async def start(cls, stream, codec):
+    async def start(cls, stream, codec, channels=None):
+        """`channels`: labels with what each is created with."""
         self = cls()
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.video = Bands()
@@ -83,7 +84,45 @@ class Publisher:
         codecs = RTCRtpSender.getCapabilities("video").codecs
         video = next(one for one in self.pc.getTransceivers() if one.kind == "video")
         video.setCodecPreferences([one for one in codecs if one.mimeType in (f"video/{codec}", "video/rtx")])
+        self.channels = [self.pc.createDataChannel(label, **terms) for label, terms in (channels or {}).items()]
         self.session = await _join(self.pc, "whip", stream)
+        return self
+
+    async def send(self, count, pause):
+        """Sends numbers from 0 on each channel, in pauses."""
+        deadline = time.monotonic() + CONNECTED_SECONDS
+        while any(channel.readyState != "open" for channel in self.channels):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"channels are {[channel.readyState for channel in self.channels]}")
+            await asyncio.sleep(0.05)
+        for number in range(count):
+            for channel in self.channels:
+                channel.send(str(number))
+            await asyncio.sleep(pause)
+
+    async def close(self):
+        await asyncio.to_thread(delete, self.session)
+        await self.pc.close()
+
+
+class DataPlayer:
+    """Plays a stream and keeps what comes on its data channels."""
+
+    @classmethod
+    async def start(cls, stream):
+        self = cls()
+        self.channels = {}
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pc.addTransceiver("video", direction="recvonly")
+        # Negotiated by both ends without a message: it makes the section of data channels.
+        self.own = self.pc.createDataChannel("corecast", negotiated=True, id=0)
+
+        @self.pc.on("datachannel")
+        def opened(channel):
+            numbers = self.channels[channel.label] = []
+            channel.on("message", lambda text: numbers.append(int(text)))
+
+        self.session = await _join(self.pc, "whep", stream)
         return self
 
     async def close(self):

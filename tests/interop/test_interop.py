@@ -231,7 +231,49 @@ async def ffmpeg_is_killed_and_returns():
             raise
 
 
+async def data_channels():
+    """A thousand messages on two channels. aiortc, as a sender, wedges after a loss on a channel with retransmissions limited,
+    so that those are the browsers' case."""
+    from aiortc_client import DataPlayer, Publisher
+
+    stream, count = "aiortc-data", 500
+    with Node(stream) as node:
+        publisher = await Publisher.start(stream, "VP8", {
+            "ordered": {"protocol": "numbers"}, "unordered": {"ordered": False},
+        })
+        player = await DataPlayer.start(stream)
+        other = await asyncio.create_subprocess_exec(
+            "node", HERE / "datachannel_play.mjs", f"{HTTP}/whep/{stream}", str(count),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            deadline = time.monotonic() + 60
+            while sum(one["channels"] for one in node.sessions(stream)) < 6 or len(player.channels) < 2:
+                require(time.monotonic() < deadline, f"not every channel was opened: {node.sessions(stream)}")
+                await asyncio.sleep(0.2)
+            await publisher.send(count, 0.02)
+            out, err = await asyncio.wait_for(other.communicate(), 90)
+            require(other.returncode == 0, f"node-datachannel: exit {other.returncode}: {err.decode()}")
+            seen = json.loads(out.decode().splitlines()[-1])["channels"]
+            both = {"aiortc": player.channels, "node-datachannel": {label: one["numbers"] for label, one in seen.items()}}
+            for who, channels in both.items():
+                print(f"    {who}: { {label: len(numbers) for label, numbers in channels.items()} }")
+                require(sorted(channels) == ["ordered", "unordered"], f"{who}: {sorted(channels)}")
+                require(channels["ordered"] == list(range(count)), f"{who}: ordered: {channels['ordered']}")
+                require(sorted(channels["unordered"]) == list(range(count)), f"{who}: {channels['unordered']}")
+            require(seen["ordered"]["protocol"] == "numbers", f"node-datachannel: {seen['ordered']['protocol']}")
+        except BaseException:
+            print(node.tail())
+            raise
+        finally:
+            if other.returncode is None:
+                other.kill()
+                await other.wait()
+            await player.close()
+            await publisher.close()
+
+
 CASES = {
+    "aiortc publishes data channels; aiortc and node-datachannel receive them": data_channels,
     "FFmpeg publishes H.264 High; aiortc, which offers Baseline only, plays": ffmpeg_publishes_high,
     "FFmpeg is killed and publishes again at once; aiortc plays on": ffmpeg_is_killed_and_returns,
     "aiortc publishes VP8; aiortc and werift play": lambda: aiortc_publishes("VP8"),
