@@ -46,6 +46,7 @@ const PUBLIC: &[Entry] = &[
     ("/watch.js", JAVASCRIPT, include_bytes!("pages/watch.js")),
     ("/sdk.js", JAVASCRIPT, include_bytes!("sdk.js")),
     ("/sdk/backoff.js", JAVASCRIPT, include_bytes!("sdk/backoff.js")),
+    ("/sdk/channel.js", JAVASCRIPT, include_bytes!("sdk/channel.js")),
     ("/sdk/codecs.js", JAVASCRIPT, include_bytes!("sdk/codecs.js")),
     ("/sdk/connection.js", JAVASCRIPT, include_bytes!("sdk/connection.js")),
     ("/sdk/devices.js", JAVASCRIPT, include_bytes!("sdk/devices.js")),

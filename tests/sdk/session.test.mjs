@@ -446,3 +446,43 @@ test('the start bitrate is in what a publisher applies, unless it is not wanted'
   await publisher(at.url, { transport: 'http', startBitrate: false }).start(media());
   assert.doesNotMatch(FakePeer.last.currentRemoteDescription.sdp, /x-google/);
 });
+
+test('a publisher’s channels are opened over each of its connections, and what is retained is said again', async () => {
+  const at = await node();
+  const sender = publisher(at.url);
+  const poll = sender.channel('poll', { retain: true });
+  const cursor = sender.channel('cursor', { ordered: false, maxRetransmits: 0 });
+  await sender.start(media());
+  const terms = () => FakePeer.last.channels.map(({ label, options }) => [label, options]);
+  const expected = [['poll', { protocol: 'corecast.retain' }], ['cursor', { ordered: false, maxRetransmits: 0 }]];
+  assert.deepEqual(terms(), expected);
+  assert.equal(poll.send('yes?'), false, 'it is not open yet');
+  assert.equal(cursor.send('1,2'), false);
+  const opens = () => { for (const channel of FakePeer.last.channels) { channel.readyState = 'open'; channel.dispatchEvent(new Event('open')); } };
+  opens();
+  assert.equal(cursor.send('3,4'), true);
+  assert.deepEqual(FakePeer.last.channels.map(({ sent }) => sent), [['yes?'], ['3,4']]);
+  assert.throws(() => cursor.send('x'.repeat(16 * 1024 + 1)), { code: 'message_too_long' });
+  await sender.renew();
+  assert.deepEqual(terms(), expected);
+  opens();
+  assert.deepEqual(FakePeer.last.channels.map(({ sent }) => sent), [['yes?'], []]);
+});
+
+test('a viewer takes data channels where somebody listens for them, and makes no section for them elsewhere', async () => {
+  const at = await node();
+  const plain = viewer(at.url);
+  await plain.attach(video());
+  assert.deepEqual(FakePeer.last.channels, []);
+  const seen = viewer(at.url);
+  const said = [];
+  seen.on('message', ({ detail }) => said.push(detail));
+  seen.on('channelclosed', ({ detail }) => said.push(detail));
+  await seen.attach(video());
+  assert.deepEqual(FakePeer.last.channels.map(({ options }) => options), [{ negotiated: true, id: 0 }]);
+  const channel = Object.assign(new EventTarget(), { label: 'chat', protocol: '' });
+  FakePeer.last.dispatchEvent(Object.assign(new Event('datachannel'), { channel }));
+  channel.dispatchEvent(Object.assign(new Event('message'), { data: 'hello' }));
+  channel.dispatchEvent(new Event('close'));
+  assert.deepEqual(said, [{ label: 'chat', data: 'hello' }, { label: 'chat' }]);
+});

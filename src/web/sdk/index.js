@@ -8,12 +8,16 @@
 //   const viewer = new Viewer({ url: 'https://node.example', stream: 'demo', token });
 //   await viewer.attach(document.querySelector('video'));
 //
+//   const captions = publisher.channel('captions', { retain: true });   // before start()
+//   viewer.on('message', ({ detail: { label, data } }) => { … });       // before attach()
+//
 // No dependency and no build step: ES modules as they lie here, typed by JSDoc; `types/` is made from it by tsc.
 //
-// Left out: simulcast (the node takes one encoding), data channels (the node refuses them) and trickle ICE (the node is
+// Left out: simulcast (the node takes one encoding), data from viewers (the node relays none) and trickle ICE (the node is
 // ICE-lite: it answers checks from anywhere, so telling it this browser's candidates gains nothing).
 
 export { CorecastError } from './errors.js';
+export { Channel } from './channel.js';
 export { Publisher } from './publisher.js';
 export { Viewer } from './viewer.js';
 export { capture, captureScreen, devices, onDevicesChanged } from './devices.js';
@@ -27,6 +31,7 @@ export { sendableCodecs } from './codecs.js';
  * @typedef {import('./publisher.js').PublisherEvents} PublisherEvents
  * @typedef {import('./viewer.js').ViewerOptions} ViewerOptions
  * @typedef {import('./viewer.js').ViewerEvents} ViewerEvents
+ * @typedef {import('./channel.js').ChannelOptions} ChannelOptions
  * @typedef {import('./stats.js').Stats} Stats
  * @typedef {import('./devices.js').CaptureOptions} CaptureOptions
  * @typedef {import('./devices.js').DeviceList} DeviceList

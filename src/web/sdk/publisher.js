@@ -4,6 +4,7 @@
 // unmuting takes effect at once, and the camera's light stays on. `release(kind)` stops the source: nothing is sent, the
 // light goes out, and `replaceTrack` with a new capture continues in the same session. Viewers stay connected either way.
 
+import { Channel } from './channel.js';
 import { codecPreferences } from './codecs.js';
 import { capture } from './devices.js';
 import { CorecastError } from './errors.js';
@@ -35,6 +36,8 @@ export class Publisher extends Session {
   #media = null;
   /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
   #senders = { audio: null, video: null };
+  /** @type {Channel[]} */
+  #channels = [];
   /** Stops listening to the present tracks. */
   #watched = new AbortController();
 
@@ -104,6 +107,23 @@ export class Publisher extends Session {
     await this.replaceTrack(media.getTracks()[0]);
   }
 
+  /**
+   * A data channel to all viewers. It lasts as long as the publisher: a new connection opens it again. Channels that are
+   * asked for before `start()` cost no connection of their own; the first one after it makes a new one.
+   *
+   * @param {string} label
+   * @param {import('./channel.js').ChannelOptions} [options]
+   * @returns {Channel}
+   */
+  channel(label, options = {}) {
+    const channel = new Channel(label, options);
+    this.#channels.push(channel);
+    const isFirst = this.#channels.length === 1;
+    if (this.pc && isFirst) void this.renew().catch(() => {});
+    else if (this.pc) channel.openOn(this.pc);
+    return channel;
+  }
+
   /** Sends silence or black pictures, until `unmute`. @param {'audio' | 'video'} kind */
   mute(kind) { this.#enable(kind, false); }
 
@@ -140,6 +160,7 @@ export class Publisher extends Session {
     const [audio] = media.getAudioTracks();
     const [video] = media.getVideoTracks();
     this.#senders = { audio: null, video: null };
+    for (const channel of this.#channels) channel.openOn(pc);
     if (audio) this.#senders.audio = pc.addTransceiver(audio, { direction: 'sendonly', streams: [media] }).sender;
     if (!video) return;
     /** @type {RTCRtpEncodingParameters} */

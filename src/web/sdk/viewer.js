@@ -15,6 +15,7 @@ const SILENT_MS = 2_000;
  * @typedef {object} ViewerOwnOptions
  * @property {boolean} [audio] true
  * @property {boolean} [video] true
+ * @property {boolean} [data] the publisher's data channels are wanted: events `channel`, `message`. without, they are where a listener for one of these was added before `attach()`
  * @property {number} [jitterBufferMs] the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
  *
  * @typedef {import('./session.js').SessionOptions & ViewerOwnOptions} ViewerOptions
@@ -23,6 +24,9 @@ const SILENT_MS = 2_000;
  * @property {Record<string, never>} live pictures or sound arrive
  * @property {Record<string, never>} idle none arrive: nobody publishes
  * @property {{ afterMs: number, waited: boolean }} firstframe shown so long after the connection was begun; `waited`: for a publisher, too
+ * @property {{ label: string, protocol: string }} channel the publisher has a data channel
+ * @property {{ label: string, data: string | ArrayBuffer }} message a message of the publisher's came
+ * @property {{ label: string }} channelclosed a data channel was closed; messages may be missing where it is opened again
  * @property {{ playing: boolean }} playblocked the browser allows no sound (`playing`: the picture plays without) or nothing before the person touches the page: call `unmute()` or `play()` from a click
  *
  * @typedef {import('./session.js').SessionEvents & ViewerOwnEvents} ViewerEvents
@@ -32,6 +36,7 @@ const SILENT_MS = 2_000;
 export class Viewer extends Session {
   #kinds;
   #jitterBufferMs;
+  #data;
   /** @type {HTMLVideoElement | null} */
   #video = null;
   #live = false;
@@ -49,6 +54,13 @@ export class Viewer extends Session {
     super('play', options);
     this.#kinds = [...(options.audio === false ? [] : ['audio']), ...(options.video === false ? [] : ['video'])];
     this.#jitterBufferMs = options.jitterBufferMs;
+    this.#data = options.data;
+  }
+
+  /** @override @param {string} name @param {EventListenerOrEventListenerObject | null} listener @param {boolean | AddEventListenerOptions} [options] */
+  addEventListener(name, listener, options) {
+    if (name === 'message' || name === 'channel') this.#data ??= true;
+    super.addEventListener(name, listener, options);
   }
 
   /** Whether pictures or sound arrive. */
@@ -114,6 +126,7 @@ export class Viewer extends Session {
       const { receiver } = pc.addTransceiver(kind, { direction: 'recvonly' });
       if (this.#jitterBufferMs !== undefined && 'jitterBufferTarget' in receiver) receiver.jitterBufferTarget = this.#jitterBufferMs;
     }
+    if (this.#data) this.#receive(pc);
     pc.addEventListener('track', ({ track }) => {
       media.addTrack(track);
       const video = this.#video;
@@ -124,6 +137,19 @@ export class Viewer extends Session {
         // Callbacks of the old source may still come. Only a picture after this connection's own track counts.
         video.requestVideoFrameCallback?.(() => { if (this.pc === pc) this.#shown(); });
       }
+    });
+  }
+
+  /** Takes data channels. @param {RTCPeerConnection} pc */
+  #receive(pc) {
+    // Agreed on by both ends without a message: it makes the section of data channels in the offer.
+    pc.createDataChannel('corecast', { negotiated: true, id: 0 });
+    pc.addEventListener('datachannel', ({ channel }) => {
+      const { label, protocol } = channel;
+      channel.binaryType = 'arraybuffer';
+      channel.addEventListener('message', ({ data }) => this.dispatchEvent(new CustomEvent('message', { detail: { label, data } })));
+      channel.addEventListener('close', () => this.dispatchEvent(new CustomEvent('channelclosed', { detail: { label } })));
+      this.dispatchEvent(new CustomEvent('channel', { detail: { label, protocol } }));
     });
   }
 

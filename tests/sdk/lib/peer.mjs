@@ -34,6 +34,13 @@ export class FakePeer extends EventTarget {
     this.#transceivers.push(made);
     return made;
   }
+  /** Data channels that were made, oldest first. */
+  channels = [];
+  createDataChannel(label, options) {
+    const channel = Object.assign(new EventTarget(), { label, options, readyState: 'connecting', sent: [], send(message) { this.sent.push(message); } });
+    this.channels.push(channel);
+    return channel;
+  }
   getTransceivers() { return this.#transceivers; }
   getConfiguration() { return this.configuration; }
   setConfiguration(configuration) { this.configuration = configuration; }

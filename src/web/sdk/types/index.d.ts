@@ -1,4 +1,5 @@
 export { CorecastError } from './errors.js';
+export { Channel } from './channel.js';
 export { Publisher } from './publisher.js';
 export { Viewer } from './viewer.js';
 export { capture, captureScreen, devices, onDevicesChanged } from './devices.js';
@@ -10,6 +11,7 @@ export type PublisherOptions = import('./publisher.js').PublisherOptions;
 export type PublisherEvents = import('./publisher.js').PublisherEvents;
 export type ViewerOptions = import('./viewer.js').ViewerOptions;
 export type ViewerEvents = import('./viewer.js').ViewerEvents;
+export type ChannelOptions = import('./channel.js').ChannelOptions;
 export type Stats = import('./stats.js').Stats;
 export type CaptureOptions = import('./devices.js').CaptureOptions;
 export type DeviceList = import('./devices.js').DeviceList;
@@ -21,6 +23,7 @@ export type DeviceList = import('./devices.js').DeviceList;
  * @typedef {import('./publisher.js').PublisherEvents} PublisherEvents
  * @typedef {import('./viewer.js').ViewerOptions} ViewerOptions
  * @typedef {import('./viewer.js').ViewerEvents} ViewerEvents
+ * @typedef {import('./channel.js').ChannelOptions} ChannelOptions
  * @typedef {import('./stats.js').Stats} Stats
  * @typedef {import('./devices.js').CaptureOptions} CaptureOptions
  * @typedef {import('./devices.js').DeviceList} DeviceList

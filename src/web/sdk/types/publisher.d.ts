@@ -1,3 +1,4 @@
+import { Channel } from './channel.js';
 import { Session } from './session.js';
 export type PublisherOwnOptions = {
     /**
@@ -77,6 +78,15 @@ export declare class Publisher extends Session<PublisherEvents> {
      * @param {import('./devices.js').CaptureOptions} [options] size and rate of the picture
      */
     switchDevice(kind: 'audio' | 'video', deviceId: string, options?: import('./devices.js').CaptureOptions): Promise<void>;
+    /**
+     * A data channel to all viewers. It lasts as long as the publisher: a new connection opens it again. Channels that are
+     * asked for before `start()` cost no connection of their own; the first one after it makes a new one.
+     *
+     * @param {string} label
+     * @param {import('./channel.js').ChannelOptions} [options]
+     * @returns {Channel}
+     */
+    channel(label: string, options?: import('./channel.js').ChannelOptions): Channel;
     /** Sends silence or black pictures, until `unmute`. @param {'audio' | 'video'} kind */
     mute(kind: 'audio' | 'video'): void;
     /** @param {'audio' | 'video'} kind */

@@ -9,6 +9,10 @@ export type ViewerOwnOptions = {
      */
     video?: boolean;
     /**
+     * the publisher's data channels are wanted: events `channel`, `message`. without, they are where a listener for one of these was added before `attach()`
+     */
+    data?: boolean;
+    /**
      * the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
      */
     jitterBufferMs?: number;
@@ -31,6 +35,26 @@ export type ViewerOwnEvents = {
         waited: boolean;
     };
     /**
+     * the publisher has a data channel
+     */
+    channel: {
+        label: string;
+        protocol: string;
+    };
+    /**
+     * a message of the publisher's came
+     */
+    message: {
+        label: string;
+        data: string | ArrayBuffer;
+    };
+    /**
+     * a data channel was closed; messages may be missing where it is opened again
+     */
+    channelclosed: {
+        label: string;
+    };
+    /**
      * the browser allows no sound (`playing`: the picture plays without) or nothing before the person touches the page: call `unmute()` or `play()` from a click
      */
     playblocked: {
@@ -42,6 +66,7 @@ export type ViewerEvents = import('./session.js').SessionEvents & ViewerOwnEvent
  * @typedef {object} ViewerOwnOptions
  * @property {boolean} [audio] true
  * @property {boolean} [video] true
+ * @property {boolean} [data] the publisher's data channels are wanted: events `channel`, `message`. without, they are where a listener for one of these was added before `attach()`
  * @property {number} [jitterBufferMs] the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
  *
  * @typedef {import('./session.js').SessionOptions & ViewerOwnOptions} ViewerOptions
@@ -50,6 +75,9 @@ export type ViewerEvents = import('./session.js').SessionEvents & ViewerOwnEvent
  * @property {Record<string, never>} live pictures or sound arrive
  * @property {Record<string, never>} idle none arrive: nobody publishes
  * @property {{ afterMs: number, waited: boolean }} firstframe shown so long after the connection was begun; `waited`: for a publisher, too
+ * @property {{ label: string, protocol: string }} channel the publisher has a data channel
+ * @property {{ label: string, data: string | ArrayBuffer }} message a message of the publisher's came
+ * @property {{ label: string }} channelclosed a data channel was closed; messages may be missing where it is opened again
  * @property {{ playing: boolean }} playblocked the browser allows no sound (`playing`: the picture plays without) or nothing before the person touches the page: call `unmute()` or `play()` from a click
  *
  * @typedef {import('./session.js').SessionEvents & ViewerOwnEvents} ViewerEvents
@@ -59,6 +87,8 @@ export declare class Viewer extends Session<ViewerEvents> {
     #private;
     /** @param {ViewerOptions} options */
     constructor(options: ViewerOptions);
+    /** @override @param {string} name @param {EventListenerOrEventListenerObject | null} listener @param {boolean | AddEventListenerOptions} [options] */
+    addEventListener(name: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
     /** Whether pictures or sound arrive. */
     get live(): boolean;
     /** The time from the start of the connection to its first picture; undefined before that. */

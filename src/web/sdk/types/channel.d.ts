@@ -1,0 +1,36 @@
+export type ChannelOptions = {
+    /**
+     * messages arrive in the order of sending; true
+     */
+    ordered?: boolean;
+    /**
+     * how often a lost message is sent again; without, until it arrives
+     */
+    maxRetransmits?: number;
+    /**
+     * the same in milliseconds
+     */
+    maxPacketLifeTime?: number;
+    /**
+     * viewers that come later get the last message; false
+     */
+    retain?: boolean;
+};
+export declare class Channel {
+    #private;
+    /** @param {string} label @param {ChannelOptions} options */
+    constructor(label: string, options: ChannelOptions);
+    get label(): string;
+    /** Whether a message can be sent now. */
+    get open(): boolean;
+    /**
+     * Sends a message to all viewers: text, or bytes of at most 16 KiB, 64 a second. Where `retain` was asked for, it is kept
+     * until the channel is open.
+     *
+     * @param {string | ArrayBuffer} message
+     * @returns {boolean} whether it was sent
+     */
+    send(message: string | ArrayBuffer): boolean;
+    /** Opens it over a connection, in place of the one before. @param {RTCPeerConnection} pc */
+    openOn(pc: RTCPeerConnection): void;
+}
