@@ -879,6 +879,62 @@ GUARDS = [
         "pub const WEBHOOK_PAUSE: Duration = Duration::from_secs(20);",
         "signalling_simulation runner::the_committed_seeds_break_no_rule",
     ),
+    Guard(
+        "data: high streams",
+        "src/data/chunks.rs",
+        "if u16::from_be_bytes(stream) < limits::DATA_STREAMS_MAX {",
+        "if stream.len() == 2 {",
+        "lib data::chunks::tests::high_streams_short_pieces_and_endless_chunks_are_refused_wherever_they_stand",
+    ),
+    Guard(
+        "data: a channel is acknowledged",
+        "src/data/channels.rs",
+        "self.send_dcep(stream, ACK_MESSAGE.to_vec(), now);",
+        "let _ = ACK_MESSAGE;",
+        "lib data::channels::tests::channels_of_both_ends_open_on_their_own_streams_and_carry_messages_of_every_kind",
+    ),
+    Guard(
+        "data: a restart ends the association",
+        "src/data/association.rs",
+        " | SocketEvent::OnConnectionRestarted() => {",
+        " => {",
+        "lib data::channels::tests::a_peer_that_restarts_the_association_ends_it",
+    ),
+    Guard(
+        "data: the last message is retained",
+        "src/data/ring.rs",
+        "let kept = usize::from(self.retains());",
+        "let kept = 0;",
+        "lib data::ring::tests::the_last_message_stays_where_the_channel_retains_it_whatever_its_age",
+    ),
+    Guard(
+        "data: a reliable channel never loses silently",
+        "src/worker/channels/mirror.rs",
+        "if missed > 0 && is_reliable {",
+        "if missed > u64::MAX - 1 && is_reliable {",
+        "parts worker_channels::a_stalled_viewer_lags_alone_loses_its_reliable_channel_and_gets_a_new_one_when_it_is_back",
+    ),
+    Guard(
+        "data: messages a second",
+        "src/worker/channels/uplink.rs",
+        "} else if !rate.take(burst, pause, now) {",
+        "} else if !rate.take(u32::MAX.max(burst), pause, now) {",
+        "parts worker_channels::what_a_publisher_sends_too_much_of_is_refused_and_counted",
+    ),
+    Guard(
+        "data: what a viewer may send",
+        "src/worker/peer_channels.rs",
+        "if !(0..chunks).all(|_| take(",
+        "if chunks > u32::MAX - 1 && !(0..chunks).all(|_| take(",
+        "parts worker_channels::what_a_viewer_sends_goes_nowhere_and_is_counted_and_a_flood_of_it_is_cut",
+    ),
+    Guard(
+        "data: a full lane is told of",
+        "src/worker/channels/uplink.rs",
+        "audience.knows_channels = knows && self.lanes.send(worker, address, &Record::Data(record));",
+        "audience.knows_channels = knows | self.lanes.send(worker, address, &Record::Data(record));",
+        "parts worker_channels::a_worker_whose_lane_was_full_is_told_anew_and_its_viewers_see_that_something_is_missing",
+    ),
 ]
 
 

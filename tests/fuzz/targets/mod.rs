@@ -10,6 +10,7 @@
 
 pub mod codec;
 pub mod config;
+pub mod data;
 pub mod demux;
 pub mod dtls;
 #[path = "../../dtls_support/mod.rs"]
@@ -58,6 +59,7 @@ pub const ALL: &[Target] = &[
     Target { name: "srtp", run: srtp::run, seeds: srtp::seeds, mutations: 5_000 },
     Target { name: "sdp", run: sdp::run, seeds: sdp::seeds, mutations: 1_000 },
     Target { name: "config", run: config::run, seeds: config::seeds, mutations: 2_000 },
+    Target { name: "data", run: data::run, seeds: data::seeds, mutations: 1_000 },
     Target { name: "dtls", run: dtls::run, seeds: dtls::seeds, mutations: 100 },
     Target { name: "relay", run: relay::run, seeds: relay::seeds, mutations: 100 },
     Target { name: "session", run: session::run, seeds: session::seeds, mutations: 20 },
