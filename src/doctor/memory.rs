@@ -68,6 +68,16 @@ impl Plan {
                     each: limits::PLANNED_HANDSHAKE_BYTES,
                 },
                 Part { what: "packet rings", count: workers * streams, each: limits::PLANNED_STREAM_BYTES },
+                Part {
+                    what: "data channels of sessions",
+                    count: workers * sessions,
+                    each: limits::PLANNED_DATA_SESSION_BYTES,
+                },
+                Part {
+                    what: "data channels of streams",
+                    count: workers * streams,
+                    each: limits::PLANNED_DATA_STREAM_BYTES,
+                },
                 Part { what: "streams waited for", count: waiting, each: limits::PLANNED_WAITING_STREAM_BYTES },
                 Part {
                     what: "HTTP connections",
@@ -210,6 +220,8 @@ mod tests {
         for part in [
             "sessions 2000 × 24 KiB = 47 MiB",
             "packet rings 8 × ",
+            "data channels of sessions 2000 × 16 KiB = 32 MiB",
+            "data channels of streams 8 × 640 KiB = 5 MiB",
             "HTTP connections 200 × ",
             "sockets 50 × 24 KiB = 2 MiB",
             "at every limit:",
