@@ -13,6 +13,8 @@ const sparks = {
 /** @type {Publisher | null} */
 let publisher = null;
 let media = null;
+/** What viewers are shown below the picture; those that come later, too. */
+let caption = null;
 let starting = false;
 /** What went wrong before there was a publisher. */
 let problem = null;
@@ -42,6 +44,8 @@ async function start() {
     listDevices();
     const { codec, maxBitrate } = chosen();
     publisher = new Publisher({ stream, codec, maxBitrate, token: token.get });
+    caption = publisher.channel('caption', { retain: true });
+    if (element('caption').value) caption.send(element('caption').value);
     publisher.on('state', paint);
     publisher.on('stats', ({ detail }) => draw(detail));
     publisher.on('sourceended', ({ detail }) => sourceEnded(detail.kind));
@@ -65,7 +69,7 @@ function stop() {
 
 function release() {
   for (const track of [...(media?.getTracks() ?? []), camera]) track?.stop();
-  [media, camera, publisher] = [null, null, null];
+  [media, camera, publisher, caption] = [null, null, null, null];
   video.srcObject = null;
   show(element('figures'), figures());
 }
@@ -182,6 +186,10 @@ for (const [id, kind] of [['sound', 'audio'], ['picture', 'video']]) {
   });
 }
 element('screen').addEventListener('click', shareScreen);
+element('caption-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  caption?.send(element('caption').value);
+});
 element('source').addEventListener('change', paint);
 element('controls').addEventListener('submit', (event) => {
   event.preventDefault();

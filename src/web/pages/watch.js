@@ -69,6 +69,12 @@ function draw(stats) {
   show(element('numbers'), { ...figures, 'Latency': format.ms(latency), 'Bitrate': format.rate(rate), 'Frames/s': format.number(frames), 'First frame': element('tile-first').textContent });
 }
 
+/** Shows what the publisher has written below the picture. */
+function say(text) {
+  write('caption', text);
+  element('caption').hidden = !text;
+}
+
 // What is wrong the events say.
 const start = () => viewer.attach(video).catch(() => {});
 
@@ -77,6 +83,8 @@ viewer.on('peer', () => { first = null; });
 viewer.on('firstframe', ({ detail }) => { first = detail; blocked = false; paint(); });
 viewer.on('playblocked', ({ detail }) => { blocked = !detail.playing; paint(); });
 viewer.on('stats', ({ detail }) => draw(detail));
+viewer.on('message', ({ detail: { label, data } }) => { if (label === 'caption' && typeof data === 'string') say(data); });
+viewer.on('channelclosed', ({ detail: { label } }) => { if (label === 'caption') say(''); });
 
 element('sound').addEventListener('click', async () => {
   if (video.muted) await viewer.unmute(); else viewer.mute();
