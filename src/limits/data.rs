@@ -105,8 +105,7 @@ pub const DATA_ENDS_WAITING_MAX: usize = 1_024;
 pub const PLANNED_DATA_SESSION_BYTES: u64 = 16 * 1024;
 
 /// Bytes of the rings of a stream's channels on one worker: each may hold one message more than its bound for a moment.
-pub const PLANNED_DATA_STREAM_BYTES: u64 =
-    (DATA_CHANNELS_MAX * (DATA_RING_BYTES_MAX + DATA_MESSAGE_BYTES_MAX)) as u64;
+pub const PLANNED_DATA_STREAM_BYTES: u64 = (DATA_CHANNELS_MAX * (DATA_RING_BYTES_MAX + DATA_MESSAGE_BYTES_MAX)) as u64;
 
 const _: () = assert!(DATA_MESSAGE_BYTES_MAX + 256 < u16::MAX as usize);
 const _: () = assert!(DATA_RING_BYTES_MAX >= 2 * DATA_MESSAGE_BYTES_MAX);
