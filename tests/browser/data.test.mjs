@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { disableOffloads, enter, startLoss } from './lib/netns.mjs';
 import { Browser, servePages, call, until } from './lib/browsers.mjs';
-import { Corecast } from './lib/corecast.mjs';
+import { BASE, Corecast } from './lib/corecast.mjs';
 import { Suite } from './lib/suite.mjs';
 
 await enter();
@@ -132,6 +132,27 @@ await suite.case('who comes late gets what is retained, and a message after a si
     check(isEqual(seen.poll.numbers, [2]) && isEqual(seen.chat.numbers, [3]), `${viewer.name}: ${JSON.stringify(seen)}`);
   }
   note({ silence });
+  await node.stop();
+});
+
+await suite.case('the publish page writes a caption and the watch page shows it, also to who comes later', async (check) => {
+  const node = await Corecast.start('data-pages');
+  const publisher = await browsers.chromium.open(`${BASE}/publish/d4`, 'publish page');
+  await publisher.evaluate(() => {
+    document.getElementById('caption').value = 'Good evening';
+    return window.corecast.start();
+  });
+  const caption = (page) => page.evaluate(() => { const { hidden, textContent } = document.getElementById('caption'); return hidden ? '' : textContent; });
+  const watching = await browsers.chromium.open(`${BASE}/watch/d4`, 'watch page');
+  await until('the caption that was there', async () => (await caption(watching)) === 'Good evening');
+  await publisher.evaluate(() => {
+    document.getElementById('caption').value = 'Good night';
+    document.getElementById('caption-form').requestSubmit();
+  });
+  await until('the next caption', async () => (await caption(watching)) === 'Good night');
+  check((await node.workers()).some(({ streams }) => streams.some(({ channels }) => channels.some(({ label }) => label === 'caption'))), 'the node does not report it');
+  await publisher.close();
+  await watching.close();
   await node.stop();
 });
 
