@@ -1,6 +1,8 @@
-//! SHA-2 of a whole message: certificate fingerprints (RFC 8122 §5). Not for incremental or keyed use.
+//! SHA-2 of a whole message: certificate fingerprints (RFC 8122 §5). Not for incremental or keyed use. MD5 only where a
+//! standard has nothing else that clients know.
 
 use aws_lc_rs::digest::{Algorithm, SHA256, SHA384, SHA512, digest};
+use md5::{Digest as _, Md5};
 
 /// SHA-256 of `data`.
 #[must_use]
@@ -20,6 +22,13 @@ pub fn sha_512(data: &[u8]) -> [u8; 64] {
     fixed(&SHA512, data)
 }
 
+/// MD5 of `data`: the key of STUN's long-term credentials (RFC 8489 §9.2.2). Browsers know no other. Nothing is protected by
+/// its being hard to collide: the password in it has the strength.
+#[must_use]
+pub fn md5(data: &[u8]) -> [u8; 16] {
+    Md5::digest(data).into()
+}
+
 fn fixed<const LEN: usize>(algorithm: &'static Algorithm, data: &[u8]) -> [u8; LEN] {
     digest(algorithm, data).as_ref().try_into().expect("the algorithm's output has its own length")
 }
@@ -28,6 +37,11 @@ fn fixed<const LEN: usize>(algorithm: &'static Algorithm, data: &[u8]) -> [u8; L
 mod tests {
     use super::*;
     use crate::crypto::hex;
+
+    #[test]
+    fn the_md5_of_abc_is_that_of_rfc_1321() {
+        assert_eq!(md5(b"abc")[..], hex("900150983cd24fb0d6963f7d28e17f72"));
+    }
 
     #[test]
     fn digests_of_abc_are_those_of_fips_180_4() {

@@ -3,7 +3,7 @@
 //! - [`aead`]: AES-GCM behind one small trait, three backends, one of them chosen at build time
 //! - [`aes_cm`]: AES in counter mode, for AES_CM_128_HMAC_SHA1_80 and for SRTP's key derivation
 //! - [`hmac_sha1`]: the authentication tag of that profile, and STUN's MESSAGE-INTEGRITY
-//! - [`digest`]: SHA-2, for certificate fingerprints
+//! - [`digest`]: SHA-2, for certificate fingerprints; MD5, for TURN's key
 //! - [`random`]: the injected random source
 //!
 //! Not here: TLS (`rustls` in `signal`) and DTLS. Nothing here knows a packet format, keeps state between calls or

@@ -14,6 +14,7 @@ mod tests;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
@@ -257,6 +258,14 @@ impl<'a> StunMessage<'a> {
         self.attributes().find(|attribute| attribute.kind == kind).map(|attribute| attribute.value)
     }
 
+    /// Where the value of the first attribute of this type lies in the message.
+    #[must_use]
+    pub fn place_of(&self, kind: u16) -> Option<Range<usize>> {
+        let found = self.attributes().find(|attribute| attribute.kind == kind)?;
+        let start = found.offset.checked_add(ATTRIBUTE_HEAD_BYTES)?;
+        Some(start..start.checked_add(found.value.len())?)
+    }
+
     fn number<const N: usize>(&self, kind: u16) -> Option<[u8; N]> {
         self.attribute(kind)?.try_into().ok()
     }
@@ -300,7 +309,12 @@ impl<'a> StunMessage<'a> {
     /// XOR-MAPPED-ADDRESS, decoded (RFC 8489 §14.2).
     #[must_use]
     pub fn xor_mapped_address(&self) -> Option<SocketAddr> {
-        let value = self.attribute(attribute::XOR_MAPPED_ADDRESS)?;
+        self.xor_address(self.attribute(attribute::XOR_MAPPED_ADDRESS)?)
+    }
+
+    /// An address of this message's that is written like XOR-MAPPED-ADDRESS, decoded.
+    #[must_use]
+    pub fn xor_address(&self, value: &[u8]) -> Option<SocketAddr> {
         let (&[_, family, p0, p1], address) = value.split_first_chunk()?;
         let ip = match family {
             1 => IpAddr::V4(Ipv4Addr::from(address.try_into().map(u32::from_be_bytes).ok()? ^ MAGIC_COOKIE)),

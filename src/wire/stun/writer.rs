@@ -111,11 +111,17 @@ impl<'a> StunWriter<'a> {
 
     /// XOR-MAPPED-ADDRESS (RFC 8489 §14.2). An IPv4-mapped IPv6 address is written as it is; unmap it before.
     #[must_use]
-    pub fn xor_mapped_address(mut self, address: SocketAddr) -> Self {
+    pub fn xor_mapped_address(self, address: SocketAddr) -> Self {
+        self.xor_address(attribute::XOR_MAPPED_ADDRESS, address)
+    }
+
+    /// Another attribute that is written like XOR-MAPPED-ADDRESS.
+    #[must_use]
+    pub fn xor_address(mut self, kind: u16, address: SocketAddr) -> Self {
         let port = address.port() ^ PORT_MASK;
         let mask = address_mask(&self.transaction_id);
         self.write(|writer| {
-            writer.u16(attribute::XOR_MAPPED_ADDRESS)?;
+            writer.u16(kind)?;
             match address {
                 SocketAddr::V4(v4) => {
                     writer.u16(8)?;
