@@ -14,6 +14,7 @@ pub mod data;
 pub mod fairness;
 pub mod paths;
 pub mod sockets;
+pub mod turn;
 pub mod turns;
 
 pub use admission::*;
@@ -24,6 +25,7 @@ pub use data::*;
 pub use fairness::*;
 pub use paths::*;
 pub use sockets::*;
+pub use turn::*;
 pub use turns::*;
 
 /// Bytes of a worker's send buffer. 256 KiB stays inside the second-level cache together with the packet rings' hot

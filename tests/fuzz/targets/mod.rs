@@ -29,6 +29,7 @@ pub mod sdp;
 pub mod session;
 pub mod srtp;
 pub mod stun;
+pub mod turn;
 pub mod websocket;
 #[path = "../../worker_support/mod.rs"]
 mod worker_support;
@@ -64,6 +65,7 @@ pub const ALL: &[Target] = &[
     Target { name: "relay", run: relay::run, seeds: relay::seeds, mutations: 100 },
     Target { name: "session", run: session::run, seeds: session::seeds, mutations: 20 },
     Target { name: "http", run: http::run, seeds: http::seeds, mutations: 50 },
+    Target { name: "turn", run: turn::run, seeds: turn::seeds, mutations: 10_000 },
     Target { name: "pairs", run: pairs::run, seeds: pairs::seeds, mutations: 20 },
     Target { name: "http2", run: http2::run, seeds: http2::seeds, mutations: 60 },
     Target { name: "websocket", run: websocket::run, seeds: websocket::seeds, mutations: 100 },
