@@ -31,6 +31,8 @@ pub struct Settings {
     #[serde(default)]
     pub media: MediaSettings,
     #[serde(default)]
+    pub turn: TurnSettings,
+    #[serde(default)]
     pub tls: TlsSettings,
     #[serde(default)]
     pub log: LogSettings,
@@ -44,6 +46,13 @@ pub struct Settings {
     pub limits: LimitSettings,
     #[serde(default)]
     pub ice_servers: Vec<IceServer>,
+}
+
+/// `[turn]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TurnSettings {
+    pub enabled: Option<bool>,
 }
 
 /// `[media]`
@@ -194,6 +203,7 @@ impl From<&Config> for Settings {
                 frame_hold_ms: i64::try_from(config.media.frame_hold.as_millis()).ok(),
                 certificate_age_h: i64::try_from(config.media.certificate_age.as_secs() / 3_600).ok(),
             },
+            turn: TurnSettings { enabled: Some(config.turn) },
             tls: tls_settings(config),
             log: LogSettings {
                 level: Some(config.log.level.to_string().to_lowercase()),

@@ -59,6 +59,8 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Addresses and ports of media.
     pub media: Media,
+    /// Whether the node's own TURN server runs on the port of HTTPS, for viewers whose network lets out nothing but TLS.
+    pub turn: bool,
     /// The cores that get a worker, ascending, at least one.
     pub cores: Vec<u16>,
     /// The cores and the priority of the signalling thread.

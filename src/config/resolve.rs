@@ -106,6 +106,7 @@ pub(super) fn resolve(
         admin: admin.value,
         public_url: public_url(&sources)?,
         media: media(&sources, cores.len())?,
+        turn: sources.pick("turn.enabled", |s| s.turn.enabled).is_none_or(|placed| placed.value),
         cores,
         signalling,
         io: io(&sources)?,

@@ -107,6 +107,11 @@ impl Setting {
         Self::new(key, Form::Switch, Preset::Switch(false))
     }
 
+    /// A switch that is on unless it is turned off.
+    pub(super) const fn switch_on(key: &'static str) -> Self {
+        Self::new(key, Form::Switch, Preset::Switch(true))
+    }
+
     pub(super) const fn number(key: &'static str, min: u32, max: u32, default: u32) -> Self {
         let bounds = Bounds { min, min_means: "", max, max_means: "", unit: "" };
         Self::new(key, Form::Number(bounds), Preset::Number(default))

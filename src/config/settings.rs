@@ -25,6 +25,7 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "Addresses, threads and files", settings: NODE },
     Section { title: "Signalling's thread", settings: SIGNALLING },
     Section { title: "Media", settings: MEDIA },
+    Section { title: "TURN", settings: TURN },
     Section { title: "Certificates", settings: TLS },
     Section { title: "Log", settings: LOG },
     Section { title: "Who may publish and watch", settings: AUTH },
@@ -89,6 +90,10 @@ const SIGNALLING: &[Setting] = &[
         .ends("as media", "yields to everything", "")
         .help("Nice value of signalling beside a worker on the same core"),
 ];
+
+const TURN: &[Setting] = &[Setting::switch_on("turn.enabled")
+    .help("Relay to this node's own media over TLS and TCP on the port of `https`, for viewers whose network lets out nothing else")
+    .remark("Never with `media.udp_only`. It relays to nobody else")];
 
 const MEDIA: &[Setting] = &[
     Setting::list("media.ips", &[])

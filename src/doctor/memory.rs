@@ -67,6 +67,15 @@ impl Plan {
                     count: workers * sessions.min(limits::HANDSHAKES_PER_WORKER_MAX as u64),
                     each: limits::PLANNED_HANDSHAKE_BYTES,
                 },
+                Part {
+                    what: "TURN clients",
+                    count: if config.turn && !config.media.udp_only {
+                        workers * (limits::TURN_CLIENTS_PER_WORKER_MAX as u64)
+                    } else {
+                        0
+                    },
+                    each: limits::PLANNED_TURN_CLIENT_BYTES,
+                },
                 Part { what: "packet rings", count: workers * streams, each: limits::PLANNED_STREAM_BYTES },
                 Part {
                     what: "data channels of sessions",

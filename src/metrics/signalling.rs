@@ -94,6 +94,8 @@ figures! {
         "Viewers whose network passed no full packet", "";
     nothing_fits: Counter = "viewers_nothing_fits",
         "Times a viewer had negotiated nothing of the published codec", "";
+    turn_clients_admitted: Counter = "turn_clients_admitted",
+        "TURN connections that were admitted and given to their session's worker", "";
     webhook_events_dropped: Counter = "webhook_events_dropped",
         "Starts and ends of sessions that the operator's endpoint was not told of", "";
     webhook_questions_turned_away: Counter = "webhook_questions_turned_away",
@@ -169,6 +171,11 @@ impl SignallingCounters {
     /// A viewer gets no media of one kind, because nothing that it negotiated fits.
     pub fn nothing_fits(&self) {
         self.nothing_fits.inc();
+    }
+
+    /// A TURN client was admitted.
+    pub fn turn_client_admitted(&self) {
+        self.turn_clients_admitted.inc();
     }
 
     /// Sets how many webhook events were dropped so far.

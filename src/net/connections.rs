@@ -1,5 +1,6 @@
-//! A worker's TCP connections: datagrams framed by RFC 4571 (two bytes of length before each), for peers whose network
-//! drops UDP (RFC 6544). Both backends share this file.
+//! A worker's TCP connections, for peers whose network drops UDP: datagrams framed by RFC 4571 (two bytes of length before
+//! each; RFC 6544), or in the messages of a TURN client ([`crate::turn`]), which may be in TLS. Both backends share this
+//! file.
 //!
 //! All connections are in one `epoll` descriptor, which a backend watches as one more of its own. Reading is one `recv` per
 //! readable connection and turn, sending one `send` per train; a train is one write however many segments it has.
@@ -12,12 +13,20 @@
 //! slow connection delays nobody, holds no memory and never plays old packets. What is sent to a full connection all the same
 //! (checks, reports, handshakes) waits here up to [`limits::CONNECTION_QUEUE_BYTES_MAX`]; beyond, it is dropped as by a
 //! network.
+//!
+//! # TURN
+//!
+//! A TURN client's connection is of one session, and closed with it ([`Connections::close_of`]). It is also closed when its
+//! allocation has run out or was not used for a while, which is looked at every half of that time.
 
+mod relay;
+
+use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use super::connection::{Accepted, ConnectionEvent};
+use super::connection::{Accepted, Carries, ConnectionEvent};
 use super::send::{SEND_FLAGS, count_refusal, payload};
 use super::start_error::StartError;
 use super::syscall::{check, errno, set_option};
@@ -26,6 +35,8 @@ use crate::limits;
 use crate::time::Timestamp;
 use crate::transport::path::{ConnectionId, TcpPath};
 use crate::transport::{Datagram, PathAddress, PathBook, SendResult, Train, TrainBatch};
+use crate::turn;
+use relay::{FRAME_BYTES_MIN, Relay, Served};
 
 /// Bytes of the length before each datagram (RFC 4571 §2).
 const LENGTH_BYTES: usize = 2;
@@ -33,22 +44,47 @@ const LENGTH_BYTES: usize = 2;
 /// Bytes read from a connection in one turn.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The shortest frame that can be anything: an RTCP packet. Shorter ones would only cost turns.
-const FRAME_BYTES_MIN: usize = 8;
-
 const NUMBER_BITS: u32 = 16;
 const _: () = assert!(limits::CONNECTIONS_PER_WORKER_MAX <= 1 << NUMBER_BITS);
+
+/// A relayed address is a label whose port is this and twice the connection's place, so that it is even (RFC 8656 §18.7).
+const LABEL_PORT_MIN: u16 = 16_384;
+const _: () = assert!(2 * (limits::CONNECTIONS_PER_WORKER_MAX - 1) + LABEL_PORT_MIN as usize <= u16::MAX as usize);
 
 #[derive(Debug)]
 struct Connection {
     stream: TcpStream,
-    path: TcpPath,
+    remote: SocketAddr,
+    local_ip: IpAddr,
+    id: ConnectionId,
+    carrier: Carrier,
     /// The beginning of a frame whose rest has not come.
     partial: Vec<u8>,
     /// Framed bytes that the kernel has not taken.
     pending: Vec<u8>,
     /// The worker sends no media until it is told.
     full: bool,
+}
+
+/// How datagrams lie in the stream.
+#[derive(Debug)]
+enum Carrier {
+    Frames,
+    Relay(Box<Relay>),
+}
+
+impl Connection {
+    /// The paths that it is.
+    fn paths(&self) -> Vec<PathAddress> {
+        match &self.carrier {
+            Carrier::Frames => vec![self.frame_path().into()],
+            Carrier::Relay(relay) => relay.paths(self.id).collect(),
+        }
+    }
+
+    const fn frame_path(&self) -> TcpPath {
+        TcpPath { remote: self.remote, local_ip: self.local_ip, connection: self.id }
+    }
 }
 
 /// The connections of one worker.
@@ -65,6 +101,14 @@ pub(super) struct Connections {
     events: Vec<ConnectionEvent>,
     /// One read, behind the partial frame before it; and one train, framed.
     scratch: Vec<u8>,
+    /// Places of TURN clients who came with bytes that were read elsewhere.
+    begun: Vec<usize>,
+    /// TURN clients.
+    clients: usize,
+    /// The same by session, the oldest first.
+    of_session: HashMap<u64, Vec<ConnectionId>>,
+    /// TURN clients, and when each is looked at next.
+    looks: VecDeque<(Timestamp, ConnectionId)>,
 }
 
 impl Connections {
@@ -83,6 +127,10 @@ impl Connections {
             ready: false,
             events: Vec::new(),
             scratch: Vec::new(),
+            begun: Vec::new(),
+            clients: 0,
+            of_session: HashMap::new(),
+            looks: VecDeque::new(),
         })
     }
 
@@ -106,9 +154,9 @@ impl Connections {
         self.ready || !self.events.is_empty()
     }
 
-    /// Takes a connection over; the path that its datagrams come from. It is closed where there are too many.
-    pub(super) fn adopt(&mut self, accepted: Accepted) -> io::Result<TcpPath> {
-        let Accepted { stream, remote, local_ip } = accepted;
+    /// Takes a connection over. It is closed where there are too many.
+    pub(super) fn adopt(&mut self, accepted: Accepted) -> io::Result<()> {
+        let Accepted { stream, remote, local_ip, carries } = accepted;
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
         // The kernel then says "writable" only when little waits in it, so that what is written is new.
@@ -128,13 +176,23 @@ impl Connections {
             self.free.push(place as u32);
             return Err(error);
         }
-        let path = TcpPath { remote, local_ip, connection: id };
-        let connection = Connection { stream, path, partial: Vec::new(), pending: Vec::new(), full: false };
+        let (carrier, partial) = match carries {
+            Carries::Frames => (Carrier::Frames, Vec::new()),
+            Carries::Turn(turn) => {
+                let mut turn = *turn;
+                turn.client.label(LABEL_PORT_MIN + 2 * place as u16);
+                self.enlist(&mut turn.client, id);
+                self.begun.push(place);
+                (Carrier::Relay(Box::new(Relay { client: turn.client, tls: turn.tls })), turn.early)
+            }
+        };
+        let connection =
+            Connection { stream, remote, local_ip, id, carrier, partial, pending: Vec::new(), full: false };
         self.places[place] = Some(connection);
         self.open += 1;
         // Its first frames are there already.
         self.ready = true;
-        Ok(path)
+        Ok(())
     }
 
     /// Closes a connection: what the kernel holds of it is still sent. One that is gone already stays gone.
@@ -147,7 +205,7 @@ impl Connections {
     fn place_of(&self, id: ConnectionId) -> Option<usize> {
         let place = (id.0 & ((1 << NUMBER_BITS) - 1)) as usize;
         let connection = self.places.get(place)?.as_ref()?;
-        (connection.path.connection == id).then_some(place)
+        (connection.id == id).then_some(place)
     }
 
     fn take(&mut self, place: usize) -> Option<Connection> {
@@ -155,12 +213,15 @@ impl Connections {
         self.generations[place] = self.generations[place].wrapping_add(1);
         self.free.push(place as u32);
         self.open -= 1;
+        if let Carrier::Relay(relay) = &connection.carrier {
+            self.strike_off(relay.client.session(), connection.id);
+        }
         Some(connection)
     }
 
     fn lost(&mut self, place: usize) {
         if let Some(connection) = self.take(place) {
-            self.events.push(ConnectionEvent::Closed(connection.path.into()));
+            self.events.extend(connection.paths().into_iter().map(ConnectionEvent::Closed));
         }
     }
 
@@ -184,6 +245,9 @@ impl Connections {
         visit: &mut F,
     ) -> usize {
         const EVENTS: usize = 64;
+        if !self.looks.is_empty() {
+            self.close_unused(now());
+        }
         if !self.ready || limit == 0 {
             return 0;
         }
@@ -194,7 +258,7 @@ impl Connections {
         // Level-triggered: who has more is told of again. Only silence says that nobody has.
         self.ready = !events.is_empty();
         let now = now();
-        let mut handed = 0;
+        let mut handed = self.serve_begun(now, counters, visit);
         for event in events {
             let place = event.u64 as usize;
             if event.events & libc::EPOLLOUT as u32 != 0 {
@@ -217,31 +281,21 @@ impl Connections {
         visit: &mut F,
     ) -> usize {
         let Some(Some(connection)) = self.places.get_mut(place) else { return 0 };
+        if matches!(connection.carrier, Carrier::Relay(_)) {
+            return self.read_relay(place, now, counters, visit);
+        }
+        let from = connection.frame_path();
         let before = connection.partial.len();
         let scratch = &mut self.scratch;
         if scratch.len() < before + READ_BYTES {
             scratch.resize(limits::DATAGRAM_IN_BYTES_MAX + READ_BYTES, 0);
         }
         scratch[..before].copy_from_slice(&connection.partial);
-        // SAFETY: the stream is open; the kernel writes at most that many bytes into the vector's own.
-        let got = unsafe {
-            libc::recv(
-                connection.stream.as_raw_fd(),
-                scratch[before..].as_mut_ptr().cast(),
-                READ_BYTES,
-                libc::MSG_DONTWAIT,
-            )
-        };
-        let got = match usize::try_from(got) {
-            Ok(0) => {
+        let got = match recv(&connection.stream, &mut scratch[before..before + READ_BYTES]) {
+            Got::Bytes(got) => got,
+            Got::Nothing => return 0,
+            Got::End => {
                 self.lost(place);
-                return 0;
-            }
-            Ok(got) => got,
-            Err(_) => {
-                if !matches!(errno(), libc::EAGAIN | libc::EINTR) {
-                    self.lost(place);
-                }
                 return 0;
             }
         };
@@ -258,7 +312,7 @@ impl Connections {
             };
             counters.datagrams_received += 1;
             counters.bytes_received += length as u64;
-            visit(Datagram { bytes, from: connection.path.into(), received: now });
+            visit(Datagram { bytes, from: from.into(), received: now });
             handed += 1;
             at += LENGTH_BYTES + length;
         };
@@ -281,42 +335,73 @@ impl Connections {
         }
         let (bytes, trains) = batch.parts_mut();
         for train in trains {
-            if let Some(PathAddress::Tcp(path)) = paths.address(train.path) {
-                train.result = self.send_train(*path, payload(bytes, train), train, counters);
-                count_refusal(train.result, counters);
-            }
+            let (connection, relayed_ip) = match paths.address(train.path) {
+                Some(PathAddress::Tcp(path)) => (path.connection, None),
+                Some(PathAddress::Relayed(path)) => (path.connection, Some(path.local_ip)),
+                Some(PathAddress::Udp(_)) | None => continue,
+            };
+            train.result = self.send_train(connection, relayed_ip, payload(bytes, train), train, counters);
+            count_refusal(train.result, counters);
         }
     }
 
-    fn send_train(&mut self, path: TcpPath, bytes: &[u8], train: &Train, counters: &mut IoCounters) -> SendResult {
-        let Some(place) = self.place_of(path.connection) else { return SendResult::Failed(libc::ENOTCONN) };
+    fn send_train(
+        &mut self,
+        connection: ConnectionId,
+        relayed_ip: Option<IpAddr>,
+        bytes: &[u8],
+        train: &Train,
+        counters: &mut IoCounters,
+    ) -> SendResult {
+        let Some(place) = self.place_of(connection) else { return SendResult::Failed(libc::ENOTCONN) };
         let Some(Some(connection)) = self.places.get_mut(place) else { return SendResult::Failed(libc::ENOTCONN) };
-        let framed_len = bytes.len() + LENGTH_BYTES * usize::from(train.segments);
+        let head_bytes = if relayed_ip.is_some() { relay::HEAD_BYTES_MAX } else { LENGTH_BYTES };
+        let framed_len = bytes.len() + head_bytes * usize::from(train.segments);
         if connection.pending.len() + framed_len > limits::CONNECTION_QUEUE_BYTES_MAX && !connection.pending.is_empty()
         {
             return SendResult::Full;
         }
         let framed = &mut self.scratch;
         framed.clear();
-        for segment in bytes.chunks(usize::from(train.segment_size).max(1)) {
-            framed.extend_from_slice(&(segment.len() as u16).to_be_bytes());
-            framed.extend_from_slice(segment);
+        let segments = bytes.chunks(usize::from(train.segment_size).max(1));
+        match (&mut connection.carrier, relayed_ip) {
+            (Carrier::Frames, None) => {
+                for segment in segments {
+                    framed.extend_from_slice(&(segment.len() as u16).to_be_bytes());
+                    framed.extend_from_slice(segment);
+                }
+            }
+            (Carrier::Relay(relay), Some(ip)) => {
+                if !relay.wrap(ip, segments, framed) {
+                    return SendResult::Failed(libc::EACCES);
+                }
+            }
+            (Carrier::Frames, Some(_)) | (Carrier::Relay(_), None) => return SendResult::Failed(libc::EBADF),
         }
         counters.segments_sent += u64::from(train.segments);
         counters.bytes_sent += bytes.len() as u64;
+        let framed = std::mem::take(&mut self.scratch);
+        let result = self.put(place, &framed, counters);
+        self.scratch = framed;
+        result
+    }
+
+    /// Writes bytes behind those that wait.
+    fn put(&mut self, place: usize, bytes: &[u8], counters: &mut IoCounters) -> SendResult {
+        let Some(Some(connection)) = self.places.get_mut(place) else { return SendResult::Failed(libc::ENOTCONN) };
         if !connection.pending.is_empty() {
-            connection.pending.extend_from_slice(framed);
+            connection.pending.extend_from_slice(bytes);
             return SendResult::SentLast;
         }
         counters.messages_sent += 1;
-        match write(&connection.stream, framed) {
-            Ok(written) if written == framed.len() => {
+        match write(&connection.stream, bytes) {
+            Ok(written) if written == bytes.len() => {
                 if !connection.full && unsent_bytes(&connection.stream) <= limits::CONNECTION_UNSENT_BYTES_MAX {
                     return SendResult::Sent;
                 }
             }
             // A short write keeps its rest: a frame that was begun must be ended.
-            Ok(written) => connection.pending.extend_from_slice(&framed[written..]),
+            Ok(written) => connection.pending.extend_from_slice(&bytes[written..]),
             Err(errno) => {
                 self.lost(place);
                 return SendResult::Failed(errno);
@@ -354,12 +439,161 @@ impl Connections {
             }
         }
         if std::mem::take(&mut connection.full) {
-            let (fd, path) = (connection.stream.as_raw_fd(), connection.path);
+            let (fd, paths) = (connection.stream.as_raw_fd(), connection.paths());
             if self.watch(fd, place, libc::EPOLL_CTL_MOD, false).is_err() {
                 return self.lost(place);
             }
-            self.events.push(ConnectionEvent::Drained(path.into()));
+            self.events.extend(paths.into_iter().map(ConnectionEvent::Drained));
         }
+    }
+}
+
+/// TURN clients: whose they are, how many there may be, and how long they stay.
+impl Connections {
+    /// Notes whose the client is. Where its session or the worker has as many as it may, the oldest that nothing went through
+    /// makes place.
+    fn enlist(&mut self, client: &mut turn::Client, id: ConnectionId) {
+        let of_session = self.of_session.get(&client.session()).map_or(&[][..], Vec::as_slice);
+        let unused = if of_session.len() >= limits::TURN_ALLOCATIONS_PER_SESSION_MAX {
+            Some(self.first_unused(of_session.iter().copied()))
+        } else if self.clients >= limits::TURN_CLIENTS_PER_WORKER_MAX {
+            let next = self.looks.iter().take(limits::TURN_CLIENTS_LOOKED_AT_MAX);
+            Some(self.first_unused(next.map(|(_, id)| *id)))
+        } else {
+            None
+        };
+        match unused {
+            Some(Some(place)) => self.lost(place),
+            Some(None) => client.deny(),
+            None => {}
+        }
+        self.clients += 1;
+        self.of_session.entry(client.session()).or_default().push(id);
+        self.looks.push_back((now() + limits::TURN_UNUSED_MAX / 2, id));
+    }
+
+    /// The place of the first client that nothing went through.
+    fn first_unused(&self, mut ids: impl Iterator<Item = ConnectionId>) -> Option<usize> {
+        ids.find_map(|id| {
+            let place = self.place_of(id)?;
+            let Carrier::Relay(relay) = &self.places.get(place)?.as_ref()?.carrier else { return None };
+            relay.client.used_ips().next().is_none().then_some(place)
+        })
+    }
+
+    /// Forgets whose a client was.
+    fn strike_off(&mut self, session: u64, id: ConnectionId) {
+        self.clients -= 1;
+        if let Some(ids) = self.of_session.get_mut(&session) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.of_session.remove(&session);
+            }
+        }
+    }
+
+    /// Closes the TURN connections of a session that has ended.
+    pub(super) fn close_of(&mut self, session: u64) {
+        for id in self.of_session.remove(&session).unwrap_or_default() {
+            self.close(id);
+        }
+    }
+
+    /// Closes clients whose allocation has run out or is not used. Each is looked at once in a while, so no walk.
+    fn close_unused(&mut self, now: Timestamp) {
+        while let Some((due, id)) = self.looks.front().copied()
+            && due <= now
+        {
+            self.looks.pop_front();
+            let Some(place) = self.place_of(id) else { continue };
+            let Some(Some(Connection { carrier: Carrier::Relay(relay), .. })) = self.places.get(place) else {
+                continue;
+            };
+            if relay.client.kept_until() <= now {
+                self.lost(place);
+            } else {
+                self.looks.push_back((now + limits::TURN_UNUSED_MAX / 2, id));
+            }
+        }
+    }
+
+    /// Serves what came with clients from elsewhere.
+    fn serve_begun<F: FnMut(Datagram<'_>)>(
+        &mut self,
+        now: Timestamp,
+        counters: &mut IoCounters,
+        visit: &mut F,
+    ) -> usize {
+        let begun = std::mem::take(&mut self.begun);
+        begun.into_iter().map(|place| self.serve_relay(place, &[], now, counters, visit)).sum()
+    }
+
+    /// Reads once from a client's connection and serves the whole messages.
+    fn read_relay<F: FnMut(Datagram<'_>)>(
+        &mut self,
+        place: usize,
+        now: Timestamp,
+        counters: &mut IoCounters,
+        visit: &mut F,
+    ) -> usize {
+        let Some(Some(connection)) = self.places.get(place) else { return 0 };
+        let mut wire = std::mem::take(&mut self.scratch);
+        if wire.len() < READ_BYTES {
+            wire.resize(READ_BYTES, 0);
+        }
+        let handed = match recv(&connection.stream, &mut wire[..READ_BYTES]) {
+            Got::Nothing => 0,
+            Got::End => {
+                self.lost(place);
+                0
+            }
+            Got::Bytes(got) => self.serve_relay(place, &wire[..got], now, counters, visit),
+        };
+        self.scratch = wire;
+        handed
+    }
+
+    fn serve_relay<F: FnMut(Datagram<'_>)>(
+        &mut self,
+        place: usize,
+        wire: &[u8],
+        now: Timestamp,
+        counters: &mut IoCounters,
+        visit: &mut F,
+    ) -> usize {
+        let Some(Some(connection)) = self.places.get_mut(place) else { return 0 };
+        let Carrier::Relay(relay) = &mut connection.carrier else { return 0 };
+        let Served { handed, answer, is_open } =
+            relay.serve(connection.id, wire, &mut connection.partial, now, counters, visit);
+        let has_room = connection.pending.len() <= limits::CONNECTION_QUEUE_BYTES_MAX;
+        if !answer.is_empty() && has_room {
+            self.put(place, &answer, counters);
+        }
+        // Who asks on and never reads the answers.
+        if !is_open || !has_room {
+            self.lost(place);
+        }
+        handed
+    }
+}
+
+/// What a read gave.
+enum Got {
+    Bytes(usize),
+    Nothing,
+    /// The peer has closed, or the connection is broken.
+    End,
+}
+
+/// Reads what is there into `buffer`.
+fn recv(stream: &TcpStream, buffer: &mut [u8]) -> Got {
+    // SAFETY: the stream is open; the kernel writes at most that many bytes into the slice.
+    let got = unsafe { libc::recv(stream.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
+    match usize::try_from(got) {
+        Ok(0) => Got::End,
+        Ok(got) => Got::Bytes(got),
+        Err(_) if matches!(errno(), libc::EAGAIN | libc::EINTR) => Got::Nothing,
+        Err(_) => Got::End,
     }
 }
 

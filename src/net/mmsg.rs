@@ -201,11 +201,15 @@ impl Io for Mmsg {
     }
 
     fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
-        self.connections.adopt(connection).map(drop)
+        self.connections.adopt(connection)
     }
 
     fn close(&mut self, connection: ConnectionId) {
         self.connections.close(connection);
+    }
+
+    fn close_of(&mut self, session: u64) {
+        self.connections.close_of(session);
     }
 
     fn connection_event(&mut self) -> Option<ConnectionEvent> {

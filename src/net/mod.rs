@@ -67,7 +67,7 @@ use std::io;
 use crate::time::Timestamp;
 use crate::transport::path::ConnectionId;
 use crate::transport::{Datagram, PathBook, TrainBatch};
-pub use connection::{Accepted, ConnectionEvent};
+pub use connection::{Accepted, Carries, ConnectionEvent, TlsSession, TurnConnection};
 pub use open::{AnyIo, IoKind, OpenedIo, open_io};
 pub use process::now;
 pub use socket::MediaSockets;
@@ -110,6 +110,9 @@ pub trait Io {
     /// Closes a connection. One that is closed already stays so.
     fn close(&mut self, _connection: ConnectionId) {}
 
+    /// Closes the connections that are of a session, which has ended.
+    fn close_of(&mut self, _session: u64) {}
+
     /// What happened to connections since this was last asked, the oldest first.
     fn connection_event(&mut self) -> Option<ConnectionEvent> {
         None
@@ -145,6 +148,10 @@ impl<T: Io> Io for &mut T {
 
     fn close(&mut self, connection: ConnectionId) {
         (**self).close(connection);
+    }
+
+    fn close_of(&mut self, session: u64) {
+        (**self).close_of(session);
     }
 
     fn connection_event(&mut self) -> Option<ConnectionEvent> {

@@ -151,6 +151,13 @@ impl Io for AnyIo {
         }
     }
 
+    fn close_of(&mut self, session: u64) {
+        match self {
+            Self::Uring(io) => io.close_of(session),
+            Self::Mmsg(io) => io.close_of(session),
+        }
+    }
+
     fn connection_event(&mut self) -> Option<ConnectionEvent> {
         match self {
             Self::Uring(io) => io.connection_event(),

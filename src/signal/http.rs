@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, select};
-use futures_util::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -32,6 +32,7 @@ use super::connections::{Connections, Displaced, NoPlace, Place};
 use super::http2_frames::Counted;
 use super::ice_tcp::{IceTcp, Sorted};
 use super::runtime::{self, HyperTimer, Listener, TcpStream};
+use super::turn_server::TurnServer;
 use super::turns::{InTurns, Share, Turns};
 use crate::limits;
 use crate::metrics::SignallingCounters;
@@ -86,6 +87,8 @@ pub(super) struct ListenerOptions {
     pub(super) per_address: Rc<PerAddress>,
     /// Where connections go that carry media; `None` on a port that has only HTTP.
     pub(super) ice_tcp: Option<Rc<IceTcp>>,
+    /// The TURN server on the same port; `None` where there is none.
+    pub(super) turn: Option<Rc<TurnServer>>,
     /// Whose turn it is on this thread.
     pub(super) turns: Rc<Turns>,
     /// The counters of connections.
@@ -117,6 +120,8 @@ enum ConnectionRefused {
     ControlFrames,
     /// It began like media over TCP, and no session has it.
     NoSession,
+    /// It began like TURN, and was not admitted.
+    TurnNotAdmitted,
     /// Its task panicked.
     Panicked,
 }
@@ -136,6 +141,7 @@ impl ConnectionRefused {
             Self::OverShare => "over_share",
             Self::ControlFrames => "too_many_control_frames",
             Self::NoSession => "no_session",
+            Self::TurnNotAdmitted => "turn_not_admitted",
             Self::Panicked => "panicked",
         }
     }
@@ -215,6 +221,14 @@ fn start<S: Service>(
         guarded(counters, async move {
             match options.sort(&stream).await {
                 Sorted::Http => connection(share.io(stream), address, &options, service, place, share).await,
+                Sorted::Turn => {
+                    if let Some(turn) = &options.turn
+                        && turn.serve(share.io(stream)).await
+                    {
+                        return;
+                    }
+                    options.refused(ConnectionRefused::TurnNotAdmitted);
+                }
                 Sorted::Taken => {}
                 Sorted::Refused => options.refused(ConnectionRefused::NoSession),
             }
@@ -254,18 +268,72 @@ async fn connection<S: Service>(
         return serve_http1(stream, client, service).await;
     };
     match runtime::timeout(limits::TLS_HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
-        Some(Ok(stream)) => {
-            if stream.get_ref().1.alpn_protocol() == Some(b"h2".as_slice()) {
-                serve_http2(stream, client, service).await;
-            } else {
-                serve_http1(stream, client, service).await;
-            }
-        }
+        Some(Ok(stream)) => match (stream.get_ref().1.alpn_protocol(), &options.turn) {
+            (Some(b"h2"), _) => serve_http2(stream, client, service).await,
+            (_, Some(turn)) => http1_or_turn(stream, client, options, turn, service).await,
+            (_, None) => serve_http1(stream, client, service).await,
+        },
         Some(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed");
             options.refused(ConnectionRefused::TlsFailed);
         }
         None => options.refused(ConnectionRefused::TlsSlow),
+    }
+}
+
+/// Tells TURN from HTTP by the first byte, which no request begins with. By what protocol was asked for (RFC 7301) they cannot be
+/// told: browsers name none with TURN, and others name several.
+async fn http1_or_turn<S: Service>(
+    mut stream: futures_rustls::server::TlsStream<InTurns<TcpStream>>,
+    client: Client,
+    options: &ListenerOptions,
+    turn: &TurnServer,
+    service: S,
+) {
+    let mut early = vec![0; limits::TURN_MESSAGE_BYTES_MAX];
+    let Some(Ok(len)) = runtime::timeout(limits::REQUEST_HEAD_TIME_MAX, stream.read(&mut early)).await else { return };
+    early.truncate(len);
+    if early.first().is_some_and(|first| *first <= 3) {
+        drop(client);
+        if !turn.serve_tls(stream, early).await {
+            options.refused(ConnectionRefused::TurnNotAdmitted);
+        }
+        return;
+    }
+    serve_http1(Begun { early: early.into(), stream }, client, service).await;
+}
+
+/// A stream of which something was read.
+struct Begun<S> {
+    early: Bytes,
+    stream: S,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let len = self.early.len().min(buffer.len());
+        let early = self.early.split_to(len);
+        if let Some(slot) = buffer.get_mut(..early.len()) {
+            slot.copy_from_slice(&early);
+        }
+        Poll::Ready(Ok(early.len()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(context)
     }
 }
 
@@ -563,6 +631,7 @@ mod tests {
                 connections_max: 1_000,
                 per_address: PerAddress::new(1_000, &[]),
                 ice_tcp: None,
+                turn: None,
                 turns: Turns::new(crate::auth::address::Exempt::new(&[])),
                 counters: counters.clone(),
             };

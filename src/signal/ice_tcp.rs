@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   first bytes             what it is                                      goes to
-//!   16 03                   TLS                                             HTTPS
+//!   16 03                   TLS                                             HTTPS, which knows TURN by what is inside
+//!   00..03, …, 21 12 a4 42  a STUN message with the cookie at 4             TURN over TCP
 //!   00..05, …, 21 12 a4 42  a frame (RFC 4571) with a STUN message in it    the worker that its USERNAME names
 //!   anything else           HTTP, or nonsense                               HTTP, which refuses nonsense
 //! ```
@@ -14,7 +15,7 @@
 use std::io;
 
 use super::runtime::{self, TcpStream};
-use crate::net::{Accepted, clock};
+use crate::net::{Accepted, Carries, clock};
 use crate::wire::stun::StunMessage;
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use crate::{limits, placement};
@@ -38,6 +39,8 @@ pub(super) struct IceTcp {
 pub(super) enum Sorted {
     /// Not media: HTTP's to answer.
     Http,
+    /// TURN over TCP: nothing of it was read.
+    Turn,
     /// A worker has it.
     Taken,
     /// It began like media, and is for no worker.
@@ -48,6 +51,7 @@ pub(super) enum Sorted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Looks {
     LikeHttp,
+    LikeTurn,
     LikeAFrame,
     /// A whole frame with a check for a session of that worker.
     For(WorkerIndex),
@@ -71,6 +75,7 @@ impl IceTcp {
         loop {
             match look(seen.get(..len).unwrap_or_default()) {
                 Looks::LikeHttp => return Sorted::Http,
+                Looks::LikeTurn => return Sorted::Turn,
                 Looks::ForNobody => return Sorted::Refused,
                 Looks::For(worker) => {
                     return if self.hand_over(stream, worker).is_ok() { Sorted::Taken } else { Sorted::Refused };
@@ -88,7 +93,7 @@ impl IceTcp {
         let worker = self.workers.get(usize::from(worker.0)).ok_or(io::ErrorKind::NotFound)?;
         let (remote, local_ip) = (stream.peer_addr()?, stream.local_addr()?.ip());
         let stream = stream.duplicate()?;
-        let message = Control::Connect(Box::new(Accepted { stream, remote, local_ip }));
+        let message = Control::Connect(Box::new(Accepted { stream, remote, local_ip, carries: Carries::Frames }));
         worker.try_send(message).map_err(|_| io::ErrorKind::WouldBlock.into())
     }
 }
@@ -99,9 +104,15 @@ fn look(seen: &[u8]) -> Looks {
         let may_be_frame = seen.first().is_some_and(|first| usize::from(*first) <= limits::FRAME_IN_BYTES_MAX >> 8);
         return if may_be_frame { Looks::LikeAFrame } else { Looks::LikeHttp };
     };
+    // A frame's length, or the type of a TURN client's first message, which is a small number as well.
     let len = usize::from(u16::from_be_bytes([high, low]));
     if len > limits::FRAME_IN_BYTES_MAX {
         return Looks::LikeHttp;
+    }
+    match seen.get(COOKIE.len()..2 * COOKIE.len()) {
+        None => return Looks::LikeAFrame,
+        Some(cookie) if cookie == COOKIE => return Looks::LikeTurn,
+        Some(_) => {}
     }
     if seen.get(COOKIE_END - COOKIE.len()..COOKIE_END).is_some_and(|bytes| bytes != COOKIE) {
         return Looks::LikeHttp;
@@ -137,6 +148,10 @@ mod tests {
         {
             assert_eq!(look(http), Looks::LikeHttp, "{http:?}");
         }
+        // A TURN client's message begins without a length before it; its eighth byte tells.
+        let turn = &check[..len];
+        assert!((8..=len).all(|cut| look(&turn[..cut]) == Looks::LikeTurn));
+        assert!((1..8).all(|cut| look(&turn[..cut]) == Looks::LikeAFrame));
         // A length that could be, and no cookie.
         assert_eq!(look(&[0, 20, 0, 1, 0, 0, 1, 2, 3, 4]), Looks::LikeHttp);
     }

@@ -136,6 +136,11 @@ impl SessionKeeper {
         self.table.borrow().is_served(session)
     }
 
+    /// The worker that serves a session.
+    pub(super) fn worker_of(&self, session: SessionId) -> Option<WorkerIndex> {
+        self.table.borrow().worker_of(session)
+    }
+
     /// The session is open, and `kept` is stored with it. Returns `false` if it has ended in the meantime.
     pub(super) fn opened(&self, session: SessionId, kept: Kept) -> bool {
         self.table.borrow_mut().opened(session, Box::new(kept))

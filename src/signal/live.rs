@@ -114,7 +114,7 @@ impl LiveSettings {
 }
 
 /// The `Link` values of one ICE server (RFC 9725 §4.6). The texts were checked when the configuration was read.
-fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
+pub(super) fn links(server: &IceServer) -> impl Iterator<Item = HeaderValue> + '_ {
     server.urls.iter().filter_map(|url| {
         let mut link = format!("<{url}>; rel=\"ice-server\"");
         if let (Some(username), Some(credential)) = (&server.username, &server.credential) {

@@ -74,6 +74,7 @@ mod start;
 pub mod stream_name;
 mod takeover;
 pub mod tls;
+mod turn_server;
 mod turns;
 mod workers;
 

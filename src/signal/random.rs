@@ -19,6 +19,13 @@ fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the system's random source works");
 }
 
+/// Random bytes.
+pub(super) fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill(&mut bytes);
+    bytes
+}
+
 /// `n` characters from `alphabet`, each with 6 random bits.
 fn characters(alphabet: &[u8; 64], n: usize) -> String {
     let mut bytes = vec![0; n];

@@ -22,13 +22,15 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
 
 use super::code::Code;
+use super::cors;
 use super::http::{BodyBytes, BodyError, Request, Response, read_text};
 use super::keeper::SessionKeeper;
-use super::live::LiveSettings;
-use super::opening::Opener;
+use super::live::{self, LiveSettings};
+use super::opening::{Opened, Opener};
 use super::problem::Problem;
 use super::random;
 use super::stream_name::StreamName;
+use super::turn_server::TurnServer;
 use crate::description::Direction;
 use crate::limits;
 
@@ -49,6 +51,8 @@ pub(super) struct Resources {
     pub(super) settings: Rc<LiveSettings>,
     /// The bytes of bodies that are being read.
     pub(super) bodies: BodyBytes,
+    /// The node's TURN server, which sessions are told of.
+    pub(super) turn: Option<Rc<TurnServer>>,
 }
 
 impl Resources {
@@ -60,6 +64,7 @@ impl Resources {
         request: Request,
     ) -> Result<Response, Problem> {
         let name = StreamName::parse(stream_name)?;
+        let host = cors::authority(&request).and_then(cors::host_of);
         let (head, body) = request.into_parts();
         let asker = self.opener.authorisation.asker(&head.headers, &head.extensions);
         let asker = asker.map_err(|problem| self.opener.counted(problem))?;
@@ -67,16 +72,16 @@ impl Resources {
         let opened = self.opener.open(asker, direction, &name, offer).await?;
         let (token, entity_tag) = (random::token(), random::entity_tag());
         let path = format!("/{}/{name}/{token}", segment_of(direction));
-        let response = self.created(&path, &entity_tag, opened.sdp);
+        let response = self.created(&path, &entity_tag, &opened, host.as_deref());
         self.keeper.given_url(opened.session, token, entity_tag);
         Ok(response)
     }
 
     /// 201 with the answer (RFC 9725 §4.2).
-    fn created(&self, path: &str, entity_tag: &str, answer: String) -> Response {
+    fn created(&self, path: &str, entity_tag: &str, opened: &Opened, host: Option<&str>) -> Response {
         let terms = self.settings.now();
         let location = terms.live.public_url.as_deref().unwrap_or_default().to_owned() + path;
-        let mut response = Response::new(Full::new(Bytes::from(answer)));
+        let mut response = Response::new(Full::new(Bytes::from(opened.sdp.clone())));
         *response.status_mut() = StatusCode::CREATED;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(SDP));
@@ -84,8 +89,9 @@ impl Resources {
         insert_text(headers, LOCATION, &location);
         insert_text(headers, ETAG, entity_tag);
         headers.extend([ACCEPT_POST, ACCEPT_PATCH]);
-        for link in &terms.ice_links {
-            headers.append(LINK, link.clone());
+        let own = self.turn.as_ref().and_then(|turn| turn.told(opened.session, host, &terms.live));
+        for link in own.iter().flat_map(live::links).chain(terms.ice_links.iter().cloned()) {
+            headers.append(LINK, link);
         }
         response
     }

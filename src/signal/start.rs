@@ -36,6 +36,7 @@ use super::shutdown::Shutdown;
 use super::socket::places::SocketPlaces;
 use super::socket::service::SocketService;
 use super::tls;
+use super::turn_server::TurnServer;
 use super::turns::Turns;
 use super::workers::Workers;
 use crate::auth::Authoriser;
@@ -73,6 +74,8 @@ pub struct Setup {
     pub announce: Vec<IpAddr>,
     /// Whether media may come over TCP on the port of HTTPS (RFC 6544).
     pub ice_tcp: bool,
+    /// Whether the TURN server runs there too.
+    pub turn: bool,
     /// The DTLS certificate of the first sessions.
     pub identity: DtlsIdentity,
     /// The age at which it is replaced for new sessions.
@@ -317,6 +320,7 @@ struct Services {
     keeper: Rc<SessionKeeper>,
     /// Where media goes that comes over TCP on the port of HTTPS.
     ice_tcp: Option<Rc<IceTcp>>,
+    turn: Option<Rc<TurnServer>>,
     _tasks: Vec<Task>,
 }
 
@@ -336,6 +340,14 @@ impl Services {
         let handshakes = HandshakePlaces::new(setup.workers.len(), &admission.exempt_addresses);
         let (workers, woken) = Workers::new(setup.workers, clock);
         let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
+        let turn = (setup.ice_tcp && setup.turn).then(|| {
+            let (announce, tls, sessions) = (setup.announce.clone(), setup.tls.clone(), keeper.clone());
+            let worker_of = move |session| {
+                let worker = sessions.worker_of(session)?;
+                Some(sessions.workers().handle(worker).clone())
+            };
+            Rc::new(TurnServer::new(Box::new(worker_of), announce, https_port, tls, counters.clone()))
+        });
         let settings = Rc::new(LiveSettings::new(terms));
         let opener = Rc::new(Opener {
             authorisation: authorisation.clone(),
@@ -359,6 +371,7 @@ impl Services {
             keeper: keeper.clone(),
             settings: settings.clone(),
             bodies: BodyBytes::default(),
+            turn: turn.clone(),
         };
         let sockets = SocketService {
             opener,
@@ -369,6 +382,7 @@ impl Services {
             counters: counters.clone(),
             clock,
             node_version: setup.node.version,
+            turn: turn.clone(),
         };
         let is_remote = !setup.admin.ip().is_loopback();
         let names = Rc::new(HostNames::new(setup.host_names, setup.tls.clone()));
@@ -407,6 +421,7 @@ impl Services {
             redirect: RedirectService { settings, shutdown, counters: counters.clone(), https_port },
             keeper,
             ice_tcp,
+            turn,
             _tasks: tasks,
         }
     }
@@ -451,6 +466,7 @@ async fn serve(
         connections_max: setup.connections_max,
         per_address,
         ice_tcp: None,
+        turn: None,
         turns: turns.clone(),
         counters: counters.clone(),
     };
@@ -479,7 +495,8 @@ fn accept(
     plain: &http::ListenerOptions,
 ) -> Vec<Task> {
     let secure = http::ListenerOptions { tls: Some(futures_rustls::TlsAcceptor::from(tls)), ..plain.clone() };
-    let public = http::ListenerOptions { ice_tcp: services.ice_tcp.clone(), ..secure.clone() };
+    let public =
+        http::ListenerOptions { ice_tcp: services.ice_tcp.clone(), turn: services.turn.clone(), ..secure.clone() };
     let public_secure = PublicService { is_secure: true, ..services.public.clone() };
     let admin_options = if services.admin.is_remote { secure.clone() } else { plain.clone() };
     let mut accepting = vec![

@@ -324,6 +324,13 @@ pub(super) struct InTurns<S> {
     turn: Rc<Turn>,
 }
 
+impl<S> InTurns<S> {
+    /// The stream itself.
+    pub(super) const fn get_ref(&self) -> &S {
+        &self.io
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for InTurns<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.turn.is_over() {

@@ -72,7 +72,7 @@ pub enum PathAddress {
     Udp(UdpPath),
     /// Datagrams framed by RFC 4571 on a connection that the peer opened (RFC 6544, passive).
     Tcp(TcpPath),
-    /// Datagrams inside a TURN connection to this node. No backend carries it yet.
+    /// Datagrams inside a TURN connection to this node.
     Relayed(RelayedPath),
 }
 
@@ -111,6 +111,8 @@ pub struct RelayedPath {
     pub local_ip: IpAddr,
     /// The client's connection, which carries the data.
     pub connection: ConnectionId,
+    /// Whether that is in TLS.
+    pub is_tls: bool,
 }
 
 impl UdpPath {
@@ -129,6 +131,17 @@ impl PathAddress {
             Self::Udp(path) => path.remote,
             Self::Tcp(path) => path.remote,
             Self::Relayed(path) => path.relayed,
+        }
+    }
+
+    /// How it is reached, for reports.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => "udp",
+            Self::Tcp(_) => "tcp",
+            Self::Relayed(RelayedPath { is_tls: true, .. }) => "turn-tls",
+            Self::Relayed(RelayedPath { is_tls: false, .. }) => "turn-tcp",
         }
     }
 
@@ -171,7 +184,7 @@ impl PathAddress {
         let (kind, local_ip, carrier) = match self {
             Self::Udp(path) => (0, path.local_ip, u32::from(path.socket)),
             Self::Tcp(path) => (1, path.local_ip, path.connection.0),
-            Self::Relayed(path) => (2, path.local_ip, path.connection.0),
+            Self::Relayed(path) => (2 + u8::from(path.is_tls), path.local_ip, path.connection.0),
         };
         out.u8(kind);
         export_ip(self.remote().ip(), out);
@@ -196,7 +209,7 @@ impl PathAddress {
                 Ok(UdpPath { remote, local_ip, socket }.into())
             }
             1 => Ok(TcpPath { remote, local_ip, connection }.into()),
-            2 => Ok(RelayedPath { relayed: remote, local_ip, connection }.into()),
+            2 | 3 => Ok(RelayedPath { relayed: remote, local_ip, connection, is_tls: kind == 3 }.into()),
             _ => Err(ImportError::Malformed),
         }
     }
@@ -411,7 +424,7 @@ mod tests {
                     let connection = ConnectionId(number);
                     addresses.push(UdpPath { remote, local_ip, socket: number as u8 }.into());
                     addresses.push(TcpPath { remote, local_ip, connection }.into());
-                    addresses.push(RelayedPath { relayed: remote, local_ip, connection }.into());
+                    addresses.push(RelayedPath { relayed: remote, local_ip, connection, is_tls: false }.into());
                 }
             }
         }
@@ -425,7 +438,7 @@ mod tests {
     fn the_address_a_peer_is_told_is_the_one_it_seems_to_send_from() {
         let (local_ip, connection) = (remote(0).ip(), ConnectionId(7));
         let tcp = PathAddress::from(TcpPath { remote: remote(1), local_ip, connection });
-        let relayed = PathAddress::from(RelayedPath { relayed: remote(2), local_ip, connection });
+        let relayed = PathAddress::from(RelayedPath { relayed: remote(2), local_ip, connection, is_tls: true });
         assert_eq!((tcp.remote(), relayed.remote()), (remote(1), remote(2)));
         assert_eq!((tcp.udp(), relayed.udp()), (None, None));
     }
@@ -435,10 +448,11 @@ mod tests {
         let connection = ConnectionId(70_000);
         for (remote, local_ip) in [("192.0.2.1:5", "192.0.2.9"), ("[2001:db8::1]:6", "2001:db8::9")] {
             let (remote, local_ip) = (remote.parse().unwrap(), local_ip.parse().unwrap());
-            let addresses: [PathAddress; 3] = [
+            let addresses: [PathAddress; 4] = [
                 UdpPath { remote, local_ip, socket: 1 }.into(),
                 TcpPath { remote, local_ip, connection }.into(),
-                RelayedPath { relayed: remote, local_ip, connection }.into(),
+                RelayedPath { relayed: remote, local_ip, connection, is_tls: false }.into(),
+                RelayedPath { relayed: remote, local_ip, connection, is_tls: true }.into(),
             ];
             for address in addresses {
                 let mut out = StateWriter::new();
@@ -452,7 +466,7 @@ mod tests {
                     assert!(PathAddress::import(&mut StateReader::new(&bytes.as_slice()[..len])).is_err());
                 }
                 let mut other = bytes.as_slice().to_vec();
-                other[1] = 3;
+                other[1] = 4;
                 assert_eq!(PathAddress::import(&mut StateReader::new(&other)), Err(ImportError::Malformed));
                 other[1] = 0;
                 *other.last_mut().unwrap() = 1;

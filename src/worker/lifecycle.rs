@@ -207,6 +207,7 @@ impl Lifecycle<'_> {
             }
         }
         self.streams.drop_if_unused(peer.stream);
+        self.peers.ended(peer.id);
         self.counters.ended(reason);
         self.mail.notify(Notice::Ended { session: peer.id, reason, totals: peer.totals() });
     }

@@ -71,6 +71,9 @@ impl Outbox {
         while let Some(connection) = peers.take_abandoned() {
             io.close(connection);
         }
+        while let Some(session) = peers.take_ended() {
+            io.close_of(session.0);
+        }
     }
 
     /// The same, but only when the batch is half full: between the steps of a phase.

@@ -19,6 +19,8 @@ pub(super) struct Peers {
     by_ufrag: HashMap<String, PeerKey>,
     paths: PathTable<PeerKey>,
     timers: Timers<PeerKey>,
+    /// Sessions that have ended, and whose TURN connections are to be closed.
+    ended: Vec<SessionId>,
 }
 
 impl Peers {
@@ -105,6 +107,17 @@ impl Peers {
     #[inline]
     pub(super) fn take_abandoned(&mut self) -> Option<ConnectionId> {
         self.paths.take_abandoned()
+    }
+
+    /// A session has ended: the TURN connections that are its own are closed when its last words have left.
+    pub(super) fn ended(&mut self, session: SessionId) {
+        self.ended.push(session);
+    }
+
+    /// Takes a session that has ended.
+    #[inline]
+    pub(super) fn take_ended(&mut self) -> Option<SessionId> {
+        self.ended.pop()
     }
 
     /// A path's connection takes no media for now, or takes it again.

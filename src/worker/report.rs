@@ -189,7 +189,7 @@ pub struct SessionReport {
     pub stream: String,
     /// `new`, `handshaking` or `connected`.
     pub state: &'static str,
-    /// What carries its media: `udp` or `tcp`; empty before there is a path.
+    /// What carries its media: `udp`, `tcp`, `turn-tls` or `turn-tcp`; empty before there is a path.
     pub path: &'static str,
     /// DTLS version, as `1.3`; empty before.
     pub dtls_version: &'static str,

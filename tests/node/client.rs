@@ -116,6 +116,8 @@ pub(crate) struct Opened {
     pub(crate) cname: String,
     pub(crate) location: String,
     pub(crate) entity_tag: String,
+    /// The first `Link`.
+    pub(crate) link: String,
 }
 
 /// Opens a session; the status where it is refused.
@@ -145,6 +147,7 @@ pub(crate) fn open(
         return Err(answer.status);
     }
     let (location, entity_tag) = (answer.header("location").to_owned(), answer.header("etag").to_owned());
+    let link = answer.header("link").to_owned();
     let answer = RemoteAnswer::parse(&answer.body).expect("the node's answer can be read");
     let remote = answer.candidate_near(HERE).expect("the node has a candidate on loopback");
     let peer = PeerConfig {
@@ -156,5 +159,5 @@ pub(crate) fn open(
         node: remote,
         seed: SystemRandom.u64(),
     };
-    Ok(Opened { answer, peer, sources, cname, location, entity_tag })
+    Ok(Opened { answer, peer, sources, cname, location, entity_tag, link })
 }

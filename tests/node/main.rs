@@ -11,6 +11,7 @@ mod hostile;
 mod hostile_peers;
 mod node;
 mod over_tcp;
+mod over_turn;
 #[path = "../support/ports.rs"]
 mod ports;
 mod soak;

@@ -141,6 +141,7 @@ impl Node {
             authoriser,
             announce: vec![IpAddr::from([192, 0, 2, 1])],
             ice_tcp: true,
+            turn: false,
             identity: made().identity.clone(),
             identity_age: Duration::from_secs(3_600),
             connections_max: scenario.connections_max,

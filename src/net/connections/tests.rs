@@ -4,9 +4,12 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use super::super::connection::TurnConnection;
 use super::super::{AnyIo, Io, IoKind, MediaSockets, open_io};
 use super::*;
 use crate::transport::PathId;
+use crate::turn;
+use crate::wire::stun::{StunClass, StunMessage, StunWriter, attribute};
 
 const IOS: [IoKind; 2] = [IoKind::Uring, IoKind::Mmsg];
 
@@ -26,7 +29,7 @@ fn rig(kind: IoKind, first: &[u8]) -> Rig {
     peer.write_all(first).unwrap();
     let (stream, remote) = listener.accept().unwrap();
     let local_ip = stream.local_addr().unwrap().ip();
-    io.adopt(Accepted { stream, remote, local_ip }).unwrap();
+    io.adopt(Accepted { stream, remote, local_ip, carries: Carries::Frames }).unwrap();
     // What the node learns with the first datagram.
     let mut book = PathBook::new();
     let path = book.enter(TcpPath { remote, local_ip, connection: ConnectionId(0) }).unwrap();
@@ -137,7 +140,7 @@ fn what_is_no_frame_and_a_peer_that_leaves_close_the_connection_and_its_number_i
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (stream, remote) = listener.accept().unwrap();
-            rig.io.adopt(Accepted { stream, remote, local_ip: remote.ip() }).unwrap();
+            rig.io.adopt(Accepted { stream, remote, local_ip: remote.ip(), carries: Carries::Frames }).unwrap();
             peer.write_all(&frame(&[3; 20])).unwrap();
             receive(&mut rig.io, |datagrams, _| match datagrams {
                 [(PathAddress::Tcp(path), _)] => {
@@ -148,4 +151,82 @@ fn what_is_no_frame_and_a_peer_that_leaves_close_the_connection_and_its_number_i
             });
         }
     }
+}
+
+/// A TURN client of a session, admitted; and its Allocate.
+fn admitted(session: u64) -> (Box<turn::Client>, Vec<u8>) {
+    let secret = turn::Secret::new(&[1; 32]);
+    let turn::Credentials { username, password } = secret.credentials(session, 0);
+    let key = crate::crypto::digest::md5(format!("{username}:{}:{password}", turn::REALM).as_bytes());
+    let mut greeting = turn::Greeting::new("192.0.2.1:5".parse().unwrap(), [2; 16], now());
+    let allocate = |nonce: &[u8]| {
+        let mut bytes = [0; 300];
+        let len = StunWriter::new(&mut bytes, StunClass::Request, 0x003, &[3; 12])
+            .attribute(0x0019, &[17, 0, 0, 0])
+            .username(username.as_bytes())
+            .attribute(attribute::REALM, turn::REALM.as_bytes())
+            .attribute(attribute::NONCE, nonce)
+            .integrity(&key)
+            .finish();
+        bytes[..len.unwrap()].to_vec()
+    };
+    let mut out = Vec::new();
+    greeting.receive(&allocate(b"none"), &secret, |_| true, (now(), 0), &mut out);
+    let nonce = StunMessage::parse(&out).unwrap().attribute(attribute::NONCE).unwrap().to_vec();
+    let allocate = allocate(&nonce);
+    match greeting.receive(&allocate, &secret, |_| true, (now(), 0), &mut out) {
+        turn::Greeted::Admitted(mut client) => {
+            client.reach(["198.51.100.7:7000".parse().unwrap()]);
+            (client, allocate)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn join(connections: &mut Connections, session: u64) -> TcpStream {
+    let (client, early) = admitted(session);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let (stream, remote) = listener.accept().unwrap();
+    let carries = Carries::Turn(Box::new(TurnConnection { client, tls: None, early }));
+    connections.adopt(Accepted { stream, remote, local_ip: remote.ip(), carries }).unwrap();
+    connections.receive(64, &mut IoCounters::default(), &mut |_| panic!("no datagram"));
+    peer
+}
+
+/// The error code of the answer; 0 for success. `None` at the end of the stream.
+fn answer(peer: &mut TcpStream) -> Option<u16> {
+    let mut bytes = [0; 500];
+    let len = peer.read(&mut bytes).unwrap();
+    (len > 0).then(|| StunMessage::parse(&bytes[..len]).unwrap().error_code().unwrap_or(0))
+}
+
+#[test]
+fn a_turn_client_that_carries_nothing_is_closed_after_a_while_and_gives_way_to_newcomers() {
+    let mut connections = Connections::new().unwrap();
+    let mut first = join(&mut connections, 7);
+    assert_eq!(answer(&mut first), Some(0));
+    connections.close_unused(now() + limits::TURN_UNUSED_MAX / 2);
+    assert_eq!(connections.open, 1);
+    connections.close_unused(now() + limits::TURN_UNUSED_MAX * 2);
+    assert_eq!((connections.open, answer(&mut first)), (0, None));
+    // As many as one session may have; and as many as all may.
+    let mut of_one: Vec<_> =
+        (0..limits::TURN_ALLOCATIONS_PER_SESSION_MAX + 1).map(|_| join(&mut connections, 7)).collect();
+    assert_eq!(connections.open, limits::TURN_ALLOCATIONS_PER_SESSION_MAX);
+    assert_eq!((answer(&mut of_one[0]), answer(&mut of_one[0])), (Some(0), None));
+    connections.clients = limits::TURN_CLIENTS_PER_WORKER_MAX;
+    let mut last = join(&mut connections, 8);
+    assert_eq!((answer(&mut of_one[1]), answer(&mut of_one[1])), (Some(0), None));
+    // The session ends.
+    connections.close_of(7);
+    assert_eq!((answer(&mut of_one[2]), answer(&mut of_one[2])), (Some(0), None));
+    assert_eq!((connections.open, answer(&mut last)), (1, Some(0)));
+    // Nobody is unused among so many: the newcomer is refused.
+    connections.close_of(8);
+    connections.clients = limits::TURN_CLIENTS_PER_WORKER_MAX;
+    let mut refused = join(&mut connections, 9);
+    assert_eq!((answer(&mut refused), answer(&mut refused)), (Some(486), None));
+    assert_eq!(connections.open, 0);
 }

@@ -125,11 +125,15 @@ impl Io for Uring {
     }
 
     fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
-        self.receiver.connections.adopt(connection).map(drop)
+        self.receiver.connections.adopt(connection)
     }
 
     fn close(&mut self, connection: ConnectionId) {
         self.receiver.connections.close(connection);
+    }
+
+    fn close_of(&mut self, session: u64) {
+        self.receiver.connections.close_of(session);
     }
 
     fn connection_event(&mut self) -> Option<ConnectionEvent> {

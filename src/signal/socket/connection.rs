@@ -37,6 +37,8 @@ pub(super) struct Visitor {
     pub(super) from: forwarded::Sender,
     /// The page's origin.
     pub(super) origin: Option<String>,
+    /// The name that it came by.
+    pub(super) host: Option<String>,
     /// The token offered with the handshake.
     pub(super) token: Option<Token>,
     /// The socket's place.
@@ -59,7 +61,7 @@ impl Drop for Membership<'_> {
 
 /// Serves one socket.
 pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor: Visitor) {
-    let Visitor { from, origin, token, mut place } = visitor;
+    let Visitor { from, origin, host, token, mut place } = visitor;
     let unfinished = Rc::new(Unfinished::of(place.memory().incoming.clone()));
     let io = Metered::new(upgraded.io, unfinished.clone());
     let early = upgraded.early.to_vec();
@@ -68,7 +70,7 @@ pub(super) async fn run(service: Rc<SocketService>, upgraded: Upgraded, visitor:
     let outbox = Outbox::new(place.memory().outgoing.clone());
     let id = service.keeper.socket_opened(outbox.clone());
     let membership = Membership { service: &service, id };
-    let mut client = Client::new(&service, id, outbox.clone(), from, origin, token);
+    let mut client = Client::new(&service, id, outbox.clone(), from, (origin, host), token);
 
     let end = {
         let writing = pin!(write(&service.terms, &outbox, &mut sender));

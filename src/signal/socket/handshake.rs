@@ -19,6 +19,7 @@ use super::places::NoPlace;
 use super::service::SocketService;
 use crate::limits;
 use crate::signal::code::Code;
+use crate::signal::cors;
 use crate::signal::http::{Request, Response, Upgrade};
 use crate::signal::messages::message::Token;
 use crate::signal::problem::Problem;
@@ -46,7 +47,8 @@ pub(in crate::signal) fn accept(
     // A longer origin is dropped: no token could name it.
     let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
     let origin = origin.filter(|origin| origin.len() <= limits::CLAIM_BYTES_MAX).map(str::to_owned);
-    let visitor = Visitor { from, origin, token: asked.token, place };
+    let host = cors::authority(request).and_then(cors::host_of);
+    let visitor = Visitor { from, origin, host, token: asked.token, place };
     let service = service.clone();
     upgrade.to(move |upgraded| connection::run(service, upgraded, visitor).boxed_local());
 

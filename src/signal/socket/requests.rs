@@ -33,6 +33,8 @@ pub(super) struct Client<'a> {
     sender: Sender,
     /// The origin of the page that opened the socket.
     origin: Option<String>,
+    /// The name of the node that it came by.
+    host: Option<String>,
     /// The token of the handshake or of `hello`.
     token: Option<Token>,
 }
@@ -44,10 +46,10 @@ impl<'a> Client<'a> {
         socket: SocketId,
         outbox: Rc<Outbox>,
         sender: Sender,
-        origin: Option<String>,
+        (origin, host): (Option<String>, Option<String>),
         token: Option<Token>,
     ) -> Self {
-        Self { service, outbox, greeted: false, socket, sender, origin, token }
+        Self { service, outbox, greeted: false, socket, sender, origin, host, token }
     }
 
     /// Does what a message asks for, and answers it.
@@ -186,6 +188,9 @@ impl<'a> Client<'a> {
             false => (opened.sdp, Vec::new()),
         };
         let served = self.service.settings.now();
+        let own = self.service.turn.as_ref();
+        let own = own.and_then(|turn| turn.told(opened.session, self.host.as_deref(), &served.live));
+        let ice_servers: Vec<_> = own.into_iter().chain(served.live.ice_servers.iter().cloned()).collect();
         self.tell(&Told::Answer {
             id: offer.id,
             session,
@@ -194,7 +199,7 @@ impl<'a> Client<'a> {
             direction: name_of(direction),
             worker: opened.worker.0,
             sdp: &sdp,
-            ice_servers: &served.live.ice_servers,
+            ice_servers: &ice_servers,
         });
         for (mid, candidate) in &candidates {
             self.tell(&Told::Candidate { session, candidate, mid });

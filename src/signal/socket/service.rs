@@ -9,6 +9,7 @@ use crate::signal::clock::Clock;
 use crate::signal::keeper::SessionKeeper;
 use crate::signal::live::LiveSettings;
 use crate::signal::opening::Opener;
+use crate::signal::turn_server::TurnServer;
 
 /// The parts of the node that sockets need.
 pub(in crate::signal) struct SocketService {
@@ -21,4 +22,6 @@ pub(in crate::signal) struct SocketService {
     pub(in crate::signal) counters: SignallingCounters,
     pub(in crate::signal) clock: Clock,
     pub(in crate::signal) node_version: &'static str,
+    /// The node's TURN server, which sessions are told of.
+    pub(in crate::signal) turn: Option<Rc<TurnServer>>,
 }

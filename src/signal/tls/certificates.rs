@@ -88,7 +88,8 @@ impl Certificates {
         // All suites are good. The node's own order makes the choice predictable.
         config.ignore_client_order = true;
         config.session_storage = self.0.clone();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // The last is for TURN clients that name no other (RFC 7443).
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), b"stun.turn".to_vec()];
         Ok(Arc::new(config))
     }
 }

@@ -17,6 +17,7 @@
 mod certificates;
 mod error;
 mod files;
+mod moved;
 mod resolver;
 mod self_signed;
 pub mod watch;
@@ -24,6 +25,7 @@ pub mod watch;
 pub use certificates::{Certificates, read};
 pub use error::TlsError;
 pub use files::Dates;
+pub(super) use moved::Moved;
 pub use resolver::CertificateSet;
 pub use self_signed::{CERT_FILE, prepare_directory};
 

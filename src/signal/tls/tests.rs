@@ -48,7 +48,7 @@ fn the_first_start_makes_a_certificate_and_the_next_one_keeps_it() {
     let names = texts(&["localhost", "127.0.0.1", "::1"]);
     let certificates = Certificates::self_signed(&directory, &names).unwrap();
     let config = certificates.server_config().unwrap();
-    assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec(), b"stun.turn".to_vec()]);
     let first = fs::read(directory.join(CERT_FILE)).unwrap();
     assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(directory.join(KEY_FILE)).unwrap().mode() & 0o777, 0o600);

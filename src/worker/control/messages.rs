@@ -10,7 +10,7 @@ use crate::worker::control::routes;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
-use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, Totals};
+use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, SessionId, Totals};
 use crate::worker::outbound::switch;
 use crate::worker::peer::Role;
 use crate::worker::reason::DropReason;
@@ -106,7 +106,9 @@ impl ControlPhase<'_> {
                 routes::set(stream, origin, audience, config.index, peers, streams, self.lanes);
             }
             Control::Connect(accepted) => {
-                if io.adopt(*accepted).is_err() {
+                // The session that a TURN client was admitted for may have ended meanwhile.
+                let ended = accepted.session().is_some_and(|id| peers.find_session(SessionId(id)).is_none());
+                if ended || io.adopt(*accepted).is_err() {
                     self.lifecycle.counters.dropped(DropReason::ConnectionNotTaken);
                 }
             }

@@ -9,7 +9,7 @@ use crate::relay::publish::publication::Publication;
 use crate::relay::store::record::PublishedCodec;
 use crate::session::SessionState;
 use crate::time::Timestamp;
-use crate::transport::PathId;
+use crate::transport::{PathAddress, PathBook};
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
@@ -53,7 +53,7 @@ impl ReportUnderWay {
         for _ in 0..limits::REPORT_SESSIONS_PER_ROUND {
             let Some(key) = self.left.pop() else { return true };
             let Some(peer) = peers.get(key) else { continue };
-            self.sessions.push(session_report(peer, streams, now));
+            self.sessions.push(session_report(peer, peers.path_book(), streams, now));
             if let Role::Viewer(playback) = &peer.role {
                 self.cursor_skips += playback.skips();
             }
@@ -174,7 +174,7 @@ fn channel_report(channel: &StreamChannel) -> ChannelReport {
     }
 }
 
-fn session_report(peer: &Peer, streams: &Streams, now: Timestamp) -> SessionReport {
+fn session_report(peer: &Peer, paths: &PathBook, streams: &Streams, now: Timestamp) -> SessionReport {
     let (session, totals) = (&peer.session, peer.totals());
     let mut report = SessionReport {
         session: peer.id.0,
@@ -186,11 +186,7 @@ fn session_report(peer: &Peer, streams: &Streams, now: Timestamp) -> SessionRepo
             SessionState::Connected => "connected",
             SessionState::Ended => "ended",
         },
-        path: match session.ice().selected().map(PathId::is_connection) {
-            Some(true) => "tcp",
-            Some(false) => "udp",
-            None => "",
-        },
+        path: session.ice().selected().and_then(|path| paths.address(path)).map_or("", PathAddress::name),
         dtls_version: session.dtls_version().unwrap_or_default(),
         srtp_profile: session.srtp_profile().map_or("", |profile| profile.name()),
         received: totals.received,

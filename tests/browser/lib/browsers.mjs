@@ -49,7 +49,7 @@ export async function servePages() {
 
 export class Browser {
   /** `first`: ahead of the test's other processes, for publishers. */
-  static async start(kind, { name = kind, flags = [], first = false } = {}) {
+  static async start(kind, { name = kind, flags = [], prefs = {}, first = false } = {}) {
     const executablePath = kind === 'firefox' ? FIREFOX : first ? CHROMIUM_FIRST : CHROMIUM;
     if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: run tests/run --setup`);
     const browser = new Browser();
@@ -61,7 +61,7 @@ export class Browser {
         ? { extraPrefsFirefox: {
           'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.autoplay.default': 0, 'media.autoplay.blocking_policy': 0, 'app.update.enabled': false,
           'network.captive-portal-service.enabled': false, 'network.connectivity-service.enabled': false,
-          'datareporting.policy.dataSubmissionEnabled': false, 'media.gmp-manager.updateEnabled': false,
+          'datareporting.policy.dataSubmissionEnabled': false, 'media.gmp-manager.updateEnabled': false, ...prefs,
         } }
         : { args: [...CHROMIUM_FLAGS, '--window-size=320,240', ...flags] }),
     });

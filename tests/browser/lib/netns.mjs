@@ -5,10 +5,12 @@
 //   node namespace  10.77.0.1 ═══ veth ═══ 10.77.0.2  this process, browsers
 
 import { spawnSync, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 export const NODE_IP = '10.77.0.1';
 export const PEER_IP = '10.77.0.2';
+/** The node's name in the browsers' network. */
+export const NODE_NAME = 'node.corecast.test';
 const VARIABLE = 'CORECAST_TEST_NETWORK';
 
 function run(...command) {
@@ -51,6 +53,10 @@ export async function enter() {
   let status = 1;
   try {
     make(node, peer);
+    // `ip netns exec` puts these in the place of those in /etc. There is no name server, and nobody shall wait for one.
+    mkdirSync(`/etc/netns/${peer}`, { recursive: true });
+    const files = { hosts: `127.0.0.1 localhost\n${NODE_IP} ${NODE_NAME}\n`, 'resolv.conf': 'nameserver 127.0.0.1\n', 'nsswitch.conf': 'hosts: files\n' };
+    for (const [name, text] of Object.entries(files)) writeFileSync(`/etc/netns/${peer}/${name}`, text);
     const child = spawn('ip', ['netns', 'exec', peer, process.execPath, ...process.argv.slice(1)], {
       stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, [VARIABLE]: node },
     });
@@ -58,6 +64,7 @@ export async function enter() {
     status = await new Promise((done) => child.on('exit', (code) => done(code ?? 1)));
   } finally {
     for (const namespace of [node, peer]) spawnSync('ip', ['netns', 'delete', namespace]);
+    rmSync(`/etc/netns/${peer}`, { recursive: true, force: true });
   }
   process.exit(status);
 }
@@ -131,4 +138,43 @@ export function dropUdp({ but = 0 } = {}) {
     chain output { type filter hook output priority 0; policy accept; udp dport != ${but} drop; }
   }`);
   return () => run(command, ...prefix, 'nft', 'delete', 'table', 'inet', 'no_udp');
+}
+
+/**
+ * Drops everything between the node and its peers but TLS on its HTTPS port: a connection there whose first bytes are none is
+ * cut as well. UDP of one peer's port may stay. Undone by what it returns.
+ */
+export function onlyTls({ but = 0 } = {}) {
+  const [command, ...prefix] = inNodeNamespace();
+  // A segment without data is at most 60 bytes long; the first one with data marks its connection.
+  run(command, ...prefix, 'nft', `table inet only_tls {
+    chain input {
+      type filter hook input priority 0; policy drop;
+      iif lo accept
+      udp sport ${but} accept
+      tcp dport 8443 meta length <= 64 accept
+      tcp dport 8443 ct mark 1 accept
+      tcp dport 8443 @ih,0,8 0x16 ct mark set 1 accept
+    }
+    chain output {
+      type filter hook output priority 0; policy drop;
+      oif lo accept
+      udp dport ${but} accept
+      tcp sport 8443 accept
+    }
+  }`);
+  return () => run(command, ...prefix, 'nft', 'delete', 'table', 'inet', 'only_tls');
+}
+
+/**
+ * Drops everything between the node and its peers but connections to one TCP port, a proxy's; UDP of one peer's port may stay.
+ * Undone by what it returns.
+ */
+export function onlyPort(port, { but = 0 } = {}) {
+  const [command, ...prefix] = inNodeNamespace();
+  run(command, ...prefix, 'nft', `table inet only_port {
+    chain input { type filter hook input priority 0; policy drop; iif lo accept; udp sport ${but} accept; tcp dport ${port} accept; }
+    chain output { type filter hook output priority 0; policy drop; oif lo accept; udp dport ${but} accept; tcp sport ${port} accept; }
+  }`);
+  return () => run(command, ...prefix, 'nft', 'delete', 'table', 'inet', 'only_port');
 }

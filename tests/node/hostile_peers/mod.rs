@@ -33,7 +33,7 @@ mod rtp;
 mod scene;
 mod sessions;
 mod stun;
-mod tls;
+pub(crate) mod tls;
 
 use std::time::Duration;
 

@@ -59,11 +59,12 @@ fn client(protocol: &str) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
     let any = Arc::new(Any(provider.clone()));
     let mut config = config.dangerous().with_custom_certificate_verifier(any).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    config.alpn_protocols = Some(protocol.as_bytes().to_vec()).filter(|name| !name.is_empty()).into_iter().collect();
     Arc::new(config)
 }
 
-/// A connection from one of this host's addresses, whose handshake is done, for `h2` or `http/1.1`.
+/// A connection from one of this host's addresses, whose handshake is done, for `h2` or `http/1.1`, or for
+/// what it does not say (`""`).
 pub(crate) fn tls(from: IpAddr, to: SocketAddr, protocol: &str) -> io::Result<Tls> {
     let tcp = connect(from, to)?;
     tcp.set_write_timeout(Some(Duration::from_secs(20)))?;

@@ -38,8 +38,14 @@ fn a_client_is_welcomed_with_what_it_may_do_and_told_of_ice_servers_when_it_was_
     });
     assert_eq!(welcome, expected);
     assert_eq!(socket.ask(json!({"type": "ping"})), json!({"type": "pong", "id": 2}));
-    let servers = json!([{"urls": ["turn:turn.example.org"], "username": "user", "credential": "word"}]);
-    assert_eq!(socket.start("subscribe", "demo")["ice_servers"], servers);
+    let answer = socket.start("subscribe", "demo");
+    let [own, other] = answer["ice_servers"].as_array().unwrap().as_slice() else { panic!("{answer}") };
+    assert_eq!(*other, json!({"urls": ["turn:turn.example.org"], "username": "user", "credential": "word"}));
+    // The node's own, for this session.
+    let url = own["urls"][0].as_str().unwrap();
+    assert_eq!(url, format!("turn:node.test:{}?transport=tcp", node.https.port()), "no certificate is for the name");
+    let (expiry, session) = own["username"].as_str().unwrap().split_once(':').unwrap();
+    assert!(expiry.parse::<u64>().is_ok() && json!(session.parse::<u64>().unwrap()) == answer["session"], "{answer}");
 }
 
 #[test]
