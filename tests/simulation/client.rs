@@ -2,6 +2,7 @@
 //! checkers remember of it.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::SystemTime;
 
 use corecast::description::{
     Description, Direction, DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind, SsrcPair,
@@ -63,6 +64,7 @@ pub(crate) struct Client {
     pub(crate) worker: usize,
     pub(crate) direction: Direction,
     pub(crate) sources: Sources,
+    pub(crate) identity: DtlsIdentity,
     /// `None` once it is gone; its session may outlive it.
     pub(crate) agent: Option<Agent>,
     /// Whether the node was not seen to have ended the session.
@@ -227,23 +229,23 @@ fn remote_answer(client: ClientId, worker: usize, wish: &Wish, node: &DtlsIdenti
     }
 }
 
-/// Both certificates of the simulation.
-pub(crate) struct Identities {
-    pub(crate) node: DtlsIdentity,
-    pub(crate) client: DtlsIdentity,
+/// A certificate. Clients have one each: where they shared one, a handshake that strangers' datagrams led to another
+/// client's session would end well.
+pub(crate) fn make_identity(seed: u64) -> DtlsIdentity {
+    DtlsIdentity::generate_for_simulation(SystemTime::now(), seed).expect("an identity")
 }
 
-/// The client's side of an opened session; `script` makes it a publisher.
+/// The client's side of an opened session, with its certificate and the node's; `script` makes it a publisher.
 pub(crate) fn make_agent(
     client: ClientId,
     worker: usize,
     wish: &Wish,
-    identities: &Identities,
+    [identity, node_identity]: [&DtlsIdentity; 2],
     script: Option<SimScript>,
     seed: u64,
     now: Timestamp,
 ) -> Agent {
-    let answer = remote_answer(client, worker, wish, &identities.node);
+    let answer = remote_answer(client, worker, wish, node_identity);
     let config = PeerConfig {
         local_ice: peer_ice(client, 0),
         remote_ice: answer.ice.clone(),
@@ -254,8 +256,8 @@ pub(crate) fn make_agent(
         seed,
     };
     let peer = match wish.joining {
-        Joining::Handshake => ClientPeer::new(&identities.client, config, now),
-        Joining::Preconnected => ClientPeer::connected(&identities.client, config, &preset_keys(client, true), now),
+        Joining::Handshake => ClientPeer::new(identity, config, now),
+        Joining::Preconnected => ClientPeer::connected(identity, config, &preset_keys(client, true), now),
     };
     match script {
         None => {

@@ -96,12 +96,18 @@ impl World {
         let address = client::address(self.addresses);
         let (up, down) = self.scenario.links(wish.direction, &mut self.random);
         let seed = self.scenario.seed ^ (id as u64) << 24;
+        let identity = match wish.joining {
+            Joining::Handshake => client::make_identity(seed),
+            Joining::Preconnected => self.identity.clone(),
+        };
+        let (request, answer) = client::open_session(id, worker, &wish, &identity, &self.identity);
         self.clients.push(Client {
             session,
             stream: wish.stream,
             worker,
             direction: wish.direction,
             sources: client::sources(id, wish.rtx),
+            identity,
             agent: None,
             is_open: false,
             is_served: false,
@@ -120,7 +126,6 @@ impl World {
             sealed: SealedOnce::default(),
             content: Content::default(),
         });
-        let (request, answer) = client::open_session(id, worker, &wish, &self.identities.client, &self.identities.node);
         if wish.direction == Direction::Publish {
             self.streams[wish.stream].publisher = Some(id);
         }
@@ -186,7 +191,7 @@ impl World {
             self.publications.push(Publication { stream: wish.stream as u32, log: log.clone(), audio_base: 0 });
             SimScript::new(number, publication, self.scenario.shape, seed, log)
         });
-        let agent = client::make_agent(id, worker, wish, &self.identities, script, seed, self.now);
+        let agent = client::make_agent(id, worker, wish, [&self.clients[id].identity, &self.identity], script, seed, self.now);
         if let Agent::Publisher(publisher) = &agent
             && let Some(publication) = self.publications.last_mut()
         {

@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use corecast::crypto::random::SeededRandom;
 use corecast::description::{Direction, MediaKind};
@@ -28,7 +28,7 @@ use corecast::worker::timers::{NEVER, Timers};
 use crate::check::addresses::{Addresses, own_path};
 use crate::check::content::{Publication, Received, Told};
 use crate::check::{Violation, queues};
-use crate::client::{Agent, Client, ClientId, Identities, node_address};
+use crate::client::{self, Agent, Client, ClientId, node_address};
 use crate::faults::{Fault, Faults};
 use crate::forger::Forger;
 use crate::io::{BUFFER_BYTES, Buffer};
@@ -94,7 +94,8 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) streams: Vec<Stream>,
     pub(crate) publications: Vec<Publication>,
-    pub(crate) identities: Identities,
+    /// The node's certificate. Each client has its own.
+    pub(crate) identity: DtlsIdentity,
     pub(crate) openings: Vec<Opening>,
     /// (worker, stream) whose route is to be told.
     pub(crate) routes: BTreeSet<(usize, usize)>,
@@ -129,8 +130,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let now = Timestamp::from_millis(10_000);
-        let make = || DtlsIdentity::generate_for_simulation(SystemTime::now(), scenario.seed).expect("an identity");
-        let identities = Identities { node: make(), client: make() };
+        let identity = client::make_identity(scenario.seed);
         let (mut nodes, notices) = Node::make(&scenario.node, scenario.seed, now);
         for node in &mut nodes {
             node.io.send_faults = scenario.send_faults;
@@ -146,7 +146,7 @@ impl World {
             nodes,
             clients: Vec::new(),
             publications: Vec::new(),
-            identities,
+            identity,
             openings: Vec::new(),
             routes: BTreeSet::new(),
             notices,
