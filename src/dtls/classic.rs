@@ -163,6 +163,8 @@ pub(super) struct Classic {
     late_records_left: u8,
     /// The client has sent the cookie back.
     cookie_came: bool,
+    /// The client has signed with a promised certificate.
+    is_peer_proven: bool,
     pub(super) is_client: bool,
     /// As a client: the number of the next plaintext record. The library numbers its own; ours are among them.
     pub(super) sent_records: u64,
@@ -210,6 +212,7 @@ impl Classic {
             record_sequence: 0,
             late_records_left: limits::DTLS_LATE_HANDSHAKE_RECORDS_MAX,
             cookie_came: false,
+            is_peer_proven: false,
             is_client: false,
             sent_records: 0,
             change_cipher_spec_due: false,
@@ -234,6 +237,11 @@ impl Classic {
     /// Whether the client has sent the cookie back.
     pub(super) fn was_answered(&self) -> bool {
         self.cookie_came
+    }
+
+    /// Server: whether the client has signed with a promised certificate.
+    pub(super) fn is_peer_proven(&self) -> bool {
+        self.is_peer_proven
     }
 
     /// Handles a ClientHello, any number of times and with any cookie.
@@ -298,6 +306,7 @@ impl Classic {
             }
             Verdict::Whole(messages) => {
                 handshake.verified = Some(messages);
+                self.is_peer_proven = true;
                 self.feed_flight(expected, now);
             }
             Verdict::Refused(error) => self.fail(error),

@@ -83,11 +83,20 @@ impl Engine {
         }
     }
 
-    /// Server: whether a failure is the peer's own doing, because what causes it can no longer be forged.
-    pub(super) fn fails_for_certain(&self) -> bool {
+    /// Server: whether it is past what is told by an alert in plaintext: the engine tells the rest itself, if anybody can.
+    pub(super) fn tells_itself(&self) -> bool {
         match self {
             Self::Modern(engine) => engine.has_answered(),
             Self::Classic(engine) => engine.was_answered(),
+        }
+    }
+
+    /// Server: whether the other end has shown that it holds the promised certificate. Before it has, it may be anybody who
+    /// receives what is sent to the path: one who sent a client's check again from his own address is given its handshake.
+    pub(super) fn is_peer_proven(&self) -> bool {
+        match self {
+            Self::Modern(engine) => engine.is_peer_proven(),
+            Self::Classic(engine) => engine.is_peer_proven(),
         }
     }
 

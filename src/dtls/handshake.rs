@@ -6,8 +6,10 @@
 //!   keeps to its own transcript, a protected record is given to all, and the first that gives keys wins.
 //! - Within an attempt, messages that contradict each other are kept beside each other until a signature tells which are
 //!   the peer's ([`super::peer_flight`]).
-//! - What would end the handshake, the peer's own alert included, waits for [`limits::DTLS_DOUBT_MAX`] if it can be forged: the peer may still come with
-//!   something better. Its alert is sent at once when no attempt is under way, so that a client that was refused knows.
+//! - What would end the handshake, the peer's own alert included, waits for [`limits::DTLS_DOUBT_MAX`] unless the promised
+//!   certificate stands behind it: the peer may still come with something better. A whole exchange of keys with another
+//!   certificate is no exception: whoever sends a client's check again from his own address can do that much. Its alert is
+//!   sent at once when no attempt is under way, so that a client that was refused knows.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -262,11 +264,15 @@ impl Handshake {
                 }
                 Some(DtlsEvent::Closed) => return Some(Outcome::Closed),
                 Some(DtlsEvent::Failed(error)) => {
-                    let proven = attempt.engine.fails_for_certain() || error == DtlsError::Timeout;
+                    let is_peers = attempt.engine.is_peer_proven() || error == DtlsError::Timeout;
+                    let told = attempt.engine.tells_itself();
                     self.attempts.remove(at);
                     match self.attempts.is_empty() {
-                        true if proven || self.identity.is_none() => return Some(Outcome::Failed(error)),
-                        true => self.refuse(error),
+                        true if is_peers || self.identity.is_none() => return Some(Outcome::Failed(error)),
+                        true => {
+                            self.refuse(error);
+                            self.alert.take_if(|_| told);
+                        }
                         false => {}
                     }
                 }

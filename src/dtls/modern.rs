@@ -188,6 +188,11 @@ impl Modern {
         self.has_answered
     }
 
+    /// Whether the peer's certificate is a promised one.
+    pub(super) fn is_peer_proven(&self) -> bool {
+        self.verified
+    }
+
     /// Server: whether our answer was a HelloRetryRequest, so that the client sends another ClientHello.
     pub(super) fn expects_another_hello(&self) -> bool {
         self.retry_requested

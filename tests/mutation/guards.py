@@ -633,6 +633,13 @@ GUARDS = [
         "parts dtls_forged::no_forged_datagram_keeps_the_node_as_a_client_from_its_server",
     ),
     Guard(
+        "a stranger's whole handshake is not final",
+        "src/dtls/handshake.rs",
+        "let is_peers = attempt.engine.is_peer_proven() || error == DtlsError::Timeout;",
+        "let is_peers = true;",
+        "parts dtls_forged::a_strangers_whole_handshake_ends_nothing",
+    ),
+    Guard(
         "a refused ClientHello is not final",
         "src/dtls/handshake.rs",
         "self.refusal.get_or_insert((error, self.now + limits::DTLS_DOUBT_MAX));",

@@ -361,3 +361,21 @@ fn handshakes_begun_in_a_peers_name_are_bounded_and_end() {
     }
     assert!(failed && dtls.state() == DtlsState::Failed);
 }
+
+/// A check that was sent again from a stranger's address leads his handshake to the session, and he completes it.
+#[test]
+fn a_strangers_whole_handshake_ends_nothing() {
+    for versions in [DtlsVersions::Only12, DtlsVersions::Only13] {
+        let (client, stranger, server) = (identity(), identity(), identity());
+        let promised = fingerprints_of(&client);
+        let mut pair = Pair::expecting(&stranger, versions, fingerprints_of(&server), &server, promised, faithful());
+        pair.run(Duration::from_secs(1));
+        assert!(pair.client_reports.closed || pair.client_reports.failed.is_some(), "{versions:?}: he is told");
+        assert_eq!(pair.server_reports.failed, None, "{versions:?}");
+        pair.client = Dtls::new_client(&client, versions, fingerprints_of(&server), pair.now);
+        pair.client_reports = Default::default();
+        pair.drain();
+        pair.run(SOME_SECONDS);
+        pair.assert_connected(&format!("{versions:?}"));
+    }
+}

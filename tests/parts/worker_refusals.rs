@@ -97,7 +97,7 @@ fn a_wrong_fingerprint_ends_the_session_before_any_media() {
         for client in [viewer, publisher] {
             world.clients[client].keeps_datagrams = true;
         }
-        world.run(3_000 * MS);
+        world.run(3_000 * MS + limits::DTLS_DOUBT_MAX);
         for client in [viewer, publisher] {
             assert_eq!(world.ended(client), Some(EndReason::FingerprintMismatch), "{versions:?}");
             let kinds: Vec<_> =

@@ -191,7 +191,8 @@ impl World {
             self.publications.push(Publication { stream: wish.stream as u32, log: log.clone(), audio_base: 0 });
             SimScript::new(number, publication, self.scenario.shape, seed, log)
         });
-        let agent = client::make_agent(id, worker, wish, [&self.clients[id].identity, &self.identity], script, seed, self.now);
+        let agent =
+            client::make_agent(id, worker, wish, [&self.clients[id].identity, &self.identity], script, seed, self.now);
         if let Agent::Publisher(publisher) = &agent
             && let Some(publication) = self.publications.last_mut()
         {
