@@ -195,6 +195,12 @@ impl<K: Copy + PartialEq> PathTable<K> {
         self.abandoned.pop()
     }
 
+    /// Whether sessions beside its owner claim a path.
+    #[must_use]
+    pub fn is_contested(&self, address: &PathAddress) -> bool {
+        self.known.get(address).is_some_and(|known| !known.others.is_empty())
+    }
+
     /// Who owns a path.
     #[must_use]
     pub fn owner(&self, path: PathId) -> Option<K> {
@@ -238,6 +244,7 @@ mod tests {
         assert_eq!(table.claim(path, 'a'), None);
         table.forget_unheld();
         assert_eq!(table.find(&address(1)), Some((path, 'a')));
+        assert!(!table.is_contested(&address(1)));
         assert_eq!(table.arrive(&address(1)), Some(path));
         table.release(path, 'a');
         assert_eq!((table.find(&address(1)), table.len()), (None, 0));
@@ -287,6 +294,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(table.claim(path, 'b'), Some('a'));
             assert_eq!(table.find(&address(1)), Some((path, 'a')));
+            assert!(table.is_contested(&address(1)));
         }
         let holders: Vec<_> = (0..9).map_while(|number| table.holder(&address(1), number)).collect();
         assert_eq!(holders, [(path, 'a'), (path, 'b')]);

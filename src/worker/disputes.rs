@@ -8,6 +8,9 @@
 //!      neither                                        ──▶ A keeps it
 //! ```
 //!
+//! While neither has shown that it is there, nobody gets the DTLS that comes from there: the owner may be a stranger whose
+//! session would answer a client's hello before the client's own does.
+//!
 //! So one forged check takes nothing, whoever sends it; a client that reuses the address of one that is gone waits for
 //! 1.5 s; and an address that somebody claimed without being there is free for who is there.
 

@@ -175,6 +175,11 @@ impl Peers {
         self.paths.holder(address, number)
     }
 
+    /// Whether peers beside its owner claim the path of an address.
+    pub(super) fn is_contested(&self, address: &PathAddress) -> bool {
+        self.paths.is_contested(address)
+    }
+
     pub(super) fn remove_path(&mut self, path: PathId, key: PeerKey) {
         self.paths.release(path, key);
     }

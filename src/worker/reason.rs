@@ -62,7 +62,8 @@ reasons! {
         /// A STUN message from an address that no session holds, where the worker's book of paths is full.
         PathsFull = "paths_full",
 
-        /// A check from an address that another session owns. Both peers are asked whose it is.
+        /// A check from an address that another session owns, or DTLS from one that two claim and nobody has proven. Both peers
+        /// are asked whose it is.
         PathDisputed = "path_disputed",
         /// A handshake datagram that was not sent, because its address has not answered yet and sent too little.
         PathUnproven = "path_unproven",

@@ -48,7 +48,7 @@ impl World {
 
     /// Counters of the workers, and what can be judged only by the whole.
     fn count_up(&mut self) -> Result<(), Violation> {
-        let mut lost_inside = 0;
+        let (mut lost_inside, mut skips) = (0, 0);
         for node in &mut self.nodes {
             let report = node.report();
             let dropped = |name: &str| report.dropped.get(name).copied().unwrap_or(0);
@@ -56,10 +56,11 @@ impl World {
             self.faults.add(Fault::UpstreamFull, dropped("upstream_mailbox_full"));
             self.faults.add(Fault::CursorSkip, dropped("cursor_skips"));
             self.faults.merge(&node.io.faults);
-            // What a lane could not take is not among them: its viewers go on behind the gap, without a hole.
+            // What a lane could not take is not among them: its viewers go on behind the gap, without a hole, but for what had been overtaken.
             for name in ["unknown_address", "path_not_validated"] {
                 lost_inside += dropped(name);
             }
+            skips += dropped("lane_full") + dropped("cursor_skips");
             if std::env::var_os("SHOW").is_some() {
                 eprintln!("{:?} ended {:?}", report.dropped, report.ended);
             }
@@ -67,7 +68,8 @@ impl World {
         for client in self.clients.iter().filter(|client| !client.is_forger) {
             self.totals.repeats += client.sealed.repeats;
             let stream = &self.streams[client.stream];
-            let explained = stream.uplink_lost + lost_inside.min(stream.at_risk);
+            let overtaken = if skips > 0 { stream.overtaken } else { 0 };
+            let explained = stream.uplink_lost + lost_inside.min(stream.at_risk) + overtaken;
             let rtx = client.sources.video_rtx.map_or(0, |ssrc| client.sealed.missing(ssrc));
             let missing = client.sealed.missing(client.sources.video).max(client.sealed.missing(client.sources.audio));
             if missing > explained || rtx > 0 {

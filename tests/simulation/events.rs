@@ -28,7 +28,13 @@ const MS: Duration = Duration::from_millis(1);
 impl World {
     /// Runs the whole scenario.
     pub(crate) fn run(scenario: Scenario) -> (Self, Result<(), Violation>) {
+        Self::run_watched(scenario, None)
+    }
+
+    /// As [`Self::run`]; every datagram of the client `watched` is printed.
+    pub(crate) fn run_watched(scenario: Scenario, watched: Option<ClientId>) -> (Self, Result<(), Violation>) {
         let mut world = Self::new(scenario);
+        world.watched = watched;
         let result = world.finish();
         (world, result)
     }
@@ -259,18 +265,23 @@ impl World {
             let calm_since = self.calm_since(id);
             let now = self.now;
             let publisher = self.streams[self.clients[id].stream].publisher;
-            let publisher_is_served = publisher.is_some_and(|publisher| self.clients[publisher].is_served);
+            let publisher_is_served = publisher.is_some_and(|publisher| {
+                let publisher = &self.clients[publisher];
+                publisher.is_served && publisher.node_connected
+            });
             let client = &mut self.clients[id];
             let is_viewer = matches!(client.agent, Some(Agent::Viewer(_)));
             if client.is_forger
                 || !is_viewer
                 || !client.is_connected
                 || !client.node_connected
+                || !client.is_served
                 || !self.streams[client.stream].is_live
             {
                 continue;
             }
-            // Signalling that was deaf has not told the workers where the stream comes from.
+            // Signalling that was deaf has not told the workers where the stream comes from, or a forged handshake in the
+            // publisher's name has kept it from its own (`signalling.rs` says whether that may be).
             if !publisher_is_served {
                 continue;
             }

@@ -4,7 +4,8 @@
 //! SEED=7 SIZE=long cargo test --release --test simulation replay -- --ignored --nocapture
 //! cargo test --release --test simulation campaign -- --ignored --nocapture
 //! ```
-//! `FORGERIES=0` runs a seed without its forger, another number with so many tries per second.
+//! `FORGERIES=0` runs a seed without its forger, another number with so many tries per second. `WATCH=4` prints every
+//! datagram of client 4.
 //!
 //! A campaign takes `SEEDS` (200), `PACKETS` (10⁸), `JOINS` (10⁴), `FIRST` (1), `THREADS` (all) and `MINUTES` (60) from the
 //! environment. It goes on past the last seed until packets and joins are reached, and fails where a rule is broken, a
@@ -45,7 +46,8 @@ fn run(seed: u64, size: Size) -> Result<Outcome, String> {
         let scenario = Scenario::from_seed(seed, size);
         Scenario { forgeries: number("FORGERIES", scenario.forgeries as u64) as f64, ..scenario }
     };
-    let ran = catch_unwind(AssertUnwindSafe(|| World::run(scenario())));
+    let watched = Some(number("WATCH", u64::MAX) as usize);
+    let ran = catch_unwind(AssertUnwindSafe(|| World::run_watched(scenario(), watched)));
     match ran {
         Ok((world, Ok(()))) => Ok(Outcome { totals: world.totals, faults: world.faults, trace: world.trace }),
         Ok((world, Err(violation))) => Err(failed(format!("at {:?}: {violation}", world.now))),

@@ -4,6 +4,7 @@
 //!
 //! Left out: HTTP, SDP, admission of waiting viewers: they never reach a worker.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use corecast::description::Direction;
@@ -45,6 +46,10 @@ pub(crate) struct Stream {
     pub(crate) uplink_lost: u64,
     /// Those that came from addresses which the node may not have known.
     pub(crate) at_risk: u64,
+    /// Its media datagrams that reached a worker behind later ones.
+    pub(crate) overtaken: u64,
+    /// The newest number of each source that has reached a worker.
+    pub(crate) newest: HashMap<u32, u16>,
     /// When somebody publishes it again.
     pub(crate) return_at: Timestamp,
     pub(crate) publications: u64,
@@ -60,6 +65,8 @@ impl Stream {
             excused: Timestamp::ZERO,
             uplink_lost: 0,
             at_risk: 0,
+            overtaken: 0,
+            newest: HashMap::new(),
             return_at: Timestamp::ZERO,
             publications: 0,
         }
@@ -325,7 +332,11 @@ impl World {
                     client.is_served = true;
                     let (stream, worker) = (client.stream, client.worker);
                     match client.direction {
-                        Direction::Play => self.streams[stream].add_viewer(worker),
+                        // Signalling may have been deaf: before it has read this, no worker sends to a viewer's.
+                        Direction::Play => {
+                            client.excused = client.excused.max(self.now);
+                            self.streams[stream].add_viewer(worker);
+                        }
                         // Signalling may have been deaf, while its media came already.
                         Direction::Publish => self.streams[stream].excused = self.now,
                     }

@@ -111,6 +111,8 @@ pub(crate) struct World {
     pub(crate) trace: u64,
     /// Every decision, where a test wants to see the first that differs.
     pub(crate) trace_log: Option<Vec<(Timestamp, u64, u64, u64)>>,
+    /// The client whose every datagram is printed.
+    pub(crate) watched: Option<ClientId>,
     /// Everyone's silence counts from here on.
     pub(crate) excused: Timestamp,
     /// Every packet a viewer opened, where a test compares them: client, kind, publication, number.
@@ -159,6 +161,7 @@ impl World {
             totals: Totals::default(),
             trace: 0,
             trace_log: None,
+            watched: None,
             excused: Timestamp::ZERO,
             received: None,
             next_tick: now,
@@ -181,6 +184,20 @@ impl World {
         }
         let word = self.now.as_nanos() ^ what << 56 ^ client << 40 ^ more.rotate_left(20);
         self.trace = (self.trace ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(27);
+    }
+
+    /// Prints a datagram of the client that is watched.
+    fn watch(&self, id: ClientId, what: &str, bytes: &[u8]) {
+        if self.watched != Some(id) {
+            return;
+        }
+        let (at, kind, len) = (self.now.as_nanos() as f64 / 1e9, demux::classify(bytes), bytes.len());
+        match RtpHeader::parse(bytes) {
+            Ok(header) if kind == DatagramKind::Rtp => {
+                println!("{at:.6} client {id} {what} Rtp {:#x} {} of {len} bytes", header.ssrc, header.sequence);
+            }
+            _ => println!("{at:.6} client {id} {what} {kind:?} of {len} bytes"),
+        }
     }
 
     pub(crate) fn break_rule(&mut self, violation: Violation) {
@@ -243,9 +260,18 @@ impl World {
                 let at = self.now + self.ahead;
                 let kind = demux::classify(&buffer[..len]);
                 let (is_check, is_media) = (kind == DatagramKind::Stun, kind == DatagramKind::Rtp);
+                if let Some(id) = self.by_address.get(&path.remote) {
+                    let what = if is_forged { "is said to have sent" } else { "reaches the node with" };
+                    self.watch(*id, what, &buffer[..len]);
+                }
+                let header = RtpHeader::parse(&buffer[..len]).ok().filter(|_| is_media);
+                let header = header.map(|header| (header.ssrc, header.sequence));
                 if self.nodes[worker].io.deliver(path, at, len, is_forged, buffer) {
                     self.accounts.arrived(path.remote, len);
                     self.count_at_risk(path.remote, is_forged, is_media);
+                    if let Some((ssrc, sequence)) = header {
+                        self.count_overtaken(ssrc, sequence);
+                    }
                 } else if !is_forged {
                     self.lose_at_worker(path.remote, is_check);
                 }
@@ -300,6 +326,22 @@ impl World {
         }
     }
 
+    /// A publisher's packet that comes behind a later one. A viewer that must skip in between has an index for it, and goes on
+    /// without it.
+    fn count_overtaken(&mut self, ssrc: u32, sequence: u16) {
+        let Some(client) = self.clients.get(client::owner_of_source(ssrc)) else { return };
+        if client.direction != Direction::Publish {
+            return;
+        }
+        let stream = &mut self.streams[client.stream];
+        let newest = stream.newest.entry(ssrc).or_insert(sequence);
+        if (sequence.wrapping_sub(*newest) as i16) < 0 {
+            stream.overtaken += 1;
+        } else {
+            *newest = sequence;
+        }
+    }
+
     fn lose_uplink(&mut self, remote: SocketAddr) {
         if let Some(&client) = self.by_address.get(&remote) {
             let stream = self.clients[client].stream;
@@ -330,6 +372,7 @@ impl World {
                 }
                 let carried = if kind == DatagramKind::Dtls { DTLS_BYTES } else { len };
                 let arrivals = self.clients[id].up.carry(self.now, carried, 0, &mut self.faults);
+                self.watch(id, if arrivals[0].is_some() { "sends" } else { "sends, and it is lost," }, bytes);
                 match kind {
                     DatagramKind::Rtp if arrivals[0].is_none() => self.lose_uplink(path.remote),
                     DatagramKind::Stun if arrivals[0].is_none() => self.lose_check(id),
@@ -400,6 +443,7 @@ impl World {
         let kind = demux::classify(bytes);
         let traced = if kind == DatagramKind::Dtls { DTLS_BYTES } else { bytes.len() };
         self.note(2, id as u64, traced as u64);
+        self.watch(id, "gets", bytes);
         let client = &mut self.clients[id];
         client.has_read_dtls |= kind == DatagramKind::Dtls;
         match &mut client.agent {
@@ -526,15 +570,18 @@ impl World {
                     }
                 }
                 if train.result != SendResult::Sent {
+                    self.watch(id, "is not sent", datagram);
                     continue;
                 }
                 if !is_current {
+                    self.watch(id, "is sent, to an address it had,", datagram);
                     self.faults.count(Fault::ToOldAddress);
                     continue;
                 }
-                let is_dtls = demux::classify(datagram) == DatagramKind::Dtls;
-                let len = if is_dtls { DTLS_BYTES } else { datagram.len() };
+                let kind = demux::classify(datagram);
+                let len = if kind == DatagramKind::Dtls { DTLS_BYTES } else { datagram.len() };
                 let arrivals = self.clients[id].down.carry(at, len, segment, &mut self.faults);
+                self.watch(id, if arrivals[0].is_some() { "is sent" } else { "is sent, and it is lost," }, datagram);
                 for at in arrivals.into_iter().flatten() {
                     let buffer = self.buffer(datagram);
                     self.fly(at, Flight::ToClient { client: id, len: datagram.len(), buffer });

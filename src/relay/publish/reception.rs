@@ -20,6 +20,8 @@ struct Gap {
     seen: Timestamp,
     next_request: Timestamp,
     asked: Option<Asked>,
+    /// [`Reception::poll_nack`] has not come by since.
+    is_new: bool,
 }
 
 /// When a missing packet was asked for.
@@ -140,7 +142,7 @@ impl Reception {
                 self.lost += 1;
             }
             let next_request = now + limits::NACK_GRACE;
-            self.gaps.push_back(Gap { sequence, seen: now, next_request, asked: None });
+            self.gaps.push_back(Gap { sequence, seen: now, next_request, asked: None, is_new: true });
         }
     }
 
@@ -154,6 +156,14 @@ impl Reception {
 
     /// Fills `request` with sequence numbers to ask for now, ascending; `rtt` paces the repeats. Returns how many.
     pub fn poll_nack(&mut self, rtt: Duration, now: Timestamp, request: &mut [u16]) -> usize {
+        // Gaps are as old as the arrival that showed them. Where the worker comes to them much later, what fills them may be
+        // in the socket behind it: their time begins when they are looked at.
+        for gap in self.gaps.iter_mut().rev().take_while(|gap| gap.is_new) {
+            gap.is_new = false;
+            if now.since(gap.seen) > limits::NACK_GRACE * 2 {
+                (gap.seen, gap.next_request) = (now, now + limits::NACK_GRACE);
+            }
+        }
         while let Some(gap) = self.gaps.front()
             && now.since(gap.seen) >= limits::NACK_AGE_MAX
         {
@@ -272,7 +282,8 @@ impl Reception {
             if !ascends || newest.is_none_or(|newest| newest <= sequence) {
                 return Err(ImportError::Malformed);
             }
-            reception.gaps.push_back(Gap { sequence, seen, next_request: seen + limits::NACK_GRACE, asked: None });
+            let next_request = seen + limits::NACK_GRACE;
+            reception.gaps.push_back(Gap { sequence, seen, next_request, asked: None, is_new: false });
         }
         Ok(Self { first, newest, received, expected_prior, received_prior, lost, recovered, ..reception })
     }
@@ -368,6 +379,26 @@ mod tests {
         assert_eq!(second.asked, Some(Asked { first: at(30), last: at(150) }));
         assert!(reception.receive(0, 0, true, at(191)).is_none(), "a second repair is a duplicate");
         assert_eq!((reception.recovered, reception.lost), (2, 0));
+    }
+
+    #[test]
+    fn what_fills_a_gap_is_taken_after_a_stop_however_long_it_waited() {
+        let mut reception = Reception::new(90_000, true);
+        let (arrival, stop) = (Timestamp::from_millis(1_000), limits::NACK_AGE_MAX * 2);
+        reception.receive(10, 0, false, arrival);
+        reception.receive(13, 0, false, arrival);
+        // The worker was stopped: it reads two packets of the four, does what is due, and reads the others.
+        let now = arrival + stop;
+        let mut request = [0; 8];
+        assert_eq!(
+            reception.poll_nack(Duration::ZERO, now, &mut request),
+            0,
+            "not asked for before it can have been read"
+        );
+        assert!(reception.receive(11, 0, false, arrival).is_some());
+        assert_eq!(reception.poll_nack(Duration::ZERO, now + limits::NACK_GRACE, &mut request), 1);
+        assert_eq!(request[0], 12);
+        assert!(reception.receive(12, 0, false, arrival).is_some());
     }
 
     #[test]

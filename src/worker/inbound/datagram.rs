@@ -113,8 +113,14 @@ impl DatagramPhase<'_> {
     ) -> Result<(), DropReason> {
         let Lifecycle { config, peers, outbox, counters, handshakes, streams, .. } = &mut self.lifecycle;
         let (path, key) = peers.find_path(from).ok_or(DropReason::UnknownAddress)?;
+        let is_contested = kind == DatagramKind::Dtls && peers.is_contested(from);
         let from = Arrival { path, remote: from.remote() };
         let Some(peer) = peers.get_mut(key) else { return Ok(()) };
+        // Two claim the path and its owner has not shown that it is there: the handshake would be with the wrong one, and a
+        // client believes the first answer. It says hello again.
+        if is_contested && peer.session.confirmed(path).is_none() {
+            return Err(DropReason::PathDisputed);
+        }
         if kind == DatagramKind::Dtls && handshakes.defer(key, peer, from, bytes, counters) {
             return Ok(());
         }
