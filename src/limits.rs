@@ -319,6 +319,10 @@ pub const NACK_GAPS_MAX: usize = 512;
 /// A gap younger than this may be reordering and is not requested yet.
 pub const NACK_GRACE: Duration = Duration::from_millis(10);
 
+/// Where a worker looks at a gap for the first time this long after the arrival that showed it, it was stopped, and what
+/// fills the gap may be in its socket: the gap's time begins then.
+pub const NACK_LATE: Duration = Duration::from_millis(100);
+
 /// Shortest pause between two requests for the same packet. Where the round-trip time is longer, that is the pause.
 pub const NACK_REPEAT_MIN: Duration = Duration::from_millis(20);
 

@@ -230,8 +230,7 @@ impl IceLite {
         let before = self.selected;
         if self.connected {
             self.selected = self.nominated_and_live(now).or_else(|| self.fall_back(now)).or(self.selected);
-            self.open =
-                self.adopted || self.selected.is_some_and(|path| self.is_confirmed(path, limits::PATH_CONSENT, now));
+            self.open = self.adopted || self.selected.is_some_and(|path| self.has_consent(path, now));
         }
         self.schedule(now);
         self.selected != before
@@ -264,6 +263,15 @@ impl IceLite {
         self.confirmed(path).is_some_and(|confirmed| now.since(confirmed) < age)
     }
 
+    /// Whether media may be sent on a path. Where the worker was stopped, or its clock jumped, for longer than consent lasts,
+    /// nobody was asked meanwhile: it ends when some requests in a row find no answer.
+    fn has_consent(&self, path: PathId, now: Timestamp) -> bool {
+        let Some(validated) = self.validated(path) else { return false };
+        let was_asked = validated.unanswered() >= limits::PATH_CONSENT_REQUESTS_MIN;
+        self.is_confirmed(path, limits::PATH_CONSENT, now)
+            || self.open && self.peer_answers && validated.proven.is_some() && !was_asked
+    }
+
     fn schedule(&mut self, now: Timestamp) {
         self.deadline = self.deadline_of(now);
     }
@@ -281,6 +289,7 @@ impl IceLite {
         let request = validated.asked().map_or(now, |asked| asked + pause);
         let request = (!given_up).then_some(request);
         let consent = self.open.then(|| validated.confirmed(self.peer_answers).map(|at| at + limits::PATH_CONSENT));
+        let consent = consent.map(|at| at.filter(|at| given_up || *at > now));
         // Not earlier than in a moment: whatever the state, a timer must not run for ever.
         [request, consent.flatten()].into_iter().flatten().min().map(|due| due.max(now + limits::PATH_TIMER_MIN))
     }

@@ -11,6 +11,10 @@ pub const UNPROVEN_BYTES_FACTOR: u32 = 3;
 /// Media to a path stops when the path has confirmed nothing for this long. RFC 7675 §5.1 allows 30 s.
 pub const PATH_CONSENT: Duration = Duration::from_secs(15);
 
+/// Requests in a row that must have found no answer before that, from a peer that answers: after a stop of the machine it
+/// is asked first. They are [`PATH_REQUEST_REPEAT`] apart, so that it is 1 s more.
+pub const PATH_CONSENT_REQUESTS_MIN: u32 = 3;
+
 /// Media falls back to another path that lives when the one in use has confirmed nothing for this long.
 pub const PATH_DEAD: Duration = Duration::from_secs(7);
 

@@ -633,6 +633,27 @@ GUARDS = [
         "parts dtls_forged::no_forged_datagram_keeps_the_node_as_a_client_from_its_server",
     ),
     Guard(
+        "consent survives a stop of the machine",
+        "src/ice/consent.rs",
+        "|| self.open && self.peer_answers && validated.proven.is_some() && !was_asked",
+        "|| false && !was_asked",
+        "lib ice::consent::tests::a_stop_of_the_machine_ends_no_consent_before_the_peer_was_asked",
+    ),
+    Guard(
+        "a gap's time begins when it is looked at",
+        "src/relay/publish/reception.rs",
+        "(gap.seen, gap.next_request) = (now, now + limits::NACK_GRACE);",
+        "let _ = now;",
+        "lib relay::publish::reception::tests::what_fills_a_gap_is_taken_after_a_stop_however_long_it_waited",
+    ),
+    Guard(
+        "no handshake on a contested path",
+        "src/worker/inbound/datagram.rs",
+        "if is_contested && peer.session.confirmed(path).is_none() {",
+        "if false {",
+        "parts worker_paths::a_stranger_who_claims_an_address_first_gets_none_of_its_handshake",
+    ),
+    Guard(
         "a stranger's whole handshake is not final",
         "src/dtls/handshake.rs",
         "let is_peers = attempt.engine.is_peer_proven() || error == DtlsError::Timeout;",

@@ -370,7 +370,6 @@ fn a_strangers_whole_handshake_ends_nothing() {
         let promised = fingerprints_of(&client);
         let mut pair = Pair::expecting(&stranger, versions, fingerprints_of(&server), &server, promised, faithful());
         pair.run(Duration::from_secs(1));
-        assert!(pair.client_reports.closed || pair.client_reports.failed.is_some(), "{versions:?}: he is told");
         assert_eq!(pair.server_reports.failed, None, "{versions:?}");
         pair.client = Dtls::new_client(&client, versions, fingerprints_of(&server), pair.now);
         pair.client_reports = Default::default();

@@ -62,6 +62,31 @@ fn an_address_that_somebody_claimed_before_its_holder_came_is_the_holders() {
     assert!(video_without_a_hole(&world, honest) > 50);
 }
 
+/// His session has no keys yet, and answers hellos. The holder's own answer, which would show whose the address is, is lost.
+#[test]
+fn a_stranger_who_claims_an_address_first_gets_none_of_its_handshake() {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    world.clients[publisher].publisher().fragments = Some(4);
+    let (squatter, honest) = (world.open(&Opening::viewer(0)), world.open(&Opening::viewer(0)));
+    let mut has_lost_answer = false;
+    world.filter = Box::new(move |hop: &Hop<'_>| {
+        let kind = demux::classify(hop.bytes);
+        let is_answer = hop.client == honest && !hop.to_client && hop.bytes.starts_with(&[1, 1]);
+        let is_lost = is_answer && !has_lost_answer;
+        has_lost_answer |= is_answer;
+        !(is_lost || hop.client == squatter && kind == DatagramKind::Dtls)
+    });
+    let address = world.clients[honest].address;
+    for _ in 0..60 {
+        let check = world.check_of(squatter, true);
+        world.inject(0, address, &check);
+        world.run(50 * MS);
+    }
+    assert!(world.clients[honest].peer.is_connected());
+    assert!(video_without_a_hole(&world, honest) > 50, "{:?}", world.report(0).dropped);
+}
+
 #[test]
 fn an_address_that_passes_to_another_client_is_the_new_ones_within_seconds_and_the_old_one_gets_no_more() {
     let mut world = World::new(1);

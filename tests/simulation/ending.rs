@@ -68,7 +68,8 @@ impl World {
         for client in self.clients.iter().filter(|client| !client.is_forger) {
             self.totals.repeats += client.sealed.repeats;
             let stream = &self.streams[client.stream];
-            let overtaken = if skips > 0 { stream.overtaken } else { 0 };
+            // Nor is what the clock jumped over waited for.
+            let overtaken = if skips > 0 || !self.ahead.is_zero() { stream.overtaken } else { 0 };
             let explained = stream.uplink_lost + lost_inside.min(stream.at_risk) + overtaken;
             let rtx = client.sources.video_rtx.map_or(0, |ssrc| client.sealed.missing(ssrc));
             let missing = client.sealed.missing(client.sources.video).max(client.sealed.missing(client.sources.audio));

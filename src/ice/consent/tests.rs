@@ -189,6 +189,22 @@ fn consent_ends_after_fifteen_seconds_although_checks_go_on_and_comes_back_with_
 }
 
 #[test]
+fn a_stop_of_the_machine_ends_no_consent_before_the_peer_was_asked() {
+    for is_there in [true, false] {
+        let mut scene = Scene::connected(true);
+        scene.now = scene.now + limits::PATH_CONSENT * 2;
+        if !is_there {
+            scene.reached.clear();
+        }
+        scene.agent.handle_timeout(scene.now);
+        assert_eq!(scene.agent.open_path(), Some(PATH[0]));
+        scene.exchange();
+        scene.pass(3_000);
+        assert_eq!(scene.agent.open_path(), is_there.then_some(PATH[0]));
+    }
+}
+
+#[test]
 fn media_falls_back_to_a_living_path_within_ten_seconds_nominated_or_not() {
     for nominated in [false, true] {
         let mut scene = Scene::connected(true);

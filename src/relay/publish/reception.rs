@@ -160,7 +160,7 @@ impl Reception {
         // in the socket behind it: their time begins when they are looked at.
         for gap in self.gaps.iter_mut().rev().take_while(|gap| gap.is_new) {
             gap.is_new = false;
-            if now.since(gap.seen) > limits::NACK_GRACE * 2 {
+            if now.since(gap.seen) > limits::NACK_LATE {
                 (gap.seen, gap.next_request) = (now, now + limits::NACK_GRACE);
             }
         }
@@ -406,6 +406,7 @@ mod tests {
         let mut reception = Reception::new(90_000, true);
         reception.receive(1, 0, false, at(0));
         reception.receive(3, 0, false, at(1));
+        nack(&mut reception, 50);
         nack(&mut reception, 5_000);
         assert_eq!(reception.lost, 1);
         reception.receive(30_000, 0, false, at(5_001));
