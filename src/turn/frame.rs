@@ -9,8 +9,9 @@ use crate::wire::stun::{HEADER_BYTES, MAGIC_COOKIE};
 /// Bytes before channel data: the channel's number and the length.
 pub(super) const CHANNEL_HEAD_BYTES: usize = 4;
 
-/// The numbers that a channel may have (RFC 8656 §12).
-pub(super) const CHANNELS: RangeInclusive<u16> = 0x4000..=0x4fff;
+/// The numbers that a channel may have: those of RFC 5766 §11, which older clients use. RFC 8656 §12 has fewer of them for what
+/// shares a port with DTLS; here nothing does.
+pub(super) const CHANNELS: RangeInclusive<u16> = 0x4000..=0x7fff;
 
 /// What a stream begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum Framed {
 #[must_use]
 pub fn first(stream: &[u8]) -> Framed {
     let Some((&[t0, t1, l0, l1], rest)) = stream.split_first_chunk() else {
-        return if stream.first().is_some_and(|first| *first > 0x4f) { Framed::Broken } else { Framed::Partial };
+        return if stream.first().is_some_and(|first| *first > 0x7f) { Framed::Broken } else { Framed::Partial };
     };
     let len = usize::from(u16::from_be_bytes([l0, l1]));
     let whole = match u16::from_be_bytes([t0, t1]) {
@@ -64,14 +65,14 @@ mod tests {
         assert!((0..stun.len()).all(|len| first(&stun[..len]) == Framed::Partial));
         // Data that is as long as a datagram may be, and longer.
         let longest = (limits::TURN_MESSAGE_BYTES_MAX - CHANNEL_HEAD_BYTES) as u16;
-        assert_eq!(first(&[&[0x4f, 0xff][..], &longest.to_be_bytes()].concat()), Framed::Partial);
+        assert_eq!(first(&[&[0x7f, 0xff][..], &longest.to_be_bytes()].concat()), Framed::Partial);
         assert_eq!(first(&[&[0x4f, 0xff][..], &(longest + 1).to_be_bytes()].concat()), Framed::Broken);
     }
 
     #[test]
     fn what_is_no_message_is_broken_as_soon_as_it_shows() {
         for broken in [
-            &[0x50][..],
+            &[0x80][..],
             b"GET ",
             &[0x16, 3, 1, 2],
             &[0, 1, 0, 2],

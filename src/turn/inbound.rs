@@ -14,7 +14,7 @@ impl Client {
     /// Takes a whole message, and appends the response to a request.
     pub fn receive<'a>(&mut self, message: &'a mut [u8], now: Timestamp, out: &mut Vec<u8>) -> Received<'a> {
         match message.first() {
-            Some(0x40..=0x4f) => self.receive_channel_data(message, now),
+            Some(0x40..=0x7f) => self.receive_channel_data(message, now),
             _ => match StunMessage::parse(message) {
                 Err(_) => Received::Closed,
                 Ok(request) if request.class() == StunClass::Request => {
