@@ -158,14 +158,14 @@ GUARDS = [
     Guard(
         "turns: time of one turn",
         "src/signal/turns.rs",
-        "self.began.get().elapsed() >= limits::TURN_TIME_MAX",
+        "clock::now().saturating_duration_since(self.began.get()) >= limits::TURN_TIME_MAX",
         "false",
         "lib signal::turns::tests::a_turn_that_lasts_too_long_reads_no_more",
     ),
     Guard(
         "turns: a network that has used its part waits",
         "src/signal/turns.rs",
-        "if ticket.is_none() && turns.ledger.borrow().is_over(site, Instant::now()) {",
+        "if ticket.is_none() && turns.ledger.borrow().is_over(site, clock::now()) {",
         "if false {",
         "lib signal::turns::tests::who_has_used_its_part_waits_for_turns_and_others_do_not",
     ),
@@ -207,7 +207,7 @@ GUARDS = [
     Guard(
         "HTTP/2 control frames: of the real node",
         "src/signal/http2_frames.rs",
-        "this.frames.arrived(buffer.get(..bytes).unwrap_or_default(), Instant::now()).is_err()",
+        "this.frames.arrived(buffer.get(..bytes).unwrap_or_default(), clock::now()).is_err()",
         "bytes > buffer.len()",
         "node hostile_peers::floods::frames_that_ask_for_nothing_end_their_connection_and_hold_nobody_up",
     ),
