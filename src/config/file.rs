@@ -63,6 +63,7 @@ pub struct MediaSettings {
     pub port_base: Option<i64>,
     pub announce: Option<Vec<String>>,
     pub udp_only: Option<bool>,
+    pub dscp: Option<i64>,
     pub frame_hold_ms: Option<i64>,
     pub certificate_age_h: Option<i64>,
 }
@@ -200,6 +201,7 @@ impl From<&Config> for Settings {
                 port_base: Some(config.media.port_base.into()),
                 announce: texts(&config.media.announce),
                 udp_only: Some(config.media.udp_only),
+                dscp: Some(config.media.dscp.into()),
                 frame_hold_ms: i64::try_from(config.media.frame_hold.as_millis()).ok(),
                 certificate_age_h: i64::try_from(config.media.certificate_age.as_secs() / 3_600).ok(),
             },

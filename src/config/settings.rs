@@ -110,6 +110,10 @@ const MEDIA: &[Setting] = &[
         .remark("Loopback is among the host's own only while `https` is on loopback"),
     Setting::switch("media.udp_only")
         .help("No media over TCP on the port of `https`, which is for viewers whose network drops UDP"),
+    Setting::number("media.dscp", 0, 63, 0)
+        .ends("not marked", "", "")
+        .help("Mark media over UDP with this differentiated services code point (RFC 8837 §5: 34 is AF41, 46 is EF)")
+        .remark("It helps only where the network in between heeds it; many clear it"),
     Setting::number(
         "media.frame_hold_ms",
         0,

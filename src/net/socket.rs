@@ -7,6 +7,7 @@
 //! | `SO_TIMESTAMPNS` | a datagram's time is when the kernel took it, not when a busy worker read it: publishers estimate their bandwidth from it |
 //! | `IP_PKTINFO`, `IPV6_RECVPKTINFO` | only on wildcard sockets: replies must leave from the address the peer used (RFC 8445 §7.3); elsewhere the bound address is it, and 65–75 ns a train are saved |
 //! | `IP_MTU_DISCOVER` = `DO` (both families) | a datagram is never fragmented, here or on the way (don't-fragment is set, RFC 1191), and one longer than the path is known to carry is refused with `EMSGSIZE` and counted. The kernel learns the path's size from ICMP; `PROBE` would ignore that and lose such datagrams uncounted. A forged ICMP can lower one destination's path to 552 bytes for ten minutes, which harms that viewer only |
+//! | `IP_TOS`, `IPV6_TCLASS` | where `media.dscp` asks for a mark |
 //! | `IPV6_V6ONLY` | IPv4 has its own socket: native addresses, cheaper route look-ups, no mapped addresses anywhere |
 //! | `SO_REUSEADDR`, `SO_REUSEPORT` | not set: with them another process could take over the port unseen. A port that is still held by a process that is ending is waited for instead |
 //! | `O_NONBLOCK` | not set: an io_uring receive on such a socket ends instead of waiting. Every call says `MSG_DONTWAIT` |
@@ -79,6 +80,23 @@ impl MediaSockets {
             }
         }
         self.sockets.push(socket);
+        Ok(())
+    }
+
+    /// Marks what they send with a differentiated services code point (RFC 2474 §3), 0 to 63.
+    ///
+    /// # Errors
+    /// [`StartError::SocketOption`].
+    pub fn mark(&self, dscp: u8) -> Result<(), StartError> {
+        for MediaSocket { socket, local, .. } in &self.sockets {
+            let (level, name, option) = match local {
+                SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS, "IP_TOS"),
+                SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, "IPV6_TCLASS"),
+            };
+            // The two low bits are ECN's.
+            set_option(socket.as_fd(), level, name, libc::c_int::from(dscp) << 2)
+                .map_err(|source| StartError::SocketOption { option, address: *local, source })?;
+        }
         Ok(())
     }
 
@@ -255,6 +273,18 @@ mod tests {
         assert_eq!(addresses.len(), 2, "this host has IPv6");
         assert!(addresses.iter().all(|address| address.port() == sockets.port() && address.port() != 0));
         assert!(addresses[0].is_ipv4() && addresses[1].is_ipv6());
+    }
+
+    #[test]
+    fn what_is_sent_is_marked_in_both_families() {
+        let sockets = (0..5).find_map(|_| MediaSockets::open(&[], 0).ok()).unwrap();
+        sockets.mark(34).unwrap();
+        let marks: Vec<_> = [(libc::IPPROTO_IP, libc::IP_TOS), (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)]
+            .into_iter()
+            .zip(sockets.descriptors())
+            .map(|((level, option), socket)| get_option(socket, level, option).unwrap())
+            .collect();
+        assert_eq!(marks, [34 << 2, 34 << 2]);
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
     for (index, _) in (0_u16..).zip(&config.cores) {
         // The configuration keeps the last port within 16 bits.
         let opened = MediaSockets::open(&config.media.ips, config.media.port_base + index).map_err(ServerError::Net)?;
+        if config.media.dscp > 0 {
+            opened.mark(config.media.dscp).map_err(ServerError::Net)?;
+        }
         for warning in opened.warnings() {
             let warning = warning.to_string();
             if !warned.contains(&warning) {
