@@ -7,16 +7,19 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 import traceback
+import urllib.request
 from pathlib import Path
 
-from node_under_test import ARTIFACTS, HTTP, Node, enter_network
+from node_under_test import ANSWER_SECONDS, ARTIFACTS, HTTP, Node, enter_network
 
 HERE = Path(__file__).resolve().parent
 SYSTEM_PYTHON = os.environ.get("CORECAST_SYSTEM_PYTHON", "/usr/bin/python3")
+UCLIENT = os.environ.get("CORECAST_UCLIENT", "turnutils_uclient")
 SECONDS = 6
 # For one case: an end to what hangs.
 CASE_SECONDS = 200
@@ -272,7 +275,59 @@ async def data_channels():
             await publisher.close()
 
 
+async def coturns_client():
+    """It allocates, binds channels and sends; to other peers it is told 403. (What it says of a 401 is no number: node tests.)"""
+    with Node("turn") as node:
+        user, password, host, port, media = turn_server()
+
+        async def ask(peer, *more, said):
+            client = await asyncio.create_subprocess_exec(
+                UCLIENT, "-v", "-t", *more, "-c", "-n", "5", "-m", "1", "-l", "100", "-p", str(port),
+                "-u", user, "-w", password, "-e", peer[0], "-r", str(peer[1]), host,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            try:
+                # It goes on asking for what it was refused.
+                out = await asyncio.wait_for(read_until(client.stdout, said), 30)
+            finally:
+                if client.returncode is None:
+                    client.kill()
+                await client.wait()
+            require(said in out, f"{peer} {more}: no {said!r} in:\n{out}")
+            print(f"    {peer[0]}:{peer[1]} {' '.join(more)}: {said}")
+
+        try:
+            for tls in ((), ("-S",)):
+                await ask(media, *tls, said="channel bind: success")
+                for peer in (("9.9.9.9", 53), ("127.0.0.1", media[1]), (media[0], 8444)):
+                    await ask(peer, *tls, said="channel bind: error 403")
+        except BaseException:
+            print(node.tail())
+            raise
+
+
+async def read_until(stream, text):
+    out = ""
+    while text not in out and (line := await stream.readline()):
+        out += line.decode(errors="replace")
+    return out
+
+
+def turn_server():
+    """User, password, host and port that the node gives a viewer (RFC 9725 §4.6), and where its media goes."""
+    offer = (HERE.parent / "data/sdp/aiortc-play.sdp").read_bytes()
+    request = urllib.request.Request(
+        f"{HTTP}/whep/turn", data=offer, headers={"content-type": "application/sdp"}, method="POST")
+    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
+        links, sdp = answer.headers["link"], answer.read().decode()
+    found = [re.search(wanted, links) for wanted in (r'username="([^"]*)"', r'credential="([^"]*)"', r"<turns?:([^:]+):(\d+)")]
+    require(all(found), f"no TURN server in {links!r}")
+    media = re.search(r"a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ host", sdp, re.IGNORECASE)
+    require(media, f"no candidate in {sdp}")
+    return found[0][1], found[1][1], found[2][1], int(found[2][2]), (media[1], int(media[2]))
+
+
 CASES = {
+    "coturn's client binds channels to the media port and to nothing else": coturns_client,
     "aiortc publishes data channels; aiortc and node-datachannel receive them": data_channels,
     "FFmpeg publishes H.264 High; aiortc, which offers Baseline only, plays": ffmpeg_publishes_high,
     "FFmpeg is killed and publishes again at once; aiortc plays on": ffmpeg_is_killed_and_returns,
