@@ -16,6 +16,9 @@ use crate::faults::{Fault, Faults};
 /// Bytes of IPv4 and UDP headers.
 const OVERHEAD_BYTES: u64 = 28;
 
+/// A burst of loss ends after so long.
+const BURST_MAX: Duration = Duration::from_millis(400);
+
 /// A chance in 65,536.
 pub(crate) type Chance = u16;
 
@@ -68,6 +71,7 @@ pub(crate) struct Link {
     random: SeededRandom,
     is_upward: bool,
     is_bad: bool,
+    bad_since: Timestamp,
     /// Nothing passes before.
     pub(crate) out_until: Timestamp,
     free_at: Timestamp,
@@ -81,6 +85,7 @@ impl Link {
             random: SeededRandom::new(seed),
             is_upward,
             is_bad: false,
+            bad_since: Timestamp::ZERO,
             out_until: Timestamp::ZERO,
             free_at: Timestamp::ZERO,
             last_arrival: Timestamp::ZERO,
@@ -118,6 +123,11 @@ impl Link {
             let draw = self.random.u64();
             let flips = (draw as u16) < if self.is_bad { to_good } else { to_bad };
             self.is_bad ^= flips;
+            if flips && self.is_bad {
+                self.bad_since = at;
+            }
+            // The model counts datagrams: where few pass, a burst would last for seconds.
+            self.is_bad &= at.since(self.bad_since) < BURST_MAX;
             if self.is_bad && ((draw >> 16) as u16) < loss_in_bad {
                 faults.count(Fault::BurstLoss);
                 return NEVER;

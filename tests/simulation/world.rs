@@ -582,6 +582,10 @@ impl World {
                 let len = if kind == DatagramKind::Dtls { DTLS_BYTES } else { datagram.len() };
                 let arrivals = self.clients[id].down.carry(at, len, segment, &mut self.faults);
                 self.watch(id, if arrivals[0].is_some() { "is sent" } else { "is sent, and it is lost," }, datagram);
+                // The node's request, or its answer: without it the address stays unproven until the client's next check.
+                if kind == DatagramKind::Stun && arrivals[0].is_none() {
+                    self.lose_check(id);
+                }
                 for at in arrivals.into_iter().flatten() {
                     let buffer = self.buffer(datagram);
                     self.fly(at, Flight::ToClient { client: id, len: datagram.len(), buffer });
