@@ -283,7 +283,8 @@ async def coturns_client():
         async def ask(peer, *more, said):
             client = await asyncio.create_subprocess_exec(
                 UCLIENT, "-v", "-t", *more, "-c", "-n", "5", "-m", "1", "-l", "100", "-p", str(port),
-                "-u", user, "-w", password, "-e", peer[0], "-r", str(peer[1]), host,
+                # Of the ports that it asks for, the one after this is the first.
+                "-u", user, "-w", password, "-e", peer[0], "-r", str(peer[1] - 1), host,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             try:
                 # It goes on asking for what it was refused.
@@ -292,14 +293,15 @@ async def coturns_client():
                 if client.returncode is None:
                     client.kill()
                 await client.wait()
-            require(said in out, f"{peer} {more}: no {said!r} in:\n{out}")
-            print(f"    {peer[0]}:{peer[1]} {' '.join(more)}: {said}")
+            found = re.search(said, out)
+            require(found, f"{peer} {more}: no {said!r} in:\n{out}")
+            print(f"    {peer[0]}:{peer[1]} {' '.join(more)}: {found[0]!r}")
 
         try:
             for tls in ((), ("-S",)):
-                await ask(media, *tls, said="channel bind: success")
+                await ask(media, *tls, said=r"cb response received: \n.*: success")
                 for peer in (("9.9.9.9", 53), ("127.0.0.1", media[1]), (media[0], 8444)):
-                    await ask(peer, *tls, said="channel bind: error 403")
+                    await ask(peer, *tls, said=r"channel bind: error 403")
         except BaseException:
             print(node.tail())
             raise
@@ -307,7 +309,7 @@ async def coturns_client():
 
 async def read_until(stream, text):
     out = ""
-    while text not in out and (line := await stream.readline()):
+    while not re.search(text, out) and (line := await stream.readline()):
         out += line.decode(errors="replace")
     return out
 
