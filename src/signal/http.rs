@@ -371,10 +371,13 @@ impl Client {
         Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
     > + use<S> {
         let (address, place, upgrade) = (self.address, self.place.clone(), upgrade.clone());
+        let share = self.share.clone();
         service_fn(move |mut request: Request| {
             request.extensions_mut().insert(address);
             let (service, upgrade, under_way) = (service.clone(), upgrade.clone(), place.begin_request());
+            let share = share.clone();
             async move {
+                share.request().await;
                 let response = service.call(request, &upgrade).await;
                 drop(under_way);
                 Ok(response)

@@ -3,8 +3,8 @@
 //!
 //! Two rules hold whatever a client sends:
 //!
-//! 1. *One turn is short.* When a task has read so many bytes, or has run for so long, its next read says "not now". It is
-//!    woken again, and everybody else comes first.
+//! 1. *One turn is short.* When a task has read so many bytes, or has run for so long, its next read says "not now", and a
+//!    request that has been read already is not begun. The task is woken again, and everybody else comes first.
 //! 2. *One client does not use the thread up.* The thread's time is charged to the client's network. Whoever is far above
 //!    its part waits until it is given a turn. Those turns go round the networks, one at a time, and leave a third of the
 //!    thread free. A client that is within its part never waits, however many others do.
@@ -241,6 +241,15 @@ impl Share {
         Fair { task, share: self.clone(), ticket: None }
     }
 
+    /// Returns in the turn in which the next request is begun. Hundreds that came behind each other in one record have been
+    /// read when the first is answered: no read would say "not now" between them.
+    pub(super) async fn request(&self) {
+        while self.turn.is_too_long_for_a_request() {
+            runtime::next_turn().await;
+        }
+        self.turn.requests.set(self.turn.requests.get() + 1);
+    }
+
     /// Reads the connection's bytes in turns.
     pub(super) fn io<S>(&self, io: S) -> InTurns<S> {
         InTurns { io, turn: self.turn.clone() }
@@ -251,11 +260,12 @@ impl Share {
 struct Turn {
     began: Cell<Instant>,
     bytes: Cell<usize>,
+    requests: Cell<usize>,
 }
 
 impl Default for Turn {
     fn default() -> Self {
-        Self { began: Cell::new(clock::now()), bytes: Cell::new(0) }
+        Self { began: Cell::new(clock::now()), bytes: Cell::new(0), requests: Cell::new(0) }
     }
 }
 
@@ -263,12 +273,21 @@ impl Turn {
     fn begin(&self) {
         self.began.set(clock::now());
         self.bytes.set(0);
+        self.requests.set(0);
     }
 
     /// Whether nothing more is read in this turn. Something is read in every one.
     fn is_over(&self) -> bool {
-        self.bytes.get() >= limits::TURN_BYTES_MAX
-            || self.bytes.get() > 0 && clock::now().saturating_duration_since(self.began.get()) >= limits::TURN_TIME_MAX
+        self.bytes.get() >= limits::TURN_BYTES_MAX || self.bytes.get() > 0 && self.has_lasted_too_long()
+    }
+
+    /// Whether no more requests are begun in this turn. One is in every one.
+    fn is_too_long_for_a_request(&self) -> bool {
+        self.requests.get() > 0 && self.has_lasted_too_long()
+    }
+
+    fn has_lasted_too_long(&self) -> bool {
+        clock::now().saturating_duration_since(self.began.get()) >= limits::TURN_TIME_MAX
     }
 }
 
@@ -361,6 +380,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for InTurns<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures_util::FutureExt as _;
     use futures_util::io::{AsyncReadExt as _, Cursor};
 
@@ -388,6 +409,18 @@ mod tests {
         std::thread::sleep(2 * limits::TURN_TIME_MAX);
         assert!(io.read(&mut [0; 10]).now_or_never().is_some(), "something is read in every turn");
         assert!(io.read(&mut [0; 10]).now_or_never().is_none());
+    }
+
+    #[test]
+    fn requests_that_have_been_read_already_are_begun_one_turn_after_the_other() {
+        let share = Turns::new(Exempt::new(&[])).share(ip("192.0.2.1"));
+        std::thread::sleep(2 * limits::TURN_TIME_MAX);
+        assert!(share.request().now_or_never().is_some(), "one is begun in every turn");
+        let mut waiting = pin!(share.request());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(waiting.as_mut().now_or_never().is_none(), "however often it is asked");
+        share.turn.begin();
+        assert!(waiting.now_or_never().is_some());
     }
 
     #[test]

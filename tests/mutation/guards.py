@@ -37,6 +37,13 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "turns: requests already read",
+        "src/signal/turns.rs",
+        "self.requests.get() > 0 && self.has_lasted_too_long()",
+        "false",
+        "lib signal::turns::tests::requests_that_have_been_read_already_are_begun_one_turn_after_the_other",
+    ),
+    Guard(
         "proxies: only trusted ones are believed",
         "src/signal/forwarded.rs",
         "if !is_proxy(peer) {",
