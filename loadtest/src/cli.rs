@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use corecast::lab::peer::data;
 use url::Url;
+
+const MESSAGE_BYTES_MIN: i64 = data::MESSAGE_BYTES_MIN as i64;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 the check passed; 1 it failed (a viewer was not connected, packets were lost or not authentic, beyond
@@ -77,6 +80,12 @@ pub(crate) struct Watch {
     /// The part of packets that are decrypted and authenticated; all others are counted by their headers
     #[arg(long, default_value_t = 0.01, value_parser = fraction, value_name = "0..1")]
     pub(crate) verify_fraction: f64,
+    /// Negotiate data channels, and count messages: received, lost, late (older than 500 ms). With `run`, --data does it
+    #[arg(long = "read-data", id = "read_data")]
+    pub(crate) read: bool,
+    /// So many of the viewers with data channels take and acknowledge nothing once a channel is open; their media goes on
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) data_stalled: u32,
     /// Raise the viewers in steps until loss, latency or the server's CPU crosses its line
     #[arg(long)]
     pub(crate) find_knee: bool,
@@ -116,6 +125,16 @@ pub(crate) struct Publish {
     /// Opus audio beside the video, 50 packets a second
     #[arg(long)]
     pub(crate) audio: bool,
+    /// Messages a second on a data channel of each stream; 0 opens the channel and sends nothing. A Corecast relays 64 a
+    /// second
+    #[arg(long, value_parser = messages, value_name = "RATE")]
+    pub(crate) data: Option<f64>,
+    /// Bytes of each message
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(MESSAGE_BYTES_MIN..=16_384), value_name = "BYTES", requires = "data")]
+    pub(crate) data_bytes: u32,
+    /// The channel is unordered and repeats nothing, instead of ordered and reliable
+    #[arg(long, requires = "data")]
+    pub(crate) data_unreliable: bool,
     /// Send these pictures instead of the model, over and over: Annex B H.264 (.h264, .264) or VP8 (.ivf)
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
@@ -172,6 +191,11 @@ fn rate(text: &str) -> Result<f64, String> {
     if (0.01..=1e5).contains(&rate) { Ok(rate) } else { Err("must be between 0.01/s and 100000/s".to_owned()) }
 }
 
+fn messages(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "must be a number of messages a second, as in 10".to_owned())?;
+    if (0.0..=1_000.0).contains(&rate) { Ok(rate) } else { Err("must be from 0 to 1000 messages a second".to_owned()) }
+}
+
 fn bitrate(text: &str) -> Result<f64, String> {
     let (number, unit) = match text.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (&text[..at], 1e3),
@@ -208,7 +232,8 @@ mod tests {
     fn the_commands_are_understood() {
         Cli::command().debug_assert();
         for line in [
-            "watch --whep http://h/whep/a --viewers 5000 --ramp 500/s --seconds 30",
+            "watch --whep http://h/whep/a --viewers 5000 --ramp 500/s --seconds 30 --read-data --data-stalled 1",
+            "run --whip http://h/a --whep http://h/b --data 10 --data-bytes 1000 --data-unreliable",
             "publish --whip https://h/whip/{i} --streams 3 --bitrate 2.5M --fps 30 --gop 2s --audio --insecure",
             "run --whip http://h/a --whep http://h/b --find-knee --server-pid 1 --cores 1,3-4 --report out --token t",
         ] {
@@ -220,6 +245,10 @@ mod tests {
     fn values_out_of_range_are_refused_with_the_valid_range() {
         for (line, expected) in [
             ("watch --whep http://h --ramp fast", "as in 50/s"),
+            ("publish --whip http://h --data many", "messages a second"),
+            ("publish --whip http://h --data -1", "from 0 to 1000"),
+            ("publish --whip http://h --data 1 --data-bytes 43", "44..=16384"),
+            ("publish --whip http://h --data-unreliable", "--data <RATE>"),
             ("watch --whep http://h --verify-fraction 2", "from 0 to 1"),
             ("publish --whip http://h --bitrate 1", "between 50k and 100M"),
             ("publish --whip http://h --gop 0", "between 0.001"),

@@ -50,6 +50,13 @@ impl CpuTimes {
     }
 }
 
+/// Bytes of a process that are in memory (`VmRSS` of proc_pid_status(5)).
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1_024)
+}
+
 fn threads(pid: u32) -> BTreeMap<u32, (String, u64)> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return BTreeMap::new() };
     let task = |entry: fs::DirEntry| {
@@ -98,6 +105,12 @@ mod tests {
         assert_eq!(parse_stat(stat), Some(("a) b (c".to_owned(), 3_000_000_000)));
         assert_eq!(parse_stat("nonsense"), None);
         assert_eq!((parse_schedstat("1234567 89 10\n"), parse_schedstat("")), (Some(1_234_567), None));
+    }
+
+    #[test]
+    fn the_memory_of_this_process_is_read() {
+        assert!(resident_bytes(std::process::id()).is_some_and(|bytes| (1 << 20..1 << 40).contains(&bytes)));
+        assert_eq!(resident_bytes(u32::MAX), None);
     }
 
     #[test]

@@ -10,13 +10,14 @@ use crate::plots;
 use crate::results::{Distribution, Results};
 
 /// The distributions' names in `report.json` and for people.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 10] = [
     ("start_to_answer", "start to answer (HTTP)"),
     ("start_to_connected", "start to connected (DTLS)"),
     ("start_to_first_packet", "start to first packet"),
     ("start_to_key_frame", "start to first complete key frame"),
     ("video_latency", "one-way latency, video"),
     ("audio_latency", "one-way latency, audio"),
+    ("data_latency", "one-way latency, data messages"),
     ("own_start_late", "tester: starts late"),
     ("own_send_late", "tester: published packets late"),
     ("own_read_late", "tester: reads late"),
@@ -93,6 +94,22 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
             format!("due {due} = received {} + lost {} + unseen {unseen}", accounts.received, accounts.lost),
         ));
     }
+    if let Some(data) = &results.data {
+        let due = data.due.map_or_else(String::new, |due| format!(" of {due}"));
+        facts.push((
+            "data",
+            format!(
+                "{} messages sent, {}{due} received ({:.0}/s at the end), {} lost, {} late; {} associations, {} channels closed by the server",
+                data.sent,
+                data.received,
+                data.per_second,
+                data.lost,
+                data.late,
+                count("data_connected"),
+                count("data_closed")
+            ),
+        ));
+    }
     let kernel = &results.kernel;
     facts.push((
         "kernel",
@@ -112,6 +129,13 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
                 server.busiest_thread_cores * 100.0
             ),
         ));
+    }
+    let server = results.server.as_ref();
+    if let Some((now, before)) = server.and_then(|server| server.resident_bytes.zip(server.resident_bytes_before)) {
+        let each = now.saturating_sub(before) as f64 / 1024.0 / results.viewers_connected.max(1) as f64;
+        let mebibytes = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+        let (now, before) = (mebibytes(now), mebibytes(before));
+        facts.push(("server memory", format!("{now:.1} MiB, {before:.1} before; {each:.1} KiB for each viewer")));
     }
     facts.push(("machine", format!("{:.0} % busy", results.machine_busy * 100.0)));
     for thread in &results.threads {
@@ -155,7 +179,7 @@ pub(crate) fn print(results: &Results) {
 fn text(results: &Results) -> String {
     let mut out = String::new();
     for (name, value) in facts(results) {
-        let _ = writeln!(out, "{name:<12} {value}");
+        let _ = writeln!(out, "{name:<13} {value}");
     }
     let _ = writeln!(
         out,

@@ -91,6 +91,9 @@ pub(crate) struct ServerCpu {
     pub(crate) busiest_thread_cores: f64,
     /// CPU time of all its threads divided by the packets viewers received, nanoseconds.
     pub(crate) ns_per_packet: f64,
+    /// Its memory, and what it had before the first client.
+    pub(crate) resident_bytes: Option<u64>,
+    pub(crate) resident_bytes_before: Option<u64>,
 }
 
 /// A step of the search for the knee.
@@ -149,6 +152,25 @@ pub(crate) struct Accounts {
     pub(crate) socket_drops: u64,
 }
 
+/// What became of every data message.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct DataAccounts {
+    /// Clients whose data channels the server refused.
+    pub(crate) refused: u64,
+    /// Messages that publishers sent.
+    pub(crate) sent: u64,
+    /// Messages that viewers should have received: with --viewers-first, sent × viewers of that stream.
+    pub(crate) due: Option<u64>,
+    /// Messages that viewers received.
+    pub(crate) received: u64,
+    /// Skipped numbers that never came.
+    pub(crate) lost: u64,
+    /// Received messages that were older than 500 ms.
+    pub(crate) late: u64,
+    /// Received, while all viewers were there.
+    pub(crate) per_second: f64,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Results {
@@ -165,6 +187,7 @@ pub(crate) struct Results {
     pub(crate) requests_answered: u64,
     pub(crate) requests_failed: BTreeMap<String, u64>,
     pub(crate) accounts: Accounts,
+    pub(crate) data: Option<DataAccounts>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     /// Microseconds.
     pub(crate) distributions: BTreeMap<&'static str, Distribution>,
@@ -191,6 +214,7 @@ pub(crate) fn distributions(record: &LoadRecord, signalling: &SignalRecord) -> B
         ("start_to_key_frame", &record.key_frame_us),
         ("video_latency", &record.video_latency_us),
         ("audio_latency", &record.audio_latency_us),
+        ("data_latency", &record.data_latency_us),
         ("own_start_late", &signalling.late_us),
         ("own_send_late", &record.send_late_us),
         ("own_read_late", &record.read_late_us),
@@ -277,7 +301,22 @@ pub(crate) fn verdict(results: &Results, max_loss: f64) -> Verdict {
             failed.push(format!("{} packets {what}", count(name)));
         }
     }
+    failed.extend(results.data.as_ref().and_then(|data| failed_data(data, max_loss)));
     Verdict { failed }
+}
+
+/// What failed of data channels.
+fn failed_data(data: &DataAccounts, max_loss: f64) -> Option<String> {
+    if data.refused > 0 {
+        return Some(format!("the server refused data channels to {} clients", data.refused));
+    }
+    if data.sent > 0 && data.received == 0 {
+        return Some("no data message reached any viewer".to_owned());
+    }
+    let loss = data.lost as f64 / (data.received + data.lost).max(1) as f64;
+    (loss > max_loss).then(|| {
+        format!("{} data messages were lost ({:.3} %, the line is {:.3} %)", data.lost, loss * 100.0, max_loss * 100.0)
+    })
 }
 
 #[cfg(test)]
@@ -294,6 +333,16 @@ mod tests {
         assert_eq!(reasons.len(), 4, "{reasons:?}");
         assert!(reasons[0].contains("load-1 was 97 % busy"));
         assert!(bottleneck(&Counts::default(), &BTreeMap::new(), &[OwnThread::default()], 0.5).is_empty());
+    }
+
+    #[test]
+    fn data_that_is_refused_lost_or_never_comes_fails() {
+        let came = DataAccounts { sent: 10, received: 100, ..DataAccounts::default() };
+        assert_eq!(failed_data(&came, 0.0), None);
+        assert_eq!(failed_data(&DataAccounts { lost: 1, ..came.clone() }, 0.01), None);
+        assert!(failed_data(&DataAccounts { lost: 2, ..came.clone() }, 0.01).unwrap().contains("2 data messages"));
+        assert!(failed_data(&DataAccounts { refused: 3, ..came.clone() }, 1.0).unwrap().contains("3 clients"));
+        assert!(failed_data(&DataAccounts { received: 0, ..came }, 1.0).unwrap().contains("no data message"));
     }
 
     #[test]

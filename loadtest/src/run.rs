@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast::dtls::DtlsIdentity;
+use corecast::lab::peer::data::{DataScript, DataViewer};
 use corecast::lab::peer::record::LoadRecord;
 use corecast::limits;
 use corecast::net::host::KernelUdpCounters;
@@ -17,9 +18,9 @@ use crate::cli::{self, Common, Publish, Watch};
 use crate::http;
 use crate::knee;
 use crate::load::{Account, LoadCommand, LoadThread};
-use crate::machine::CpuTimes;
+use crate::machine::{self, CpuTimes};
 use crate::report;
-use crate::results::{self, Accounts, OwnThread, Results, Second, ServerCpu, Verdict};
+use crate::results::{self, Accounts, DataAccounts, OwnThread, Results, Second, ServerCpu, Verdict};
 use crate::signalling::{Join, Publishing, Signalling, What, pictures};
 
 /// How long publishers have to connect before viewers begin.
@@ -130,6 +131,14 @@ pub(crate) struct Load {
     progress: ProgressBar,
     broken: Option<String>,
     viewers_first: bool,
+    reads_data: bool,
+    rests: Option<u64>,
+}
+
+/// What publishers send on data channels.
+fn data_script(publish: &Publish) -> Option<DataScript> {
+    let (bytes, reliable) = (publish.data_bytes as usize, !publish.data_unreliable);
+    publish.data.map(|rate| DataScript { rate, bytes, reliable })
 }
 
 /// One core for each load thread, `None` for a thread that is not pinned: first the publishers' thread, if there are
@@ -243,6 +252,8 @@ impl Load {
             progress,
             broken: None,
             viewers_first: watch.is_some_and(|watch| watch.viewers_first),
+            reads_data: watch.is_some_and(|watch| watch.read) || publish.is_some_and(|publish| publish.data.is_some()),
+            rests: common.server_pid.and_then(machine::resident_bytes),
         })
     }
 
@@ -263,6 +274,7 @@ impl Load {
                 gop: publish.gop,
                 audio: publish.audio,
                 pictures: pictures.clone(),
+                data: data_script(publish),
             };
             let url = cli::address(&publish.whip, stream)?;
             self.join(Join { url, at, thread: 0, what: What::Publish(publishing) });
@@ -281,7 +293,12 @@ impl Load {
         for (place, viewer) in (present..viewers).enumerate() {
             last = begin + Duration::from_secs_f64(place as f64 / watch.ramp);
             let thread = self.viewers_from + viewer as usize % threads;
-            let what = What::View { verify_fraction: watch.verify_fraction };
+            let data = match viewer < watch.data_stalled {
+                true => DataViewer::Stalls,
+                false => DataViewer::Reads,
+            };
+            let data = self.reads_data.then_some(data);
+            let what = What::View { verify_fraction: watch.verify_fraction, data };
             self.join(Join { url: cli::address(&watch.whep, viewer % streams)?, at: last, thread, what });
             self.planned.push(last);
         }
@@ -412,6 +429,8 @@ impl Load {
                 busiest_thread: name.to_owned(),
                 busiest_thread_cores: busiest as f64 / wall_ns,
                 ns_per_packet: ns / (self.window.counts.received().max(1) as f64),
+                resident_bytes: machine::resident_bytes(pid),
+                resident_bytes_before: self.rests,
             }
         });
         (server, cpu.machine_busy_since(&self.window_cpu))
@@ -459,9 +478,25 @@ impl Load {
         }
     }
 
+    /// What became of every data message so far.
+    fn data_accounts(&self, refused: u64, per_second: f64) -> Option<DataAccounts> {
+        let counts = &self.total.counts;
+        let sent = counts.data_sent * self.planned.len() as u64;
+        self.reads_data.then(|| DataAccounts {
+            refused,
+            sent: counts.data_sent,
+            due: (self.viewers_first && self.publishers > 0).then(|| sent / self.publishers),
+            received: counts.data_received,
+            lost: counts.data_lost(),
+            late: counts.data_late,
+            per_second,
+        })
+    }
+
     fn finish(mut self) -> Result<Results, String> {
         let interrupted = self.stop.swap(false, Ordering::Relaxed);
         let (server, machine_busy) = self.window_cpu();
+        let data_per_second = self.window.counts.data_received as f64 / self.window_seconds();
         let packets_per_second = self.window.counts.received() as f64 / self.window_seconds();
         if self.publishers > 0 && !self.planned.is_empty() {
             self.threads[0].tell(LoadCommand::StopPublishing);
@@ -497,6 +532,7 @@ impl Load {
         let joining =
             self.planned.first().zip(self.total.last_connected).map(|(first, last)| last.since(*first).as_secs_f64());
         let accounts = self.packet_accounts();
+        let data = self.data_accounts(signal.data_refused, data_per_second);
         let whole_busy = CpuTimes::read(None).machine_busy_since(&self.cpu);
         let bottleneck = results::bottleneck(&counts, &distributions, &threads, machine_busy.max(whole_busy));
         Ok(Results {
@@ -513,6 +549,7 @@ impl Load {
             requests_answered: signal.answered,
             requests_failed: signal.failures,
             accounts,
+            data,
             counts: counts.named().into_iter().collect(),
             distributions,
             timeline: self.timeline,

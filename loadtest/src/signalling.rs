@@ -15,6 +15,7 @@ use corecast::description::IceCredentials;
 use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::PeerConfig;
 use corecast::lab::peer::answer::RemoteAnswer;
+use corecast::lab::peer::data::{DataScript, DataViewer};
 use corecast::lab::peer::offer::{self, LocalOffer, Published};
 use corecast::lab::peer::publisher::{PublisherConfig, Script};
 use corecast::lab::peer::record::{self, LoadRecord};
@@ -49,7 +50,7 @@ pub(crate) struct Join {
 
 /// What kind of client.
 pub(crate) enum What {
-    View { verify_fraction: f64 },
+    View { verify_fraction: f64, data: Option<DataViewer> },
     Publish(Publishing),
 }
 
@@ -62,6 +63,7 @@ pub(crate) struct Publishing {
     pub(crate) gop: Duration,
     pub(crate) audio: bool,
     pub(crate) pictures: Option<Arc<Pictures>>,
+    pub(crate) data: Option<DataScript>,
 }
 
 impl Publishing {
@@ -84,6 +86,8 @@ pub(crate) struct SignalRecord {
     pub(crate) started: u64,
     pub(crate) answered: u64,
     pub(crate) failures: BTreeMap<String, u64>,
+    /// Clients that asked for data channels and were refused them.
+    pub(crate) data_refused: u64,
     /// From intended start to the whole answer, µs.
     pub(crate) answer_us: Histogram<u64>,
     /// From intended start to when this thread started the request, µs.
@@ -99,6 +103,7 @@ impl SignalRecord {
             started: 0,
             answered: 0,
             failures: BTreeMap::new(),
+            data_refused: 0,
             answer_us: connect_us,
             late_us: first_packet_us,
             cpu: Duration::ZERO,
@@ -292,8 +297,12 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
     let candidate = socket.local_address().map_err(|error| error.to_string())?;
     // Chromium's lengths.
     let local_ice = IceCredentials { ufrag: ice_text(4), password: ice_text(24) };
-    let local =
-        LocalOffer { ice: &local_ice, fingerprint_sha256: shared.fingerprint_sha256, candidate, session_id: random() };
+    let data = match &join.what {
+        What::View { data, .. } => data.is_some(),
+        What::Publish(publishing) => publishing.data.is_some(),
+    };
+    let fingerprint_sha256 = shared.fingerprint_sha256;
+    let local = LocalOffer { ice: &local_ice, fingerprint_sha256, candidate, session_id: random(), data };
     let base = random() as u32 & !3;
     let sources = Sources { audio: base | 1, video: base | 2, video_rtx: Some(base | 3) };
     let cname = ice_text(16);
@@ -309,6 +318,9 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         lock(&shared.sessions).push((session, created.server));
     }
     let answer = RemoteAnswer::parse(&created.sdp).map_err(|error| error.to_string())?;
+    if data && !answer.data {
+        lock(&shared.record).data_refused += 1;
+    }
     let remote = answer.candidate_near(created.server.ip()).map_err(|error| error.to_string())?;
     if socket.connect(remote).is_err() {
         // The candidate cannot be reached from the local address that reached the server's HTTP. Another local address
@@ -326,8 +338,8 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         seed: random(),
     };
     let kind = match join.what {
-        What::View { verify_fraction } => {
-            NewKind::Viewer(ViewerConfig { answer, intended: join.at, verify_fraction, seed: random() })
+        What::View { verify_fraction, data } => {
+            NewKind::Viewer(ViewerConfig { answer, intended: join.at, verify_fraction, seed: random(), data })
         }
         What::Publish(publishing) => NewKind::Publisher(Box::new(PublisherConfig {
             answer,
@@ -335,6 +347,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
             cname,
             script: publishing.script(),
             audio: publishing.audio,
+            data: publishing.data,
             ntp_at_zero: shared.ntp_at_zero,
             seed: random(),
         })),

@@ -225,6 +225,28 @@ fn everything_that_is_sent_is_received_and_the_report_says_so() {
 }
 
 #[test]
+fn messages_of_a_data_channel_are_counted_by_every_viewer_beside_one_that_never_acknowledges() {
+    let node = Node::start(false);
+    let pid = node.child.id().to_string();
+    let data = ["1M", "--viewers", "20", "--data", "20", "--data-stalled", "1", "--server-pid", &pid];
+    let (code, words, report) = run(&node, &[&EXACT[..], &data].concat());
+    let [sent, received, lost] = ["sent", "received", "lost"].map(|name| number(&report, &format!("/data/{name}")));
+    assert!(sent > 20, "{words}");
+    // Nineteen got all of it, the stalled one nothing.
+    assert_eq!((received, lost), (sent * 19, 0), "{words}");
+    assert_eq!(number(&report, "/data/due"), sent * 20);
+    assert_eq!(number(&report, "/counts/data_connected"), 20);
+    assert_eq!(number(&report, "/distributions/data_latency/count"), received);
+    assert!(number(&report, "/distributions/data_latency/max") < 10_000_000, "{words}");
+    assert!(number(&report, "/server/resident_bytes") > number(&report, "/server/resident_bytes_before"), "{words}");
+    assert!(words.contains(&format!("{sent} messages sent")) && words.contains("server memory"), "{words}");
+    assert_eq!(code, Some(0), "{words}");
+    let stored = node.report();
+    let channels = stored.pointer("/workers/0/streams/0/channels/0/stored");
+    assert!(channels.is_none_or(|stored| stored.as_i64() == Some(sent)), "{stored}");
+}
+
+#[test]
 fn what_the_clients_sockets_drop_is_found_in_their_counter_and_blamed_on_the_tester() {
     let node = Node::start(false);
     let (_, words, report) = run(&node, &[&EXACT[..], &["8M", "--viewers", "20", "--socket-buffer", "1"]].concat());

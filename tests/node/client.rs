@@ -120,7 +120,7 @@ pub(crate) struct Opened {
     pub(crate) link: String,
 }
 
-/// Opens a session; the status where it is refused.
+/// Opens a session without data channels; the status where it is refused.
 pub(crate) fn open(
     http: &mut Http,
     identity: &DtlsIdentity,
@@ -128,9 +128,21 @@ pub(crate) fn open(
     stream: &str,
     candidate: SocketAddr,
 ) -> Result<Opened, u16> {
+    open_with(http, identity, direction, stream, candidate, false)
+}
+
+/// The same, with data channels where `data` says so.
+pub(crate) fn open_with(
+    http: &mut Http,
+    identity: &DtlsIdentity,
+    direction: Direction,
+    stream: &str,
+    candidate: SocketAddr,
+    data: bool,
+) -> Result<Opened, u16> {
     let ice = IceCredentials { ufrag: ice_text(4), password: ice_text(24) };
     let fingerprint_sha256 = identity.fingerprint_sha256();
-    let local = LocalOffer { ice: &ice, fingerprint_sha256, candidate, session_id: SystemRandom.u64() };
+    let local = LocalOffer { ice: &ice, fingerprint_sha256, candidate, session_id: SystemRandom.u64(), data };
     let base = SystemRandom.u64() as u32 & !3;
     let sources = Sources { audio: base | 1, video: base | 2, video_rtx: Some(base | 3) };
     let cname = ice_text(16);

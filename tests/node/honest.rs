@@ -1,4 +1,4 @@
-//! Those who must not notice anything: a publisher of 1 Mbit/s and sound, and a viewer who opens every packet.
+//! Those who must not notice anything: a publisher of 1 Mbit/s, sound and messages, and a viewer who opens every packet.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use corecast::description::Direction;
 use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::ClientPeer;
+use corecast::lab::peer::data::{DataScript, DataViewer};
 use corecast::lab::peer::fleet::{Agent, Fleet};
 use corecast::lab::peer::publisher::{Publisher, PublisherConfig, Script, ScriptFrame, ScriptPacket};
 use corecast::lab::peer::record::LoadRecord;
@@ -22,6 +23,9 @@ use crate::client::{self, Http};
 
 /// The name they meet at.
 pub(crate) const STREAM: &str = "honest";
+
+/// Beside them, what a chat of some people is. Reliable: that every message comes is asked.
+const MESSAGES: DataScript = DataScript { rate: 10.0, bytes: 200, reliable: true };
 
 /// Thirty frames a second of four packets, a key frame of twelve every two seconds and whenever one is asked for.
 struct Frames;
@@ -126,13 +130,20 @@ fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<
     let remote = via.unwrap_or(node.media);
     let socket = FleetSocket::towards(remote, 1 << 20).unwrap();
     let candidate = socket.local_address().unwrap();
-    let opened = client::open(&mut Http::to(node.http), identity, direction, STREAM, candidate).expect("201");
+    let mut http = Http::to(node.http);
+    let opened = client::open_with(&mut http, identity, direction, STREAM, candidate, true).expect("201");
     socket.connect(remote).unwrap();
     let (now, seed) = (net::now(), opened.peer.seed);
     let peer = ClientPeer::new(identity, corecast::lab::peer::PeerConfig { node: remote, ..opened.peer }, now);
     let client = match direction {
         Direction::Play => {
-            let config = ViewerConfig { answer: opened.answer, intended: now, verify_fraction: 1.0, seed };
+            let config = ViewerConfig {
+                answer: opened.answer,
+                intended: now,
+                verify_fraction: 1.0,
+                seed,
+                data: Some(DataViewer::Reads),
+            };
             Client::Viewer(Box::new(Viewer::new(peer, config, now)))
         }
         Direction::Publish => {
@@ -142,6 +153,7 @@ fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<
                 cname: opened.cname,
                 script: Box::new(Frames),
                 audio: true,
+                data: Some(MESSAGES),
                 ntp_at_zero: ntp_at_zero(),
                 seed,
             };

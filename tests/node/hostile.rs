@@ -45,16 +45,38 @@ impl Hostile {
         direction: Direction,
         stream: &str,
     ) -> Result<Self, u16> {
+        Self::open_with(node, http, identity, direction, stream, false)
+    }
+
+    /// The same, with data channels where `data` says so.
+    pub(crate) fn open_with(
+        node: &Node,
+        http: &mut Http,
+        identity: &DtlsIdentity,
+        direction: Direction,
+        stream: &str,
+        data: bool,
+    ) -> Result<Self, u16> {
         let socket = socket(SocketAddr::from(([127, 0, 0, 1], 0)), node.media);
-        let opened = client::open(http, identity, direction, stream, socket.local_addr().unwrap())?;
-        let peer = ClientPeer::new(identity, opened.peer.clone(), net::now());
+        let candidate = socket.local_addr().unwrap();
+        let opened = client::open_with(http, identity, direction, stream, candidate, data)?;
+        let mut peer = ClientPeer::new(identity, opened.peer.clone(), net::now());
+        if data {
+            peer.carry_data();
+        }
         Ok(Self { socket, peer, opened, out: TrainBatch::new(), bytes_in: 0, bytes_out: 0 })
     }
 
     /// Opens a session and connects.
     pub(crate) fn connect(node: &Node, direction: Direction, stream: &str) -> Self {
+        Self::connect_with(node, direction, stream, false)
+    }
+
+    /// The same, with data channels where `data` says so.
+    pub(crate) fn connect_with(node: &Node, direction: Direction, stream: &str, data: bool) -> Self {
         let identity = DtlsIdentity::generate(SystemTime::now()).unwrap();
-        let mut hostile = Self::open(node, &mut Http::to(node.http), &identity, direction, stream).expect("201");
+        let mut http = Http::to(node.http);
+        let mut hostile = Self::open_with(node, &mut http, &identity, direction, stream, data).expect("201");
         let deadline = Instant::now() + Duration::from_secs(20);
         while !hostile.peer.is_connected() {
             assert!(Instant::now() < deadline, "a hostile peer did not even connect");
@@ -120,6 +142,12 @@ impl Hostile {
     /// Seals and sends an RTP packet.
     pub(crate) fn send_rtp(&mut self, packet: &OutgoingRtp<'_>) {
         let _ = self.peer.send_rtp(&mut self.out, packet);
+        self.flush();
+    }
+
+    /// Sends a record of application data.
+    pub(crate) fn send_data(&mut self, packet: &[u8]) {
+        self.peer.send_data(packet, &mut self.out, net::now());
         self.flush();
     }
 

@@ -226,6 +226,7 @@ fn remote_answer(client: ClientId, worker: usize, wish: &Wish, node: &DtlsIdenti
                 SsrcPair { media: video, rtx: video_rtx },
             ),
         ],
+        data: false,
     }
 }
 
@@ -261,7 +262,7 @@ pub(crate) fn make_agent(
     };
     match script {
         None => {
-            let config = ViewerConfig { answer, intended: now, verify_fraction: wish.verify, seed };
+            let config = ViewerConfig { answer, intended: now, verify_fraction: wish.verify, seed, data: None };
             Agent::Viewer(Box::new(Viewer::new(peer, config, now)))
         }
         Some(script) => {
@@ -271,6 +272,7 @@ pub(crate) fn make_agent(
                 cname: format!("publisher-{client}"),
                 script: Box::new(script),
                 audio: true,
+                data: None,
                 // The publisher's own clock, far from the node's.
                 ntp_at_zero: NtpTime(1_000_000 << 32),
                 seed,

@@ -1,14 +1,17 @@
 //! The relay's budgets, and whether they are kept on this machine: `corecast bench --budgets`. The exit code is 1 when
 //! one is missed.
 //!
-//! [`fleet`] measures the rows that need thousands of real joins (HTTP, DTLS, a fleet of clients).
+//! [`fleet`] measures the rows that need thousands of real joins (HTTP, DTLS, a fleet of clients), [`messages`] those of
+//! data channels by the same means.
 
 use serde::Serialize;
 
 use super::budget::{Budget, Wanted};
 use super::compare::{self, Plan, Row, round};
 use super::rig::Sink;
-use super::{BenchError, BenchSettings, Progress, fleet, idle, scaling, storm, with_sink, with_sink_on_all_cores};
+use super::{
+    BenchError, BenchSettings, Progress, fleet, idle, messages, scaling, storm, with_sink, with_sink_on_all_cores,
+};
 use crate::net::IoKind;
 
 const HEAD: &str = "\
@@ -75,6 +78,8 @@ pub fn measure(settings: &BenchSettings, mut step: impl FnMut(&str) + Send) -> R
     budgets.push(two_cores(io, settings.quick)?);
     step("a fleet of real clients");
     budgets.extend(fleet::rows(settings.quick));
+    step("data channels");
+    budgets.extend(messages::rows(settings.quick));
     Ok(budgets)
 }
 
@@ -151,7 +156,7 @@ fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
 /// # Errors
 /// Sockets or backend could not be made.
 pub fn run(settings: &BenchSettings) -> Result<bool, BenchError> {
-    let mut progress = Progress::new(6);
+    let mut progress = Progress::new(7);
     let budgets = measure(settings, |what| progress.step(what))?;
     let missed = budgets.iter().filter(|budget| !budget.verdict.is_kept()).count();
     if settings.json {

@@ -151,7 +151,7 @@ fn worker_ns(report: &Value) -> f64 {
 }
 
 /// A child process that is killed when it is dropped.
-struct Process(Child);
+pub(super) struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -163,7 +163,7 @@ impl Drop for Process {
 
 impl Process {
     /// Waits for its end. The load tester's own verdict is ignored; the node's figures count.
-    fn wait_to_end(&mut self) -> Result<(), String> {
+    pub(super) fn wait_to_end(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE + PLAYED;
         loop {
             match self.0.try_wait() {
@@ -178,7 +178,7 @@ impl Process {
 }
 
 /// A node in a process of its own, with its ports and its directory.
-struct Node {
+pub(super) struct Node {
     // Dropped before its directory is removed.
     process: Process,
     https: SocketAddr,
@@ -198,7 +198,7 @@ impl Drop for Directory {
 }
 
 impl Node {
-    fn start() -> Result<Self, String> {
+    pub(super) fn start() -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
         let tester = program.with_file_name("corecast-loadtest");
         if !tester.exists() {
@@ -237,7 +237,14 @@ impl Node {
     }
 
     /// Runs the load tester against this node. Its output is not shown.
-    fn load(&self, command: &[&str], stream: &str, viewers: usize, ramp: u32, seconds: u64) -> Result<Process, String> {
+    pub(super) fn load(
+        &self,
+        command: &[&str],
+        stream: &str,
+        viewers: usize,
+        ramp: u32,
+        seconds: u64,
+    ) -> Result<Process, String> {
         let url = |kind: &str| format!("https://{}/{kind}/{stream}", self.https);
         let mut tester = Command::new(&self.tester);
         tester.args(command).args(["--insecure", "--whep", &url("whep"), "--viewers", &viewers.to_string()]);
@@ -257,7 +264,7 @@ impl Node {
     }
 
     /// The first report in which this many viewers are connected.
-    fn wait_for(&self, tester: &mut Process, viewers: usize) -> Result<Value, String> {
+    pub(super) fn wait_for(&self, tester: &mut Process, viewers: usize) -> Result<Value, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let report = self.report()?;
@@ -279,7 +286,7 @@ impl Node {
         }
     }
 
-    fn report(&self) -> Result<Value, String> {
+    pub(super) fn report(&self) -> Result<Value, String> {
         let text = self.get("/api/v1/node").map_err(|error| format!("the node's report: {error}"))?;
         serde_json::from_str(&text).map_err(|error| format!("the node's report: {error}"))
     }
@@ -299,7 +306,7 @@ impl Node {
     }
 
     /// CPU time of all its threads.
-    fn cpu(&self) -> Result<Duration, String> {
+    pub(super) fn cpu(&self) -> Result<Duration, String> {
         let of = |error: io::Error| format!("the node's CPU time: {error}");
         let tasks = fs::read_dir(format!("/proc/{}/task", self.process.0.id())).map_err(of)?;
         let mut total = 0;

@@ -10,6 +10,7 @@
 //! | [`storm`], [`idle`], [`scaling`] | what waits during a key frame, what idle sessions cost, one stream on two cores |
 //! | [`live`] | trains, residence and headroom at the pace of a real stream |
 //! | [`baseline`] | a recorded comparison and how a new one stands to it |
+//! | `messages` | what data channels cost, by the same means |
 //! | `fleet` | what joins cost and hold: a node and the load tester in processes of their own |
 //! | [`budgets`], [`budget`] | each budget with its figure and verdict |
 //!
@@ -24,6 +25,7 @@ mod fleet;
 pub mod floor;
 pub mod idle;
 pub mod live;
+mod messages;
 pub mod publisher;
 pub mod rig;
 pub mod scaling;

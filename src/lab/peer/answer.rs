@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use rtc_sdp::SessionDescription;
 use rtc_sdp::description::common::Attribute;
+use rtc_sdp::description::media::MediaDescription;
 
 use crate::description::{DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind, SsrcPair};
 use crate::wire::codec::Codec;
@@ -90,6 +91,8 @@ pub struct RemoteAnswer {
     pub candidates: Vec<SocketAddr>,
     /// Accepted audio and video sections.
     pub media: Vec<AnsweredMedia>,
+    /// It accepts data channels.
+    pub data: bool,
 }
 
 impl RemoteAnswer {
@@ -152,7 +155,10 @@ impl RemoteAnswer {
         if media.is_empty() {
             return Err(AnswerError::NothingAccepted);
         }
-        Ok(Self { ice, fingerprints, dtls_role, candidates, media })
+        let is_data =
+            |media: &MediaDescription| media.media_name.media == "application" && media.media_name.port.value != 0;
+        let data = session.media_descriptions.iter().any(is_data);
+        Ok(Self { ice, fingerprints, dtls_role, candidates, media, data })
     }
 
     /// The candidate to use by a client that reached the server's HTTP at `server`: that address itself, else one of

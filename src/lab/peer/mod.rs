@@ -18,6 +18,7 @@
 //! | [`fleet`] | the loop of a load thread: one ring, a socket per client, timers |
 //! | [`viewer`] | a viewer: counts every packet, opens a fraction, reports and asks as a browser does |
 //! | [`publisher`] | a publisher: plays a script of frames, answers requests |
+//! | [`data`] | data channels of both: stamped messages at a rate, and their count |
 //! | [`reception`], [`stamp`], [`record`] | bookkeeping of sequence numbers; the send time in the payload; what is measured |
 //!
 //! Left out: candidates and their pairing (a peer is told one address of the node and checks it), aggressive consent
@@ -27,6 +28,7 @@ pub mod answer;
 pub mod audio;
 pub mod checks;
 pub mod client;
+pub mod data;
 pub mod fleet;
 pub mod offer;
 pub mod publisher;

@@ -16,6 +16,8 @@ use crate::wire::codec::Codec;
 
 const PLAY: &str = include_str!("../../../tests/data/sdp/chromium-play.sdp");
 const PUBLISH: &str = include_str!("../../../tests/data/sdp/chromium-publish.sdp");
+/// Of this one only the section of data channels is used.
+const DATA: &str = include_str!("../../../tests/data/sdp/chromium-publish-data.sdp");
 
 /// What one client puts into its offer.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub struct LocalOffer<'a> {
     pub candidate: SocketAddr,
     /// `sess-id`: a random number below 2⁶³.
     pub session_id: u64,
+    /// With a section of data channels behind the others.
+    pub data: bool,
 }
 
 /// What a publisher sends.
@@ -57,7 +61,10 @@ pub fn publish(local: &LocalOffer<'_>, published: &Published<'_>) -> String {
 
 fn render(template: &str, local: &LocalOffer<'_>, published: Option<&Published<'_>>) -> String {
     let mut out = String::with_capacity(template.len());
-    let sections = sections(template);
+    let mut sections = sections(template);
+    if local.data {
+        sections.extend(self::sections(DATA).into_iter().filter(|section| Kind::of(section) == Kind::Data));
+    }
     let audio = published.is_none_or(|published| published.audio);
     let mut first = true;
     for section in &sections {
@@ -85,6 +92,7 @@ enum Kind {
     Session,
     Audio,
     Video,
+    Data,
 }
 
 impl Kind {
@@ -92,6 +100,7 @@ impl Kind {
         match section.first() {
             Some(line) if line.starts_with("m=audio") => Self::Audio,
             Some(line) if line.starts_with("m=video") => Self::Video,
+            Some(line) if line.starts_with("m=application") => Self::Data,
             _ => Self::Session,
         }
     }
@@ -158,8 +167,9 @@ fn own_line(
     // Writing to a String does not fail.
     let _ = if line.starts_with("o=") {
         write!(out, "o=- {} 2 IN IP4 127.0.0.1", local.session_id & (u64::MAX >> 1))
-    } else if line.starts_with("a=group:BUNDLE") && !audio {
-        write!(out, "a=group:BUNDLE 1")
+    } else if line.starts_with("a=group:BUNDLE") {
+        let (audio, data) = (if audio { " 0" } else { "" }, if local.data { " 2" } else { "" });
+        write!(out, "a=group:BUNDLE{audio} 1{data}")
     } else if let Some(media) = line.strip_prefix("m=") {
         let mut words = media.split(' ');
         let (kind, _, protocol) = (words.next(), words.next(), words.next());
@@ -219,7 +229,7 @@ mod tests {
     fn with_local<T>(make: impl FnOnce(&LocalOffer<'_>) -> T) -> T {
         let ice = ice();
         let candidate = ([192, 0, 2, 9], 4_444).into();
-        make(&LocalOffer { ice: &ice, fingerprint_sha256: [0xab; 32], candidate, session_id: 5 })
+        make(&LocalOffer { ice: &ice, fingerprint_sha256: [0xab; 32], candidate, session_id: 5, data: false })
     }
 
     fn node_answers(offer: &str, direction: Direction) -> crate::signal::sdp::Answer {
@@ -279,6 +289,25 @@ mod tests {
             assert_eq!((video.ssrcs[0].media, video.ssrcs[0].rtx), (22, rtx));
             assert_eq!(description.media.len(), 2);
         }
+    }
+
+    #[test]
+    fn the_section_of_data_channels_stands_behind_the_others_with_this_clients_parameters() {
+        let published = Published { codec: Codec::H264, audio: false, sources: SOURCES, cname: "me" };
+        for offer in [
+            with_local(|local| play(&LocalOffer { data: true, ..*local })),
+            with_local(|local| publish(&LocalOffer { data: true, ..*local }, &published)),
+        ] {
+            let (media, data) = offer.split_once("m=application ").unwrap();
+            assert!(media.lines().any(|line| line.starts_with("a=group:BUNDLE ") && line.ends_with(" 1 2")), "{media}");
+            assert!(data.contains("a=ice-ufrag:abcd\r\n") && data.contains("sha-256 AB:AB:"), "{data}");
+            let direction = if media.contains("a=recvonly") { Direction::Play } else { Direction::Publish };
+            let answer = node_answers(&offer, direction);
+            assert!(answer.description.data.is_some());
+            assert!(super::super::answer::RemoteAnswer::parse(&answer.sdp).unwrap().data);
+        }
+        let without = node_answers(&with_local(play), Direction::Play);
+        assert!(!super::super::answer::RemoteAnswer::parse(&without.sdp).unwrap().data);
     }
 
     #[test]

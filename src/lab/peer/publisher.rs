@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::answer::{AnsweredMedia, RemoteAnswer};
 use super::audio;
 use super::client::{ClientPeer, PeerEvent};
+use super::data::{DataScript, DataSource};
 use super::fleet::Agent;
 use super::record::{LoadRecord, note};
 use super::source::Source;
@@ -78,6 +79,8 @@ pub struct PublisherConfig {
     pub script: Box<dyn Script>,
     /// Whether it has audio.
     pub audio: bool,
+    /// What it sends on a data channel; used where the server agreed to data.
+    pub data: Option<DataScript>,
     /// NTP time of the monotonic clock's zero, for sender reports.
     pub ntp_at_zero: NtpTime,
     /// The seed of its first sequence numbers.
@@ -130,6 +133,7 @@ pub struct Publisher {
     peer: ClientPeer,
     video: Option<Stream>,
     audio: Option<Stream>,
+    data: Option<DataSource>,
     script: Box<dyn Script>,
     cname: String,
     ntp_at_zero: NtpTime,
@@ -159,17 +163,20 @@ impl std::fmt::Debug for Publisher {
 impl Publisher {
     /// A publisher whose first check is due at once and whose first frame is sent when it is connected.
     #[must_use]
-    pub fn new(peer: ClientPeer, config: PublisherConfig, now: Timestamp) -> Self {
+    pub fn new(mut peer: ClientPeer, config: PublisherConfig, now: Timestamp) -> Self {
         let mut random = SeededRandom::new(config.seed);
         let Sources { audio, video, video_rtx } = config.sources;
         let mut stream =
             |kind, ssrc, rtx| config.answer.section(kind).and_then(|media| Stream::new(media, ssrc, rtx, &mut random));
         let video = stream(MediaKind::Video, video, video_rtx);
         let audio = if config.audio { stream(MediaKind::Audio, audio, None) } else { None };
+        let script = config.data.filter(|_| config.answer.data);
+        let data = script.map(|script| DataSource::new(&mut peer, config.answer.dtls_role, script, config.seed));
         Self {
             peer,
             video,
             audio,
+            data,
             script: config.script,
             cname: config.cname,
             ntp_at_zero: config.ntp_at_zero,
@@ -347,6 +354,12 @@ impl Publisher {
         }
     }
 
+    fn serve_data(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord) {
+        if let Some(data) = &mut self.data {
+            data.serve(&mut self.peer, out, now, self.stopped, record);
+        }
+    }
+
     fn end_early(&mut self, record: &mut LoadRecord) {
         if !std::mem::replace(&mut self.ended, true) {
             record.counts.ended_early += 1;
@@ -402,7 +415,10 @@ impl Agent for Publisher {
         match self.peer.handle_datagram(bytes, out, received) {
             Ok(Inbound::Rtcp(len)) => self.handle_rtcp(bytes.get(..len).unwrap_or_default()),
             Ok(Inbound::Rtp(_)) => record.counts.unknown += 1,
-            Ok(Inbound::Handled) | Err(_) => self.drain_events(received, record),
+            Ok(Inbound::Handled) | Err(_) => {
+                self.drain_events(received, record);
+                self.serve_data(received, out, record);
+            }
         }
     }
 
@@ -420,6 +436,9 @@ impl Agent for Publisher {
                 self.next_report = now + REPORT_INTERVAL;
                 self.send_reports(out, now);
             }
+            if self.data.as_ref().and_then(|data| data.next_deadline(self.stopped)).is_some_and(|due| due <= now) {
+                self.serve_data(now, out, record);
+            }
         }
         if self.consent_expires() <= now {
             self.end_early(record);
@@ -432,7 +451,8 @@ impl Agent for Publisher {
         }
         let repairs = (!self.repairs.is_empty()).then_some(Timestamp::ZERO);
         let media = [self.queue.front().map(|queued| queued.due), self.next_frame(), self.next_audio(), repairs];
-        let media = media.into_iter().chain([Some(self.next_report)]).filter(|_| self.started.is_some());
+        let data = self.data.as_ref().and_then(|data| data.next_deadline(self.stopped));
+        let media = media.into_iter().chain([Some(self.next_report), data]).filter(|_| self.started.is_some());
         [self.peer.next_deadline(), Some(self.consent_expires())].into_iter().chain(media).flatten().min()
     }
 

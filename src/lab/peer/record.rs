@@ -69,6 +69,20 @@ pub struct Counts {
     pub sends_failed: u64,
     /// Messages that sockets dropped because their receive buffer was full. A coalesced train is one message.
     pub socket_drops: u64,
+    /// Data messages that publishers sent.
+    pub data_sent: u64,
+    /// Viewers whose SCTP association was established.
+    pub data_connected: u64,
+    /// Data messages received by viewers.
+    pub data_received: u64,
+    /// Data messages skipped.
+    pub data_missing: u64,
+    /// Of those, messages that came later.
+    pub data_filled: u64,
+    /// Of the received, those that were older than [`super::data::LATE`].
+    pub data_late: u64,
+    /// Channels that the server closed.
+    pub data_closed: u64,
 }
 
 impl Counts {
@@ -95,6 +109,12 @@ impl Counts {
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.missing.saturating_sub(self.filled)
+    }
+
+    /// Data messages that were skipped and never came.
+    #[must_use]
+    pub const fn data_lost(&self) -> u64 {
+        self.data_missing.saturating_sub(self.data_filled)
     }
 }
 
@@ -140,6 +160,13 @@ fields!(
     sender_reports,
     sends_failed,
     socket_drops,
+    data_sent,
+    data_connected,
+    data_received,
+    data_missing,
+    data_filled,
+    data_late,
+    data_closed,
 );
 
 /// Counters and histograms.
@@ -159,6 +186,8 @@ pub struct LoadRecord {
     pub video_latency_us: Histogram<u64>,
     /// As above, audio.
     pub audio_latency_us: Histogram<u64>,
+    /// One way, from a data message's send to when a viewer's association gave it out, µs.
+    pub data_latency_us: Histogram<u64>,
     /// How late a publisher's packets left, by its own clock, µs.
     pub send_late_us: Histogram<u64>,
     /// How long arrived datagrams waited in the kernel for this thread, µs.
@@ -175,6 +204,7 @@ impl Default for LoadRecord {
             key_frame_us: histogram(),
             video_latency_us: histogram(),
             audio_latency_us: histogram(),
+            data_latency_us: histogram(),
             send_late_us: histogram(),
             read_late_us: histogram(),
         }
@@ -192,6 +222,7 @@ impl LoadRecord {
             (&mut self.key_frame_us, &other.key_frame_us),
             (&mut self.video_latency_us, &other.video_latency_us),
             (&mut self.audio_latency_us, &other.audio_latency_us),
+            (&mut self.data_latency_us, &other.data_latency_us),
             (&mut self.send_late_us, &other.send_late_us),
             (&mut self.read_late_us, &other.read_late_us),
         ] {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::answer::{AnsweredMedia, RemoteAnswer};
 use super::client::{ClientPeer, PeerEvent, Refused};
+use super::data::{DataSink, DataViewer};
 use super::fleet::Agent;
 use super::reception::{PacketArrival, Reception};
 use super::record::{LoadRecord, note};
@@ -95,6 +96,7 @@ pub struct Viewer {
     next_report: Timestamp,
     next_request: Option<Timestamp>,
     opened: Option<OpenedRtp>,
+    data: Option<Box<DataSink>>,
     ended: bool,
 }
 
@@ -109,14 +111,18 @@ pub struct ViewerConfig {
     pub verify_fraction: f64,
     /// The seed of its random numbers.
     pub seed: u64,
+    /// What it does with data channels; used where the server agreed to data.
+    pub data: Option<DataViewer>,
 }
 
 impl Viewer {
     /// A viewer whose first check is due at once.
     #[must_use]
-    pub fn new(peer: ClientPeer, config: ViewerConfig, now: Timestamp) -> Self {
+    pub fn new(mut peer: ClientPeer, config: ViewerConfig, now: Timestamp) -> Self {
         let mut random = SeededRandom::new(config.seed);
         let ssrc = random.u64() as u32;
+        let data = config.data.filter(|_| config.answer.data);
+        let data = data.map(|what| DataSink::new(&mut peer, config.answer.dtls_role, what, config.seed));
         Self {
             peer,
             media: config.answer.media,
@@ -137,6 +143,7 @@ impl Viewer {
             next_report: now + REPORT_INTERVAL,
             next_request: None,
             opened: None,
+            data: data.map(Box::new),
             ended: false,
         }
     }
@@ -402,6 +409,12 @@ impl Viewer {
         }
     }
 
+    fn serve_data(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord) {
+        if let Some(data) = &mut self.data {
+            data.serve(&mut self.peer, out, now, record);
+        }
+    }
+
     fn end_early(&mut self, record: &mut LoadRecord) {
         if !std::mem::replace(&mut self.ended, true) {
             record.counts.ended_early += 1;
@@ -508,6 +521,7 @@ impl Agent for Viewer {
             DatagramKind::Stun | DatagramKind::Dtls => {
                 let _ = self.peer.handle_datagram(bytes, out, received);
                 self.drain_events(received, record);
+                self.serve_data(received, out, record);
             }
         }
     }
@@ -528,6 +542,9 @@ impl Agent for Viewer {
             if self.next_pli().is_some_and(|due| due <= now) {
                 self.ask_for_key_frame(out, now, record);
             }
+            if self.data.as_ref().and_then(|data| data.next_deadline()).is_some_and(|due| due <= now) {
+                self.serve_data(now, out, record);
+            }
         }
         if self.consent_expires() <= now {
             self.end_early(record);
@@ -539,7 +556,8 @@ impl Agent for Viewer {
             return None;
         }
         let media = self.connected.map(|_| self.next_report);
-        let media = [media, self.connected.and(self.next_request), self.connected.and(self.next_pli())];
+        let data = self.data.as_ref().and_then(|data| data.next_deadline());
+        let media = [media, self.connected.and(self.next_request), self.connected.and(self.next_pli()), data];
         [self.peer.next_deadline(), Some(self.consent_expires())].into_iter().chain(media).flatten().min()
     }
 

@@ -59,7 +59,8 @@ impl Scene {
             std::thread::sleep(Duration::from_millis(400));
             whole.merge(&self.honest.record());
             let (sent, received) = (whole.counts.sent_video + whole.counts.sent_audio, whole.counts.received());
-            if received >= sent || Instant::now() >= deadline {
+            let heard = whole.counts.data_received >= whole.counts.data_sent;
+            if received >= sent && heard || Instant::now() >= deadline {
                 break (sent, received);
             }
         };
@@ -88,6 +89,9 @@ impl Scene {
             of_node()
         );
         assert_eq!((counts.duplicates, counts.unauthentic, counts.ended_early), (0, 0, 0), "{counts:?}");
+        let (said, heard) = (counts.data_sent, counts.data_received);
+        assert!(said > 10 && counts.data_lost() == 0 && counts.data_closed == 0, "{counts:?}");
+        assert!(heard.abs_diff(said) <= 5, "{said} messages sent, {heard} received: {counts:?}");
         assert!(peak <= self.node.planned_bytes, "{peak} bytes at the peak, {} planned", self.node.planned_bytes);
     }
 
