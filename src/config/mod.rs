@@ -126,6 +126,8 @@ pub struct Media {
     pub announce: Vec<IpAddr>,
     /// No media over TCP on the port of HTTPS.
     pub udp_only: bool,
+    /// Data channels are taken.
+    pub data: bool,
     /// The differentiated services code point of media over UDP, 0 to 63.
     pub dscp: u8,
     /// How long a worker that is more than half busy holds video for the last packet of its frame, at most.

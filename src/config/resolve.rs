@@ -174,6 +174,7 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
         port_base: port_base(sources, workers)?,
         announce: ips(sources, "media.announce", |s| s.media.announce.clone())?,
         udp_only: sources.pick("media.udp_only", |s| s.media.udp_only).is_some_and(|placed| placed.value),
+        data: sources.pick("media.data", |s| s.media.data).is_none_or(|placed| placed.value),
         dscp: dscp.try_into().unwrap_or_default(),
         frame_hold: Duration::from_millis(hold_ms.into()),
         certificate_age: Duration::from_secs(3_600 * u64::from(age_h)),

@@ -6,7 +6,12 @@
 //! - it keeps a place for each stream that a peer names, and a hundred bytes for each piece of an unfinished message:
 //!   [`super::chunks`] looks at each packet first;
 //! - it asserts what it believes of its own state: a panic ends the association and nothing else;
-//! - it formats each packet as text for a log that is off, most of what it costs;
+//! - it formats each packet as text for a log, most of what it costs (11 of 13 µs a message), whether that log is on or
+//!   not: the text is made byte by byte in front of the log's macro, in a function that both directions call. So neither
+//!   a level (of the `log` crate, at compile time or later) nor a feature or an option of the library leaves it out; of
+//!   the optimiser's ways none may drop a call of `core::fmt`. It is so in the newest version (0.1.16) and in its
+//!   repository. A line in front of that function would do, which is a copy of the library to be kept up, or a change
+//!   there. (`sctp-proto` has no such text and costs 5 to 6 µs, with twice the memory.);
 //! - its heartbeats are of no use here, because ICE knows whether the peer lives: they are an hour apart;
 //! - a restart of the association by the peer (a second INIT with other tags) keeps no channel: it ends the association.
 //!

@@ -31,6 +31,8 @@ pub(super) struct Answers {
     announce: Vec<IpAddr>,
     /// The port of passive TCP candidates, where media may come over TCP.
     tcp_port: Option<u16>,
+    /// Whether data channels are taken.
+    data: bool,
 }
 
 /// The answer to an offer, and what the worker needs to know in addition.
@@ -53,8 +55,9 @@ impl Answers {
         identity: Rc<Identity>,
         announce: Vec<IpAddr>,
         tcp_port: Option<u16>,
+        data: bool,
     ) -> Self {
-        Self { negotiator, identity, announce, tcp_port }
+        Self { negotiator, identity, announce, tcp_port, data }
     }
 
     /// Answers an offer that `worker` is to serve.
@@ -105,6 +108,7 @@ impl Answers {
             candidates: self.candidates(worker),
             cname: cname.to_owned(),
             stream_name: stream_name.to_string(),
+            data: self.data,
         }
     }
 }

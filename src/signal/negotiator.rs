@@ -19,6 +19,8 @@ pub struct LocalParameters {
     pub cname: String,
     /// The stream's name. It is the id of the one `MediaStream` that a viewer's tracks are in.
     pub stream_name: String,
+    /// Whether data channels are taken.
+    pub data: bool,
 }
 
 /// An answered offer.
@@ -90,6 +92,7 @@ impl Negotiator for SdpNegotiator {
             stream_id: &local.stream_name,
             session_id: random::number() >> 1,
             session_version: 1,
+            data: local.data,
         };
         let mut fresh_ssrc = || (random::number() >> 32) as u32;
         let answer = sdp::answer(offer, direction, &parameters, &mut fresh_ssrc)?;

@@ -76,6 +76,8 @@ pub struct Setup {
     pub ice_tcp: bool,
     /// Whether the TURN server runs there too.
     pub turn: bool,
+    /// Whether data channels are taken.
+    pub data: bool,
     /// The DTLS certificate of the first sessions.
     pub identity: DtlsIdentity,
     /// The age at which it is replaced for new sessions.
@@ -359,6 +361,7 @@ impl Services {
                 identity.clone(),
                 setup.announce,
                 setup.ice_tcp.then_some(https_port),
+                setup.data,
             ),
             keeper: keeper.clone(),
             settings: settings.clone(),

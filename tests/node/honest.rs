@@ -125,8 +125,16 @@ fn ntp_at_zero() -> NtpTime {
     NtpTime(UNIX_TO_NTP << 32) + since_1970.saturating_sub(net::now().since(Timestamp::ZERO))
 }
 
+/// Makes a client on the thread that it stays on: its channels cannot leave it.
+type MakeClient = Box<dyn FnOnce() -> Client + Send>;
+
 /// Opens a session and makes its socket, which talks to `via` where there is somebody on the path.
-fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<SocketAddr>) -> (FleetSocket, Client) {
+fn join(
+    node: Doors,
+    identity: &DtlsIdentity,
+    direction: Direction,
+    via: Option<SocketAddr>,
+) -> (FleetSocket, MakeClient) {
     let remote = via.unwrap_or(node.media);
     let socket = FleetSocket::towards(remote, 1 << 20).unwrap();
     let candidate = socket.local_address().unwrap();
@@ -135,7 +143,7 @@ fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<
     socket.connect(remote).unwrap();
     let (now, seed) = (net::now(), opened.peer.seed);
     let peer = ClientPeer::new(identity, corecast::lab::peer::PeerConfig { node: remote, ..opened.peer }, now);
-    let client = match direction {
+    let make: MakeClient = match direction {
         Direction::Play => {
             let config = ViewerConfig {
                 answer: opened.answer,
@@ -144,7 +152,7 @@ fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<
                 seed,
                 data: Some(DataViewer::Reads),
             };
-            Client::Viewer(Box::new(Viewer::new(peer, config, now)))
+            Box::new(move || Client::Viewer(Box::new(Viewer::new(peer, config, now))))
         }
         Direction::Publish => {
             let config = PublisherConfig {
@@ -157,10 +165,10 @@ fn join(node: Doors, identity: &DtlsIdentity, direction: Direction, via: Option<
                 ntp_at_zero: ntp_at_zero(),
                 seed,
             };
-            Client::Publisher(Box::new(Publisher::new(peer, config, now)))
+            Box::new(move || Client::Publisher(Box::new(Publisher::new(peer, config, now))))
         }
     };
-    (socket, client)
+    (socket, make)
 }
 
 impl Honest {
@@ -175,8 +183,8 @@ impl Honest {
             beside_the_worker();
             let mut fleet = Fleet::new(2).unwrap();
             started.send(fleet.waker()).unwrap();
-            for (socket, client) in joined {
-                assert!(fleet.add(socket, client).is_ok(), "there is a place for each");
+            for (socket, make) in joined {
+                assert!(fleet.add(socket, make()).is_ok(), "there is a place for each");
             }
             loop {
                 fleet.round(net::now() + Duration::from_millis(20)).unwrap();

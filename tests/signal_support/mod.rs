@@ -174,6 +174,7 @@ pub fn start(plan: Plan) -> Node {
         announce: vec!["192.0.2.1".parse().unwrap()],
         ice_tcp: true,
         turn: true,
+        data: true,
         identity: DtlsIdentity::generate(SystemTime::now()).unwrap(),
         identity_age: plan.identity_age,
         connections_max: plan.connections_max,

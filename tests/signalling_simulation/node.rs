@@ -142,6 +142,7 @@ impl Node {
             announce: vec![IpAddr::from([192, 0, 2, 1])],
             ice_tcp: true,
             turn: false,
+            data: true,
             identity: made().identity.clone(),
             identity_age: Duration::from_secs(3_600),
             connections_max: scenario.connections_max,

@@ -311,6 +311,7 @@ mod tests {
             stream_id: "stream",
             session_id: 1,
             session_version: 1,
+            data: true,
         };
         let mut next = 100;
         let offer = include_str!("../../../tests/data/sdp/chromium-play.sdp");

@@ -243,6 +243,7 @@ mod tests {
             stream_id: "stream",
             session_id: 1,
             session_version: 1,
+            data: true,
         };
         let mut next = 0;
         answer(offer, direction, &local, &mut || {

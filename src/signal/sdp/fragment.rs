@@ -152,6 +152,7 @@ mod tests {
             stream_id: "s",
             session_id: 1,
             session_version: 1,
+            data: true,
         };
         let agreed = answer(offer, Direction::Publish, &local, &mut || 0).unwrap();
         let body = restart_answer(&agreed.description, &ice, &candidates);

@@ -21,4 +21,6 @@ pub struct LocalParameters<'a> {
     pub session_id: u64,
     /// `sess-version` of the `o=` line.
     pub session_version: u64,
+    /// Whether a section of data channels is accepted.
+    pub data: bool,
 }

@@ -41,7 +41,8 @@ pub(super) fn negotiate(
     fresh_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<Agreement, SdpRefused> {
     let mut chosen = choose(offer, direction)?;
-    let Shared { sections: mut accepted_sections, others, is_group, data } = share_transport(offer, &mut chosen)?;
+    let Shared { sections: mut accepted_sections, others, is_group, data } =
+        share_transport(offer, &mut chosen, local.data)?;
     // RFC 9143 §7.3.1: the transport is that of the first accepted section with a port. Candidates are written into one
     // of media, which every reader knows.
     accepted_sections.sort_by_key(|(_, section)| (section.port_is_zero, section.kind.is_none()));
@@ -171,6 +172,7 @@ struct Shared<'a> {
 fn share_transport<'a>(
     offer: &'a Offer,
     chosen: &mut Vec<(usize, Vec<AnsweredCodec>)>,
+    data: bool,
 ) -> Result<Shared<'a>, SdpRefused> {
     let (first, section) = chosen
         .first()
@@ -184,8 +186,8 @@ fn share_transport<'a>(
             for mid in mids {
                 let mut sections = offer.sections.iter().enumerate();
                 let Some(member) = sections.find(|(_, section)| section.mid.as_ref() == Some(mid)) else { continue };
-                let data = data::terms(member.1).filter(|_| shared.data.is_none());
-                if let Some(terms) = data {
+                let terms = data::terms(member.1).filter(|_| data && shared.data.is_none());
+                if let Some(terms) = terms {
                     shared.data = Some((member.0, terms));
                     shared.sections.push(member);
                 } else if chosen.iter().any(|(index, _)| *index == member.0) {

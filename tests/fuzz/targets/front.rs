@@ -87,6 +87,7 @@ pub fn setup(
         announce: vec!["192.0.2.1".parse().expect("an address")],
         ice_tcp: true,
         turn: true,
+        data: true,
         identity: made().identity.clone(),
         identity_age: Duration::from_secs(3_600),
         connections_max: 1_000,

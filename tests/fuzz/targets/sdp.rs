@@ -45,6 +45,7 @@ fn answered(offer: &str, direction: Direction) -> Result<Answer, SdpRefused> {
         stream_id: "stream",
         session_id: 4_611_686_018_427_387_905,
         session_version: 1,
+        data: true,
     };
     let mut ssrc = 1_000;
     sdp::answer(offer, direction, &local, &mut || {

@@ -9,6 +9,7 @@
 //! | `replays` | an attacker on the path: captured media and connectivity checks sent again |
 //! | `rtcp` | NACK for everything, PLI every millisecond, giant compounds, from a viewer |
 //! | `rtp` | every oddity of a header, authentic and not, from a publisher |
+//! | `sctp` | of data channels: floods of INITs, pieces and channels, endless messages, numbers that jump, no acknowledgement |
 //! | `floods` | over TLS: HTTP/2 frames that ask for nothing, requests, handshakes, connections that are only held |
 //! | `http` | slow heads and bodies, oversized ones, garbage instead of TLS |
 //! | `sessions` | opened and abandoned by the thousand; an endless trickle of candidates and restarts; one address |
@@ -31,6 +32,7 @@ mod replays;
 mod rtcp;
 mod rtp;
 mod scene;
+mod sctp;
 mod sessions;
 mod stun;
 pub(crate) mod tls;
@@ -54,6 +56,8 @@ const ATTACKS: &[(&str, Attack)] = &[
     ("replays", replays::send_again_own),
     ("RTCP bombs", rtcp::bombs),
     ("RTP oddities", rtp::oddities),
+    ("SCTP of a viewer", sctp::of_a_viewer),
+    ("SCTP of a publisher", sctp::of_a_publisher),
     ("slow and oversized HTTP", http::slow_and_oversized),
     ("TLS garbage", http::tls_garbage),
     ("sessions abandoned", sessions::open_and_abandon),

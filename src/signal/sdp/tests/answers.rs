@@ -182,6 +182,22 @@ fn data_channels_are_accepted_beside_media_in_its_group() {
 }
 
 #[test]
+fn a_node_that_takes_no_data_channels_refuses_their_section_and_accepts_the_others() {
+    for offer in [CHROMIUM_PUBLISH_DATA, FIREFOX_PUBLISH_DATA] {
+        let mut next = 0;
+        let mut fresh = || {
+            next += 1;
+            next
+        };
+        let answer = answered_where(false, offer, Direction::Publish, "stream", &mut fresh).unwrap();
+        assert_eq!((answer.description.data, answer.description.media.len()), (None, 2));
+        let section = &sections(&answer.sdp)[2];
+        assert!(section[0].starts_with("m=application 0 ") && has(section, "a=inactive"), "{section:?}");
+        assert!(answer.sdp.contains("a=group:BUNDLE 0 1\r\n"));
+    }
+}
+
+#[test]
 fn data_channels_outside_the_group_of_old_forms_or_alone_are_refused() {
     let offer = CHROMIUM_PUBLISH_DATA;
     let port = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel";

@@ -66,6 +66,17 @@ fn answered_with(
     stream_id: &str,
     fresh_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<Answer, SdpRefused> {
+    answered_where(true, offer, direction, stream_id, fresh_ssrc)
+}
+
+/// The same by a node that takes data channels or does not.
+fn answered_where(
+    data: bool,
+    offer: &str,
+    direction: Direction,
+    stream_id: &str,
+    fresh_ssrc: &mut dyn FnMut() -> u32,
+) -> Result<Answer, SdpRefused> {
     let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
     let candidates: Vec<Candidate> = Candidate::udp_hosts(&ips, 20_003).collect();
     let local = LocalParameters {
@@ -76,6 +87,7 @@ fn answered_with(
         stream_id,
         session_id: 4_611_686_018_427_387_905,
         session_version: 1,
+        data,
     };
     answer(offer, direction, &local, fresh_ssrc)
 }
