@@ -92,6 +92,10 @@ pub struct TokenOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub viewers_max: Option<u32>,
 
+    /// What a viewer says on the stream's data channels goes to the publisher
+    #[arg(long)]
+    pub messages: bool,
+
     /// Who it is for, shown in logs and told to the webhook
     #[arg(long, value_name = "NAME")]
     pub subject: Option<String>,

@@ -89,6 +89,7 @@ fn token(options: &TokenOptions, auth: &Auth) -> Result<String, String> {
         exp: Some((now + options.expires).as_secs()),
         origin: list(&options.origin),
         viewers_max: options.viewers_max,
+        messages: options.messages,
     };
     claims.sign(&secret)
 }

@@ -34,6 +34,7 @@ pub struct Grant {
     pub(super) who: Who,
     pub(super) expires: Option<Instant>,
     pub(super) place: Option<CredentialPlace>,
+    pub(super) may_speak: bool,
     pub(super) report: Option<SessionReport>,
 }
 
@@ -73,6 +74,12 @@ impl Grant {
         if matches!(self.who, Who::Address(_)) {
             self.who = Who::Unknown;
         }
+    }
+
+    /// Whether what a viewer says on data channels goes to the publisher.
+    #[must_use]
+    pub fn may_speak(&self) -> bool {
+        self.may_speak
     }
 
     /// When the session is to be ended.

@@ -420,7 +420,8 @@ impl Authoriser {
             (_, Some(token)) => Who::Token(self.hasher.hash_one(self.signed_part(token))),
             (_, None) => Who::Unknown,
         };
-        let mut grant = Grant { client, subject, who, ..Grant::default() };
+        let may_speak = access.action == Action::Play && claims.as_ref().is_some_and(|claims| claims.messages);
+        let mut grant = Grant { client, subject, who, may_speak, ..Grant::default() };
         let mut viewers_max = claims.as_ref().and_then(|claims| claims.viewers_max);
         match &self.webhook {
             // For an operator with a good token the webhook is not asked: the figures must be readable while it is
@@ -538,9 +539,13 @@ mod tests {
     }
 
     fn token_for_one() -> String {
+        token("play", true)
+    }
+
+    fn token(action: &str, messages: bool) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let claims = Claims {
-            action: OneOrMany::One("play".into()),
+            action: OneOrMany::One(action.into()),
             stream: Some(OneOrMany::One("*".into())),
             sub: None,
             aud: None,
@@ -548,6 +553,7 @@ mod tests {
             exp: Some(now + 60),
             origin: None,
             viewers_max: Some(1),
+            messages,
         };
         claims.sign(&Secret::new(SECRET)).unwrap()
     }
@@ -563,6 +569,22 @@ mod tests {
         assert!(matches!(ask(&second), Err(Denied::TooManySessions { max: 1 })));
         drop(grant);
         assert!(ask(&second).is_ok());
+    }
+
+    #[test]
+    fn who_may_speak_to_the_publisher_is_the_tokens_word_and_nobodys_where_nobody_judges() {
+        let judged = with_secret();
+        let open = Authoriser::start(&Auth::default(), &Admission::for_workers(1), Shown::Network).unwrap();
+        let may_speak = |authoriser: &Authoriser, action, token: Option<&str>| {
+            let address = IpAddr::from([192, 0, 2, 1]);
+            let access = Access { action, stream: "demo", token, origin: None, address };
+            authoriser.authorise(&access).now_or_never().unwrap().unwrap().may_speak()
+        };
+        assert!(may_speak(&judged, Action::Play, Some(&token("play", true))));
+        assert!(!may_speak(&judged, Action::Play, Some(&token("play", false))));
+        assert!(!may_speak(&judged, Action::Publish, Some(&token("publish", true))));
+        assert!(!may_speak(&open, Action::Play, None));
+        assert!(!may_speak(&open, Action::Play, Some(&token("play", true))));
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | `iss` | when `auth.issuer` is set | must be it |
 //! | `origin` | | web origins it may come from, one or a list, as in `cors.origins`; others and no origin are refused |
 //! | `viewers_max` | | sessions that play with this token at once |
+//! | `messages` | | `true`: what who plays with it says on the stream's data channels goes to the publisher |
 //! | `sub` | | who it is, for logs and the webhook |
 //!
 //! The clocks of node and signer may differ by [`limits::TOKEN_LEEWAY`]. Unknown claims are ignored. A session outlives
@@ -96,6 +97,9 @@ pub struct Claims {
     /// How many sessions may play with it at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub viewers_max: Option<u32>,
+    /// Whether what who plays with it says on data channels goes to the publisher.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub messages: bool,
 }
 
 fn whole_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {

@@ -118,7 +118,8 @@ impl Channels {
     #[cfg(any(test, feature = "peer"))]
     #[must_use]
     pub fn connecting(role: DtlsRole, seed: u64, now: Timestamp) -> Self {
-        let terms = DataTerms { sctp_port: super::SCTP_PORT, message_bytes_max: limits::DATA_MESSAGE_BYTES_ANNOUNCED };
+        let message_bytes_max = limits::DATA_MESSAGE_BYTES_ANNOUNCED;
+        let terms = DataTerms { sctp_port: super::SCTP_PORT, message_bytes_max, may_speak: false };
         let message_bytes_max = terms.message_bytes_max as usize;
         let window_bytes = Facing::Publisher.window_bytes();
         let mut channels = Self::new(terms, role, Facing::Publisher, seed, now);

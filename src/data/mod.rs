@@ -28,7 +28,8 @@
 //! deadline come out.
 //!
 //! # Left out, and why
-//! - messages from viewers: they are acknowledged, dropped and counted;
+//! - messages of viewers whose permission does not let them speak: they are acknowledged, dropped and counted. Those of the
+//!   others go to the publisher, on the channel they were said on, and to nobody else; no reply, and no word of who said it;
 //! - interleaving of messages (RFC 8260): the longest that is relayed takes 15 packets;
 //! - zero checksums (RFC 9653): no browser asks for them by default;
 //! - sleeping associations: 3.8 kB each are kept beside the 9 kB of DTLS.

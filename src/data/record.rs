@@ -47,6 +47,15 @@ pub enum DataNews<'a> {
         /// The message.
         payload: &'a [u8],
     },
+    /// A viewer says something to the publisher: the other way.
+    Back {
+        /// The channel's number.
+        channel: u8,
+        /// Text or bytes.
+        kind: MessageKind,
+        /// The message.
+        payload: &'a [u8],
+    },
     /// A channel was closed.
     Close {
         /// Its number.
@@ -59,6 +68,7 @@ const END: u8 = 2;
 const OPEN: u8 = 3;
 const MESSAGE: u8 = 4;
 const CLOSE: u8 = 5;
+const BACK: u8 = 6;
 
 /// Bytes of a record's fields beside a message's or names.
 pub const DATA_RECORD_HEAD_BYTES: usize = 24;
@@ -70,7 +80,7 @@ impl<'a> DataRecord<'a> {
         DATA_RECORD_HEAD_BYTES
             + match self.what {
                 DataNews::Open { label, protocol, .. } => label.len() + protocol.len(),
-                DataNews::Message { payload, .. } => payload.len(),
+                DataNews::Message { payload, .. } | DataNews::Back { payload, .. } => payload.len(),
                 DataNews::Begin | DataNews::End | DataNews::Close { .. } => 0,
             }
     }
@@ -92,6 +102,10 @@ impl<'a> DataRecord<'a> {
                 writer.u16(u16::try_from(label.len()).ok()?)?;
                 writer.bytes(label.as_bytes())?;
                 writer.bytes(protocol.as_bytes())
+            }
+            DataNews::Back { channel, kind, payload } => {
+                head([BACK, channel, u8::from(kind == MessageKind::Text), 0], 0)?;
+                writer.bytes(payload)
             }
             DataNews::Message { channel, kind, arrival, payload } => {
                 head([MESSAGE, channel, u8::from(kind == MessageKind::Text), 0], 0)?;
@@ -125,14 +139,11 @@ impl<'a> DataRecord<'a> {
                 DataNews::Open { channel, delivery, label, protocol }
             }
             MESSAGE => {
-                let kind = match detail {
-                    0 => MessageKind::Binary,
-                    1 => MessageKind::Text,
-                    _ => return None,
-                };
+                let kind = kind_of(detail)?;
                 let arrival = Timestamp::from_nanos(reader.u64()?);
                 DataNews::Message { channel, kind, arrival, payload: reader.rest() }
             }
+            BACK => DataNews::Back { channel, kind: kind_of(detail)?, payload: reader.rest() },
             _ => return None,
         };
         Some(Self { session, what })
@@ -151,5 +162,13 @@ impl<'a> DataRecord<'a> {
             *arrival = monotonic(*arrival);
         }
         self
+    }
+}
+
+fn kind_of(detail: u8) -> Option<MessageKind> {
+    match detail {
+        0 => Some(MessageKind::Binary),
+        1 => Some(MessageKind::Text),
+        _ => None,
     }
 }

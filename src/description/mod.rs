@@ -213,4 +213,6 @@ pub struct DataTerms {
     pub sctp_port: u16,
     /// Bytes of the longest message it takes (`a=max-message-size`).
     pub message_bytes_max: u32,
+    /// Whether what a viewer says goes to the publisher: by its permission, not by negotiation.
+    pub may_speak: bool,
 }

@@ -34,7 +34,7 @@ pub const DATA_MESSAGE_BYTES_ANNOUNCED: u32 = 64 * 1024;
 /// and it sends them again.
 pub const DATA_WINDOW_BYTES_PUBLISHER: usize = 2 * DATA_MESSAGE_BYTES_ANNOUNCED as usize;
 
-/// The same from a viewer, whose messages go nowhere: one whole message and what repeats it.
+/// The same from a viewer, whose messages are short or go nowhere: one whole message and what repeats it.
 pub const DATA_WINDOW_BYTES_VIEWER: usize = DATA_MESSAGE_BYTES_ANNOUNCED as usize + 16 * 1024;
 
 /// Bytes of the ring of one channel: what a viewer of a reliable channel may be behind. 64 KiB is a second of the most
@@ -70,6 +70,24 @@ pub const DATA_VIEWER_CHUNKS_BURST: u32 = 128;
 
 /// See [`DATA_VIEWER_CHUNKS_BURST`].
 pub const DATA_VIEWER_CHUNKS_PER_SECOND: u32 = 16;
+
+/// Bytes of a viewer's message that goes to the publisher: one packet, and so one piece of user data. Longer: dropped,
+/// counted.
+pub const DATA_BACK_MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// Messages of one viewer to the publisher, at once and in a second: what a person can tap. More: dropped, counted. Its
+/// pieces of user data ([`DATA_VIEWER_CHUNKS_PER_SECOND`]) are four times that.
+pub const DATA_BACK_VIEWER_BURST: u32 = 8;
+
+/// See [`DATA_BACK_VIEWER_BURST`].
+pub const DATA_BACK_VIEWER_PER_SECOND: u32 = 4;
+
+/// Messages of all viewers to one publisher, at once and in a second. A thousand take 15 ms of its worker, 1.5 % of a core,
+/// and at most 8 Mbit/s of its downlink. More: dropped, counted.
+pub const DATA_BACK_PUBLISHER_PER_SECOND: u32 = 1_000;
+
+/// Messages of viewers that wait for one round of the publisher's worker: 256 KiB of the longest. More: dropped, counted.
+pub const DATA_BACK_WAITING_MAX: usize = 256;
 
 /// Bytes of a piece of a message that is not its last. The library that Chromium uses fills what is left of its window
 /// with pieces of any multiple of four. The library here keeps about 120 bytes for each beside its own, so that
@@ -111,6 +129,8 @@ const _: () = assert!(DATA_MESSAGE_BYTES_MAX + 256 < u16::MAX as usize);
 const _: () = assert!(DATA_RING_BYTES_MAX >= 2 * DATA_MESSAGE_BYTES_MAX);
 const _: () = assert!(DATA_PACKET_BYTES_MAX <= DTLS_APPLICATION_DATA_BYTES_MAX);
 const _: () = assert!(DATA_PACKETS_PER_SECOND > DATA_MESSAGES_PER_SECOND * DATA_CHANNELS_MAX as u32);
+const _: () = assert!(DATA_BACK_MESSAGE_BYTES_MAX + 64 < DATA_PACKET_BYTES_MAX);
+const _: () = assert!(DATA_BACK_VIEWER_PER_SECOND < DATA_VIEWER_CHUNKS_PER_SECOND);
 const _: () = assert!(DATA_FRAGMENT_BYTES_MIN * 2 < DATA_PACKET_BYTES_MAX);
 const _: () =
     assert!(DATA_RETRANSMITS_MAX as u64 * DATA_RETRANSMIT_PAUSE_MAX.as_secs() > SESSION_SILENCE_MAX.as_secs());

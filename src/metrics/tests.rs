@@ -123,6 +123,7 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
             retransmitted: traffic(of + 5),
             channel_messages_received: of + 14,
             channel_messages_sent: of + 15,
+            channel_messages_back: of + 16,
             messages_sent: of + 6,
             segments_sent: of + 7,
             lane_packets_sent: of + 8,

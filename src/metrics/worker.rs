@@ -67,6 +67,12 @@ pub(super) const WORKER: &[Figure<WorkerReport>] = &[
         Read::Count(|w| w.channel_messages_sent),
     ),
     counter(
+        "worker_channel_messages_back",
+        "Viewers' data-channel messages given to publishers",
+        "workers[].channel_messages_back",
+        Read::Count(|w| w.channel_messages_back),
+    ),
+    counter(
         "worker_retransmitted_packets",
         "Packets sent again on request",
         "workers[].retransmitted.packets",

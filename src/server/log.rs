@@ -27,10 +27,10 @@ impl LevelHandle {
 
 /// Libraries log only what may need an operator, at every level, because their traces may hold addresses and
 /// credentials. rustls also warns about peers' actions (one line for each refused renegotiation); those lines are
-/// dropped, because no peer may choose how much is logged.
+/// dropped, because no peer may choose how much is logged. dcsctp says nothing but what peers do.
 fn filter(level: Level) -> Targets {
     let libraries = Targets::new().with_default(LevelFilter::WARN).with_target("rustls", LevelFilter::ERROR);
-    libraries.with_target("corecast", level)
+    libraries.with_target("dcsctp", LevelFilter::OFF).with_target("corecast", level)
 }
 
 /// Starts logging for the process. A second call (in tests) changes nothing. A line that cannot be written is lost
@@ -58,11 +58,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_level_is_this_programs_only_and_a_tls_peer_causes_no_line() {
+    fn the_level_is_this_programs_only_and_no_peer_causes_a_line() {
         for level in [Level::ERROR, Level::INFO, Level::TRACE] {
             let filter = filter(level);
             assert!(filter.would_enable("corecast::signal", &level), "{level}");
             assert!(!filter.would_enable("hyper::proto", &Level::INFO) && filter.would_enable("glommio", &Level::WARN));
+            assert!(!filter.would_enable("dcsctp::socket::data", &Level::ERROR));
             assert!(!filter.would_enable("rustls::conn", &Level::WARN) && filter.would_enable("rustls", &Level::ERROR));
         }
         assert!(!filter(Level::INFO).would_enable("corecast", &Level::DEBUG));

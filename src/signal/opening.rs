@@ -161,7 +161,7 @@ impl Opener {
             Direction::Publish => Some(self.claim(&grant, session, name).await?),
             Direction::Play => None,
         };
-        let (worker, answered) = self.find_worker(&mut opening, offer).await?;
+        let (worker, answered) = self.find_worker(&mut opening, offer, grant.may_speak()).await?;
         self.open_on(&mut opening, worker, answered, grant, (place, handshake), claim)
     }
 
@@ -182,13 +182,21 @@ impl Opener {
 
     /// Asks the session's two workers in turn. Returns the first one that serves it, and the answer made for that
     /// worker.
-    async fn find_worker(&self, opening: &mut Opening<'_>, offer: &str) -> Result<(WorkerIndex, Answered), Problem> {
+    async fn find_worker(
+        &self,
+        opening: &mut Opening<'_>,
+        offer: &str,
+        may_speak: bool,
+    ) -> Result<(WorkerIndex, Answered), Problem> {
         let (first, second) = placement::choose(opening.session, self.keeper.workers().count());
         let cname = random::token();
         let mut handshakes = false;
         for worker in [Some(first), second].into_iter().flatten() {
             let handle = self.keeper.workers().handle(worker);
-            let answered = self.answers.answer(offer, opening.direction, handle, &cname, opening.name)?;
+            let mut answered = self.answers.answer(offer, opening.direction, handle, &cname, opening.name)?;
+            if let Some(data) = &mut answered.answer.description.data {
+                data.may_speak = may_speak;
+            }
             if opening.direction == Direction::Play {
                 can_play(opening.name, &self.keeper.published(opening.name), &answered.answer.description)?;
             }

@@ -23,13 +23,15 @@ pub(super) struct Departure {
 pub(super) struct ChannelWork {
     peers: VecDeque<PeerKey>,
     streams: VecDeque<StreamKey>,
+    /// Streams whose publishers have something to hear of viewers; one for each message, so that there are never many.
+    hearers: VecDeque<StreamKey>,
     pub(super) departures: VecDeque<Departure>,
 }
 
 impl ChannelWork {
     /// Whether a round has anything to do.
     pub(super) fn any(&self) -> bool {
-        !self.peers.is_empty() || !self.streams.is_empty() || !self.departures.is_empty()
+        !self.peers.is_empty() || !self.streams.is_empty() || !self.hearers.is_empty() || !self.departures.is_empty()
     }
 
     /// Lists a peer with events or packets.
@@ -58,6 +60,21 @@ impl ChannelWork {
         self.streams.pop_front()
     }
 
+    /// A stream's publisher, which is on this worker, has something to hear.
+    pub(super) fn hear(&mut self, key: StreamKey) {
+        if self.hearers.back() != Some(&key) {
+            self.hearers.push_back(key);
+        }
+    }
+
+    pub(super) fn hearers_len(&self) -> usize {
+        self.hearers.len()
+    }
+
+    pub(super) fn next_hearer(&mut self) -> Option<StreamKey> {
+        self.hearers.pop_front()
+    }
+
     /// Keeps who is to be told of a departure; `false` where there is no room.
     pub(super) fn depart(&mut self, stream: StreamId, session: u64, workers: Vec<WorkerIndex>) -> bool {
         let has_room = self.departures.len() < limits::DATA_ENDS_WAITING_MAX;
@@ -70,6 +87,6 @@ impl ChannelWork {
     /// Entries of all queues.
     #[cfg(any(test, feature = "peer"))]
     pub(super) fn len(&self) -> usize {
-        self.peers.len() + self.streams.len() + self.departures.len()
+        self.peers.len() + self.streams.len() + self.hearers.len() + self.departures.len()
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct Counters {
     retransmitted: Traffic,
     channel_messages_received: u64,
     channel_messages_sent: u64,
+    channel_messages_back: u64,
     joins: u64,
     connected: u64,
     /// Of viewers that left; those of the present ones are in their subscriptions.
@@ -67,6 +68,11 @@ impl Counters {
         self.channel_messages_sent += messages;
     }
 
+    /// Counts a viewer's message that its publisher was given.
+    pub(super) fn channel_message_back(&mut self) {
+        self.channel_messages_back += 1;
+    }
+
     pub(super) fn session_opened(&mut self) {
         self.joins += 1;
     }
@@ -106,6 +112,7 @@ impl Counters {
         report.retransmitted = self.retransmitted;
         report.channel_messages_received = self.channel_messages_received;
         report.channel_messages_sent = self.channel_messages_sent;
+        report.channel_messages_back = self.channel_messages_back;
         report.joins = self.joins;
         report.connected = self.connected;
         report.handshakes_deferred = self.handshakes_deferred;

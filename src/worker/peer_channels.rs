@@ -69,6 +69,8 @@ pub(super) struct PeerChannels {
     packets: Allowance,
     /// Of a viewer: what it may send of user data.
     chunks: Allowance,
+    /// Of a viewer: what it may say to the publisher. Of a publisher: what it hears of all of them.
+    pub(super) back: Allowance,
     /// Of a viewer: channels that it has lost because it lagged; a new one begins where it is then.
     pub(super) lagged: Vec<u64>,
     /// Messages that it sent and were relayed.
@@ -92,10 +94,16 @@ impl PeerChannels {
             is_listed: false,
             packets: Allowance::new(now),
             chunks: Allowance::new(now),
+            back: Allowance::new(now),
             lagged: Vec::new(),
             received: 0,
             sent: 0,
         }
+    }
+
+    /// Whether what it says goes to the publisher.
+    pub(super) fn may_speak(&self) -> bool {
+        self.terms.may_speak
     }
 
     /// The session is connected: the peer's INIT can be answered.

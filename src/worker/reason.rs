@@ -87,12 +87,14 @@ reasons! {
         DataChannelsFull = "data_channels_full",
         /// A message on no data channel, or of an unknown kind.
         DataMessageUnknown = "data_message_unknown",
-        /// A publisher's message longer than is relayed.
+        /// A message longer than is relayed, or than a viewer's may be.
         DataMessageTooLong = "data_message_too_long",
-        /// A publisher's message over the rate of its data channel.
+        /// A publisher's message over the rate of its data channel, or a viewer's over its own or its publisher's.
         DataMessagesOverRate = "data_messages_over_rate",
-        /// A viewer's message: viewers' are not relayed.
+        /// A message of a viewer that may send none, or on no channel of the publisher's.
         DataFromViewer = "data_from_viewer",
+        /// A viewer's message for which the publisher had no room.
+        DataPublisherBehind = "data_publisher_behind",
         /// A message of an unreliable data channel that a viewer had no room for in time.
         DataViewerBehind = "data_viewer_behind",
         /// A reliable data channel that was closed for a viewer, because it lagged too far behind.

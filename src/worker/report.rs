@@ -57,6 +57,8 @@ pub struct WorkerReport {
     pub channel_messages_received: u64,
     /// Data-channel messages given to viewers.
     pub channel_messages_sent: u64,
+    /// Viewers' data-channel messages given to publishers of this worker.
+    pub channel_messages_back: u64,
     /// Messages handed to the kernel (a train is one).
     pub messages_sent: u64,
     /// Segments handed to the kernel.

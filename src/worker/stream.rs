@@ -288,6 +288,12 @@ impl Streams {
         now: Timestamp,
     ) -> Result<(), DropReason> {
         let stream = self.table.get_mut(key).ok_or(DropReason::LaneUnknownStream)?;
+        if matches!(record.what, DataNews::Back { .. }) {
+            let channels = stream.channels.as_deref_mut().filter(|_| stream.publisher.is_some());
+            channels.ok_or(DropReason::DataLaneStale)?.apply(record, now)?;
+            self.channel_work.hear(key);
+            return Ok(());
+        }
         stream.channels.get_or_insert_default().apply(record, now)?;
         self.queue_channels(key);
         Ok(())

@@ -1,5 +1,8 @@
 //! A stream's channels on one worker: the ring of each, and whose turn it is among the viewers that mirror them.
 
+use std::collections::VecDeque;
+
+use crate::data::MessageKind;
 use crate::data::dcep::ChannelTerms;
 use crate::data::record::{DataNews, DataRecord};
 use crate::data::ring::{ChannelRing, RingMessage};
@@ -18,6 +21,15 @@ pub(super) struct StreamChannel {
     pub(super) ring: ChannelRing,
 }
 
+/// What a viewer says to the publisher.
+#[derive(Debug)]
+pub(super) struct BackMessage {
+    /// The channel's number.
+    pub(super) channel: u8,
+    pub(super) kind: MessageKind,
+    pub(super) payload: Box<[u8]>,
+}
+
 /// The channels of a stream.
 #[derive(Debug, Default)]
 pub(super) struct StreamChannels {
@@ -33,6 +45,8 @@ pub(super) struct StreamChannels {
     left: usize,
     /// It is in the worker's queue.
     pub(super) is_queued: bool,
+    /// What viewers say to the publisher, where it is on this worker.
+    back: VecDeque<BackMessage>,
 }
 
 impl StreamChannels {
@@ -62,6 +76,29 @@ impl StreamChannels {
         self.iter().next().is_some()
     }
 
+    /// The number of a channel that a viewer mirrors, unless it is gone.
+    pub(super) fn number_of(&self, serial: u64) -> Option<u8> {
+        let is_it = |slot: &Option<StreamChannel>| slot.as_ref().is_some_and(|channel| channel.serial == serial);
+        u8::try_from(self.slots.iter().position(is_it)?).ok()
+    }
+
+    /// Keeps what a viewer says until the publisher's turn.
+    ///
+    /// # Errors
+    /// As much as may waits already.
+    pub(super) fn keep_back(&mut self, message: BackMessage) -> Result<(), DropReason> {
+        if self.back.len() >= limits::DATA_BACK_WAITING_MAX {
+            return Err(DropReason::DataPublisherBehind);
+        }
+        self.back.push_back(message);
+        Ok(())
+    }
+
+    /// The next of them.
+    pub(super) fn take_back(&mut self) -> Option<BackMessage> {
+        self.back.pop_front()
+    }
+
     /// Applies what happened at the publisher; every member is then visited.
     ///
     /// # Errors
@@ -74,8 +111,13 @@ impl StreamChannels {
             return Err(DropReason::DataLaneStale);
         }
         match record.what {
-            DataNews::Begin => {}
+            DataNews::Begin => self.back.clear(),
+            DataNews::Back { channel, kind, payload } => {
+                // Of the publisher's turn, not of the members'.
+                return self.keep_back(BackMessage { channel, kind, payload: payload.into() });
+            }
             DataNews::End => {
+                self.back.clear();
                 self.session = None;
                 self.slots = Default::default();
             }

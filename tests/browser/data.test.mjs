@@ -4,7 +4,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { disableOffloads, enter, startLoss } from './lib/netns.mjs';
 import { Browser, servePages, call, until } from './lib/browsers.mjs';
-import { BASE, Corecast } from './lib/corecast.mjs';
+import { appendFileSync } from 'node:fs';
+import { BASE, Corecast, Keys } from './lib/corecast.mjs';
 import { Suite } from './lib/suite.mjs';
 
 await enter();
@@ -154,6 +155,44 @@ await suite.case('the publish page writes a caption and the watch page shows it,
   await publisher.close();
   await watching.close();
   await node.stop();
+});
+
+await suite.case('the example of a live poll: votes come from viewers whose token lets them, and are seen by all', async (check, note) => {
+  const keys = new Keys();
+  appendFileSync(keys.config, `[cors]\norigins = ['${site.base}']\n`);
+  const token = (...flags) => keys.token('--stream', 'd5', ...flags);
+  const node = await Corecast.start('data-poll', ['--config', keys.config]);
+  const page = async (kind, name, theirs, hash = '') => {
+    const query = new URLSearchParams({ node: BASE, stream: 'd5', token: theirs });
+    const opened = await browsers[kind].open(`${site.base}/poll.html?${query}${hash}`, name);
+    return opened;
+  };
+  const host = await page('chromium', 'host', token('--action', 'publish'), '#host');
+  await until('the host is live', () => host.evaluate(() => document.getElementById('status').textContent === 'Live'));
+  await host.evaluate(() => {
+    const form = document.getElementById('ask');
+    form.elements.question.value = 'Which?';
+    form.elements.answers.value = 'this\nthat';
+    form.requestSubmit();
+  });
+  const voters = [await page('chromium', 'one', token('--action', 'play', '--messages')), await page('firefox', 'two', token('--action', 'play', '--messages'))];
+  const silent = await page('chromium', 'silent', token('--action', 'play'));
+  const pages = [...voters, silent];
+  for (const each of pages) await until(`${each.name}: the question`, () => each.evaluate(() => document.querySelectorAll('#answers button').length === 2));
+  const vote = (each, number) => each.evaluate((at) => document.querySelectorAll('#answers button')[at].click(), number);
+  await vote(silent, 0);
+  await vote(voters[0], 0);
+  await vote(voters[1], 1);
+  const counts = (each) => each.evaluate(() => [...document.querySelectorAll('#answers meter')].map(({ value }) => value));
+  for (const each of [host, ...pages]) await until(`${each.name}: the votes`, async () => isEqual(await counts(each), [1, 1]));
+  // One changes its mind.
+  await vote(voters[1], 0);
+  for (const each of [host, ...pages]) await until(`${each.name}: the votes after a change`, async () => isEqual(await counts(each), [2, 0]));
+  const dropped = (await node.workers()).map((worker) => worker.dropped.data_from_viewer ?? 0);
+  check(dropped.reduce((sum, each) => sum + each, 0) === 1, `who may not vote was heard: ${dropped}`);
+  note({ counts: await counts(silent) });
+  await node.stop();
+  keys.remove();
 });
 
 suite.finish();

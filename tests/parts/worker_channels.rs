@@ -263,6 +263,64 @@ fn what_a_viewer_sends_goes_nowhere_and_is_counted_and_a_flood_of_it_is_cut() {
 }
 
 #[test]
+fn what_a_viewer_may_say_reaches_the_publisher_and_nobody_else_from_every_worker() {
+    let mut world = World::new(2);
+    let speaks = |worker| Opening { may_speak: true, ..viewer(worker) };
+    let viewers = [world.join(&speaks(0)), world.join(&speaks(1))];
+    let hears = world.join(&viewer(0));
+    let (publisher, streams) = publish(&mut world, &publisher(0), &[terms("a", "", FAST), terms("poll", "", RELIABLE)]);
+    for (at, viewer) in viewers.into_iter().enumerate() {
+        let mirrored = opened(&events(&mut world, viewer));
+        let (stream, _) = mirrored.iter().find(|(_, terms)| terms.label == "poll").unwrap();
+        say(&mut world, viewer, *stream, &[at as u8; 5]);
+        // Not of the publisher's: its own channel, and one too long.
+        let now = world.now;
+        let own = world.clients[viewer].channels().unwrap().open(&terms("own", "", RELIABLE), now).unwrap();
+        say(&mut world, viewer, own, b"to nobody");
+        say(&mut world, viewer, *stream, &[9; limits::DATA_BACK_MESSAGE_BYTES_MAX + 1]);
+    }
+    // The third may not.
+    say(&mut world, hears, 3, b"let me");
+    world.run(300 * MS);
+    let mut heard = messages(&events(&mut world, publisher));
+    heard.sort();
+    assert_eq!(heard, [(streams[1], vec![0; 5]), (streams[1], vec![1; 5])]);
+    assert!(messages(&events(&mut world, hears)).is_empty());
+    assert_eq!(world.dropped(0, "data_from_viewer") + world.dropped(1, "data_from_viewer"), 3);
+    assert_eq!(world.dropped(0, "data_message_too_long") + world.dropped(1, "data_message_too_long"), 2);
+}
+
+#[test]
+fn what_viewers_say_is_bounded_for_each_and_for_their_publisher() {
+    let mut world = World::new(1);
+    let speaker = world.join(&Opening { may_speak: true, ..viewer(0) });
+    let (publisher, _) = publish(&mut world, &publisher(0), &[terms("poll", "", RELIABLE)]);
+    events(&mut world, speaker);
+    for _ in 0..20 {
+        say(&mut world, speaker, 1, b"x");
+    }
+    world.run(100 * MS);
+    assert_eq!(messages(&events(&mut world, publisher)).len() as u32, limits::DATA_BACK_VIEWER_BURST);
+    assert_eq!(world.dropped(0, "data_messages_over_rate"), 20 - u64::from(limits::DATA_BACK_VIEWER_BURST));
+    world.run(1_000 * MS);
+    say(&mut world, speaker, 1, b"again");
+    world.run(100 * MS);
+    assert_eq!(messages(&events(&mut world, publisher)).len(), 1);
+    // A publisher that takes nothing is sent no more than it may have waiting; the rest is dropped.
+    world.filter = Box::new(move |hop| !(hop.client == publisher && demux::classify(hop.bytes) == DatagramKind::Dtls));
+    for _ in 0..60 {
+        say(&mut world, speaker, 1, &[1; limits::DATA_BACK_MESSAGE_BYTES_MAX]);
+        world.run(260 * MS);
+    }
+    assert!(world.dropped(0, "data_publisher_behind") > 10);
+    // It has gone: what is said then goes nowhere.
+    world.filter = Box::new(|_| true);
+    world.delete(publisher);
+    world.run(500 * MS);
+    assert_eq!(world.nodes[0].worker.holdings().queued_encodings, 0);
+}
+
+#[test]
 fn a_worker_whose_lane_was_full_is_told_anew_and_its_viewers_see_that_something_is_missing() {
     let mut world = World::new(2);
     let viewer = world.join(&viewer(1));

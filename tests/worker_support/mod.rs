@@ -125,6 +125,8 @@ pub(crate) struct Opening {
     pub(crate) tcp: bool,
     /// Data channels are agreed on.
     pub(crate) data: bool,
+    /// What it says on them goes to the publisher.
+    pub(crate) may_speak: bool,
 }
 
 impl Opening {
@@ -140,6 +142,7 @@ impl Opening {
             first: (1_000, 777_000),
             tcp: false,
             data: false,
+            may_speak: false,
         }
     }
 
@@ -249,7 +252,8 @@ impl World {
             sources,
         };
         let (reply, answer) = flume::bounded(1);
-        let data = opening.data.then_some(DataTerms { sctp_port: 5_000, message_bytes_max: 65_536 });
+        let (sctp_port, message_bytes_max, may_speak) = (5_000, 65_536, opening.may_speak);
+        let data = opening.data.then_some(DataTerms { sctp_port, message_bytes_max, may_speak });
         let description = Description { dtls_role: opening.node_role, data, ..terms::answer(&offer) };
         let request = OpenSession {
             session,

@@ -17,7 +17,7 @@ pub(super) struct Pair {
 impl Pair {
     fn new(facing: Facing) -> Self {
         let now = Timestamp::from_millis(5_000);
-        let terms = DataTerms { sctp_port: super::super::SCTP_PORT, message_bytes_max: 65_536 };
+        let terms = DataTerms { sctp_port: super::super::SCTP_PORT, message_bytes_max: 65_536, may_speak: false };
         Self {
             node: Channels::new(terms, DtlsRole::Server, facing, 1, now),
             peer: Channels::connecting(DtlsRole::Client, 2, now),

@@ -377,6 +377,7 @@ mod tests {
             Record::Begin,
             data(DataNews::Begin),
             data(DataNews::End),
+            data(DataNews::Back { channel: 3, kind: MessageKind::Text, payload: b"yes" }),
             data(DataNews::Close { channel: 7 }),
             data(DataNews::Open {
                 channel: 3,

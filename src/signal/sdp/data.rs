@@ -27,5 +27,5 @@ pub(super) fn terms(section: &MediaSection) -> Option<DataTerms> {
         Some(Ok(bytes)) => u32::try_from(bytes).unwrap_or(u32::MAX),
         Some(Err(_)) => return None,
     };
-    Some(DataTerms { sctp_port, message_bytes_max })
+    Some(DataTerms { sctp_port, message_bytes_max, may_speak: false })
 }

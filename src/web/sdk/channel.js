@@ -22,11 +22,13 @@ export class Channel {
   #channel = null;
   /** What viewers that come later are to have, also over a new connection. @type {string | ArrayBuffer | null} */
   #last = null;
+  #heard;
 
-  /** @param {string} label @param {ChannelOptions} options */
-  constructor(label, options) {
+  /** @param {string} label @param {ChannelOptions} options @param {(data: string | ArrayBuffer) => void} heard what a viewer said on it */
+  constructor(label, options, heard) {
     this.#label = label;
     this.#options = options;
+    this.#heard = heard;
   }
 
   get label() { return this.#label; }
@@ -42,8 +44,7 @@ export class Channel {
    * @returns {boolean} whether it was sent
    */
   send(message) {
-    const bytes = typeof message === 'string' ? new TextEncoder().encode(message).length : message.byteLength;
-    if (bytes > MESSAGE_BYTES_MAX) throw new CorecastError('message_too_long', `A message of ${bytes} bytes is not relayed: send at most ${MESSAGE_BYTES_MAX}`, { final: true });
+    check(message, MESSAGE_BYTES_MAX);
     if (this.#options.retain) this.#last = message;
     if (!this.open) return false;
     send(/** @type {RTCDataChannel} */ (this.#channel), message);
@@ -55,12 +56,20 @@ export class Channel {
     const { retain, ...options } = this.#options;
     const channel = pc.createDataChannel(this.#label, { ...options, ...(retain ? { protocol: RETAIN } : {}) });
     this.#channel = channel;
+    channel.binaryType = 'arraybuffer';
+    channel.addEventListener('message', ({ data }) => this.#heard(data));
     channel.addEventListener('open', () => { if (this.#last !== null) send(channel, this.#last); });
   }
 }
 
+/** Throws where a message is longer than a node takes. @param {string | ArrayBuffer} message @param {number} bytesMax */
+export function check(message, bytesMax) {
+  const bytes = typeof message === 'string' ? new TextEncoder().encode(message).length : message.byteLength;
+  if (bytes > bytesMax) throw new CorecastError('message_too_long', `A message of ${bytes} bytes is not relayed: send at most ${bytesMax}`, { final: true });
+}
+
 /** @param {RTCDataChannel} channel @param {string | ArrayBuffer} message */
-function send(channel, message) {
+export function send(channel, message) {
   if (typeof message === 'string') channel.send(message);
   else channel.send(message);
 }

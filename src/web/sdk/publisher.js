@@ -21,6 +21,7 @@ import { Session } from './session.js';
  * @typedef {import('./session.js').SessionOptions & PublisherOwnOptions} PublisherOptions
  *
  * @typedef {object} PublisherOwnEvents
+ * @property {{ label: string, data: string | ArrayBuffer }} message a viewer said something on a data channel; the node lets those whose token has `messages`
  * @property {{ kind: 'audio' | 'video', track: MediaStreamTrack }} sourceended a source stopped: unplugged, or "stop sharing" was pressed
  *
  * @typedef {import('./session.js').SessionEvents & PublisherOwnEvents} PublisherEvents
@@ -116,7 +117,7 @@ export class Publisher extends Session {
    * @returns {Channel}
    */
   channel(label, options = {}) {
-    const channel = new Channel(label, options);
+    const channel = new Channel(label, options, (data) => this.dispatchEvent(new CustomEvent('message', { detail: { label, data } })));
     this.#channels.push(channel);
     const isFirst = this.#channels.length === 1;
     if (this.pc && isFirst) void this.renew().catch(() => {});

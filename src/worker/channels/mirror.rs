@@ -1,6 +1,9 @@
 //! What a viewer is given of a stream's channels: they are opened and closed as the publisher's are, and messages follow
 //! as there is room.
 
+use std::time::Duration;
+
+use crate::data::MessageKind;
 use crate::data::channels::{ChannelEvent, Channels};
 use crate::limits;
 use crate::time::Timestamp;
@@ -9,10 +12,20 @@ use crate::worker::peer_channels::{Mirror, MirrorState, PeerChannels, Side};
 use crate::worker::reason::DropReason;
 use crate::worker::stream_channels::{StreamChannel, StreamChannels};
 
-/// Acts on what happened to a viewer's channels. Returns whether its association was established just now.
-pub(super) fn take_events(data: &mut PeerChannels, counters: &mut Counters, now: Timestamp) -> bool {
-    let mut joined = false;
-    let Side::Viewer(mirrors) = &mut data.side else { return false };
+/// What a viewer said on a channel of the publisher's.
+pub(super) struct Said {
+    /// Which channel.
+    pub(super) serial: u64,
+    pub(super) kind: MessageKind,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Acts on what happened to a viewer's channels. Returns whether its association was established just now, and what it
+/// said that goes to the publisher.
+pub(super) fn take_events(data: &mut PeerChannels, counters: &mut Counters, now: Timestamp) -> (bool, Vec<Said>) {
+    let (mut joined, mut said) = (false, Vec::new());
+    let may_speak = data.may_speak();
+    let Side::Viewer(mirrors) = &mut data.side else { return (false, said) };
     while let Some(event) = data.channels.as_mut().and_then(|channels| channels.poll_event()) {
         match event {
             ChannelEvent::Connected => {
@@ -20,7 +33,21 @@ pub(super) fn take_events(data: &mut PeerChannels, counters: &mut Counters, now:
                 joined = true;
             }
             ChannelEvent::Opened { .. } | ChannelEvent::Acknowledged(_) => {}
-            ChannelEvent::Message { .. } => counters.dropped(DropReason::DataFromViewer),
+            ChannelEvent::Message { stream, kind, payload } => {
+                let mirror = mirrors.iter().find(|mirror| mirror.state == MirrorState::Open(stream));
+                let Some(mirror) = mirror.filter(|_| may_speak) else {
+                    counters.dropped(DropReason::DataFromViewer);
+                    continue;
+                };
+                let pause = Duration::from_secs(1) / limits::DATA_BACK_VIEWER_PER_SECOND;
+                if payload.len() > limits::DATA_BACK_MESSAGE_BYTES_MAX {
+                    counters.dropped(DropReason::DataMessageTooLong);
+                } else if !data.back.take(limits::DATA_BACK_VIEWER_BURST, pause, now) {
+                    counters.dropped(DropReason::DataMessagesOverRate);
+                } else {
+                    said.push(Said { serial: mirror.serial, kind, payload });
+                }
+            }
             ChannelEvent::Closed(stream) => {
                 for mirror in mirrors.iter_mut().filter(|mirror| mirror.state == MirrorState::Open(stream)) {
                     mirror.state = MirrorState::Unwanted;
@@ -31,7 +58,7 @@ pub(super) fn take_events(data: &mut PeerChannels, counters: &mut Counters, now:
             ChannelEvent::Ended => mirrors.clear(),
         }
     }
-    joined
+    (joined, said)
 }
 
 /// Gives a viewer what it has room for.

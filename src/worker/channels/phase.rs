@@ -7,8 +7,8 @@ use crate::relay::store::address::RecordAddress;
 use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
-use crate::worker::channels::mirror;
 use crate::worker::channels::uplink::UplinkPhase;
+use crate::worker::channels::{back, mirror};
 use crate::worker::counters::Counters;
 use crate::worker::lane::Lanes;
 use crate::worker::outbox::Outbox;
@@ -35,6 +35,15 @@ impl ChannelPhase<'_> {
             }
             let Some(key) = self.streams.channel_work.next_peer() else { break };
             self.serve(key, now);
+        }
+        for _ in 0..self.streams.channel_work.hearers_len() {
+            if !self.outbox.batch().has_room_for(limits::DATA_VISITS_PER_ROUND_MAX) {
+                return;
+            }
+            let Some(key) = self.streams.channel_work.next_hearer() else { break };
+            if let Some(publisher) = self.streams.get(key).and_then(|stream| stream.publisher) {
+                self.serve(publisher, now);
+            }
         }
         let mut visits = limits::DATA_VISITS_PER_ROUND_MAX;
         while visits > 0
@@ -69,13 +78,17 @@ impl ChannelPhase<'_> {
                 let (streams, lanes, counters) = (&mut *self.streams, &mut *self.lanes, &mut *self.counters);
                 if streams.get(stream).is_some_and(|stream| stream.publisher == Some(key)) {
                     UplinkPhase { streams, lanes, counters, stream, session }.take_events(data, now);
+                    if let Some(channels) = self.streams.channels_mut(stream).filter(|_| !is_full) {
+                        back::give(data, channels, self.counters, now);
+                    }
                 } else {
                     // One that was replaced is heard no more.
                     data.forget_events();
                 }
             }
             Role::Viewer(_) => {
-                let joined = mirror::take_events(data, self.counters, now);
+                let (joined, said) = mirror::take_events(data, self.counters, now);
+                back::carry(said, stream, (self.streams, self.lanes), self.counters, now);
                 let Some(stream) = self.streams.get_mut(stream) else { return };
                 if joined {
                     stream.channels.get_or_insert_default().join(key);

@@ -34,11 +34,13 @@ const CHROMIUM_FLAGS = [
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript' };
 const pages = path.join(path.dirname(fileURLToPath(import.meta.url)), '../pages');
+const examples = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../examples');
 
-/** Serves tests/browser/pages on a port of localhost, which browsers treat as a secure context. */
+/** Serves tests/browser/pages and the examples on a port of localhost, which browsers treat as a secure context. */
 export async function servePages() {
   const server = createServer((request, response) => {
-    const file = path.join(pages, path.basename(new URL(request.url, 'http://localhost').pathname));
+    const name = path.basename(new URL(request.url, 'http://localhost').pathname);
+    const file = [pages, examples].map((directory) => path.join(directory, name)).find((each) => existsSync(each)) ?? '';
     if (!existsSync(file)) { response.writeHead(404).end(); return; }
     response.writeHead(200, { 'content-type': TYPES[path.extname(file)], 'cache-control': 'no-store' });
     response.end(readFileSync(file));

@@ -48,7 +48,7 @@ impl Ends {
     /// An association with a channel of each end.
     fn established() -> Self {
         let mut now = Timestamp::from_millis(1_000);
-        let terms = DataTerms { sctp_port: SCTP_PORT, message_bytes_max: 65_536 };
+        let terms = DataTerms { sctp_port: SCTP_PORT, message_bytes_max: 65_536, may_speak: false };
         let mut node = Channels::new(terms, DtlsRole::Server, Facing::Publisher, 1, now);
         let mut peer = Channels::connecting(DtlsRole::Client, 2, now);
         let delivery = Delivery { ordered: true, reliability: Reliability::Reliable };

@@ -18,8 +18,8 @@ export type ChannelOptions = {
 };
 export declare class Channel {
     #private;
-    /** @param {string} label @param {ChannelOptions} options */
-    constructor(label: string, options: ChannelOptions);
+    /** @param {string} label @param {ChannelOptions} options @param {(data: string | ArrayBuffer) => void} heard what a viewer said on it */
+    constructor(label: string, options: ChannelOptions, heard: (data: string | ArrayBuffer) => void);
     get label(): string;
     /** Whether a message can be sent now. */
     get open(): boolean;
@@ -34,3 +34,7 @@ export declare class Channel {
     /** Opens it over a connection, in place of the one before. @param {RTCPeerConnection} pc */
     openOn(pc: RTCPeerConnection): void;
 }
+/** Throws where a message is longer than a node takes. @param {string | ArrayBuffer} message @param {number} bytesMax */
+export declare function check(message: string | ArrayBuffer, bytesMax: number): void;
+/** @param {RTCDataChannel} channel @param {string | ArrayBuffer} message */
+export declare function send(channel: RTCDataChannel, message: string | ArrayBuffer): void;

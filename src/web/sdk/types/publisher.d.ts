@@ -21,6 +21,13 @@ export type PublisherOwnOptions = {
 export type PublisherOptions = import('./session.js').SessionOptions & PublisherOwnOptions;
 export type PublisherOwnEvents = {
     /**
+     * a viewer said something on a data channel; the node lets those whose token has `messages`
+     */
+    message: {
+        label: string;
+        data: string | ArrayBuffer;
+    };
+    /**
      * a source stopped: unplugged, or "stop sharing" was pressed
      */
     sourceended: {
@@ -39,6 +46,7 @@ export type PublisherEvents = import('./session.js').SessionEvents & PublisherOw
  * @typedef {import('./session.js').SessionOptions & PublisherOwnOptions} PublisherOptions
  *
  * @typedef {object} PublisherOwnEvents
+ * @property {{ label: string, data: string | ArrayBuffer }} message a viewer said something on a data channel; the node lets those whose token has `messages`
  * @property {{ kind: 'audio' | 'video', track: MediaStreamTrack }} sourceended a source stopped: unplugged, or "stop sharing" was pressed
  *
  * @typedef {import('./session.js').SessionEvents & PublisherOwnEvents} PublisherEvents
