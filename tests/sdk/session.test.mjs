@@ -467,6 +467,11 @@ test('a publisher’s channels are opened over each of its connections, and what
   assert.deepEqual(terms(), expected);
   opens();
   assert.deepEqual(FakePeer.last.channels.map(({ sent }) => sent), [['yes?'], []]);
+  // What viewers say on them.
+  const heard = [];
+  sender.on('message', ({ detail }) => heard.push(detail));
+  FakePeer.last.channels[0].dispatchEvent(Object.assign(new Event('message'), { data: 'yes!' }));
+  assert.deepEqual(heard, [{ label: 'poll', data: 'yes!' }]);
 });
 
 test('a viewer takes data channels where somebody listens for them, and makes no section for them elsewhere', async () => {
@@ -483,6 +488,14 @@ test('a viewer takes data channels where somebody listens for them, and makes no
   const channel = Object.assign(new EventTarget(), { label: 'chat', protocol: '' });
   FakePeer.last.dispatchEvent(Object.assign(new Event('datachannel'), { channel }));
   channel.dispatchEvent(Object.assign(new Event('message'), { data: 'hello' }));
+  // It speaks to the publisher on that channel, while there is one.
+  const sent = [];
+  Object.assign(channel, { readyState: 'open', send: (message) => sent.push(message) });
+  assert.equal(seen.send('chat', 'me too'), true);
+  assert.equal(seen.send('another', 'x'), false);
+  assert.throws(() => seen.send('chat', 'ü'.repeat(513)), { code: 'message_too_long' });
+  assert.deepEqual(sent, ['me too']);
   channel.dispatchEvent(new Event('close'));
   assert.deepEqual(said, [{ label: 'chat', data: 'hello' }, { label: 'chat' }]);
+  assert.equal(seen.send('chat', 'too late'), false);
 });
