@@ -13,6 +13,8 @@ use crate::transport::PathId;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Nomination {
     pub(super) path: PathId,
+    /// When it came.
+    pub(super) since: Timestamp,
 }
 
 /// Where the datagrams of the DTLS handshake were sent.

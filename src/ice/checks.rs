@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::agent::{HandshakeSent, IceLite};
+use super::agent::{HandshakeSent, IceLite, Nomination};
 use super::validated::{Generation, Validated};
 use crate::description::IceCredentials;
 use crate::limits;
@@ -174,9 +174,8 @@ impl IceLite {
 
     fn select(&mut self, path: PathId, generation: Generation, use_candidate: bool, now: Timestamp) -> bool {
         let nominates = use_candidate && (generation == Generation::Current || self.previous.is_none());
-        if nominates {
-            self.nominated = true;
-        }
+        let was_nominated = self.nominated;
+        self.nominated |= nominates;
         // Until the new credentials nominate, the old pair may still change the path.
         let may_select = nominates || self.selected.is_none() || (use_candidate && !self.nominated);
         if !may_select {
@@ -184,6 +183,12 @@ impl IceLite {
         }
         if self.connected {
             return self.nominate(path, now);
+        }
+        // A UDP path that was nominated before takes the media when it has answered.
+        if path.is_connection()
+            && let Some(before) = self.selected.filter(|before| was_nominated && !before.is_connection())
+        {
+            self.nomination = Some(Nomination { path: before, since: now });
         }
         let selected = self.selected.replace(path) != Some(path);
         self.update(now);

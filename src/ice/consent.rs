@@ -10,7 +10,9 @@
 //!       asked again every 5 s; nothing for 15 s ──▶ consent is gone: no media until X shows itself again
 //! ```
 //!
-//! - **A move** (a nomination by a connected peer) waits for an answer from the new path, unless it answered just now.
+//! - **A move** (a nomination by a connected peer) waits for an answer from the new path, unless it answered just now. From
+//!   UDP to a connection it waits for silence too: the UDP path is asked, and keeps the media when it answers. A peer
+//!   nominates every pair that works (RFC 5245 §8.1.1.1; Firefox does), and the connection is never the better one.
 //! - **Fall-back**: when the path in use has confirmed nothing for [`limits::PATH_DEAD`] and another one does, media goes
 //!   there, nominated or not. So a replayed nomination of an address that is dead does no lasting harm.
 //! - **A peer that never answers** (full agents do: RFC 8445 §7.3) keeps the path that its whole DTLS handshake was sent
@@ -188,7 +190,12 @@ impl IceLite {
 
     /// Acts on the nomination of a path by a connected peer: whether media moved at once.
     pub(super) fn nominate(&mut self, path: PathId, now: Timestamp) -> bool {
-        self.nomination = Some(Nomination { path });
+        self.nomination = Some(Nomination { path, since: now });
+        if path.is_connection()
+            && let Some(selected) = self.selected.filter(|selected| !selected.is_connection())
+        {
+            self.ask(selected, now);
+        }
         let moved = self.update(now);
         if self.selected != Some(path) {
             self.ask(path, now);
@@ -238,10 +245,22 @@ impl IceLite {
 
     /// The nominated path, when it has answered since it was nominated or just before.
     fn nominated_and_live(&mut self, now: Timestamp) -> Option<PathId> {
-        let Nomination { path } = self.nomination?;
+        let Nomination { path, since } = self.nomination?;
         if self.selected == Some(path) {
             self.nomination = None;
             return None;
+        }
+        if path.is_connection()
+            && let Some(in_use) = self.selected.filter(|selected| !selected.is_connection())
+            && let Some(validated) = self.validated(in_use)
+        {
+            if validated.confirmed(self.peer_answers).is_some_and(|confirmed| confirmed >= since) {
+                self.nomination = None;
+                return None;
+            }
+            if validated.proven.is_some() && validated.unanswered() < limits::PATH_SILENT_REQUESTS_MIN {
+                return None;
+            }
         }
         self.is_confirmed(path, limits::NOMINATION_PROOF_AGE_MAX, now).then(|| self.nomination = None)?;
         Some(path)

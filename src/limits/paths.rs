@@ -18,6 +18,9 @@ pub const PATH_CONSENT_REQUESTS_MIN: u32 = 3;
 /// Media falls back to another path that lives when the one in use has confirmed nothing for this long.
 pub const PATH_DEAD: Duration = Duration::from_secs(7);
 
+/// Requests in a row without an answer after which a UDP path gives way to a connection that the peer nominates.
+pub const PATH_SILENT_REQUESTS_MIN: u32 = 3;
+
 /// Mean pause between the node's own requests on the path in use (RFC 7675 §5.1).
 pub const PATH_REQUEST_INTERVAL: Duration = Duration::from_secs(5);
 

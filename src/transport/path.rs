@@ -50,6 +50,13 @@ impl PathId {
         Self(number as u32)
     }
 
+    /// As [`Self::numbered`], of a connection.
+    #[cfg(any(test, feature = "peer"))]
+    #[must_use]
+    pub const fn numbered_connection(number: u16) -> Self {
+        Self(CONNECTION_BIT | number as u32)
+    }
+
     /// The number as bytes, to make something of it that differs from path to path.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 4] {

@@ -451,6 +451,27 @@ GUARDS = [
         "lib ice::consent::tests::a_handshake_that_was_sent_on_two_paths_proves_neither",
     ),
     Guard(
+        "a connection takes nothing from a UDP path that lives",
+        "src/ice/consent.rs",
+        "if validated.confirmed(self.peer_answers).is_some_and(|confirmed| confirmed >= since) {",
+        "if false {",
+        "lib ice::consent::tests::a_nominated_connection_takes_nothing_from_a_udp_path_that_lives_and_all_from_one_that_is_silent",
+    ),
+    Guard(
+        "a connection waits for a UDP path to be silent",
+        "src/ice/consent.rs",
+        "if validated.proven.is_some() && validated.unanswered() < limits::PATH_SILENT_REQUESTS_MIN {",
+        "if false {",
+        "lib ice::consent::tests::a_nominated_connection_takes_nothing_from_a_udp_path_that_lives_and_all_from_one_that_is_silent",
+    ),
+    Guard(
+        "a connection nominated during the handshake gives way to UDP",
+        "src/ice/checks.rs",
+        "self.nomination = Some(Nomination { path: before, since: now });",
+        "",
+        "lib ice::consent::tests::during_the_handshake_a_nominated_connection_gives_way_to_a_nominated_udp_path_that_answers",
+    ),
+    Guard(
         "an answer counts once",
         "src/ice/consent.rs",
         "validated.answered = number;",

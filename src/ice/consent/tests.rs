@@ -7,6 +7,7 @@ use crate::ice::CheckRefused;
 use crate::transport::Arrival;
 
 const PATH: [PathId; 3] = [PathId::numbered(1), PathId::numbered(2), PathId::numbered(3)];
+const CONNECTION: PathId = PathId::numbered_connection(4);
 
 fn credentials(name: &str) -> IceCredentials {
     IceCredentials { ufrag: format!("{name}-ufrag"), password: format!("{name}-password-of-24-letters") }
@@ -21,7 +22,7 @@ struct Scene {
     peer_answers: bool,
     checks: u32,
     /// Bytes from and to each path.
-    bytes: [(usize, usize); 3],
+    bytes: [(usize, usize); 4],
     last_answer: Vec<u8>,
 }
 
@@ -33,7 +34,7 @@ impl Scene {
             reached: vec![PATH[0]],
             peer_answers: true,
             checks: 0,
-            bytes: [(0, 0); 3],
+            bytes: [(0, 0); 4],
             last_answer: Vec::new(),
         }
     }
@@ -50,7 +51,7 @@ impl Scene {
     }
 
     fn number(path: PathId) -> usize {
-        PATH.iter().position(|known| *known == path).unwrap()
+        PATH.iter().chain([&CONNECTION]).position(|known| *known == path).unwrap()
     }
 
     /// A check from `path`; what the node asks thereupon is answered where the peer is.
@@ -301,5 +302,47 @@ fn a_handshake_that_was_sent_on_two_paths_proves_neither() {
         }
         scene.agent.handshake_completed(scene.now);
         assert_eq!(scene.agent.open_path(), open, "sent on {paths:?}");
+    }
+}
+
+#[test]
+fn a_nominated_connection_takes_nothing_from_a_udp_path_that_lives_and_all_from_one_that_is_silent() {
+    // The peer nominates every pair that works: over and over, both.
+    let mut scene = Scene::connected(true);
+    scene.reached.push(CONNECTION);
+    for _ in 0..20 {
+        scene.check(CONNECTION, true).unwrap();
+        assert_eq!(scene.agent.open_path(), Some(PATH[0]));
+        scene.pass(2_500);
+        assert_eq!(scene.agent.open_path(), Some(PATH[0]), "it lives");
+    }
+    // UDP dies just after it was last heard of, and the peer nominates the connection once.
+    scene.reached = vec![CONNECTION];
+    let died = scene.now;
+    scene.check(CONNECTION, true).unwrap();
+    while scene.agent.open_path() == Some(PATH[0]) {
+        scene.pass(100);
+        assert!(scene.now.since(died) <= Duration::from_secs(2), "media goes where nobody is");
+    }
+    assert_eq!(scene.agent.open_path(), Some(CONNECTION));
+    // It lives again: a nomination brings the media back.
+    scene.pass(500);
+    scene.reached.push(PATH[0]);
+    scene.check(PATH[0], true).unwrap();
+    assert_eq!(scene.agent.open_path(), Some(PATH[0]));
+}
+
+#[test]
+fn during_the_handshake_a_nominated_connection_gives_way_to_a_nominated_udp_path_that_answers() {
+    for (udp_is_nominated, udp_answers, chosen) in
+        [(true, true, PATH[0]), (true, false, CONNECTION), (false, true, CONNECTION)]
+    {
+        let mut scene = Scene::new();
+        scene.reached = if udp_answers { vec![PATH[0], CONNECTION] } else { vec![CONNECTION] };
+        scene.check(PATH[0], udp_is_nominated).unwrap();
+        scene.check(CONNECTION, true).unwrap();
+        scene.agent.sent_of_handshake(CONNECTION, 100);
+        scene.agent.handshake_completed(scene.now);
+        assert_eq!(scene.agent.open_path(), Some(chosen), "{udp_is_nominated} {udp_answers}");
     }
 }
