@@ -664,6 +664,10 @@ pub const FLEET_RECEIVE_BUFFER_BYTES: usize = 66 * 1024;
 /// only while it is filled. Full: datagrams are dropped and counted by the socket.
 pub const FLEET_SOCKET_BUFFER_BYTES: usize = 1 << 20;
 
+/// Bytes that wait because a client's TCP connection does not take them: half a second of a 1 Mbit/s publisher. More: what is
+/// sent is lost.
+pub const FLEET_STREAM_QUEUE_BYTES_MAX: usize = 64 * 1024;
+
 /// Completions and submissions of a fleet's ring: every client may have to be armed at once.
 pub const FLEET_SUBMISSIONS: u32 = 4_096;
 

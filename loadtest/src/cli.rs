@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use corecast::lab::peer::data;
 use url::Url;
 
+use crate::ways::Way;
+
 const MESSAGE_BYTES_MIN: i64 = data::MESSAGE_BYTES_MIN as i64;
 
 const AFTER_HELP: &str = "\
@@ -86,6 +88,10 @@ pub(crate) struct Watch {
     /// So many of the viewers with data channels take and acknowledge nothing once a channel is open; their media goes on
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) data_stalled: u32,
+    /// What viewers' media comes over. The TCP ways are those of a browser whose network drops UDP: ICE over TCP, and TURN
+    /// at the server that the answer's Link header names (for ten minutes at most)
+    #[arg(long, value_enum, default_value_t = Way::Udp, value_name = "WAY")]
+    pub(crate) over: Way,
     /// Raise the viewers in steps until loss, latency or the server's CPU crosses its line
     #[arg(long)]
     pub(crate) find_knee: bool,

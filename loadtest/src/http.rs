@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, LINK, LOCATION, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -22,6 +22,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use url::{Host, Url};
 
 const REDIRECTS_MAX: usize = 3;
@@ -72,6 +73,8 @@ pub(crate) struct Created {
     pub(crate) session: Option<Url>,
     /// The address at which the server's HTTP was reached.
     pub(crate) server: SocketAddr,
+    /// `Link` headers: ICE servers (RFC 9725 §4.6).
+    pub(crate) links: Vec<String>,
 }
 
 /// Makes requests.
@@ -113,7 +116,7 @@ impl Client {
             match answer.status {
                 StatusCode::CREATED | StatusCode::OK => {
                     let session = answer.location.and_then(|location| url.join(&location).ok());
-                    return Ok(Created { sdp: answer.body, session, server });
+                    return Ok(Created { sdp: answer.body, session, server, links: answer.links });
                 }
                 StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => {
                     let location = answer.location.ok_or(HttpError::Redirect)?;
@@ -139,17 +142,22 @@ impl Client {
         let request = self.build(method, url, body)?;
         if url.scheme() == "https" {
             let name = match url.host() {
-                Some(Host::Domain(name)) => ServerName::try_from(name.to_owned()).ok(),
-                Some(Host::Ipv4(ip)) => Some(ServerName::from(std::net::IpAddr::from(ip))),
-                Some(Host::Ipv6(ip)) => Some(ServerName::from(std::net::IpAddr::from(ip))),
-                None => None,
+                Some(Host::Domain(name)) => name.to_owned(),
+                Some(Host::Ipv4(ip)) => ip.to_string(),
+                Some(Host::Ipv6(ip)) => ip.to_string(),
+                None => String::new(),
             };
-            let name = name.ok_or_else(|| HttpError::Tls("the address has no usable name".to_owned()))?;
-            let stream = self.tls.connect(name, stream).await.map_err(|error| HttpError::Tls(error.to_string()))?;
-            exchange(stream, request).await
+            exchange(self.tls(&name, stream).await?, request).await
         } else {
             exchange(stream, request).await
         }
+    }
+
+    /// TLS on a connection to a server of this name, or this address.
+    pub(crate) async fn tls(&self, name: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, HttpError> {
+        let unusable = |_| HttpError::Tls("the address has no usable name".to_owned());
+        let name = ServerName::try_from(name.to_owned()).map_err(unusable)?;
+        self.tls.connect(name, stream).await.map_err(|error| HttpError::Tls(error.to_string()))
     }
 
     fn build(&self, method: Method, url: &Url, body: String) -> Result<Request<Full<Bytes>>, HttpError> {
@@ -182,6 +190,7 @@ pub(crate) async fn resolve(url: &Url) -> Result<SocketAddr, HttpError> {
 struct Answer {
     status: StatusCode,
     location: Option<String>,
+    links: Vec<String>,
     body: String,
 }
 
@@ -195,12 +204,14 @@ where
         let response = sender.send_request(request).await.map_err(failed)?;
         let status = response.status();
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let links = response.headers().get_all(LINK).iter();
+        let links = links.filter_map(|value| value.to_str().ok()).map(str::to_owned).collect();
         let body = Limited::new(response.into_body(), BODY_BYTES_MAX)
             .collect()
             .await
             .map_err(|error| HttpError::Http(error.to_string()))?;
         let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        Ok(Answer { status, location, body })
+        Ok(Answer { status, location, links, body })
     };
     tokio::pin!(answered);
     tokio::pin!(connection);

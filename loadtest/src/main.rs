@@ -24,6 +24,7 @@ mod results;
 mod run;
 mod script;
 mod signalling;
+mod ways;
 
 use std::process::ExitCode;
 

@@ -298,7 +298,7 @@ impl Load {
                 false => DataViewer::Reads,
             };
             let data = self.reads_data.then_some(data);
-            let what = What::View { verify_fraction: watch.verify_fraction, data };
+            let what = What::View { verify_fraction: watch.verify_fraction, data, over: watch.over };
             self.join(Join { url: cli::address(&watch.whep, viewer % streams)?, at: last, thread, what });
             self.planned.push(last);
         }

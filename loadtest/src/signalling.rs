@@ -32,6 +32,7 @@ use crate::file::Pictures;
 use crate::http::{Client, HttpError, resolve};
 use crate::load::{LoadCommand, LoadThread, NewClient, NewKind, random};
 use crate::script::TraceScript;
+use crate::ways::{self, Way};
 
 /// `DELETE` requests in flight at a time.
 const GOODBYES_AT_ONCE: usize = 64;
@@ -50,7 +51,7 @@ pub(crate) struct Join {
 
 /// What kind of client.
 pub(crate) enum What {
-    View { verify_fraction: f64, data: Option<DataViewer> },
+    View { verify_fraction: f64, data: Option<DataViewer>, over: Way },
     Publish(Publishing),
 }
 
@@ -314,15 +315,21 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         }
     };
     let created = shared.client.post(&join.url, server, offer).await.map_err(|error| error.to_string())?;
-    if let Some(session) = created.session {
-        lock(&shared.sessions).push((session, created.server));
+    if let Some(session) = &created.session {
+        lock(&shared.sessions).push((session.clone(), created.server));
     }
     let answer = RemoteAnswer::parse(&created.sdp).map_err(|error| error.to_string())?;
     if data && !answer.data {
         lock(&shared.record).data_refused += 1;
     }
     let remote = answer.candidate_near(created.server.ip()).map_err(|error| error.to_string())?;
-    if socket.connect(remote).is_err() {
+    let over = match &join.what {
+        What::View { over, .. } => *over,
+        What::Publish(_) => Way::Udp,
+    };
+    if over != Way::Udp {
+        socket = ways::connect(over, &shared.client, &created, &answer, remote).await?;
+    } else if socket.connect(remote).is_err() {
         // The candidate cannot be reached from the local address that reached the server's HTTP. Another local address
         // is used, which the server learns from the checks.
         socket = open(remote)?;
@@ -338,7 +345,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         seed: random(),
     };
     let kind = match join.what {
-        What::View { verify_fraction, data } => {
+        What::View { verify_fraction, data, .. } => {
             NewKind::Viewer(ViewerConfig { answer, intended: join.at, verify_fraction, seed: random(), data })
         }
         What::Publish(publishing) => NewKind::Publisher(Box::new(PublisherConfig {

@@ -4,7 +4,7 @@
 //! It assumes nothing that only this node does: the server may be a full ICE agent, have several candidates, leave out
 //! SSRCs, or accept one section only. `rtc-sdp` does the lexing.
 //!
-//! Left out: TCP, relayed and mDNS candidates, and candidate pairs, because a client talks to one candidate.
+//! Left out: relayed and mDNS candidates, and candidate pairs, because a client talks to one candidate.
 
 use std::fmt;
 use std::io::Cursor;
@@ -89,6 +89,8 @@ pub struct RemoteAnswer {
     pub dtls_role: DtlsRole,
     /// UDP candidates in the answer's order.
     pub candidates: Vec<SocketAddr>,
+    /// Passive TCP candidates (RFC 6544) in the answer's order.
+    pub tcp_candidates: Vec<SocketAddr>,
     /// Accepted audio and video sections.
     pub media: Vec<AnsweredMedia>,
     /// It accepts data channels.
@@ -125,10 +127,11 @@ impl RemoteAnswer {
             Some("active") => DtlsRole::Server,
             Some(_) => return Err(AnswerError::Attribute("setup")),
         };
-        let mut candidates: Vec<SocketAddr> = Vec::new();
-        for candidate in levels.iter().flat_map(|level| level.values("candidate")).filter_map(candidate) {
-            if !candidates.contains(&candidate) {
-                candidates.push(candidate);
+        let (mut candidates, mut tcp_candidates): (Vec<SocketAddr>, Vec<SocketAddr>) = Default::default();
+        for (is_tcp, candidate) in levels.iter().flat_map(|level| level.values("candidate")).filter_map(candidate) {
+            let of_kind = if is_tcp { &mut tcp_candidates } else { &mut candidates };
+            if !of_kind.contains(&candidate) {
+                of_kind.push(candidate);
             }
         }
         let media: Vec<AnsweredMedia> = session
@@ -158,7 +161,7 @@ impl RemoteAnswer {
         let is_data =
             |media: &MediaDescription| media.media_name.media == "application" && media.media_name.port.value != 0;
         let data = session.media_descriptions.iter().any(is_data);
-        Ok(Self { ice, fingerprints, dtls_role, candidates, media, data })
+        Ok(Self { ice, fingerprints, dtls_role, candidates, tcp_candidates, media, data })
     }
 
     /// The candidate to use by a client that reached the server's HTTP at `server`: that address itself, else one of
@@ -167,13 +170,13 @@ impl RemoteAnswer {
     /// # Errors
     /// [`AnswerError::NoCandidate`]
     pub fn candidate_near(&self, server: IpAddr) -> Result<SocketAddr, AnswerError> {
-        let worth = |candidate: &&SocketAddr| {
-            let ip = candidate.ip();
-            (ip == server, ip.is_ipv4() == server.is_ipv4(), ip.is_loopback() == server.is_loopback())
-        };
-        let usable = self.candidates.iter().filter(|candidate| !candidate.ip().is_loopback() || server.is_loopback());
-        // The first of the best: the answer's order is the server's preference.
-        usable.rev().max_by_key(worth).copied().ok_or(AnswerError::NoCandidate)
+        near(&self.candidates, server).ok_or(AnswerError::NoCandidate)
+    }
+
+    /// As [`Self::candidate_near`], of the TCP candidates.
+    #[must_use]
+    pub fn tcp_candidate_near(&self, server: IpAddr) -> Option<SocketAddr> {
+        near(&self.tcp_candidates, server)
     }
 
     /// The accepted section of this kind.
@@ -181,6 +184,16 @@ impl RemoteAnswer {
     pub fn section(&self, kind: MediaKind) -> Option<&AnsweredMedia> {
         self.media.iter().find(|media| media.kind == kind)
     }
+}
+
+fn near(candidates: &[SocketAddr], server: IpAddr) -> Option<SocketAddr> {
+    let worth = |candidate: &&SocketAddr| {
+        let ip = candidate.ip();
+        (ip == server, ip.is_ipv4() == server.is_ipv4(), ip.is_loopback() == server.is_loopback())
+    };
+    let usable = candidates.iter().filter(|candidate| !candidate.ip().is_loopback() || server.is_loopback());
+    // The first of the best: the answer's order is the server's preference.
+    usable.rev().max_by_key(worth).copied()
 }
 
 /// The `a=` lines of one level.
@@ -213,16 +226,19 @@ fn fingerprint(text: &str) -> Option<Fingerprint> {
     Some(Fingerprint { hash, value: value.filter(|value| value.len() == bytes)? })
 }
 
-/// RFC 8839 §5.1: foundation, component, transport, priority, address, port, `typ`, type. Relayed ones are left out.
-fn candidate(text: &str) -> Option<SocketAddr> {
+/// RFC 8839 §5.1: foundation, component, transport, priority, address, port, `typ`, type; whether it is TCP, where it must be
+/// passive (RFC 6544 §4.5). Relayed ones are left out.
+fn candidate(text: &str) -> Option<(bool, SocketAddr)> {
     let mut words = text.split_ascii_whitespace();
     let (_, component, transport, _) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let (address, port) = (words.next()?.parse::<IpAddr>().ok()?, words.next()?.parse::<u16>().ok()?);
     let kind = (words.next()? == "typ").then(|| words.next())??;
-    let wanted = component == "1" && transport.eq_ignore_ascii_case("udp") && kind != "relay" && port != 0;
+    let is_tcp = transport.eq_ignore_ascii_case("tcp");
+    let carries = transport.eq_ignore_ascii_case("udp") || is_tcp && text.contains("tcptype passive");
+    let wanted = component == "1" && carries && kind != "relay" && port != 0;
     // A link-local address needs a scope that SDP does not carry.
     let reachable = !matches!(address, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    (wanted && reachable).then_some(SocketAddr::new(address, port))
+    (wanted && reachable).then_some((is_tcp, SocketAddr::new(address, port)))
 }
 
 fn codecs(formats: &[String], lines: &Lines<'_>) -> Vec<AnsweredCodec> {
@@ -343,6 +359,7 @@ mod tests {
         m=audio 40001 UDP/TLS/RTP/SAVPF 111 0\r\nc=IN IP4 10.0.0.2\r\na=sendonly\r\na=mid:0\r\na=rtcp-mux\r\n\
         a=ssrc:1 cname:x\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:0 PCMU/8000\r\n\
         a=candidate:b 1 tcp 1 10.0.0.2 9 typ host tcptype active\r\n\
+        a=candidate:e 1 TCP 1 10.0.0.2 443 typ host tcptype passive\r\n\
         a=candidate:a 1 udp 2130706431 172.17.0.1 40000 typ host\r\n\
         a=candidate:a 1 udp 2130706431 10.0.0.2 40001 typ host\r\na=candidate:c 1 udp 1 9.9.9.9 1 typ relay\r\n\
         a=candidate:d 1 udp 1 0f5c.local 40002 typ host\r\na=end-of-candidates\r\na=ice-ufrag:uf3z\r\n\
@@ -358,6 +375,7 @@ mod tests {
         assert_eq!(read.candidates, expected);
         assert_eq!(read.candidate_near([10, 0, 0, 2].into()), Ok(([10, 0, 0, 2], 40_001).into()));
         assert_eq!(read.candidate_near([127, 0, 0, 1].into()), Ok(([172, 17, 0, 1], 40_000).into()));
+        assert_eq!(read.tcp_candidate_near([10, 0, 0, 9].into()), Some(([10, 0, 0, 2], 443).into()));
         assert_eq!(read.media.len(), 1, "port 0 is refused");
         assert_eq!(read.media[0].codecs.len(), 1, "PCMU is no codec of ours");
         assert_eq!(read.media[0].ssrcs, [SsrcPair { media: 1, rtx: None }]);

@@ -16,6 +16,7 @@
 //! |---|---|
 //! | [`offer`], [`answer`] | SDP as Chromium offers it; any server's answer as values |
 //! | [`fleet`] | the loop of a load thread: one ring, a socket per client, timers |
+//! | [`carriers`] | what a client's datagrams lie in on a TCP connection: RFC 4571, TURN, either in TLS |
 //! | [`viewer`] | a viewer: counts every packet, opens a fraction, reports and asks as a browser does |
 //! | [`publisher`] | a publisher: plays a script of frames, answers requests |
 //! | [`data`] | data channels of both: stamped messages at a rate, and their count |
@@ -26,6 +27,7 @@
 
 pub mod answer;
 pub mod audio;
+pub mod carriers;
 pub mod checks;
 pub mod client;
 pub mod data;

@@ -7,6 +7,9 @@
 //! at. When the buffers run out, the receives end; they are armed again as soon as buffers have come back. The sockets'
 //! own buffers hold what arrives meanwhile, and each socket counts what it had to drop ([`FleetSocket::drops`]).
 //!
+//! A client whose network drops UDP has a TCP connection instead ([`FleetSocket::over`]), which is received from in the same
+//! way and taken apart in `stream`.
+//!
 //! Sends are plain `send(2)`: a client sends a few reports a second, a publisher some hundred packets.
 //!
 //! What is shared with the kernel, and for how long, is as in [`crate::net::uring`]: buffers and message header until every
@@ -14,9 +17,11 @@
 //!
 //! Left out: segmentation on sending, and sends by the ring. Both pay only on a server, which sends to thousands.
 
+mod stream;
+
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -34,6 +39,9 @@ use crate::net::uring::{Buffers, Enter, Ring};
 use crate::net::waker::{Sleeper, Waker};
 use crate::time::Timestamp;
 use crate::transport::SendResult;
+use stream::Stream;
+
+pub use stream::{Carrier, Datagrams};
 
 /// What a completion belongs to: the upper half of its user data. The lower half is a client's place.
 const RECEIVE: u64 = 1 << 32;
@@ -58,6 +66,8 @@ const MEMINFO_VALUES: usize = 9;
 #[derive(Debug)]
 pub struct FleetSocket {
     socket: Socket,
+    /// It is a connection.
+    stream: Option<Box<Stream>>,
 }
 
 impl FleetSocket {
@@ -85,7 +95,19 @@ impl FleetSocket {
         // Where the kernel lacks the option, every datagram arrives by itself.
         let _ = set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 1);
         socket.bind(&local.into())?;
-        Ok(Self { socket })
+        Ok(Self { socket, stream: None })
+    }
+
+    /// A connection as a client's socket, with what its datagrams lie in. Nothing of it may wait to be read elsewhere.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn over(stream: TcpStream, carrier: Box<dyn Carrier>) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let socket = Socket::from(stream);
+        // Of what came last; what is read at once may have come earlier.
+        set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        Ok(Self { socket, stream: Some(Box::new(Stream::new(carrier))) })
     }
 
     /// The address it is bound to.
@@ -96,7 +118,7 @@ impl FleetSocket {
         self.socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
-    /// Connects the socket: from now on it exchanges datagrams with `remote` only.
+    /// Connects a UDP socket: from now on it exchanges datagrams with `remote` only.
     ///
     /// # Errors
     /// What the kernel says: `remote` cannot be reached from the address it is bound to.
@@ -106,6 +128,9 @@ impl FleetSocket {
 
     /// Sends one datagram; it is lost where the kernel has no room for it.
     pub fn send(&self, datagram: &[u8]) -> SendResult {
+        if let Some(stream) = &self.stream {
+            return stream.send(&self.socket, datagram);
+        }
         match self.socket.send_with_flags(datagram, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
             Ok(_) => SendResult::Sent,
             Err(error) => match error.raw_os_error() {
@@ -119,6 +144,9 @@ impl FleetSocket {
     /// Messages that the kernel dropped because this socket's receive buffer was full. A coalesced train is one message.
     #[must_use]
     pub fn drops(&self) -> u64 {
+        if self.stream.is_some() {
+            return 0;
+        }
         let mut values = [0_u32; MEMINFO_VALUES];
         let mut len = size_of_val(&values) as libc::socklen_t;
         // SAFETY: the descriptor is open while `self` lives; the kernel writes at most `len` bytes into `values`.
@@ -202,6 +230,8 @@ pub struct FleetSockets {
     arrived: VecDeque<Arrived>,
     wake_armed: bool,
     sleeper: Sleeper,
+    /// Datagrams of one read of a connection.
+    datagrams: Datagrams,
     counters: FleetCounters,
     broken: Option<i32>,
 }
@@ -246,6 +276,7 @@ impl FleetSockets {
             arrived: VecDeque::with_capacity(limits::FLEET_RECEIVE_BUFFERS.into()),
             wake_armed: false,
             sleeper,
+            datagrams: Datagrams::default(),
             counters: FleetCounters::default(),
             broken: None,
         })
@@ -369,7 +400,10 @@ impl FleetSockets {
                     let buffer = cqueue::buffer_select(completion.flags());
                     match (u32::try_from(completion.result()), buffer) {
                         (Ok(bytes), Some(buffer)) => {
-                            slot.errors_in_a_row = 0;
+                            // A connection that has ended is readable for ever.
+                            let is_stream = slot.socket.as_ref().is_some_and(|socket| socket.stream.is_some());
+                            let ended = is_stream && bytes as usize <= PAYLOAD_AT;
+                            slot.errors_in_a_row = if ended { limits::RECEIVE_ERRORS_IN_A_ROW_MAX } else { 0 };
                             self.arrived.push_back(Arrived { client, buffer, bytes });
                         }
                         _ if matches!(-completion.result(), libc::ENOBUFS | libc::ECANCELED) => {}
@@ -455,11 +489,20 @@ impl FleetSockets {
                 let ancillary = parse_control(message.control);
                 let segment_bytes = ancillary.segment_bytes.map_or(len, usize::from).clamp(1, len.max(1));
                 self.counters.messages_received += 1;
-                self.counters.datagrams_received += len.div_ceil(segment_bytes) as u64;
                 self.counters.bytes_received += len as u64;
                 let received = clock.arrival(ancillary.realtime_ns);
                 let bytes = std::mem::take(&mut message.payload);
-                visit(arrived.client, socket, Coalesced { bytes, segment_bytes, received });
+                if let Some(stream) = &socket.stream {
+                    stream.take(&socket.socket, bytes, &mut self.datagrams);
+                    self.datagrams.drain(|bytes| {
+                        self.counters.datagrams_received += 1;
+                        let segment_bytes = bytes.len().max(1);
+                        visit(arrived.client, socket, Coalesced { bytes, segment_bytes, received });
+                    });
+                } else {
+                    self.counters.datagrams_received += len.div_ceil(segment_bytes) as u64;
+                    visit(arrived.client, socket, Coalesced { bytes, segment_bytes, received });
+                }
             }
             self.buffers.give_back(arrived.buffer);
             self.buffers.publish();
