@@ -247,6 +247,39 @@ fn messages_of_a_data_channel_are_counted_by_every_viewer_beside_one_that_never_
 }
 
 #[test]
+fn viewers_over_tcp_and_turn_get_what_is_published_and_the_node_has_them_on_that_path() {
+    for way in ["tcp", "turn-tcp", "turn-tls"] {
+        let node = Node::start(false);
+        let mut tester = Command::new(LOADTEST);
+        let arguments = ["--audio", "--ramp", "100/s", "--seconds", "60", "--bitrate", "1M", "--viewers", "10"];
+        tester.arg("run").args(node.urls()).args(arguments).args(["--insecure", "--over", way]);
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = tester.arg("--report").arg(directory.path()).stdout(Stdio::null()).spawn().unwrap();
+        let paths = || {
+            let report = node.report();
+            let sessions = report.pointer("/workers/0/sessions").and_then(Value::as_array).cloned().unwrap_or_default();
+            sessions.iter().filter(|session| session["path"] == way).count()
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while paths() < 10 || number(&node.report(), "/workers/0/forwarded/packets") < 5_000 {
+            assert!(Instant::now() < deadline, "{way}: {} of 10", paths());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        // Ctrl-C: a report of what was measured.
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+        child.wait().unwrap();
+        let json = std::fs::read(directory.path().join("report.json")).unwrap();
+        let report: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(number(&report, "/viewers_with_picture"), 10, "{way}");
+        let received = number(&report, "/counts/received_video") + number(&report, "/counts/received_audio");
+        assert!(received > 4_000, "{way}: {received}");
+        for path in ["/counts/duplicates", "/counts/unauthentic", "/counts/unknown", "/counts/ended_early"] {
+            assert_eq!(number(&report, path), 0, "{way}: {path}");
+        }
+    }
+}
+
+#[test]
 fn what_the_clients_sockets_drop_is_found_in_their_counter_and_blamed_on_the_tester() {
     let node = Node::start(false);
     let (_, words, report) = run(&node, &[&EXACT[..], &["8M", "--viewers", "20", "--socket-buffer", "1"]].concat());

@@ -212,6 +212,7 @@ fn remote_answer(client: ClientId, worker: usize, wish: &Wish, node: &DtlsIdenti
         fingerprints: vec![fingerprint(node)],
         dtls_role: DtlsRole::Client,
         candidates: vec![node_address(worker)],
+        tcp_candidates: Vec::new(),
         media: vec![
             section(
                 MediaKind::Audio,
