@@ -200,7 +200,7 @@ impl From<&Config> for Settings {
             media: MediaSettings {
                 ips: texts(&config.media.ips),
                 port_base: Some(config.media.port_base.into()),
-                announce: texts(&config.media.announce),
+                announce: Some(config.media.announce.iter().map(ToString::to_string).collect()),
                 udp_only: Some(config.media.udp_only),
                 data: Some(config.media.data),
                 dscp: Some(config.media.dscp.into()),

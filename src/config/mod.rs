@@ -34,6 +34,7 @@ use crate::auth::address::Shown;
 use crate::auth::secret::Secret;
 use crate::limits;
 use crate::net::IoKind;
+use crate::transport::Announced;
 
 pub use crate::auth::configured::{Admission, Auth, JwksSource};
 pub use cores::parse_cores;
@@ -122,8 +123,9 @@ pub struct Media {
     pub ips: Vec<IpAddr>,
     /// Worker *i* listens on this port + *i*.
     pub port_base: u16,
-    /// Addresses that are put into candidates. Empty means the host's own.
-    pub announce: Vec<IpAddr>,
+    /// Addresses that are put into candidates, with the ports that clients reach where these are others than the bound ones.
+    /// Empty means the host's own.
+    pub announce: Vec<Announced>,
     /// No media over TCP on the port of HTTPS.
     pub udp_only: bool,
     /// Data channels are taken.

@@ -19,6 +19,8 @@ use crate::auth::pattern;
 use crate::limits;
 use crate::net::IoKind;
 use crate::net::open::UnknownIoKind;
+use crate::transport::Announced;
+use crate::transport::announced::AnnouncedTransports;
 
 /// A value, and the place where the operator wrote it, for the error message.
 struct Placed<T> {
@@ -165,15 +167,43 @@ fn ips(
     Ok(ips)
 }
 
+/// The addresses that clients are told.
+fn announced(sources: &Sources<'_>, workers: usize, udp_only: bool) -> Result<Vec<Announced>, ConfigError> {
+    let Some(texts) = sources.pick("media.announce", |s| s.media.announce.clone()) else { return Ok(Vec::new()) };
+    let last_worker = u16::try_from(workers.saturating_sub(1)).unwrap_or(u16::MAX);
+    let mut all: Vec<Announced> = Vec::with_capacity(texts.value.len());
+    for text in &texts.value {
+        let announced = text.parse::<Announced>().map_err(|error| texts.refuse(text, error.to_string()))?;
+        if all.contains(&announced) {
+            continue;
+        }
+        let is_for_udp = announced.carries != AnnouncedTransports::Tcp;
+        if is_for_udp && announced.port.is_some_and(|first| first.checked_add(last_worker).is_none()) {
+            return Err(
+                texts.refuse(text, "must have a port ≤ 65536 − number of cores: worker i is announced at it + i")
+            );
+        }
+        if is_for_udp && all.iter().any(|other| other.ip == announced.ip && other.carries != AnnouncedTransports::Tcp) {
+            return Err(texts.refuse(text, "is the second UDP port of one address: name one, and others with /tcp"));
+        }
+        if udp_only && announced.carries == AnnouncedTransports::Tcp {
+            return Err(texts.refuse(text, "is for TCP, and media.udp_only is true: leave one of them out"));
+        }
+        all.push(announced);
+    }
+    Ok(all)
+}
+
 fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
     let dscp = number(sources, "media.dscp", |s| s.media.dscp)?;
     let hold_ms = number(sources, "media.frame_hold_ms", |s| s.media.frame_hold_ms)?;
+    let udp_only = sources.pick("media.udp_only", |s| s.media.udp_only).is_some_and(|placed| placed.value);
     let age_h = number(sources, "media.certificate_age_h", |s| s.media.certificate_age_h)?;
     Ok(Media {
         ips: ips(sources, "media.ips", |s| s.media.ips.clone())?,
         port_base: port_base(sources, workers)?,
-        announce: ips(sources, "media.announce", |s| s.media.announce.clone())?,
-        udp_only: sources.pick("media.udp_only", |s| s.media.udp_only).is_some_and(|placed| placed.value),
+        announce: announced(sources, workers, udp_only)?,
+        udp_only,
         data: sources.pick("media.data", |s| s.media.data).is_none_or(|placed| placed.value),
         dscp: dscp.try_into().unwrap_or_default(),
         frame_hold: Duration::from_millis(hold_ms.into()),

@@ -105,9 +105,9 @@ const MEDIA: &[Setting] = &[
         .help("Worker i uses UDP port PORT + i")
         .remark("The last worker's port must be at most 65535"),
     Setting::list("media.announce", &[])
-        .flag("--announce IP")
-        .help("Put this public address into ICE candidates, instead of the host's own addresses")
-        .remark("Loopback is among the host's own only while `https` is on loopback"),
+        .flag("--announce ADDRESS")
+        .help("Put this public address into ICE candidates, instead of the host's own addresses; with the port that clients reach, like 203.0.113.7:443, where the network maps ports")
+        .remark("`IP:PORT` is for TCP, and for UDP of worker 0; worker i is at PORT + i. `IP:PORT/udp` and `IP:PORT/tcp` are for one of them. Loopback is among the host's own only while `https` is on loopback"),
     Setting::switch("media.udp_only")
         .help("No media over TCP on the port of `https`, which is for viewers whose network drops UDP"),
     Setting::switch_on("media.data")

@@ -59,6 +59,23 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ("media.port_base = 0", "config.toml: media.port_base = 0: must be ≥ 1"),
         ("media.ips = ['here']", "config.toml: media.ips = here: must be an IP address"),
         ("media.announce = ['0.0.0.0']", "config.toml: media.announce = 0.0.0.0: must be an address peers can send to"),
+        (
+            "media.announce = ['edge:443']",
+            "config.toml: media.announce = edge:443: must be an IP address, with the port",
+        ),
+        ("media.announce = ['192.0.2.1:0']", "config.toml: media.announce = 192.0.2.1:0: must have a port of 1 to"),
+        (
+            "media.announce = ['192.0.2.1:65533']",
+            "config.toml: media.announce = 192.0.2.1:65533: must have a port ≤ 65536 − number of cores",
+        ),
+        (
+            "media.announce = ['192.0.2.1:443', '192.0.2.1:30000/udp']",
+            "config.toml: media.announce = 192.0.2.1:30000/udp: is the second UDP port of one address",
+        ),
+        (
+            "media = { udp_only = true, announce = ['192.0.2.1', '192.0.2.1:443/tcp'] }",
+            "config.toml: media.announce = 192.0.2.1:443/tcp: is for TCP, and media.udp_only is true",
+        ),
         ("https = 'localhost:8443'", "config.toml: https = localhost:8443: must be an IP address and a port"),
         ("https = '0.0.0.0:8443'", "config.toml: https = 0.0.0.0:8443: without authorisation"),
         ("https = '0.0.0.0:8443'", "--allow-anyone"),
@@ -236,7 +253,7 @@ fn the_state_directory_follows_systemd_then_xdg_then_home() {
 fn the_printed_configuration_reads_back_to_itself() {
     let full = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nhttp_redirect = '0.0.0.0:80'\nadmin = '127.0.0.1:3'\npublic_url = 'https://a.example'\n\
         cores = '0,2-3'\nio = 'mmsg'\nstate_directory = '/s'\nallow_anyone = true\n\
-        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\n[turn]\nenabled = false\n\
+        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7:443']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\n[turn]\nenabled = false\n\
         [tls]\ncert = 'c'\nkey = 'k'\nacme_webroot = '/w'\nhsts_age_s = 19\n\
         [[tls.certificates]]\ncert = 'd'\nkey = 'l'\n[log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = false\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\

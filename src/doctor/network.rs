@@ -37,7 +37,8 @@ pub(super) fn interfaces(system: &System, config: &Config) -> Vec<Finding> {
         Ok(addresses) => addresses,
         Err(error) => return vec![Finding::warning("interfaces", error.to_string(), "look at `ip address`")],
     };
-    let named: Vec<IpAddr> = config.media.ips.iter().chain(&config.media.announce).copied().collect();
+    let announced = config.media.announce.iter().map(|address| address.ip);
+    let named: Vec<IpAddr> = config.media.ips.iter().copied().chain(announced).collect();
     let chosen = choose(&addresses, &named, config.is_loopback_only());
     if chosen.is_empty() {
         return vec![Finding::error("interfaces", "none that media could use is up", "ip link set INTERFACE up")];

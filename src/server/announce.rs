@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use crate::config::Config;
 use crate::limits;
 use crate::net::host::{self, InterfaceAddress};
+use crate::transport::Announced;
+use crate::transport::announced::AnnouncedTransports;
 
 /// Most addresses in a session's candidates: each costs a line in every answer and a check by every peer.
 const CANDIDATE_ADDRESSES_MAX: usize = 16;
@@ -22,11 +24,11 @@ pub(super) fn host_addresses() -> Vec<InterfaceAddress> {
 /// The addresses for candidates: the announced ones if configured, else those media is bound to, else the host's own, the
 /// most useful first, because some clients take only the first. `default_sources` are those from which default routes lead
 /// out. Loopback is used only where the pages are served on loopback too, because no other host could reach it.
-pub(super) fn candidates(config: &Config, host: &[InterfaceAddress], default_sources: &[IpAddr]) -> Vec<IpAddr> {
+pub(super) fn candidates(config: &Config, host: &[InterfaceAddress], default_sources: &[IpAddr]) -> Vec<Announced> {
     let mut addresses = if !config.media.announce.is_empty() {
         config.media.announce.clone()
     } else if !config.media.ips.is_empty() {
-        config.media.ips.clone()
+        config.media.ips.iter().map(|ip| bound(*ip, config.https.ip())).collect()
     } else {
         let with_loopback = config.is_loopback_only();
         let mut own: Vec<&InterfaceAddress> =
@@ -36,7 +38,7 @@ pub(super) fn candidates(config: &Config, host: &[InterfaceAddress], default_sou
             let route = default_sources.iter().position(|source| *source == address.ip).unwrap_or(usize::MAX);
             (Reach::of(address, route != usize::MAX), route)
         });
-        own.into_iter().map(|address| address.ip).collect()
+        own.into_iter().map(|address| bound(address.ip, config.https.ip())).collect()
     };
     addresses.dedup();
     if addresses.len() > CANDIDATE_ADDRESSES_MAX {
@@ -50,6 +52,15 @@ pub(super) fn candidates(config: &Config, host: &[InterfaceAddress], default_sou
         tracing::warn!("there is no address to put into candidates: nobody can connect; name one with --announce");
     }
     addresses
+}
+
+/// An address of this host's own. Connections reach it where HTTPS listens there: one that is refused costs a client that has
+/// nothing else the time of a check, and looks like a firewall's doing.
+fn bound(ip: IpAddr, https: IpAddr) -> Announced {
+    // A listener on `[::]` takes IPv4 as well.
+    let listens = https == ip || https.is_unspecified() && (https.is_ipv6() || ip.is_ipv4());
+    let carries = if listens { AnnouncedTransports::Both } else { AnnouncedTransports::Udp };
+    Announced { carries, ..ip.into() }
 }
 
 /// Who reaches an address, the most first.
@@ -182,14 +193,20 @@ mod tests {
 
     #[test]
     fn loopback_is_announced_only_where_it_is_served() {
-        assert_eq!(announced(&Settings::default()), ["192.0.2.7", "127.0.0.1"]);
+        assert_eq!(announced(&Settings::default()), ["192.0.2.7/udp", "127.0.0.1"]);
         let mut everyone =
             Settings { https: Some("0.0.0.0:8443".into()), allow_anyone: Some(true), ..Settings::default() };
         assert_eq!(announced(&everyone), ["192.0.2.7"]);
         everyone.media.ips = Some(vec!["192.0.2.9".into()]);
         assert_eq!(announced(&everyone), ["192.0.2.9"], "media bound to an address is reached there only");
+        everyone.https = Some("192.0.2.7:8443".into());
+        assert_eq!(announced(&everyone), ["192.0.2.9/udp"], "and HTTPS is not");
+        everyone.https = Some("[::]:8443".into());
+        assert_eq!(announced(&everyone), ["192.0.2.9"], "HTTPS is everywhere");
         everyone.media.announce = Some(vec!["203.0.113.1".into()]);
         assert_eq!(announced(&everyone), ["203.0.113.1"]);
+        everyone.media.announce = Some(vec!["203.0.113.1:443/tcp".into(), "203.0.113.1:30000/udp".into()]);
+        assert_eq!(announced(&everyone), ["203.0.113.1:443/tcp", "203.0.113.1:30000/udp"], "as they were named");
     }
 
     #[test]
@@ -213,7 +230,8 @@ mod tests {
         ];
         let order = |sources: &[&str]| -> Vec<String> {
             let sources: Vec<IpAddr> = sources.iter().map(|source| source.parse().unwrap()).collect();
-            candidates(&config(&Settings::default()), &host, &sources).iter().map(ToString::to_string).collect()
+            let found = candidates(&config(&Settings::default()), &host, &sources);
+            found.iter().map(|announced| announced.ip.to_string()).collect()
         };
         let (bridges, loopback) = (["172.17.0.1", "172.18.0.1", "192.168.122.1"], ["127.0.0.1"]);
         let expected = |first: &[&'static str]| [first, &bridges, &loopback].concat();

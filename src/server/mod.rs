@@ -191,7 +191,7 @@ fn serve(source: Source, config: Config, level: log::LevelHandle) -> Result<(), 
             features: cli::FEATURES,
             io: started.io,
             cores: config.cores.clone(),
-            announce,
+            announce: announce.iter().map(ToString::to_string).collect(),
         },
     };
     let mut running = Running { workers: handles.iter().collect(), signalling: false, events: &next_event };

@@ -1,7 +1,6 @@
 //! Answers to offers and ICE restarts. The negotiator writes the text; this file supplies what the node itself brings
 //! to a session: credentials, candidates and the certificate's fingerprint.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 
 use hyper::StatusCode;
@@ -15,7 +14,7 @@ use super::stream_name::StreamName;
 use crate::description::{Description, Direction, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::placement;
-use crate::transport::Candidate;
+use crate::transport::{Announced, Candidate};
 use crate::worker::mailbox::WorkerHandle;
 
 /// Random characters after the worker's index in a user fragment: 60 bits. RFC 8445 §5.3 requires 24.
@@ -28,7 +27,7 @@ pub(super) struct Answers {
     negotiator: Box<dyn Negotiator>,
     identity: Rc<Identity>,
     /// The addresses that are put into candidates.
-    announce: Vec<IpAddr>,
+    announce: Vec<Announced>,
     /// The port of passive TCP candidates, where media may come over TCP.
     tcp_port: Option<u16>,
     /// Whether data channels are taken.
@@ -53,7 +52,7 @@ impl Answers {
     pub(super) fn new(
         negotiator: Box<dyn Negotiator>,
         identity: Rc<Identity>,
-        announce: Vec<IpAddr>,
+        announce: Vec<Announced>,
         tcp_port: Option<u16>,
         data: bool,
     ) -> Self {
@@ -105,7 +104,7 @@ impl Answers {
                 password: random::ice_chars(PASSWORD_CHARS),
             },
             fingerprint_sha256: identity.fingerprint_sha256(),
-            candidates: self.candidates(worker),
+            candidates: candidates(&self.announce, (worker.index.0, worker.media_port), self.tcp_port),
             cname: cname.to_owned(),
             stream_name: stream_name.to_string(),
             data: self.data,
@@ -113,16 +112,51 @@ impl Answers {
     }
 }
 
-impl Answers {
-    /// All UDP candidates, then all TCP ones: in the order in which a client that takes the first should try.
-    fn candidates(&self, worker: &WorkerHandle) -> Vec<Candidate> {
-        let after = u32::try_from(self.announce.len()).unwrap_or(u32::MAX);
-        let tcp = self.tcp_port.into_iter().flat_map(|port| Candidate::tcp_hosts(&self.announce, port, after));
-        Candidate::udp_hosts(&self.announce, worker.media_port).chain(tcp).collect()
-    }
+/// All UDP candidates, then all TCP ones, each in the order of the addresses: so that a client which tries them in the answer's
+/// order, or by priority, or only the first, tries the best first.
+fn candidates(announce: &[Announced], (worker, media_port): (u16, u16), tcp_port: Option<u16>) -> Vec<Candidate> {
+    let udp = announce.iter().filter_map(|address| address.udp(worker, media_port));
+    let after = u32::try_from(announce.len()).unwrap_or(u32::MAX);
+    let tcp = tcp_port.map(|port| announce.iter().filter_map(move |address| address.tcp(port)));
+    Candidate::udp_hosts(udp).chain(Candidate::tcp_hosts(tcp.into_iter().flatten(), after)).collect()
 }
 
 fn sdp_refused(refused: Refused) -> Problem {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
     Problem::new(status, Code::Sdp(refused.code), refused.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::transport::candidate::CandidateTransport;
+
+    #[test]
+    fn candidates_are_in_the_order_in_which_clients_should_try() {
+        let announce =
+            ["203.0.113.7:443", "2001:db8::7", "[2001:db8::8]:30000/udp", "203.0.113.8:80/tcp", "192.0.2.7/udp"];
+        let announce = announce.map(|text| text.parse().unwrap());
+        let found = candidates(&announce, (2, 20_002), Some(8_443));
+        let told: Vec<_> = found.iter().map(|candidate| (candidate.transport, candidate.address.to_string())).collect();
+        let told: Vec<_> = told.iter().map(|(transport, address)| (*transport, address.as_str())).collect();
+        let (udp, tcp) = (CandidateTransport::Udp, CandidateTransport::TcpPassive);
+        assert_eq!(
+            told,
+            [
+                (udp, "203.0.113.7:445"),
+                (udp, "[2001:db8::7]:20002"),
+                (udp, "[2001:db8::8]:30002"),
+                (udp, "192.0.2.7:20002"),
+                (tcp, "203.0.113.7:443"),
+                (tcp, "[2001:db8::7]:8443"),
+                (tcp, "203.0.113.8:80"),
+            ]
+        );
+        assert!(found.is_sorted_by(|a, b| a.priority > b.priority), "{found:?}");
+        let foundations: HashSet<_> = found.iter().map(|candidate| candidate.foundation).collect();
+        assert_eq!(foundations.len(), found.len(), "each address and transport has its own (RFC 8445 §5.1.1.3)");
+        assert_eq!(candidates(&announce, (2, 20_002), None).len(), 4, "media over UDP only");
+    }
 }

@@ -1,7 +1,5 @@
 //! What `/api/v1/node` and metrics show about the node itself.
 
-use std::net::IpAddr;
-
 use super::sealing_cost::SealingCost;
 
 /// The facts about a node that an operator sees.
@@ -18,7 +16,7 @@ pub struct NodeInfo {
     /// The workers' cores.
     pub cores: Vec<u16>,
     /// The addresses that are put into candidates.
-    pub announce: Vec<IpAddr>,
+    pub announce: Vec<String>,
     /// The cost of sealing alone on this machine, measured at the start.
     pub sealing: SealingCost,
 }

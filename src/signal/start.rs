@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -45,6 +45,7 @@ use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::process;
+use crate::transport::Announced;
 use crate::worker::mailbox::{Heartbeat, Notice, WorkerHandle, WorkerIndex};
 
 /// Everything that signalling needs to start.
@@ -71,7 +72,7 @@ pub struct Setup {
     /// Decides who may do what.
     pub authoriser: Authoriser,
     /// The addresses that are put into candidates.
-    pub announce: Vec<IpAddr>,
+    pub announce: Vec<Announced>,
     /// Whether media may come over TCP on the port of HTTPS (RFC 6544).
     pub ice_tcp: bool,
     /// Whether the TURN server runs there too.

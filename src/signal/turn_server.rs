@@ -23,6 +23,7 @@ use super::turns::InTurns;
 use crate::config::IceServer;
 use crate::metrics::SignallingCounters;
 use crate::net::{self, Accepted, Carries, TurnConnection};
+use crate::transport::Announced;
 use crate::turn::{self, Client, Framed, Greeted, Greeting, Secret};
 use crate::worker::mailbox::{Control, SessionId, WorkerHandle};
 use crate::{limits, turn::Credentials};
@@ -35,8 +36,8 @@ pub(super) struct TurnServer {
     secret: Secret,
     workers: WorkerOf,
     /// The addresses that are put into candidates.
-    announce: Vec<IpAddr>,
-    /// The port of HTTPS.
+    announce: Vec<Announced>,
+    /// The port of HTTPS, as it is bound.
     port: u16,
     certificates: Certificates,
     counters: SignallingCounters,
@@ -55,7 +56,7 @@ struct Admitted {
 impl TurnServer {
     pub(super) fn new(
         workers: WorkerOf,
-        announce: Vec<IpAddr>,
+        announce: Vec<Announced>,
         port: u16,
         certificates: Certificates,
         counters: SignallingCounters,
@@ -75,18 +76,24 @@ impl TurnServer {
     /// TLS by a name that the certificate has: Firefox takes no address there, and no browser a certificate of somebody else.
     /// Without such a name TCP alone.
     fn url<'h>(&self, hosts: impl Iterator<Item = &'h str> + Clone) -> Option<String> {
-        let port = self.port;
+        // What it relays to are the UDP ports.
+        self.announce.iter().find_map(|address| address.udp(0, self.port))?;
+        let reached = |host: &str| self.reached(host.trim_matches(['[', ']']).parse().ok());
         let is_address = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
         let named = hosts.clone().find(|host| !is_address(host) && self.certificates.has_name(host));
         if let Some(host) = named {
-            return Some(format!("turns:{host}:{port}?transport=tcp"));
+            return Some(format!("turns:{host}:{}?transport=tcp", reached(host)?.port()));
         }
-        let first = self.announce.first().map(|ip| match ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        });
-        let host = hosts.map(str::to_owned).next().or(first)?;
-        Some(format!("turn:{host}:{port}?transport=tcp"))
+        match hosts.clone().next() {
+            Some(host) => Some(format!("turn:{host}:{}?transport=tcp", reached(host)?.port())),
+            None => Some(format!("turn:{}?transport=tcp", self.reached(None)?)),
+        }
+    }
+
+    /// Where clients reach the port of HTTPS: at this address, else at the first that is announced for TCP.
+    fn reached(&self, ip: Option<IpAddr>) -> Option<SocketAddr> {
+        let at = || self.announce.iter().filter_map(|address| address.tcp(self.port));
+        at().find(|address| Some(address.ip()) == ip).or_else(|| at().next())
     }
 
     /// Serves a connection that is TURN over TCP. Returns whether a worker has it.
@@ -163,7 +170,7 @@ impl TurnServer {
         tls: Option<Moved>,
     ) -> io::Result<()> {
         let Admitted { mut client, worker, early } = admitted;
-        client.reach(self.announce.iter().map(|ip| SocketAddr::new(*ip, worker.media_port)));
+        client.reach(self.announce.iter().filter_map(|address| address.udp(worker.index.0, worker.media_port)));
         let stream = stream.duplicate()?;
         let local_ip = stream.local_addr()?.ip();
         let tls = tls.map(|tls| Box::new(tls) as Box<dyn net::TlsSession>);

@@ -8,7 +8,7 @@
 //! (rtcp-mux is required); related addresses of peer-reflexive candidates, which are never written down.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// How media reaches a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -93,28 +93,27 @@ pub const fn priority(transport: CandidateTransport, kind: CandidateType, rank: 
 }
 
 impl Candidate {
-    /// UDP host candidates on one port, the first the most preferred.
-    pub fn udp_hosts(ips: &[IpAddr], port: u16) -> impl Iterator<Item = Self> {
-        Self::hosts(CandidateTransport::Udp, ips, port, 1)
+    /// UDP host candidates, the first the most preferred.
+    pub fn udp_hosts(addresses: impl IntoIterator<Item = SocketAddr>) -> impl Iterator<Item = Self> {
+        Self::hosts(CandidateTransport::Udp, addresses, 1)
     }
 
-    /// Passive TCP host candidates on one port. `after` is how many other foundations were given before.
-    pub fn tcp_hosts(ips: &[IpAddr], port: u16, after: u32) -> impl Iterator<Item = Self> {
-        Self::hosts(CandidateTransport::TcpPassive, ips, port, after.saturating_add(1))
+    /// Passive TCP host candidates. `after` is how many other foundations were given before.
+    pub fn tcp_hosts(addresses: impl IntoIterator<Item = SocketAddr>, after: u32) -> impl Iterator<Item = Self> {
+        Self::hosts(CandidateTransport::TcpPassive, addresses, after.saturating_add(1))
     }
 
     fn hosts(
         transport: CandidateTransport,
-        ips: &[IpAddr],
-        port: u16,
+        addresses: impl IntoIterator<Item = SocketAddr>,
         first_foundation: u32,
     ) -> impl Iterator<Item = Self> {
         // Each address is another base, so each has its own foundation.
-        ips.iter().zip(0_u16..).map(move |(ip, rank)| Self {
+        addresses.into_iter().zip(0_u16..).map(move |(address, rank)| Self {
             foundation: first_foundation.saturating_add(u32::from(rank)),
             transport,
             priority: priority(transport, CandidateType::Host, rank),
-            address: SocketAddr::new(*ip, port),
+            address,
             kind: CandidateType::Host,
         })
     }
@@ -145,6 +144,8 @@ impl fmt::Display for Candidate {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     const RELATED: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 1, 1)), 8_998);
@@ -182,14 +183,14 @@ mod tests {
 
     #[test]
     fn a_candidate_is_written_as_the_grammar_says() {
-        let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+        let ips = ["192.0.2.10:20003".parse().unwrap(), "[2001:db8::10]:20003".parse().unwrap()];
         let text = |candidates: Vec<Candidate>| candidates.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
-            text(Candidate::udp_hosts(&ips, 20_003).collect()),
+            text(Candidate::udp_hosts(ips).collect()),
             ["1 1 udp 2130706431 192.0.2.10 20003 typ host", "2 1 udp 2130706175 2001:db8::10 20003 typ host"]
         );
         assert_eq!(
-            text(Candidate::tcp_hosts(&ips[..1], 443, 2).collect()),
+            text(Candidate::tcp_hosts(["192.0.2.10:443".parse().unwrap()], 2).collect()),
             ["3 1 tcp 2124414975 192.0.2.10 443 typ host tcptype passive"]
         );
         // RFC 6544, appendix C, the fifth candidate.

@@ -40,6 +40,8 @@ fn a_session_opens_with_all_that_rfc_9725_asks_of_a_201() {
             assert!(response.header("location").starts_with(&path) && token.len() * 6 >= 128, "{token}");
             let link = response.header("link");
             assert!(link.contains("<stun:stun.example.org:3478>; rel=\"ice-server\""), "{link}");
+            // Some clients take the first: the node's own costs no other server anything.
+            assert!(link.trim_start().starts_with("<turn"), "the node's own comes first: {link}");
             assert!(
                 link.contains("; username=\"user\"; credential=\"secret\"; credential-type=\"password\""),
                 "{link}"

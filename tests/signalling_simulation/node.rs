@@ -139,7 +139,7 @@ impl Node {
                 admission: admission.clone(),
             },
             authoriser,
-            announce: vec![IpAddr::from([192, 0, 2, 1])],
+            announce: vec![IpAddr::from([192, 0, 2, 1]).into()],
             ice_tcp: true,
             turn: false,
             data: true,

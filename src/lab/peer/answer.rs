@@ -318,7 +318,7 @@ mod tests {
     fn this_nodes_answer_reads_back_as_what_was_agreed() {
         let ice = IceCredentials { ufrag: "node".to_owned(), password: "n".repeat(24) };
         let ips = ["2001:db8::1".parse().unwrap(), [192, 0, 2, 1].into()];
-        let candidates: Vec<Candidate> = Candidate::udp_hosts(&ips, 20_000).collect();
+        let candidates: Vec<Candidate> = Candidate::udp_hosts(ips.map(|ip| (ip, 20_000).into())).collect();
         let local = LocalParameters {
             ice: &ice,
             fingerprint_sha256: [7; 32],

@@ -234,7 +234,7 @@ mod tests {
 
     fn node_answers(offer: &str, direction: Direction) -> crate::signal::sdp::Answer {
         let node = IceCredentials { ufrag: "node".to_owned(), password: "n".repeat(24) };
-        let candidates: Vec<Candidate> = Candidate::udp_hosts(&[[192, 0, 2, 1].into()], 20_000).collect();
+        let candidates: Vec<Candidate> = Candidate::udp_hosts([([192, 0, 2, 1], 20_000).into()]).collect();
         let local = LocalParameters {
             ice: &node,
             fingerprint_sha256: [7; 32],

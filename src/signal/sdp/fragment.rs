@@ -142,8 +142,8 @@ mod tests {
     fn a_restart_is_answered_with_new_credentials_and_every_candidate() {
         let offer = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sdp/chromium-publish.sdp"));
         let ice = IceCredentials { ufrag: "ysXw".to_owned(), password: "vw5LmwG4y/e6dPP/zAP9Gp5k".to_owned() };
-        let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
-        let candidates: Vec<_> = Candidate::udp_hosts(&ips, 20_003).collect();
+        let ips: [std::net::IpAddr; 2] = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+        let candidates: Vec<_> = Candidate::udp_hosts(ips.map(|ip| (ip, 20_003).into())).collect();
         let local = LocalParameters {
             ice: &ice,
             fingerprint_sha256: [0; 32],

@@ -36,7 +36,8 @@ pub fn run(data: &[u8]) {
 fn answered(offer: &str, direction: Direction) -> Result<Answer, SdpRefused> {
     let ice = local_ice();
     let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
-    let candidates: Vec<Candidate> = Candidate::udp_hosts(&ips, 20_003).collect();
+    let candidates: Vec<Candidate> =
+        Candidate::udp_hosts(ips.map(|ip: std::net::IpAddr| (ip, 20_003).into())).collect();
     let local = LocalParameters {
         ice: &ice,
         fingerprint_sha256: [0xa5; 32],

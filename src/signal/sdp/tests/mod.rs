@@ -77,8 +77,8 @@ fn answered_where(
     stream_id: &str,
     fresh_ssrc: &mut dyn FnMut() -> u32,
 ) -> Result<Answer, SdpRefused> {
-    let ips = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
-    let candidates: Vec<Candidate> = Candidate::udp_hosts(&ips, 20_003).collect();
+    let ips: [std::net::IpAddr; 2] = ["192.0.2.10".parse().unwrap(), "2001:db8::10".parse().unwrap()];
+    let candidates: Vec<Candidate> = Candidate::udp_hosts(ips.map(|ip| (ip, 20_003).into())).collect();
     let local = LocalParameters {
         ice: &local_ice(),
         fingerprint_sha256: [0xa5; 32],
