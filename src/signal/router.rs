@@ -231,8 +231,8 @@ fn nothing_here() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         Code::NotFound,
-        "nothing is here: pages start at /, a stream is watched at /watch/{stream} and published at /publish/{stream}, WHIP is \
-         /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
+        "nothing is here: pages start at /, a stream is watched at /watch/{stream} and published at /publish/{stream}, \
+         the way to here is checked at /check/{stream}, WHIP is /whip/{stream}, WHEP is /whep/{stream}, sockets open at /ws",
     )
 }
 

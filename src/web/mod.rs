@@ -1,4 +1,4 @@
-//! What the node serves to browsers: the SDK, the pages that use it (front page, publish, watch), and on the admin port
+//! What the node serves to browsers: the SDK, the pages that use it (front page, publish, watch, check), and on the admin port
 //! a dashboard for the operator.
 //!
 //! The files of `pages/` and `sdk/` are plain HTML, CSS and ES modules, and are compiled into the binary as they are:
@@ -42,6 +42,10 @@ const PUBLIC: &[Entry] = &[
     ("/", HTML, include_bytes!("pages/index.html")),
     ("/publish.html", HTML, include_bytes!("pages/publish.html")),
     ("/watch.html", HTML, include_bytes!("pages/watch.html")),
+    ("/check", HTML, include_bytes!("pages/check.html")),
+    ("/check.html", HTML, include_bytes!("pages/check.html")),
+    ("/check.js", JAVASCRIPT, include_bytes!("pages/check.js")),
+    ("/reach.js", JAVASCRIPT, include_bytes!("pages/reach.js")),
     ("/publish.js", JAVASCRIPT, include_bytes!("pages/publish.js")),
     ("/watch.js", JAVASCRIPT, include_bytes!("pages/watch.js")),
     ("/sdk.js", JAVASCRIPT, include_bytes!("sdk.js")),
@@ -79,13 +83,14 @@ pub fn admin_asset(path: &str) -> Option<Asset> {
     find(ADMIN, path)
 }
 
-/// The page about one stream at `/watch/{stream}` or `/publish/{stream}`, and the stream's name as the path has it. Whether
+/// The page about one stream at `/watch/{stream}`, `/publish/{stream}` or `/check/{stream}`, and the stream's name as the path has it. Whether
 /// a stream may have that name is for the caller to check.
 pub fn stream_page(path: &str) -> Option<(Asset, &str)> {
     let (page, stream) = path.strip_prefix('/')?.split_once('/')?;
     let page = match page {
         "watch" => asset("/watch.html"),
         "publish" => asset("/publish.html"),
+        "check" => asset("/check"),
         _ => None,
     }?;
     Some((page, stream))
@@ -103,8 +108,13 @@ mod tests {
     type Find = fn(&str) -> Option<Asset>;
 
     /// Every page, and the port that serves it.
-    const PAGES: [(&str, Find); 4] =
-        [("/", asset), ("/publish.html", asset), ("/watch.html", asset), ("/dashboard", admin_asset)];
+    const PAGES: [(&str, Find); 5] = [
+        ("/", asset),
+        ("/publish.html", asset),
+        ("/watch.html", asset),
+        ("/check", asset),
+        ("/dashboard", admin_asset),
+    ];
 
     fn text(find: Find, path: &str) -> &'static str {
         let found = find(path).unwrap_or_else(|| panic!("{path} is not served"));
@@ -179,6 +189,7 @@ mod tests {
         for (script, page, find) in [
             ("/publish.js", "/publish.html", asset as Find),
             ("/watch.js", "/watch.html", asset),
+            ("/check.js", "/check", asset),
             ("/dashboard.js", "/dashboard", admin_asset),
         ] {
             let ids = values(text(find, page), "id");
@@ -219,6 +230,7 @@ mod tests {
             ("/watch/a.b_c~d-e", "/watch.html", "a.b_c~d-e"),
             ("/watch/", "/watch.html", ""),
             ("/watch/a/b", "/watch.html", "a/b"),
+            ("/check/demo", "/check", "demo"),
         ] {
             assert_eq!(stream_page(address), asset(page).map(|page| (page, name)), "{address}");
         }
@@ -229,14 +241,14 @@ mod tests {
 
     #[test]
     fn the_pages_about_a_stream_name_everything_from_the_root() {
-        for page in ["/watch.html", "/publish.html"] {
+        for page in ["/watch.html", "/publish.html", "/check"] {
             for attribute in ["src", "href", "action", "formaction"] {
                 for target in values(text(asset, page), attribute) {
                     assert!(target.starts_with('/'), "{page} names {target}, which is another file below /watch/");
                 }
             }
         }
-        for script in ["/watch.js", "/publish.js", "/page.js"] {
+        for script in ["/watch.js", "/publish.js", "/check.js", "/reach.js", "/page.js"] {
             for target in imports(text(asset, script)) {
                 assert!(target.starts_with('/'), "{script} imports {target}");
             }

@@ -9,6 +9,7 @@ const viewer = new Viewer({ stream, token: token.get });
 const sparks = {
   latency: new Spark(element('spark-latency')), bitrate: new Spark(element('spark-bitrate')), frames: new Spark(element('spark-frames')),
 };
+element('check').querySelector('a').href = `/check/${encodeURIComponent(stream)}`;
 let first = null;
 let blocked = false;
 
@@ -41,6 +42,7 @@ function paint() {
   element('numbers').hidden = !live || element('details').ariaPressed !== 'true';
   showProblem(live ? null : viewer.error);
   element('retry').hidden = state !== 'failed';
+  element('check').hidden = !['no_media_path', 'connection_lost'].includes(viewer.error?.code);
   write('tile-first', first ? (first.waited ? 'a wait' : format.ms(first.afterMs)) : '–');
   write('tile-first-note', first?.waited ? 'for the publisher' : '');
 }

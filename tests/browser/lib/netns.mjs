@@ -9,6 +9,9 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 export const NODE_IP = '10.77.0.1';
 export const PEER_IP = '10.77.0.2';
+/** The node's address of IPv6, where a test has added it. */
+export const NODE_IP6 = 'fd77::1';
+const PEER_IP6 = 'fd77::2';
 /** The node's name in the browsers' network. */
 export const NODE_NAME = 'node.corecast.test';
 const VARIABLE = 'CORECAST_TEST_NETWORK';
@@ -67,6 +70,14 @@ export async function enter() {
     rmSync(`/etc/netns/${peer}`, { recursive: true, force: true });
   }
   process.exit(status);
+}
+
+/** Gives both ends an address of IPv6. Call it once, after `enter()`. */
+export function addIpv6() {
+  for (const [prefix, device, own] of [[inNodeNamespace(), 'node0', NODE_IP6], [[], 'peer0', PEER_IP6]]) {
+    const [command, ...rest] = [...prefix, 'ip', 'address', 'add', `${own}/64`, 'dev', device, 'nodad'];
+    run(command, ...rest);
+  }
 }
 
 /** Makes every packet on the wire a single one, so that a dropped packet is one packet and not a train of them. */
