@@ -90,6 +90,44 @@ await suite.case('everything but TLS on the HTTPS port is dropped: Chromium and 
   }
 }, { attempts: 3 });
 
+await suite.case('a page that leaves the ways to the SDK: TURN is not asked for where UDP works, and brings the picture where only TLS does', async (check, note) => {
+  let browsers = [];
+  /** New ones each time: connections of before would be dead, and be waited for. */
+  const start = async () => {
+    await Promise.all(browsers.splice(0).map((browser) => browser.close()));
+    browsers = [await Browser.start('chromium', { flags: [believed] }), await Browser.start('firefox')];
+  };
+  const node = await Corecast.start('turn-late', tls);
+  let allow = () => {};
+  const admitted = async () => Number(/^corecast_turn_clients_admitted_total (\d+)$/m.exec(await node.admin('/metrics'))?.[1]);
+  try {
+    const publisher = await Publisher.start(publishing, site.base, node, 'late', { codec: 'video/VP8', width: 640, height: 360 });
+    await start();
+    for (const browser of browsers) {
+      const { firstFrameMs } = await play(browser, BY_NAME, 'late', {});
+      note({ [`${browser.kind}, UDP`]: firstFrameMs });
+    }
+    check(await admitted() === 0, `TURN was used ${await admitted()} times beside UDP`);
+    check((await paths(node)).every((path) => path === 'udp'), `${await paths(node)}`);
+    await start();
+    allow = onlyTls({ but: (await publisher.stats()).localPort });
+    for (const browser of browsers) {
+      const { firstFrameMs, framesIn3s } = await play(browser, BY_NAME, 'late', {});
+      note({ [`${browser.kind}, TLS only`]: { firstFrameMs, framesIn3s } });
+      // Half a second for the other ways; the rest as with relays alone.
+      check(firstFrameMs <= 2_500, `${browser.kind}: the first frame came after ${firstFrameMs} ms`);
+      check(framesIn3s > 30, `${browser.kind}: ${framesIn3s} frames in 3 s`);
+    }
+    note({ admitted: await admitted() });
+    check(await admitted() >= 2, `TURN was used ${await admitted()} times`);
+  } finally {
+    allow();
+    await node.stop();
+    await closePages(publishing);
+    await Promise.all(browsers.map((browser) => browser.close()));
+  }
+}, { attempts: 3 });
+
 await suite.case('UDP is dropped and the node has no name: Chromium and Firefox play by relay over TCP', async (check, note) => {
   const browsers = [await Browser.start('chromium'), await Browser.start('firefox')];
   const node = await Corecast.start('relay-tcp');

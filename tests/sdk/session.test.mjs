@@ -252,6 +252,66 @@ for (const [name, options] of [['the socket', {}], ['HTTP', { transport: 'http' 
   });
 }
 
+const STUN = { urls: ['stun:192.0.2.9'] };
+const TURN = { urls: ['turns:node.example:443?transport=tcp'], username: 'u', credential: 'p' };
+const served = () => FakePeer.last.configuration.iceServers;
+
+test('the browser is told of TURN only when nothing else has connected for half a second', async () => {
+  const at = await node();
+  at.iceServers = [TURN, STUN];
+  FakePeer.connects = false;
+  const seen = viewer(at.url);
+  const from = performance.now();
+  const attached = seen.attach(video());
+  await until('it was answered', () => FakePeer.last?.currentRemoteDescription);
+  assert.deepEqual(served(), [STUN]);
+  await until('ICE is restarted', () => at.told('restart').length === 1);
+  assert.ok(performance.now() - from >= 450, `after ${performance.now() - from} ms`);
+  assert.deepEqual(served(), [STUN, TURN]);
+  await until('the restart is answered', () => /ufrag:node2/.test(FakePeer.last.currentRemoteDescription.sdp));
+  FakePeer.last.become('connected');
+  await attached;
+  assert.deepEqual(at.told('restart').length, 1);
+});
+
+test('a browser that connects without TURN is told of it only when that path is lost', async () => {
+  const at = await node();
+  at.iceServers = [TURN, STUN];
+  const seen = viewer(at.url);
+  await seen.attach(video());
+  await new Promise((done) => { setTimeout(done, 700); });
+  assert.deepEqual([served(), at.told('restart').length], [[STUN], 0]);
+  FakePeer.last.become('failed');
+  await until('restarted', () => seen.log.of('restarted').length === 1);
+  assert.deepEqual(served(), [STUN, TURN]);
+});
+
+test('a page that wants relays only has TURN at once', async () => {
+  const at = await node();
+  at.iceServers = [TURN, STUN];
+  const seen = viewer(at.url, { iceTransportPolicy: 'relay' });
+  await seen.attach(video());
+  assert.deepEqual([served(), at.told('restart').length], [[TURN, STUN], 0]);
+});
+
+test('ICE that fails before TURN was tried tries it at once, and fails for good after it', async () => {
+  const at = await node();
+  at.iceServers = [TURN];
+  FakePeer.connects = false;
+  const seen = viewer(at.url, { reconnect: false });
+  const from = performance.now();
+  const attached = seen.attach(video());
+  attached.catch(() => {});
+  await until('it was answered', () => FakePeer.last?.currentRemoteDescription);
+  FakePeer.last.become('failed');
+  await until('TURN is tried', () => at.told('restart').length === 1);
+  await until('the restart is answered', () => /ufrag:node2/.test(FakePeer.last.currentRemoteDescription.sdp));
+  FakePeer.last.become('connecting');
+  FakePeer.last.become('failed');
+  await assert.rejects(attached, { code: 'no_media_path' });
+  assert.ok(performance.now() - from < 10_000);
+});
+
 test('a restart that the node knows nothing of becomes a new session', async () => {
   const at = await node({ socket: false });
   const seen = viewer(at.url, { transport: 'http' });

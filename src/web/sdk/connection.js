@@ -6,6 +6,8 @@ import { CorecastError } from './errors.js';
 import { restartedAnswer, restartFragment } from './sdp.js';
 
 const CONNECTED_WITHIN_MS = 15_000;
+/** How long other ways are given before TURN is tried as well: UDP and TCP took 6 to 170 ms beside a round trip. */
+const RELAYS_AFTER_MS = 500;
 /** How long a connection may be disconnected before ICE is restarted: losing a few checks is no change of network. */
 const DISCONNECTED_MS = 1_500;
 /** A restart takes three round trips, but the network may first need a while to come back. */
@@ -34,6 +36,7 @@ export class Connection {
   /** @type {() => void} */
   #arrive = () => {};
   #stop = new AbortController();
+  #relays;
   #restarting = false;
   #wasConnected = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -45,10 +48,12 @@ export class Connection {
   /**
    * @param {RTCPeerConnection} pc with both descriptions
    * @param {import('./transport.js').Accepted} accepted
+   * @param {RTCIceServer[]} [relays] TURN servers that the browser has not been told of: it is when nothing else connects
    */
-  constructor(pc, accepted) {
+  constructor(pc, accepted, relays = []) {
     this.#pc = pc;
     this.#accepted = accepted;
+    this.#relays = relays;
     /** Resolves with the reason when the connection is over for good. @type {Promise<CorecastError>} */
     this.lost = new Promise((resolve) => { this.#lose = resolve; });
     const arrived = new Promise((resolve) => { this.#arrive = () => resolve(undefined); });
@@ -57,6 +62,8 @@ export class Connection {
     this.connected = Promise.race([arrived, this.lost.then((error) => { throw error; })]).then(() => {}).finally(() => clearTimeout(late));
     this.connected.catch(() => {});
     const { signal } = this.#stop;
+    const alone = setTimeout(() => this.#tryRelays(), RELAYS_AFTER_MS);
+    signal.addEventListener('abort', () => clearTimeout(alone));
     pc.addEventListener('connectionstatechange', () => this.#changed(), { signal });
     // The node ends a session by closing DTLS. The connection's state alone would show that only seconds later.
     const [transceiver] = pc.getTransceivers();
@@ -105,6 +112,8 @@ export class Connection {
       this.#arrive();
     } else if (state === 'closed') {
       this.#lose(new CorecastError('session_ended', 'The node ended the session'));
+    } else if (state === 'failed' && !this.#wasConnected && (this.#relays.length || this.#restarting)) {
+      void this.#tryRelays();
     } else if (state === 'failed' && !this.#wasConnected) {
       this.#lose(new CorecastError('no_media_path', 'No media path to the node was found'));
     } else if (state === 'failed') {
@@ -112,6 +121,17 @@ export class Connection {
     } else if (state === 'disconnected') {
       this.#grace = setTimeout(() => this.#restart(), DISCONNECTED_MS);
     }
+  }
+
+  /** Nothing has connected yet: tells the browser of the TURN servers, once. Browsers gather anew only with a restart. */
+  async #tryRelays() {
+    const { signal } = this.#stop;
+    if (!this.#relays.length || this.#restarting || this.#wasConnected || /^(connected|completed)$/.test(this.#pc.iceConnectionState)) return;
+    this.#restarting = true;
+    // What fails here leaves the attempt as it is, which has its own time limit.
+    await this.#restartOnce().catch(() => {});
+    this.#restarting = false;
+    if (!signal.aborted) this.#changed();
   }
 
   /** Restarts ICE until there is a path or the time limit is reached. */
@@ -145,6 +165,10 @@ export class Connection {
 
   async #restartOnce() {
     const pc = this.#pc;
+    if (this.#relays.length) {
+      const configuration = pc.getConfiguration();
+      pc.setConfiguration({ ...configuration, iceServers: [...(configuration.iceServers ?? []), ...this.#relays.splice(0)] });
+    }
     const answer = pc.currentRemoteDescription?.sdp ?? '';
     const offer = await pc.createOffer({ iceRestart: true });
     await pc.setLocalDescription(offer);

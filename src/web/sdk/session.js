@@ -13,6 +13,9 @@ const GOOD_AFTER_MS = 10_000;
 /** Ends after which nothing is tried again: somebody else decided so, and would have to decide it once more. */
 const FOR_GOOD = new Set(['operator', 'replaced', 'resumed_elsewhere']);
 
+/** Whether it is a TURN server. @param {RTCIceServer} server */
+const isRelay = ({ urls }) => [urls].flat().some((url) => /^turns?:/i.test(url));
+
 /**
  * @typedef {import('./stats.js').Stats} Stats
  *
@@ -23,7 +26,7 @@ const FOR_GOOD = new Set(['operator', 'replaced', 'resumed_elsewhere']);
  * @property {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} [transport] `auto`: a WebSocket where the node has one, else WHIP and WHEP (`http`)
  * @property {false | import('./backoff.js').BackoffOptions} [reconnect] how long to wait before a new connection; false: the first loss is the end
  * @property {number} [statsIntervalMs] 1,000
- * @property {RTCIceServer[]} [iceServers] besides those the node names
+ * @property {RTCIceServer[]} [iceServers] besides those the node names; used at once, where the node's TURN servers wait half a second for a way without them
  * @property {RTCIceTransportPolicy} [iceTransportPolicy]
  *
  * @typedef {'idle' | 'connecting' | 'connected' | 'reconnecting' | 'failed'} SessionState
@@ -253,16 +256,22 @@ export class Session extends Emitter {
       accepted.close();
       throw run.stop.signal.reason;
     }
+    /** @type {RTCIceServer[]} */
+    let relays = [];
     try {
-      // ICE servers come with the answer, so gathering, which begins with the local description, waits for them.
-      if (accepted.iceServers.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: [...iceServers, ...accepted.iceServers] });
+      // ICE servers come with the answer, so gathering, which begins with the local description, waits for them. Browsers
+      // connect to each TURN server as soon as they know of it, also where they need none: the connection tells of those
+      // later, unless the page wants nothing but relays.
+      relays = iceTransportPolicy === 'relay' ? [] : accepted.iceServers.filter(isRelay);
+      const atOnce = accepted.iceServers.filter((server) => !relays.includes(server));
+      if (atOnce.length) pc.setConfiguration({ ...pc.getConfiguration(), iceServers: [...iceServers, ...atOnce] });
       await pc.setLocalDescription(offer);
       await pc.setRemoteDescription({ type: 'answer', sdp: this.adjustAnswer(accepted.sdp) });
     } catch (error) {
       accepted.close();
       throw error;
     }
-    run.connection = connection = new Connection(pc, accepted);
+    run.connection = connection = new Connection(pc, accepted, relays);
     connection.onrestart = () => this.tell('restarted', {});
     for (const [reason, detail] of early) connection.ended(reason, detail);
     await connection.connected;

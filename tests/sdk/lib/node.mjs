@@ -21,6 +21,8 @@ export class FakeNode {
   onoffer = () => {};
   /** Messages that follow an answer at once, given its session's name. */
   breath = () => [];
+  /** What answers name. */
+  iceServers = [{ urls: ['stun:192.0.2.9'] }];
   /** Whether a restart over HTTP is a 404. */
   forgotten = false;
   /** Whether sockets are accepted. */
@@ -116,7 +118,7 @@ export class FakeNode {
       if (problem) { yield { type: 'error', id, ...problem }; return; }
       const name = `s${this.#next++}`;
       this.sessions.set(name, `secret of ${name}`);
-      yield { type: 'answer', id, session: name, secret: `secret of ${name}`, stream, direction: type === 'publish' ? 'publish' : 'play', worker: 0, sdp: ANSWER, ice_servers: [{ urls: ['stun:192.0.2.9'] }] };
+      yield { type: 'answer', id, session: name, secret: `secret of ${name}`, stream, direction: type === 'publish' ? 'publish' : 'play', worker: 0, sdp: ANSWER, ice_servers: this.iceServers };
       // In the same breath, as a real node may.
       yield* this.breath(name);
       yield { type: 'connected', session: name };

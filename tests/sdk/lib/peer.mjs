@@ -42,6 +42,7 @@ export class FakePeer extends EventTarget {
     return channel;
   }
   getTransceivers() { return this.#transceivers; }
+  get iceConnectionState() { return this.connectionState; }
   getConfiguration() { return this.configuration; }
   setConfiguration(configuration) { this.configuration = configuration; }
   async getStats() { return new Map(); }

@@ -10,8 +10,9 @@ export declare class Connection {
     /**
      * @param {RTCPeerConnection} pc with both descriptions
      * @param {import('./transport.js').Accepted} accepted
+     * @param {RTCIceServer[]} [relays] TURN servers that the browser has not been told of: it is when nothing else connects
      */
-    constructor(pc: RTCPeerConnection, accepted: import('./transport.js').Accepted);
+    constructor(pc: RTCPeerConnection, accepted: import('./transport.js').Accepted, relays?: RTCIceServer[]);
     /** The node says that the session is over. @param {string} reason @param {string} detail */
     ended(reason: string, detail: string): void;
     /** The network may have changed: looks for a new path, while media continues on the old one if that still works. */

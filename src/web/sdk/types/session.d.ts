@@ -28,7 +28,7 @@ export type SessionOptions = {
      */
     statsIntervalMs?: number;
     /**
-     * besides those the node names
+     * besides those the node names; used at once, where the node's TURN servers wait half a second for a way without them
      */
     iceServers?: RTCIceServer[];
     iceTransportPolicy?: RTCIceTransportPolicy;
@@ -118,7 +118,7 @@ export type Run = {
  * @property {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} [transport] `auto`: a WebSocket where the node has one, else WHIP and WHEP (`http`)
  * @property {false | import('./backoff.js').BackoffOptions} [reconnect] how long to wait before a new connection; false: the first loss is the end
  * @property {number} [statsIntervalMs] 1,000
- * @property {RTCIceServer[]} [iceServers] besides those the node names
+ * @property {RTCIceServer[]} [iceServers] besides those the node names; used at once, where the node's TURN servers wait half a second for a way without them
  * @property {RTCIceTransportPolicy} [iceTransportPolicy]
  *
  * @typedef {'idle' | 'connecting' | 'connected' | 'reconnecting' | 'failed'} SessionState
