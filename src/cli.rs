@@ -45,16 +45,49 @@ pub enum Command {
     /// Check file and flags, print the effective configuration as TOML and the memory it may come to need, and exit.
     CheckConfig(CheckConfigOptions),
     /// Look at this host and say what would cost viewers; changes nothing, disturbs no running node.
-    Doctor {
-        /// Print JSON instead of lines.
-        #[arg(long)]
-        json: bool,
-    },
+    ///
+    /// With --from URL it looks at another place instead: which ways lead from this host to a node (UDP, TCP, TURN), each
+    /// tried alone as a viewer's session, with the time to the first packet.
+    Doctor(DoctorOptions),
     /// Make a token with the configured shared secret (auth.secret or auth.secret_file) and print it.
     Token(TokenOptions),
     /// Measure how far this relay is from what this machine could do at all. Takes a core for some minutes; run nothing
     /// beside it.
     Bench(BenchOptions),
+}
+
+/// Flags of `doctor`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct DoctorOptions {
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+
+    /// Say which ways lead from here to the node at this address, like https://node.example, as for one of its viewers
+    #[arg(long, value_name = "URL")]
+    pub from: Option<String>,
+
+    /// The stream to play for it; it need not be published
+    #[arg(long, value_name = "NAME", default_value = "demo", value_parser = stream_name)]
+    pub stream: String,
+
+    /// A file with a token that allows to play it
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub token_file: Option<PathBuf>,
+
+    /// Believe the node by the certificates in this PEM file, instead of the system's
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub ca: Option<PathBuf>,
+}
+
+/// What goes into a URL as it is; the node says whether it is a stream's name.
+fn stream_name(text: &str) -> Result<String, &'static str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be letters, digits and - _ . ~")
+    }
 }
 
 /// Flags of `check-config`.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use corecast::auth::keys;
 use corecast::auth::token::{Claims, OneOrMany};
-use corecast::cli::{BenchOptions, CheckConfigOptions, Cli, Command, Options, TokenOptions};
+use corecast::cli::{BenchOptions, CheckConfigOptions, Cli, Command, DoctorOptions, Options, TokenOptions};
 use corecast::config::{Auth, Environment, Source, reference};
 #[cfg(feature = "bench")]
 use corecast::lab::bench::rig::Sink;
@@ -29,6 +29,10 @@ fn main() -> ExitCode {
         print!("{}", if *reference { reference::markdown() } else { reference::sample() });
         return ExitCode::SUCCESS;
     }
+    // It is about another host: this one's configuration may be absent or wrong.
+    if let Command::Doctor(options @ DoctorOptions { from: Some(url), .. }) = &command {
+        return reach(url, options);
+    }
     let cores = match server::allowed_cores() {
         Ok(cores) => cores,
         Err(error) => return fail(1, &error),
@@ -44,7 +48,7 @@ fn main() -> ExitCode {
             print!("{}\n# Memory: {}\n", config.to_toml_shown(), doctor::memory::Plan::of(&config));
             ExitCode::SUCCESS
         }
-        Command::Doctor { json } => doctor::run(&config, json),
+        Command::Doctor(options) => doctor::run(&config, options.json),
         Command::Token(options) => match token(&options, &config.auth) {
             Ok(token) => {
                 println!("{token}");
@@ -123,6 +127,21 @@ fn bench(_: &BenchOptions, _: &Options) -> ExitCode {
     eprintln!(
         "corecast: error: this binary was built without the cargo feature `bench`, which is on by default: build it \
          with `cargo build --release --features bench`"
+    );
+    ExitCode::from(2)
+}
+
+#[cfg(feature = "peer")]
+fn reach(url: &str, options: &DoctorOptions) -> ExitCode {
+    let DoctorOptions { json, stream, token_file, ca, .. } = options.clone();
+    corecast::lab::reach::run(&corecast::lab::reach::Target { url: url.to_owned(), stream, token_file, ca }, json)
+}
+
+#[cfg(not(feature = "peer"))]
+fn reach(_: &str, _: &DoctorOptions) -> ExitCode {
+    eprintln!(
+        "corecast: error: doctor --from: this binary was built without the cargo feature `peer`, which is on by default: \
+         build it with `cargo build --release --features peer`"
     );
     ExitCode::from(2)
 }

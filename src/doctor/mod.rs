@@ -15,7 +15,7 @@
 //! | `certificate` | from when to when the HTTPS certificate is valid |
 //!
 //! Left out: everything that needs measuring (`benches/` does that), and the network beyond this host (firewalls, NAT,
-//! the path's MTU). An exception is the URL of a key set or of the operator's webhook, which is tried. `tuning/`
+//! the path's MTU): `corecast doctor --from URL` looks at that from a viewer's side, in the laboratory (`lab::reach`). An exception is the URL of a key set or of the operator's webhook, which is tried. `tuning/`
 //! changes settings.
 
 mod authorisation;
@@ -39,7 +39,11 @@ use system::System;
 
 /// Examines this host and prints the report. The exit code is 1 if there were errors, else 0.
 pub fn run(config: &Config, json: bool) -> ExitCode {
-    let report = examine(config);
+    print(&examine(config), json)
+}
+
+/// Prints a report. The exit code is 1 if there were errors, else 0.
+pub fn print(report: &Report, json: bool) -> ExitCode {
     let mut stdout = std::io::stdout();
     let text = if json {
         report.to_json() + "\n"

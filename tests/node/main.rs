@@ -14,6 +14,7 @@ mod over_tcp;
 mod over_turn;
 #[path = "../support/ports.rs"]
 mod ports;
+mod reach;
 mod soak;
 mod stalls;
 

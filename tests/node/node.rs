@@ -30,7 +30,7 @@ pub(crate) struct Node {
     pub(crate) media: SocketAddr,
     /// Bytes it may need at all its limits.
     pub(crate) planned_bytes: u64,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Node {
@@ -42,14 +42,18 @@ impl Drop for Node {
 
 impl Node {
     pub(crate) fn start() -> Self {
-        let media_port = crate::ports::free();
+        Self::start_at(crate::ports::free(), "")
+    }
+
+    /// With this media port; `more` follows the keys of `[media]` in the configuration.
+    pub(crate) fn start_at(media_port: u16, more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("node.toml");
         let media = SocketAddr::from(([127, 0, 0, 1], media_port));
         let core = crate::honest::cores()[0];
         let text = format!(
             "https = '127.0.0.1:0'\nhttp = '127.0.0.1:0'\nadmin = '127.0.0.1:0'\ncores = '{core}'\n\
-             [media]\nips = ['127.0.0.1']\nport_base = {media_port}\n[log]\nlevel = 'error'\n{LIMITS}"
+             [media]\nips = ['127.0.0.1']\nport_base = {media_port}\n{more}[log]\nlevel = 'error'\n{LIMITS}"
         );
         std::fs::write(&file, text).unwrap();
         let environment =
@@ -77,7 +81,12 @@ impl Node {
         let https = address("Corecast serves", "https://");
         let (http, admin) = (address("plain HTTP", "http://"), address("operator", "http://"));
         let planned_bytes = Plan::of(&config).bytes();
-        Self { child, http, https, admin, media, planned_bytes, _directory: directory }
+        Self { child, http, https, admin, media, planned_bytes, directory }
+    }
+
+    /// The certificate that it made for itself.
+    pub(crate) fn certificate(&self) -> std::path::PathBuf {
+        self.directory.path().join("https-certificate.pem")
     }
 
     pub(crate) fn doors(&self) -> Doors {
