@@ -112,7 +112,7 @@ const MEDIA: &[Setting] = &[
         .help("No media over TCP on the port of `https`, which is for viewers whose network drops UDP"),
     Setting::switch_on("media.data")
         .help("Take part in data channels: those of publishers are mirrored to viewers")
-        .remark("Without, answers refuse `m=application`, and everything else plays; a viewer then costs 15 KiB less"),
+        .remark("Without, answers refuse `m=application`, and everything else plays; a viewer's memory is then 15 to 18 KiB less"),
     Setting::number("media.dscp", 0, 63, 0)
         .ends("not marked", "", "")
         .help("Mark media over UDP with this differentiated services code point (RFC 8837 §5: 34 is AF41, 46 is EF)")

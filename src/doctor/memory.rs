@@ -79,12 +79,12 @@ impl Plan {
                 Part { what: "packet rings", count: workers * streams, each: limits::PLANNED_STREAM_BYTES },
                 Part {
                     what: "data channels of sessions",
-                    count: workers * sessions,
+                    count: if config.media.data { workers * sessions } else { 0 },
                     each: limits::PLANNED_DATA_SESSION_BYTES,
                 },
                 Part {
                     what: "data channels of streams",
-                    count: workers * streams,
+                    count: if config.media.data { workers * streams } else { 0 },
                     each: limits::PLANNED_DATA_STREAM_BYTES,
                 },
                 Part { what: "streams waited for", count: waiting, each: limits::PLANNED_WAITING_STREAM_BYTES },
@@ -229,8 +229,8 @@ mod tests {
         for part in [
             "sessions 2000 × 24 KiB = 47 MiB",
             "packet rings 8 × ",
-            "data channels of sessions 2000 × 16 KiB = 32 MiB",
-            "data channels of streams 8 × 640 KiB = 5 MiB",
+            "data channels of sessions 2000 × 20 KiB = 40 MiB",
+            "data channels of streams 8 × 896 KiB = 7 MiB",
             "HTTP connections 200 × ",
             "sockets 50 × 24 KiB = 2 MiB",
             "at every limit:",
@@ -240,6 +240,10 @@ mod tests {
         let redirecting = Plan::of(&config("http_redirect = '127.0.0.1:80'"));
         let more = limits::REDIRECT_CONNECTIONS_MAX as u64 * limits::PLANNED_CONNECTION_BYTES;
         assert_eq!(redirecting.bytes(), plan.bytes() + more);
+        let without = Plan::of(&config("[media]\ndata = false"));
+        let data =
+            plan.parts.iter().filter(|part| part.what.starts_with("data channels")).map(Part::bytes).sum::<u64>();
+        assert!(data > 0 && without.bytes() + data == plan.bytes());
         let sum: u64 = small.parts.iter().map(Part::bytes).sum();
         assert_eq!(sum, small.bytes());
     }

@@ -1041,11 +1041,18 @@ GUARDS = [
         "lib server::log::tests::the_level_is_this_programs_only_and_no_peer_causes_a_line",
     ),
     Guard(
-        "data: the token's word reaches the worker",
+        "data: whose token lets it speak",
         "src/auth/mod.rs",
         "access.action == Action::Play && claims.as_ref().is_some_and(|claims| claims.messages)",
         "access.action == Action::Play && claims.as_ref().is_some_and(|claims| !claims.messages)",
         "lib auth::tests::who_may_speak_to_the_publisher_is_the_tokens_word_and_nobodys_where_nobody_judges",
+    ),
+    Guard(
+        "data: SCTP packets a second",
+        "src/worker/peer_channels.rs",
+        "if !take(&mut self.packets, limits::DATA_PACKETS_BURST,",
+        "if !take(&mut self.packets, u32::MAX.max(limits::DATA_PACKETS_BURST),",
+        "node hostile_peers::sctp::a_viewers_sctp_floods_and_tricks_cost_the_others_nothing",
     ),
     Guard(
         "data: what a viewer may send",

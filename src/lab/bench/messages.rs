@@ -53,9 +53,9 @@ pub(super) fn rows(quick: bool) -> [Budget; 2] {
     };
     [
         // What is planned for each (`limits::PLANNED_DATA_SESSION_BYTES`).
-        judge("memory of a viewer's data channels, beside a viewer without", memory, "KiB", (16.0, Some(12.0))),
-        // What `limits::DATA_VISITS_PER_ROUND_MAX` reckons with.
-        judge("CPU per data message and viewer", cpu, "µs", (15.0, Some(9.0))),
+        judge("memory of a viewer's data channels, beside a viewer without", memory, "KiB", (20.0, Some(12.0))),
+        // What `limits::DATA_VISITS_PER_ROUND_MAX` reckons with, at the most.
+        judge("CPU per data message and viewer", cpu, "µs", (20.0, Some(9.0))),
     ]
 }
 
