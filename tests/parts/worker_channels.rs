@@ -312,7 +312,9 @@ fn what_viewers_say_is_bounded_for_each_and_for_their_publisher() {
         say(&mut world, speaker, 1, &[1; limits::DATA_BACK_MESSAGE_BYTES_MAX]);
         world.run(260 * MS);
     }
-    assert!(world.dropped(0, "data_publisher_behind") > 10);
+    // Eight wait, and a window's are on their way: the association itself would take three times that.
+    let behind = world.dropped(0, "data_publisher_behind");
+    assert!((40..60).contains(&behind), "{behind} of 60 dropped");
     // It has gone: what is said then goes nowhere.
     world.filter = Box::new(|_| true);
     world.delete(publisher);

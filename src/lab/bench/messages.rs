@@ -14,7 +14,7 @@ use super::compare::round;
 use super::fleet::Node;
 
 /// Viewers of a whole and of a quick run.
-const VIEWERS: [usize; 2] = [500, 100];
+const VIEWERS: [usize; 2] = [1_000, 300];
 /// How many of them begin in a second.
 const RAMP: u32 = 100;
 /// Messages a second.
