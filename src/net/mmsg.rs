@@ -196,8 +196,9 @@ impl Io for Mmsg {
     }
 
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
-        self.connections.send(batch, paths, &mut self.counters);
         send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, paths, &mut self.counters);
+        // Encrypting for them takes time that the others need not wait for.
+        self.connections.send(batch, paths, &mut self.counters);
     }
 
     fn adopt(&mut self, connection: Accepted) -> io::Result<()> {

@@ -61,14 +61,14 @@ impl SendSlots {
         }
     }
 
-    /// Finds the socket of each train; trains without one fail here. As a side effect the paths' addresses are in the
+    /// Finds the socket of each train; trains without one fail here, but for those of connections, which come later. As a side effect the paths' addresses are in the
     /// cache afterwards.
     pub(super) fn find_sockets(&mut self, pass: &mut Pass<'_>, sockets: usize) {
         self.sockets.clear();
         for train in pass.trains.iter_mut() {
             let socket =
                 pass.paths.udp(train.path).map(|path| path.socket).filter(|&socket| usize::from(socket) < sockets);
-            if socket.is_none() && train.result == SendResult::Pending {
+            if socket.is_none() && train.result == SendResult::Pending && !train.path.is_connection() {
                 train.result = SendResult::Failed(libc::EBADF);
                 count_refusal(train.result, pass.counters);
             }

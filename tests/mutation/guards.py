@@ -1160,6 +1160,20 @@ GUARDS = [
         "lib net::connections::tests::a_turn_client_that_carries_nothing_is_closed_after_a_while_and_gives_way_to_newcomers",
     ),
     Guard(
+        "viewers on connections come last",
+        "src/relay/play/fan_out.rs",
+        "Carried::ByConnection => &mut self.connections,",
+        "Carried::ByConnection => &mut self.datagrams,",
+        "lib relay::play::fan_out::tests::connections_come_after_all_others_and_are_not_forgotten_where_there_is_no_end_to_them",
+    ),
+    Guard(
+        "viewers on connections are not forgotten",
+        "src/relay/play/fan_out.rs",
+        "if self.passed_over >= limits::CONNECTION_VISIT_EVERY {",
+        "if false {",
+        "lib relay::play::fan_out::tests::connections_come_after_all_others_and_are_not_forgotten_where_there_is_no_end_to_them",
+    ),
+    Guard(
         "TURN: connections end with their session",
         "src/worker/outbox.rs",
         "io.close_of(session.0);",

@@ -112,7 +112,6 @@ impl Io for Uring {
     }
 
     fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
-        self.receiver.connections.send(batch, paths, &mut self.counters);
         match self.send_by {
             SendBy::Calls => {
                 send_by_sendmmsg(&mut self.send, &mut self.sockets.sockets, batch, paths, &mut self.counters);
@@ -122,6 +121,8 @@ impl Io for Uring {
                 send::send_by_entries(&mut self.receiver, &mut self.send, sockets, batch, paths, &mut self.counters);
             }
         }
+        // Encrypting for them takes time that the others need not wait for.
+        self.receiver.connections.send(batch, paths, &mut self.counters);
     }
 
     fn adopt(&mut self, connection: Accepted) -> io::Result<()> {

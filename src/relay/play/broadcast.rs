@@ -83,7 +83,7 @@ impl<K: Copy + PartialEq> Broadcast<K> {
 mod tests {
     use super::*;
     use crate::description::CodecFormat;
-    use crate::relay::play::fan_out::AfterVisit;
+    use crate::relay::play::fan_out::{AfterVisit, Carried};
     use crate::relay::store::packet_ring::Layers;
     use crate::relay::store::timeline::Incarnation;
     use crate::wire::codec::Codec;
@@ -106,7 +106,7 @@ mod tests {
     fn packets_ready_who_had_caught_up_and_key_frames_who_waited() {
         let mut broadcast = Broadcast::new(EncodingId::default(), MediaKind::Video);
         broadcast.fan_out.add_waiting(9);
-        broadcast.fan_out.visited(8, AfterVisit::CaughtUp);
+        broadcast.fan_out.visited(8, AfterVisit::CaughtUp, Carried::ByDatagrams);
         broadcast.store(&record(1, false)).unwrap();
         assert!(!broadcast.fan_out.is_ready(), "nothing was released");
         assert_eq!(broadcast.release(None, Timestamp::from_millis(33)), None);

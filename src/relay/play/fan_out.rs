@@ -7,6 +7,11 @@
 //! - `ready`: its cursor is behind the head;
 //! - `later`: its cursor is behind, and it may not send before a time of its own (pacing).
 //!
+//! Those whose path is a connection have places of their own beside `waiting`, `idle` and `ready`, and are visited when nobody
+//! else is ready: what is written to them costs up to twice as much, and who has the better path shall not notice. One visit
+//! in [`limits::CONNECTION_VISIT_EVERY`] is theirs all the same, so that they lag and are not forgotten where there is no end
+//! to the others.
+//!
 //! A new packet moves all of `idle` to `ready` without touching a subscriber. A visit takes one from the front of
 //! `ready`, sends a bounded run, and puts it back at the end while it is still behind: so one that lags delays
 //! nobody, and trains grow by themselves when visits are rare. Leaving is lazy: a key that no longer resolves is
@@ -15,6 +20,7 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
+use crate::limits;
 use crate::time::Timestamp;
 
 /// Where a visited subscriber goes next.
@@ -36,12 +42,36 @@ pub enum AfterVisit {
 #[derive(Debug)]
 pub struct FanOut<K> {
     undecided: VecDeque<K>,
-    waiting: Vec<K>,
-    idle: Vec<K>,
-    ready: VecDeque<K>,
+    datagrams: Sets<K>,
+    connections: Sets<K>,
+    /// Visits to others while one of [`Self::connections`] was ready.
+    passed_over: u32,
     later: BinaryHeap<Reverse<Due<K>>>,
     /// Orders those that are due at the same time.
     filed_later: u64,
+}
+
+/// What a subscriber's packets go over, as far as its turn is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// Datagrams.
+    ByDatagrams,
+    /// A connection, which is visited when nobody else is ready.
+    ByConnection,
+}
+
+/// The sets of one kind.
+#[derive(Debug)]
+struct Sets<K> {
+    waiting: Vec<K>,
+    idle: Vec<K>,
+    ready: VecDeque<K>,
+}
+
+impl<K> Default for Sets<K> {
+    fn default() -> Self {
+        Self { waiting: Vec::new(), idle: Vec::new(), ready: VecDeque::new() }
+    }
 }
 
 /// One that waits for its time.
@@ -49,6 +79,7 @@ pub struct FanOut<K> {
 struct Due<K> {
     at: Timestamp,
     order: u64,
+    carried: Carried,
     key: K,
 }
 
@@ -76,9 +107,9 @@ impl<K> Default for FanOut<K> {
     fn default() -> Self {
         Self {
             undecided: VecDeque::new(),
-            waiting: Vec::new(),
-            idle: Vec::new(),
-            ready: VecDeque::new(),
+            datagrams: Sets::default(),
+            connections: Sets::default(),
+            passed_over: 0,
             later: BinaryHeap::new(),
             filed_later: 0,
         }
@@ -86,6 +117,14 @@ impl<K> Default for FanOut<K> {
 }
 
 impl<K: Copy + PartialEq> FanOut<K> {
+    #[inline]
+    fn sets(&mut self, carried: Carried) -> &mut Sets<K> {
+        match carried {
+            Carried::ByDatagrams => &mut self.datagrams,
+            Carried::ByConnection => &mut self.connections,
+        }
+    }
+
     /// Adds one that just came.
     pub fn add_undecided(&mut self, key: K) {
         self.undecided.push_back(key);
@@ -104,34 +143,44 @@ impl<K: Copy + PartialEq> FanOut<K> {
 
     /// Adds one that has something to send or will find out at its visit.
     pub fn add_ready(&mut self, key: K) {
-        self.ready.push_back(key);
+        self.datagrams.ready.push_back(key);
     }
 
     /// Adds one that waits for a key frame.
     pub fn add_waiting(&mut self, key: K) {
-        self.waiting.push(key);
+        self.datagrams.waiting.push(key);
     }
 
     /// Whether a visit is due.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.datagrams.ready.is_empty() || self.is_connection_ready()
+    }
+
+    /// Whether a visit of one on a connection is due.
+    #[must_use]
+    pub fn is_connection_ready(&self) -> bool {
+        !self.connections.ready.is_empty()
     }
 
     /// Whether anyone waits for a key frame.
     #[must_use]
     pub fn anyone_waits(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.datagrams.waiting.is_empty() || !self.connections.waiting.is_empty()
     }
 
     /// The head moved: everyone who had caught up is behind again.
     pub fn head_moved(&mut self) {
-        self.ready.extend(self.idle.drain(..));
+        for sets in [&mut self.datagrams, &mut self.connections] {
+            sets.ready.extend(sets.idle.drain(..));
+        }
     }
 
     /// A key frame begins: everyone who waited for one is ready.
     pub fn key_frame_began(&mut self) {
-        self.ready.extend(self.waiting.drain(..));
+        for sets in [&mut self.datagrams, &mut self.connections] {
+            sets.ready.extend(sets.waiting.drain(..));
+        }
     }
 
     /// When the first of those that may send later may; `None` where there is none.
@@ -146,40 +195,56 @@ impl<K: Copy + PartialEq> FanOut<K> {
         while self.next_due().is_some_and(|at| at <= now)
             && let Some(Reverse(due)) = self.later.pop()
         {
-            self.ready.push_back(due.key);
+            self.sets(due.carried).ready.push_back(due.key);
             any = true;
         }
         any
     }
 
-    /// The next to visit; give the answer to [`Self::visited`].
+    /// The next to visit before any connection; give the answer to [`Self::visited`].
+    #[inline]
     pub fn take_next(&mut self) -> Option<K> {
-        self.ready.pop_front()
+        if self.is_connection_ready() && !self.datagrams.ready.is_empty() {
+            self.passed_over += 1;
+            if self.passed_over >= limits::CONNECTION_VISIT_EVERY {
+                return self.take_connection();
+            }
+        }
+        self.datagrams.ready.pop_front()
+    }
+
+    /// The next on a connection; give the answer to [`Self::visited`].
+    pub fn take_connection(&mut self) -> Option<K> {
+        self.passed_over = 0;
+        self.connections.ready.pop_front()
     }
 
     /// Who will be visited, `ahead` places after the next one.
     #[must_use]
     pub fn upcoming(&self, ahead: usize) -> Option<&K> {
-        self.ready.get(ahead)
+        self.datagrams.ready.get(ahead)
     }
 
     /// Files a visited subscriber.
-    pub fn visited(&mut self, key: K, outcome: AfterVisit) {
+    #[inline]
+    pub fn visited(&mut self, key: K, outcome: AfterVisit, carried: Carried) {
         match outcome {
-            AfterVisit::CaughtUp => self.idle.push(key),
-            AfterVisit::Behind => self.ready.push_back(key),
+            AfterVisit::CaughtUp => self.sets(carried).idle.push(key),
+            AfterVisit::Behind => self.sets(carried).ready.push_back(key),
             AfterVisit::Later(at) => {
-                self.later.push(Reverse(Due { at, order: self.filed_later, key }));
+                self.later.push(Reverse(Due { at, order: self.filed_later, carried, key }));
                 self.filed_later += 1;
             }
-            AfterVisit::NeedsKeyFrame => self.waiting.push(key),
+            AfterVisit::NeedsKeyFrame => self.sets(carried).waiting.push(key),
             AfterVisit::Gone => {}
         }
     }
 
     /// Everyone must be decided for anew, in the order in which they would have been visited.
     pub fn all_undecided(&mut self) {
-        self.undecided.extend(self.ready.drain(..).chain(self.idle.drain(..)).chain(self.waiting.drain(..)));
+        for Sets { ready, idle, waiting } in [&mut self.datagrams, &mut self.connections] {
+            self.undecided.extend(ready.drain(..).chain(idle.drain(..)).chain(waiting.drain(..)));
+        }
         while let Some(Reverse(due)) = self.later.pop() {
             self.undecided.push_back(due.key);
         }
@@ -190,23 +255,26 @@ impl<K: Copy + PartialEq> FanOut<K> {
         self.head_moved();
         self.key_frame_began();
         while let Some(Reverse(due)) = self.later.pop() {
-            self.ready.push_back(due.key);
+            self.sets(due.carried).ready.push_back(due.key);
         }
     }
 
     /// Keeps those for whom `keep` says so. Walks the sets: for leaving, not for the packet path.
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.undecided.retain(&keep);
-        self.waiting.retain(&keep);
-        self.idle.retain(&keep);
-        self.ready.retain(&keep);
+        for Sets { ready, idle, waiting } in [&mut self.datagrams, &mut self.connections] {
+            waiting.retain(&keep);
+            idle.retain(&keep);
+            ready.retain(&keep);
+        }
         self.later.retain(|Reverse(due)| keep(&due.key));
     }
 
     /// Subscribers in all sets.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.undecided.len() + self.waiting.len() + self.idle.len() + self.ready.len() + self.later.len()
+        let of = |Sets { ready, idle, waiting }: &Sets<K>| ready.len() + idle.len() + waiting.len();
+        self.undecided.len() + of(&self.datagrams) + of(&self.connections) + self.later.len()
     }
 
     /// Whether nobody is here.
@@ -230,7 +298,11 @@ mod tests {
         for _ in 0..5 {
             let key = fan_out.take_next().unwrap();
             visits.push(key);
-            fan_out.visited(key, if key == 0 { AfterVisit::Behind } else { AfterVisit::CaughtUp });
+            fan_out.visited(
+                key,
+                if key == 0 { AfterVisit::Behind } else { AfterVisit::CaughtUp },
+                Carried::ByDatagrams,
+            );
         }
         assert_eq!(visits, [0, 1, 2, 0, 0]);
     }
@@ -238,8 +310,8 @@ mod tests {
     #[test]
     fn a_new_packet_makes_the_idle_ready_and_leaves_those_who_need_a_key_frame() {
         let mut fan_out = FanOut::default();
-        fan_out.visited(1, AfterVisit::CaughtUp);
-        fan_out.visited(2, AfterVisit::NeedsKeyFrame);
+        fan_out.visited(1, AfterVisit::CaughtUp, Carried::ByDatagrams);
+        fan_out.visited(2, AfterVisit::NeedsKeyFrame, Carried::ByDatagrams);
         assert!(!fan_out.is_ready() && fan_out.anyone_waits());
         fan_out.head_moved();
         assert_eq!((fan_out.take_next(), fan_out.take_next()), (Some(1), None));
@@ -256,12 +328,12 @@ mod tests {
         }
         fan_out.add_waiting(4);
         fan_out.add_waiting(5);
-        fan_out.visited(6, AfterVisit::CaughtUp);
+        fan_out.visited(6, AfterVisit::CaughtUp, Carried::ByDatagrams);
         assert_eq!((fan_out.len(), fan_out.is_empty(), fan_out.is_ready()), (6, false, true));
         let upcoming: Vec<_> = (0..4).map(|ahead| fan_out.upcoming(ahead).copied()).collect();
         assert_eq!(upcoming, [Some(1), Some(2), Some(3), None]);
         let key = fan_out.take_next().unwrap();
-        fan_out.visited(key, AfterVisit::Gone);
+        fan_out.visited(key, AfterVisit::Gone, Carried::ByDatagrams);
         assert_eq!(fan_out.len(), 5);
         fan_out.wake_all();
         assert_eq!(std::iter::from_fn(|| fan_out.take_next()).collect::<Vec<_>>(), [2, 3, 6, 4, 5]);
@@ -272,7 +344,7 @@ mod tests {
         let mut fan_out = FanOut::default();
         fan_out.add_ready(1);
         fan_out.add_waiting(3);
-        fan_out.visited(2, AfterVisit::CaughtUp);
+        fan_out.visited(2, AfterVisit::CaughtUp, Carried::ByDatagrams);
         fan_out.all_undecided();
         fan_out.add_undecided(4);
         assert!(fan_out.anyone_undecided() && !fan_out.is_ready() && fan_out.len() == 4);
@@ -285,7 +357,7 @@ mod tests {
         let mut fan_out = FanOut::default();
         let at = Timestamp::from_millis;
         for (key, ms) in [(1, 30), (2, 10), (3, 20), (4, 10)] {
-            fan_out.visited(key, AfterVisit::Later(at(ms)));
+            fan_out.visited(key, AfterVisit::Later(at(ms)), Carried::ByDatagrams);
         }
         assert_eq!((fan_out.len(), fan_out.is_ready(), fan_out.next_due()), (4, false, Some(at(10))));
         // Neither a packet nor a key frame hurries it.
@@ -297,7 +369,7 @@ mod tests {
         assert_eq!(fan_out.next_due(), Some(at(30)));
         fan_out.wake_all();
         assert_eq!((fan_out.take_next(), fan_out.next_due()), (Some(1), None));
-        fan_out.visited(1, AfterVisit::Later(at(30)));
+        fan_out.visited(1, AfterVisit::Later(at(30)), Carried::ByDatagrams);
         fan_out.all_undecided();
         assert_eq!((fan_out.take_undecided(), fan_out.next_due()), (Some(1), None));
     }
@@ -307,12 +379,38 @@ mod tests {
         let mut fan_out = FanOut::default();
         fan_out.add_ready(1);
         fan_out.add_waiting(2);
-        fan_out.visited(3, AfterVisit::CaughtUp);
+        fan_out.visited(3, AfterVisit::CaughtUp, Carried::ByDatagrams);
         fan_out.add_undecided(4);
-        fan_out.visited(5, AfterVisit::Later(Timestamp::ZERO));
+        fan_out.visited(5, AfterVisit::Later(Timestamp::ZERO), Carried::ByDatagrams);
         for key in 1..=5 {
             fan_out.retain(|&kept| kept != key);
         }
         assert!(fan_out.is_empty());
+    }
+
+    #[test]
+    fn connections_come_after_all_others_and_are_not_forgotten_where_there_is_no_end_to_them() {
+        let mut fan_out = FanOut::default();
+        let file = |fan_out: &mut FanOut<u32>, key: u32, outcome| {
+            fan_out.visited(key, outcome, if key < 10 { Carried::ByDatagrams } else { Carried::ByConnection });
+        };
+        for outcome in [AfterVisit::CaughtUp, AfterVisit::NeedsKeyFrame, AfterVisit::Later(Timestamp::ZERO)] {
+            for key in [10, 1, 11, 2] {
+                file(&mut fan_out, key, outcome);
+            }
+            fan_out.wake_all();
+            assert_eq!(std::iter::from_fn(|| fan_out.take_next()).collect::<Vec<_>>(), [1, 2], "{outcome:?}");
+            assert!(fan_out.is_ready() && fan_out.is_connection_ready() && fan_out.len() == 2);
+            assert_eq!(std::iter::from_fn(|| fan_out.take_connection()).collect::<Vec<_>>(), [10, 11]);
+        }
+        // Datagrams that never end.
+        [1, 2, 10].into_iter().for_each(|key| file(&mut fan_out, key, AfterVisit::Behind));
+        let mut visits = Vec::new();
+        for _ in 0..2 * limits::CONNECTION_VISIT_EVERY {
+            let key = fan_out.take_next().unwrap();
+            visits.push(key);
+            file(&mut fan_out, key, AfterVisit::Behind);
+        }
+        assert_eq!(visits.iter().filter(|key| **key == 10).count(), 2);
     }
 }

@@ -1,12 +1,14 @@
 //! Fan-out: encodings take turns, and a turn visits those whose cursors are behind.
 //!
 //! One call fills at most one batch, so that the network, timers and audio are looked at again every few hundred
-//! packets. Audio goes first; video encodings take turns by bytes.
+//! packets. Audio goes first; video encodings take turns by bytes. Viewers on connections come when nobody else is behind, a
+//! few in a round: a packet that arrives meanwhile shall find the worker back at the network soon.
 
+use crate::description::MediaKind;
 use crate::limits;
 use crate::net::prefetch::prefetch;
 use crate::relay::play::broadcast::Broadcast;
-use crate::relay::play::fan_out::AfterVisit;
+use crate::relay::play::fan_out::{AfterVisit, Carried};
 use crate::relay::play::subscription::Cursor;
 use crate::time::Timestamp;
 use crate::worker::counters::Counters;
@@ -20,6 +22,7 @@ use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::residence::Note;
 use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::tracks::kind_of;
 
 /// Why serving an encoding stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ enum Served {
     AllCaughtUp,
     /// It had its share.
     TurnOver,
+    /// Only viewers on connections are.
+    ConnectionsBehind,
     /// The batch is full.
     BatchFull,
 }
@@ -48,10 +53,27 @@ pub(in crate::worker) struct FanOutPhase<'a> {
 impl FanOutPhase<'_> {
     /// Sends what cursors are behind of, until nobody is or the batch is full.
     pub(in crate::worker) fn run(&mut self, now: Timestamp) {
+        // Nobody, where nobody has a connection: nothing is allocated.
+        let mut behind = Vec::new();
+        self.run_datagrams(&mut behind, now);
+        let mut visits = limits::CONNECTION_VISITS_PER_ROUND_MAX;
+        for key in behind {
+            let is_video = kind_of(key.encoding.track()) == Some(MediaKind::Video);
+            match self.serve(key, limits::BYTES_PER_TURN_MAX, Some(&mut visits), now) {
+                (Served::AllCaughtUp, Some(due)) if is_video => self.streams.hold(key, due),
+                (Served::AllCaughtUp, _) => self.streams.done(key),
+                (Served::TurnOver | Served::ConnectionsBehind | Served::BatchFull, _) => self.streams.requeue(key),
+            }
+        }
+    }
+
+    /// Visits those who are sent datagrams. Encodings of which only others are behind are left in `behind`.
+    fn run_datagrams(&mut self, behind: &mut Vec<EncodingKey>, now: Timestamp) {
         while let Some(key) = self.streams.next_audio() {
-            match self.serve(key, usize::MAX, now) {
+            match self.serve(key, usize::MAX, None, now) {
                 (Served::AllCaughtUp, _) => self.streams.done(key),
                 (Served::TurnOver, _) => self.streams.requeue(key),
+                (Served::ConnectionsBehind, _) => behind.push(key),
                 (Served::BatchFull, _) => {
                     self.streams.requeue(key);
                     return;
@@ -59,10 +81,11 @@ impl FanOutPhase<'_> {
             }
         }
         while let Some(key) = self.streams.next_video() {
-            match self.serve(key, limits::BYTES_PER_TURN_MAX, now) {
+            match self.serve(key, limits::BYTES_PER_TURN_MAX, None, now) {
                 (Served::AllCaughtUp, Some(due)) => self.streams.hold(key, due),
                 (Served::AllCaughtUp, None) => self.streams.done(key),
                 (Served::TurnOver, _) => self.streams.requeue(key),
+                (Served::ConnectionsBehind, _) => behind.push(key),
                 (Served::BatchFull, _) => {
                     self.streams.requeue(key);
                     return;
@@ -72,8 +95,15 @@ impl FanOutPhase<'_> {
     }
 
     /// One turn of an encoding: lets its cursors move on, and visits those that are behind. Says with why it stopped when it
-    /// is to be looked at again: when the newest frame is held no longer, or a paced viewer may go on.
-    fn serve(&mut self, key: EncodingKey, bytes_max: usize, now: Timestamp) -> (Served, Option<Timestamp>) {
+    /// is to be looked at again: when the newest frame is held no longer, or a paced viewer may go on. `connections` is how many
+    /// visits there may be of viewers on connections; without it they are left.
+    fn serve(
+        &mut self,
+        key: EncodingKey,
+        bytes_max: usize,
+        mut connections: Option<&mut usize>,
+        now: Timestamp,
+    ) -> (Served, Option<Timestamp>) {
         // Each part is borrowed anew: the loop then reads it through one pointer instead of two.
         let (streams, peers, outbox) = (&mut *self.streams, &mut *self.peers, &mut *self.outbox);
         let (counters, mail, reports_due) = (&mut *self.counters, &mut *self.mail, &mut *self.reports_due);
@@ -94,7 +124,15 @@ impl FanOutPhase<'_> {
             if enough || !out.has_room_for(limits::PACKETS_PER_VISIT_MAX) {
                 break Served::BatchFull;
             }
-            let Some(subscriber) = encoding.fan_out.take_next() else {
+            let mut next = encoding.fan_out.take_next();
+            if next.is_none() && encoding.fan_out.is_connection_ready() {
+                let Some(visits) = connections.as_deref_mut().filter(|visits| **visits > 0) else {
+                    break Served::ConnectionsBehind;
+                };
+                *visits -= 1;
+                next = encoding.fan_out.take_connection();
+            }
+            let Some(subscriber) = next else {
                 break if all_decided { Served::AllCaughtUp } else { Served::TurnOver };
             };
             look_ahead(encoding, peers);
@@ -119,7 +157,8 @@ impl FanOutPhase<'_> {
                 arriving.push(subscriber);
             }
             key_frame_wanted |= after == AfterVisit::NeedsKeyFrame && wants_key_frame(peer, subscriber);
-            encoding.fan_out.visited(subscriber, after);
+            let carried = if sent.by_connection { Carried::ByConnection } else { Carried::ByDatagrams };
+            encoding.fan_out.visited(subscriber, after, carried);
         };
         let due = [held_until, encoding.fan_out.next_due()].into_iter().flatten().min();
         // Who is paced is behind by intent: its packets' time here says nothing of this worker.

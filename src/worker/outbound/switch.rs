@@ -2,7 +2,7 @@
 //! is there, and then with that alone.
 
 use crate::relay::play::alignment::EncodingView;
-use crate::relay::play::fan_out::AfterVisit;
+use crate::relay::play::fan_out::{AfterVisit, Carried};
 use crate::relay::play::selection::{Decision, PacketHints};
 use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::Layers;
@@ -58,7 +58,7 @@ pub(super) fn arrive(
         }
         target.fan_out.add_ready(subscriber);
     } else {
-        target.fan_out.visited(subscriber, AfterVisit::NeedsKeyFrame);
+        target.fan_out.visited(subscriber, AfterVisit::NeedsKeyFrame, Carried::ByDatagrams);
         streams.want_key_frame(key);
     }
     went

@@ -32,6 +32,8 @@ pub(super) struct Sent {
     pub(super) too_long: u64,
     /// The viewer is sent another encoding than the one it was visited in.
     pub(super) is_elsewhere: bool,
+    /// Its path is a connection.
+    pub(super) by_connection: bool,
 }
 
 impl<'a> Visit<'a> {
@@ -55,6 +57,7 @@ impl<'a> Visit<'a> {
             let connected = self.peer.session.state() == SessionState::Connected;
             return if connected { AfterVisit::CaughtUp } else { AfterVisit::Gone };
         };
+        self.sent.by_connection = path.is_connection();
         if self.peer.full_path == Some(path) {
             // Its packets wait in the ring; the cursor skips what gets old.
             return AfterVisit::Later(self.now + limits::CONNECTION_FULL_RETRY);
