@@ -3,7 +3,8 @@
 
     benches/paths.py thin         1.5 Mbit/s into TCP links of 1 Mbit/s for 5 minutes: age of packets, memory, UDP neighbours
     benches/paths.py thin --quick the same for 20 s, and only what a stall of the machine cannot break (a step of tests/run)
-    benches/paths.py cost         CPU of the worker per packet and memory per viewer, way by way
+    benches/paths.py cost         CPU of the worker per packet, way by way
+    benches/paths.py memory       memory per viewer, way by way: resident, and the kernel's where there is a control group for it
     benches/paths.py beside       200 viewers over TURN/TLS beside 200 over UDP: what the latter notice
 
 Needs root, iproute2, util-linux, and target/release/corecast and corecast-loadtest (`cargo build --release --workspace`; or
@@ -85,6 +86,7 @@ class Node:
         self.process = subprocess.Popen(self.namespace.inside(*command), stdout=subprocess.DEVNULL)
         stack.callback(self.process.wait)
         stack.callback(self.process.kill)
+        self.group = self.own_group()
         deadline = time.monotonic() + 60
         while True:
             with contextlib.suppress(Exception):
@@ -96,7 +98,7 @@ class Node:
 
     def configuration(self):
         # All clients of a bench come from few addresses.
-        limits = {"sessions_per_address_max": 4_000, "connections_max": 8_000, "connections_per_address_max": 8_000}
+        limits = {"exempt_addresses": json.dumps([HOST, *(f"10.77.{link}.2" for link in range(1, 9))])}
         file = self.directory / "node.toml"
         file.write_text("[limits]\n" + "".join(f"{name} = {value}\n" for name, value in limits.items()))
         return file
@@ -117,6 +119,19 @@ class Node:
     def resident_bytes(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+    def kernel_bytes(self):
+        """Memory of the kernel for the node's control group (version 1), sockets' buffers included."""
+        if not self.group:
+            return None
+        return sum(int((self.group / f"memory.kmem.{name}usage_in_bytes").read_text()) for name in ("", "tcp."))
+
+    def own_group(self):
+        with contextlib.suppress(OSError):
+            group = Path(f"/sys/fs/cgroup/memory/corecast-paths-{os.getpid()}")
+            group.mkdir(exist_ok=True)
+            (group / "cgroup.procs").write_text(str(self.process.pid))
+            return group if (group / "memory.kmem.usage_in_bytes").exists() else None
 
     def tester(self, stack, *arguments, namespace=None):
         """The load tester, here or on a link; its report is read when it has ended."""
@@ -276,7 +291,6 @@ def thin(options):
 def cost(options):
     viewers, rounds = (50, 1) if options.quick else (options.viewers, options.turns)
     rows = {way: [] for way in WAYS}
-    memory = {}
     for number in range(rounds):
         order = WAYS[:]
         random.shuffle(order)
@@ -285,7 +299,6 @@ def cost(options):
                 node = Node(stack, options.realtime)
                 node.publish(stack, "1M", 90)
                 time.sleep(1)
-                rest = node.resident_bytes()
                 tester = node.watch(stack, viewers, 18, way)
                 node.wait_for("viewers", viewers)
                 time.sleep(4)
@@ -298,7 +311,6 @@ def cost(options):
                 if paths.count(way) < viewers:
                     sys.exit(f"benches/paths.py: {paths.count(way)} of {viewers} viewers are on {way}")
                 rows[way].append(used / packets)
-                memory.setdefault(way, []).append((node.resident_bytes() - rest) / viewers)
                 finished(*tester)
             print(f"round {number + 1} of {rounds}: {way} {rows[way][-1]:.0f} ns", file=sys.stderr)
     udp = statistics.median(rows["udp"])
@@ -307,11 +319,37 @@ def cost(options):
             "worker_ns_per_packet": round(statistics.median(rows[way])),
             "spread": round((max(rows[way]) - min(rows[way])) / 2 / statistics.median(rows[way]), 3),
             "to_udp": round(statistics.median(found / base for found, base in zip(rows[way], rows["udp"])), 2),
-            "memory_kib_per_viewer": round(statistics.median(memory[way]) / 1024, 1),
         }
         for way in WAYS
     }
     return {"viewers": viewers, "rows": result, "udp_ns": round(udp)}, []
+
+
+def memory(options):
+    viewers = 50 if options.quick else 5 * options.viewers
+    rows = {}
+    for way in WAYS:
+        with contextlib.ExitStack() as stack:
+            node = Node(stack, options.realtime)
+            # Little media, so that the ring of the stream is full soon and full queues are rare.
+            node.publish(stack, "100k", 120)
+            time.sleep(4)
+            first = node.watch(stack, 1, 90, way)
+            node.wait_for("viewers", 1)
+            time.sleep(4)
+            before = (node.resident_bytes(), node.kernel_bytes())
+            others = node.watch(stack, viewers, 60, way, ramp=100)
+            node.wait_for("viewers", viewers + 1)
+            # Handshakes are over, and their buffers given back.
+            time.sleep(30)
+            after = (node.resident_bytes(), node.kernel_bytes())
+            per_viewer = [None if None in pair else round((pair[1] - pair[0]) / viewers / 1024, 1)
+                          for pair in zip(before, after)]
+            rows[way] = dict(zip(("resident_kib", "kernel_kib"), per_viewer))
+            for process, _ in (others, first):
+                process.send_signal(2)
+        print(f"{way}: {rows[way]}", file=sys.stderr)
+    return {"viewers": viewers, "rows": rows}, []
 
 
 def beside(options):
@@ -357,17 +395,17 @@ def beside(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["thin", "cost", "beside"])
+    parser.add_argument("what", choices=["thin", "cost", "memory", "beside"])
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; figures mean little")
     parser.add_argument("--turns", type=int, default=6, help="turns of with and without, or rounds of all ways")
-    parser.add_argument("--viewers", type=int, default=100, help="of `cost`: viewers of each way")
+    parser.add_argument("--viewers", type=int, default=100, help="of `cost`: viewers of each way; of `memory` five times as many")
     parser.add_argument("--realtime", action="store_true", help="the node before everything else on its core")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     for program in (NODE, TESTER):
         if not program.exists():
             sys.exit(f"benches/paths.py: {program} is missing: cargo build --release --workspace")
-    result, kept = {"thin": thin, "cost": cost, "beside": beside}[options.what](options)
+    result, kept = {"thin": thin, "cost": cost, "memory": memory, "beside": beside}[options.what](options)
     print(json.dumps(result, indent=None if options.json else 2))
     for what, is_kept in kept:
         print(f"{'kept  ' if is_kept else 'MISSED'} {what}", file=sys.stderr)
