@@ -316,6 +316,20 @@ fn a_nominated_connection_takes_nothing_from_a_udp_path_that_lives_and_all_from_
         scene.pass(2_500);
         assert_eq!(scene.agent.open_path(), Some(PATH[0]), "it lives");
     }
+    // It has answered, so the nomination is over: a silence later on is not taken for a wish to move.
+    scene.reached = vec![CONNECTION];
+    scene.pass(4_000);
+    assert_eq!(scene.agent.open_path(), Some(PATH[0]));
+    scene.reached.push(PATH[0]);
+    scene.pass(3_000);
+    // An answer over UDP that is late: the connection's comes first, and waits for it.
+    scene.reached = vec![CONNECTION];
+    scene.check(CONNECTION, true).unwrap();
+    scene.pass(700);
+    assert_eq!(scene.agent.open_path(), Some(PATH[0]), "it was asked twice");
+    scene.reached.push(PATH[0]);
+    scene.pass(3_000);
+    assert_eq!(scene.agent.open_path(), Some(PATH[0]));
     // UDP dies just after it was last heard of, and the peer nominates the connection once.
     scene.reached = vec![CONNECTION];
     let died = scene.now;
