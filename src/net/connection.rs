@@ -11,13 +11,29 @@ use crate::turn;
 #[derive(Debug)]
 pub struct Accepted {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: AcceptedStream,
     /// The peer's address and port.
     pub remote: SocketAddr,
     /// The address it connected to.
     pub local_ip: IpAddr,
     /// What its bytes are.
     pub carries: Carries,
+}
+
+/// The stream of an accepted connection.
+#[derive(Debug)]
+pub enum AcceptedStream {
+    /// The kernel's.
+    Tcp(TcpStream),
+    /// One of a network in memory, by its number there.
+    #[cfg(any(test, feature = "peer"))]
+    Simulated(u32),
+}
+
+impl From<TcpStream> for AcceptedStream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
 }
 
 /// How a connection carries datagrams.

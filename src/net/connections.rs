@@ -19,24 +19,27 @@
 //! A TURN client's connection is of one session, and closed with it ([`Connections::close_of`]). It is also closed when its
 //! allocation has run out or was not used for a while, which is looked at every half of that time.
 
+mod kernel;
 mod relay;
+pub(super) mod wire;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::RawFd;
 
+use super::IoCounters;
 use super::connection::{Accepted, Carries, ConnectionEvent};
-use super::send::{SEND_FLAGS, count_refusal, payload};
+use super::send::{count_refusal, payload};
 use super::start_error::StartError;
-use super::syscall::{check, errno, set_option};
-use super::{IoCounters, now};
 use crate::limits;
 use crate::time::Timestamp;
 use crate::transport::path::{ConnectionId, TcpPath};
 use crate::transport::{Datagram, PathAddress, PathBook, SendResult, Train, TrainBatch};
 use crate::turn;
+use kernel::Kernel;
 use relay::{FRAME_BYTES_MIN, Relay, Served};
+use wire::{Got, READY_MAX, Ready, Watch, Wire};
 
 /// Bytes of the length before each datagram (RFC 4571 §2).
 const LENGTH_BYTES: usize = 2;
@@ -52,8 +55,8 @@ const LABEL_PORT_MIN: u16 = 16_384;
 const _: () = assert!(2 * (limits::CONNECTIONS_PER_WORKER_MAX - 1) + LABEL_PORT_MIN as usize <= u16::MAX as usize);
 
 #[derive(Debug)]
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     remote: SocketAddr,
     local_ip: IpAddr,
     id: ConnectionId,
@@ -73,7 +76,7 @@ enum Carrier {
     Relay(Box<Relay>),
 }
 
-impl Connection {
+impl<S> Connection<S> {
     /// The paths that it is.
     fn paths(&self) -> Vec<PathAddress> {
         match &self.carrier {
@@ -89,9 +92,9 @@ impl Connection {
 
 /// The connections of one worker.
 #[derive(Debug)]
-pub(super) struct Connections {
-    epoll: OwnedFd,
-    places: Vec<Option<Connection>>,
+pub(super) struct Connections<W: Wire = Kernel> {
+    pub(super) wire: W,
+    places: Vec<Option<Connection<W::Stream>>>,
     /// How often each place was used.
     generations: Vec<u16>,
     free: Vec<u32>,
@@ -113,13 +116,19 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new() -> Result<Self, StartError> {
-        let failed = |source| StartError::EventLoop { what: "the descriptor that watches connections", source };
-        // SAFETY: no pointers are passed.
-        let raw = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }).map_err(failed)?;
-        // SAFETY: the descriptor was just made and nothing else owns it.
-        let epoll = unsafe { OwnedFd::from_raw_fd(raw) };
-        Ok(Self {
-            epoll,
+        Kernel::new().map(Self::over)
+    }
+
+    /// The descriptor to watch: it is readable while a connection has something.
+    pub(super) fn watched(&self) -> RawFd {
+        self.wire.watched()
+    }
+}
+
+impl<W: Wire> Connections<W> {
+    pub(super) fn over(wire: W) -> Self {
+        Self {
+            wire,
             places: Vec::new(),
             generations: Vec::new(),
             free: Vec::new(),
@@ -131,15 +140,10 @@ impl Connections {
             clients: 0,
             of_session: HashMap::new(),
             looks: VecDeque::new(),
-        })
+        }
     }
 
-    /// The descriptor to watch: it is readable while a connection has something.
-    pub(super) fn watched(&self) -> RawFd {
-        self.epoll.as_raw_fd()
-    }
-
-    /// The watched descriptor became readable.
+    /// A connection has something: [`Self::watched`] became readable.
     pub(super) fn woke(&mut self) {
         self.ready = true;
     }
@@ -147,6 +151,25 @@ impl Connections {
     /// Whether there is none.
     pub(super) const fn is_empty(&self) -> bool {
         self.open == 0
+    }
+
+    /// The streams of all.
+    #[cfg(any(test, feature = "peer"))]
+    pub(super) fn streams(&self) -> impl Iterator<Item = &W::Stream> {
+        self.places.iter().flatten().map(|connection| &connection.stream)
+    }
+
+    /// The stream of one.
+    #[cfg(any(test, feature = "peer"))]
+    pub(super) fn stream_of(&self, id: ConnectionId) -> Option<&W::Stream> {
+        self.places.get(self.place_of(id)?)?.as_ref().map(|connection| &connection.stream)
+    }
+
+    /// The most bytes that wait for one connection, in one direction.
+    #[cfg(any(test, feature = "peer"))]
+    pub(super) fn waiting_bytes_max(&self) -> usize {
+        let waiting = |connection: &Connection<W::Stream>| connection.pending.len().max(connection.partial.len());
+        self.places.iter().flatten().map(waiting).max().unwrap_or(0)
     }
 
     /// Whether [`Self::receive`] or [`Self::next_event`] may have something.
@@ -157,11 +180,7 @@ impl Connections {
     /// Takes a connection over. It is closed where there are too many.
     pub(super) fn adopt(&mut self, accepted: Accepted) -> io::Result<()> {
         let Accepted { stream, remote, local_ip, carries } = accepted;
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
-        // The kernel then says "writable" only when little waits in it, so that what is written is new.
-        let unsent = limits::CONNECTION_UNSENT_BYTES_MAX as libc::c_int;
-        set_option(stream.as_fd(), libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, unsent)?;
+        let stream = self.wire.take(stream)?;
         let place = match self.free.pop() {
             Some(place) => place as usize,
             None if self.places.len() < limits::CONNECTIONS_PER_WORKER_MAX => {
@@ -172,7 +191,7 @@ impl Connections {
             None => return Err(io::Error::from_raw_os_error(libc::EMFILE)),
         };
         let id = ConnectionId(u32::from(self.generations[place]) << NUMBER_BITS | place as u32);
-        if let Err(error) = self.watch(stream.as_raw_fd(), place, libc::EPOLL_CTL_ADD, false) {
+        if let Err(error) = self.wire.watch(&stream, place, Watch::Begin) {
             self.free.push(place as u32);
             return Err(error);
         }
@@ -208,7 +227,7 @@ impl Connections {
         (connection.id == id).then_some(place)
     }
 
-    fn take(&mut self, place: usize) -> Option<Connection> {
+    fn take(&mut self, place: usize) -> Option<Connection<W::Stream>> {
         let connection = self.places.get_mut(place)?.take()?;
         self.generations[place] = self.generations[place].wrapping_add(1);
         self.free.push(place as u32);
@@ -225,13 +244,6 @@ impl Connections {
         }
     }
 
-    fn watch(&self, fd: RawFd, place: usize, operation: libc::c_int, writable: bool) -> io::Result<()> {
-        let events = libc::EPOLLIN | libc::EPOLLRDHUP | if writable { libc::EPOLLOUT } else { 0 };
-        let mut event = libc::epoll_event { events: events as u32, u64: place as u64 };
-        // SAFETY: both descriptors are open and the kernel copies the event.
-        check(unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), operation, fd, &raw mut event) }).map(drop)
-    }
-
     /// The oldest event that was not asked for yet.
     pub(super) fn next_event(&mut self) -> Option<ConnectionEvent> {
         if self.events.is_empty() { None } else { Some(self.events.remove(0)) }
@@ -244,28 +256,23 @@ impl Connections {
         counters: &mut IoCounters,
         visit: &mut F,
     ) -> usize {
-        const EVENTS: usize = 64;
         if !self.looks.is_empty() {
-            self.close_unused(now());
+            self.close_unused(self.wire.now());
         }
         if !self.ready || limit == 0 {
             return 0;
         }
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        // SAFETY: the descriptor is open and `events` has room for as many entries.
-        let seen = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), EVENTS as libc::c_int, 0) };
-        let Some(events) = usize::try_from(seen).ok().and_then(|seen| events.get(..seen)) else { return 0 };
-        // Level-triggered: who has more is told of again. Only silence says that nobody has.
-        self.ready = !events.is_empty();
-        let now = now();
+        let mut ready = [Ready::default(); READY_MAX];
+        let seen = self.wire.ready(&mut ready);
+        // Who has more is told of again. Only silence says that nobody has.
+        self.ready = seen > 0;
+        let now = self.wire.now();
         let mut handed = self.serve_begun(now, counters, visit);
-        for event in events {
-            let place = event.u64 as usize;
-            if event.events & libc::EPOLLOUT as u32 != 0 {
+        for Ready { place, readable, writable } in ready.into_iter().take(seen) {
+            if writable {
                 self.drain(place);
             }
-            let readable = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR;
-            if event.events & readable as u32 != 0 && handed < limit {
+            if readable && handed < limit {
                 handed += self.read(place, now, counters, visit);
             }
         }
@@ -292,7 +299,7 @@ impl Connections {
             scratch.resize(limits::DATAGRAM_IN_BYTES_MAX + READ_BYTES, 0);
         }
         scratch[..before].copy_from_slice(begun);
-        let handed = match recv(&connection.stream, &mut scratch[before..before + READ_BYTES]) {
+        let handed = match self.wire.read(&connection.stream, &mut scratch[before..before + READ_BYTES]) {
             Got::Nothing => 0,
             Got::End => {
                 self.lost(place);
@@ -391,7 +398,7 @@ impl Connections {
                 }
             }
             (Carrier::Relay(relay), Some(ip)) => {
-                if !relay.wrap(ip, segments, framed) {
+                if !relay.wrap(ip, segments, self.wire.now(), framed) {
                     return SendResult::Failed(libc::EACCES);
                 }
             }
@@ -413,9 +420,10 @@ impl Connections {
             return SendResult::SentLast;
         }
         counters.messages_sent += 1;
-        match write(&connection.stream, bytes) {
+        match self.wire.write(&connection.stream, bytes) {
             Ok(written) if written == bytes.len() => {
-                if !connection.full && unsent_bytes(&connection.stream) <= limits::CONNECTION_UNSENT_BYTES_MAX {
+                if !connection.full && self.wire.unsent_bytes(&connection.stream) <= limits::CONNECTION_UNSENT_BYTES_MAX
+                {
                     return SendResult::Sent;
                 }
             }
@@ -433,11 +441,10 @@ impl Connections {
     /// Marks a connection as full and waits for it to drain.
     fn fill(&mut self, place: usize) {
         let Some(Some(connection)) = self.places.get_mut(place) else { return };
-        if !std::mem::replace(&mut connection.full, true) {
-            let fd = connection.stream.as_raw_fd();
-            if self.watch(fd, place, libc::EPOLL_CTL_MOD, true).is_err() {
-                self.lost(place);
-            }
+        if !std::mem::replace(&mut connection.full, true)
+            && self.wire.watch(&connection.stream, place, Watch::Writable).is_err()
+        {
+            self.lost(place);
         }
     }
 
@@ -445,7 +452,7 @@ impl Connections {
     fn drain(&mut self, place: usize) {
         let Some(Some(connection)) = self.places.get_mut(place) else { return };
         if !connection.pending.is_empty() {
-            match write(&connection.stream, &connection.pending) {
+            match self.wire.write(&connection.stream, &connection.pending) {
                 Ok(written) => drop(connection.pending.drain(..written)),
                 Err(_) => return self.lost(place),
             }
@@ -453,13 +460,13 @@ impl Connections {
                 return;
             }
             connection.pending = Vec::new();
-            if unsent_bytes(&connection.stream) > limits::CONNECTION_UNSENT_BYTES_MAX {
+            if self.wire.unsent_bytes(&connection.stream) > limits::CONNECTION_UNSENT_BYTES_MAX {
                 return;
             }
         }
         if std::mem::take(&mut connection.full) {
-            let (fd, paths) = (connection.stream.as_raw_fd(), connection.paths());
-            if self.watch(fd, place, libc::EPOLL_CTL_MOD, false).is_err() {
+            let paths = connection.paths();
+            if self.wire.watch(&connection.stream, place, Watch::Readable).is_err() {
                 return self.lost(place);
             }
             self.events.extend(paths.into_iter().map(ConnectionEvent::Drained));
@@ -468,7 +475,7 @@ impl Connections {
 }
 
 /// TURN clients: whose they are, how many there may be, and how long they stay.
-impl Connections {
+impl<W: Wire> Connections<W> {
     /// Notes whose the client is. Where its session or the worker has as many as it may, the oldest that nothing went through
     /// makes place.
     fn enlist(&mut self, client: &mut turn::Client, id: ConnectionId) {
@@ -488,7 +495,7 @@ impl Connections {
         }
         self.clients += 1;
         self.of_session.entry(client.session()).or_default().push(id);
-        self.looks.push_back((now() + limits::TURN_UNUSED_MAX / 2, id));
+        self.looks.push_back((self.wire.now() + limits::TURN_UNUSED_MAX / 2, id));
     }
 
     /// The place of the first client that nothing went through.
@@ -571,53 +578,6 @@ impl Connections {
         handed
     }
 }
-
-/// What a read gave.
-enum Got {
-    Bytes(usize),
-    Nothing,
-    /// The peer has closed, or the connection is broken.
-    End,
-}
-
-/// Reads what is there into `buffer`.
-fn recv(stream: &TcpStream, buffer: &mut [u8]) -> Got {
-    // SAFETY: the stream is open; the kernel writes at most that many bytes into the slice.
-    let got = unsafe { libc::recv(stream.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT) };
-    match usize::try_from(got) {
-        Ok(0) => Got::End,
-        Ok(got) => Got::Bytes(got),
-        Err(_) if matches!(errno(), libc::EAGAIN | libc::EINTR) => Got::Nothing,
-        Err(_) => Got::End,
-    }
-}
-
-/// Writes what the kernel takes; a full buffer takes nothing.
-fn write(stream: &TcpStream, bytes: &[u8]) -> Result<usize, i32> {
-    loop {
-        // SAFETY: the stream is open and the kernel reads at most that many bytes of the slice.
-        let written = unsafe { libc::send(stream.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS) };
-        match usize::try_from(written) {
-            Ok(written) => return Ok(written),
-            Err(_) => match errno() {
-                libc::EINTR => {}
-                libc::EAGAIN => return Ok(0),
-                errno => return Err(errno),
-            },
-        }
-    }
-}
-
-/// Bytes that the kernel has taken and not sent once (`tcp(7)`, `SIOCOUTQNSD`). Zero where it does not say.
-fn unsent_bytes(stream: &TcpStream) -> usize {
-    let mut unsent: libc::c_int = 0;
-    // SAFETY: the stream is open and the kernel writes one integer.
-    let result = unsafe { libc::ioctl(stream.as_raw_fd(), SIOCOUTQNSD, &raw mut unsent) };
-    if result == 0 { usize::try_from(unsent).unwrap_or(0) } else { 0 }
-}
-
-/// `linux/sockios.h`; the C library's binding has no name for it.
-const SIOCOUTQNSD: libc::Ioctl = 0x894B;
 
 #[cfg(test)]
 mod tests;

@@ -67,7 +67,7 @@ use std::io;
 use crate::time::Timestamp;
 use crate::transport::path::ConnectionId;
 use crate::transport::{Datagram, PathBook, TrainBatch};
-pub use connection::{Accepted, Carries, ConnectionEvent, TlsSession, TurnConnection};
+pub use connection::{Accepted, AcceptedStream, Carries, ConnectionEvent, TlsSession, TurnConnection};
 pub use open::{AnyIo, IoKind, OpenedIo, open_io};
 pub use process::now;
 pub use socket::MediaSockets;

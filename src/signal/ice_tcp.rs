@@ -93,7 +93,8 @@ impl IceTcp {
         let worker = self.workers.get(usize::from(worker.0)).ok_or(io::ErrorKind::NotFound)?;
         let (remote, local_ip) = (stream.peer_addr()?, stream.local_addr()?.ip());
         let stream = stream.duplicate()?;
-        let message = Control::Connect(Box::new(Accepted { stream, remote, local_ip, carries: Carries::Frames }));
+        let message =
+            Control::Connect(Box::new(Accepted { stream: stream.into(), remote, local_ip, carries: Carries::Frames }));
         worker.try_send(message).map_err(|_| io::ErrorKind::WouldBlock.into())
     }
 }

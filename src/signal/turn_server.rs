@@ -175,7 +175,7 @@ impl TurnServer {
         let local_ip = stream.local_addr()?.ip();
         let tls = tls.map(|tls| Box::new(tls) as Box<dyn net::TlsSession>);
         let carries = Carries::Turn(Box::new(TurnConnection { client, tls, early }));
-        let message = Control::Connect(Box::new(Accepted { stream, remote, local_ip, carries }));
+        let message = Control::Connect(Box::new(Accepted { stream: stream.into(), remote, local_ip, carries }));
         worker.try_send(message).map_err(|_| io::Error::from(io::ErrorKind::WouldBlock))?;
         self.counters.turn_client_admitted();
         Ok(())

@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::super::IoCounters;
 use super::super::connection::TlsSession;
-use super::super::{IoCounters, now};
 use crate::limits;
 use crate::time::Timestamp;
 use crate::transport::path::{ConnectionId, RelayedPath};
@@ -49,9 +49,9 @@ impl Relay {
         &mut self,
         local_ip: IpAddr,
         mut datagrams: impl Iterator<Item = &'d [u8]>,
+        now: Timestamp,
         wire: &mut Vec<u8>,
     ) -> bool {
-        let now = now();
         let Some(tls) = &mut self.tls else {
             return datagrams.all(|datagram| self.client.wrap(local_ip, datagram, now, wire));
         };

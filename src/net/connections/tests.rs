@@ -1,11 +1,11 @@
 //! Real connections over loopback, through both backends.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::super::connection::TurnConnection;
-use super::super::{AnyIo, Io, IoKind, MediaSockets, open_io};
+use super::super::{AnyIo, Io, IoKind, MediaSockets, now, open_io};
 use super::*;
 use crate::transport::PathId;
 use crate::turn;
@@ -29,7 +29,7 @@ fn rig(kind: IoKind, first: &[u8]) -> Rig {
     peer.write_all(first).unwrap();
     let (stream, remote) = listener.accept().unwrap();
     let local_ip = stream.local_addr().unwrap().ip();
-    io.adopt(Accepted { stream, remote, local_ip, carries: Carries::Frames }).unwrap();
+    io.adopt(Accepted { stream: stream.into(), remote, local_ip, carries: Carries::Frames }).unwrap();
     // What the node learns with the first datagram.
     let mut book = PathBook::new();
     let path = book.enter(TcpPath { remote, local_ip, connection: ConnectionId(0) }).unwrap();
@@ -140,7 +140,9 @@ fn what_is_no_frame_and_a_peer_that_leaves_close_the_connection_and_its_number_i
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (stream, remote) = listener.accept().unwrap();
-            rig.io.adopt(Accepted { stream, remote, local_ip: remote.ip(), carries: Carries::Frames }).unwrap();
+            rig.io
+                .adopt(Accepted { stream: stream.into(), remote, local_ip: remote.ip(), carries: Carries::Frames })
+                .unwrap();
             peer.write_all(&frame(&[3; 20])).unwrap();
             receive(&mut rig.io, |datagrams, _| match datagrams {
                 [(PathAddress::Tcp(path), _)] => {
@@ -190,7 +192,7 @@ fn join(connections: &mut Connections, session: u64) -> TcpStream {
     peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let (stream, remote) = listener.accept().unwrap();
     let carries = Carries::Turn(Box::new(TurnConnection { client, tls: None, early }));
-    connections.adopt(Accepted { stream, remote, local_ip: remote.ip(), carries }).unwrap();
+    connections.adopt(Accepted { stream: stream.into(), remote, local_ip: remote.ip(), carries }).unwrap();
     connections.receive(64, &mut IoCounters::default(), &mut |_| panic!("no datagram"));
     peer
 }

@@ -5,6 +5,7 @@
 //! | [`fleet_sockets`] | thousands of client sockets on one ring | `peer` |
 //! | `bare`, `namespace` | for `corecast bench`: sending with nothing else, a NIC-like sink in a network of its own | `bench` |
 //! | [`simulated`] | an [`Io`](crate::net::Io) of queues in memory, for tests | `peer` |
+//! | [`simulated_connections`] | TCP connections over streams in memory, for the simulation | `peer` |
 
 #[cfg(feature = "bench")]
 pub mod bare;
@@ -13,3 +14,4 @@ pub mod fleet_sockets;
 #[cfg(feature = "bench")]
 pub mod namespace;
 pub mod simulated;
+pub mod simulated_connections;
