@@ -193,7 +193,9 @@ impl Session {
     /// When [`Self::handle_timeout`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        [self.ice.next_deadline(), self.current.next_deadline(), self.other_deadline()].into_iter().flatten().min()
+        // What is sent on a path waits for one: its only one may have been a connection that is closed.
+        let on_path = self.ice.selected().map(|_| [self.current.next_deadline(), self.other_deadline()]);
+        on_path.into_iter().flatten().chain([self.ice.next_deadline()]).flatten().min()
     }
 
     /// Ends the session: a close alert is queued for each DTLS association.

@@ -3,6 +3,7 @@
 
 mod data;
 mod export;
+mod lost_path;
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
