@@ -188,6 +188,8 @@ reasons! {
         RetransmissionQueueFull = "retransmission_queue_full",
         /// A viewer asked for more bytes in a second than are repeated.
         RetransmissionOverRate = "retransmission_over_rate",
+        /// A viewer on a connection asked for a repeat: a connection loses nothing.
+        RetransmissionOnConnection = "retransmission_on_connection",
         /// A viewer asked for what it was never sent.
         RetransmissionNeverSent = "retransmission_never_sent",
         /// A viewer asked for what the ring no longer holds.

@@ -1,4 +1,7 @@
 //! Packets that viewers asked for again: RTX (RFC 4588) where it was agreed, else the same packet once more.
+//!
+//! Over a connection nothing is repeated: it loses nothing, what was lost on another path before is old, and repeats would fill
+//! it so that it refuses media in the middle of a frame.
 
 use crate::limits;
 use crate::time::Timestamp;
@@ -44,6 +47,9 @@ impl RetransmissionPhase<'_> {
         let may = playback.repairs.turn(peer.sent.bytes.saturating_sub(playback.retransmitted.bytes));
         let Some(track) = playback.tracks.get_mut(usize::from(repair.subscriber.track)) else { return Ok(()) };
         let Some((sender, path)) = peer.session.egress() else { return Ok(()) };
+        if path.is_connection() {
+            return Err(DropReason::RetransmissionOnConnection);
+        }
         let Some(stream) = self.streams.get(peer.stream) else { return Ok(()) };
         let located = track.subscription.locate(repair.sequence_number).ok_or(DropReason::RetransmissionNeverSent)?;
         let encoding = stream.encoding(located.encoding).ok_or(DropReason::RetransmissionNotInRing)?;
