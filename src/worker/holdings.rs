@@ -3,9 +3,11 @@
 
 use crate::worker::mail::Mail;
 use crate::worker::peer::PeerKey;
+use crate::worker::peer_channels::{MirrorState, Side};
 use crate::worker::peers::Peers;
 use crate::worker::repairs::Repairs;
 use crate::worker::stream::Streams;
+use crate::worker::stream_channels::StreamChannels;
 
 /// Entries of a worker's tables, sets and queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +40,37 @@ pub struct Holdings {
     pub ring_bytes: usize,
     /// Packets in them.
     pub ring_packets: usize,
+}
+
+/// What a worker holds for data channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataHoldings {
+    /// Bytes of one channel's ring, the longest.
+    pub ring_bytes_max: usize,
+    /// Bytes of one viewer's channel that its network has not taken, the most.
+    pub buffered_bytes_max: usize,
+    /// Channels of one peer, the most.
+    pub channels_max: usize,
+}
+
+impl DataHoldings {
+    /// Walks the sessions.
+    pub(super) fn of(peers: &Peers, streams: &Streams) -> Self {
+        let mut holdings = Self::default();
+        for channel in streams.iter().filter_map(|stream| stream.channels.as_deref()).flat_map(StreamChannels::iter) {
+            holdings.ring_bytes_max = holdings.ring_bytes_max.max(channel.ring.bytes());
+        }
+        for data in peers.keys().into_iter().filter_map(|key| peers.get(key)?.data.as_deref()) {
+            holdings.channels_max = holdings.channels_max.max(data.open_channels());
+            if let (Side::Viewer(mirrors), Some(channels)) = (&data.side, &data.channels) {
+                for mirror in mirrors {
+                    let MirrorState::Open(at) = mirror.state else { continue };
+                    holdings.buffered_bytes_max = holdings.buffered_bytes_max.max(channels.buffered(at));
+                }
+            }
+        }
+        holdings
+    }
 }
 
 impl Holdings {

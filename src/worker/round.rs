@@ -189,6 +189,12 @@ impl Worker {
         lifecycle.open_connected(request, keys, &path.into(), random.as_mut(), now)
     }
 
+    /// What it holds for data channels now.
+    #[must_use]
+    pub fn data_holdings(&self) -> crate::worker::holdings::DataHoldings {
+        crate::worker::holdings::DataHoldings::of(&self.peers, &self.streams)
+    }
+
     /// What it holds now.
     #[must_use]
     pub fn holdings(&self) -> crate::worker::holdings::Holdings {

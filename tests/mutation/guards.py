@@ -37,6 +37,34 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "session: timers of what is sent wait for a path",
+        "src/session/drive.rs",
+        "self.ice.selected().map(|_| [",
+        "Some(()).map(|()| [",
+        "lib session::tests::lost_path::without_a_path_no_timer_is_due_for_ever_and_with_the_next_one_they_run_again",
+    ),
+    Guard(
+        "connections: nothing for one that is full",
+        "src/worker/outbound/visit.rs",
+        "if self.peer.full_path == Some(path) {",
+        "if false {",
+        "simulation proofs::nothing_is_found_where_everybody_is_on_connections",
+    ),
+    Guard(
+        "connections: nothing is repeated over them",
+        "src/worker/outbound/retransmission.rs",
+        "if path.is_connection() {",
+        "if false {",
+        "simulation runner::the_committed_seeds_break_no_rule",
+    ),
+    Guard(
+        "connections: who lags goes on at a key frame",
+        "src/relay/play/subscription.rs",
+        "let target = if is_video { ring.key_frame() } else { ring.newest() };",
+        "let target = ring.newest();",
+        "simulation proofs::nothing_is_found_where_everybody_is_on_connections",
+    ),
+    Guard(
         "turns: requests already read",
         "src/signal/turns.rs",
         "self.requests.get() > 0 && self.has_lasted_too_long()",

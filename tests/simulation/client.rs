@@ -4,8 +4,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::SystemTime;
 
+use corecast::data::SCTP_PORT;
 use corecast::description::{
-    Description, Direction, DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind, SsrcPair,
+    DataTerms, Description, Direction, DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials, MediaKind,
+    SsrcPair,
 };
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::lab::bench::publisher::keys;
@@ -15,6 +17,7 @@ use corecast::lab::peer::publisher::{Publisher, PublisherConfig};
 use corecast::lab::peer::terms::{self, Numbers, Offer, Sources};
 use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
 use corecast::lab::peer::{ClientPeer, PeerConfig};
+use corecast::limits;
 use corecast::placement;
 use corecast::srtp::SrtpKeys;
 use corecast::time::{NtpTime, Timestamp};
@@ -25,8 +28,10 @@ use corecast::worker::timers::NEVER;
 use crate::check::content::Content;
 use crate::check::sealed_once::SealedOnce;
 use crate::check::silence::Heard;
+use crate::data::DataEnd;
 use crate::link::Link;
 use crate::script::SimScript;
+use crate::ways::Way;
 
 /// A client's number; never given twice.
 pub(crate) type ClientId = usize;
@@ -51,6 +56,8 @@ pub(crate) struct Wish {
     pub(crate) verify: f64,
     /// It is opened and nobody ever comes.
     pub(crate) phantom: bool,
+    pub(crate) way: Way,
+    pub(crate) data: bool,
 }
 
 pub(crate) enum Agent {
@@ -81,6 +88,15 @@ pub(crate) struct Client {
     pub(crate) handshake_forged: bool,
     /// Whether the node has told so.
     pub(crate) node_connected: bool,
+    /// How it reaches the node, or is about to; the connection that it uses, and the one that is being made.
+    pub(crate) way: Way,
+    pub(crate) connection: Option<u32>,
+    pub(crate) connecting: Option<u32>,
+    pub(crate) is_without_udp: bool,
+    pub(crate) data: Option<Box<DataEnd>>,
+    /// What it publishes.
+    pub(crate) publication: Option<usize>,
+    /// Its address for UDP.
     pub(crate) address: SocketAddr,
     pub(crate) up: Link,
     pub(crate) down: Link,
@@ -101,7 +117,8 @@ impl Client {
             Some(Agent::Publisher(publisher)) => publisher.next_deadline(),
             None => None,
         };
-        next.unwrap_or(NEVER)
+        let data = self.data.as_ref().filter(|_| self.agent.is_some()).and_then(|data| data.next_deadline());
+        next.into_iter().chain(data).min().unwrap_or(NEVER)
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -165,7 +182,10 @@ pub(crate) fn open_session(
         fingerprint: fingerprint(identity),
         sources: sources(client, wish.rtx),
     };
-    let description = Description { dtls_role: DtlsRole::Server, ..terms::answer(&offer) };
+    let data =
+        DataTerms { sctp_port: SCTP_PORT, message_bytes_max: limits::DATA_MESSAGE_BYTES_ANNOUNCED, may_speak: false };
+    let data = wish.data.then_some(data);
+    let description = Description { dtls_role: DtlsRole::Server, data, ..terms::answer(&offer) };
     let stream = StreamId(1 + wish.stream as u128);
     let request = OpenSession {
         session: SessionId(client as u64),
@@ -257,10 +277,13 @@ pub(crate) fn make_agent(
         node: node_address(worker),
         seed,
     };
-    let peer = match wish.joining {
+    let mut peer = match wish.joining {
         Joining::Handshake => ClientPeer::new(identity, config, now),
         Joining::Preconnected => ClientPeer::connected(identity, config, &preset_keys(client, true), now),
     };
+    if wish.data {
+        peer.carry_data();
+    }
     match script {
         None => {
             let config = ViewerConfig { answer, intended: now, verify_fraction: wish.verify, seed, data: None };

@@ -25,6 +25,8 @@ fn waiting_room() -> (World, Wish) {
         rtx: true,
         verify: 1.0,
         phantom: false,
+        way: Default::default(),
+        data: false,
     };
     world.open(wish);
     (world, wish)

@@ -42,12 +42,21 @@ impl World {
         }
         for (number, node) in self.nodes.iter().enumerate() {
             queues::nothing_left(number, &node.worker.holdings())?;
+            if !node.io.connections.is_empty() {
+                let what = format!("worker {number} still has {} connections", node.io.connections.len());
+                return Err(Violation::new("nothing is left", what));
+            }
         }
         self.count_up()
     }
 
     /// Counters of the workers, and what can be judged only by the whole.
     fn count_up(&mut self) -> Result<(), Violation> {
+        for connection in &self.connections {
+            self.faults.merge(&connection.tcp.borrow().faults);
+        }
+        self.faults.add(Fault::DataClosed, self.data_closed);
+        self.faults.add(Fault::DataDropped, self.data_dropped);
         let (mut lost_inside, mut skips) = (0, 0);
         for node in &mut self.nodes {
             let report = node.report();
@@ -69,7 +78,7 @@ impl World {
             self.totals.repeats += client.sealed.repeats;
             let stream = &self.streams[client.stream];
             // Nor is what the clock jumped over waited for.
-            let overtaken = if skips > 0 || !self.ahead.is_zero() { stream.overtaken } else { 0 };
+            let overtaken = if skips > 0 || !self.ahead.get().is_zero() { stream.overtaken } else { 0 };
             let explained = stream.uplink_lost + lost_inside.min(stream.at_risk) + overtaken;
             let rtx = client.sources.video_rtx.map_or(0, |ssrc| client.sealed.missing(ssrc));
             let missing = client.sealed.missing(client.sources.video).max(client.sealed.missing(client.sources.audio));

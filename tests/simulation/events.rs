@@ -8,8 +8,9 @@ use corecast::description::Direction;
 use corecast::time::Timestamp;
 use corecast::worker::mailbox::Control;
 
-use crate::check::Violation;
+use crate::check::{Violation, over_tcp, queues};
 use crate::client::{self, Agent, ClientId, Joining, Wish};
+use crate::data::Side;
 use crate::faults::Fault;
 use crate::scenario::{Scenario, between, fraction};
 use crate::world::{TICK, World};
@@ -58,10 +59,14 @@ impl World {
         self.keep_publishing();
         self.come_and_go();
         self.disturb();
+        self.disturb_ways();
         self.forge();
         let since_start = self.now.since(Timestamp::from_millis(10_000));
         if since_start.as_nanos().is_multiple_of(SILENCE_CHECK.as_nanos()) {
             self.check_silence();
+            if self.scenario.ways.data > 0.0 {
+                self.check_data();
+            }
         }
     }
 
@@ -78,7 +83,10 @@ impl World {
         for stream in 0..self.streams.len() {
             let state = &self.streams[stream];
             if state.publisher.is_none() && state.return_at <= self.now {
+                let (way, data) = (self.draw_way(), self.draw_data());
                 self.open(Wish {
+                    way,
+                    data,
                     direction: Direction::Publish,
                     stream,
                     joining: Joining::Handshake,
@@ -95,8 +103,10 @@ impl World {
         let stream = self.random.u64() as usize % self.streams.len();
         // One in four has no RTX: repeats are the same packets again.
         let rtx = !self.random.u64().is_multiple_of(4);
-        let verify = self.scenario.verify;
-        self.open(Wish { direction: Direction::Play, stream, joining, rtx, verify, phantom });
+        let (way, data) = (self.draw_way(), self.draw_data());
+        // On a connection every packet is looked at.
+        let verify = if self.scenario.ways.share > 0.0 { 1.0 } else { self.scenario.verify };
+        self.open(Wish { way, data, direction: Direction::Play, stream, joining, rtx, verify, phantom });
     }
 
     /// A client that is there, of a direction.
@@ -166,7 +176,9 @@ impl World {
             let until = self.now + MS * between(&mut self.random, 100, 4_000) as u32;
             let client = &mut self.clients[id];
             client.excused = client.excused.max(until);
-            if self.random.u64().is_multiple_of(2) {
+            if client.is_without_udp {
+                // Its connections have stops of their own.
+            } else if self.random.u64().is_multiple_of(2) {
                 client.down.out_until = until
             } else {
                 client.up.out_until = until
@@ -180,7 +192,8 @@ impl World {
         }
         if self.happens(rates.clock_jumps) {
             self.faults.count(Fault::ClockJump);
-            self.ahead += MS * between(&mut self.random, 50, 15_000) as u32;
+            let jump = MS * between(&mut self.random, 50, 15_000) as u32;
+            self.ahead.set(self.ahead.get() + jump);
             self.excused = self.now;
             for node in &mut self.nodes {
                 node.wake(self.now);
@@ -245,7 +258,7 @@ impl World {
     // --- checks that walk ---
 
     /// Since when nothing has disturbed a viewer.
-    fn calm_since(&self, id: ClientId) -> Timestamp {
+    pub(crate) fn calm_since(&self, id: ClientId) -> Timestamp {
         let client = &self.clients[id];
         let stream = &self.streams[client.stream];
         let origin = stream.publisher.map_or(Timestamp::ZERO, |publisher| {
@@ -285,13 +298,35 @@ impl World {
             if !publisher_is_served {
                 continue;
             }
-            let video = client.down.profile.mtu >= VIDEO_MTU;
-            if let Err(violation) = client.heard.check(now, calm_since, video) {
+            let connection = client.connection.map(|number| &self.connections[number as usize]);
+            let thin = connection.is_some_and(|connection| connection.tcp.borrow().profile().rate > 0);
+            let video = client.connection.is_some() || client.down.profile.mtu >= VIDEO_MTU;
+            let patience = if thin { over_tcp::PATIENCE } else { 1 };
+            if let Err(violation) = client.heard.check(now, calm_since, video, patience) {
                 let what = format!("viewer {id} of stream {}: {}", client.stream, violation.what);
                 self.violation.get_or_insert(Violation { what, ..violation });
                 return;
             }
             self.totals.longest_silence = self.totals.longest_silence.max(client.heard.longest);
+        }
+    }
+
+    /// Reliable channels of viewers have brought what they should.
+    fn check_data(&mut self) {
+        for id in 0..self.clients.len() {
+            let Some(data) = &self.clients[id].data else { continue };
+            let Side::Viewer { heard } = &data.side else { continue };
+            let calm_since = self.calm_since(id);
+            let broken = heard.values().find_map(|heard| heard.is_whole(self.now, calm_since).err());
+            if let Some(violation) = broken {
+                let what = format!("viewer {id}: {}", violation.what);
+                return self.break_rule(Violation { what, ..violation });
+            }
+        }
+        for node in &self.nodes {
+            if let Err(violation) = queues::data_within_limits(&node.worker.data_holdings()) {
+                self.violation.get_or_insert(violation);
+            }
         }
     }
 }

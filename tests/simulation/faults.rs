@@ -30,6 +30,17 @@ faults! {
     TrainSplit => "network: a train's segments spread in time",
     Coalesced => "network: arrived together with the one before",
     Rebinding => "client: its address changed",
+    ConnectionStopped => "connection: a stop in which nothing passes",
+    ConnectionBroken => "connection: broken",
+    ConnectionMade => "connection: made",
+    ConnectionRefused => "connection: not taken by the node",
+    TurnMade => "connection: made for TURN",
+    ShortWrite => "connection: took a part of what was written",
+    FrameInPieces => "connection: a frame in two pieces",
+    WayChanged => "client: changed from UDP to a connection",
+    WayBack => "client: went back to UDP",
+    DataClosed => "client: a data channel was closed and said so",
+    DataDropped => "client: a message of an unreliable channel did not come",
     SendFull => "node: send refused, EAGAIN",
     SendNoBuffers => "node: send refused, ENOBUFS",
     SendTooLong => "node: send refused, EMSGSIZE",
@@ -92,9 +103,12 @@ impl Faults {
         }
     }
 
-    /// Kinds that were never made.
-    pub(crate) fn missing(&self) -> Vec<&'static str> {
-        Fault::ALL.iter().filter(|(fault, _)| self.of(*fault) == 0).map(|(_, name)| *name).collect()
+    /// Kinds that were never made; those of `ways` are made only where there are any.
+    pub(crate) fn missing(&self, ways: bool) -> Vec<&'static str> {
+        let is_due = |fault: Fault| {
+            ways || !(Fault::ConnectionStopped as usize..=Fault::DataDropped as usize).contains(&(fault as usize))
+        };
+        Fault::ALL.iter().filter(|(fault, _)| is_due(*fault) && self.of(*fault) == 0).map(|(_, name)| *name).collect()
     }
 }
 

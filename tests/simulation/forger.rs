@@ -142,6 +142,8 @@ impl World {
                     rtx: true,
                     verify: 0.0,
                     phantom: false,
+                    way: Default::default(),
+                    data: false,
                 };
                 let own = self.open(wish);
                 self.clients[own].is_forger = true;

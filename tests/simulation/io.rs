@@ -11,14 +11,17 @@ use std::time::Duration;
 
 use corecast::crypto::random::{Random, SeededRandom};
 use corecast::limits;
-use corecast::net::{Io, IoCounters, Waker};
+use corecast::net::lab::simulated_connections::SimulatedConnections;
+use corecast::net::{Accepted, ConnectionEvent, Io, IoCounters, Waker};
 use corecast::time::Timestamp;
-use corecast::transport::{Datagram, PathBook, SendResult, TrainBatch, UdpPath};
+use corecast::transport::path::ConnectionId;
+use corecast::transport::{Datagram, PathAddress, PathBook, SendResult, Train, TrainBatch, UdpPath};
 use corecast::wire::demux::{self, DatagramKind};
 
 use crate::cost::Cost;
 use crate::faults::{Fault, Faults};
 use crate::link::Chance;
+use crate::turn::FOREIGN;
 
 /// Room for the longest datagram that is carried.
 pub(crate) const BUFFER_BYTES: usize = limits::DATAGRAM_IN_BYTES_MAX;
@@ -63,10 +66,27 @@ struct Arrived {
     buffer: Buffer,
 }
 
+/// Where a train went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum To {
+    Udp(UdpPath),
+    /// A connection, by the number of its stream; `None` for one that the node has lost.
+    Connection(Option<u32>),
+}
+
+/// Defects of the sockets, to prove that they are found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SocketSabotage {
+    /// Connections are not closed.
+    pub(crate) keeps_open: bool,
+    /// One train of media to a connection is refused.
+    pub(crate) refuses_media: bool,
+}
+
 /// A train that was handed over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
-    pub(crate) path: UdpPath,
+    pub(crate) to: To,
     /// In the node's time.
     pub(crate) at: Timestamp,
     pub(crate) start: usize,
@@ -101,6 +121,10 @@ pub(crate) struct SimIo {
     pub(crate) faults: Faults,
     /// Batches in which a byte belonged to two trains or to none.
     pub(crate) torn_batches: u64,
+    pub(crate) connections: SimulatedConnections,
+    /// Datagrams that a TURN client sent to a foreign peer, and that were handed to the worker.
+    pub(crate) foreign_datagrams: u64,
+    pub(crate) sabotage: SocketSabotage,
     random: SeededRandom,
     counters: IoCounters,
     waker: Waker,
@@ -120,6 +144,9 @@ impl SimIo {
             send_faults: SendFaults::default(),
             faults: Faults::default(),
             torn_batches: 0,
+            connections: SimulatedConnections::default(),
+            foreign_datagrams: 0,
+            sabotage: SocketSabotage::default(),
             random: SeededRandom::new(seed),
             counters: IoCounters::default(),
             waker,
@@ -134,6 +161,12 @@ impl SimIo {
 
     fn spend(&mut self, time: Duration) {
         self.now = self.now + time;
+        self.connections.set_now(self.now);
+    }
+
+    /// When a connection wants the worker, in the node's time, which is `now`.
+    pub(crate) fn connections_due(&self, now: Timestamp) -> Option<Timestamp> {
+        self.connections.next_due(now)
     }
 
     /// A datagram arrives; false, and its buffer is spent, when the receive buffer is full.
@@ -165,18 +198,6 @@ impl SimIo {
         self.bytes.clear();
     }
 
-    fn price_of(&self, bytes: &[u8], is_forged: bool) -> Duration {
-        let more = match demux::classify(bytes) {
-            DatagramKind::Rtp | DatagramKind::Rtcp => self.cost.packet_opened,
-            DatagramKind::Stun => self.cost.check_answered,
-            // A forged one fails at its first check.
-            DatagramKind::Dtls if is_forged => self.cost.packet_opened,
-            DatagramKind::Dtls if is_dtls_handshake(bytes) => self.cost.handshake_datagram,
-            DatagramKind::Dtls | DatagramKind::Unknown => 0,
-        };
-        Duration::from_nanos(self.cost.datagram_received + more)
-    }
-
     fn judge(&mut self, segments: u64, segment_size: u16) -> SendResult {
         let SendFaults { full, no_buffers, too_long, error, .. } = self.send_faults;
         let draw = self.random.u64();
@@ -198,6 +219,52 @@ impl SimIo {
     }
 }
 
+fn price_of(cost: &Cost, bytes: &[u8], is_forged: bool) -> Duration {
+    let more = match demux::classify(bytes) {
+        DatagramKind::Rtp | DatagramKind::Rtcp => cost.packet_opened,
+        DatagramKind::Stun => cost.check_answered,
+        // A forged one fails at its first check.
+        DatagramKind::Dtls if is_forged => cost.packet_opened,
+        DatagramKind::Dtls if is_dtls_handshake(bytes) => cost.handshake_datagram,
+        DatagramKind::Dtls | DatagramKind::Unknown => 0,
+    };
+    Duration::from_nanos(cost.datagram_received + more)
+}
+
+/// Connections.
+impl SimIo {
+    fn receive_of_connections<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, visit: &mut F) -> usize {
+        let (cost, mut spent, mut foreign) = (self.cost, Duration::ZERO, 0);
+        let taken = self.connections.receive(limit, &mut self.counters, &mut |datagram: Datagram<'_>| {
+            spent += price_of(&cost, datagram.bytes, false);
+            foreign += u64::from(datagram.bytes.starts_with(&FOREIGN));
+            visit(datagram);
+        });
+        self.foreign_datagrams += foreign;
+        self.spend(spent);
+        taken
+    }
+
+    fn send_on_connections(&mut self, batch: &mut TrainBatch, paths: &PathBook) {
+        let is_media = |bytes: &[u8]| demux::classify(bytes) == DatagramKind::Rtp;
+        let refused = self.sabotage.refuses_media.then(|| {
+            batch.trains().iter().position(|train| train.path.is_connection() && is_media(batch.bytes(train)))
+        });
+        self.connections.send(batch, paths, &mut self.counters);
+        if let Some(at) = refused.flatten() {
+            batch.trains_mut()[at].result = SendResult::Full;
+        }
+    }
+
+    fn destination(&self, paths: &PathBook, train: &Train) -> To {
+        match paths.address(train.path).expect("whoever sends on a path holds it") {
+            PathAddress::Udp(path) => To::Udp(*path),
+            PathAddress::Tcp(path) => To::Connection(self.connections.number_of(path.connection)),
+            PathAddress::Relayed(path) => To::Connection(self.connections.number_of(path.connection)),
+        }
+    }
+}
+
 impl Io for SimIo {
     fn now(&self) -> Timestamp {
         self.now
@@ -209,7 +276,7 @@ impl Io for SimIo {
     }
 
     fn receive<F: FnMut(Datagram<'_>)>(&mut self, limit: usize, mut visit: F) -> usize {
-        let mut taken = 0;
+        let mut taken = self.receive_of_connections(limit, &mut visit);
         while taken < limit
             && let Some(mut arrived) = self.inbox.pop_front()
         {
@@ -217,7 +284,7 @@ impl Io for SimIo {
             self.inbox_bytes -= arrived.len + KERNEL_BYTES;
             self.counters.datagrams_received += 1;
             self.counters.bytes_received += arrived.len as u64;
-            let price = self.price_of(&arrived.buffer[..arrived.len], arrived.is_forged);
+            let price = price_of(&self.cost, &arrived.buffer[..arrived.len], arrived.is_forged);
             self.spend(price);
             visit(Datagram {
                 bytes: &mut arrived.buffer[..arrived.len],
@@ -236,6 +303,7 @@ impl Io for SimIo {
             self.faults.count(Fault::SendPartial);
         }
         let base = self.bytes.len();
+        self.send_on_connections(batch, paths);
         let (mut end, mut parts) = (0, 0);
         for number in 0..batch.trains().len() {
             let train = batch.trains()[number];
@@ -246,7 +314,13 @@ impl Io for SimIo {
             }
             end = start + len;
             let segment_size = usize::from(train.segment_size);
-            let path = *paths.udp(train.path).expect("whoever sends on a path holds it");
+            let to = self.destination(paths, &train);
+            if matches!(to, To::Connection(_)) {
+                self.spend(self.cost.train(u64::from(train.segments)));
+                let (result, start) = (train.result, base + start);
+                self.sent.push(Sent { to, at: self.now, start, len, segment_size, result });
+                continue;
+            }
             let mut result = None;
             for (from, len) in parts_of(batch.bytes(&train), segment_size) {
                 let segments = len.div_ceil(segment_size) as u64;
@@ -270,13 +344,33 @@ impl Io for SimIo {
                     SendResult::Failed(_) => self.counters.sends_failed += 1,
                 }
                 let start = base + start + from;
-                self.sent.push(Sent { path, at: self.now, start, len, segment_size, result });
+                self.sent.push(Sent { to, at: self.now, start, len, segment_size, result });
             }
             batch.trains_mut()[number].result = result.unwrap_or(SendResult::Sent);
         }
         let (bytes, _) = batch.parts_mut();
         self.torn_batches += u64::from(end != bytes.len());
         self.bytes.extend_from_slice(bytes);
+    }
+
+    fn adopt(&mut self, connection: Accepted) -> io::Result<()> {
+        self.connections.adopt(connection)
+    }
+
+    fn close(&mut self, connection: ConnectionId) {
+        if !self.sabotage.keeps_open {
+            self.connections.close(connection);
+        }
+    }
+
+    fn close_of(&mut self, session: u64) {
+        if !self.sabotage.keeps_open {
+            self.connections.close_of(session);
+        }
+    }
+
+    fn connection_event(&mut self) -> Option<ConnectionEvent> {
+        self.connections.next_event()
     }
 
     fn counters(&self) -> IoCounters {

@@ -8,7 +8,9 @@
 //! |---|---|
 //! | `world` | the clock, what happens next, what a worker sealed on its way to a viewer |
 //! | `node`, `io`, `cost` | a worker, its sockets, what its work costs |
-//! | `link` | one direction between a client and the node |
+//! | `link` | one direction between a client and the node, by UDP |
+//! | `tcp`, `turn`, `ways` | a connection, a TURN client in it, and how clients go over to them |
+//! | `data` | data channels |
 //! | `signalling` | opening, closing and routing through the bounded mailboxes |
 //! | `client`, `script` | clients, and media that tells which packet of which stream it is |
 //! | `scenario`, `events`, `faults` | what a seed becomes, what happens beside the network, every kind of fault counted |
@@ -19,12 +21,13 @@
 //! | `runner` | the seeds of every test run, the replay of one, campaigns |
 //!
 //! Left out: signalling's HTTP and SDP (their own tests), the real sockets and rings (`tests/parts/net_io.rs`), DTLS with RSA
-//! certificates (`tests/parts/dtls_openssl.rs`), probes and SSRC changes of publishers (`tests/parts/worker_media.rs`).
+//! certificates (`tests/parts/dtls_openssl.rs`), TLS around TURN (`tests/node/over_turn.rs`), probes and SSRC changes of publishers (`tests/parts/worker_media.rs`).
 
 mod check;
 mod client;
 mod cost;
 mod crowds;
+mod data;
 mod ending;
 mod events;
 mod faults;
@@ -38,4 +41,7 @@ mod scale;
 mod scenario;
 mod script;
 mod signalling;
+mod tcp;
+mod turn;
+mod ways;
 mod world;

@@ -93,7 +93,9 @@ impl Node {
     pub(crate) fn next_round(&self, now: Timestamp, ahead: Duration) -> Timestamp {
         let deadline = if self.deadline == NEVER { NEVER } else { self.deadline - ahead };
         let arrival = if self.io.has_arrivals() { now } else { NEVER };
-        let wanted = deadline.min(arrival).min(self.woken.unwrap_or(NEVER));
+        let connection = self.io.connections_due(now + ahead).unwrap_or(NEVER);
+        let connection = if connection == NEVER { NEVER } else { (now + ahead).max(connection) - ahead };
+        let wanted = deadline.min(arrival).min(connection).min(self.woken.unwrap_or(NEVER));
         wanted.max(self.busy_until).max(self.stalled_until)
     }
 

@@ -89,7 +89,20 @@ impl World {
                 let message = Control::Close { session, reason: EndReason::DtlsFailed };
                 self.nodes[self.clients[id].worker].control(message, &mut self.faults);
             }
-            Sabotage::SmallLimit | Sabotage::ForeignTag | Sabotage::EndTwice | Sabotage::LeaveOne => {}
+            // What acts elsewhere.
+            Sabotage::SmallLimit
+            | Sabotage::ForeignTag
+            | Sabotage::EndTwice
+            | Sabotage::LeaveOne
+            | Sabotage::Swallow
+            | Sabotage::NoQueue
+            | Sabotage::RefuseMedia
+            | Sabotage::ForgetKeys
+            | Sabotage::KeepOpen
+            | Sabotage::OpenRelay
+            | Sabotage::LoseMessage
+            | Sabotage::RepeatMessage
+            | Sabotage::ForeignTalk => {}
         }
     }
 }
@@ -179,4 +192,46 @@ fn a_session_that_ends_twice_is_found() {
 #[test]
 fn a_session_that_is_left_behind_is_found() {
     assert_eq!(found_by(Sabotage::LeaveOne, Scenario::calm(1)), Some("nothing is left"));
+}
+
+#[test]
+fn nothing_is_found_where_everybody_is_on_connections() {
+    assert_eq!(broken_rule(Scenario::on_connections(1)), None);
+}
+
+#[test]
+fn what_waits_in_a_thin_connection_is_found_to_be_old() {
+    assert_eq!(found_by(Sabotage::Swallow, Scenario::on_connections(1)), Some("never old"));
+}
+
+#[test]
+fn bytes_that_wait_beyond_the_bound_are_found() {
+    assert_eq!(found_by(Sabotage::NoQueue, Scenario::on_connections(1)), Some("queues within limits"));
+}
+
+#[test]
+fn frames_that_are_cut_by_a_connection_are_found() {
+    assert_eq!(found_by(Sabotage::RefuseMedia, Scenario::on_connections(1)), Some("whole frames"));
+}
+
+#[test]
+fn a_skip_to_what_is_no_key_frame_is_found() {
+    assert_eq!(found_by(Sabotage::ForgetKeys, Scenario::on_connections(1)), Some("whole frames"));
+}
+
+#[test]
+fn a_connection_that_outlives_its_session_is_found() {
+    assert_eq!(found_by(Sabotage::KeepOpen, Scenario::on_connections(1)), Some("nothing after the end"));
+}
+
+#[test]
+fn a_foreign_peer_that_is_reached_is_found() {
+    assert_eq!(found_by(Sabotage::OpenRelay, Scenario::on_connections(1)), Some("no open relay"));
+}
+
+#[test]
+fn a_message_that_is_lost_repeated_or_of_another_stream_is_found() {
+    for sabotage in [Sabotage::LoseMessage, Sabotage::RepeatMessage, Sabotage::ForeignTalk] {
+        assert_eq!(found_by(sabotage, Scenario::on_connections(1)), Some("data"), "{sabotage:?}");
+    }
 }

@@ -4,10 +4,11 @@
 //! SEED=7 SIZE=long cargo test --release --test simulation replay -- --ignored --nocapture
 //! cargo test --release --test simulation campaign -- --ignored --nocapture
 //! ```
-//! `FORGERIES=0` runs a seed without its forger, another number with so many tries per second. `WATCH=4` prints every
+//! `WAYS=1` runs seeds with connections and data channels, which are kept out of the fresh ones until a campaign of some
+//! thousand has passed. `FORGERIES=0` runs a seed without its forger, another number with so many tries per second. `WATCH=4` prints every
 //! datagram of client 4.
 //!
-//! A campaign takes `SEEDS` (200), `PACKETS` (10⁸), `JOINS` (10⁴), `FIRST` (1), `THREADS` (all) and `MINUTES` (60) from the
+//! A campaign takes `SEEDS` (200), `PACKETS` (10⁸), `JOINS` (10⁴), `FIRST` (1), `THREADS` (all), `SIZE` (long) and `MINUTES` (60) from the
 //! environment. It goes on past the last seed until packets and joins are reached, and fails where a rule is broken, a
 //! kind of fault was never made, or the minutes are over.
 
@@ -34,16 +35,18 @@ struct Outcome {
 }
 
 /// Runs a seed; says how to run it again where it fails.
-fn run(seed: u64, size: Size) -> Result<Outcome, String> {
+fn run(seed: u64, size: Size, ways: bool) -> Result<Outcome, String> {
     let failed = |what: String| {
         let size = size.name();
         format!(
             "seed {seed} ({size}): {what}\n\
-             again: SEED={seed} SIZE={size} cargo test --release --test simulation replay -- --ignored --nocapture"
+             again: SEED={seed} SIZE={size} WAYS={} cargo test --release --test simulation replay -- --ignored --nocapture",
+            u8::from(ways)
         )
     };
     let scenario = || {
         let scenario = Scenario::from_seed(seed, size);
+        let scenario = if ways { scenario.with_ways() } else { scenario };
         Scenario { forgeries: number("FORGERIES", scenario.forgeries as u64) as f64, ..scenario }
     };
     let watched = Some(number("WATCH", u64::MAX) as usize);
@@ -59,13 +62,16 @@ fn run(seed: u64, size: Size) -> Result<Outcome, String> {
     }
 }
 
-/// The committed seeds: `seed size` a line, `#` begins a comment.
-fn committed() -> Vec<(u64, Size)> {
+/// The committed seeds: `seed size` a line, and `ways` behind it where there are connections and data channels; `#` begins a
+/// comment.
+fn committed() -> Vec<(u64, Size, bool)> {
     let lines = include_str!("seeds.txt").lines().filter_map(|line| line.split('#').next());
     let entry = |line: &str| {
         let mut words = line.split_whitespace();
         let seed = words.next()?.parse().expect("a seed is a number");
-        Some((seed, Size::parse(words.next().expect("a size follows")).expect("a size is short or long")))
+        let size = Size::parse(words.next().expect("a size follows")).expect("a size is short or long");
+        let ways = words.next().inspect(|word| assert_eq!(*word, "ways"));
+        Some((seed, size, ways.is_some()))
     };
     lines.filter_map(entry).collect()
 }
@@ -74,8 +80,8 @@ fn committed() -> Vec<(u64, Size)> {
 fn the_committed_seeds_break_no_rule() {
     let seeds = committed();
     assert!(seeds.len() >= 20);
-    for (seed, size) in seeds {
-        run(seed, size).unwrap_or_else(|what| panic!("{what}"));
+    for (seed, size, ways) in seeds {
+        run(seed, size, ways).unwrap_or_else(|what| panic!("{what}"));
     }
 }
 
@@ -85,15 +91,16 @@ fn fresh_seeds_break_no_rule() {
     let first = now.as_nanos() as u64 % 1_000_000_000_000;
     println!("fresh seeds {first} to {}", first + FRESH - 1);
     for seed in first..first + FRESH {
-        run(seed, Size::Short).unwrap_or_else(|what| panic!("{what}"));
+        run(seed, Size::Short, false).unwrap_or_else(|what| panic!("{what}"));
     }
 }
 
 #[test]
 fn the_same_seed_twice_is_the_same_run() {
-    for seed in 1..=6 {
+    for (seed, ways) in (1..=6).map(|seed| (seed, false)).chain((1..=6).map(|seed| (seed, true))) {
         let worlds = [0, 1].map(|_| {
-            let mut world = World::new(Scenario::from_seed(seed, Size::Short));
+            let scenario = Scenario::from_seed(seed, Size::Short);
+            let mut world = World::new(if ways { scenario.with_ways() } else { scenario });
             world.trace_log = Some(Vec::new());
             world.finish().unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
             world
@@ -109,7 +116,7 @@ fn the_same_seed_twice_is_the_same_run() {
 
 #[test]
 fn different_seeds_are_different_runs() {
-    let [first, second] = [1, 2].map(|seed| run(seed, Size::Short).unwrap_or_else(|what| panic!("{what}")));
+    let [first, second] = [1, 2].map(|seed| run(seed, Size::Short, false).unwrap_or_else(|what| panic!("{what}")));
     assert_ne!(first.trace, second.trace);
 }
 
@@ -119,24 +126,28 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-#[ignore = "runs one seed: SEED=7 SIZE=long"]
+#[ignore = "runs one seed: SEED=7 SIZE=long WAYS=1"]
 fn replay() {
     let seed = number("SEED", 1);
     let text = std::env::var("SIZE").unwrap_or_else(|_| "short".to_owned());
     let size = Size::parse(&text).unwrap_or_else(|| panic!("SIZE={text}: must be short or long"));
-    println!("{:#?}", Scenario::from_seed(seed, size));
-    let outcome = run(seed, size).unwrap_or_else(|what| panic!("{what}"));
+    let ways = number("WAYS", 0) > 0;
+    let scenario = Scenario::from_seed(seed, size);
+    println!("{:#?}", if ways { scenario.with_ways() } else { scenario });
+    let outcome = run(seed, size, ways).unwrap_or_else(|what| panic!("{what}"));
     println!("{:#?}\ntrace {:016x}\n{}", outcome.totals, outcome.trace, outcome.faults);
 }
 
 #[test]
-#[ignore = "minutes to an hour: SEEDS, PACKETS, JOINS, FIRST, THREADS, MINUTES"]
+#[ignore = "minutes to an hour: SEEDS, PACKETS, JOINS, FIRST, THREADS, MINUTES, WAYS, SIZE"]
 fn campaign() {
     let (seeds, first) = (number("SEEDS", 200), number("FIRST", 1));
     let (packets, joins) = (number("PACKETS", 100_000_000), number("JOINS", 10_000));
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let threads = number("THREADS", processors);
     let limit = Duration::from_secs(60 * number("MINUTES", 60));
+    let ways = number("WAYS", 0) > 0;
+    let size = std::env::var("SIZE").ok().and_then(|size| Size::parse(&size)).unwrap_or(Size::Long);
     let start = Instant::now();
     let next = AtomicU64::new(first);
     let sum: Mutex<(u64, Totals, Faults)> = Mutex::default();
@@ -150,7 +161,7 @@ fn campaign() {
             }
         }
         let seed = next.fetch_add(1, Ordering::Relaxed);
-        match run(seed, Size::Long) {
+        match run(seed, size, ways) {
             Ok(outcome) => {
                 let (done, totals, faults) = &mut *sum.lock().expect("no panic inside");
                 println!("seed {seed}: {} packets, {} tries", outcome.totals.delivered, outcome.totals.tries);
@@ -188,7 +199,7 @@ fn campaign() {
     println!("{text}");
     assert_eq!(failures, Vec::<String>::new());
     assert!(done >= seeds && totals.delivered >= packets && totals.joins >= joins, "the time was too short");
-    assert_eq!(faults.missing(), Vec::<&str>::new(), "kinds of fault that were never made");
+    assert_eq!(faults.missing(ways), Vec::<&str>::new(), "kinds of fault that were never made");
 }
 
 /// For tests that expect a rule to be broken.

@@ -68,6 +68,24 @@ pub(crate) enum Sabotage {
     CloseForeign,
     /// A session is not closed at the end.
     LeaveOne,
+    /// A connection takes everything and says that nothing waits in it.
+    Swallow,
+    /// Nothing may wait for a connection.
+    NoQueue,
+    /// A connection refuses media that was taken.
+    RefuseMedia,
+    /// Viewers are led to what is no key frame.
+    ForgetKeys,
+    /// Connections stay open when their session has ended.
+    KeepOpen,
+    /// TURN reaches a foreign peer.
+    OpenRelay,
+    /// A message of a reliable channel does not come.
+    LoseMessage,
+    /// A message comes twice.
+    RepeatMessage,
+    /// A publisher's channels are said to be of another stream.
+    ForeignTalk,
 }
 
 /// Events of a kind per virtual second.
@@ -105,6 +123,18 @@ impl Rates {
     }
 }
 
+/// How clients reach the node, and what they carry beside media; rates per virtual second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ways {
+    /// Part of the clients that come over connections.
+    pub(crate) share: f64,
+    /// Part of the clients that have data channels.
+    pub(crate) data: f64,
+    pub(crate) changes: f64,
+    pub(crate) breaks: f64,
+    pub(crate) stops: f64,
+}
+
 /// A run.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
@@ -123,12 +153,15 @@ pub(crate) struct Scenario {
     /// Part of the packets that a viewer opens.
     pub(crate) verify: f64,
     pub(crate) rates: Rates,
+    pub(crate) ways: Ways,
+    /// How many times slower than measured the machine is.
+    pub(crate) slower: u64,
     /// Datagrams of the forger per second; none: he is not there.
     pub(crate) forgeries: f64,
     pub(crate) sabotage: Option<Sabotage>,
 }
 
-fn pick<T: Copy>(random: &mut SeededRandom, of: &[T]) -> T {
+pub(crate) fn pick<T: Copy>(random: &mut SeededRandom, of: &[T]) -> T {
     of[random.u64() as usize % of.len()]
 }
 
@@ -166,11 +199,25 @@ impl Scenario {
             verify: 1.0,
             rates: Rates::default(),
             forgeries: 0.0,
+            ways: Ways::default(),
+            slower: 1,
             sabotage: None,
         }
     }
 
-    /// The run of a seed.
+    /// [`Self::calm`], for twice a connection's longest age, with everybody on connections; half of them too thin.
+    pub(crate) fn on_connections(seed: u64) -> Self {
+        let ways = Ways { share: 1.0, data: 1.0, ..Ways::default() };
+        let shape = Shape { fragments: 12, key_every: 60, ..Self::calm(seed).shape };
+        Self { ways, shape, duration: Duration::from_secs(25), ..Self::calm(seed) }
+    }
+
+    /// The same with connections and data channels.
+    pub(crate) fn with_ways(self) -> Self {
+        Self { ways: ways(self.seed), ..self }
+    }
+
+    /// The run of a seed, over UDP and without data channels.
     pub(crate) fn from_seed(seed: u64, size: Size) -> Self {
         let mut random = SeededRandom::new(seed ^ 0x5eed_0000_0000);
         let random = &mut random;
@@ -236,6 +283,8 @@ impl Scenario {
             verify: pick(random, &[0.05, 0.25, 1.0]),
             rates: rates.times(pick(random, &[0.0, 1.0, 1.0, 3.0])),
             forgeries: forgeries(seed, slower),
+            ways: Ways::default(),
+            slower,
             sabotage: None,
         }
     }
@@ -263,6 +312,18 @@ impl Scenario {
 fn forgeries(seed: u64, slower: u64) -> f64 {
     let random = &mut SeededRandom::new(seed ^ 0xf0_0000_0000);
     if matches!(seed % 8, 0 | 2) { 0.0 } else { pick(random, &[100.0, 300.0, 800.0]) / (slower.max(4) / 4) as f64 }
+}
+
+/// Connections or data channels, or both. They draw from a source of their own, so that a seed without them is the run that it
+/// was before there were any.
+fn ways(seed: u64) -> Ways {
+    let random = &mut SeededRandom::new(seed ^ 0x7a_0000_0000);
+    let (share, data) = pick(
+        random,
+        &[(0.25, 0.0), (0.6, 0.0), (1.0, 0.0), (0.0, 1.0), (0.25, 0.3), (0.6, 1.0), (1.0, 0.3), (1.0, 1.0)],
+    );
+    let factor = pick(random, &[0.0, 1.0, 3.0]);
+    Ways { share, data, changes: 0.2 * factor, breaks: 0.1 * factor, stops: 0.1 * factor }
 }
 
 fn profile(random: &mut SeededRandom) -> LinkProfile {

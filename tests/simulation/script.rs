@@ -11,6 +11,7 @@ use std::time::Duration;
 use corecast::crypto::random::{Random, SeededRandom};
 use corecast::lab::peer::publisher::{Script, ScriptFrame, ScriptPacket};
 use corecast::lab::peer::video;
+use corecast::time::Timestamp;
 
 const MARK: [u8; 4] = *b"SIMU";
 pub(crate) const TAG_BYTES: usize = 24;
@@ -59,6 +60,10 @@ impl Tag {
 pub(crate) struct Logged {
     pub(crate) payload: Vec<u8>,
     pub(crate) marker: bool,
+    /// It is of a key frame.
+    pub(crate) in_key: bool,
+    /// When it was published.
+    pub(crate) at: Timestamp,
 }
 
 /// What one publication published.
@@ -66,6 +71,10 @@ pub(crate) struct Logged {
 pub(crate) struct Log {
     first: u32,
     packets: VecDeque<Logged>,
+    /// The world's time, as its publisher acts.
+    pub(crate) now: Timestamp,
+    /// For the proof that a skip to what is no key frame is found out.
+    pub(crate) hides_keys: bool,
 }
 
 impl Log {
@@ -151,7 +160,9 @@ impl Script for SimScript {
                 log.packets.pop_front();
                 log.first += 1;
             }
-            log.packets.push_back(Logged { payload: payload.clone(), marker: at == last });
+            let in_key = key && !log.hides_keys;
+            let published = log.now;
+            log.packets.push_back(Logged { payload: payload.clone(), marker: at == last, in_key, at: published });
         }
         let packets = (0..).zip(payloads);
         let packets =

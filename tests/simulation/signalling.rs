@@ -4,7 +4,9 @@
 //!
 //! Left out: HTTP, SDP, admission of waiting viewers: they never reach a worker.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use corecast::description::Direction;
@@ -20,13 +22,16 @@ use corecast::worker::timers::NEVER;
 
 use crate::check::Violation;
 use crate::check::content::{Content, Publication};
+use crate::check::data::Talk;
 use crate::check::sealed_once::SealedOnce;
 use crate::check::silence::Heard;
 use crate::client::{self, Agent, Client, ClientId, Joining, Wish};
+use crate::data::DataEnd;
 use crate::faults::Fault;
 use crate::link::Link;
 use crate::scenario::Sabotage;
 use crate::script::{SharedLog, SimScript};
+use crate::ways::Way;
 use crate::world::World;
 
 /// A stream as signalling knows it.
@@ -99,6 +104,11 @@ impl World {
             }
             _ => wish,
         };
+        // Neither is there without a handshake.
+        let wish = match wish.joining {
+            Joining::Handshake => wish,
+            Joining::Preconnected => Wish { way: Way::Udp, data: false, ..wish },
+        };
         self.addresses += 1;
         let address = client::address(self.addresses);
         let (up, down) = self.scenario.links(wish.direction, &mut self.random);
@@ -123,6 +133,12 @@ impl World {
             is_forger: false,
             handshake_forged: false,
             node_connected: wish.joining == Joining::Preconnected,
+            way: wish.way,
+            connection: None,
+            connecting: None,
+            is_without_udp: false,
+            data: None,
+            publication: None,
             address,
             up: Link::new(up, true, seed ^ 0x11),
             down: Link::new(down, false, seed ^ 0x22),
@@ -147,7 +163,7 @@ impl World {
             Joining::Preconnected => {
                 let path = UdpPath { remote: address, local_ip: client::node_address(worker).ip(), socket: 0 };
                 let keys = client::preset_keys(id, false);
-                let now = self.now + self.ahead;
+                let now = self.now + self.ahead.get();
                 let answer = self.nodes[worker].worker.open_connected(request, &keys, path, now);
                 self.nodes[worker].wake(self.now);
                 self.opened(id, &wish, answer);
@@ -190,6 +206,7 @@ impl World {
         let seed = self.scenario.seed ^ 0xc11e_0000 ^ (id as u64) << 20;
         let script = (wish.direction == Direction::Publish).then(|| {
             let log = SharedLog::default();
+            log.lock().hides_keys = self.scenario.sabotage == Some(Sabotage::ForgetKeys);
             let mut number = wish.stream as u32;
             if self.scenario.sabotage == Some(Sabotage::ForeignTag) {
                 number += 1;
@@ -204,8 +221,24 @@ impl World {
             && let Some(publication) = self.publications.last_mut()
         {
             publication.audio_base = publisher.audio_base();
+            let publication = self.publications.len() - 1;
+            self.clients[id].publication = Some(publication);
+            if wish.data {
+                let (number, retains) = (publication as u32, seed.is_multiple_of(2));
+                let stream = wish.stream + usize::from(self.scenario.sabotage == Some(Sabotage::ForeignTalk));
+                let talk = Talk { publication: number, stream, retains, ..Talk::default() };
+                let talk = Rc::new(RefCell::new(talk));
+                self.talks.insert(number, Rc::clone(&talk));
+                self.clients[id].data = Some(Box::new(DataEnd::publisher(talk, seed)));
+            }
+        } else if wish.data {
+            self.clients[id].data = Some(Box::new(DataEnd::viewer(seed)));
         }
         self.clients[id].agent = Some(agent);
+        if wish.way != Way::Udp {
+            self.leave_udp(id);
+            self.connect(id);
+        }
         self.act(id);
     }
 
@@ -251,6 +284,10 @@ impl World {
         }
         let client = &mut self.clients[id];
         client.agent = None;
+        if let Some(data) = client.data.take() {
+            self.data_closed += data.closed;
+            self.data_dropped += data.dropped;
+        }
         client.is_connected = false;
         let stream = client.stream;
         if self.streams[stream].publisher == Some(id) {
@@ -385,6 +422,7 @@ impl World {
                     self.streams[stream].is_live = false;
                 }
                 self.not_served(id);
+                self.session_ended(id);
                 self.drop_agent(id, false);
             }
             // Read with the answer.

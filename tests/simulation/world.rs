@@ -7,18 +7,21 @@
 //!
 //! The node's clock may be ahead of the world's, by the jumps it made.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use corecast::crypto::random::SeededRandom;
+use corecast::crypto::random::{Random, SeededRandom};
 use corecast::description::{Direction, MediaKind};
 use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::fleet::Agent as _;
 use corecast::lab::peer::record::LoadRecord;
 use corecast::time::Timestamp;
 use corecast::transport::{SendResult, TrainBatch, UdpPath};
+use corecast::turn;
 use corecast::wire::demux::{self, DatagramKind};
 use corecast::wire::rtp::{RtpHeader, RtpPacket};
 use corecast::wire::stun::{StunClass, StunMessage};
@@ -27,27 +30,59 @@ use corecast::worker::timers::{NEVER, Timers};
 
 use crate::check::addresses::{Addresses, own_path};
 use crate::check::content::{Publication, Received, Told};
+use crate::check::data::SharedTalk;
+use crate::check::over_tcp;
 use crate::check::{Violation, queues};
 use crate::client::{self, Agent, Client, ClientId, node_address};
 use crate::faults::{Fault, Faults};
 use crate::forger::Forger;
-use crate::io::{BUFFER_BYTES, Buffer};
+use crate::io::{BUFFER_BYTES, Buffer, SocketSabotage, To};
 use crate::node::Node;
 use crate::scenario::{Sabotage, Scenario};
 use crate::signalling::{Opening, Stream};
+use crate::ways::{Connection, Passes};
 
 /// Signalling and the scenario act so often.
 pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// What the network takes the length of a DTLS datagram for: signatures differ by a byte from run to run.
-const DTLS_BYTES: usize = 600;
+pub(crate) const DTLS_BYTES: usize = 600;
 
 /// Packet rings are looked at for overlaps once in so many rounds.
 const RING_CHECK_ROUNDS: u64 = 4_096;
 
 pub(crate) enum Flight {
-    ToNode { worker: usize, path: UdpPath, len: usize, is_forged: bool, buffer: Buffer },
-    ToClient { client: ClientId, len: usize, buffer: Buffer },
+    ToNode {
+        worker: usize,
+        path: UdpPath,
+        len: usize,
+        is_forged: bool,
+        buffer: Buffer,
+    },
+    ToClient {
+        client: ClientId,
+        len: usize,
+        buffer: Buffer,
+    },
+    /// A piece of what a client sends on a connection; the media that ends with it.
+    ToStream {
+        number: u32,
+        piece: Vec<u8>,
+        media: Option<(u32, u16)>,
+    },
+    /// A frame of the node's on a connection.
+    FromStream {
+        number: u32,
+        frame: Vec<u8>,
+    },
+    Passes {
+        number: u32,
+        what: Passes,
+    },
+    /// A client makes another connection.
+    Connect {
+        client: ClientId,
+    },
 }
 
 /// What a run did.
@@ -67,6 +102,11 @@ pub(crate) struct Totals {
     pub(crate) rounds: u64,
     /// Datagrams that the forger sent.
     pub(crate) tries: u64,
+    /// RTP packets that reached a viewer over a connection, and the oldest of them.
+    pub(crate) over_tcp: u64,
+    pub(crate) oldest: Duration,
+    /// Messages of data channels that viewers heard.
+    pub(crate) heard: u64,
     pub(crate) longest_silence: Duration,
 }
 
@@ -80,6 +120,9 @@ impl Totals {
         self.handshakes += other.handshakes;
         self.rounds += other.rounds;
         self.tries += other.tries;
+        self.over_tcp += other.over_tcp;
+        self.oldest = self.oldest.max(other.oldest);
+        self.heard += other.heard;
         self.longest_silence = self.longest_silence.max(other.longest_silence);
     }
 }
@@ -89,7 +132,7 @@ pub(crate) struct World {
     pub(crate) random: SeededRandom,
     pub(crate) now: Timestamp,
     /// How far the node's clock is ahead.
-    pub(crate) ahead: Duration,
+    pub(crate) ahead: Rc<Cell<Duration>>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) clients: Vec<Client>,
     pub(crate) streams: Vec<Stream>,
@@ -107,6 +150,15 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) forger: Option<Forger>,
     pub(crate) accounts: Addresses,
+    pub(crate) connections: Vec<Connection>,
+    /// Those that both ends have.
+    pub(crate) live: Vec<u32>,
+    pub(crate) ways_random: SeededRandom,
+    pub(crate) turn_secret: turn::Secret,
+    /// What each publication says on data channels.
+    pub(crate) talks: HashMap<u32, SharedTalk>,
+    pub(crate) data_closed: u64,
+    pub(crate) data_dropped: u64,
     pub(crate) totals: Totals,
     pub(crate) trace: u64,
     /// Every decision, where a test wants to see the first that differs.
@@ -137,14 +189,28 @@ impl World {
         for node in &mut nodes {
             node.io.send_faults = scenario.send_faults;
             node.io.receive_buffer_bytes = scenario.receive_buffer_bytes;
+            node.io.sabotage = SocketSabotage {
+                keeps_open: scenario.sabotage == Some(Sabotage::KeepOpen),
+                refuses_media: scenario.sabotage == Some(Sabotage::RefuseMedia),
+            };
         }
         let forger = (scenario.forgeries > 0.0).then(|| Forger::new(scenario.seed));
+        let mut ways_random = SeededRandom::new(scenario.seed ^ 0x3a7_0000_0000);
+        let mut secret = [0; 32];
+        ways_random.fill(&mut secret);
         Self {
             random: SeededRandom::new(scenario.seed ^ 0x5ce2_a210),
+            connections: Vec::new(),
+            live: Vec::new(),
+            ways_random,
+            turn_secret: turn::Secret::new(&secret),
+            talks: HashMap::new(),
+            data_closed: 0,
+            data_dropped: 0,
             streams: (0..scenario.streams).map(|_| Stream::new(scenario.node.workers)).collect(),
             scenario,
             now,
-            ahead: Duration::ZERO,
+            ahead: Rc::default(),
             nodes,
             clients: Vec::new(),
             publications: Vec::new(),
@@ -212,7 +278,7 @@ impl World {
             }
             let flight = self.flights.peek().map_or(NEVER, |Reverse((at, ..))| *at);
             let timer = self.timers.next_deadline();
-            let rounds = self.nodes.iter().map(|node| node.next_round(self.now, self.ahead)).zip(0..);
+            let rounds = self.nodes.iter().map(|node| node.next_round(self.now, self.ahead.get())).zip(0..);
             let (round, worker) = rounds.min().unwrap_or((NEVER, 0));
             let next = flight.min(timer).min(self.next_tick).min(round);
             if next > until {
@@ -257,7 +323,7 @@ impl World {
         self.free_slots.push(slot);
         match flight {
             Flight::ToNode { worker, path, len, is_forged, buffer } => {
-                let at = self.now + self.ahead;
+                let at = self.now + self.ahead.get();
                 let kind = demux::classify(&buffer[..len]);
                 let (is_check, is_media) = (kind == DatagramKind::Stun, kind == DatagramKind::Rtp);
                 if let Some(id) = self.by_address.get(&path.remote) {
@@ -280,6 +346,10 @@ impl World {
                 self.deliver(client, &mut buffer[..len]);
                 self.buffers.push(buffer);
             }
+            Flight::ToStream { number, piece, media } => self.arrive_over(number, piece, media),
+            Flight::FromStream { number, frame } => self.deliver_over(number, &frame),
+            Flight::Passes { number, what } => self.passes(number, what),
+            Flight::Connect { client } => self.connect_again(client),
         }
     }
 
@@ -328,7 +398,7 @@ impl World {
 
     /// A publisher's packet that comes behind a later one. A viewer that must skip in between has an index for it, and goes on
     /// without it.
-    fn count_overtaken(&mut self, ssrc: u32, sequence: u16) {
+    pub(crate) fn count_overtaken(&mut self, ssrc: u32, sequence: u16) {
         let Some(client) = self.clients.get(client::owner_of_source(ssrc)) else { return };
         if client.direction != Direction::Publish {
             return;
@@ -356,7 +426,10 @@ impl World {
         }
         let worker = self.clients[id].worker;
         let path = UdpPath { remote: self.clients[id].address, local_ip: node_address(worker).ip(), socket: 0 };
-        let Client { is_connected, has_read_dtls, .. } = self.clients[id];
+        let Client { is_connected, has_read_dtls, connection, .. } = self.clients[id];
+        if let Some(connection) = connection {
+            return self.flush_over(id, connection);
+        }
         for number in 0..self.out.trains().len() {
             let train = self.out.trains()[number];
             let (size, all) = (usize::from(train.segment_size), train.len as usize);
@@ -388,6 +461,41 @@ impl World {
         self.out.clear();
     }
 
+    fn flush_over(&mut self, id: ClientId, connection: u32) {
+        for number in 0..self.out.trains().len() {
+            let train = self.out.trains()[number];
+            let (size, all) = (usize::from(train.segment_size), train.len as usize);
+            for from in (0..all).step_by(size) {
+                let datagram = self.out.bytes(&train)[from..all.min(from + size)].to_vec();
+                self.watch(id, "sends on a connection", &datagram);
+                self.send_over(id, connection, &datagram);
+            }
+        }
+        self.out.clear();
+    }
+
+    /// Data channels of a client.
+    fn serve_data(&mut self, id: ClientId) {
+        let client = &mut self.clients[id];
+        let Some(mut data) = client.data.take() else { return };
+        let peer = match &mut client.agent {
+            Some(Agent::Viewer(viewer)) => viewer.peer_mut(),
+            Some(Agent::Publisher(publisher)) => publisher.peer_mut(),
+            None => return,
+        };
+        let heard = data.received;
+        data.sabotage = self.scenario.sabotage;
+        let result = data.serve(peer, &mut self.out, self.now, &self.talks, client.stream);
+        if data.received > heard {
+            self.totals.heard += data.received - heard;
+            self.note(18, id as u64, data.received);
+        }
+        if let Err(violation) = result {
+            self.break_rule(Violation { what: format!("client {id}: {}", violation.what), ..violation });
+        }
+        self.clients[id].data = Some(data);
+    }
+
     // --- clients ---
 
     fn fire_timer(&mut self) {
@@ -403,12 +511,16 @@ impl World {
         let now = self.now;
         let client = &mut self.clients[id];
         if client.next_deadline() <= now {
+            if let Some(publication) = client.publication {
+                self.publications[publication].log.lock().now = now;
+            }
             match &mut client.agent {
                 Some(Agent::Viewer(viewer)) => viewer.handle_timeout(now, &mut self.out, &mut self.record),
                 Some(Agent::Publisher(publisher)) => publisher.handle_timeout(now, &mut self.out, &mut self.record),
                 None => {}
             }
             self.note(1, id as u64, 0);
+            self.serve_data(id);
             self.flush(id);
         }
         self.after_client(id);
@@ -438,7 +550,7 @@ impl World {
         }
     }
 
-    fn deliver(&mut self, id: ClientId, bytes: &mut [u8]) {
+    pub(crate) fn deliver(&mut self, id: ClientId, bytes: &mut [u8]) {
         let now = self.now;
         let kind = demux::classify(bytes);
         let traced = if kind == DatagramKind::Dtls { DTLS_BYTES } else { bytes.len() };
@@ -464,6 +576,7 @@ impl World {
                 }
             }
         }
+        self.serve_data(id);
         self.flush(id);
         self.after_client(id);
     }
@@ -493,7 +606,8 @@ impl World {
         };
         let received = Received { kind, is_repair, index: opened.packet_index, packet, now: self.now };
         match client.content.observe(&received, client.stream as u32, &self.publications) {
-            Ok(Told::Media { publication, number }) => {
+            Ok(Told::Media { publication, number, published }) => {
+                self.check_age(id, published);
                 if let Some(all) = &mut self.received {
                     all.insert((id, kind == MediaKind::Video, publication, number));
                 }
@@ -505,11 +619,29 @@ impl World {
         }
     }
 
+    /// A viewer on a connection is not played what is old.
+    fn check_age(&mut self, id: ClientId, published: Timestamp) {
+        let Some(number) = self.clients[id].connection else { return };
+        self.totals.over_tcp += 1;
+        let age = self.now.since(published);
+        let bound =
+            over_tcp::age_max(self.connections[number as usize].tcp.borrow().profile(), self.scenario.ways.data > 0.0);
+        // What was written before the last disturbance has left the connection as well.
+        if self.calm_since(id) + bound + over_tcp::SETTLED > self.now || self.scenario.slower > over_tcp::SLOWER_MAX {
+            return;
+        }
+        self.totals.oldest = self.totals.oldest.max(age);
+        if age > bound {
+            let what = format!("viewer {id} was played what is {age:?} old, at most {bound:?}");
+            self.break_rule(Violation::new("never old", what));
+        }
+    }
+
     // --- workers ---
 
     fn round(&mut self, worker: usize) {
         let node = &mut self.nodes[worker];
-        node.round(self.now, self.ahead);
+        node.round(self.now, self.ahead.get());
         self.totals.rounds += 1;
         let holdings = node.worker.holdings();
         if holdings.notices > 0 {
@@ -522,6 +654,16 @@ impl World {
         if let Err(violation) = queues::within_limits(&holdings, sessions_max) {
             self.violation.get_or_insert(violation);
         }
+        let longest = if self.scenario.sabotage == Some(Sabotage::NoQueue) {
+            0
+        } else {
+            over_tcp::queue_bytes_max(self.scenario.ways.data > 0.0)
+        };
+        let waiting = node.io.connections.waiting_bytes_max();
+        if waiting > longest {
+            let what = format!("{waiting} bytes wait for a connection, at most {longest}");
+            self.violation.get_or_insert(Violation::new("queues within limits", what));
+        }
         if node.io.torn_batches > 0
             || self.totals.rounds.is_multiple_of(RING_CHECK_ROUNDS) && !node.worker.rings_are_disjoint()
         {
@@ -532,6 +674,7 @@ impl World {
             node.look_for_wakes(self.now);
         }
         self.collect(worker);
+        self.collect_connections(worker);
     }
 
     /// Takes what a worker handed over to the checkers and the network.
@@ -541,20 +684,31 @@ impl World {
         let (sent, bytes) = (std::mem::take(&mut io.sent), std::mem::take(&mut io.bytes));
         self.note(3, worker as u64, sent.len() as u64);
         for train in &sent {
-            if let Err(violation) = self.accounts.sent(train.path.remote, train.len) {
+            let path = match train.to {
+                To::Udp(path) => path,
+                To::Connection(number) => {
+                    self.watch_sealed(
+                        number,
+                        train.result,
+                        bytes[train.start..][..train.len].chunks(train.segment_size),
+                    );
+                    continue;
+                }
+            };
+            if let Err(violation) = self.accounts.sent(path.remote, train.len) {
                 self.break_rule(violation);
             }
-            let holder = self.by_address.get(&train.path.remote).copied();
+            let holder = self.by_address.get(&path.remote).copied();
             for datagram in bytes[train.start..train.start + train.len].chunks(train.segment_size) {
                 if let (DatagramKind::Rtp, Ok(header)) = (demux::classify(datagram), RtpHeader::parse(datagram))
-                    && let Err(violation) = own_path(header.ssrc, train.path.remote, holder)
+                    && let Err(violation) = own_path(header.ssrc, path.remote, holder)
                 {
                     self.break_rule(violation);
                 }
             }
             let Some(id) = holder else { continue };
-            let at = train.at - self.ahead;
-            let is_current = self.clients[id].address == train.path.remote;
+            let at = train.at - self.ahead.get();
+            let is_current = self.clients[id].address == path.remote;
             for (segment, datagram) in
                 bytes[train.start..train.start + train.len].chunks(train.segment_size).enumerate()
             {
@@ -595,5 +749,32 @@ impl World {
         let io = &mut self.nodes[worker].io;
         (io.sent, io.bytes) = (sent, bytes);
         io.clear_sent();
+    }
+
+    /// What was sealed for a connection, which has a way of its own to the client.
+    fn watch_sealed<'d>(&mut self, number: Option<u32>, result: SendResult, datagrams: impl Iterator<Item = &'d [u8]>) {
+        for datagram in datagrams {
+            let media = RtpHeader::parse(datagram).ok().filter(|_| demux::classify(datagram) == DatagramKind::Rtp);
+            let id = match (number, media) {
+                (Some(number), _) => self.connections[number as usize].tcp.borrow().client,
+                (None, Some(header)) => client::owner_of_source(header.ssrc),
+                // Nobody is left to get it.
+                (None, None) => continue,
+            };
+            if media.is_some() && result == SendResult::Full {
+                let what = format!("media of session {id} was refused by its connection in the middle of a frame");
+                self.break_rule(Violation::new("whole frames", what));
+            }
+            match self.clients[id].sealed.observe(datagram) {
+                Ok(crate::check::sealed_once::Sealed::Rtp { .. }) => {
+                    self.totals.sealed += 1;
+                    self.sabotage(id, datagram);
+                }
+                Ok(_) => {}
+                Err(violation) => {
+                    self.break_rule(Violation { what: format!("client {id}: {}", violation.what), ..violation });
+                }
+            }
+        }
     }
 }

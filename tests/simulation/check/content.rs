@@ -64,6 +64,7 @@ pub(crate) enum Told {
     Media {
         publication: usize,
         number: u64,
+        published: Timestamp,
     },
     ParameterSets,
     /// Nothing, or one so old that the log has forgotten it.
@@ -71,8 +72,17 @@ pub(crate) enum Told {
 }
 
 /// Follows one viewer.
+/// The video packet with the highest index that a viewer opened; parameter sets have no number.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    publication: usize,
+    index: u64,
+    number: Option<u64>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
+    newest: Option<Newest>,
     last: [Option<Last>; 2],
 }
 
@@ -121,6 +131,12 @@ impl Content {
         }
         if payload[0] & 31 == 24 {
             return if is_parameter_sets(payload) {
+                // A repeat has numbers of its own.
+                if let Some(newest) =
+                    self.newest.as_mut().filter(|newest| !received.is_repair && newest.index < received.index)
+                {
+                    *newest = Newest { index: received.index, number: None, ..*newest };
+                }
                 Ok(Told::ParameterSets)
             } else {
                 Err(broken(format!("parameter sets that nobody published: {payload:02x?}")))
@@ -136,9 +152,10 @@ impl Content {
         let Some(published) = publications.get(publication).filter(|published| published.stream == stream) else {
             return Err(broken(format!("{tag:?} was never on the air")));
         };
-        {
+        let (in_key, at) = {
             let log = published.log.lock();
             if log.is_forgotten(tag.number) {
+                self.newest = None;
                 return Ok(Told::Unknown);
             }
             let Some(logged) = log.get(tag.number) else {
@@ -151,11 +168,13 @@ impl Content {
             if logged.marker != received.packet.header().marker {
                 return Err(broken(format!("{tag:?} has another marker")));
             }
-        }
-        let told = Told::Media { publication, number: tag.number.into() };
+            (logged.in_key, logged.at)
+        };
+        let told = Told::Media { publication, number: tag.number.into(), published: at };
         if received.is_repair {
             return Ok(told);
         }
+        self.whole(Newest { publication, index: received.index, number: Some(tag.number.into()) }, in_key)?;
         let (keys, media_time) = (tag.keys.into(), u64::from(tag.frame) * FRAME_MILLITICKS);
         let timestamp = received.packet.header().timestamp;
         let (index, number) = (received.index, tag.number.into());
@@ -194,7 +213,22 @@ impl Content {
         let timestamp = received.packet.header().timestamp;
         let media_time = number * AUDIO_TICKS * 1_000;
         self.follow(0, Last { publication, index: received.index, number, keys: 0, timestamp, media_time })?;
-        Ok(Told::Media { publication, number })
+        Ok(Told::Media { publication, number, published: stamp.sent })
+    }
+
+    /// **Whole frames**: where a viewer's numbers go on and the publisher's do not, it was led to a key frame. Not always to its
+    /// first packet, which the publisher's network may have lost.
+    fn whole(&mut self, now: Newest, in_key: bool) -> Result<(), Violation> {
+        let before = self.newest.filter(|before| before.publication == now.publication);
+        if self.newest.is_none_or(|newest| newest.index < now.index) {
+            self.newest = Some(now);
+        }
+        let Some(before) = before.filter(|before| before.index + 1 == now.index) else { return Ok(()) };
+        let goes_on = before.number.is_some_and(|number| Some(number + 1) == now.number);
+        if goes_on || in_key {
+            return Ok(());
+        }
+        Err(Violation::new("whole frames", format!("{now:?} behind {before:?} is of no key frame")))
     }
 
     fn follow(&mut self, kind: usize, now: Last) -> Result<(), Violation> {

@@ -6,6 +6,8 @@
 //! | `content` | a viewer gets what its own stream's publisher published, in its order, with no invented gap |
 //! | `silence` | a live stream is not silent for long while its links are up |
 //! | `addresses` | media goes to a session's own addresses; one that never answered gets three times its bytes at most |
+//! | `over_tcp` | over a connection nothing old is played, and little waits |
+//! | `data` | a viewer hears what its publisher said on data channels, in their order, once, and whole where it is promised |
 //! | `queues` | every table, set and queue is within its limit; buffers have one owner; at the end nothing is left |
 //!
 //! That a viewer gets nothing sealed with another's key needs no file: a packet that does not open is the violation
@@ -17,6 +19,8 @@
 
 pub(crate) mod addresses;
 pub(crate) mod content;
+pub(crate) mod data;
+pub(crate) mod over_tcp;
 pub(crate) mod queues;
 pub(crate) mod sealed_once;
 pub(crate) mod silence;

@@ -1,7 +1,7 @@
 //! Every table, set and queue of a worker is within its limit at every step, and empty at the end.
 
 use corecast::limits;
-use corecast::worker::holdings::Holdings;
+use corecast::worker::holdings::{DataHoldings, Holdings};
 
 use super::Violation;
 
@@ -54,6 +54,24 @@ pub(crate) fn within_limits(holdings: &Holdings, sessions_max: usize) -> Result<
     match rules.into_iter().find(|&(_, held, limit)| held > limit) {
         None => Ok(()),
         Some((name, held, limit)) => Err(Violation::new(RULE, format!("{held} {name}, at most {limit}: {holdings:?}"))),
+    }
+}
+
+/// Compares what a worker holds for data channels with what it may.
+pub(crate) fn data_within_limits(holdings: &DataHoldings) -> Result<(), Violation> {
+    let DataHoldings { ring_bytes_max, buffered_bytes_max, channels_max } = *holdings;
+    let rules = [
+        ("bytes of a channel's ring", ring_bytes_max, limits::DATA_RING_BYTES_MAX),
+        (
+            "bytes of a viewer's channel",
+            buffered_bytes_max,
+            limits::DATA_BUFFERED_BYTES_MAX + limits::DATA_MESSAGE_BYTES_MAX,
+        ),
+        ("channels of a peer", channels_max, limits::DATA_CHANNELS_PER_PEER_MAX),
+    ];
+    match rules.into_iter().find(|&(_, held, limit)| held > limit) {
+        None => Ok(()),
+        Some((name, held, limit)) => Err(Violation::new(RULE, format!("{held} {name}, at most {limit}"))),
     }
 }
 

@@ -26,12 +26,19 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// Judges a viewer at `now` whose last excuse ended at `calm_since`; `video` says whether its path can carry video.
-    pub(crate) fn check(&mut self, now: Timestamp, calm_since: Timestamp, video: bool) -> Result<(), Violation> {
+    /// Judges a viewer at `now` whose last excuse ended at `calm_since`; `video` says whether its path can carry video, and
+    /// `patience` how many times as long it may be silent.
+    pub(crate) fn check(
+        &mut self,
+        now: Timestamp,
+        calm_since: Timestamp,
+        video: bool,
+        patience: u32,
+    ) -> Result<(), Violation> {
         let since = |heard: Timestamp| now.since(heard.max(calm_since));
         let (audio, pictures) = (since(self.audio), if video { since(self.video) } else { Duration::ZERO });
         self.longest = self.longest.max(audio).max(pictures);
-        if audio > AUDIO_MAX || pictures > VIDEO_MAX {
+        if audio > AUDIO_MAX * patience || pictures > VIDEO_MAX * patience {
             let what = format!("at {now:?}: no sound for {audio:?}, no picture for {pictures:?}");
             return Err(Violation::new("silence is bounded", what));
         }
