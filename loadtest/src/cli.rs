@@ -133,7 +133,7 @@ pub(crate) struct Publish {
     pub(crate) audio: bool,
     /// Messages a second on a data channel of each stream; 0 opens the channel and sends nothing. A Corecast relays 64 a
     /// second
-    #[arg(long, value_parser = messages, value_name = "RATE")]
+    #[arg(long, value_parser = messages, value_name = "RATE", allow_negative_numbers = true)]
     pub(crate) data: Option<f64>,
     /// Bytes of each message
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(MESSAGE_BYTES_MIN..=16_384), value_name = "BYTES", requires = "data")]

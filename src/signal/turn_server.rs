@@ -78,15 +78,16 @@ impl TurnServer {
     fn url<'h>(&self, hosts: impl Iterator<Item = &'h str> + Clone) -> Option<String> {
         // What it relays to are the UDP ports.
         self.announce.iter().find_map(|address| address.udp(0, self.port))?;
-        let reached = |host: &str| self.reached(host.trim_matches(['[', ']']).parse().ok());
-        let is_address = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let named = hosts.clone().find(|host| !is_address(host) && self.certificates.has_name(host));
+        let address = |host: &str| host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let reached = |host: &str| self.reached(address(host));
+        let named = hosts.clone().find(|host| address(host).is_none() && self.certificates.has_name(host));
         if let Some(host) = named {
             return Some(format!("turns:{host}:{}?transport=tcp", reached(host)?.port()));
         }
-        match hosts.clone().next() {
+        // Who came by loopback to plain HTTP need not find HTTPS there.
+        match hosts.clone().find(|host| address(host).is_none_or(|ip| !ip.is_loopback())) {
             Some(host) => Some(format!("turn:{host}:{}?transport=tcp", reached(host)?.port())),
-            None => Some(format!("turn:{}?transport=tcp", self.reached(None)?)),
+            None => Some(format!("turn:{}?transport=tcp", self.reached(hosts.clone().find_map(address))?)),
         }
     }
 

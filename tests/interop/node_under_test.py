@@ -45,9 +45,10 @@ def enter_network():
 
 
 class Node:
-    """A running node; a context manager."""
+    """A running node, with more arguments where they are given; a context manager."""
 
-    def __init__(self, name):
+    def __init__(self, name, *arguments):
+        self.arguments = arguments
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
         self.log_path = ARTIFACTS / f"node-interop-{name}.log"
 
@@ -56,7 +57,7 @@ class Node:
             raise RuntimeError(f"{BINARY} is missing: cargo build --release, or set CORECAST_BIN")
         self.state = tempfile.TemporaryDirectory(prefix="corecast-interop-")
         self.log = open(self.log_path, "w")
-        command = [BINARY, "serve", "--http", "127.0.0.1:8080", "--media-ip", ADDRESS]
+        command = [BINARY, "serve", "--http", "127.0.0.1:8080", "--media-ip", ADDRESS, *self.arguments]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
             env={**os.environ, "STATE_DIRECTORY": self.state.name},

@@ -15,7 +15,7 @@ import traceback
 import urllib.request
 from pathlib import Path
 
-from node_under_test import ANSWER_SECONDS, ARTIFACTS, HTTP, Node, enter_network
+from node_under_test import ADDRESS, ANSWER_SECONDS, ARTIFACTS, HTTP, Node, enter_network
 
 HERE = Path(__file__).resolve().parent
 SYSTEM_PYTHON = os.environ.get("CORECAST_SYSTEM_PYTHON", "/usr/bin/python3")
@@ -277,7 +277,8 @@ async def data_channels():
 
 async def coturns_client():
     """It allocates, binds channels and sends; to other peers it is told 403. (What it says of a 401 is no number: node tests.)"""
-    with Node("turn") as node:
+    # TURN is offered where HTTPS can be reached: on loopback, the default, it would not.
+    with Node("turn", "--https", f"{ADDRESS}:8443", "--allow-anyone") as node:
         user, password, host, port, media = turn_server()
 
         async def ask(peer, *more, said):
