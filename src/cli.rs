@@ -63,7 +63,7 @@ pub struct DoctorOptions {
     #[arg(long)]
     pub json: bool,
 
-    /// Say which ways lead from here to the node at this address, like https://node.example, as for one of its viewers
+    /// Say which ways lead from here to the node at this HTTPS address, as for one of its viewers
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,
 
