@@ -12,7 +12,7 @@
 //! start.rs            the listeners; the parts behind them, put together
 //!   http.rs           a connection: TLS, HTTP/1.1 or 2, bounds, one request at a time
 //!   router.rs         what the path names; which pages may call (cors.rs), by which name (host_names.rs); who asks (forwarded.rs)
-//!     resource.rs     WHEP: the body, the conditions, the 201 with its URL
+//!     resource.rs     WHEP: the body (body.rs), the conditions, the 201 with its URL
 //!     socket/         the same requests over WebSocket
 //!       opening.rs    authorise.rs ▸ admission.rs ▸ the table (▸ takeover.rs) ▸ ownership/ ▸ answers.rs ▸ a worker
 //!         answers.rs    the answer: negotiator.rs ▸ sdp/
@@ -38,6 +38,7 @@ mod admission;
 mod alarm;
 mod answers;
 mod authorise;
+mod body;
 mod changes;
 mod clock;
 pub mod code;

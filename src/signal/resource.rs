@@ -21,9 +21,10 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
 
+use super::body::{BodyBytes, BodyError, read_text};
 use super::code::Code;
 use super::cors;
-use super::http::{BodyBytes, BodyError, Request, Response, read_text};
+use super::http::{Request, Response};
 use super::keeper::SessionKeeper;
 use super::live::{self, LiveSettings};
 use super::opening::{Opened, Opener};

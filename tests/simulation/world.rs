@@ -7,6 +7,9 @@
 //!
 //! The node's clock may be ahead of the world's, by the jumps it made.
 
+mod losses;
+mod watching;
+
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -15,7 +18,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corecast::crypto::random::{Random, SeededRandom};
-use corecast::description::{Direction, MediaKind};
 use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::fleet::Agent as _;
 use corecast::lab::peer::record::LoadRecord;
@@ -23,13 +25,13 @@ use corecast::time::Timestamp;
 use corecast::transport::{SendResult, TrainBatch, UdpPath};
 use corecast::turn;
 use corecast::wire::demux::{self, DatagramKind};
-use corecast::wire::rtp::{RtpHeader, RtpPacket};
+use corecast::wire::rtp::RtpHeader;
 use corecast::wire::stun::{StunClass, StunMessage};
 use corecast::worker::mailbox::Notice;
 use corecast::worker::timers::{NEVER, Timers};
 
 use crate::check::addresses::{Addresses, own_path};
-use crate::check::content::{Publication, Received, Told};
+use crate::check::content::Publication;
 use crate::check::data::SharedTalk;
 use crate::check::over_tcp;
 use crate::check::{Violation, queues};
@@ -353,72 +355,6 @@ impl World {
         }
     }
 
-    /// A full receive buffer lost a datagram.
-    fn lose_at_worker(&mut self, remote: SocketAddr, is_check: bool) {
-        let Some(&id) = self.by_address.get(&remote) else { return };
-        match is_check {
-            // By it the node would have learnt of a new address: by the next one, then.
-            true => {
-                self.clients[id].excused = self.clients[id]
-                    .excused
-                    .max(self.now + corecast::limits::PEER_CHECK_INTERVAL + Duration::from_millis(500))
-            }
-            false => self.lose_uplink(remote),
-        }
-    }
-
-    /// The network lost a check of a client. While it is excused, this may be the one by which the node would have learnt of
-    /// its new address: by the next one, then, and a bad link loses two in a row more often than one would think.
-    fn lose_check(&mut self, id: ClientId) {
-        let until = self.now + corecast::limits::PEER_CHECK_INTERVAL + Duration::from_millis(500);
-        let client = &mut self.clients[id];
-        if client.excused <= self.now {
-            return;
-        }
-        client.excused = client.excused.max(until);
-        if client.direction == Direction::Publish {
-            let stream = &mut self.streams[client.stream];
-            stream.excused = stream.excused.max(until);
-        }
-    }
-
-    /// A publisher's packet from an address that the node may not know yet: it may lose it, and says only how many it lost
-    /// together with what was forged.
-    fn count_at_risk(&mut self, remote: SocketAddr, is_forged: bool, is_media: bool) {
-        if !is_forged
-            && is_media
-            && let Some(&id) = self.by_address.get(&remote)
-        {
-            let client = &self.clients[id];
-            if client.excused > self.now {
-                self.streams[client.stream].at_risk += 1;
-            }
-        }
-    }
-
-    /// A publisher's packet that comes behind a later one. A viewer that must skip in between has an index for it, and goes on
-    /// without it.
-    pub(crate) fn count_overtaken(&mut self, ssrc: u32, sequence: u16) {
-        let Some(client) = self.clients.get(client::owner_of_source(ssrc)) else { return };
-        if client.direction != Direction::Publish {
-            return;
-        }
-        let stream = &mut self.streams[client.stream];
-        let newest = stream.newest.entry(ssrc).or_insert(sequence);
-        if (sequence.wrapping_sub(*newest) as i16) < 0 {
-            stream.overtaken += 1;
-        } else {
-            *newest = sequence;
-        }
-    }
-
-    fn lose_uplink(&mut self, remote: SocketAddr) {
-        if let Some(&client) = self.by_address.get(&remote) {
-            let stream = self.clients[client].stream;
-            self.streams[stream].uplink_lost += 1;
-        }
-    }
-
     /// Sends what a client has put into the batch.
     pub(crate) fn flush(&mut self, id: ClientId) {
         if self.out.is_empty() {
@@ -581,62 +517,6 @@ impl World {
         self.after_client(id);
     }
 
-    fn check_packet(&mut self, id: ClientId, bytes: &[u8], opened: Option<corecast::srtp::OpenedRtp>) {
-        let client = &mut self.clients[id];
-        let ssrc = bytes.get(8..12).map_or(0, |ssrc| u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]]));
-        let (kind, is_repair) = if ssrc == client.sources.audio {
-            client.heard.audio = self.now;
-            (MediaKind::Audio, false)
-        } else if ssrc == client.sources.video {
-            client.heard.video = self.now;
-            (MediaKind::Video, false)
-        } else if Some(ssrc) == client.sources.video_rtx {
-            (MediaKind::Video, true)
-        } else {
-            let what = format!("viewer {id} got SSRC {ssrc:#x}, which is not its own");
-            self.break_rule(Violation::new("own key", what));
-            return;
-        };
-        let Some(opened) = opened else { return };
-        self.totals.opened += 1;
-        let plain = bytes.get(..opened.plain_len()).unwrap_or_default();
-        let Ok(packet) = RtpPacket::parse(plain) else {
-            self.break_rule(Violation::new("content", "a packet that is not whole"));
-            return;
-        };
-        let received = Received { kind, is_repair, index: opened.packet_index, packet, now: self.now };
-        match client.content.observe(&received, client.stream as u32, &self.publications) {
-            Ok(Told::Media { publication, number, published }) => {
-                self.check_age(id, published);
-                if let Some(all) = &mut self.received {
-                    all.insert((id, kind == MediaKind::Video, publication, number));
-                }
-            }
-            Ok(Told::ParameterSets | Told::Unknown) => {}
-            Err(violation) => {
-                self.break_rule(Violation { what: format!("viewer {id}: {}", violation.what), ..violation })
-            }
-        }
-    }
-
-    /// A viewer on a connection is not played what is old.
-    fn check_age(&mut self, id: ClientId, published: Timestamp) {
-        let Some(number) = self.clients[id].connection else { return };
-        self.totals.over_tcp += 1;
-        let age = self.now.since(published);
-        let bound =
-            over_tcp::age_max(self.connections[number as usize].tcp.borrow().profile(), self.scenario.ways.data > 0.0);
-        // What was written before the last disturbance has left the connection as well.
-        if self.calm_since(id) + bound + over_tcp::SETTLED > self.now || self.scenario.slower > over_tcp::SLOWER_MAX {
-            return;
-        }
-        self.totals.oldest = self.totals.oldest.max(age);
-        if age > bound {
-            let what = format!("viewer {id} was played what is {age:?} old, at most {bound:?}");
-            self.break_rule(Violation::new("never old", what));
-        }
-    }
-
     // --- workers ---
 
     fn round(&mut self, worker: usize) {
@@ -749,32 +629,5 @@ impl World {
         let io = &mut self.nodes[worker].io;
         (io.sent, io.bytes) = (sent, bytes);
         io.clear_sent();
-    }
-
-    /// What was sealed for a connection, which has a way of its own to the client.
-    fn watch_sealed<'d>(&mut self, number: Option<u32>, result: SendResult, datagrams: impl Iterator<Item = &'d [u8]>) {
-        for datagram in datagrams {
-            let media = RtpHeader::parse(datagram).ok().filter(|_| demux::classify(datagram) == DatagramKind::Rtp);
-            let id = match (number, media) {
-                (Some(number), _) => self.connections[number as usize].tcp.borrow().client,
-                (None, Some(header)) => client::owner_of_source(header.ssrc),
-                // Nobody is left to get it.
-                (None, None) => continue,
-            };
-            if media.is_some() && result == SendResult::Full {
-                let what = format!("media of session {id} was refused by its connection in the middle of a frame");
-                self.break_rule(Violation::new("whole frames", what));
-            }
-            match self.clients[id].sealed.observe(datagram) {
-                Ok(crate::check::sealed_once::Sealed::Rtp { .. }) => {
-                    self.totals.sealed += 1;
-                    self.sabotage(id, datagram);
-                }
-                Ok(_) => {}
-                Err(violation) => {
-                    self.break_rule(Violation { what: format!("client {id}: {}", violation.what), ..violation });
-                }
-            }
-        }
     }
 }
