@@ -1,8 +1,9 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
-//! Relations between bounds are asserted when the crate is compiled. Some topics have files of their own: [`admission`]
-//! (who is let in, and how much memory a configuration may need), [`authorisation`], [`certificates`], [`connections`] (media
-//! over TCP), [`data`] (channels), [`fairness`] (what one may cost the others), [`paths`] (what is believed of an address), and [`sockets`]
-//! (signalling over WebSocket).
+//! Relations between bounds are asserted when the crate is compiled. Here are those of sockets, the relay and the worker; other
+//! topics have files of their own: [`admission`] (who is let in, and how much memory a configuration may need), [`authorisation`],
+//! [`certificates`], [`connections`] (media over TCP), [`data`] (channels), [`dtls`], [`fairness`] (what one may cost the others),
+//! [`offers`], [`paths`] (what is believed of an address), [`peer`] (the lab's client), [`signalling`], [`sockets`] (signalling over
+//! WebSocket), [`srtp`], [`turn`], and [`turns`] (of signalling's thread).
 
 use std::time::Duration;
 
@@ -11,9 +12,14 @@ pub mod authorisation;
 pub mod certificates;
 pub mod connections;
 pub mod data;
+pub mod dtls;
 pub mod fairness;
+pub mod offers;
 pub mod paths;
+pub mod peer;
+pub mod signalling;
 pub mod sockets;
+pub mod srtp;
 pub mod turn;
 pub mod turns;
 
@@ -22,9 +28,14 @@ pub use authorisation::*;
 pub use certificates::*;
 pub use connections::*;
 pub use data::*;
+pub use dtls::*;
 pub use fairness::*;
+pub use offers::*;
 pub use paths::*;
+pub use peer::*;
+pub use signalling::*;
 pub use sockets::*;
+pub use srtp::*;
 pub use turn::*;
 pub use turns::*;
 
@@ -83,116 +94,6 @@ pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 /// How long an older epoch of keys still opens packets after a newer one has taken over. It covers packets on their
 /// way, and a peer that plays from the old connection until it has seen the new one's first frame.
 pub const EPOCH_OVERLAP_MAX: Duration = Duration::from_secs(10);
-
-// --- signalling: HTTP connections, bodies and waiting ---
-
-/// Bytes of a request body. A browser's offer with simulcast and every codec is about 12 KB. Longer: 413.
-pub const REQUEST_BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// Bytes of a request's head over HTTP/1.1 (hyper's smallest is 8 KiB). Longer: 431.
-pub const REQUEST_HEAD_BYTES_MAX: usize = 16 * 1024;
-
-/// Time for a request's head to arrive, the wait on an idle HTTP/1.1 connection included. Later: closed.
-pub const REQUEST_HEAD_TIME_MAX: Duration = Duration::from_secs(15);
-
-/// Time for a request's body to arrive. Later: 408.
-pub const REQUEST_BODY_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Time for a TLS handshake. Later: closed.
-pub const TLS_HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// A connection without a request under way for this long is closed. Clients open a new one for the next PATCH.
-pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
-
-/// HTTP/2 streams open at once on one connection. More: refused by HTTP/2 itself, and the client waits.
-pub const HTTP2_STREAMS_MAX: u32 = 64;
-
-/// HTTP connections of one listener: 4,096 × 35 KiB of TLS state is 140 MiB. More: closed at once, counted.
-pub const CONNECTIONS_MAX: usize = 4_096;
-
-/// Bytes of a stream's name. Longer: 400.
-pub const STREAM_NAME_BYTES_MAX: usize = 128;
-
-/// Sessions that a report visits in one round of its worker. Each takes about 1.3 µs.
-pub const REPORT_SESSIONS_PER_ROUND: usize = 128;
-
-/// Askers that wait for a report that is being made. More get none.
-pub const REPORTS_WAITING_MAX: usize = 8;
-
-/// Streams that have a label of their own in `/metrics`, two figures each.
-pub const STREAM_LABELS_MAX: usize = 200;
-
-/// How long a report of the workers is shown to everybody who asks, before another one is made.
-pub const REPORT_AGE_MAX: Duration = Duration::from_secs(1);
-
-/// How long the workers' answer to `/readyz` holds.
-pub const READINESS_AGE_MAX: Duration = Duration::from_millis(250);
-
-/// Time for a worker to answer an `Open` or a `Report`; its rounds are far below a millisecond. Later: 503 and a
-/// `Close`, so that a session which did open does not linger.
-pub const WORKER_REPLY_TIME_MAX: Duration = Duration::from_secs(2);
-
-/// Time to find out whether a stream's name is free, when several nodes ask one engine. The engine elects a new leader
-/// in three seconds; encoders give up a POST after eight. Later: 503, and a claim that is granted after that is given
-/// back.
-pub const CLAIM_TIME_MAX: Duration = Duration::from_secs(6);
-
-/// Claims of names that wait for an answer, including those whose client has left. More: 503. (Within one process no
-/// claim waits.)
-pub const CLAIMS_UNDER_WAY_MAX: usize = 1_024;
-
-/// How long the answer to a `DELETE` waits for the session to be gone. Later: answered anyway.
-pub const SESSION_CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
-
-/// Sessions of one worker, unless configured. Full: the second choice is asked, then 503.
-pub const SESSIONS_PER_WORKER_DEFAULT: u32 = 16_384;
-
-/// Viewers admitted to names that nobody publishes, unless configured. Full: 503. Viewers that lose their publisher
-/// stay even above this number; they are bounded by the number of sessions and by [`WAITING_TIME_DEFAULT`].
-pub const WAITING_VIEWERS_DEFAULT: u32 = 4_096;
-
-/// Time a viewer waits for a publisher, unless configured. Later: its session ends with the reason `no_publisher`.
-pub const WAITING_TIME_DEFAULT: Duration = Duration::from_secs(600);
-
-/// Time the whole node may take to end. Later: it ends without waiting.
-pub const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(2);
-
-/// Of [`SHUTDOWN_TIME_MAX`], the time that signalling and workers have to end their sessions.
-pub const SHUTDOWN_WORKERS_TIME_MAX: Duration = Duration::from_millis(1_500);
-
-/// Lines of the log that wait to be written. Full: a line is left out, counted and told.
-pub const LOG_LINES_MAX: usize = 4_096;
-
-/// Lines of the log per second, and at once after a quiet second. Errors and debugging are not counted. More: left out,
-/// counted and told.
-pub const LOG_LINES_PER_SECOND_MAX: f64 = 100.0;
-
-/// Restarts of ICE by one session at once. More: 429. A phone that changes between networks restarts once a change.
-pub const ICE_RESTARTS_AT_ONCE: u32 = 8;
-
-/// Pause after which a session may restart ICE once more.
-pub const ICE_RESTART_PAUSE: Duration = Duration::from_secs(2);
-
-/// Of the control group's memory limit: from here on joins are refused.
-pub const MEMORY_FULL_PERCENT: u64 = 85;
-
-/// Below this they are taken again.
-pub const MEMORY_FREE_PERCENT: u64 = 80;
-
-/// How often the control group's memory is looked at.
-pub const MEMORY_WATCH_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How often the log says how many lines were left out.
-pub const LOG_TOLD_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the end of the node waits for the log to be written.
-pub const LOG_FLUSH_TIME_MAX: Duration = Duration::from_millis(300);
-
-const _: () =
-    assert!(SHUTDOWN_WORKERS_TIME_MAX.as_millis() + LOG_FLUSH_TIME_MAX.as_millis() < SHUTDOWN_TIME_MAX.as_millis());
-
-/// What a refused client is told to wait before it asks again.
-pub const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 // --- net: sockets and rings ---
 
@@ -478,148 +379,6 @@ pub const AUDIO_START_AGE_MAX: Duration = Duration::from_millis(100);
 /// Pause before checking again whether the publisher's clock is known from a sender report.
 pub const SENDER_REPORT_RETRY: Duration = Duration::from_millis(200);
 
-// --- SRTP (crate::srtp) ---
-
-/// Packets behind the newest that a receiving RTP source still accepts once (RFC 3711 §3.3.2 asks for at least 64).
-/// 1,024 packets are 2 s of a 5 Mbit/s uplink, so a retransmission without RTX still passes; 128 bytes per source.
-/// Older: refused, counted.
-pub const SRTP_REPLAY_WINDOW_PACKETS: usize = 1_024;
-
-/// The same for RTCP, of which one side sends a few compound packets a second; 16 bytes per source. Older: refused,
-/// counted.
-pub const SRTCP_REPLAY_WINDOW_PACKETS: usize = 128;
-
-/// SSRCs one session receives from, for RTP and for RTCP each: audio and three video encodings, each with RTX, are 8,
-/// and a publisher may restart its encoder three times. Only authenticated packets add one; at most 32 × 144 bytes.
-/// Full: packets of further SSRCs are refused unread, counted.
-pub const SRTP_SOURCES_PER_SESSION_MAX: usize = 32;
-
-/// Bytes of RTP padding a sealed packet may get: enough to make the fragments of one frame equal (browsers need one).
-/// More: the packet is not sealed, so a caller must not ask for more.
-pub const RTP_PADDING_BYTES_MAX: usize = 16;
-
-const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS.is_multiple_of(64) && SRTCP_REPLAY_WINDOW_PACKETS.is_multiple_of(64));
-// A window of half the sequence space or more would accept what the rollover estimate calls the future.
-const _: () = assert!(SRTP_REPLAY_WINDOW_PACKETS < 1 << 15);
-// --- dtls ---
-
-/// Bytes of one DTLS handshake message from a peer: a ClientHello with a post-quantum share is 1.4 kB, an RSA-4096
-/// certificate 1.5 kB, a chain of four 6 kB. Longer: the fragment is dropped and the handshake times out.
-pub const DTLS_HANDSHAKE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
-
-/// Handshake messages of one peer in plaintext are numbered below this (a server's are six with a HelloVerifyRequest, a
-/// client's five). Beyond: the fragment is dropped.
-pub const DTLS_HANDSHAKE_MESSAGES_MAX: u16 = 16;
-
-/// Bodies kept of one handshake message when a peer's contradict each other: one of them is forged, and which one it is
-/// shows only when a signature over them is there. More: the oldest goes, and the peer retransmits it.
-pub const DTLS_ALTERNATIVES_MAX: usize = 2;
-
-/// Handshakes under way on one session, one for each ClientHello: the peer's, and what somebody forges from its address.
-/// More: the oldest but the first whose client has shown no sign of life goes.
-pub const DTLS_ATTEMPTS_MAX: usize = 4;
-
-/// Once there are so many, another one begins no sooner than this after the last: each costs 200 µs. Sooner: the
-/// ClientHello is dropped, and the client repeats it.
-pub const DTLS_ATTEMPT_INTERVAL_MIN: Duration = Duration::from_millis(50);
-
-/// How long something that would end a handshake, and that anyone can forge, waits for something better: a client that
-/// was not answered repeats its flight after one second, and two seconds later once more.
-pub const DTLS_DOUBT_MAX: Duration = Duration::from_secs(4);
-
-/// Bytes held of one peer's incomplete handshake messages: the longest message twice over, so a certificate of that
-/// length beside the rest of its flight. Only bytes that came count, not those that a header announces. More: the
-/// message that was added to longest ago is dropped, and the peer retransmits it. For a worker the bound is this times
-/// [`HANDSHAKES_PER_WORKER_MAX`].
-pub const DTLS_REASSEMBLY_BYTES_MAX: usize = 2 * DTLS_HANDSHAKE_MESSAGE_BYTES_MAX;
-
-/// Separate runs of received bytes of one handshake message. A 1.4 kB hello in 64 pieces has 22 bytes in each; twice as
-/// many allow for the worst order of arrival. More: the fragment is dropped.
-pub const DTLS_FRAGMENT_RUNS_MAX: usize = 128;
-
-/// Bytes of a datagram that DTLS sends: fits every path that carries WebRTC media. Handshake messages longer than
-/// this are fragmented.
-pub const DTLS_DATAGRAM_OUT_BYTES_MAX: usize = 1_200;
-
-/// A handshake that takes longer than this, counted from the first ClientHello, has failed.
-pub const DTLS_HANDSHAKE_MAX: Duration = Duration::from_secs(20);
-
-/// Time until the first retransmission of a flight; each further one waits twice as long. RFC 9147 §5.8.2 recommends 1
-/// s and allows less for media. Less is safe here, because the ICE check before DTLS has just shown that the path
-/// answers.
-pub const DTLS_RETRANSMIT_FIRST: Duration = Duration::from_millis(200);
-
-/// Bytes of application data in one record: with header, padding, tag and the longest overhead of either version it fits
-/// [`DTLS_DATAGRAM_OUT_BYTES_MAX`].
-pub const DTLS_APPLICATION_DATA_BYTES_MAX: usize = DTLS_DATAGRAM_OUT_BYTES_MAX - 64;
-
-/// Records of application data that an engine holds before it is polled. More: refused, and they stay in the sender's
-/// queue.
-pub const DTLS_APPLICATION_RECORDS_UNSENT_MAX: usize = 4;
-
-/// Retransmissions of one flight. Their times, 0.2 + 0.4 + … + 12.8 s, add up to more than [`DTLS_HANDSHAKE_MAX`],
-/// which therefore ends the handshake first.
-pub const DTLS_RETRANSMITS_MAX: usize = 7;
-
-/// Protected records held while a DTLS 1.2 client's last flight is incomplete (the flight has one such record,
-/// Finished). Full: dropped; the client repeats them with the flight.
-pub const DTLS_RECORDS_HELD_MAX: usize = 4;
-
-/// Pieces of received datagrams that wait for the next poll (a DTLS 1.2 server's flight in one datagram is six). It is
-/// full only when the caller does not poll: then pieces are dropped.
-pub const DTLS_INBOX_MAX: usize = 32;
-
-/// Handshake records accepted on a connected DTLS 1.2 association (repeats of the client's last flight; the library
-/// keeps each one). More: dropped.
-pub const DTLS_LATE_HANDSHAKE_RECORDS_MAX: u8 = 16;
-
-// One message in as many pieces as are allowed fits, with 32 bytes of bookkeeping for each piece.
-const _: () = assert!(DTLS_HANDSHAKE_MESSAGE_BYTES_MAX + 32 * (DTLS_FRAGMENT_RUNS_MAX + 2) < DTLS_REASSEMBLY_BYTES_MAX);
-const _: () = assert!(DTLS_DATAGRAM_OUT_BYTES_MAX <= DATAGRAM_OUT_BYTES_MAX);
-const _: () = assert!(DTLS_HANDSHAKE_MAX.as_secs() <= SESSION_SETUP_MAX.as_secs());
-
-/// How long video waits for its frame's end on a busy worker. The frame's last packet is never delayed.
-pub const FRAME_HOLD_DEFAULT: Duration = Duration::from_millis(5);
-
-/// The longest wait that may be configured: one frame at 60 frames a second.
-pub const FRAME_HOLD_MAX: Duration = Duration::from_millis(16);
-
-// --- signal/sdp: what an offer may hold. All of it is read at once, and only while the request lasts. ---
-
-/// Bytes of an SDP offer or fragment. Chromium with every codec offers 7 KB. Longer: refused, 413.
-pub const SDP_BYTES_MAX: usize = 64 * 1024;
-
-/// Media sections of an offer; one audio and one video are accepted. More: refused, 422.
-pub const SDP_MEDIA_SECTIONS_MAX: usize = 16;
-
-/// Attribute lines of the session or of one media section. Chromium's longest section has about 150. More: refused, 422.
-pub const SDP_ATTRIBUTES_PER_SECTION_MAX: usize = 1_024;
-
-/// Payload types of one media section: all values of 7 bits. More: refused, 422.
-pub const SDP_PAYLOAD_TYPES_PER_SECTION_MAX: usize = 128;
-
-/// Header extensions of one media section. Chromium offers 14. More: refused, 422.
-pub const SDP_EXTENSIONS_PER_SECTION_MAX: usize = 64;
-
-/// Candidates of an offer or fragment, all sections together; an ICE-lite node uses none of them. More: refused, 422.
-pub const SDP_CANDIDATES_MAX: usize = 256;
-
-/// Certificate fingerprints of a peer. Browsers offer one. More: refused, 422.
-pub const SDP_FINGERPRINTS_MAX: usize = 8;
-
-/// SSRCs declared by one media section: three simulcast layers with RTX and FEC are 9. More: refused, 422.
-pub const SDP_SSRCS_PER_SECTION_MAX: usize = 32;
-
-/// Bytes of a `mid`, which must fit a one-byte header extension element (RFC 8285 §4.2). Longer: refused, 422.
-pub const SDP_MID_BYTES_MAX: usize = 16;
-
-/// Bytes of the header extension block of a packet to a viewer, its 4-byte head included (RFC 8285 §4.1), so that a
-/// browser's 1,200-byte payload leaves at no more than 1,222 bytes. What does not fit is not agreed.
-pub const DOWNLINK_EXTENSION_BYTES_MAX: usize = 20;
-
-/// When the kernel's time of arrival is older than this, the wall clock was set in between: the time of reading is used
-/// instead.
-pub const ARRIVAL_AGE_MAX: Duration = Duration::from_millis(500);
 // --- worker: its live figures ---
 
 /// The longest residence time that is recorded, in microseconds. Longer: recorded as this one.
@@ -627,71 +386,3 @@ pub const RESIDENCE_US_MAX: u64 = 10_000_000;
 
 /// Significant digits of a recorded residence time: 1 % steps, 17 KB for each of a worker's six histograms.
 pub const RESIDENCE_DIGITS: u8 = 2;
-
-// --- peer: the client side, for tests, benches and the load tester ---
-
-/// Pause between two connectivity checks of a connected peer, as in browsers; well inside the 30 s of consent.
-pub const PEER_CHECK_INTERVAL: Duration = Duration::from_millis(2_500);
-
-/// Time until a check that was not answered is repeated; each further repetition waits twice as long, up to
-/// [`PEER_CHECK_INTERVAL`].
-pub const PEER_CHECK_REPEAT_FIRST: Duration = Duration::from_millis(50);
-
-/// Checks of a peer whose answer is still accepted. Full: the oldest is forgotten, and its answer is ignored.
-pub const PEER_CHECKS_OUTSTANDING_MAX: usize = 8;
-
-/// Packets a peer's source keeps for retransmission: 4 s at 256 packets a second. Full: the oldest goes.
-pub const PEER_HISTORY_PACKETS_MAX: usize = 1_024;
-
-const _: () = assert!(PEER_CHECK_INTERVAL.as_millis() * 4 < SESSION_SILENCE_MAX.as_millis());
-
-// --- peer: a fleet of clients, for the load tester ---
-
-/// Clients of one fleet thread. One core drives 2,000 viewers of 1 Mbit/s; the rest leaves room for slower streams.
-/// Full: a client is refused.
-pub const FLEET_CLIENTS_MAX: u32 = 16_384;
-
-/// Receive buffers of one fleet thread. The kernel fills about 20 per entry (its limit on deferred work), and all are
-/// used in turn: 128 times a train of 9 packets stays within 1.4 MiB of cache. All in use: the receives end and are armed
-/// again; the sockets' own buffers hold what arrives meanwhile.
-pub const FLEET_RECEIVE_BUFFERS: u16 = 128;
-
-/// Bytes of one such buffer: the longest coalesced datagram (65,507), the kernel's header and control messages, rounded
-/// up. A shorter buffer would cut off the rest of a train.
-pub const FLEET_RECEIVE_BUFFER_BYTES: usize = 66 * 1024;
-
-/// Kernel receive buffer asked for per client: 0.5 s of a 2.5 Mbit/s stream with the kernel's bookkeeping. It costs memory
-/// only while it is filled. Full: datagrams are dropped and counted by the socket.
-pub const FLEET_SOCKET_BUFFER_BYTES: usize = 1 << 20;
-
-/// Bytes that wait because a client's TCP connection does not take them: half a second of a 1 Mbit/s publisher. More: what is
-/// sent is lost.
-pub const FLEET_STREAM_QUEUE_BYTES_MAX: usize = 64 * 1024;
-
-/// Completions and submissions of a fleet's ring: every client may have to be armed at once.
-pub const FLEET_SUBMISSIONS: u32 = 4_096;
-
-const _: () = assert!(FLEET_RECEIVE_BUFFERS.is_power_of_two());
-const _: () = assert!(FLEET_RECEIVE_BUFFER_BYTES >= 65_507 + 128);
-
-/// Packets behind the newest one of a stream whose arrival a client tracks: 4 s of 250 packets a second. Older: counted
-/// as too old.
-pub const RECEPTION_WINDOW_PACKETS: usize = 1_024;
-
-/// Missing packets of a stream that a client asks for at a time. More: not asked for, they stay lost.
-pub const RECEPTION_MISSING_MAX: usize = 256;
-
-/// Times a missing packet is asked for, as Chromium does. Then it is given up, and a key frame asked for.
-pub const RECEPTION_REQUESTS_MAX: u8 = 10;
-
-/// How long a missing packet is waited for.
-pub const RECEPTION_WAIT_MAX: Duration = Duration::from_secs(1);
-
-/// SSRCs of one viewer: audio, video and their retransmissions, and room for a server that changes them. More: ignored
-/// and counted.
-pub const VIEWER_TRACKS_MAX: usize = 8;
-
-/// Viewers that left may remain in a stream's fan-out sets until they are this many more than the stream's present
-/// viewers; then they are removed. 64 × 16 bytes. Without the bound, a stream that nobody publishes kept every viewer
-/// that ever waited.
-pub const DEPARTED_SUBSCRIBERS_MAX: usize = 64;
