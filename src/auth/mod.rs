@@ -36,13 +36,12 @@ pub mod pattern;
 pub mod probe;
 mod refusal;
 pub mod secret;
+mod start;
 pub mod token;
 mod webhook;
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -50,7 +49,7 @@ use std::time::Instant;
 use crate::net::clock;
 use crate::worker::mailbox::EndReason;
 use address::Shown;
-use configured::{Admission, Auth, JwksSource};
+use configured::Admission;
 use failures::Failures;
 use grant::{CredentialPlaces, SessionReport, Who};
 use joins::Joins;
@@ -64,6 +63,7 @@ pub use code::Code;
 pub use grant::Grant;
 pub use keys::KeyError;
 pub use refusal::{Denied, Kind};
+pub use start::StartError;
 #[cfg(feature = "simulation")]
 pub use webhook::simulated;
 
@@ -105,37 +105,6 @@ pub struct Access<'a> {
     pub address: IpAddr,
 }
 
-/// Why authorisation cannot start. Its `Display` says what to do.
-#[derive(Debug)]
-pub enum StartError {
-    /// The keys cannot be used.
-    Keys(KeyError),
-    /// The HTTP client cannot be made.
-    Client(ClientError),
-    /// A thread cannot be started.
-    Thread(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Keys(error) => error.fmt(f),
-            Self::Client(error) => error.fmt(f),
-            Self::Thread(error) => {
-                write!(f, "a thread cannot be started ({error}): raise the process limit (ulimit -u, TasksMax=)")
-            }
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<KeyError> for StartError {
-    fn from(error: KeyError) -> Self {
-        Self::Keys(error)
-    }
-}
-
 /// Decides about requests. It lives on the signalling thread, and no borrow of its cells crosses an `await`.
 #[derive(Debug)]
 pub struct Authoriser {
@@ -155,91 +124,6 @@ pub struct Authoriser {
 }
 
 impl Authoriser {
-    /// Reads the keys and starts the threads that `config` asks for. The rates of joins are those of `admission`.
-    ///
-    /// # Errors
-    /// When a key file cannot be used, a thread cannot be started, or there are no authorities to check an https URL
-    /// against.
-    pub fn start(config: &Auth, admission: &Admission, shown: Shown) -> Result<Self, StartError> {
-        let secret = match (&config.secret, &config.secret_file) {
-            (Some(secret), _) => Some(keys::checked(secret.expose(), "auth.secret")?),
-            (None, Some(path)) => Some(keys::secret_file(path)?),
-            (None, None) => None,
-        };
-        let is_https = |url: &secret::Secret| url.expose().starts_with("https:");
-        let jwks_url = match &config.jwks {
-            Some(JwksSource::Url(url)) => Some(url),
-            _ => None,
-        };
-        let agent = client::agent(
-            config.ca.as_deref(),
-            jwks_url.is_some_and(is_https) || config.webhook.as_ref().is_some_and(is_https),
-        )
-        .map_err(StartError::Client)?;
-        let key_source = match &config.jwks {
-            Some(source) => Some(KeySource::start(source.clone(), config.jwks_interval, agent.clone())?),
-            None => None,
-        };
-        let webhook = match &config.webhook {
-            Some(url) => {
-                let asked = Webhook::start(url, config.webhook_time_max, &agent).map_err(StartError::Thread)?;
-                let told = Events::start(url, config.webhook_time_max, &agent).map_err(StartError::Thread)?;
-                Some((asked, told))
-            }
-            None => None,
-        };
-        Ok(Self::new(config, admission, shown, secret.as_ref().map(Key::shared), key_source, webhook))
-    }
-
-    /// An authoriser with a webhook and nothing else, for a simulated thread. The returned tasks have to run on it: they
-    /// ask the webhook through the agent that `connect` makes.
-    ///
-    /// # Errors
-    /// As [`Self::start`].
-    #[cfg(feature = "simulation")]
-    pub fn simulated(
-        config: &Auth,
-        admission: &Admission,
-        shown: Shown,
-        connect: impl FnOnce(ureq::config::Config) -> ureq::Agent,
-        sleep: &simulated::Sleep,
-    ) -> Result<(Self, Vec<simulated::Task>), StartError> {
-        let agent = connect(client::config(None, false).map_err(StartError::Client)?);
-        let (webhook, tasks) = match &config.webhook {
-            Some(url) => {
-                let (asked, told, tasks) = simulated::start(url, config.webhook_time_max, &agent, sleep);
-                (Some((asked, told)), tasks)
-            }
-            None => (None, Vec::new()),
-        };
-        Ok((Self::new(config, admission, shown, None, None, webhook), tasks))
-    }
-
-    fn new(
-        config: &Auth,
-        admission: &Admission,
-        shown: Shown,
-        shared_key: Option<Key>,
-        key_source: Option<KeySource>,
-        webhook: Option<(Webhook, Events)>,
-    ) -> Self {
-        let now = clock::now();
-        Self {
-            require: config.require,
-            admin_token_required: config.admin_token_required,
-            shared_key,
-            key_source,
-            rules: Rules { audience: config.audience.clone(), issuer: config.issuer.clone() },
-            webhook,
-            failures: RefCell::new(Failures::new(&admission.exempt_addresses, now)),
-            joins: RefCell::new(Joins::new(admission, now)),
-            places: Arc::default(),
-            hasher: RandomState::new(),
-            questions: Cell::new(0),
-            shown,
-        }
-    }
-
     /// Takes over what `previous` knows about clients: places, refusals and joins. If both have the same key set and
     /// this one has not read it yet, it takes over the keys too. It must be called before this one decides anything.
     pub fn take_over(&mut self, previous: &Self) {
@@ -527,6 +411,7 @@ mod tests {
 
     use futures_util::FutureExt as _;
 
+    use super::configured::Auth;
     use super::secret::Secret;
     use super::token::OneOrMany;
     use super::*;
