@@ -28,6 +28,7 @@ mod net_io;
 mod proxies;
 mod session_gate;
 mod signal_admission;
+mod signal_connections;
 mod signal_http;
 mod signal_ownership;
 mod signal_sockets;

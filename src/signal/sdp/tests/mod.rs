@@ -1,11 +1,12 @@
 //! Offers of real clients, answered; and what each module does with single lines.
 
 mod answers;
+mod leniency;
 mod mutations;
 mod refusals;
 
 use super::*;
-use crate::description::{Direction, IceCredentials};
+use crate::description::{Direction, IceCredentials, MediaKind, NegotiatedMedia};
 use crate::transport::Candidate;
 
 macro_rules! fixture {
@@ -13,6 +14,18 @@ macro_rules! fixture {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sdp/", $name, ".sdp"))
     };
 }
+fn video(answer: &Answer) -> &NegotiatedMedia {
+    answer.description.media.iter().find(|media| media.kind == MediaKind::Video).unwrap()
+}
+
+fn audio(answer: &Answer) -> &NegotiatedMedia {
+    answer.description.media.iter().find(|media| media.kind == MediaKind::Audio).unwrap()
+}
+
+fn has(section: &[&str], line: &str) -> bool {
+    section.contains(&line)
+}
+
 /// Name, direction, text. How each was made: `tests/data/sdp/README.md`.
 const FIXTURES: &[(&str, Direction, &str)] = &[
     ("chromium-publish", Direction::Publish, CHROMIUM_PUBLISH),
