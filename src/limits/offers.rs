@@ -29,6 +29,9 @@ pub const SDP_SSRCS_PER_SECTION_MAX: usize = 32;
 /// Bytes of a `mid`, which must fit a one-byte header extension element (RFC 8285 §4.2). Longer: refused, 422.
 pub const SDP_MID_BYTES_MAX: usize = 16;
 
+/// Bytes of a `rid`, which must fit a one-byte header extension element (RFC 8285 §4.2). Longer: its encoding is not accepted.
+pub const RID_BYTES_MAX: usize = 16;
+
 /// Bytes of the header extension block of a packet to a viewer, its 4-byte head included (RFC 8285 §4.1), so that a
 /// browser's 1,200-byte payload leaves at no more than 1,222 bytes. What does not fit is not agreed.
 pub const DOWNLINK_EXTENSION_BYTES_MAX: usize = 20;

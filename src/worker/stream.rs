@@ -11,7 +11,8 @@ use crate::data::record::{DataNews, DataRecord};
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::broadcast::Broadcast;
-use crate::relay::store::numbers::{EncodingId, EncodingSet};
+use crate::relay::store::ladder::{Ladder, Rung};
+use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::channel_work::ChannelWork;
@@ -112,6 +113,13 @@ impl Stream {
     pub fn encoding_mut(&mut self, id: EncodingId) -> Option<&mut Broadcast<Subscriber>> {
         let place = self.place(id)?;
         self.encodings.get_mut(place)
+    }
+
+    /// A track's encodings as they are now, to choose from: a copy of at most four rungs.
+    #[must_use]
+    pub fn ladder(&self, track: TrackId) -> Ladder {
+        let encodings = (0..limits::ENCODINGS_PER_TRACK_MAX).filter_map(|rid| self.encoding(track.encoding(rid)?));
+        encodings.filter_map(|encoding| Some(Rung::new(encoding.id(), encoding.measured()?))).collect()
     }
 
     /// Whether somebody publishes it, here or on another worker.
@@ -246,6 +254,10 @@ impl Streams {
                 return Some(stream);
             }
             Record::Begin => encoding.begin(),
+            Record::Rung(measured) => {
+                encoding.set_measured(Some(*measured));
+                return Some(stream);
+            }
             // Of no encoding: see `apply_data`.
             Record::Data(_) => return None,
         }
@@ -485,6 +497,7 @@ impl Streams {
 mod tests {
     use super::*;
 
+    use crate::relay::store::ladder::Measured;
     use crate::worker::mailbox::WorkerIndex;
 
     fn video() -> EncodingId {
@@ -538,6 +551,24 @@ mod tests {
             assert_eq!(stream.encoding(id).map(|encoding| encoding.id()), had.contains(&id).then_some(id));
             assert_eq!(stream.ensure(id), had.contains(&id), "again");
         }
+    }
+
+    #[test]
+    fn a_ladder_has_the_encodings_of_its_track_that_were_measured() {
+        let mut streams = streams(1);
+        let stream = key(&streams, 0);
+        let track = track_of(MediaKind::Video);
+        let high = track.encoding(2).unwrap();
+        assert!(streams.get_mut(stream).unwrap().ensure(high));
+        assert!(streams.get_mut(stream).unwrap().ensure(track.encoding(1).unwrap()));
+        let audio = track_of(MediaKind::Audio).only_encoding();
+        for (encoding, height) in [(high, 720), (video(), 180), (audio, 0)] {
+            let measured = Measured { width: height * 16 / 9, height, alive: height == 720, ..Measured::default() };
+            assert!(streams.apply(EncodingKey { stream, encoding }, &Record::Rung(measured)).is_some());
+        }
+        let ladder = streams.get(stream).unwrap().ladder(track);
+        let rungs = ladder.rungs().iter().map(|rung| (rung.encoding, rung.height, rung.alive)).collect::<Vec<_>>();
+        assert_eq!(rungs, [(video(), 180, false), (high, 720, true)]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::store::key_frame::KeyFrameRequests;
+use crate::relay::store::ladder::Measured;
 use crate::relay::store::numbers::{EncodingId, Position};
 use crate::relay::store::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
 use crate::relay::store::record::{MediaRecord, PublishedCodec};
@@ -28,6 +29,8 @@ pub struct Encoding {
     /// Requests this worker makes on behalf of its viewers.
     pub requests: KeyFrameRequests,
     clock: Option<SenderClock>,
+    /// What its publisher's worker measured of it; `None` where the publisher of today has not sent it.
+    measured: Option<Measured>,
     /// The frame in progress: its timestamp and first position.
     frame: Option<(u32, Position)>,
     key_frame_timestamp: Option<u32>,
@@ -68,6 +71,7 @@ impl Encoding {
             ring: PacketRing::new(packets, bytes),
             requests: KeyFrameRequests::default(),
             clock: None,
+            measured: None,
             frame: None,
             key_frame_timestamp: None,
             released: Position(0),
@@ -222,6 +226,19 @@ impl Encoding {
         if let Some(timestamp) = self.timeline.shift_timestamp(incarnation, timestamp) {
             self.clock = Some(SenderClock { ntp, timestamp, arrival, clock_rate_hz: self.timeline.clock_rate_hz() });
         }
+    }
+
+    /// What was measured of it. Whether it has come to life or was paused by that.
+    pub fn set_measured(&mut self, measured: Option<Measured>) -> bool {
+        let lived = self.measured.map(|measured| measured.alive);
+        self.measured = measured;
+        lived != measured.map(|measured| measured.alive)
+    }
+
+    /// What was measured of it; `None` where the publisher of today has not sent it.
+    #[must_use]
+    pub fn measured(&self) -> Option<&Measured> {
+        self.measured.as_ref()
     }
 
     /// The newest such pair; `None` until the publisher has sent a sender report.

@@ -4,6 +4,7 @@ pub mod address;
 pub mod clock_map;
 pub mod encoding;
 pub mod key_frame;
+pub mod ladder;
 pub mod numbers;
 pub mod packet_ring;
 pub mod record;

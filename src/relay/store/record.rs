@@ -16,6 +16,7 @@ use crate::description::{CodecFormat, NegotiatedCodec};
 use crate::limits;
 use crate::relay::store::address::{RecordAddress, StreamId};
 use crate::relay::store::clock_map::ClockMap;
+use crate::relay::store::ladder::{Measured, RidName};
 use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::Layers;
 use crate::relay::store::timeline::Incarnation;
@@ -114,6 +115,8 @@ pub enum Record<'a> {
     /// Told from here on, or again after a lane was full: between what the reader may hold and what follows, packets are
     /// missing that nobody has for it. Comes before anything else of an encoding.
     Begin,
+    /// What was measured of an encoding, also of one that does not cross.
+    Rung(Measured),
     /// Something of the publisher's data channels, which belong to no encoding.
     Data(DataRecord<'a>),
 }
@@ -132,6 +135,7 @@ const KIND_CLOCK: u8 = 2;
 const KIND_FORMAT: u8 = 3;
 const KIND_BEGIN: u8 = 4;
 const KIND_DATA: u8 = 5;
+const KIND_RUNG: u8 = 6;
 
 const FLAG_MARKER: u8 = 1;
 const FLAG_KEY_FRAME: u8 = 2;
@@ -142,7 +146,7 @@ pub fn encoded_len(record: &Record<'_>) -> usize {
     match record {
         Record::Media(media) => MEDIA_HEAD_BYTES + media.payload.len(),
         Record::Data(data) => HEAD_BYTES + data.encoded_len(),
-        Record::Clock { .. } | Record::Format(_) | Record::Begin => HEAD_BYTES + 32,
+        Record::Clock { .. } | Record::Format(_) | Record::Begin | Record::Rung(_) => HEAD_BYTES + 32,
     }
 }
 
@@ -154,6 +158,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
         Record::Clock { .. } => KIND_CLOCK,
         Record::Format(_) => KIND_FORMAT,
         Record::Begin => KIND_BEGIN,
+        Record::Rung(_) => KIND_RUNG,
         Record::Data(_) => KIND_DATA,
     };
     writer.bytes(&[0, 0, VERSION, kind, address.encoding.number(), 0, 0, 0])?;
@@ -187,6 +192,13 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
             writer.u32(published.clock_rate_hz)?;
         }
         Record::Begin => {}
+        Record::Rung(measured) => {
+            writer.u32(measured.bits_per_second)?;
+            writer.u16(measured.width)?;
+            writer.u16(measured.height)?;
+            writer.bytes(&[u8::from(measured.alive), measured.frames_per_second])?;
+            writer.bytes(measured.rid.as_str().as_bytes())?;
+        }
         Record::Data(data) => data.write(&mut writer)?,
     }
     let len = writer.len();
@@ -260,6 +272,13 @@ fn read_fields(mut reader: ByteReader<'_>) -> Option<(RecordAddress, Record<'_>)
             Record::Format(PublishedCodec { codec, format, clock_rate_hz: reader.u32()? })
         }
         KIND_BEGIN => Record::Begin,
+        KIND_RUNG => {
+            let bits_per_second = reader.u32()?;
+            let (width, height) = (reader.u16()?, reader.u16()?);
+            let [alive, frames_per_second] = reader.array()?;
+            let (alive, rid) = (alive != 0, RidName::new(reader.rest())?);
+            Record::Rung(Measured { rid, bits_per_second, frames_per_second, width, height, alive })
+        }
         KIND_DATA => Record::Data(DataRecord::read(reader)?),
         _ => return None,
     };
@@ -277,7 +296,7 @@ impl Record<'_> {
                 *arrival = map.monotonic(*arrival);
             }
             Self::Data(data) => *data = data.restamped(|at| map.monotonic(at)),
-            Self::Format(_) | Self::Begin => {}
+            Self::Format(_) | Self::Begin | Self::Rung(_) => {}
         }
         self
     }
@@ -375,6 +394,15 @@ mod tests {
                 clock_rate_hz: 90_000,
             }),
             Record::Begin,
+            Record::Rung(Measured {
+                rid: RidName::new(b"abcdefghijklmnop").unwrap(),
+                bits_per_second: 2_500_000,
+                frames_per_second: 30,
+                width: 1_280,
+                height: 720,
+                alive: true,
+            }),
+            Record::Rung(Measured::default()),
             data(DataNews::Begin),
             data(DataNews::End),
             data(DataNews::Back { channel: 3, kind: MessageKind::Text, payload: b"yes" }),
@@ -489,7 +517,7 @@ mod tests {
             let record = Record::Format(PublishedCodec { codec, format, clock_rate_hz: 90_000 });
             let mut out = [0; 64];
             let len = write(&mut out, address, &record).unwrap();
-            for (at, value) in [(3, 0), (3, 6), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
+            for (at, value) in [(3, 0), (3, 7), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
                 let mut bytes = out;
                 bytes[at] = value;
                 assert_eq!(read(&bytes[..len]), Err(RecordError::Malformed), "{value} at {at}");

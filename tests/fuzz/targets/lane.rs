@@ -7,6 +7,7 @@ use corecast::limits;
 use corecast::net::Waker;
 use corecast::relay::store::address::{RecordAddress, StreamId};
 use corecast::relay::store::clock_map::{ClockMap, HostClocks};
+use corecast::relay::store::ladder::{Measured, RidName};
 use corecast::relay::store::numbers::EncodingId;
 use corecast::relay::store::packet_ring::Layers;
 use corecast::relay::store::record::{self, MediaRecord, PublishedCodec, Record};
@@ -118,6 +119,9 @@ pub fn seeds() -> Vec<Seed> {
     let h264 = format(Codec::H264, CodecFormat::H264 { profile_level_id: 0x42_e01f, packetization_mode: 1 });
     let vp9 = format(Codec::Vp9, CodecFormat::Vp9 { profile: 2 });
     let opus = format(Codec::Opus, CodecFormat::Plain);
+    let rid = RidName::new(b"h").expect("a name");
+    let rung =
+        Record::Rung(Measured { rid, bits_per_second: 2_000_000, width: 1_280, height: 720, ..Measured::default() });
     let all = [
         ("media", &media),
         ("clock", &clock),
@@ -125,6 +129,7 @@ pub fn seeds() -> Vec<Seed> {
         ("vp9", &vp9),
         ("opus", &opus),
         ("begin", &Record::Begin),
+        ("rung", &rung),
     ];
     let mut seeds: Vec<Seed> = all.iter().map(|(name, record)| ((*name).to_owned(), written(record))).collect();
     let encoding = EncodingId::from_number(5).expect("there are more");

@@ -104,6 +104,7 @@ fn receive_with(
             Record::Begin => Stored::Begin(track),
             Record::Data(_) => panic!("a track has no data channels"),
             Record::Clock { .. } => panic!("clocks come with sender reports"),
+            Record::Rung(_) => panic!("what is measured is asked for"),
         });
     })?;
     Ok(stored)
