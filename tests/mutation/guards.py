@@ -2,7 +2,7 @@
 """Breaks one guard of the node at a time, in a copy of the tree, and shows that the test named for it fails.
 
     tests/mutation/guards.py               every guard (some minutes: the library is compiled once per guard)
-    tests/mutation/guards.py --only NAME   those whose name contains NAME
+    tests/mutation/guards.py --only NAME   those whose name contains NAME; may be repeated
     tests/mutation/guards.py --list        guards and their tests, and whether each guard is where it was (in tests/run)
 
 A guard is broken by replacing exact text, so that one whose code has moved says so instead of testing nothing. First every
@@ -1270,13 +1270,15 @@ def run(test, jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", metavar="NAME")
+    parser.add_argument("--only", action="append", metavar="NAME", help="may be repeated")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
-    guards = [guard for guard in GUARDS if arguments.only in guard.name]
-    if not guards:
-        parser.error(f"--only {arguments.only}: no such guard")
+    parts = arguments.only or [""]
+    for part in parts:
+        if not any(part in guard.name for guard in GUARDS):
+            parser.error(f"--only {part}: no such guard")
+    guards = [guard for guard in GUARDS if any(part in guard.name for part in parts)]
     gone = [guard for guard in guards if (ROOT / guard.file).read_text().count(guard.text) != 1]
     for guard in gone:
         print(f"{guard.name}: its text is not in {guard.file} exactly once: the guard has moved, follow it", file=sys.stderr)
