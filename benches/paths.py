@@ -2,6 +2,7 @@
 """What the ways of media cost, and what a link does that is too thin: UDP, TCP, TURN/TCP, TURN/TLS.
 
     benches/paths.py thin         1.5 Mbit/s into TCP links of 1 Mbit/s for 5 minutes: age of packets, memory, UDP neighbours
+    benches/paths.py thin --seconds 60   the same for a minute
     benches/paths.py thin --quick the same for 20 s, and only what a stall of the machine cannot break (a step of tests/run)
     benches/paths.py cost         CPU of the worker per packet, way by way
     benches/paths.py memory       memory per viewer, way by way: resident, and the kernel's where there is a control group for it
@@ -214,7 +215,7 @@ def compare(quiet, busy):
 
 def thin(options):
     quick = options.quick
-    age_s, turns, turn_s = (20, 0, 0) if quick else (300, options.turns, 14)
+    age_s, turns, turn_s = (20, 0, 0) if quick else (options.seconds, options.turns, 14)
     links, neighbours = (1, 5) if quick else (4, 50)
     whole = age_s + 60 + 2 * turns * (turn_s + 10)
     with contextlib.ExitStack() as stack:
@@ -399,6 +400,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; figures mean little")
     parser.add_argument("--turns", type=int, default=6, help="turns of with and without, or rounds of all ways")
     parser.add_argument("--viewers", type=int, default=100, help="of `cost`: viewers of each way; of `memory` five times as many")
+    parser.add_argument("--seconds", type=int, default=300, help="of `thin`: how long packets' age and memory are looked at")
     parser.add_argument("--realtime", action="store_true", help="the node before everything else on its core")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
