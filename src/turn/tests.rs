@@ -289,10 +289,16 @@ fn datagrams_go_both_ways_by_indication_and_by_channel_while_they_are_permitted(
     // Channel data that says it is longer than it is.
     assert_eq!(client.receive(&mut [0x40, 1, 0, 5, 1, 2, 3, 4], at(2), &mut none), Received::Closed);
 
-    // Both run out: the permission first.
-    let over = limits::TURN_CHANNEL_TIME.as_secs() + 2;
-    assert!(!client.wrap(ip, b"datagram", at(over), &mut told));
-    assert_eq!(client.receive(&mut channel, at(over), &mut none), Received::Nothing);
+    // Both run out while the allocation goes on: the permission first.
+    let longest = limits::TURN_LIFETIME_MAX.as_secs() as u32;
+    assert_eq!(peer.ask(&mut client, REFRESH, &[lifetime(&longest.to_be_bytes())], at(2)), 0);
+    let over = at(2) + limits::TURN_PERMISSION_TIME;
+    assert_eq!(client.receive(&mut indication(media), over, &mut none), Received::Nothing);
+    assert_eq!(client.receive(&mut channel, over, &mut none), received);
+    let over = at(2) + limits::TURN_CHANNEL_TIME;
+    assert!(client.is_allocated(over));
+    assert!(!client.wrap(ip, b"datagram", over, &mut told));
+    assert_eq!(client.receive(&mut channel, over, &mut none), Received::Nothing);
     assert!(none.is_empty());
 }
 
