@@ -841,7 +841,7 @@ GUARDS = [
         "src/relay/store/encoding.rs",
         "self.gap = self.starts_from > Position(0);",
         "self.gap = false;",
-        "parts worker_recovery::a_full_lane_is_counted_and_its_viewers_go_on_from_a_key_frame_without_a_hole",
+        "parts worker_recovery::a_viewer_that_has_sent_all_before_a_gap_goes_on_from_a_key_frame",
     ),
     Guard(
         "a listener that was away",
@@ -1094,7 +1094,7 @@ GUARDS = [
         "src/worker/channels/uplink.rs",
         "audience.knows_channels = knows && self.lanes.send(worker, address, &Record::Data(record));",
         "audience.knows_channels = knows | self.lanes.send(worker, address, &Record::Data(record));",
-        "parts worker_channels::a_worker_whose_lane_was_full_is_told_anew_and_its_viewers_see_that_something_is_missing",
+        "parts worker_channels::a_viewer_sees_that_one_message_is_missing_for_which_a_lane_had_no_room",
     ),
     Guard(
         "TURN: peers that are not this node's own media",

@@ -9,6 +9,7 @@ use corecast::data::{MessageKind, RETAIN};
 use corecast::description::DtlsRole;
 use corecast::limits;
 use corecast::wire::demux::{self, DatagramKind};
+use corecast::worker::mailbox::StreamId;
 
 use crate::worker_support::{MS, Opening, World};
 
@@ -347,6 +348,33 @@ fn a_worker_whose_lane_was_full_is_told_anew_and_its_viewers_see_that_something_
     // Each time that the lane had room for the introduction, and not for the message after it.
     assert!((2..5).contains(&opened(&events).len()), "{}", opened(&events).len());
     assert_eq!(messages(&events).last().unwrap().1, b"after");
+}
+
+#[test]
+fn a_viewer_sees_that_one_message_is_missing_for_which_a_lane_had_no_room() {
+    let mut world = World::new(2);
+    let viewer = world.join(&viewer(1));
+    let (publisher, streams) = publish(&mut world, &publisher(0), &[terms("chat", "", RELIABLE)]);
+    // Another stream's media fill the lane, so that no viewer lags: what is missing, only the lane has lost.
+    let other = StreamId(2);
+    let loud = world.join(&Opening { stream: other, ..Opening::publisher(0) });
+    world.join(&Opening { stream: other, ..Opening::viewer(1) });
+    world.clients[loud].publisher().fragments = Some(14);
+    world.run(500 * MS);
+    assert_eq!(opened(&events(&mut world, viewer)).len(), 1);
+    world.nodes[1].stalled = true;
+    world.run(6_000 * MS);
+    assert!(world.dropped(0, "lane_full") > 0);
+    say(&mut world, publisher, streams[0], &[4; 15_000]);
+    world.run(100 * MS);
+    world.nodes[1].stalled = false;
+    world.run(1_000 * MS);
+    say(&mut world, publisher, streams[0], b"after");
+    world.run(2_000 * MS);
+    let events = events(&mut world, viewer);
+    assert!(events.contains(&ChannelEvent::Closed(1)), "it is told that it missed something");
+    assert_eq!(opened(&events).len(), 1);
+    assert_eq!(messages(&events).iter().map(|(_, payload)| payload.as_slice()).collect::<Vec<_>>(), [b"after"]);
 }
 
 #[test]

@@ -460,6 +460,36 @@ fn a_format_lost_in_a_full_lane_comes_before_the_next_packet_that_finds_room() {
     assert!(!world.clients[waiting].received(MediaKind::Audio).is_empty(), "audio");
 }
 
+/// Nothing of its stream waits in the lane when packets begin to be lost there: it has sent all before the gap.
+#[test]
+fn a_viewer_that_has_sent_all_before_a_gap_goes_on_from_a_key_frame() {
+    let mut world = World::new(2);
+    let publisher = world.join(&Opening::publisher(0));
+    let viewer = world.join(&Opening::viewer(1));
+    world.clients[publisher].publisher().fragments = Some(3);
+    world.run(500 * MS);
+    world.clients[publisher].publisher().fragments = None;
+    let other = StreamId(2);
+    let loud = world.join(&Opening { stream: other, ..Opening::publisher(0) });
+    world.join(&Opening { stream: other, ..Opening::viewer(1) });
+    world.clients[loud].publisher().fragments = Some(14);
+    world.run(500 * MS);
+    world.nodes[1].stalled = true;
+    world.run(6_000 * MS);
+    let (before, full) = (world.dropped(0, "lane_full"), world.now);
+    assert!(before > 0);
+    world.clients[publisher].publisher().fragments = Some(3);
+    world.run(300 * MS);
+    world.nodes[1].stalled = false;
+    world.run(1_500 * MS);
+    let published = world.clients[publisher].published(MediaKind::Video);
+    let received = world.clients[viewer].received(MediaKind::Video);
+    let first = received.iter().find(|packet| packet.at > full).expect("it goes on");
+    assert_eq!(h264::parameter_sets(&first.payload).count(), 2, "with a key frame");
+    let after = published.iter().find(|packet| packet.at > full).expect("it was sent");
+    assert!(received.iter().all(|packet| packet.payload != after.payload), "and something was lost");
+}
+
 /// Signalling's routes overtake each other's workers: the publisher's worker hears that nobody listens and that somebody
 /// listens again while the listening worker has had a viewer all the time.
 #[test]
