@@ -989,7 +989,7 @@ GUARDS = [
         "src/limits/authorisation.rs",
         "pub const WEBHOOK_PAUSE: Duration = Duration::from_secs(2);",
         "pub const WEBHOOK_PAUSE: Duration = Duration::from_secs(20);",
-        "signalling_simulation runner::the_committed_seeds_break_no_rule",
+        "signalling_simulation proofs::nothing_is_found_where_a_webhook_that_failed_always_answers_again",
     ),
     Guard(
         "data: high streams",

@@ -16,6 +16,15 @@ fn nothing_is_found_where_nothing_is_wrong() {
     assert!(outcome.elapsed > Duration::from_secs(100));
 }
 
+/// Questions fail one after the other until faults stop, so that the endpoint is not asked for a while when it answers again.
+#[test]
+fn nothing_is_found_where_a_webhook_that_failed_always_answers_again() {
+    for seed in 1..=4 {
+        let outcome = run(Scenario { webhook_faults: 1.0, storm: Duration::from_secs(10), ..Scenario::calm(seed) });
+        assert_eq!(outcome.violation, None, "{:#?}", outcome.counts);
+    }
+}
+
 #[test]
 fn clients_that_a_silent_webhook_keeps_out_are_found() {
     assert_eq!(found_by(Sabotage::SilentWebhook), Some("liveness"));
