@@ -107,11 +107,20 @@ impl World {
         simulated::stall(time);
     }
 
-    /// For how long the node's thread or the whole machine has stood still since that time.
+    /// For how long the node's thread or the whole machine has stood still since that time. Two that stand still at the same
+    /// time count once.
     pub(crate) fn stood_still_since(&self, time: Duration) -> Duration {
         let now = simulated::elapsed();
-        let still = self.still.borrow();
-        still.iter().map(|(from, to)| (*to).min(now).saturating_sub((*from).max(time))).sum()
+        let mut still: Vec<_> =
+            self.still.borrow().iter().map(|(from, to)| ((*from).max(time), (*to).min(now))).collect();
+        still.sort();
+        let (mut counted, mut total) = (time, Duration::ZERO);
+        for (from, to) in still {
+            let from = from.max(counted);
+            total += to.saturating_sub(from);
+            counted = counted.max(to);
+        }
+        total
     }
 
     /// The node's thread, a worker or the whole machine stands still now and then, until faults stop.
