@@ -42,6 +42,7 @@
 //! | [`store::timeline`] | a publisher that leaves and returns, on one unbroken sequence |
 //! | [`store::packet_ring`] | the packets themselves, stored once |
 //! | [`store::key_frame`] | when to ask the publisher for a key frame |
+//! | [`store::redundancy`] | sound that repeats itself (RED), made from another encoding |
 //! | [`store::sender_clock`] | which wall-clock time an RTP timestamp stands for: audio and video in sync |
 //! | [`play::broadcast`] | an encoding and its viewers here |
 //! | [`play::fan_out`] | who of them is to be visited next, and who not before its time ([`play::pacing`]) |

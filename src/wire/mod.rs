@@ -27,6 +27,7 @@ pub mod bytes;
 pub mod codec;
 mod cursor;
 pub mod demux;
+pub mod red;
 pub mod rtcp;
 pub mod rtp;
 pub mod rtp_extension;

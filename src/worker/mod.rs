@@ -70,6 +70,7 @@ mod plain_bindings;
 #[cfg(any(test, feature = "peer"))]
 mod preconnected;
 pub mod reason;
+pub mod redundant_sound;
 mod repair_budget;
 mod repairs;
 pub mod report;

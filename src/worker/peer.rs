@@ -18,6 +18,7 @@ use crate::transport::PathId;
 use crate::worker::mailbox::{SessionId, Totals};
 use crate::worker::narrow_path::NarrowPath;
 use crate::worker::peer_channels::PeerChannels;
+use crate::worker::redundant_sound::RecentRepeats;
 use crate::worker::repair_budget::RepairBudget;
 use crate::worker::report::Traffic;
 use crate::worker::timers::NEVER;
@@ -57,6 +58,8 @@ pub struct ViewerTrack {
     pub codecs: Vec<NegotiatedCodec>,
     /// Sequence numbers it asked for again.
     pub nacks_received: u64,
+    /// When packets of it were sent again on request.
+    pub repeated: RecentRepeats,
     /// Fraction lost in its last receiver report, in 1/256.
     pub fraction_lost: u8,
     /// How fast it is sent; as fast as there is something to send without.
@@ -235,6 +238,7 @@ impl Playback {
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),
                 codecs: media.codecs.clone(),
                 nacks_received: 0,
+                repeated: RecentRepeats::default(),
                 fraction_lost: 0,
                 pacer: None,
             })

@@ -12,8 +12,9 @@ use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::broadcast::Broadcast;
 use crate::relay::store::ladder::{Ladder, Rung};
-use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
+use crate::relay::store::numbers::{EncodingId, EncodingSet, Position, TrackId};
 use crate::relay::store::record::Record;
+use crate::relay::store::redundancy;
 use crate::time::Timestamp;
 use crate::worker::channel_work::ChannelWork;
 use crate::worker::mailbox::{Listener, Origin, StreamId};
@@ -52,6 +53,11 @@ pub struct Stream {
     progress: Vec<SendProgress>,
     /// Which encodings are in one of the work queues.
     queued: EncodingSet,
+}
+
+/// The encoding that repeats the sound of `source`: the last one that its track can have.
+pub(super) fn redundant_of(source: EncodingId) -> EncodingId {
+    source.track().encoding(limits::ENCODINGS_PER_TRACK_MAX - 1).unwrap_or(source)
 }
 
 /// In [`Stream`]'s table of places: it has no such encoding.
@@ -95,6 +101,38 @@ impl Stream {
         self.encodings.push(Broadcast::new(id, kind));
         self.progress.push(SendProgress::default());
         true
+    }
+
+    /// Makes the packet at `position` of a track's sound once more, with the ones before it in it, where somebody is sent
+    /// those. Whether it was made.
+    fn repeat_sound(&mut self, source: EncodingId, position: Position) -> bool {
+        let Some(place) = self.place(redundant_of(source)).filter(|_| source != redundant_of(source)) else {
+            return false;
+        };
+        let Some(source) = self.place(source) else { return false };
+        let Ok([source, repeated]) = self.encodings.get_disjoint_mut([source, place]) else { return false };
+        if repeated.fan_out.is_empty() {
+            return false;
+        }
+        let mut payload = [0; limits::DATAGRAM_IN_BYTES_MAX];
+        redundancy::share_clock(source, repeated);
+        redundancy::record(source, position, &mut payload).is_some_and(|record| repeated.store(&record).is_ok())
+    }
+
+    /// Has the track's sound made redundant from now on. The encoding that somebody is to go over to.
+    pub(super) fn want_redundant(&mut self, source: EncodingId) -> Option<EncodingId> {
+        let id = redundant_of(source);
+        if !self.ensure(id) {
+            return None;
+        }
+        let repeated = self.encoding_mut(id)?;
+        if repeated.fan_out.is_empty() {
+            // What was made for somebody earlier is followed by a gap.
+            repeated.begin();
+            repeated.follows_timeline_of(source);
+            repeated.set_codec(redundancy::CODEC);
+        }
+        Some(id)
     }
 
     #[inline]
@@ -246,7 +284,13 @@ impl Streams {
         let encoding = stream.encoding_mut(key.encoding)?;
         match record {
             Record::Media(media) => {
-                encoding.store(media).ok()?;
+                let position = encoding.store(media).ok()?;
+                if encoding.kind() == MediaKind::Audio && stream.repeat_sound(key.encoding, position) {
+                    let repeated = redundant_of(key.encoding);
+                    if stream.queued.insert(repeated) {
+                        self.audio.push_back(EncodingKey { stream: key.stream, encoding: repeated });
+                    }
+                }
             }
             Record::Format(codec) => encoding.set_codec(*codec),
             Record::Clock { incarnation, ntp, timestamp, arrival } => {
@@ -261,7 +305,7 @@ impl Streams {
             // Of no encoding: see `apply_data`.
             Record::Data(_) => return None,
         }
-        let kind = encoding.kind();
+        let kind = stream.encoding(key.encoding)?.kind();
         if stream.queued.insert(key.encoding) {
             match kind {
                 MediaKind::Audio => self.audio.push_back(key),

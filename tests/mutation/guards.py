@@ -37,6 +37,20 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "redundant sound: only who is far away",
+        "src/worker/redundant_sound.rs",
+        "&& round_trip >= limits::RED_ROUND_TRIP_MIN;",
+        ";",
+        "parts worker_sound::who_is_near_has_what_it_lost_repeated_and_who_is_far_and_loses_nothing_has_neither",
+    ),
+    Guard(
+        "redundant sound: its format counts from its first packet on",
+        "src/worker/outbound/payload_type.rs",
+        "if track.encoding() != encoding.id() {",
+        "if false {",
+        "parts worker_sound::who_is_far_and_loses_sound_gets_it_redundant_until_nothing_is_lost_any_more",
+    ),
+    Guard(
         "session: timers of what is sent wait for a path",
         "src/session/drive.rs",
         "self.ice.selected().map(|_| [",

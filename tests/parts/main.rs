@@ -42,3 +42,4 @@ mod worker_paths;
 mod worker_recovery;
 mod worker_refusals;
 mod worker_sessions;
+mod worker_sound;

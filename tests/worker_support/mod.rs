@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use corecast::crypto::random::SeededRandom;
 use corecast::description::{
-    DataTerms, Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials,
+    DataTerms, Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials, NegotiatedCodec,
 };
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::lab::peer::terms::{self, Offer, Sources};
@@ -29,6 +29,7 @@ use corecast::relay::store::upstream::Upstream;
 use corecast::time::{NtpTime, Timestamp};
 use corecast::transport::path::TcpPath;
 use corecast::transport::{PathAddress, SendResult, UdpPath};
+use corecast::wire::codec::Codec;
 use corecast::wire::stun::StunWriter;
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
@@ -127,6 +128,8 @@ pub(crate) struct Opening {
     pub(crate) data: bool,
     /// What it says on them goes to the publisher.
     pub(crate) may_speak: bool,
+    /// The payload type under which a viewer takes redundant sound, where it does.
+    pub(crate) red: Option<u8>,
 }
 
 impl Opening {
@@ -143,6 +146,7 @@ impl Opening {
             tcp: false,
             data: false,
             may_speak: false,
+            red: None,
         }
     }
 
@@ -254,7 +258,11 @@ impl World {
         let (reply, answer) = flume::bounded(1);
         let (sctp_port, message_bytes_max, may_speak) = (5_000, 65_536, opening.may_speak);
         let data = opening.data.then_some(DataTerms { sctp_port, message_bytes_max, may_speak });
-        let description = Description { dtls_role: opening.node_role, data, ..terms::answer(&offer) };
+        let mut description = Description { dtls_role: opening.node_role, data, ..terms::answer(&offer) };
+        if let Some(payload_type) = opening.red {
+            let codecs = &mut description.media[0].codecs;
+            codecs.push(NegotiatedCodec { codec: Codec::Red, payload_type, ..codecs[0] });
+        }
         let request = OpenSession {
             session,
             stream: opening.stream,

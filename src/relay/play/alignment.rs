@@ -22,6 +22,8 @@ pub struct EncodingView<'a> {
     pub clock: Option<&'a SenderClock>,
     /// RTP clock in Hz.
     pub clock_rate_hz: u32,
+    /// The encoding on whose timeline it is: its own, or that of the one it is made from.
+    pub timeline_of: EncodingId,
 }
 
 impl<'a> EncodingView<'a> {
@@ -29,7 +31,8 @@ impl<'a> EncodingView<'a> {
     #[must_use]
     pub fn of(encoding: &'a Encoding) -> Self {
         let clock_rate_hz = encoding.clock_rate_hz();
-        Self { id: encoding.id(), ring: &encoding.ring, clock: encoding.clock(), clock_rate_hz }
+        let (ring, clock) = (&encoding.ring, encoding.clock());
+        Self { id: encoding.id(), ring, clock, clock_rate_hz, timeline_of: encoding.timeline_of() }
     }
 }
 
@@ -40,6 +43,10 @@ pub fn timestamp_offset(
     (from, last, offset): (&EncodingView<'_>, &PacketInfo, u32),
     (to, first): (&EncodingView<'_>, &PacketInfo),
 ) -> Option<u32> {
+    if from.timeline_of == to.timeline_of {
+        // The same packets in another form: it goes on behind what was sent.
+        return (timestamp_distance(last.timestamp, first.timestamp) > 0).then_some(offset);
+    }
     let by_arrival = shift_by_arrival(last, first, to.clock_rate_hz);
     let shift = from
         .clock
@@ -103,10 +110,15 @@ mod tests {
         SenderClock { ntp, timestamp, arrival: Timestamp::ZERO, clock_rate_hz: 90_000 }
     }
 
+    fn view<'a>(number: u8, ring: &'a PacketRing, clock: Option<&'a SenderClock>) -> EncodingView<'a> {
+        let id = EncodingId::from_number(number).unwrap();
+        EncodingView { id, ring, clock, clock_rate_hz: 90_000, timeline_of: id }
+    }
+
     fn offset(from: Option<SenderClock>, to: Option<SenderClock>, last: &PacketInfo, first: &PacketInfo) -> u32 {
         let ring = PacketRing::new(64, 1_024);
-        let view = |clock| EncodingView { id: EncodingId::default(), ring: &ring, clock, clock_rate_hz: 90_000 };
-        timestamp_offset((&view(from.as_ref()), last, 5), (&view(to.as_ref()), first)).unwrap()
+        let (from, to) = (view(0, &ring, from.as_ref()), view(1, &ring, to.as_ref()));
+        timestamp_offset((&from, last, 5), (&to, first)).unwrap()
     }
 
     #[test]
@@ -143,11 +155,19 @@ mod tests {
         assert_eq!(first.timestamp.wrapping_add(offset), 90_000 + 5 + 1);
         let ring = PacketRing::new(64, 1_024);
         for (back_ms, is_target) in [(20, true), (21, false)] {
-            let (view, first) = (
-                EncodingView { id: EncodingId::default(), ring: &ring, clock: None, clock_rate_hz: 90_000 },
-                info(7, 500 - back_ms),
-            );
-            assert_eq!(timestamp_offset((&view, &last, 5), (&view, &first)).is_some(), is_target, "{back_ms} ms");
+            let (from, to, first) = (view(0, &ring, None), view(1, &ring, None), info(7, 500 - back_ms));
+            assert_eq!(timestamp_offset((&from, &last, 5), (&to, &first)).is_some(), is_target, "{back_ms} ms");
+        }
+    }
+
+    #[test]
+    fn the_same_packets_in_another_form_keep_their_timestamps_and_none_comes_twice() {
+        let ring = PacketRing::new(64, 1_024);
+        let (from, to) =
+            (view(0, &ring, None), EncodingView { timeline_of: EncodingId::default(), ..view(1, &ring, None) });
+        for (timestamp, expected) in [(999, None), (1_000, None), (1_001, Some(5))] {
+            let (last, first) = (info(1_000, 500), info(timestamp, 900));
+            assert_eq!(timestamp_offset((&from, &last, 5), (&to, &first)), expected, "{timestamp}");
         }
     }
 }

@@ -63,7 +63,7 @@ impl ParameterSets {
                     }
                 }
             }
-            Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus => {}
+            Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus | Codec::Red => {}
         }
         profile_level_id
     }
@@ -100,7 +100,7 @@ impl ParameterSets {
         match codec {
             Codec::H264 => h264::write_stap_a(out, units),
             Codec::H265 => h265::write_aggregation(out, units),
-            Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus => None,
+            Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus | Codec::Red => None,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::time::{NtpTime, Timestamp};
 #[derive(Debug)]
 pub struct Encoding {
     id: EncodingId,
+    timeline_of: EncodingId,
     kind: MediaKind,
     codec: Option<PublishedCodec>,
     /// Nobody starts at a packet before this position: it is of the codec before, or packets are missing after it.
@@ -63,6 +64,7 @@ impl Encoding {
         };
         Self {
             id,
+            timeline_of: id,
             kind,
             codec: None,
             starts_from: Position(0),
@@ -90,6 +92,17 @@ impl Encoding {
     #[must_use]
     pub fn id(&self) -> EncodingId {
         self.id
+    }
+
+    /// On whose timeline it is: its own, unless it is made from another one's packets.
+    #[must_use]
+    pub fn timeline_of(&self) -> EncodingId {
+        self.timeline_of
+    }
+
+    /// Its packets are made from those of another encoding, and keep their timestamps.
+    pub fn follows_timeline_of(&mut self, source: EncodingId) {
+        self.timeline_of = source;
     }
 
     /// Audio or video.
@@ -245,6 +258,14 @@ impl Encoding {
     #[must_use]
     pub fn clock(&self) -> Option<&SenderClock> {
         self.clock.as_ref()
+    }
+
+    /// Where somebody who comes now starts to hear: the newest packet, while it is fresh enough, else `None`.
+    #[must_use]
+    pub fn fresh_sound(&self, now: Timestamp) -> Option<Start> {
+        let newest = self.ring.newest().filter(|newest| self.may_start_at(newest.position))?;
+        let (info, _) = self.ring.get(newest.position)?;
+        (now.since(info.arrival) <= limits::AUDIO_START_AGE_MAX).then_some(newest)
     }
 
     /// Where a viewer that comes now starts: a key frame fresh enough to start with, else `None`.

@@ -8,6 +8,7 @@ pub mod ladder;
 pub mod numbers;
 pub mod packet_ring;
 pub mod record;
+pub mod redundancy;
 pub mod sender_clock;
 pub mod timeline;
 pub mod upstream;

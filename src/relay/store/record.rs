@@ -267,7 +267,7 @@ fn read_fields(mut reader: ByteReader<'_>) -> Option<(RecordAddress, Record<'_>)
                 Codec::Vp9 => CodecFormat::Vp9 { profile: parameter.try_into().ok()? },
                 Codec::Av1 => CodecFormat::Av1 { profile: parameter.try_into().ok()? },
                 Codec::H265 => CodecFormat::H265 { profile: parameter.try_into().ok()? },
-                Codec::Vp8 | Codec::Opus => CodecFormat::Plain,
+                Codec::Vp8 | Codec::Opus | Codec::Red => CodecFormat::Plain,
             };
             Record::Format(PublishedCodec { codec, format, clock_rate_hz: reader.u32()? })
         }
@@ -338,6 +338,7 @@ const fn codec_number(codec: Codec) -> u8 {
         Codec::Vp9 => 4,
         Codec::Av1 => 5,
         Codec::Opus => 6,
+        Codec::Red => 7,
     }
 }
 
@@ -349,6 +350,7 @@ const fn codec_of(number: u8) -> Option<Codec> {
         4 => Codec::Vp9,
         5 => Codec::Av1,
         6 => Codec::Opus,
+        7 => Codec::Red,
         _ => return None,
     })
 }
@@ -435,6 +437,7 @@ mod tests {
         .chain(
             [
                 (Codec::Opus, CodecFormat::Plain),
+                (Codec::Red, CodecFormat::Plain),
                 (Codec::Vp8, CodecFormat::Plain),
                 (Codec::Vp9, CodecFormat::Vp9 { profile: 2 }),
                 (Codec::Av1, CodecFormat::Av1 { profile: 1 }),
@@ -517,7 +520,7 @@ mod tests {
             let record = Record::Format(PublishedCodec { codec, format, clock_rate_hz: 90_000 });
             let mut out = [0; 64];
             let len = write(&mut out, address, &record).unwrap();
-            for (at, value) in [(3, 0), (3, 7), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 7), (HEAD_BYTES + 5, 1)] {
+            for (at, value) in [(3, 0), (3, 7), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 8), (HEAD_BYTES + 5, 1)] {
                 let mut bytes = out;
                 bytes[at] = value;
                 assert_eq!(read(&bytes[..len]), Err(RecordError::Malformed), "{value} at {at}");

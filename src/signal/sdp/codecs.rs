@@ -1,6 +1,6 @@
 //! Which of a section's payload types become codecs of the session, in which order, and with which parameters.
 //!
-//! Left out, and why: RED, ULPFEC and FlexFEC (loss is repaired by RTX, which costs bandwidth only where there is
+//! Left out, and why: RED from a publisher, ULPFEC and FlexFEC (loss is repaired by RTX, which costs bandwidth only where there is
 //! loss), comfort noise and DTMF (a broadcast has neither), G.711 and G.722 (every WebRTC peer has Opus, RFC 7874
 //! §3), H.264 packetisation mode 2 (interleaved; no browser has it), H.265 in more than one RTP stream.
 
@@ -34,6 +34,7 @@ impl AnsweredCodec {
             Codec::Vp9 => "VP9/90000",
             Codec::Av1 => "AV1/90000",
             Codec::Opus => "opus/48000/2",
+            Codec::Red => "red/48000/2",
         }
     }
 }
@@ -122,11 +123,35 @@ pub(super) fn common(
     }
     // The sort is stable, so the offer's order decides between equals.
     answered.sort_by_key(|answered| preference(answered.codec.codec, answered.codec.format));
-    // From a publisher exactly one codec is wanted, and towards a viewer one Opus is enough.
-    if direction == Direction::Publish || kind == MediaKind::Audio {
-        answered.truncate(1);
+    match (direction, kind) {
+        // From a publisher exactly one codec is wanted, and sound without redundancy: what repeats is made here.
+        (Direction::Publish, _) => {
+            answered.retain(|answered| answered.codec.codec != Codec::Red);
+            answered.truncate(1);
+        }
+        // Towards a viewer one Opus is enough, and what repeats that one.
+        (Direction::Play, MediaKind::Audio) => {
+            let opus = answered.first().map(|first| first.codec.payload_type);
+            let mut seen = [false; 2];
+            answered.retain(|answered| match answered.codec.codec {
+                Codec::Red => !std::mem::replace(&mut seen[1], true) && repeats(opus, &formats, answered),
+                _ => !std::mem::replace(&mut seen[0], true),
+            });
+            if !seen[0] {
+                answered.clear();
+            }
+        }
+        (Direction::Play, MediaKind::Video) => {}
     }
     Ok(answered)
+}
+
+/// Whether a payload type of redundant sound is one that can be sent: its blocks are Opus under the payload type with which
+/// they are made for all viewers ([`limits::RED_BLOCK_PAYLOAD_TYPE`]).
+fn repeats(opus: Option<u8>, formats: &Formats<'_>, red: &AnsweredCodec) -> bool {
+    let blocks = formats.get(&red.codec.payload_type).and_then(|offered| offered.fmtp).unwrap_or_default();
+    let block = limits::RED_BLOCK_PAYLOAD_TYPE;
+    opus == Some(block) && blocks.split('/').all(|number| number.trim().parse() == Ok(block))
 }
 
 /// The rank of a codec. H.264 comes first, because every browser and encoder has it in hardware and nothing is
@@ -145,6 +170,7 @@ fn preference(codec: Codec, format: CodecFormat) -> (u8, u8, H264Profile) {
         (Codec::H265, CodecFormat::H265 { profile }) => (4, profile, any),
         // More than 8 bits or other than 4:2:0: few viewers can decode it.
         (Codec::Vp9, CodecFormat::Vp9 { profile }) => (5, profile, any),
+        (Codec::Red, _) => (7, 0, any),
         _ => (6, 0, any),
     }
 }
@@ -215,6 +241,7 @@ fn recognise(rtpmap: &str, kind: MediaKind, parameters: Parameters<'_>) -> Optio
     match (kind, name.as_str()) {
         // RFC 7587 §7: always 48000 and 2, whatever is encoded. GStreamer's WHEP players leave the 2 out, and mean the same.
         (MediaKind::Audio, "OPUS/48000/2" | "OPUS/48000") => Some((Codec::Opus, CodecFormat::Plain)),
+        (MediaKind::Audio, "RED/48000/2") => Some((Codec::Red, CodecFormat::Plain)),
         (MediaKind::Video, "H264/90000") => {
             let packetization_mode = parameters.number("packetization-mode").unwrap_or(0);
             // RFC 6184 §8.1: without the parameter, Baseline at level 1.
@@ -257,7 +284,7 @@ pub(super) fn parameter_sets(section: &MediaSection, codec: &NegotiatedCodec) ->
     let names: &[&str] = match codec.codec {
         Codec::H264 => &["sprop-parameter-sets"],
         Codec::H265 => &["sprop-vps", "sprop-sps", "sprop-pps"],
-        Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus => return Vec::new(),
+        Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus | Codec::Red => return Vec::new(),
     };
     let (formats, _) = collect(section);
     let fmtp = formats.get(&codec.payload_type).and_then(|offered| offered.fmtp).unwrap_or_default();
@@ -278,6 +305,8 @@ pub(super) fn parameter_sets(section: &MediaSection, codec: &NegotiatedCodec) ->
 ///   mentions either (Firefox always, OBS, a browser whose page asks) is answered with both: without `stereo=1` in
 ///   the answer Chromium encodes mono. One that mentions neither is left at mono, which takes half
 ///   the bits towards each viewer. A viewer that wants stereo is answered with both as well.
+/// - **Opus** (RFC 7587 §7.1): `usedtx=1` in the answer is what lets a publisher be silent where nothing is heard, so one
+///   that mentions it is answered with it.
 /// - Everything else says what its writer can receive, which a relay cannot know.
 fn answered_parameters(codec: Codec, offered: Parameters<'_>) -> String {
     let repeated: &[&str] = match codec {
@@ -286,16 +315,17 @@ fn answered_parameters(codec: Codec, offered: Parameters<'_>) -> String {
         Codec::Vp9 => &["profile-id"],
         Codec::Av1 => &["level-idx", "profile", "tier"],
         Codec::Vp8 => &[],
+        // The payload types of its blocks, two or more (RFC 2198 §5).
+        Codec::Red => return format!("{0}/{0}", limits::RED_BLOCK_PAYLOAD_TYPE),
         Codec::Opus => {
             let stereo = offered.get("stereo") == Some("1") || offered.get("sprop-stereo") == Some("1");
-            let fec = offered.get("useinbandfec") == Some("1");
-            return match (stereo, fec) {
-                (true, true) => "stereo=1;sprop-stereo=1;useinbandfec=1",
-                (true, false) => "stereo=1;sprop-stereo=1",
-                (false, true) => "useinbandfec=1",
-                (false, false) => "",
-            }
-            .to_owned();
+            let given = [
+                (stereo, "stereo=1;sprop-stereo=1"),
+                (offered.get("usedtx") == Some("1"), "usedtx=1"),
+                (offered.get("useinbandfec") == Some("1"), "useinbandfec=1"),
+            ];
+            let given: Vec<_> = given.into_iter().filter_map(|(is_given, text)| is_given.then_some(text)).collect();
+            return given.join(";");
         }
     };
     let mut answer = String::new();

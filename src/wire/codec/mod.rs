@@ -33,11 +33,13 @@ pub enum Codec {
     Av1,
     /// RFC 7587
     Opus,
+    /// RFC 2198, of Opus: made by the relay for viewers, and taken from no publisher
+    Red,
 }
 
 impl Codec {
     /// Every codec.
-    pub const ALL: [Self; 6] = [Self::H264, Self::H265, Self::Vp8, Self::Vp9, Self::Av1, Self::Opus];
+    pub const ALL: [Self; 7] = [Self::H264, Self::H265, Self::Vp8, Self::Vp9, Self::Av1, Self::Opus, Self::Red];
 
     /// The encoding name in SDP (`a=rtpmap`).
     #[must_use]
@@ -49,6 +51,7 @@ impl Codec {
             Self::Vp9 => "VP9",
             Self::Av1 => "AV1",
             Self::Opus => "opus",
+            Self::Red => "red",
         }
     }
 
@@ -63,7 +66,7 @@ impl Codec {
     pub const fn clock_rate_hz(self) -> u32 {
         match self {
             Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 | Self::Av1 => 90_000,
-            Self::Opus => 48_000,
+            Self::Opus | Self::Red => 48_000,
         }
     }
 }
@@ -96,6 +99,6 @@ pub fn inspect(codec: Codec, payload: &[u8]) -> PayloadHints {
         Codec::Vp8 => vp8::inspect(payload),
         Codec::Vp9 => vp9::inspect(payload),
         Codec::Av1 => av1::inspect(payload),
-        Codec::Opus => opus::inspect(payload),
+        Codec::Opus | Codec::Red => opus::inspect(payload),
     }
 }

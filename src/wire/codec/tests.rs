@@ -130,7 +130,7 @@ fn vp8_key_frames_of_a_browser_tell_their_width() {
 fn clocks_are_those_of_the_payload_formats() {
     // RFC 7587 §4.1: always 48 kHz, whatever the sampling rate. Every video format: 90 kHz.
     for codec in Codec::ALL {
-        assert_eq!(codec.clock_rate_hz(), if codec == Codec::Opus { 48_000 } else { 90_000 });
+        assert_eq!(codec.clock_rate_hz(), if matches!(codec, Codec::Opus | Codec::Red) { 48_000 } else { 90_000 });
     }
 }
 

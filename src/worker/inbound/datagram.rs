@@ -13,6 +13,7 @@ use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::plain_bindings::PlainBindings;
 use crate::worker::reason::DropReason;
+use crate::worker::redundant_sound;
 use crate::worker::repairs::Repairs;
 
 /// What a datagram may change.
@@ -147,6 +148,7 @@ impl DatagramPhase<'_> {
                 let wall_clock = config.wall_clock.at(now);
                 let (lanes, repairs) = (&mut *self.lanes, &mut *self.repairs);
                 Feedback { wall_clock, streams, lanes, repairs, counters }.handle(key, peer, compound, now);
+                redundant_sound::judge(key, peers, streams, now);
             }
         }
         Ok(())

@@ -13,6 +13,10 @@ pub(super) fn decide(peer: &mut Peer, track: u8, encoding: &Encoding) -> Option<
     let session = peer.id;
     let Role::Viewer(playback) = &mut peer.role else { return None };
     let track = playback.tracks.get_mut(usize::from(track))?;
+    if track.encoding() != encoding.id() {
+        // It is still sent another one, and goes over to this one first.
+        return None;
+    }
     let published = encoding.codec()?;
     let chosen = codec_match::fits(published.codec, published.format, &track.codecs)
         .and_then(|(index, fit)| Some((track.codecs.get(index)?, fit)));

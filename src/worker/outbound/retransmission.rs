@@ -84,6 +84,7 @@ impl RetransmissionPhase<'_> {
         let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or(DropReason::RetransmissionTooLong)?;
         out.commit(path, len);
         peer.session.note_sealed(1);
+        track.repeated.note(now);
         playback.repairs.spend(len);
         playback.retransmitted.add(Some(len));
         peer.sent.add(Some(len));

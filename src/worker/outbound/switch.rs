@@ -1,17 +1,19 @@
 //! A viewer goes over to another encoding of a track: it is listed with the fan-out of both until a key frame of the wanted one
 //! is there, and then with that alone.
 
+use crate::description::MediaKind;
 use crate::relay::play::alignment::EncodingView;
 use crate::relay::play::fan_out::{AfterVisit, Carried};
 use crate::relay::play::selection::{Decision, PacketHints};
 use crate::relay::store::numbers::EncodingId;
-use crate::relay::store::packet_ring::Layers;
+use crate::relay::store::packet_ring::{Layers, Start};
 use crate::time::Timestamp;
 use crate::worker::mail::Mail;
 use crate::worker::outbound::payload_type;
 use crate::worker::peer::{PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
 use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::tracks::kind_of;
 
 /// Wants `encoding` for the viewer's track that it belongs to. Nothing happens where the stream does not have it.
 pub(in crate::worker) fn select(key: PeerKey, encoding: EncodingId, peers: &mut Peers, streams: &mut Streams) {
@@ -28,7 +30,9 @@ pub(in crate::worker) fn select(key: PeerKey, encoding: EncodingId, peers: &mut 
     if track.awaited().is_some() && !track.listed.is_empty() && track.listed.insert(encoding) {
         streams.add_subscriber(wanted, Subscriber { peer: key, track: index as u8 });
     }
-    streams.want_key_frame(wanted);
+    if kind_of(encoding.track()) == Some(MediaKind::Video) {
+        streams.want_key_frame(wanted);
+    }
 }
 
 /// What becomes of one that was visited in an encoding that is not the one it is sent: it goes over to it, waits for its key
@@ -58,13 +62,19 @@ pub(super) fn arrive(
         }
         target.fan_out.add_ready(subscriber);
     } else {
-        target.fan_out.visited(subscriber, AfterVisit::NeedsKeyFrame, Carried::ByDatagrams);
-        streams.want_key_frame(key);
+        let is_video = target.kind() == MediaKind::Video;
+        // Sound goes over with the next packet.
+        let after = if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp };
+        target.fan_out.visited(subscriber, after, Carried::ByDatagrams);
+        if is_video {
+            streams.want_key_frame(key);
+        }
     }
     went
 }
 
-/// Puts a viewer's track at the newest key frame of `encoding`, where there is one that it may start with.
+/// Puts a viewer's track at the newest key frame of `encoding`, or at its newest sound, where there is one that it may start
+/// with.
 fn go_over(
     stream: StreamKey,
     encoding: EncodingId,
@@ -73,7 +83,10 @@ fn go_over(
     now: Timestamp,
 ) -> bool {
     let Some(stream) = streams.get(stream) else { return false };
-    let start = stream.encoding(encoding).and_then(|target| target.fresh_key_frame(now));
+    let start = stream.encoding(encoding).and_then(|target| match target.kind() {
+        MediaKind::Video => target.fresh_key_frame(now),
+        MediaKind::Audio => target.fresh_sound(now),
+    });
     let Some(start) = start.filter(|start| track.subscription.is_ahead(encoding, start.sequence)) else { return false };
     let hints = PacketHints { encoding, key_frame_start: true, timestamp: 0, layers: Layers::UNKNOWN };
     let mut selection = track.selection;
@@ -81,7 +94,13 @@ fn go_over(
         return false;
     }
     let view_of = |id| stream.encoding(id).map(|encoding| EncodingView::of(encoding));
-    let went = track.subscription.switch_to(encoding, start, now, view_of);
+    let mut went = track.subscription.switch_to(encoding, start, now, view_of);
+    if !went && kind_of(encoding.track()) == Some(MediaKind::Audio) {
+        // It was sent the newest sound in its present form already: it goes on with the next packet, on the same timeline.
+        let next = Start { position: start.position.next(), sequence: start.sequence.next() };
+        track.subscription.start_at(encoding, next, now);
+        went = true;
+    }
     if went {
         track.selection = selection;
     }

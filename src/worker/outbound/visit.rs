@@ -162,12 +162,7 @@ fn place_cursor(
         encoding.fresh_key_frame(now).ok_or(AfterVisit::NeedsKeyFrame)?
     } else {
         // Audio starts with the newest packet, or with the next one.
-        let newest = encoding.ring.newest().ok_or(AfterVisit::CaughtUp)?;
-        let (info, _) = encoding.ring.get(newest.position).ok_or(AfterVisit::CaughtUp)?;
-        if !encoding.may_start_at(newest.position) || now.since(info.arrival) > limits::AUDIO_START_AGE_MAX {
-            return Err(AfterVisit::CaughtUp);
-        }
-        newest
+        encoding.fresh_sound(now).ok_or(AfterVisit::CaughtUp)?
     };
     if !subscription.is_ahead(encoding.id(), start.sequence) {
         return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });

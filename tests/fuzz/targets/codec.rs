@@ -62,7 +62,9 @@ fn before_key_frame(sets: &ParameterSets, codec: Codec, frame: u32) {
     let kept = match codec {
         Codec::H264 => h264::nal_units(&out[..len]).collect::<Vec<_>>(),
         Codec::H265 => h265::nal_units(&out[..len]).collect(),
-        Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus => panic!("{codec:?} has no parameter sets in the stream"),
+        Codec::Vp8 | Codec::Vp9 | Codec::Av1 | Codec::Opus | Codec::Red => {
+            panic!("{codec:?} has no parameter sets in the stream")
+        }
     };
     assert!((1..=limits::PARAMETER_SETS_MAX).contains(&kept.len()));
     assert!(kept.iter().all(|unit| unit.len() <= limits::PARAMETER_SET_BYTES_MAX));

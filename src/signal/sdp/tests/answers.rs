@@ -356,6 +356,28 @@ fn an_offer_without_profile_level_id_is_baseline_and_is_answered_without() {
 }
 
 #[test]
+fn a_viewer_takes_redundant_sound_of_the_opus_that_it_is_made_of_and_a_publisher_sends_none() {
+    let formats = |sdp: &str| sdp.lines().find_map(|line| line.strip_prefix("m=audio ")).map(str::to_owned).unwrap();
+    let answer = play(CHROMIUM_PLAY);
+    let codecs: Vec<_> = audio(&answer).codecs.iter().map(|codec| (codec.codec, codec.payload_type)).collect();
+    assert_eq!(codecs, [(Codec::Opus, 111), (Codec::Red, 63)]);
+    assert!(formats(&answer.sdp).ends_with(" 111 63"), "{}", formats(&answer.sdp));
+    assert!(answer.sdp.contains("a=rtpmap:63 red/48000/2\r\n") && answer.sdp.contains("a=fmtp:63 111/111\r\n"));
+    // Blocks of something else, of an Opus with another number, or of nothing at all.
+    for (line, other) in [
+        ("a=fmtp:63 111/111", "a=fmtp:63 111/0"),
+        ("a=rtpmap:111 opus/48000/2", "a=rtpmap:111 x/48000/2"),
+        ("a=rtpmap:63 red/48000/2", "a=rtpmap:63 red/8000"),
+    ] {
+        let answer = play(&with(CHROMIUM_PLAY, line, other)).sdp;
+        assert!(!answer.contains("a=rtpmap:63"), "{other}");
+    }
+    let publisher = publish(CHROMIUM_PUBLISH);
+    assert_eq!(audio(&publisher).codecs.iter().map(|codec| codec.codec).collect::<Vec<_>>(), [Codec::Opus]);
+    assert!(formats(&publisher.sdp).ends_with(" 111"));
+}
+
+#[test]
 fn opus_is_stereo_when_the_offer_mentions_stereo() {
     // RFC 7587 §7.1: stereo is what the writer of the line wants to receive.
     for (offered, expected) in [
@@ -364,6 +386,7 @@ fn opus_is_stereo_when_the_offer_mentions_stereo() {
         ("sprop-stereo=1;useinbandfec=1", Some("stereo=1;sprop-stereo=1;useinbandfec=1")),
         ("useinbandfec=0; Stereo=1", Some("stereo=1;sprop-stereo=1")),
         ("stereo=0;sprop-stereo=0", None),
+        ("usedtx=1;stereo=1", Some("stereo=1;sprop-stereo=1;usedtx=1")),
         ("", None),
     ] {
         let offer = with(CHROMIUM_PUBLISH, "a=fmtp:111 minptime=10;useinbandfec=1", &format!("a=fmtp:111 {offered}"));
