@@ -355,12 +355,11 @@ impl<W: Wire> Connections<W> {
 
     /// Sends the trains of a batch that go over connections, and leaves the others as they are.
     pub(super) fn send(&mut self, batch: &mut TrainBatch, paths: &PathBook, counters: &mut IoCounters) {
-        // There was never one: no path is a connection's.
-        if self.places.is_empty() {
+        if !batch.any_by_connection() {
             return;
         }
         let (bytes, trains) = batch.parts_mut();
-        for train in trains {
+        for train in trains.iter_mut().filter(|train| train.path.is_connection()) {
             let (connection, relayed_ip) = match paths.address(train.path) {
                 Some(PathAddress::Tcp(path)) => (path.connection, None),
                 Some(PathAddress::Relayed(path)) => (path.connection, Some(path.local_ip)),

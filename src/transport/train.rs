@@ -61,6 +61,8 @@ pub struct TrainBatch {
     buffer: Box<[u8]>,
     used: usize,
     trains: Vec<Train>,
+    /// Whether one of them goes over a connection.
+    any_by_connection: bool,
     /// Whether the last train may still grow (its segments are all of one size).
     open: bool,
 }
@@ -79,6 +81,7 @@ impl TrainBatch {
             buffer: vec![0; limits::SEND_BUFFER_BYTES].into_boxed_slice(),
             used: 0,
             trains: Vec::with_capacity(limits::TRAINS_PER_BATCH_MAX),
+            any_by_connection: false,
             open: false,
         }
     }
@@ -120,6 +123,7 @@ impl TrainBatch {
             self.open = len == usize::from(last.segment_size);
             return;
         }
+        self.any_by_connection |= path.is_connection();
         self.trains.push(Train {
             path,
             start: start as u32,
@@ -153,6 +157,12 @@ impl TrainBatch {
         &self.buffer[train.start as usize..(train.start + train.len) as usize]
     }
 
+    /// Whether one of the trains goes over a connection. Where none does, nobody has to look at each.
+    #[must_use]
+    pub fn any_by_connection(&self) -> bool {
+        self.any_by_connection
+    }
+
     /// Whether nothing waits to be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -163,6 +173,7 @@ impl TrainBatch {
     pub fn clear(&mut self) {
         self.used = 0;
         self.trains.clear();
+        self.any_by_connection = false;
         self.open = false;
     }
 }

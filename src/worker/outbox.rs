@@ -40,8 +40,10 @@ impl Outbox {
             return;
         }
         io.send(&mut self.batch, peers.path_book());
-        for train in self.batch.trains().iter().filter(|train| train.result == SendResult::SentLast) {
-            peers.set_full(train.path, true);
+        if self.batch.any_by_connection() {
+            for train in self.batch.trains().iter().filter(|train| train.result == SendResult::SentLast) {
+                peers.set_full(train.path, true);
+            }
         }
         Self::forget(io, peers);
         for train in self.batch.trains() {
