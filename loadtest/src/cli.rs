@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use corecast::lab::link::script::{self, Script};
 use corecast::lab::peer::data;
 use url::Url;
 
@@ -45,6 +48,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Stand between clients and a server as a link: forward UDP with a rate, a queue, delay, jitter and loss. Let the server
+    /// tell clients this address in place of its own (Corecast: --media-ip IP:PORT)
+    Link(LinkArgs),
     /// Publish streams and watch them
     Run {
         #[command(flatten)]
@@ -54,6 +60,27 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
+}
+
+/// A link between foreign clients and a server.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct LinkArgs {
+    /// Where clients send to
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// The server's media address
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) to: SocketAddr,
+    /// A rate (2M: 25 ms each way, a queue of 300 ms), or the file of a script (docs: load testing)
+    #[arg(long, value_parser = link, value_name = "RATE|FILE")]
+    pub(crate) link: Arc<Script>,
+    /// All clients share one link, instead of one each
+    #[arg(long)]
+    pub(crate) shared: bool,
+    /// How long; until Ctrl-C unless said
+    #[arg(long, value_parser = seconds, value_name = "SECONDS")]
+    pub(crate) seconds: Option<Duration>,
 }
 
 /// Viewers.
@@ -92,6 +119,18 @@ pub(crate) struct Watch {
     /// at the server that the answer's Link header names (for ten minutes at most)
     #[arg(long, value_enum, default_value_t = Way::Udp, value_name = "WAY")]
     pub(crate) over: Way,
+    /// Viewers live behind a link each: a rate (2M: 25 ms each way, a queue of 300 ms) or the script of one in a file. They
+    /// watch their picture (--picture)
+    #[arg(long, value_parser = link, value_name = "RATE|FILE")]
+    pub(crate) link: Option<Arc<Script>>,
+    /// Viewers open every packet and follow their picture: frames shown, freezes, encodings of a simulcast, time until it is
+    /// live. Implied by --link and --simulcast
+    #[arg(long)]
+    pub(crate) picture: bool,
+    /// The check fails when the 99th percentile of one-way video latency is above this many milliseconds; `none`: it is not
+    /// checked. Where no send times come (pictures of another publisher) there is nothing to check
+    #[arg(long, default_value = "1000", value_parser = latency, value_name = "MS")]
+    pub(crate) max_latency: Latency,
     /// Raise the viewers in steps until loss, latency or the server's CPU crosses its line
     #[arg(long)]
     pub(crate) find_knee: bool,
@@ -141,6 +180,9 @@ pub(crate) struct Publish {
     /// The channel is unordered and repeats nothing, instead of ordered and reliable
     #[arg(long, requires = "data")]
     pub(crate) data_unreliable: bool,
+    /// Simulcast (RFC 8853): three encodings of each stream, with the bitrate asked for and a quarter and a sixteenth of it
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) simulcast: bool,
     /// Send these pictures instead of the model, over and over: Annex B H.264 (.h264, .264) or VP8 (.ivf)
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
@@ -189,6 +231,30 @@ fn seconds(text: &str) -> Result<Duration, String> {
     } else {
         Err("must be between 0.001 and 1000000 seconds".to_owned())
     }
+}
+
+/// A latency that may not be exceeded, if one may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Latency(pub(crate) Option<Duration>);
+
+fn latency(text: &str) -> Result<Latency, String> {
+    if text == "none" {
+        return Ok(Latency(None));
+    }
+    let ms = text.parse::<u64>().ok().filter(|ms| (1..=60_000).contains(ms));
+    let ms = ms.ok_or_else(|| "must be a number of milliseconds from 1 to 60000, or none".to_owned())?;
+    Ok(Latency(Some(Duration::from_millis(ms))))
+}
+
+/// A rate, or the file of a script.
+pub(crate) fn link(text: &str) -> Result<Arc<Script>, String> {
+    let rate = match script::rate(text) {
+        Ok(rate) => return Ok(Arc::new(Script::of_rate(rate))),
+        Err(rate) => rate,
+    };
+    let script = std::fs::read_to_string(text);
+    let script = script.map_err(|error| format!("no file ({error}), and no rate: {rate}"))?;
+    Script::parse(&script).map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -241,6 +307,9 @@ mod tests {
             "watch --whep http://h/whep/a --viewers 5000 --ramp 500/s --seconds 30 --read-data --data-stalled 1",
             "run --whip http://h/a --whep http://h/b --data 10 --data-bytes 1000 --data-unreliable",
             "publish --whip https://h/whip/{i} --streams 3 --bitrate 2.5M --fps 30 --gop 2s --audio --insecure",
+            "run --whip http://h/a --whep http://h/b --simulcast --link 2M --max-latency 300",
+            "watch --whep http://h/b --picture --max-latency none",
+            "link --listen 127.0.0.1:1 --to 127.0.0.1:2 --link 800k --shared",
             "run --whip http://h/a --whep http://h/b --find-knee --server-pid 1 --cores 1,3-4 --report out --token t",
         ] {
             Cli::try_parse_from(std::iter::once("x").chain(line.split(' '))).unwrap();
@@ -259,6 +328,12 @@ mod tests {
             ("publish --whip http://h --bitrate 1", "between 50k and 100M"),
             ("publish --whip http://h --gop 0", "between 0.001"),
             ("watch --whep http://h --cores 3-1", "write 1-3"),
+            ("watch --whep http://h --link fast", "no rate: must be a rate in bits a second, as in 600k"),
+            ("watch --whep http://h --link Cargo.toml", "a line begins with a time, as in 40s"),
+            ("watch --whep http://h --max-latency soon", "milliseconds from 1 to 60000, or none"),
+            ("watch --whep http://h --max-latency 0", "from 1 to 60000"),
+            ("publish --whip http://h --simulcast --file x.h264", "cannot be used with"),
+            ("link --listen nowhere --to 127.0.0.1:1 --link 1M", "nowhere"),
         ] {
             let error = Cli::try_parse_from(std::iter::once("x").chain(line.split(' '))).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

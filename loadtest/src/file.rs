@@ -130,7 +130,7 @@ fn h264_frames(bytes: &[u8]) -> Vec<(bool, Vec<Vec<u8>>)> {
         match kind {
             // A slice whose first macroblock is 0 (ue(v) of one set bit) begins a picture.
             1 | 5 if unit.get(1).is_some_and(|byte| byte & 0x80 != 0) || frames.is_empty() => {
-                let stamp = Stamp { sent: Timestamp::ZERO, number: 0 }.sei();
+                let stamp = Stamp { sent: Timestamp::ZERO, layer: 0, number: 0 }.sei();
                 let mut payloads = vec![stamp];
                 for unit in ahead.drain(..).chain([unit]) {
                     payloads.extend(fragments(unit));

@@ -1,10 +1,13 @@
 //! Load threads: each drives a fleet of clients and reports twice a second what it measured.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use corecast::crypto::random::Random as _;
 use corecast::crypto::random::SystemRandom;
 use corecast::dtls::DtlsIdentity;
+use corecast::lab::link::behind::Behind;
+use corecast::lab::link::script::Script;
 use corecast::lab::peer::fleet::{Agent, Fleet};
 use corecast::lab::peer::publisher::{Publisher, PublisherConfig};
 use corecast::lab::peer::record::LoadRecord;
@@ -23,6 +26,8 @@ pub(crate) struct NewClient {
     pub(crate) socket: FleetSocket,
     pub(crate) peer: PeerConfig,
     pub(crate) kind: NewKind,
+    /// The link it lives behind.
+    pub(crate) link: Option<Arc<Script>>,
 }
 
 /// Whether the client publishes or plays.
@@ -58,6 +63,7 @@ pub(crate) struct Account {
 
 enum Client {
     Viewer(Box<Viewer>),
+    Linked(Box<Behind<Viewer>>),
     Publisher(Box<Publisher>),
 }
 
@@ -71,6 +77,7 @@ impl Agent for Client {
     ) {
         match self {
             Self::Viewer(viewer) => viewer.handle_datagram(bytes, received, out, record),
+            Self::Linked(viewer) => viewer.handle_datagram(bytes, received, out, record),
             Self::Publisher(publisher) => publisher.handle_datagram(bytes, received, out, record),
         }
     }
@@ -78,6 +85,7 @@ impl Agent for Client {
     fn handle_timeout(&mut self, now: Timestamp, out: &mut TrainBatch, record: &mut LoadRecord) {
         match self {
             Self::Viewer(viewer) => viewer.handle_timeout(now, out, record),
+            Self::Linked(viewer) => viewer.handle_timeout(now, out, record),
             Self::Publisher(publisher) => publisher.handle_timeout(now, out, record),
         }
     }
@@ -85,6 +93,7 @@ impl Agent for Client {
     fn next_deadline(&self) -> Option<Timestamp> {
         match self {
             Self::Viewer(viewer) => viewer.next_deadline(),
+            Self::Linked(viewer) => viewer.next_deadline(),
             Self::Publisher(publisher) => publisher.next_deadline(),
         }
     }
@@ -92,7 +101,18 @@ impl Agent for Client {
     fn leave(&mut self, now: Timestamp, out: &mut TrainBatch) {
         match self {
             Self::Viewer(viewer) => viewer.leave(now, out),
+            Self::Linked(viewer) => viewer.leave(now, out),
             Self::Publisher(publisher) => publisher.leave(now, out),
+        }
+    }
+}
+
+impl Client {
+    fn viewer(&self) -> Option<&Viewer> {
+        match self {
+            Self::Viewer(viewer) => Some(viewer),
+            Self::Linked(viewer) => Some(viewer.agent()),
+            Self::Publisher(_) => None,
         }
     }
 }
@@ -179,7 +199,7 @@ impl Loop {
         let clients: Vec<u32> = self.fleet.agents().map(|(client, _)| client).collect();
         let (mut viewers, mut pictures) = (0, 0);
         for client in clients {
-            if let Some(Client::Viewer(viewer)) = self.fleet.remove(client) {
+            if let Some(viewer) = self.fleet.remove(client).as_ref().and_then(Client::viewer) {
                 viewers += u32::from(viewer.is_connected());
                 pictures += u32::from(viewer.has_picture());
             }
@@ -210,7 +230,13 @@ impl Loop {
         let now = net::now();
         let peer = ClientPeer::new(&self.identity, new.peer, now);
         let client = match new.kind {
-            NewKind::Viewer(config) => Client::Viewer(Box::new(Viewer::new(peer, config, now))),
+            NewKind::Viewer(config) => {
+                let viewer = Viewer::new(peer, config, now);
+                match new.link {
+                    Some(link) => Client::Linked(Box::new(Behind::new(viewer, &link, random(), now))),
+                    None => Client::Viewer(Box::new(viewer)),
+                }
+            }
             NewKind::Publisher(config) => Client::Publisher(Box::new(Publisher::new(peer, *config, now))),
         };
         if self.fleet.add(new.socket, client).is_err() {
@@ -222,7 +248,7 @@ impl Loop {
         let (at, cpu) = (net::now(), process::thread_cpu_time());
         let (mut viewers_connected, mut viewers_with_picture) = (0, 0);
         for (_, client) in self.fleet.agents() {
-            if let Client::Viewer(viewer) = client {
+            if let Some(viewer) = client.viewer() {
                 viewers_connected += u32::from(viewer.is_connected());
                 viewers_with_picture += u32::from(viewer.has_picture());
             }

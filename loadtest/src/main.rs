@@ -14,6 +14,7 @@
 
 mod cli;
 mod file;
+mod forward;
 mod http;
 mod knee;
 mod load;
@@ -32,6 +33,15 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    if let cli::Command::Link(link) = &cli.command {
+        return match run::forward(link) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("corecast-loadtest: error: {error}");
+                ExitCode::from(2)
+            }
+        };
+    }
     match run::run(&cli.command) {
         Ok(results) if results.verdict.passed() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),

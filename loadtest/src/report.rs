@@ -10,11 +10,12 @@ use crate::plots;
 use crate::results::{Distribution, Results};
 
 /// The distributions' names in `report.json` and for people.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 11] = [
     ("start_to_answer", "start to answer (HTTP)"),
     ("start_to_connected", "start to connected (DTLS)"),
     ("start_to_first_packet", "start to first packet"),
     ("start_to_key_frame", "start to first complete key frame"),
+    ("start_to_live", "start to live picture"),
     ("video_latency", "one-way latency, video"),
     ("audio_latency", "one-way latency, audio"),
     ("data_latency", "one-way latency, data messages"),
@@ -92,6 +93,34 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
         facts.push((
             "accounts",
             format!("due {due} = received {} + lost {} + unseen {unseen}", accounts.received, accounts.lost),
+        ));
+    }
+    if let Some(picture) = &results.picture {
+        let shares = picture.encoding_shares.iter().enumerate();
+        let shares: Vec<String> = shares.map(|(at, share)| format!("{at}: {:.1} %", share * 100.0)).collect();
+        let shares = if shares.is_empty() { "unknown".to_owned() } else { shares.join(", ") };
+        facts.push((
+            "picture",
+            format!(
+                "{} frames shown, {} freezes ({:.2} % of the time), {} switches; frames by encoding: {shares}",
+                picture.frames,
+                picture.freezes,
+                picture.frozen_share * 100.0,
+                picture.switches
+            ),
+        ));
+    }
+    if results.viewers_intended > 0 {
+        facts.push(("feedback", format!("{} transport-wide reports, {} REMB", count("feedbacks"), count("rembs"))));
+    }
+    if count("link_lost") + count("link_dropped") > 0 {
+        facts.push((
+            "links",
+            format!(
+                "{} datagrams lost at random, {} for which a queue had no room (of this tester's own --link)",
+                count("link_lost"),
+                count("link_dropped")
+            ),
         ));
     }
     if let Some(data) = &results.data {

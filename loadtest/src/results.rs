@@ -1,6 +1,7 @@
 //! The results of a test: figures, whether the tester itself was the limit, and whether the check passed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use corecast::lab::peer::record::{Counts, LoadRecord};
 use corecast::net::host::KernelUdpCounters;
@@ -171,6 +172,54 @@ pub(crate) struct DataAccounts {
     pub(crate) per_second: f64,
 }
 
+/// What viewers that watch their picture saw.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Picture {
+    /// Frames shown, to all of them together.
+    pub(crate) frames: u64,
+    pub(crate) freezes: u64,
+    pub(crate) frozen_seconds: f64,
+    /// Of the time that viewers had a picture, 0 to 1.
+    pub(crate) frozen_share: f64,
+    /// Times a picture went over to another encoding.
+    pub(crate) switches: u64,
+    /// The part of the frames that was of each encoding, from the lowest that this tester publishes; the last one stands for
+    /// the fourth and above. Empty where frames do not say (another publisher's).
+    pub(crate) encoding_shares: Vec<f64>,
+    /// Reports on the network that viewers sent.
+    pub(crate) feedbacks: u64,
+    pub(crate) rembs: u64,
+}
+
+impl Picture {
+    /// Of the counters, and for how many seconds viewers had a picture, all together.
+    pub(crate) fn of(counts: &Counts, watched_seconds: f64) -> Self {
+        let by_encoding = [counts.frames_of_0, counts.frames_of_1, counts.frames_of_2, counts.frames_of_3];
+        let told: u64 = by_encoding.iter().sum();
+        let frozen_seconds = counts.frozen_ms as f64 / 1e3;
+        let highest = by_encoding.iter().rposition(|frames| *frames > 0).map_or(0, |at| at + 1);
+        Self {
+            frames: counts.frames,
+            freezes: counts.freezes,
+            frozen_seconds,
+            frozen_share: (frozen_seconds / watched_seconds.max(1e-3)).min(1.0),
+            switches: counts.switches,
+            encoding_shares: by_encoding[..highest].iter().map(|frames| *frames as f64 / told as f64).collect(),
+            feedbacks: counts.feedbacks,
+            rembs: counts.rembs,
+        }
+    }
+}
+
+/// Lines that a test may not cross.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines {
+    /// The part of the packets that may be lost for good.
+    pub(crate) loss: f64,
+    /// Of the 99th percentile of one-way video latency.
+    pub(crate) latency: Option<Duration>,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Results {
@@ -188,6 +237,7 @@ pub(crate) struct Results {
     pub(crate) requests_failed: BTreeMap<String, u64>,
     pub(crate) accounts: Accounts,
     pub(crate) data: Option<DataAccounts>,
+    pub(crate) picture: Option<Picture>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     /// Microseconds.
     pub(crate) distributions: BTreeMap<&'static str, Distribution>,
@@ -212,6 +262,7 @@ pub(crate) fn distributions(record: &LoadRecord, signalling: &SignalRecord) -> B
         ("start_to_connected", &record.connect_us),
         ("start_to_first_packet", &record.first_packet_us),
         ("start_to_key_frame", &record.key_frame_us),
+        ("start_to_live", &record.live_us),
         ("video_latency", &record.video_latency_us),
         ("audio_latency", &record.audio_latency_us),
         ("data_latency", &record.data_latency_us),
@@ -269,7 +320,8 @@ pub(crate) fn bottleneck(
 }
 
 /// What failed.
-pub(crate) fn verdict(results: &Results, max_loss: f64) -> Verdict {
+pub(crate) fn verdict(results: &Results, lines: &Lines) -> Verdict {
+    let max_loss = lines.loss;
     let mut failed = Vec::new();
     let count = |name: &str| results.counts.get(name).copied().unwrap_or(0);
     let missing = results.viewers_intended.saturating_sub(results.viewers_connected);
@@ -301,8 +353,20 @@ pub(crate) fn verdict(results: &Results, max_loss: f64) -> Verdict {
             failed.push(format!("{} packets {what}", count(name)));
         }
     }
+    failed.extend(late(results.distributions.get("video_latency"), lines.latency));
     failed.extend(results.data.as_ref().and_then(|data| failed_data(data, max_loss)));
     Verdict { failed }
+}
+
+/// Whether a server that loses nothing plays it too late.
+fn late(latency: Option<&Distribution>, line: Option<Duration>) -> Option<String> {
+    let (p99, line) = (latency.filter(|latency| latency.count > 0)?.p99, line?.as_millis() as u64);
+    (p99 > line * 1_000).then(|| {
+        format!(
+            "video came {:.0} ms after it was sent (99 of 100 packets came sooner), the line is {line} ms",
+            p99 as f64 / 1e3
+        )
+    })
 }
 
 /// What failed of data channels.
@@ -333,6 +397,27 @@ mod tests {
         assert_eq!(reasons.len(), 4, "{reasons:?}");
         assert!(reasons[0].contains("load-1 was 97 % busy"));
         assert!(bottleneck(&Counts::default(), &BTreeMap::new(), &[OwnThread::default()], 0.5).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_plays_late_fails_and_one_without_send_times_is_not_judged() {
+        let of = |count, p99| Distribution { count, p99, ..Distribution::default() };
+        let line = Some(Duration::from_millis(1_000));
+        assert!(late(Some(&of(9, 2_000_000)), line).unwrap().contains("2000 ms after it was sent"));
+        for (latency, line) in [(of(9, 1_000_000), line), (of(0, 0), line), (of(9, 2_000_000), None)] {
+            assert_eq!(late(Some(&latency), line), None);
+        }
+        assert_eq!(late(None, line), None);
+    }
+
+    #[test]
+    fn shares_of_encodings_are_of_the_frames_that_say() {
+        let counts =
+            Counts { frames: 110, frames_of_0: 25, frames_of_2: 75, freezes: 2, frozen_ms: 500, ..Counts::default() };
+        let picture = Picture::of(&counts, 50.0);
+        assert_eq!(picture.encoding_shares, [0.25, 0.0, 0.75]);
+        assert_eq!((picture.frozen_seconds, picture.frozen_share), (0.5, 0.01));
+        assert!(Picture::of(&Counts { frames: 9, ..Counts::default() }, 0.0).encoding_shares.is_empty());
     }
 
     #[test]

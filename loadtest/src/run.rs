@@ -14,13 +14,14 @@ use corecast::time::Timestamp;
 use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{self, Common, Publish, Watch};
+use crate::cli::{self, Common, LinkArgs, Publish, Watch};
+use crate::forward::{self, Forward};
 use crate::http;
 use crate::knee;
 use crate::load::{Account, LoadCommand, LoadThread};
 use crate::machine::{self, CpuTimes};
 use crate::report;
-use crate::results::{self, Accounts, DataAccounts, OwnThread, Results, Second, ServerCpu, Verdict};
+use crate::results::{self, Accounts, DataAccounts, Lines, OwnThread, Picture, Results, Second, ServerCpu, Verdict};
 use crate::signalling::{Join, Publishing, Signalling, What, pictures};
 
 /// How long publishers have to connect before viewers begin.
@@ -41,7 +42,15 @@ pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
         cli::Command::Watch { watch, common } => (None, Some(watch), common),
         cli::Command::Publish { publish, common, .. } => (Some(publish), None, common),
         cli::Command::Run { publish, watch, common } => (Some(publish), Some(watch), common),
+        cli::Command::Link(_) => return Err("link is no test".to_owned()),
     };
+    if publish.is_some_and(|publish| publish.simulcast) && watch.is_some_and(|watch| watch.viewers_first) {
+        return Err(
+            "--viewers-first expects every viewer to get every packet, and of --simulcast each gets one encoding of \
+                    three: leave out one of the two"
+                .to_owned(),
+        );
+    }
     let mut load = Load::start(publish, watch, common)?;
     let viewers_first = watch.is_some_and(|watch| watch.viewers_first && !watch.find_knee);
     if let Some(publish) = publish
@@ -84,14 +93,34 @@ pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
     };
     let mut results = load.finish()?;
     results.knee = knee;
-    results.verdict =
-        if results.knee.is_some() { Verdict::default() } else { results::verdict(&results, common.max_loss) };
+    let lines = Lines { loss: common.max_loss, latency: watch.and_then(|watch| watch.max_latency.0) };
+    results.verdict = if results.knee.is_some() { Verdict::default() } else { results::verdict(&results, &lines) };
     report::print(&results);
     if let Some(directory) = &common.report {
         report::write(&results, directory).map_err(|error| format!("--report {}: {error}", directory.display()))?;
         println!("report       {}", directory.join("report.html").display());
     }
     Ok(results)
+}
+
+/// Forwards as a link until it is interrupted or its time is over.
+pub(crate) fn forward(link: &LinkArgs) -> Result<(), String> {
+    let LinkArgs { listen, to, link: script, shared, seconds } = link;
+    let forward = Forward { listen: *listen, to: *to, script: Arc::clone(script), shared: *shared };
+    let stop = catch_interrupts()?;
+    let ready = |at| println!("forwarding {at} to {to}; Ctrl-C ends it.");
+    let (counts, clients) = forward::run(&forward, &stop, *seconds, ready)?;
+    println!("clients      {clients}");
+    for (name, counts) in ["from clients", "to clients"].into_iter().zip(counts) {
+        println!(
+            "{name:<13}{} datagrams, {:.1} MB; {} lost at random, {} for which the queue had no room",
+            counts.passed,
+            counts.bytes as f64 / 1e6,
+            counts.lost,
+            counts.dropped
+        );
+    }
+    Ok(())
 }
 
 /// The state of one load thread, by its last account.
@@ -132,6 +161,8 @@ pub(crate) struct Load {
     broken: Option<String>,
     viewers_first: bool,
     reads_data: bool,
+    /// Viewers watch their picture.
+    pictures: bool,
     rests: Option<u64>,
 }
 
@@ -253,6 +284,8 @@ impl Load {
             broken: None,
             viewers_first: watch.is_some_and(|watch| watch.viewers_first),
             reads_data: watch.is_some_and(|watch| watch.read) || publish.is_some_and(|publish| publish.data.is_some()),
+            pictures: watch.is_some_and(|watch| watch.picture || watch.link.is_some())
+                || publish.is_some_and(|publish| publish.simulcast),
             rests: common.server_pid.and_then(machine::resident_bytes),
         })
     }
@@ -274,6 +307,7 @@ impl Load {
                 gop: publish.gop,
                 audio: publish.audio,
                 pictures: pictures.clone(),
+                simulcast: publish.simulcast,
                 data: data_script(publish),
             };
             let url = cli::address(&publish.whip, stream)?;
@@ -298,7 +332,8 @@ impl Load {
                 false => DataViewer::Reads,
             };
             let data = self.reads_data.then_some(data);
-            let what = What::View { verify_fraction: watch.verify_fraction, data, over: watch.over };
+            let (verify_fraction, link) = (watch.verify_fraction, watch.link.clone());
+            let what = What::View { verify_fraction, data, over: watch.over, picture: self.pictures, link };
             self.join(Join { url: cli::address(&watch.whep, viewer % streams)?, at: last, thread, what });
             self.planned.push(last);
         }
@@ -493,6 +528,12 @@ impl Load {
         })
     }
 
+    /// What viewers saw so far, where they watch.
+    fn picture_accounts(&self) -> Option<Picture> {
+        let watched: u64 = self.timeline.iter().map(|second| second.with_picture).sum();
+        (self.pictures && !self.planned.is_empty()).then(|| Picture::of(&self.total.counts, watched as f64))
+    }
+
     fn finish(mut self) -> Result<Results, String> {
         let interrupted = self.stop.swap(false, Ordering::Relaxed);
         let (server, machine_busy) = self.window_cpu();
@@ -533,6 +574,7 @@ impl Load {
             self.planned.first().zip(self.total.last_connected).map(|(first, last)| last.since(*first).as_secs_f64());
         let accounts = self.packet_accounts();
         let data = self.data_accounts(signal.data_refused, data_per_second);
+        let picture = self.picture_accounts();
         let whole_busy = CpuTimes::read(None).machine_busy_since(&self.cpu);
         let bottleneck = results::bottleneck(&counts, &distributions, &threads, machine_busy.max(whole_busy));
         Ok(Results {
@@ -550,6 +592,7 @@ impl Load {
             requests_failed: signal.failures,
             accounts,
             data,
+            picture,
             counts: counts.named().into_iter().collect(),
             distributions,
             timeline: self.timeline,

@@ -45,6 +45,7 @@ pub(crate) struct TraceScript {
     offset: u64,
     next_key: u64,
     keys_made: u64,
+    picture: (u32, u32),
 }
 
 impl TraceScript {
@@ -64,7 +65,14 @@ impl TraceScript {
             offset: stream.wrapping_mul(97),
             next_key: 0,
             keys_made: 0,
+            picture: (1280, 720),
         }
+    }
+
+    /// Its parameter sets speak of pictures of this width and height.
+    pub(crate) fn of_picture(mut self, picture: (u32, u32)) -> Self {
+        self.picture = picture;
+        self
     }
 }
 
@@ -79,7 +87,7 @@ impl Script for TraceScript {
             &self.deltas[((self.offset + number) % self.deltas.len() as u64) as usize]
         };
         let bytes = (recorded.bytes * self.scale).round().max(64.0) as usize;
-        let payloads = video::frame(self.offset << 32 | number, bytes, key, true);
+        let payloads = video::frame_of(self.picture, self.offset << 32 | number, bytes, key, true);
         let (count, last) = (payloads.len(), recorded.after.len() - 1);
         let packets = payloads.into_iter().enumerate().map(|(at, payload)| ScriptPacket {
             after: recorded.after[at * last / count.max(2).saturating_sub(1).max(1)],

@@ -11,13 +11,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use corecast::description::IceCredentials;
+use corecast::description::{IceCredentials, MediaKind};
 use corecast::dtls::DtlsIdentity;
+use corecast::lab::link;
 use corecast::lab::peer::PeerConfig;
 use corecast::lab::peer::answer::RemoteAnswer;
 use corecast::lab::peer::data::{DataScript, DataViewer};
 use corecast::lab::peer::offer::{self, LocalOffer, Published};
-use corecast::lab::peer::publisher::{PublisherConfig, Script};
+use corecast::lab::peer::publisher::{Encoding, PublisherConfig, Script};
 use corecast::lab::peer::record::{self, LoadRecord};
 use corecast::lab::peer::terms::Sources;
 use corecast::lab::peer::viewer::ViewerConfig;
@@ -34,6 +35,9 @@ use crate::load::{LoadCommand, LoadThread, NewClient, NewKind, random};
 use crate::script::TraceScript;
 use crate::ways::{self, Way};
 
+/// The encodings of `--simulcast`, from the lowest, and the part of `--bitrate` that each has: half and a quarter of the width.
+const RIDS: [&str; 3] = ["l", "m", "h"];
+const PARTS: [f64; 3] = [1.0 / 16.0, 1.0 / 4.0, 1.0];
 /// `DELETE` requests in flight at a time.
 const GOODBYES_AT_ONCE: usize = 64;
 /// Time for all `DELETE` requests together.
@@ -51,7 +55,13 @@ pub(crate) struct Join {
 
 /// What kind of client.
 pub(crate) enum What {
-    View { verify_fraction: f64, data: Option<DataViewer>, over: Way },
+    View {
+        verify_fraction: f64,
+        data: Option<DataViewer>,
+        over: Way,
+        picture: bool,
+        link: Option<Arc<link::script::Script>>,
+    },
     Publish(Publishing),
 }
 
@@ -64,6 +74,8 @@ pub(crate) struct Publishing {
     pub(crate) gop: Duration,
     pub(crate) audio: bool,
     pub(crate) pictures: Option<Arc<Pictures>>,
+    /// Three encodings instead of one.
+    pub(crate) simulcast: bool,
     pub(crate) data: Option<DataScript>,
 }
 
@@ -77,6 +89,25 @@ impl Publishing {
             Some(pictures) => Box::new(pictures.script(self.fps)),
             None => Box::new(TraceScript::new(self.bitrate, self.fps, self.gop, self.stream.into())),
         }
+    }
+
+    /// The rids of its encodings; none without simulcast.
+    fn rids(&self) -> &'static [&'static str] {
+        if self.simulcast { &RIDS } else { &[] }
+    }
+
+    fn encodings(&self, sources: &Sources) -> Vec<Encoding> {
+        if !self.simulcast {
+            return vec![Encoding::only(sources, self.script())];
+        }
+        let encoding = |(at, (rid, part)): (u32, (&&str, f64))| {
+            let trace = TraceScript::new(self.bitrate * part, self.fps, self.gop, self.stream.into());
+            let ssrc = sources.video.wrapping_add(at << 4);
+            let picture = (1280 >> (2 - at), 720 >> (2 - at));
+            let script = Box::new(trace.of_picture(picture));
+            Encoding { rid: Some((*rid).to_owned()), ssrc, rtx_ssrc: Some(ssrc ^ 1), script }
+        };
+        (0..).zip(RIDS.iter().zip(PARTS)).map(encoding).collect()
     }
 }
 
@@ -311,7 +342,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         What::View { .. } => offer::play(&local),
         What::Publish(publishing) => {
             let (codec, audio) = (publishing.codec(), publishing.audio);
-            offer::publish(&local, &Published { codec, audio, sources, cname: &cname })
+            offer::publish(&local, &Published { codec, audio, sources, cname: &cname, rids: publishing.rids() })
         }
     };
     let created = shared.client.post(&join.url, server, offer).await.map_err(|error| error.to_string())?;
@@ -335,6 +366,9 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         socket = open(remote)?;
         socket.connect(remote).map_err(|error| format!("the server's candidate cannot be reached: {error}"))?;
     }
+    if let What::Publish(publishing) = &join.what {
+        accepts(publishing, &answer)?;
+    }
     let peer = PeerConfig {
         local_ice,
         remote_ice: answer.ice.clone(),
@@ -344,22 +378,42 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         node: remote,
         seed: random(),
     };
+    let link = match &join.what {
+        What::View { link, .. } => link.clone(),
+        What::Publish(_) => None,
+    };
     let kind = match join.what {
-        What::View { verify_fraction, data, .. } => {
-            NewKind::Viewer(ViewerConfig { answer, intended: join.at, verify_fraction, seed: random(), data })
-        }
+        What::View { verify_fraction, data, picture, .. } => NewKind::Viewer(ViewerConfig {
+            answer,
+            intended: join.at,
+            verify_fraction,
+            seed: random(),
+            data,
+            watches: picture,
+        }),
         What::Publish(publishing) => NewKind::Publisher(Box::new(PublisherConfig {
             answer,
+            encodings: publishing.encodings(&sources),
             sources,
             cname,
-            script: publishing.script(),
             audio: publishing.audio,
             data: publishing.data,
             ntp_at_zero: shared.ntp_at_zero,
             seed: random(),
         })),
     };
-    Ok(NewClient { socket, peer, kind })
+    Ok(NewClient { socket, peer, kind, link })
+}
+
+/// Whether the server takes the encodings of a simulcast.
+fn accepts(publishing: &Publishing, answer: &RemoteAnswer) -> Result<(), String> {
+    let accepted = answer.section(MediaKind::Video).map_or(0, |media| media.rids.len());
+    match publishing.rids().len() {
+        offered if accepted < offered => {
+            Err(format!("the server accepts {accepted} of the {offered} encodings of --simulcast"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The video file, if one is named.

@@ -181,7 +181,9 @@ fn may_make_namespaces() -> bool {
     made
 }
 
-const EXACT: [&str; 7] = ["--viewers-first", "--audio", "--ramp", "100/s", "--seconds", "3", "--bitrate"];
+/// How late a busy machine makes it all is not asked.
+const EXACT: [&str; 9] =
+    ["--viewers-first", "--audio", "--ramp", "100/s", "--seconds", "3", "--max-latency", "none", "--bitrate"];
 
 #[test]
 fn everything_that_is_sent_is_received_and_the_report_says_so() {
@@ -222,6 +224,66 @@ fn everything_that_is_sent_is_received_and_the_report_says_so() {
         assert!(number(&report, &format!("/distributions/{name}/max")) < 10_000_000, "{name}");
     }
     assert!(number(&report, "/counts/sender_reports") >= 50);
+}
+
+/// A file with the script of a link.
+fn link_file(script: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), script).unwrap();
+    file
+}
+
+#[test]
+fn viewers_behind_links_see_their_picture_later_and_the_report_has_it() {
+    let node = Node::start(false);
+    let link = link_file("0s rate=20M delay=200ms up.delay=20ms\n");
+    let link = link.path().to_str().unwrap();
+    let arguments = ["--viewers", "5", "--seconds", "6", "--bitrate", "1M", "--link", link, "--max-latency", "none"];
+    let (code, words, report) = run(&node, &arguments);
+    assert_eq!(code, Some(0), "{words}");
+    assert!(number(&report, "/picture/frames") > 100, "{words}");
+    assert_eq!(report.pointer("/picture/encoding_shares"), Some(&serde_json::json!([1.0])), "{words}");
+    assert!(words.contains("frames shown") && words.contains("frames by encoding: 0: 100.0 %"), "{words}");
+    assert_eq!(number(&report, "/distributions/start_to_live/count"), 5, "{words}");
+    // Never sooner than the link lets it.
+    assert!(number(&report, "/distributions/video_latency/p50") >= 200_000, "{words}");
+    assert!(number(&report, "/distributions/start_to_live/p50") >= 200_000, "{words}");
+}
+
+#[test]
+fn a_server_that_plays_late_fails_though_it_loses_nothing() {
+    let node = Node::start(false);
+    let link = link_file("0s delay=1500ms up.delay=10ms\n");
+    let link = link.path().to_str().unwrap();
+    let (code, words, report) = run(&node, &["--viewers", "2", "--seconds", "7", "--bitrate", "1M", "--link", link]);
+    assert_eq!((code, number(&report, "/accounts/lost")), (Some(1), 0), "{words}");
+    assert!(words.contains("after it was sent") && words.contains("the line is 1000 ms"), "{words}");
+}
+
+#[test]
+fn what_a_link_loses_is_told_apart_from_what_the_server_loses() {
+    let node = Node::start(false);
+    let link = link_file("0s loss=3% delay=5ms\n");
+    let link = link.path().to_str().unwrap();
+    let arguments = ["--viewers", "5", "--seconds", "5", "--bitrate", "1M", "--link", link, "--max-latency", "none"];
+    let (_, words, report) = run(&node, &arguments);
+    assert!(number(&report, "/counts/link_lost") > 10 && number(&report, "/counts/recovered") > 10, "{words}");
+    assert!(words.contains("of this tester's own --link"), "{words}");
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_to_change() {
+    let wrong = link_file("0s rate=1M\n10s rate=fast\n");
+    let wrong = wrong.path().to_str().unwrap();
+    let both = ["run", "--whip", "http://127.0.0.1:1/a", "--whep", "http://127.0.0.1:1/b"];
+    for (arguments, expected) in [
+        (vec!["--link", wrong], "line 2: rate=fast: must be a rate"),
+        (vec!["--simulcast", "--viewers-first"], "leave out one of the two"),
+    ] {
+        let output = Command::new(LOADTEST).args(both).args(arguments).output().unwrap();
+        let words = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && words.contains(expected), "{words}");
+    }
 }
 
 #[test]

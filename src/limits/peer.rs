@@ -69,3 +69,27 @@ pub const VIEWER_TRACKS_MAX: usize = 8;
 /// viewers; then they are removed. 64 × 16 bytes. Without the bound, a stream that nobody publishes kept every viewer
 /// that ever waited.
 pub const DEPARTED_SUBSCRIBERS_MAX: usize = 64;
+
+// --- links of the laboratory ---
+
+/// What may wait for a link's rate unless its script says so: the queue of RFC 8867 §5.
+pub const LINK_QUEUE_DEFAULT: Duration = Duration::from_millis(300);
+
+/// Steps of a link's script. More: the script is refused.
+pub const LINK_STEPS_MAX: usize = 4_096;
+
+/// One-way delay and jitter of a link. More: the script is refused.
+pub const LINK_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// Greedy TCP flows that share a link. More: the script is refused.
+pub const LINK_TCP_FLOWS_MAX: u32 = 64;
+
+/// Datagrams on a link at a time: 2 s of 25 Mbit/s. More: dropped and counted, as by a full queue.
+pub const LINK_DATAGRAMS_MAX: usize = 6_144;
+
+/// Packets of frames that are not complete, of one viewer that watches its picture: what its reception tracks. More: the oldest
+/// is forgotten.
+pub const DECODER_PACKETS_MAX: usize = RECEPTION_WINDOW_PACKETS;
+
+/// Frames shown to a viewer that nobody has asked for. More: they are forgotten (what they count for is counted).
+pub const SHOWN_FRAMES_MAX: usize = 4_096;

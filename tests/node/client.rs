@@ -149,7 +149,7 @@ pub(crate) fn open_with(
     let (kind, offer) = match direction {
         Direction::Play => ("whep", offer::play(&local)),
         Direction::Publish => {
-            let published = Published { codec: Codec::H264, audio: true, sources, cname: &cname };
+            let published = Published { codec: Codec::H264, audio: true, sources, cname: &cname, rids: &[] };
             ("whip", offer::publish(&local, &published))
         }
     };

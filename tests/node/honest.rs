@@ -10,7 +10,7 @@ use corecast::dtls::DtlsIdentity;
 use corecast::lab::peer::ClientPeer;
 use corecast::lab::peer::data::{DataScript, DataViewer};
 use corecast::lab::peer::fleet::{Agent, Fleet};
-use corecast::lab::peer::publisher::{Publisher, PublisherConfig, Script, ScriptFrame, ScriptPacket};
+use corecast::lab::peer::publisher::{Encoding, Publisher, PublisherConfig, Script, ScriptFrame, ScriptPacket};
 use corecast::lab::peer::record::LoadRecord;
 use corecast::lab::peer::video;
 use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
@@ -151,15 +151,16 @@ fn join(
                 verify_fraction: 1.0,
                 seed,
                 data: Some(DataViewer::Reads),
+                watches: false,
             };
             Box::new(move || Client::Viewer(Box::new(Viewer::new(peer, config, now))))
         }
         Direction::Publish => {
             let config = PublisherConfig {
                 answer: opened.answer,
+                encodings: vec![Encoding::only(&opened.sources, Box::new(Frames))],
                 sources: opened.sources,
                 cname: opened.cname,
-                script: Box::new(Frames),
                 audio: true,
                 data: Some(MESSAGES),
                 ntp_at_zero: ntp_at_zero(),

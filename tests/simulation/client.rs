@@ -13,7 +13,7 @@ use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::lab::bench::publisher::keys;
 use corecast::lab::peer::answer::{AnsweredCodec, AnsweredMedia, RemoteAnswer};
 use corecast::lab::peer::fleet::Agent as _;
-use corecast::lab::peer::publisher::{Publisher, PublisherConfig};
+use corecast::lab::peer::publisher::{Encoding, Publisher, PublisherConfig};
 use corecast::lab::peer::terms::{self, Numbers, Offer, Sources};
 use corecast::lab::peer::viewer::{Viewer, ViewerConfig};
 use corecast::lab::peer::{ClientPeer, PeerConfig};
@@ -218,6 +218,7 @@ fn remote_answer(client: ClientId, worker: usize, wish: &Wish, node: &DtlsIdenti
         codecs: vec![codec],
         extensions,
         ssrcs: vec![ssrcs],
+        rids: Vec::new(),
     };
     let codec = |codec, payload_type, rtx_payload_type, feedback| AnsweredCodec {
         codec,
@@ -225,6 +226,8 @@ fn remote_answer(client: ClientId, worker: usize, wish: &Wish, node: &DtlsIdenti
         rtx_payload_type,
         nack: feedback,
         pli: feedback,
+        transport_cc: numbers.transport_cc.is_some(),
+        remb: false,
     };
     let rtx = wish.rtx.then_some(numbers.video_rtx);
     RemoteAnswer {
@@ -286,7 +289,8 @@ pub(crate) fn make_agent(
     }
     match script {
         None => {
-            let config = ViewerConfig { answer, intended: now, verify_fraction: wish.verify, seed, data: None };
+            let config =
+                ViewerConfig { answer, intended: now, verify_fraction: wish.verify, seed, data: None, watches: false };
             Agent::Viewer(Box::new(Viewer::new(peer, config, now)))
         }
         Some(script) => {
@@ -294,7 +298,7 @@ pub(crate) fn make_agent(
                 answer,
                 sources: sources(client, wish.rtx),
                 cname: format!("publisher-{client}"),
-                script: Box::new(script),
+                encodings: vec![Encoding::only(&sources(client, wish.rtx), Box::new(script))],
                 audio: true,
                 data: None,
                 // The publisher's own clock, far from the node's.

@@ -18,6 +18,8 @@ use crate::description::{DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, I
 use crate::wire::codec::Codec;
 
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// Why an answer cannot be used.
@@ -61,6 +63,10 @@ pub struct AnsweredCodec {
     pub nack: bool,
     /// Picture loss indication was agreed.
     pub pli: bool,
+    /// Transport-wide feedback was agreed.
+    pub transport_cc: bool,
+    /// REMB was agreed.
+    pub remb: bool,
 }
 
 /// One accepted section.
@@ -76,6 +82,8 @@ pub struct AnsweredMedia {
     pub extensions: ExtensionIds,
     /// What the server says it will send; none where it does not say.
     pub ssrcs: Vec<SsrcPair>,
+    /// The encodings of a simulcast that it receives (RFC 8853), in the answer's order; none without.
+    pub rids: Vec<String>,
 }
 
 /// An answer.
@@ -152,6 +160,7 @@ impl RemoteAnswer {
                     codecs,
                     extensions: extensions(&lines),
                     ssrcs: ssrcs(&lines),
+                    rids: simulcast(&lines),
                 })
             })
             .collect();
@@ -272,6 +281,8 @@ fn codecs(formats: &[String], lines: &Lines<'_>) -> Vec<AnsweredCodec> {
                 rtx_payload_type: rtx_of(payload_type),
                 nack: feedback("nack"),
                 pli: feedback("nack pli"),
+                transport_cc: feedback("transport-cc"),
+                remb: feedback("goog-remb"),
             })
         })
         .collect()
@@ -285,7 +296,16 @@ fn extensions(lines: &Lines<'_>) -> ExtensionIds {
             (words.next()? == uri).then_some(id)
         })
     };
-    ExtensionIds { mid: id(MID), transport_cc: id(TRANSPORT_CC), ..ExtensionIds::default() }
+    ExtensionIds { mid: id(MID), rid: id(RID), repaired_rid: id(REPAIRED_RID), transport_cc: id(TRANSPORT_CC) }
+}
+
+/// RFC 8853 §5.1: streams behind `recv`, without alternatives and marks of a pause.
+fn simulcast(lines: &Lines<'_>) -> Vec<String> {
+    let Some(text) = lines.value("simulcast") else { return Vec::new() };
+    let mut words = text.split_ascii_whitespace();
+    let streams = words.by_ref().find(|word| *word == "recv").and_then(|_| words.next()).unwrap_or_default();
+    let first = |stream: &str| stream.split(',').next().unwrap_or_default().trim_start_matches('~').to_owned();
+    streams.split(';').map(first).filter(|rid| !rid.is_empty()).collect()
 }
 
 fn ssrcs(lines: &Lines<'_>) -> Vec<SsrcPair> {
@@ -379,6 +399,20 @@ mod tests {
         assert_eq!(read.media.len(), 1, "port 0 is refused");
         assert_eq!(read.media[0].codecs.len(), 1, "PCMU is no codec of ours");
         assert_eq!(read.media[0].ssrcs, [SsrcPair { media: 1, rtx: None }]);
+    }
+
+    #[test]
+    fn the_encodings_that_are_received_are_read() {
+        let with = |line: &str| {
+            let text = AIORTC.replace("sha-1 00:11", &format!("sha-256 {}", ["0a"; 32].join(":")));
+            let text = text.replace("a=sendonly\r\n", &format!("a=sendonly\r\n{line}\r\n"));
+            RemoteAnswer::parse(&text).unwrap().media.remove(0)
+        };
+        assert_eq!(with("a=simulcast:recv h;~m,x;l").rids, ["h", "m", "l"]);
+        assert_eq!(with("a=simulcast: send a;b recv c").rids, ["c"]);
+        assert_eq!(with("a=simulcast:send a;b").rids.len(), 0);
+        let agreed = with("a=rtcp-fb:111 transport-cc\r\na=rtcp-fb:* goog-remb").codecs[0];
+        assert!(agreed.transport_cc && agreed.remb && !with("a=x").codecs[0].transport_cc);
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl DataSource {
         while let (Some(due), Some(stream)) = (self.next_message().filter(|due| *due <= now && !stopped), self.stream) {
             note(&mut record.send_late_us, now.since(due));
             let mut payload = vec![b'.'; self.script.bytes.max(MESSAGE_BYTES_MIN)];
-            Stamp { sent: now, number: self.messages }.write(&mut payload);
+            Stamp { sent: now, layer: 0, number: self.messages }.write(&mut payload);
             self.messages += 1;
             let Some(channels) = &mut self.link.channels else { return };
             let taken = channels.send(stream, MessageKind::Binary, &payload, None, now);
@@ -207,7 +207,7 @@ impl DataSink {
 
 /// Counts a message, and those between it and the highest before it.
 fn count(next: &mut Option<u32>, payload: &[u8], now: Timestamp, record: &mut LoadRecord) {
-    let Some(Stamp { sent, number }) = Stamp::read(payload) else { return };
+    let Some(Stamp { sent, number, .. }) = Stamp::read(payload) else { return };
     let counts = &mut record.counts;
     counts.data_received += 1;
     let expected = next.unwrap_or(number);
@@ -233,7 +233,7 @@ mod tests {
         let (mut next, mut record) = (None, LoadRecord::default());
         let mut come = |number, age_ms: u64, record: &mut LoadRecord| {
             let mut payload = vec![0; MESSAGE_BYTES_MIN];
-            assert!(Stamp { sent: Timestamp::from_millis(10_000), number }.write(&mut payload));
+            assert!(Stamp { sent: Timestamp::from_millis(10_000), layer: 0, number }.write(&mut payload));
             count(&mut next, &payload, Timestamp::from_millis(10_000 + age_ms), record);
         };
         come(7, 1, &mut record);

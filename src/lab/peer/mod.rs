@@ -18,12 +18,14 @@
 //! | [`fleet`] | the loop of a load thread: one ring, a socket per client, timers |
 //! | [`carriers`] | what a client's datagrams lie in on a TCP connection: RFC 4571, TURN, either in TLS |
 //! | [`viewer`] | a viewer: counts every packet, opens a fraction, reports and asks as a browser does |
-//! | [`publisher`] | a publisher: plays a script of frames, answers requests |
+//! | [`publisher`] | a publisher: plays a script of frames for each encoding, answers requests |
+//! | [`feedback`] | what a viewer says of its network: transport-wide feedback and REMB, as browsers do |
+//! | [`decoder`] | which frames a viewer shows, and when its picture stands still |
 //! | [`data`] | data channels of both: stamped messages at a rate, and their count |
 //! | [`reception`], [`stamp`], [`record`] | bookkeeping of sequence numbers; the send time in the payload; what is measured |
 //!
 //! Left out: candidates and their pairing (a peer is told one address of the node and checks it), aggressive consent
-//! expiry, bandwidth estimation, jitter buffers, decoding. A peer is honest; tests make attacks themselves.
+//! expiry, bandwidth estimation of publishers, decoding. A peer is honest; tests make attacks themselves.
 
 pub mod answer;
 pub mod audio;
@@ -31,6 +33,8 @@ pub mod carriers;
 pub mod checks;
 pub mod client;
 pub mod data;
+pub mod decoder;
+pub mod feedback;
 pub mod fleet;
 pub mod offer;
 pub mod publisher;

@@ -45,6 +45,8 @@ pub struct Published<'a> {
     pub sources: Sources,
     /// Canonical name (RFC 3550 §6.5.1).
     pub cname: &'a str,
+    /// The encodings of a simulcast (RFC 8853), whose SSRCs are not offered; none without.
+    pub rids: &'a [&'a str],
 }
 
 /// The offer of a viewer.
@@ -199,6 +201,13 @@ fn own_line(
 }
 
 fn ssrc_lines(out: &mut String, section: &[&str], kind: Kind, published: &Published<'_>) {
+    if kind == Kind::Video && !published.rids.is_empty() {
+        for rid in published.rids {
+            let _ = write!(out, "a=rid:{rid} send\r\n");
+        }
+        let _ = write!(out, "a=simulcast:send {}\r\n", published.rids.join(";"));
+        return;
+    }
     let Sources { audio, video, video_rtx } = published.sources;
     let ssrcs = match kind {
         Kind::Audio => [Some(audio), None],
@@ -282,7 +291,7 @@ mod tests {
     fn a_publishers_offer_holds_the_one_codec_it_sends() {
         for (codec, rtx) in [(Codec::H264, Some(33)), (Codec::Vp8, None), (Codec::Av1, Some(33))] {
             let sources = Sources { video_rtx: rtx, ..SOURCES };
-            let published = Published { codec, audio: true, sources, cname: "me" };
+            let published = Published { codec, audio: true, sources, cname: "me", rids: &[] };
             let offer = with_local(|local| publish(local, &published));
             let description = node_answers(&offer, Direction::Publish).description;
             let video = description.media.iter().find(|media| media.kind == MediaKind::Video).unwrap();
@@ -293,8 +302,24 @@ mod tests {
     }
 
     #[test]
+    fn a_simulcast_is_offered_by_its_rids() {
+        let rids = ["l", "m", "h"];
+        let published = Published { codec: Codec::H264, audio: true, sources: SOURCES, cname: "me", rids: &rids };
+        let offer = with_local(|local| publish(local, &published));
+        let (audio, video) = offer.split_once("m=video").unwrap();
+        assert!(
+            video.ends_with("a=rid:l send\r\na=rid:m send\r\na=rid:h send\r\na=simulcast:send l;m;h\r\n"),
+            "{video}"
+        );
+        assert!(audio.contains("a=ssrc:11 ") && !video.contains("a=ssrc"));
+        for uri in ["sdes:rtp-stream-id", "sdes:repaired-rtp-stream-id"] {
+            assert!(video.contains(uri), "{uri}");
+        }
+    }
+
+    #[test]
     fn the_section_of_data_channels_stands_behind_the_others_with_this_clients_parameters() {
-        let published = Published { codec: Codec::H264, audio: false, sources: SOURCES, cname: "me" };
+        let published = Published { codec: Codec::H264, audio: false, sources: SOURCES, cname: "me", rids: &[] };
         for offer in [
             with_local(|local| play(&LocalOffer { data: true, ..*local })),
             with_local(|local| publish(&LocalOffer { data: true, ..*local }, &published)),
@@ -313,7 +338,7 @@ mod tests {
 
     #[test]
     fn without_audio_the_video_section_carries_the_transport() {
-        let published = Published { codec: Codec::H264, audio: false, sources: SOURCES, cname: "me" };
+        let published = Published { codec: Codec::H264, audio: false, sources: SOURCES, cname: "me", rids: &[] };
         let offer = with_local(|local| publish(local, &published));
         assert!(!offer.contains("m=audio") && offer.contains("a=group:BUNDLE 1\r\n"), "{offer}");
         assert!(offer.contains("m=video 4444 ") && offer.contains(" 192.0.2.9 4444 typ host"), "{offer}");

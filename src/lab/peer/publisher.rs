@@ -5,8 +5,9 @@
 //! time ([`super::stamp`]) when it leaves, not when it was due. How late it leaves is recorded, because lateness is the
 //! tester's fault and not the server's.
 //!
-//! Left out: bandwidth estimation (the bitrate is the asked one, whatever the server's feedback says), padding probes,
-//! simulcast.
+//! Simulcast (RFC 8853): each encoding is a script and an SSRC of its own, and says which it is by its rid in every packet.
+//!
+//! Left out: bandwidth estimation (the bitrate is the asked one, whatever the server's feedback says), padding probes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -67,6 +68,26 @@ pub trait Script: Send {
     fn interval(&self) -> Duration;
 }
 
+/// One encoding of a publisher's video.
+pub struct Encoding {
+    /// Its `a=rid` (RFC 8852); `None` where it is the only one.
+    pub rid: Option<String>,
+    /// Its SSRC, and that of its retransmissions.
+    pub ssrc: u32,
+    /// See [`Encoding::ssrc`].
+    pub rtx_ssrc: Option<u32>,
+    /// Its frames.
+    pub script: Box<dyn Script>,
+}
+
+impl Encoding {
+    /// The only encoding of a track.
+    #[must_use]
+    pub fn only(sources: &Sources, script: Box<dyn Script>) -> Self {
+        Self { rid: None, ssrc: sources.video, rtx_ssrc: sources.video_rtx, script }
+    }
+}
+
 /// What a publisher is made with beside its [`ClientPeer`].
 pub struct PublisherConfig {
     /// What the server agreed to.
@@ -75,8 +96,8 @@ pub struct PublisherConfig {
     pub sources: Sources,
     /// The canonical name it offered.
     pub cname: String,
-    /// Its video.
-    pub script: Box<dyn Script>,
+    /// Its video. Of several, those the server did not accept are not sent.
+    pub encodings: Vec<Encoding>,
     /// Whether it has audio.
     pub audio: bool,
     /// What it sends on a data channel; used where the server agreed to data.
@@ -94,6 +115,10 @@ struct Stream {
     transport_cc_id: Option<u8>,
     clock_rate_hz: u64,
     timestamp_base: u32,
+    /// The rid with the extensions of media and of retransmissions.
+    rid: Option<(String, Option<u8>, Option<u8>)>,
+    /// What its stamps say.
+    layer: u8,
     /// Packets stamped so far.
     number: u32,
 }
@@ -111,6 +136,8 @@ impl Stream {
             transport_cc_id: media.extensions.transport_cc,
             clock_rate_hz: codec.codec.clock_rate_hz().into(),
             timestamp_base: random.u64() as u32,
+            rid: None,
+            layer: 0,
             number: 0,
         })
     }
@@ -119,6 +146,19 @@ impl Stream {
         let ticks = since_start.as_micros() as u64 * self.clock_rate_hz / 1_000_000;
         self.timestamp_base.wrapping_add(ticks as u32)
     }
+}
+
+/// One encoding as it is sent.
+struct Video {
+    stream: Stream,
+    script: Box<dyn Script>,
+    frames: u64,
+    queue: VecDeque<Queued>,
+    key_frame_asked: bool,
+    last_key_frame: Timestamp,
+    repairs: VecDeque<u16>,
+    /// It sends nothing, as a browser's top encoding does when its network is thin.
+    paused: bool,
 }
 
 struct Queued {
@@ -131,24 +171,18 @@ struct Queued {
 /// A publisher.
 pub struct Publisher {
     peer: ClientPeer,
-    video: Option<Stream>,
+    video: Vec<Video>,
     audio: Option<Stream>,
     data: Option<DataSource>,
-    script: Box<dyn Script>,
     cname: String,
     ntp_at_zero: NtpTime,
     begun: Timestamp,
     /// When the first frame was due.
     started: Option<Timestamp>,
-    frames: u64,
     audio_packets: u64,
     audio_base: u64,
-    queue: VecDeque<Queued>,
-    key_frame_asked: bool,
-    last_key_frame: Timestamp,
     next_report: Timestamp,
     transport_sequence: u16,
-    repairs: VecDeque<u16>,
     /// It sends no new frames, and only answers requests that still come.
     stopped: bool,
     ended: bool,
@@ -156,7 +190,40 @@ pub struct Publisher {
 
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publisher").field("peer", &self.peer).field("frames", &self.frames).finish_non_exhaustive()
+        f.debug_struct("Publisher")
+            .field("peer", &self.peer)
+            .field("encodings", &self.video.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Video {
+    fn next_frame(&self, started: Timestamp) -> Option<Timestamp> {
+        Some(started + self.script.interval() * u32::try_from(self.frames).ok()?)
+    }
+
+    fn queue_frames(&mut self, started: Timestamp, now: Timestamp, record: &mut LoadRecord) {
+        while let Some(due) = self.next_frame(started).filter(|due| *due <= now) {
+            if self.paused {
+                self.frames += 1;
+                continue;
+            }
+            let timestamp = self.stream.timestamp(due.since(started));
+            let asked = self.key_frame_asked && due.since(self.last_key_frame) >= KEY_FRAME_DISTANCE_MIN;
+            let frame = self.script.frame(self.frames, asked);
+            self.frames += 1;
+            if frame.key {
+                record.counts.key_frames_asked += u64::from(self.key_frame_asked);
+                (self.key_frame_asked, self.last_key_frame) = (false, due);
+            }
+            let last = frame.packets.len().saturating_sub(1);
+            for (at, packet) in frame.packets.into_iter().enumerate() {
+                // A frame never overtakes the one before it.
+                let earliest = self.queue.back().map_or(due, |queued| queued.due);
+                let due = (due + packet.after).max(earliest);
+                self.queue.push_back(Queued { due, timestamp, marker: at == last, packet });
+            }
+        }
     }
 }
 
@@ -165,11 +232,29 @@ impl Publisher {
     #[must_use]
     pub fn new(mut peer: ClientPeer, config: PublisherConfig, now: Timestamp) -> Self {
         let mut random = SeededRandom::new(config.seed);
-        let Sources { audio, video, video_rtx } = config.sources;
-        let mut stream =
-            |kind, ssrc, rtx| config.answer.section(kind).and_then(|media| Stream::new(media, ssrc, rtx, &mut random));
-        let video = stream(MediaKind::Video, video, video_rtx);
-        let audio = if config.audio { stream(MediaKind::Audio, audio, None) } else { None };
+        let mut video = Vec::new();
+        for (layer, encoding) in (0..).zip(config.encodings) {
+            let Some(media) = config.answer.section(MediaKind::Video) else { break };
+            // RFC 8853 §5.3: what is not in the answer was refused.
+            if encoding.rid.as_ref().is_some_and(|rid| !media.rids.contains(rid)) {
+                continue;
+            }
+            let Some(mut stream) = Stream::new(media, encoding.ssrc, encoding.rtx_ssrc, &mut random) else { break };
+            stream.layer = layer;
+            stream.rid = encoding.rid.map(|rid| (rid, media.extensions.rid, media.extensions.repaired_rid));
+            video.push(Video {
+                stream,
+                script: encoding.script,
+                frames: 0,
+                queue: VecDeque::new(),
+                key_frame_asked: false,
+                last_key_frame: Timestamp::ZERO,
+                repairs: VecDeque::new(),
+                paused: false,
+            });
+        }
+        let section = config.answer.section(MediaKind::Audio).filter(|_| config.audio);
+        let audio = section.and_then(|media| Stream::new(media, config.sources.audio, None, &mut random));
         let script = config.data.filter(|_| config.answer.data);
         let data = script.map(|script| DataSource::new(&mut peer, config.answer.dtls_role, script, config.seed));
         Self {
@@ -177,21 +262,15 @@ impl Publisher {
             video,
             audio,
             data,
-            script: config.script,
             cname: config.cname,
             ntp_at_zero: config.ntp_at_zero,
             begun: now,
             started: None,
-            frames: 0,
             audio_packets: 0,
             // Drawn last, so that the numbers above stay the same for a seed. The audio of two publishers differs.
             audio_base: random.u64() >> 1,
-            queue: VecDeque::new(),
-            key_frame_asked: false,
-            last_key_frame: Timestamp::ZERO,
             next_report: now,
             transport_sequence: 0,
-            repairs: VecDeque::new(),
             stopped: false,
             ended: false,
         }
@@ -225,9 +304,23 @@ impl Publisher {
         self.stopped = true;
     }
 
+    /// Encodings that it sends.
+    #[must_use]
+    pub fn encodings(&self) -> usize {
+        self.video.len()
+    }
+
+    /// Lets an encoding, counted among those that it sends, be silent or go on. It goes on with a key frame.
+    pub fn pause(&mut self, encoding: usize, paused: bool) {
+        if let Some(video) = self.video.get_mut(encoding) {
+            video.key_frame_asked |= video.paused && !paused;
+            video.paused = paused;
+        }
+    }
+
     fn next_frame(&self) -> Option<Timestamp> {
-        let frames = u32::try_from(self.frames).ok()?;
-        Some(self.started? + self.script.interval() * frames).filter(|_| self.video.is_some() && !self.stopped)
+        let started = self.started.filter(|_| !self.stopped)?;
+        self.video.iter().filter_map(|video| video.next_frame(started)).min()
     }
 
     fn next_audio(&self) -> Option<Timestamp> {
@@ -235,46 +328,23 @@ impl Publisher {
         Some(self.started? + AUDIO_INTERVAL * packets).filter(|_| self.audio.is_some() && !self.stopped)
     }
 
-    fn queue_frames(&mut self, now: Timestamp, record: &mut LoadRecord) {
-        while let Some(due) = self.next_frame().filter(|due| *due <= now) {
-            let Some(video) = self.video.as_ref() else { return };
-            let since_start = due.since(self.started.unwrap_or(due));
-            let timestamp = video.timestamp(since_start);
-            let asked = self.key_frame_asked && due.since(self.last_key_frame) >= KEY_FRAME_DISTANCE_MIN;
-            let frame = self.script.frame(self.frames, asked);
-            self.frames += 1;
-            if frame.key {
-                record.counts.key_frames_asked += u64::from(self.key_frame_asked);
-                (self.key_frame_asked, self.last_key_frame) = (false, due);
-            }
-            let last = frame.packets.len().saturating_sub(1);
-            for (at, packet) in frame.packets.into_iter().enumerate() {
-                // A frame never overtakes the one before it.
-                let earliest = self.queue.back().map_or(due, |queued| queued.due);
-                let due = (due + packet.after).max(earliest);
-                self.queue.push_back(Queued { due, timestamp, marker: at == last, packet });
-            }
-        }
-    }
-
     fn send_video(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut LoadRecord) {
-        while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
-            && self.queue.front().is_some_and(|queued| queued.due <= now)
-            && let Some(queued) = self.queue.pop_front()
-            && let Some(stream) = self.video.as_mut()
-        {
-            let Queued { due, timestamp, marker, packet } = queued;
-            note(&mut record.send_late_us, now.since(due));
-            let len = send(
-                &self.peer,
-                stream,
-                &mut self.transport_sequence,
-                out,
-                now,
-                (timestamp, marker, packet.payload, packet.stampable),
-            );
-            record.counts.sent_video += u64::from(len.is_some());
-            record.counts.sent_bytes += len.unwrap_or(0) as u64;
+        let Some(started) = self.started else { return };
+        for video in &mut self.video {
+            if !self.stopped {
+                video.queue_frames(started, now, record);
+            }
+            while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
+                && video.queue.front().is_some_and(|queued| queued.due <= now)
+                && let Some(queued) = video.queue.pop_front()
+            {
+                let Queued { due, timestamp, marker, packet } = queued;
+                note(&mut record.send_late_us, now.since(due));
+                let what = (timestamp, marker, packet.payload, packet.stampable);
+                let len = send(&self.peer, &mut video.stream, &mut self.transport_sequence, out, now, what);
+                record.counts.sent_video += u64::from(len.is_some());
+                record.counts.sent_bytes += len.unwrap_or(0) as u64;
+            }
         }
     }
 
@@ -295,23 +365,25 @@ impl Publisher {
     }
 
     fn send_repairs(&mut self, out: &mut TrainBatch, record: &mut LoadRecord) {
-        let Some(stream) = self.video.as_mut() else { return };
-        while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
-            && let Some(sequence) = self.repairs.pop_front()
-        {
-            let Some((packet, (ssrc, payload_type))) = stream.source.repair(sequence) else { continue };
-            let mid = stream.mid_id.map(|id| (id, stream.mid.as_bytes()));
-            let extensions: Vec<_> = mid.into_iter().collect();
-            let mut outgoing = stream.source.outgoing(&packet, &extensions);
-            (outgoing.ssrc, outgoing.payload_type) = (ssrc, payload_type);
-            record.counts.sent_again += u64::from(self.peer.send_rtp(out, &outgoing).is_some());
+        for Video { stream, repairs, .. } in &mut self.video {
+            while out.has_room(limits::DATAGRAM_IN_BYTES_MAX)
+                && let Some(sequence) = repairs.pop_front()
+            {
+                let Some((packet, (ssrc, payload_type))) = stream.source.repair(sequence) else { continue };
+                let mid = stream.mid_id.map(|id| (id, stream.mid.as_bytes()));
+                let rid = stream.rid.as_ref().and_then(|(rid, _, repaired)| Some(((*repaired)?, rid.as_bytes())));
+                let extensions: Vec<_> = mid.into_iter().chain(rid).collect();
+                let mut outgoing = stream.source.outgoing(&packet, &extensions);
+                (outgoing.ssrc, outgoing.payload_type) = (ssrc, payload_type);
+                record.counts.sent_again += u64::from(self.peer.send_rtp(out, &outgoing).is_some());
+            }
         }
     }
 
     fn send_reports(&mut self, out: &mut TrainBatch, now: Timestamp) {
         let since_start = now.since(self.started.unwrap_or(now));
         let cname = &self.cname;
-        for stream in [&self.video, &self.audio].into_iter().flatten() {
+        for stream in self.video.iter().map(|video| &video.stream).chain(&self.audio) {
             let info = SenderInfo {
                 ntp: self.ntp_at_zero + now.since(Timestamp::ZERO),
                 rtp_timestamp: stream.timestamp(since_start),
@@ -327,15 +399,24 @@ impl Publisher {
     }
 
     fn handle_rtcp(&mut self, compound: &[u8]) {
-        let own = self.video.as_ref().map(|stream| stream.source.ssrc);
+        // A server that knows of one source only may name none.
+        let alone = self.video.len() == 1;
         for packet in packets(compound).flatten() {
-            match packet {
-                RtcpPacket::PictureLossIndication(_) | RtcpPacket::FullIntraRequest(_) => self.key_frame_asked = true,
-                RtcpPacket::Nack(request) if Some(request.media_ssrc) == own => {
-                    self.repairs.extend(request.sequences());
-                    self.repairs.truncate(limits::PEER_HISTORY_PACKETS_MAX);
+            for video in &mut self.video {
+                let own = video.stream.source.ssrc;
+                match &packet {
+                    RtcpPacket::PictureLossIndication(request) => {
+                        video.key_frame_asked |= alone || request.media_ssrc == own
+                    }
+                    RtcpPacket::FullIntraRequest(request) => {
+                        video.key_frame_asked |= alone || request.entries().any(|entry| entry.ssrc == own);
+                    }
+                    RtcpPacket::Nack(request) if request.media_ssrc == own => {
+                        video.repairs.extend(request.sequences());
+                        video.repairs.truncate(limits::PEER_HISTORY_PACKETS_MAX);
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
         }
     }
@@ -386,7 +467,7 @@ fn send(
     now: Timestamp,
     (timestamp, marker, mut payload, stampable): (u32, bool, Vec<u8>, bool),
 ) -> Option<usize> {
-    let stamp = Stamp { sent: now, number: stream.number };
+    let stamp = Stamp { sent: now, layer: stream.layer, number: stream.number & (Stamp::NUMBERS - 1) };
     stream.number = stream.number.wrapping_add(1);
     if stampable {
         match payload.split_last_mut() {
@@ -400,7 +481,8 @@ fn send(
     let counter = transport_sequence.to_be_bytes();
     let mid = stream.mid_id.filter(|_| !stream.mid.is_empty()).map(|id| (id, stream.mid.as_bytes()));
     let transport_cc = stream.transport_cc_id.map(|id| (id, &counter[..]));
-    let extensions: Vec<_> = [transport_cc, mid].into_iter().flatten().collect();
+    let rid = stream.rid.as_ref().and_then(|(rid, id, _)| Some(((*id)?, rid.as_bytes())));
+    let extensions: Vec<_> = [transport_cc, mid, rid].into_iter().flatten().collect();
     peer.send_rtp(out, &stream.source.outgoing(&packet, &extensions))
 }
 
@@ -430,7 +512,6 @@ impl Agent for Publisher {
         if self.started.is_some() && !self.ended {
             self.send_audio(out, now, record);
             self.send_repairs(out, record);
-            self.queue_frames(now, record);
             self.send_video(out, now, record);
             if self.next_report <= now {
                 self.next_report = now + REPORT_INTERVAL;
@@ -449,8 +530,9 @@ impl Agent for Publisher {
         if self.ended {
             return None;
         }
-        let repairs = (!self.repairs.is_empty()).then_some(Timestamp::ZERO);
-        let media = [self.queue.front().map(|queued| queued.due), self.next_frame(), self.next_audio(), repairs];
+        let repairs = self.video.iter().any(|video| !video.repairs.is_empty()).then_some(Timestamp::ZERO);
+        let queued = self.video.iter().filter_map(|video| Some(video.queue.front()?.due)).min();
+        let media = [queued, self.next_frame(), self.next_audio(), repairs];
         let data = self.data.as_ref().and_then(|data| data.next_deadline(self.stopped));
         let media = media.into_iter().chain([Some(self.next_report), data]).filter(|_| self.started.is_some());
         [self.peer.next_deadline(), Some(self.consent_expires())].into_iter().chain(media).flatten().min()

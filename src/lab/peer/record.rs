@@ -7,6 +7,9 @@ use hdrhistogram::Histogram;
 
 use crate::time::Timestamp;
 
+/// A picture that is not older than this is live.
+pub const LIVE: Duration = Duration::from_millis(500);
+
 /// Microseconds from 1 to 120 s, to three digits.
 fn histogram() -> Histogram<u64> {
     // The bounds are constants that the library takes.
@@ -65,10 +68,34 @@ pub struct Counts {
     pub plis: u64,
     /// Sender reports received.
     pub sender_reports: u64,
+    /// Transport-wide feedback sent.
+    pub feedbacks: u64,
+    /// REMB sent.
+    pub rembs: u64,
+    /// Frames shown to viewers that watch their picture, and how many of them were of which encoding of a simulcast.
+    pub frames: u64,
+    /// Of encoding 0, the lowest that the load tester publishes.
+    pub frames_of_0: u64,
+    /// Of encoding 1.
+    pub frames_of_1: u64,
+    /// Of encoding 2.
+    pub frames_of_2: u64,
+    /// Of encoding 3 and above.
+    pub frames_of_3: u64,
+    /// Times the picture went over to another encoding.
+    pub switches: u64,
+    /// Times the picture stood still.
+    pub freezes: u64,
+    /// How long, in milliseconds, all viewers together.
+    pub frozen_ms: u64,
     /// Datagrams that the kernel refused to send, for lack of room.
     pub sends_failed: u64,
     /// Messages that sockets dropped because their receive buffer was full. A coalesced train is one message.
     pub socket_drops: u64,
+    /// Datagrams that links of the laboratory lost at random, either way.
+    pub link_lost: u64,
+    /// Those for which their queues had no room.
+    pub link_dropped: u64,
     /// Data messages that publishers sent.
     pub data_sent: u64,
     /// Viewers whose SCTP association was established.
@@ -158,8 +185,20 @@ fields!(
     nacks,
     plis,
     sender_reports,
+    feedbacks,
+    rembs,
+    frames,
+    frames_of_0,
+    frames_of_1,
+    frames_of_2,
+    frames_of_3,
+    switches,
+    freezes,
+    frozen_ms,
     sends_failed,
     socket_drops,
+    link_lost,
+    link_dropped,
     data_sent,
     data_connected,
     data_received,
@@ -182,6 +221,9 @@ pub struct LoadRecord {
     pub first_packet_us: Histogram<u64>,
     /// From a viewer's intended start to the last packet of its first complete key frame, µs.
     pub key_frame_us: Histogram<u64>,
+    /// From a viewer's intended start to its first frame that is shown less than [`LIVE`] after it was sent, µs; of viewers that
+    /// watch their picture.
+    pub live_us: Histogram<u64>,
     /// One way, from the publisher's send to the kernel's receive, video, µs.
     pub video_latency_us: Histogram<u64>,
     /// As above, audio.
@@ -202,6 +244,7 @@ impl Default for LoadRecord {
             connect_us: histogram(),
             first_packet_us: histogram(),
             key_frame_us: histogram(),
+            live_us: histogram(),
             video_latency_us: histogram(),
             audio_latency_us: histogram(),
             data_latency_us: histogram(),
@@ -220,6 +263,7 @@ impl LoadRecord {
             (&mut self.connect_us, &other.connect_us),
             (&mut self.first_packet_us, &other.first_packet_us),
             (&mut self.key_frame_us, &other.key_frame_us),
+            (&mut self.live_us, &other.live_us),
             (&mut self.video_latency_us, &other.video_latency_us),
             (&mut self.audio_latency_us, &other.audio_latency_us),
             (&mut self.data_latency_us, &other.data_latency_us),

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | 16 | [`MARK`], a random UUID; also the UUID of an H.264 SEI of unregistered user data (ITU-T H.264 §D.1.7) |
 //! | 16 | nanoseconds of the monotonic clock, a nibble a byte |
-//! | 8 | the packet's number in its stream, a nibble a byte |
+//! | 1 | which of its track's encodings the stream is (simulcast), from 0; a nibble |
+//! | 7 | the packet's number in its stream, a nibble a byte |
 //!
 //! A nibble is written as `0x50` to `0x5f`, so that the bytes never need emulation prevention. The stamp is at the end
 //! of the payload, because payload headers differ from codec to codec, and servers rewrite headers and extensions but
@@ -18,7 +19,8 @@ pub const MARK: [u8; 16] =
     [0xc5, 0x1e, 0x8d, 0x3b, 0x97, 0x64, 0x4a, 0x2f, 0xb0, 0x71, 0xe9, 0x5c, 0x36, 0xd8, 0x4f, 0xa2];
 
 const TIME_AT: usize = 16;
-const NUMBER_AT: usize = 32;
+const LAYER_AT: usize = 32;
+const NUMBER_AT: usize = 33;
 
 /// Bytes of a stamp.
 pub const BYTES: usize = 40;
@@ -31,11 +33,16 @@ pub const SEI_BYTES: usize = BYTES + 4;
 pub struct Stamp {
     /// When the packet was sent.
     pub sent: Timestamp,
-    /// Its number in its stream, from 0.
+    /// Which of its track's encodings the stream is, from 0 to 15.
+    pub layer: u8,
+    /// Its number in its stream, from 0; it wraps after 2²⁸.
     pub number: u32,
 }
 
 impl Stamp {
+    /// How many numbers there are; then they begin again.
+    pub const NUMBERS: u32 = 1 << 28;
+
     /// Overwrites the end of `payload`; false, and nothing changed, where it is too short to keep a head of its own.
     pub fn write(&self, payload: &mut [u8]) -> bool {
         let Some(at) = payload.len().checked_sub(BYTES).filter(|at| *at >= 4) else { return false };
@@ -56,9 +63,10 @@ impl Stamp {
         if stamp.get(..TIME_AT)? != MARK {
             return None;
         }
-        let sent = Timestamp::from_nanos(value(stamp.get(TIME_AT..NUMBER_AT)?)?);
+        let sent = Timestamp::from_nanos(value(stamp.get(TIME_AT..LAYER_AT)?)?);
+        let layer = u8::try_from(value(stamp.get(LAYER_AT..NUMBER_AT)?)?).ok()?;
         let number = u32::try_from(value(stamp.get(NUMBER_AT..)?)?).ok()?;
-        Some(Self { sent, number })
+        Some(Self { sent, layer, number })
     }
 
     /// The stamp as an H.264 SEI NAL unit.
@@ -69,7 +77,8 @@ impl Stamp {
     }
 
     fn bytes(&self) -> impl Iterator<Item = u8> {
-        MARK.into_iter().chain(nibbles(self.sent.as_nanos(), 16)).chain(nibbles(self.number.into(), 8))
+        let time = nibbles(self.sent.as_nanos(), 16);
+        MARK.into_iter().chain(time).chain(nibbles(self.layer.into(), 1)).chain(nibbles(self.number.into(), 7))
     }
 }
 
@@ -88,9 +97,9 @@ mod tests {
     #[test]
     fn a_stamp_reads_back_from_the_end_of_a_payload() {
         for stamp in [
-            Stamp { sent: Timestamp::from_nanos(0), number: 0 },
-            Stamp { sent: Timestamp::from_nanos(u64::MAX), number: u32::MAX },
-            Stamp { sent: Timestamp::from_nanos(0x0123_4567_89ab_cdef), number: 80 },
+            Stamp { sent: Timestamp::from_nanos(0), layer: 0, number: 0 },
+            Stamp { sent: Timestamp::from_nanos(u64::MAX), layer: 15, number: (1 << 28) - 1 },
+            Stamp { sent: Timestamp::from_nanos(0x0123_4567_89ab_cdef), layer: 2, number: 80 },
         ] {
             let mut payload = vec![0xee; 120];
             assert!(stamp.write(&mut payload));
@@ -99,12 +108,12 @@ mod tests {
             payload[90] ^= 1;
             assert_eq!(Stamp::read(&payload), None);
         }
-        assert!(!Stamp { sent: Timestamp::ZERO, number: 0 }.write(&mut [0; BYTES + 3]));
+        assert!(!Stamp { sent: Timestamp::ZERO, layer: 0, number: 0 }.write(&mut [0; BYTES + 3]));
     }
 
     #[test]
     fn an_sei_holds_a_stamp_and_needs_no_emulation_prevention() {
-        let stamp = Stamp { sent: Timestamp::ZERO, number: 0 };
+        let stamp = Stamp { sent: Timestamp::ZERO, layer: 0, number: 0 };
         let unit = stamp.sei();
         assert_eq!((unit.len(), &unit[..3]), (SEI_BYTES, &[6, 5, 40][..]));
         assert_eq!(Stamp::read(&unit), Some(stamp));

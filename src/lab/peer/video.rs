@@ -12,6 +12,10 @@ pub const TICKS_PER_FRAME: u32 = 3_000;
 /// Bytes of the longest fragment's payload: what leaves Chromium's datagrams below 1,200 bytes.
 pub const FRAGMENT_BYTES_MAX: usize = 1_160;
 
+/// Width and height in pixels.
+const PICTURE: (u32, u32) = (1280, 720);
+const MACROBLOCK: u32 = 16;
+
 /// NAL header bytes: reference importance 3, types 5 and 1.
 const IDR_HEADER: u8 = 0x65;
 const SLICE_HEADER: u8 = 0x61;
@@ -19,13 +23,19 @@ const SLICE_HEADER: u8 = 0x61;
 /// The payloads of frame `number`, whose slice has `bytes` bytes, in order. The last one carries the marker.
 #[must_use]
 pub fn frame(number: u64, bytes: usize, key_frame: bool, parameter_sets: bool) -> Vec<Vec<u8>> {
+    frame_of(PICTURE, number, bytes, key_frame, parameter_sets)
+}
+
+/// As [`frame`], of pictures of a width and height in pixels, both even.
+#[must_use]
+pub fn frame_of(picture: (u32, u32), number: u64, bytes: usize, key_frame: bool, parameter_sets: bool) -> Vec<Vec<u8>> {
     let mut slice = vec![0; bytes.max(2)];
     SeededRandom::new(number).fill(&mut slice);
     // first_mb_in_slice is ue(v) 0: one set bit (ITU-T H.264 §7.3.3).
     slice[0] = 0x80 | (slice[0] & 0x7f);
     let mut payloads = Vec::new();
     if key_frame && parameter_sets {
-        payloads.push(stap_a(&[&sequence_parameter_set(), &picture_parameter_set()]));
+        payloads.push(stap_a(&[&sequence_parameter_set_of(picture), &picture_parameter_set()]));
     }
     let header = if key_frame { IDR_HEADER } else { SLICE_HEADER };
     if slice.len() < FRAGMENT_BYTES_MAX {
@@ -64,17 +74,30 @@ fn stap_a(units: &[&[u8]]) -> Vec<u8> {
 /// ITU-T H.264 §7.3.2.1.1
 #[must_use]
 pub fn sequence_parameter_set() -> Vec<u8> {
+    sequence_parameter_set_of(PICTURE)
+}
+
+/// As [`sequence_parameter_set`], of pictures of a width and height in pixels, both even.
+#[must_use]
+pub fn sequence_parameter_set_of((width, height): (u32, u32)) -> Vec<u8> {
+    let (across, down) = (width.div_ceil(MACROBLOCK), height.div_ceil(MACROBLOCK));
+    // In units of two pixels (§7.4.2.1.1, 4:2:0).
+    let (right, bottom) = ((across * MACROBLOCK - width) / 2, (down * MACROBLOCK - height) / 2);
+    let is_cropped = right + bottom > 0;
     let mut bits = Bits::new(&[0x67, 0x42, 0xe0, 0x1f]);
     bits.exp_golomb(0); // seq_parameter_set_id
     bits.exp_golomb(0); // log2_max_frame_num_minus4
     bits.exp_golomb(2); // pic_order_cnt_type: output order is decoding order
     bits.exp_golomb(1); // max_num_ref_frames
     bits.bit(false); // gaps_in_frame_num_value_allowed_flag
-    bits.exp_golomb(1280 / 16 - 1);
-    bits.exp_golomb(720 / 16 - 1);
+    bits.exp_golomb(across - 1);
+    bits.exp_golomb(down - 1);
     bits.bit(true); // frame_mbs_only_flag
     bits.bit(true); // direct_8x8_inference_flag
-    bits.bit(false); // frame_cropping_flag
+    bits.bit(is_cropped); // frame_cropping_flag
+    if is_cropped {
+        [0, right, 0, bottom].into_iter().for_each(|offset| bits.exp_golomb(offset));
+    }
     bits.bit(false); // vui_parameters_present_flag
     bits.finish()
 }
@@ -164,7 +187,8 @@ mod tests {
     #[test]
     fn parameter_sets_need_no_emulation_prevention() {
         // ITU-T H.264 §7.4.1: three bytes 00 00 0x, x ≤ 3, may not occur in a NAL unit.
-        for unit in [sequence_parameter_set(), picture_parameter_set()] {
+        let sizes = [(640, 360), (320, 180), (1920, 1080)].map(sequence_parameter_set_of);
+        for unit in [sequence_parameter_set(), picture_parameter_set()].into_iter().chain(sizes) {
             assert!(!unit.windows(3).any(|bytes| bytes[0] == 0 && bytes[1] == 0 && bytes[2] <= 3), "{unit:02x?}");
         }
         // 80 by 45 macroblocks, written out: 1 1 011 010 0 0000001010000 00000101101 1 1 0 0, and the stop bit.

@@ -7,19 +7,23 @@
 //! further apart than [`OPEN_AT_LEAST_EVERY`], so that the rollover counter is always known (RFC 3711 §3.3.1).
 //!
 //! RTCP is sent as Chromium sends it: a receiver report with SDES about once a second; a NACK as soon as there is a
-//! gap, repeated until it is filled or given up; PLI while a key frame is needed.
+//! gap, repeated until it is filled or given up; PLI while a key frame is needed; transport-wide feedback and REMB
+//! ([`super::feedback`]) where they were agreed on.
 //!
-//! Left out: a jitter buffer and decoding; transport-wide feedback and bandwidth estimation: a server that paces by them
-//! sees a viewer that never complains.
+//! One that watches its picture ([`super::decoder`]) opens every packet.
+//!
+//! Left out: decoding.
 
 use std::time::Duration;
 
 use super::answer::{AnsweredMedia, RemoteAnswer};
 use super::client::{ClientPeer, PeerEvent, Refused};
 use super::data::{DataSink, DataViewer};
+use super::decoder::{Decoder, Shown, VideoPacket};
+use super::feedback::{Agreed, Feedback};
 use super::fleet::Agent;
 use super::reception::{PacketArrival, Reception};
-use super::record::{LoadRecord, note};
+use super::record::{LIVE, LoadRecord, note};
 use super::stamp::Stamp;
 use crate::crypto::random::{Random, SeededRandom};
 use crate::description::MediaKind;
@@ -97,7 +101,18 @@ pub struct Viewer {
     next_request: Option<Timestamp>,
     opened: Option<OpenedRtp>,
     data: Option<Box<DataSink>>,
+    agreed: Agreed,
+    feedback: Box<Feedback>,
+    picture: Option<Box<Picture>>,
     ended: bool,
+}
+
+/// What a viewer that watches its picture sees.
+#[derive(Debug, Default)]
+struct Picture {
+    decoder: Decoder,
+    shown: Vec<Shown>,
+    is_live: bool,
 }
 
 /// What a viewer is made with beside its [`ClientPeer`].
@@ -113,6 +128,8 @@ pub struct ViewerConfig {
     pub seed: u64,
     /// What it does with data channels; used where the server agreed to data.
     pub data: Option<DataViewer>,
+    /// It watches its picture.
+    pub watches: bool,
 }
 
 impl Viewer {
@@ -123,11 +140,15 @@ impl Viewer {
         let ssrc = random.u64() as u32;
         let data = config.data.filter(|_| config.answer.data);
         let data = data.map(|what| DataSink::new(&mut peer, config.answer.dtls_role, what, config.seed));
+        let agreed = agreed(&config.answer);
         Self {
             peer,
             media: config.answer.media,
             tracks: Vec::new(),
-            open_below: (config.verify_fraction.clamp(0.0, 1.0) * u64::MAX as f64) as u64,
+            open_below: match config.watches {
+                true => u64::MAX,
+                false => (config.verify_fraction.clamp(0.0, 1.0) * u64::MAX as f64) as u64,
+            },
             ssrc,
             cname: format!("viewer-{ssrc:08x}"),
             random,
@@ -144,6 +165,9 @@ impl Viewer {
             next_request: None,
             opened: None,
             data: data.map(Box::new),
+            agreed,
+            feedback: Box::default(),
+            picture: config.watches.then(Box::default),
             ended: false,
         }
     }
@@ -175,6 +199,57 @@ impl Viewer {
     #[must_use]
     pub fn has_picture(&self) -> bool {
         self.key_frame_complete
+    }
+
+    /// The frames that were shown since the last call, to one that watches its picture.
+    pub fn take_shown(&mut self) -> Vec<Shown> {
+        self.picture.as_mut().map(|picture| std::mem::take(&mut picture.shown)).unwrap_or_default()
+    }
+
+    /// How long its picture has stood still by now, where that is a freeze.
+    #[must_use]
+    pub fn stands(&self, now: Timestamp) -> Option<Duration> {
+        self.picture.as_ref()?.decoder.stands(now)
+    }
+
+    /// Shows what a packet of video completes.
+    fn watch(&mut self, packet: VideoPacket, received: Timestamp, record: &mut LoadRecord) {
+        let Some(picture) = &mut self.picture else { return };
+        let before = picture.shown.len();
+        picture.decoder.note(packet, received, &mut picture.shown);
+        for shown in picture.shown.iter().skip(before) {
+            let counts = &mut record.counts;
+            counts.frames += 1;
+            match shown.layer {
+                Some(0) => counts.frames_of_0 += 1,
+                Some(1) => counts.frames_of_1 += 1,
+                Some(2) => counts.frames_of_2 += 1,
+                Some(_) => counts.frames_of_3 += 1,
+                None => {}
+            }
+            counts.switches += u64::from(shown.switched);
+            counts.freezes += u64::from(shown.froze.is_some());
+            counts.frozen_ms += shown.froze.unwrap_or_default().as_millis() as u64;
+            if !picture.is_live && shown.sent.is_some_and(|sent| shown.at.since(sent) < LIVE) {
+                picture.is_live = true;
+                note(&mut record.live_us, shown.at.since(self.intended));
+            }
+        }
+        if picture.shown.len() > limits::SHOWN_FRAMES_MAX {
+            picture.shown.clear();
+        }
+    }
+
+    /// Takes note of a packet for the reports on the network.
+    fn note_feedback(&mut self, header: &RtpHeader, bytes: &[u8], received: Timestamp) {
+        if self.agreed == Agreed::default() {
+            return;
+        }
+        let number = self.agreed.transport_cc.and_then(|id| {
+            let (_, value) = header.extensions(bytes).find(|(of, _)| *of == id)?;
+            Some(u16::from_be_bytes(value.first_chunk().copied()?))
+        });
+        self.feedback.note(self.agreed, header.ssrc, number, bytes.len(), received);
     }
 
     fn codec(&self, kind: MediaKind, payload_type: u8) -> Option<Codec> {
@@ -219,6 +294,7 @@ impl Viewer {
             return;
         };
         record.counts.received_bytes += bytes.len() as u64;
+        self.note_feedback(&header, bytes, received);
         let is_new = self.tracks.len() > tracks;
         let Some(track) = self.tracks.get_mut(at) else { return };
         if track.is_rtx {
@@ -288,7 +364,12 @@ impl Viewer {
             MediaKind::Video => record.counts.received_video += 1,
         }
         let hints = inspect(codec, rest);
+        let stamp = Stamp::read(rest).map(|stamp| (stamp.layer, stamp.sent));
         self.note_key_frame_start(hints.key_frame_start, index, header.timestamp);
+        if kind == MediaKind::Video {
+            let (timestamp, marker, key) = (header.timestamp, header.marker, hints.key_frame_start);
+            self.watch(VideoPacket { index, timestamp, marker, key, stamp }, received, record);
+        }
         self.look_for_key_frame(at, index, &header, received, record);
     }
 
@@ -338,8 +419,11 @@ impl Viewer {
         if kind == MediaKind::Video
             && let Some(codec) = self.codec(kind, header.payload_type)
         {
-            let start = inspect(codec, payload).key_frame_start;
-            self.note_key_frame_start(start, index, header.timestamp);
+            let key = inspect(codec, payload).key_frame_start;
+            self.note_key_frame_start(key, index, header.timestamp);
+            let (timestamp, marker) = (header.timestamp, header.marker);
+            let stamp = stamp.map(|stamp| (stamp.layer, stamp.sent));
+            self.watch(VideoPacket { index, timestamp, marker, key, stamp }, received, record);
         }
     }
 
@@ -443,6 +527,15 @@ impl Viewer {
         });
     }
 
+    fn send_feedback(&mut self, out: &mut TrainBatch, now: Timestamp, record: &mut LoadRecord) {
+        let Self { peer, feedback, ssrc: own, tracks, .. } = self;
+        let report = peer.send_rtcp(out, |slot| feedback.write_report(slot, *own, now));
+        record.counts.feedbacks += u64::from(report.is_some());
+        let ssrcs: Vec<u32> = tracks.iter().filter(|track| !track.is_rtx).map(|track| track.ssrc).collect();
+        let remb = peer.send_rtcp(out, |slot| feedback.write_remb(slot, *own, &ssrcs, now));
+        record.counts.rembs += u64::from(remb.is_some());
+    }
+
     fn nack_repeat(&self) -> Duration {
         self.peer.rtt.unwrap_or_default().max(NACK_REPEAT_MIN)
     }
@@ -485,6 +578,14 @@ impl Viewer {
     fn consent_expires(&self) -> Timestamp {
         self.peer.last_answer().unwrap_or(self.begun) + CONSENT
     }
+}
+
+/// What a viewer may say of its network. The number of a transport has one extension in all of its sections.
+fn agreed(answer: &RemoteAnswer) -> Agreed {
+    let mut codecs = answer.media.iter().flat_map(|media| media.codecs.iter().map(move |codec| (media, codec)));
+    let transport_cc =
+        codecs.clone().find_map(|(media, codec)| media.extensions.transport_cc.filter(|_| codec.transport_cc));
+    Agreed { transport_cc, remb: codecs.any(|(_, codec)| codec.remb) }
 }
 
 /// Counts an arrival; whether the packet is new to the viewer.
@@ -539,6 +640,9 @@ impl Agent for Viewer {
             if self.next_request.is_some_and(|due| due <= now) {
                 self.ask_again(out, now, record);
             }
+            if self.feedback.next_deadline().is_some_and(|due| due <= now) {
+                self.send_feedback(out, now, record);
+            }
             if self.next_pli().is_some_and(|due| due <= now) {
                 self.ask_for_key_frame(out, now, record);
             }
@@ -557,7 +661,8 @@ impl Agent for Viewer {
         }
         let media = self.connected.map(|_| self.next_report);
         let data = self.data.as_ref().and_then(|data| data.next_deadline());
-        let media = [media, self.connected.and(self.next_request), self.connected.and(self.next_pli()), data];
+        let feedback = self.connected.and(self.feedback.next_deadline());
+        let media = [media, self.connected.and(self.next_request), self.connected.and(self.next_pli()), data, feedback];
         [self.peer.next_deadline(), Some(self.consent_expires())].into_iter().chain(media).flatten().min()
     }
 
