@@ -10,7 +10,8 @@ use super::budget::{Budget, Wanted};
 use super::compare::{self, Plan, Row, round};
 use super::rig::Sink;
 use super::{
-    BenchError, BenchSettings, Progress, fleet, idle, messages, scaling, storm, with_sink, with_sink_on_all_cores,
+    BenchError, BenchSettings, Progress, adapting, fleet, idle, messages, scaling, storm, with_sink,
+    with_sink_on_all_cores,
 };
 use crate::net::IoKind;
 
@@ -76,6 +77,8 @@ pub fn measure(settings: &BenchSettings, mut step: impl FnMut(&str) + Send) -> R
 
     step("one stream on two cores");
     budgets.push(two_cores(io, settings.quick)?);
+    step("viewers whose networks are known");
+    budgets.extend(adapting::rows(io, settings.quick)?);
     step("a fleet of real clients");
     budgets.extend(fleet::rows(settings.quick));
     step("data channels");
@@ -156,7 +159,7 @@ fn two_cores(io: IoKind, quick: bool) -> Result<Budget, BenchError> {
 /// # Errors
 /// Sockets or backend could not be made.
 pub fn run(settings: &BenchSettings) -> Result<bool, BenchError> {
-    let mut progress = Progress::new(7);
+    let mut progress = Progress::new(8);
     let budgets = measure(settings, |what| progress.step(what))?;
     let missed = budgets.iter().filter(|budget| !budget.verdict.is_kept()).count();
     if settings.json {

@@ -12,11 +12,13 @@
 //! | [`baseline`] | a recorded comparison and how a new one stands to it |
 //! | `messages` | what data channels cost, by the same means |
 //! | `fleet` | what joins cost and hold: a node and the load tester in processes of their own |
+//! | [`adapting`] | what it costs to know every viewer's network |
 //! | [`budgets`], [`budget`] | each budget with its figure and verdict |
 //!
 //! CPU time of one pinned thread is measured. Times differ from machine to machine; ratios can be compared. The network
 //! is left out: what a card and its driver add is the same for relay and floor.
 
+pub mod adapting;
 pub mod baseline;
 pub mod budget;
 pub mod budgets;

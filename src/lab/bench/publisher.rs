@@ -10,6 +10,7 @@ use crate::lab::peer::{audio, video};
 use crate::srtp::{SrtpKeys, SrtpProfile, SrtpSender};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtcp::sender_report::{self, SenderInfo};
+use crate::wire::rtcp::transport_feedback::{self, FeedbackHeader};
 use crate::wire::rtcp::{ReportBlock, receiver_report};
 use crate::wire::rtp::{HeaderFields, write_header};
 
@@ -161,5 +162,31 @@ impl Reporters {
         let len = receiver_report::write(&mut slot, audio + 3, &[block(audio), block(video)]).expect("a report fits");
         let len = sender.seal_rtcp(&mut slot, len).expect("a report fits");
         deliver(viewer, &slot[..len]);
+    }
+
+    /// A viewer's report on packets with transport-wide numbers, ascending, and when they arrived.
+    pub fn feedback(&mut self, viewer: usize, packets: &[(u16, Timestamp)], deliver: &mut impl FnMut(&[u8])) {
+        let (Some(sender), Some(&(base, _))) = (self.senders.get_mut(viewer - 1), packets.first()) else { return };
+        let mut arrivals = Vec::with_capacity(packets.len());
+        for &(number, at) in packets {
+            // What lies between two numbers did not arrive.
+            arrivals.resize(usize::from(number.wrapping_sub(base)), None);
+            arrivals.push(Some(at.as_nanos() / 1_000));
+        }
+        let mut statuses = vec![None; arrivals.len()];
+        let quantised = transport_feedback::quantise(&arrivals, &mut statuses);
+        let Sources { audio, video, .. } = sources(viewer);
+        let header = FeedbackHeader {
+            sender_ssrc: audio + 3,
+            media_ssrc: video,
+            base_sequence: base,
+            reference_time: quantised.reference_time,
+            feedback_count: 0,
+        };
+        let mut slot = [0; SLOT_BYTES];
+        let statuses = statuses.get(..quantised.statuses).unwrap_or_default();
+        let Some(written) = transport_feedback::write(&mut slot[..1_200], &header, statuses) else { return };
+        let len = sender.seal_rtcp(&mut slot, written.len).expect("a report fits");
+        deliver(&slot[..len]);
     }
 }

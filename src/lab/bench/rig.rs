@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use super::BenchError;
 use super::publisher::{Reporters, RigPublisher, keys, sources};
 use crate::crypto::random::SystemRandom;
-use crate::description::{Direction, Fingerprint, FingerprintHash, IceCredentials};
+use crate::description::{Description, Direction, Fingerprint, FingerprintHash, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::lab::peer::terms::{self, Offer};
 use crate::limits;
@@ -25,6 +25,7 @@ use crate::net::{self, AnyIo, Io, IoCounters, IoKind, MediaSockets, Waker};
 use crate::placement;
 use crate::time::{NtpTime, Timestamp};
 use crate::transport::{Datagram, PathBook, TrainBatch, UdpPath};
+use crate::wire::rtp::RtpHeader;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Control, OpenSession, SessionId, StreamId, WorkerHandle, WorkerIndex};
 use crate::worker::report::WorkerReport;
@@ -143,9 +144,21 @@ pub struct RigIo {
     /// What is received first.
     pub inbox: Inbox,
     dropped: IoCounters,
+    /// The viewers' packets that carry transport-wide numbers, where somebody asked for them.
+    numbers: Option<Vec<(usize, u16)>>,
 }
 
 impl RigIo {
+    /// Reads the transport-wide numbers in what goes to the null sink from now on.
+    pub fn watch_numbers(&mut self) {
+        self.numbers = Some(Vec::new());
+    }
+
+    /// Viewers and numbers of the packets that went to the null sink since the last call.
+    pub fn take_numbers(&mut self) -> Vec<(usize, u16)> {
+        self.numbers.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Moves virtual time on.
     pub fn advance(&mut self, by: Duration) {
         if let Clock::Virtual(now) = &mut self.clock {
@@ -188,6 +201,9 @@ impl Io for RigIo {
             self.inner.send(batch, paths);
             return;
         }
+        if let Some(numbers) = &mut self.numbers {
+            read_numbers(batch, paths, numbers);
+        }
         for train in batch.trains_mut() {
             train.result = crate::transport::SendResult::Sent;
             self.dropped.messages_sent += 1;
@@ -206,6 +222,33 @@ impl Io for RigIo {
 
     fn waker(&self) -> Waker {
         self.inner.waker()
+    }
+}
+
+/// The transport-wide numbers of a batch, which are in the clear, with the viewers they go to.
+fn read_numbers(batch: &TrainBatch, paths: &PathBook, numbers: &mut Vec<(usize, u16)>) {
+    for train in batch.trains() {
+        let Some(SocketAddr::V4(remote)) = paths.udp(train.path).map(|path| path.remote) else { continue };
+        let [_, a, b, c] = remote.ip().octets();
+        let viewer = u32::from_be_bytes([0, a.wrapping_sub(1), b, c]) as usize;
+        for packet in batch.bytes(train).chunks(usize::from(train.segment_size).max(1)) {
+            let Ok(header) = RtpHeader::parse(packet) else { continue };
+            let value = header.extensions(packet).find(|(id, _)| *id == PLAY_TRANSPORT_CC);
+            if let Some(number) = value.and_then(|(_, value)| value.first_chunk()) {
+                numbers.push((viewer, u16::from_be_bytes(*number)));
+            }
+        }
+    }
+}
+
+/// The extension of transport-wide numbers that viewers agree on here.
+const PLAY_TRANSPORT_CC: u8 = 5;
+
+/// Lets a viewer agree on transport-wide feedback.
+pub fn with_transport_feedback(description: &mut Description) {
+    for media in &mut description.media {
+        media.extensions.transport_cc = Some(PLAY_TRANSPORT_CC);
+        media.codecs.iter_mut().for_each(|codec| codec.transport_cc = true);
     }
 }
 
@@ -292,6 +335,14 @@ impl Rig {
     /// # Errors
     /// The sockets or the backend could not be made.
     pub fn new(config: RigConfig) -> Result<Self, BenchError> {
+        Self::new_with(config, |_| ())
+    }
+
+    /// As [`Self::new`], with viewers that agree on more.
+    ///
+    /// # Errors
+    /// See there.
+    pub fn new_with(config: RigConfig, agree: impl Fn(&mut Description)) -> Result<Self, BenchError> {
         let RigConfig { sink, io, virtual_time, viewers, idle, part } = config;
         let local = sink.local();
         let (index, sockets, lanes) = match part {
@@ -335,7 +386,8 @@ impl Rig {
         for number in 1..=viewers + idle {
             let stream = if number <= viewers { STREAM } else { StreamId(2) };
             let remote = sink.viewer_address(number, sink_port);
-            let play = request(&identity, Direction::Play, number, stream);
+            let mut play = request(&identity, Direction::Play, number, stream);
+            agree(&mut play.description);
             let keys = keys(number as u64, false);
             worker.open_connected(play, &keys, path(remote), now).map_err(BenchError::Open)?;
         }
@@ -347,6 +399,7 @@ impl Rig {
                 clock: if virtual_time { Clock::Virtual(now) } else { Clock::Real },
                 inbox: Inbox::default(),
                 dropped: IoCounters::default(),
+                numbers: None,
             },
             handle,
             identity,
