@@ -67,7 +67,7 @@
 //! |---|---|---|
 //! | 0 wire | [`wire`] | bytes ↔ values: no state, no clock, no I/O, no allocation |
 //! | 0 crypto | [`crypto`] | the door to the cryptographic libraries (DTLS's own stay in [`dtls`], TLS's in [`signal`]) |
-//! | 1 protocol | [`transport`], [`description`], [`ice`], [`srtp`], [`dtls`], [`turn`], [`data`], [`session`], [`relay`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
+//! | 1 protocol | [`transport`], [`description`], [`ice`], [`srtp`], [`dtls`], [`turn`], [`data`], [`session`], [`relay`], [`bandwidth`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
 //! | 2 machine | [`net`], [`worker`], [`placement`] | sockets, rings, threads, and the event loop that joins sessions to streams; the only `unsafe` is in [`net`] |
 //! | 3 front | [`signal`], [`auth`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`] | what browsers, programs and operators talk to, and the program's start and end |
 //! | beside | `lab` (feature) | the client side of the protocol, load and benches: they measure the node and are no part of it |
@@ -81,6 +81,7 @@
 //! Below [`net`] and the event loop nothing reads a clock, a socket or a random source. Time, bytes and seeds are
 //! arguments, so one seed replays a whole run.
 pub mod auth;
+pub mod bandwidth;
 pub mod cli;
 pub mod config;
 pub mod crypto;

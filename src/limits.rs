@@ -1,14 +1,16 @@
 //! Every bound of the node in one place: its unit in its name, the arithmetic behind it, and what happens at it.
 //! Relations between bounds are asserted when the crate is compiled. Here are those of sockets, the relay and the worker; other
 //! topics have files of their own: [`admission`] (who is let in, and how much memory a configuration may need), [`authorisation`],
-//! [`certificates`], [`connections`] (media over TCP), [`data`] (channels), [`dtls`], [`fairness`] (what one may cost the others),
-//! [`offers`], [`paths`] (what is believed of an address), [`peer`] (the lab's client), [`signalling`], [`sockets`] (signalling over
-//! WebSocket), [`srtp`], [`turn`], and [`turns`] (of signalling's thread).
+//! [`bandwidth`] (what a viewer's network carries), [`certificates`], [`connections`] (media over TCP), [`data`] (channels),
+//! [`dtls`], [`fairness`] (what one may cost the others), [`offers`], [`paths`] (what is believed of an address), [`peer`] (the
+//! lab's client), [`signalling`], [`sockets`] (signalling over WebSocket), [`srtp`], [`turn`], and [`turns`] (of signalling's
+//! thread).
 
 use std::time::Duration;
 
 pub mod admission;
 pub mod authorisation;
+pub mod bandwidth;
 pub mod certificates;
 pub mod connections;
 pub mod data;
@@ -25,6 +27,7 @@ pub mod turns;
 
 pub use admission::*;
 pub use authorisation::*;
+pub use bandwidth::*;
 pub use certificates::*;
 pub use connections::*;
 pub use data::*;

@@ -1,0 +1,182 @@
+//! What one viewer's network carries, and which of a track's encodings it is therefore sent.
+//!
+//! # What it is fed, what it answers
+//!
+//! ```text
+//!  visits ── trains: numbers, bytes, when the kernel took them ──▶ history ─┐
+//!  transport-wide feedback (which numbers arrived, and when) ───────────────┴▶ estimator ──▶ controller ──▶ a decision
+//!  REMB, receiver reports (where there is no transport-wide feedback) ──────────▶ ┘   ▲                        and its reason
+//!  the ladder: what each encoding takes ─────────────────────────────────────────────┘
+//! ```
+//!
+//! Values and `now` go in, decisions come out: it reads no clock, sends nothing and knows no packet. [`Bandwidth`] is all of one
+//! viewer's state, at most [`limits::BANDWIDTH_STATE_BYTES_MAX`] bytes.
+//!
+//! Browsers report only on packets that carry a transport-wide sequence number, so the node sets the rate of reports: a few
+//! frames a second are *sampled* while all is calm, and up to twenty when the viewer has just come, when it switches, and when
+//! something looks wrong ([`Bandwidth::samples`]).
+//!
+//! # Rules
+//!
+//! - **Evidence** ([`estimator`]): the packets of a frame leave back to back, so their spread on arrival shows the bottleneck:
+//!   *capacity* is the median of such rates, the *free share* a low one of the newest. *Queue* is how much later than the
+//!   fastest of the last ten seconds a train arrived. *Loss* is judged by the transport-wide numbers only: receiver reports count
+//!   the uplink's holes too. *Delivered* is what was sent, times how much of it arrived, stretched by the queue's growth.
+//! - **Down** ([`controller`]): two samples of more than 100 ms of queue, or loss well above what this path always loses. One
+//!   decision: the best encoding of at most 0.8 × min(delivered, free share), and at least one lower.
+//! - **Up**: two seconds with less than 20 ms of queue, and a free share of 1.3 × what the encoding takes. Then it is a *trial*:
+//!   two samples of more than 60 ms, or loss, within two seconds end it, and the next waits twice as long (5 to 60 s), unless
+//!   the free share has grown meanwhile.
+//! - **Probe**: where frames have one packet, so that nothing spreads, three packets once more (RTX) every four seconds.
+//! - **Start**: the lowest encoding, until something is known.
+//! - **Sound only**: where even the lowest encoding does not fit for three seconds. It is tried again after the same waits:
+//!   without a picture nothing is measured, so that nothing else could end it.
+//! - A still picture or a pause of the publisher is no evidence: the estimate is held.
+//! - Feedback about numbers so old that they are forgotten means a delay longer than the history: it counts as queue.
+//!
+//! # What a peer may do
+//!
+//! Feedback is a claim. It decides what the claimant is sent and nothing else. Numbers that were never sent are ignored and
+//! counted, a status counts once, and what one report and one second may cost is bounded.
+//!
+//! # Not here
+//!
+//! Pacing ([`crate::relay::play::pacing`]), the switch itself (`worker/outbound/switch.rs`), and what a
+//! *publisher* may send (its own estimator does that with [`crate::relay::publish::arrivals`]).
+
+pub mod controller;
+pub mod estimator;
+pub mod history;
+mod millis;
+pub mod rate;
+pub mod why;
+
+#[cfg(test)]
+mod links;
+#[cfg(test)]
+mod tests;
+
+use crate::limits;
+use crate::time::Timestamp;
+use crate::wire::rtcp::transport_feedback::TransportFeedback;
+
+use controller::{Controller, Decision, Place};
+use estimator::{Estimator, Source};
+use history::{Folded, History};
+use millis::Millis;
+
+/// One viewer's estimate and what was decided by it.
+#[derive(Debug)]
+pub struct Bandwidth {
+    history: History,
+    estimator: Estimator,
+    controller: Controller,
+}
+
+const _: () = assert!(size_of::<Bandwidth>() <= limits::BANDWIDTH_STATE_BYTES_MAX);
+
+impl Bandwidth {
+    /// Nothing is known yet of a viewer that has just come.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        let now = Millis::of(now);
+        Self { history: History::new(now), estimator: Estimator::new(now), controller: Controller::new(now) }
+    }
+
+    /// Whether the packets of a visit are to carry transport-wide numbers. Ask once per visit; true until the frame ends
+    /// ([`Self::stamp`]).
+    #[inline]
+    pub fn samples(&mut self, now: Timestamp) -> bool {
+        let now = Millis::of(now);
+        let interval = if self.is_alert(now) { limits::SAMPLE_INTERVAL_ALERT } else { limits::SAMPLE_INTERVAL_CALM };
+        self.history.samples(interval, now)
+    }
+
+    fn is_alert(&self, now: Millis) -> bool {
+        self.controller.is_alert(now) || self.estimator.is_suspect(now)
+    }
+
+    /// Whether further packets of the frame are sampled.
+    #[inline]
+    #[must_use]
+    pub const fn is_sampling(&self) -> bool {
+        self.history.is_sampling()
+    }
+
+    /// What follows does not leave together with what was stamped so far: a pause of the pacer, or a probe.
+    pub fn paused(&mut self) {
+        self.history.cut();
+    }
+
+    /// The number of a packet that leaves with a sampled visit.
+    #[inline]
+    pub fn stamp(&mut self, bytes: usize, ends_frame: bool, now: Timestamp) -> u16 {
+        self.history.stamp(bytes, ends_frame, Millis::of(now))
+    }
+
+    /// The number of the next packet that is stamped.
+    #[inline]
+    #[must_use]
+    pub fn next_number(&self) -> u16 {
+        self.history.next_number()
+    }
+
+    /// The kernel took the packets from `number` on, at `now`; or refused one of them, which is this node's loss.
+    pub fn left(&mut self, number: u16, taken: bool, now: Timestamp) {
+        self.history.left(number, taken, now);
+    }
+
+    /// Folds in transport-wide feedback. `sent_bytes` is what the viewer was sent so far.
+    pub fn transport_feedback(&mut self, feedback: &TransportFeedback<'_>, sent_bytes: u64, now: Timestamp) -> Folded {
+        let millis = Millis::of(now);
+        if !self.estimator.may_be_told(millis) {
+            return Folded { over_rate: true, ..Folded::default() };
+        }
+        let Self { history, estimator, .. } = self;
+        let mut folded = Folded::default();
+        history.fold(feedback, now, &mut folded, |observation| estimator.observe(observation, millis));
+        estimator.told(sent_bytes, millis);
+        folded
+    }
+
+    /// Takes a receiver's own estimate: a ceiling where nothing better comes.
+    pub fn remb(&mut self, bits_per_second: u64, now: Timestamp) {
+        self.estimator.remb(bits_per_second, Millis::of(now));
+    }
+
+    /// Takes a receiver report: what there is to go by where no transport-wide feedback comes. `fraction_lost` is in 1/256.
+    pub fn receiver_report(&mut self, round_trip_us: u64, fraction_lost: u8, now: Timestamp) {
+        if self.estimator.source() == Source::Transport && !self.history.is_unanswered() {
+            return;
+        }
+        self.estimator.receiver_report(round_trip_us, fraction_lost, Millis::of(now));
+    }
+
+    /// Its path is a connection that takes nothing for now, or takes it again: what waits in it is a queue.
+    pub fn blocked(&mut self, is_blocked: bool, now: Timestamp) {
+        self.estimator.blocked(is_blocked, Millis::of(now));
+    }
+
+    /// What is to be done now, if anything is.
+    pub fn decide(&mut self, place: &Place<'_>, now: Timestamp) -> Option<Decision> {
+        self.controller.decide(&mut self.estimator, place, Millis::of(now))
+    }
+
+    /// Whether [`limits::PROBE_PACKETS`] packets are to be repeated with numbers ([`Self::stamp`]), to find out whether there is
+    /// room for more.
+    pub fn wants_probe(&mut self, place: &Place<'_>, now: Timestamp) -> bool {
+        self.controller.wants_probe(&self.estimator, place, Millis::of(now))
+    }
+
+    /// What is known.
+    #[must_use]
+    pub const fn estimator(&self) -> &Estimator {
+        &self.estimator
+    }
+
+    /// What was decided last, and why.
+    #[must_use]
+    pub const fn controller(&self) -> &Controller {
+        &self.controller
+    }
+}
