@@ -161,7 +161,7 @@ macro_rules! targets {
     };
 }
 
-targets! { stun rtp rtcp demux codec lane srtp sdp config data dtls relay session http turn pairs http2 websocket }
+targets! { stun rtp rtcp demux codec bandwidth lane srtp sdp config data dtls relay session http turn pairs http2 websocket }
 
 #[test]
 fn every_target_has_a_test_and_a_binary_and_no_directory_is_left_over() {

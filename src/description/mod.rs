@@ -141,7 +141,7 @@ pub struct NegotiatedCodec {
     pub fir: bool,
     /// Transport-wide congestion control feedback agreed.
     pub transport_cc: bool,
-    /// REMB (draft-alvestrand-rmcat-remb-03) agreed, to tell a publisher its ceiling.
+    /// REMB (draft-alvestrand-rmcat-remb-03) agreed: to tell a publisher its ceiling, or a viewer's own estimate.
     pub remb: bool,
 }
 

@@ -118,6 +118,12 @@ pub(super) const WORKER: &[Figure<WorkerReport>] = &[
     ),
     counter("worker_ended", "Sessions ended, by reason", "workers[].ended", Read::Several(|w| by_reason(&w.ended))),
     counter(
+        "worker_switches",
+        "Decisions that a viewer is sent another encoding or sound only, by reason",
+        "workers[].switches",
+        Read::Several(|w| by_reason(&w.switches)),
+    ),
+    counter(
         "worker_dropped",
         "What was dropped or refused, by reason",
         "workers[].dropped",

@@ -34,6 +34,16 @@ fn take(keeper: &SessionKeeper, notice: Notice) {
                  tunnel with an MTU below 1,280 on its way"
             );
         }
+        Notice::Adapted { session, from, to, why } => match to {
+            Some(to) => tracing::debug!(
+                session = session.0,
+                from = from.rid(),
+                to = to.rid(),
+                reason = why.name(),
+                "viewer is sent another layer"
+            ),
+            None => tracing::info!(session = session.0, reason = why.name(), "viewer is sent sound only"),
+        },
         Notice::NothingFits { session, published } => {
             keeper.nothing_fits(session, &published);
             tracing::warn!(

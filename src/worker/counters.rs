@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::bandwidth::why::Why;
 use crate::worker::mailbox::EndReason;
 use crate::worker::reason::DropReason;
 use crate::worker::report::{Traffic, WorkerReport};
@@ -21,6 +22,8 @@ pub(super) struct Counters {
     cursor_skips: u64,
     handshakes_deferred: u64,
     ended: Tally<{ EndReason::COUNT }>,
+    /// Decisions of what viewers are sent.
+    switched: Tally<{ Why::COUNT }>,
     dropped: Tally<{ DropReason::COUNT }>,
 }
 
@@ -95,6 +98,11 @@ impl Counters {
         self.ended.0[reason as usize] += 1;
     }
 
+    /// Counts a decision of what a viewer is sent.
+    pub(super) fn switched(&mut self, why: Why) {
+        self.switched.0[why as usize] += 1;
+    }
+
     /// Counts one thing dropped or refused.
     pub(super) fn dropped(&mut self, reason: impl Into<DropReason>) {
         self.dropped_many(reason, 1);
@@ -117,6 +125,7 @@ impl Counters {
         report.connected = self.connected;
         report.handshakes_deferred = self.handshakes_deferred;
         report.ended = self.ended.by_name(EndReason::ALL.iter().map(|reason| reason.name()));
+        report.switches = self.switched.by_name(Why::ALL.iter().map(|why| why.name()));
         report.dropped = self.dropped.by_name(DropReason::ALL.iter().map(|reason| reason.name()));
         *report.dropped.entry(DropReason::CursorSkips.name()).or_default() += self.cursor_skips;
     }

@@ -16,6 +16,7 @@ use crate::worker::counters::Counters;
 use crate::worker::handshakes::Handshakes;
 use crate::worker::mail::Mail;
 use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession, Origin};
+use crate::worker::outbound::adapt;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
 use crate::worker::peer_channels::PeerChannels;
@@ -146,6 +147,9 @@ impl Lifecycle<'_> {
         self.counters.session_connected();
         let stream = peer.stream;
         let Role::Viewer(playback) = &mut peer.role else { return };
+        if let Some(stream) = self.streams.get(stream) {
+            adapt::start(playback, stream);
+        }
         for (index, track) in playback.tracks.iter_mut().enumerate() {
             let encoding = EncodingKey { stream, encoding: track.encoding() };
             track.listed.insert(encoding.encoding);

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::bandwidth::why::Why;
 use crate::description::{Description, IceCredentials};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
@@ -182,6 +183,17 @@ pub enum Notice {
     PathTooNarrow {
         /// Which viewer.
         session: SessionId,
+    },
+    /// A viewer's network decided what it is sent of the picture from now on.
+    Adapted {
+        /// Which viewer.
+        session: SessionId,
+        /// What it was sent.
+        from: EncodingId,
+        /// What it is to be sent, from the next key frame on; `None` is sound only.
+        to: Option<EncodingId>,
+        /// Why.
+        why: Why,
     },
     /// A viewer negotiated nothing of the published codec: no media of that kind will flow to it.
     NothingFits {

@@ -33,6 +33,7 @@
 //! | `mail` | the worker's end of the [`mailbox`] |
 //! | `channels` | data channels: whose there are, and who has something to do |
 //! | `repairs`, `repair_budget` | packets to be sent again, and each viewer's allowance |
+//! | `adaptation` | what a viewer's network carries, and its last switches |
 //! | `outbox` | the batch that is filled; `residence` and `train_lengths` of what has left |
 //! | `handshakes` | DTLS of joins: a few datagrams a round, the rest after media |
 //! | `plain_bindings` | the rate of answers to strangers |
@@ -42,6 +43,7 @@
 //!
 //! Nothing in a worker is shared: what reaches it from outside comes through [`mailbox`] and [`lane`].
 
+mod adaptation;
 mod channel_work;
 mod channels;
 mod compound_rtcp;

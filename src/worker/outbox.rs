@@ -2,8 +2,10 @@
 
 use crate::limits;
 use crate::net::Io;
+use crate::time::Timestamp;
 use crate::transport::{SendResult, TrainBatch};
 use crate::worker::counters::Counters;
+use crate::worker::peer::{PeerKey, Role};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::report::WorkerReport;
@@ -11,11 +13,24 @@ use crate::worker::residence::{Note, Residence};
 use crate::worker::stream::Streams;
 use crate::worker::train_lengths::TrainLengths;
 
+/// Packets of one visit with transport-wide numbers, and the trains of the batch that they are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SampledRun {
+    /// The first one's number.
+    pub(super) number: u16,
+    /// The train it is in.
+    pub(super) from: usize,
+    /// The train that the last is in.
+    pub(super) to: usize,
+}
+
 /// The batch of one round, the notes that go with it, and the figures made of both.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     batch: TrainBatch,
     notes: Vec<Note>,
+    /// Whose packets in the batch have transport-wide numbers.
+    sampled: Vec<(PeerKey, SampledRun)>,
     residence: Residence,
     train_lengths: TrainLengths,
 }
@@ -32,6 +47,11 @@ impl Outbox {
         self.notes.push(note);
     }
 
+    /// Packets with transport-wide numbers are in the batch: the viewer's estimate is told when they have left.
+    pub(super) fn sampled(&mut self, peer: PeerKey, run: SampledRun) {
+        self.sampled.push((peer, run));
+    }
+
     /// Sends what is queued. A train that met a full socket buffer is dropped and counted, as a network would: its
     /// packets are in the ring, and a viewer that misses one asks for it. It is never sealed again from here.
     pub(super) fn flush<I: Io>(&mut self, io: &mut I, peers: &mut Peers, streams: &Streams, counters: &mut Counters) {
@@ -46,6 +66,9 @@ impl Outbox {
             }
         }
         Self::forget(io, peers);
+        if !self.sampled.is_empty() {
+            self.tell_estimates(io.now(), peers);
+        }
         for train in self.batch.trains() {
             self.train_lengths.count(train);
             match train.result {
@@ -63,6 +86,20 @@ impl Outbox {
         for note in self.notes.drain(..) {
             if let Some(encoding) = streams.encoding(note.key) {
                 self.residence.sent(note.passage, encoding, now);
+            }
+        }
+    }
+
+    /// Tells when sampled packets have left. Fan-out to thousands takes milliseconds, so that the round's time is not it; and
+    /// what the kernel refused is this node's loss, not the viewer's.
+    fn tell_estimates(&mut self, now: Timestamp, peers: &mut Peers) {
+        for (key, run) in self.sampled.drain(..) {
+            let trains = self.batch.trains().get(run.from..=run.to).unwrap_or_default();
+            let taken = trains.iter().all(|train| matches!(train.result, SendResult::Sent | SendResult::SentLast));
+            if let Some(Role::Viewer(playback)) = peers.get_mut(key).map(|peer| &mut peer.role)
+                && let Some(adaptation) = playback.adaptation.as_deref_mut()
+            {
+                adaptation.bandwidth.left(run.number, taken, now);
             }
         }
     }

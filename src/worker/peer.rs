@@ -15,6 +15,7 @@ use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
 use crate::transport::PathId;
+use crate::worker::adaptation::Adaptation;
 use crate::worker::mailbox::{SessionId, Totals};
 use crate::worker::narrow_path::NarrowPath;
 use crate::worker::peer_channels::PeerChannels;
@@ -62,6 +63,8 @@ pub struct ViewerTrack {
     pub repeated: RecentRepeats,
     /// Fraction lost in its last receiver report, in 1/256.
     pub fraction_lost: u8,
+    /// Nothing of it is sent: not even the lowest encoding fits the viewer's network.
+    pub is_withheld: bool,
     /// How fast it is sent; as fast as there is something to send without.
     pub pacer: Option<Box<Pacer>>,
 }
@@ -110,6 +113,8 @@ pub struct Playback {
     pub repairs: RepairBudget,
     /// Which of its packets it asks for again; from its first request on.
     pub narrow: Option<Box<NarrowPath>>,
+    /// What its network carries, where it reports on its packets or has encodings to choose from.
+    pub adaptation: Option<Box<Adaptation>>,
     /// How often it may want a key frame that nobody else wants.
     pub key_frame_requests: Allowance,
     /// What was sent again.
@@ -229,7 +234,8 @@ impl Playback {
     pub fn new(description: &Description, mut random: impl FnMut() -> u64, now: Timestamp) -> Self {
         let track = |media: &NegotiatedMedia| {
             let ssrcs = media.ssrcs.first()?;
-            let extension = ExtensionTemplate::with_mid(media.extensions.mid, &media.mid);
+            let mid = media.extensions.mid.map(|id| (id, media.mid.as_str()));
+            let extension = ExtensionTemplate::new(mid, media.extensions.transport_cc);
             Some(ViewerTrack {
                 kind: media.kind,
                 track: track_of(media.kind),
@@ -240,15 +246,21 @@ impl Playback {
                 nacks_received: 0,
                 repeated: RecentRepeats::default(),
                 fraction_lost: 0,
+                is_withheld: false,
                 pacer: None,
             })
         };
+        let is_sampled = description
+            .media
+            .iter()
+            .any(|media| media.kind == MediaKind::Video && media.extensions.transport_cc.is_some());
         Self {
             tracks: description.media.iter().filter_map(track).collect(),
             next_report: None,
             rtt_us: 0,
             repairs: RepairBudget::default(),
             narrow: None,
+            adaptation: is_sampled.then(|| Box::new(Adaptation::new(now))),
             key_frame_requests: Allowance::new(now),
             retransmitted: Traffic::default(),
         }

@@ -70,6 +70,13 @@ reasons! {
         /// A Binding response that answers no request of this node.
         StunNotAnAnswer = "stun_not_an_answer",
 
+        /// Transport-wide feedback of a viewer that sends it too often.
+        FeedbackOverRate = "feedback_over_rate",
+        /// A status in transport-wide feedback of a number that was never sent.
+        FeedbackOfNeverSent = "feedback_of_never_sent",
+        /// A status in transport-wide feedback that has more of them than are read.
+        FeedbackTooLong = "feedback_too_long",
+
         /// A change of a track's codec or profile that viewers were not told of, because there were too many.
         CodecChangesOverRate = "codec_changes_over_rate",
         /// A key-frame request of a viewer that has asked too often.

@@ -11,6 +11,8 @@ pub(super) struct Repair {
     pub(super) subscriber: Subscriber,
     /// In the viewer's own numbers.
     pub(super) sequence_number: u16,
+    /// Nobody asked: it is a probe of the viewer's network, and so many more of it come.
+    pub(super) probe: Option<u8>,
 }
 
 /// The queue, bounded, and the room in which an RTX payload is put together.
@@ -30,6 +32,11 @@ impl Repairs {
     /// Whether a further one finds room.
     pub(super) fn has_room(&self) -> bool {
         self.queue.len() < limits::RETRANSMISSIONS_WAITING_MAX
+    }
+
+    /// Whether so many find room.
+    pub(super) fn has_room_for(&self, count: usize) -> bool {
+        self.queue.len() + count <= limits::RETRANSMISSIONS_WAITING_MAX
     }
 
     /// Queues a request; ask [`Self::has_room`] first.

@@ -83,6 +83,8 @@ pub struct WorkerReport {
     pub handshakes_deferred: u64,
     /// Sessions ended since the start, by reason.
     pub ended: BTreeMap<&'static str, u64>,
+    /// Decisions that a viewer is sent another encoding or sound only, since the start, by reason.
+    pub switches: BTreeMap<&'static str, u64>,
     /// What was dropped or refused, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Streams this worker publishes or plays.
@@ -212,6 +214,8 @@ pub struct SessionReport {
     pub rtt_us: u64,
     /// Fraction lost in the last receiver report, in 1/256.
     pub fraction_lost: u8,
+    /// What a viewer's network carries, and what it is sent of the picture because of it; `None` where nothing is measured.
+    pub network: Option<NetworkReport>,
     /// Data channels that are open; of a publisher those that are relayed.
     pub channels: u64,
     /// Messages of its data channels that were relayed.
@@ -221,4 +225,42 @@ pub struct SessionReport {
     /// Why a viewer may see or hear nothing of a track although media is sent to it or published, and what of a publisher's
     /// stream is not as viewers expect; empty when all is well.
     pub why: String,
+}
+
+/// What is known of a viewer's network, and which encoding it is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NetworkReport {
+    /// The encoding of the picture that it is sent, by its rid; by its number where it has none. Empty with sound only.
+    pub layer: String,
+    /// The encoding that it waits for; empty where it waits for none.
+    pub wanted: String,
+    /// Why it is sent that, in one sentence with the figures it was decided by.
+    pub why_layer: String,
+    /// What its figures come from: `transport-cc`, `receiver reports` or nothing yet.
+    pub source: &'static str,
+    /// Bits a second of the narrowest link on its way; zero while unknown.
+    pub capacity_bits_per_second: u64,
+    /// Bits a second of it that are left to this viewer; zero while unknown.
+    pub free_bits_per_second: u64,
+    /// Bits a second that arrive; zero while unknown.
+    pub delivered_bits_per_second: u64,
+    /// How long its packets waited in the network in the newest sample, in milliseconds.
+    pub queue_ms: u16,
+    /// Packets lost on its way in the last half second, in thousandths; those that the uplink lost are not among them.
+    pub loss_permille: u16,
+    /// The last decisions, the newest first.
+    pub switches: Vec<SwitchReport>,
+}
+
+/// A decision of what a viewer is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SwitchReport {
+    /// How long ago, in milliseconds.
+    pub ago_ms: u64,
+    /// What it was sent.
+    pub from: String,
+    /// What it is to be sent; empty for sound only.
+    pub to: String,
+    /// The reason's name, as in metrics.
+    pub reason: &'static str,
 }

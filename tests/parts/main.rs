@@ -34,6 +34,7 @@ mod signal_ownership;
 mod signal_sockets;
 mod srtp_oracle;
 mod takeover;
+mod worker_bandwidth;
 mod worker_channels;
 mod worker_encodings;
 mod worker_fairness;

@@ -431,6 +431,9 @@ impl World {
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
             Notice::NearestFits { session, .. } => self.note(12, session.0, 0),
             Notice::PathTooNarrow { session } => self.note(13, session.0, 0),
+            Notice::Adapted { session, to, why, .. } => {
+                self.note(14, session.0, u64::from(to.map_or(u8::MAX, |to| to.number())) << 8 | *why as u64);
+            }
         }
     }
 }

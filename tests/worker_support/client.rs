@@ -16,6 +16,7 @@ use corecast::wire::rtcp::{self, RtcpPacket, nack, picture_loss_indication, send
 use corecast::wire::rtp::RtpPacket;
 use corecast::worker::mailbox::{SessionId, StreamId};
 
+use super::bottleneck::Reporter;
 use super::{MS, Opening};
 
 const FRAME_INTERVAL: Duration = Duration::from_nanos(33_333_333);
@@ -32,6 +33,8 @@ pub(crate) struct Packet {
     pub(crate) marker: bool,
     pub(crate) padding: u8,
     pub(crate) mid: Vec<u8>,
+    /// The transport-wide sequence number of a packet that was received with one.
+    pub(crate) transport: Option<u16>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -88,6 +91,8 @@ pub(crate) struct Viewer {
     pub(crate) goodbyes: Vec<u32>,
     /// It asks for missing video packets by itself, every 20 ms, while this is set.
     pub(crate) nacks: bool,
+    /// It reports on packets with transport-wide numbers.
+    pub(crate) reporter: Option<Reporter>,
     next_nack: Timestamp,
 }
 
@@ -131,7 +136,10 @@ impl Client {
         address: SocketAddr,
     ) -> Self {
         let role = match opening.direction {
-            Direction::Play => Role::Viewer(Viewer::default()),
+            Direction::Play => {
+                let reporter = opening.transport_cc.then(Reporter::default);
+                Role::Viewer(Viewer { reporter, ..Viewer::default() })
+            }
             Direction::Publish => {
                 let (first_index, timestamp_base) = opening.first;
                 let rtx = sources.video_rtx.map(|ssrc| (ssrc, PUBLISH.video_rtx));
@@ -267,7 +275,10 @@ impl Client {
                 Some(publisher.next_frame.min(publisher.next_audio))
             }
             Role::Publisher(_) => None,
-            Role::Viewer(viewer) => viewer.nacks.then_some(viewer.next_nack),
+            Role::Viewer(viewer) => {
+                let reporter = viewer.reporter.as_ref().map(Reporter::next_deadline);
+                viewer.nacks.then_some(viewer.next_nack).into_iter().chain(reporter).min()
+            }
         };
         let data = match &self.data {
             Some(Data::Carried(channels)) => channels.next_deadline(),
@@ -300,6 +311,7 @@ impl Client {
                     viewer.next_nack = now + 20 * MS;
                     self.ask_for_missing();
                 }
+                self.report_arrivals(now);
                 None
             }
         };
@@ -373,6 +385,7 @@ impl Client {
             marker: packet.marker,
             padding: 0,
             mid: mid.into(),
+            transport: None,
             payload: packet.payload.clone(),
         });
     }
@@ -414,6 +427,23 @@ impl Client {
     pub(crate) fn nack(&mut self, sequences: &[u16]) {
         let media = self.sources.video;
         self.peer.send_rtcp(&mut self.out, |slot| nack::write(slot, 1, media, sequences)).expect("room and keys");
+    }
+
+    /// What a viewer reports of transport-wide numbers by itself.
+    fn report_arrivals(&mut self, now: Timestamp) {
+        let Role::Viewer(Viewer { reporter: Some(reporter), .. }) = &mut self.role else { return };
+        if let Some(feedback) = reporter.poll(now) {
+            self.send_rtcp(&feedback);
+        }
+    }
+
+    /// Any RTCP.
+    pub(crate) fn send_rtcp(&mut self, packet: &[u8]) {
+        let write = |slot: &mut [u8]| {
+            slot.get_mut(..packet.len())?.copy_from_slice(packet);
+            Some(packet.len())
+        };
+        self.peer.send_rtcp(&mut self.out, write).expect("room and keys");
     }
 
     /// A viewer's request for a key frame.
@@ -467,10 +497,14 @@ impl Client {
                     marker: header.marker,
                     padding: packet.padding_len(),
                     mid: mid.unwrap_or_default(),
+                    transport: Reporter::number_of(&packet),
                     payload: packet.payload().to_vec(),
                 };
                 let is_repair = Some(packet.ssrc) == self.sources.video_rtx;
                 let viewer = self.viewer();
+                if let (Some(number), Some(reporter)) = (packet.transport, &mut viewer.reporter) {
+                    reporter.arrived(number, now);
+                }
                 if is_repair { &mut viewer.repairs } else { &mut viewer.received }.push(packet);
             }
             Ok(Inbound::Rtcp(len)) => self.handle_rtcp(&bytes[..len], now),

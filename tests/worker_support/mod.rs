@@ -5,6 +5,7 @@
 //! Every packet a worker seals passes [`SealedOnce`].
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub(crate) mod bottleneck;
 pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod sealed_once;
@@ -15,7 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use corecast::crypto::random::SeededRandom;
 use corecast::description::{
-    DataTerms, Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials, NegotiatedCodec,
+    DataTerms, Description, Direction, DtlsRole, Fingerprint, FingerprintHash, IceCredentials, MediaKind,
+    NegotiatedCodec,
 };
 use corecast::dtls::{DtlsIdentity, DtlsVersions};
 use corecast::lab::peer::terms::{self, Offer, Sources};
@@ -39,6 +41,7 @@ use corecast::worker::mailbox::{
 use corecast::worker::report::{SessionReport, WorkerReport};
 use corecast::worker::{WallClock, Worker, WorkerConfig};
 
+pub(crate) use bottleneck::Bottleneck;
 pub(crate) use client::{Client, Packet};
 use connection::{Connection, Stream};
 pub(crate) use sealed_once::SealedOnce;
@@ -92,6 +95,8 @@ pub(crate) struct World {
     pub(crate) filter: Filter,
     /// One way.
     pub(crate) latency: Duration,
+    /// What of the network to a client is narrower than that.
+    pub(crate) bottlenecks: HashMap<usize, Bottleneck>,
     pub(crate) sealed_once: SealedOnce,
     pub(crate) noticed: Vec<Notice>,
     pub(crate) identity: DtlsIdentity,
@@ -116,6 +121,8 @@ pub(crate) struct Opening {
     pub(crate) direction: Direction,
     pub(crate) stream: StreamId,
     pub(crate) rtx: bool,
+    /// A viewer's packets carry transport-wide numbers, and it reports on them as browsers do.
+    pub(crate) transport_cc: bool,
     pub(crate) wrong_fingerprint: bool,
     pub(crate) versions: DtlsVersions,
     /// The node's end of the handshake.
@@ -139,6 +146,7 @@ impl Opening {
             direction: Direction::Publish,
             stream: STREAM,
             rtx: true,
+            transport_cc: false,
             wrong_fingerprint: false,
             versions: DtlsVersions::Any,
             node_role: DtlsRole::Server,
@@ -221,6 +229,7 @@ impl World {
             clients: Vec::new(),
             filter: Box::new(|_| true),
             latency: MS,
+            bottlenecks: HashMap::new(),
             sealed_once: SealedOnce::default(),
             noticed: Vec::new(),
             identity,
@@ -262,6 +271,10 @@ impl World {
         if let Some(payload_type) = opening.red {
             let codecs = &mut description.media[0].codecs;
             codecs.push(NegotiatedCodec { codec: Codec::Red, payload_type, ..codecs[0] });
+        }
+        if opening.transport_cc && opening.direction == Direction::Play {
+            let video = description.media.iter_mut().filter(|media| media.kind == MediaKind::Video);
+            video.for_each(|media| media.extensions.transport_cc = Some(bottleneck::TRANSPORT_CC));
         }
         let request = OpenSession {
             session,
@@ -622,8 +635,12 @@ impl World {
     }
 
     fn fly(&mut self, flight: Flight) {
+        self.fly_late(flight, Duration::ZERO);
+    }
+
+    fn fly_late(&mut self, flight: Flight, by: Duration) {
         self.serial += 1;
-        self.flying.insert((self.now + self.latency, self.serial), flight);
+        self.flying.insert((self.now + self.latency + by, self.serial), flight);
     }
 
     fn passes(&mut self, client: usize, to_client: bool, bytes: &[u8]) -> bool {
@@ -653,8 +670,10 @@ impl World {
                 }
                 if train.result == SendResult::Sent && self.passes(client, true, bytes) {
                     let address = train.path.remote();
+                    let waits = self.bottlenecks.get_mut(&client).map(|link| link.pass(bytes.len(), self.now));
+                    let Some(waits) = waits.unwrap_or(Some(Duration::ZERO)) else { continue };
                     for bytes in self.pieces(address, bytes.clone()) {
-                        self.fly(Flight::ToClient { address, bytes });
+                        self.fly_late(Flight::ToClient { address, bytes }, waits);
                     }
                 }
             }

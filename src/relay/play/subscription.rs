@@ -235,6 +235,12 @@ impl Subscription {
         slot.get_mut(FIXED_HEADER_BYTES..).is_some_and(|block| self.extension.write_transport_sequence(block, number))
     }
 
+    /// The sequence number of the packet that was sent last; `None` before one was.
+    #[must_use]
+    pub fn newest_sequence_number(&self) -> Option<u16> {
+        self.rewriter.newest_sent().map(|located| located.index.sequence_number())
+    }
+
     /// Which packet a NACKed sequence number of the viewer's stream means; `None` for one never sent or forgotten.
     #[must_use]
     pub fn locate(&self, sequence_number: u16) -> Option<Located> {

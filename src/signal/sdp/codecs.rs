@@ -104,6 +104,7 @@ pub(super) fn common(
         };
         let feedback = offered.feedback.with(feedback_of_all);
         let video = kind == MediaKind::Video;
+        let playing = direction == Direction::Play;
         answered.push(AnsweredCodec {
             codec: NegotiatedCodec {
                 codec,
@@ -112,11 +113,14 @@ pub(super) fn common(
                 // RFC 4588 §5: retransmissions are requested by NACK, so RTX is of no use without it.
                 rtx_payload_type: retransmissions.get(&payload_type).copied().filter(|_| feedback.nack),
                 clock_rate_hz: if video { 90_000 } else { 48_000 },
-                nack: feedback.nack,
+                // Lost sound is in the ring too. Browsers do not offer to ask for it: Chromium asks when it is answered so, and
+                // Firefox takes no notice.
+                nack: feedback.nack || (playing && !video),
                 pli: feedback.pli && video,
                 fir: feedback.fir && video,
-                transport_cc: feedback.transport_cc && direction == Direction::Publish,
-                remb: feedback.remb && video && direction == Direction::Publish,
+                // Towards a viewer on pictures only, whose frames are trains.
+                transport_cc: feedback.transport_cc && (!playing || video),
+                remb: feedback.remb && video,
             },
             parameters: answered_parameters(codec, parameters),
         });

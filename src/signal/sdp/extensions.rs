@@ -62,8 +62,8 @@ pub const TABLE: &[Rule] = {
         rule(
             TRANSPORT_CC,
             Terminate,
-            Refuse,
-            "lets a publisher send at full quality; towards viewers nothing uses the feedback yet",
+            Rewrite,
+            "lets a publisher send at full quality; on sampled packets to a viewer it tells what its network carries",
         ),
         rule(
             "urn:3gpp:video-orientation",
@@ -185,8 +185,8 @@ pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -
             continue;
         };
         let mid_bytes = section.mid.as_ref().map_or(0, String::len);
-        if treatment == Treatment::Refuse || !usable || (direction == Direction::Play && !fits_downlink(id, mid_bytes))
-        {
+        let fits = rule.uri != MID || fits_downlink(id, mid_bytes);
+        if treatment == Treatment::Refuse || !usable || (direction == Direction::Play && !fits) {
             continue;
         }
         let slot = match rule.uri {
@@ -205,8 +205,8 @@ pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -
     Ok(agreed)
 }
 
-/// Whether the only downlink extension, a mid of `mid_bytes`, fits its budget. RFC 8285 §4.1 to §4.3: a header of 4
-/// bytes, 1 or 2 per element, padded to 4.
+/// Whether a mid of `mid_bytes` fits the downlink's budget. RFC 8285 §4.1 to §4.3: a header of 4 bytes, 1 or 2 per element,
+/// padded to 4. A transport-wide sequence number beside it takes 4 more at most.
 fn fits_downlink(id: u8, mid_bytes: usize) -> bool {
     let element_head = if id <= 14 { 1usize } else { 2 };
     let element = element_head.saturating_add(mid_bytes).next_multiple_of(4);

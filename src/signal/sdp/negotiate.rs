@@ -59,7 +59,12 @@ pub(super) fn negotiate(
         let mixed = section.attributes.has("extmap-allow-mixed") || offer.attributes.has("extmap-allow-mixed");
         let mut extensions = extensions::agree(section, direction, mixed)?;
         // Transport-wide feedback needs both the numbers in the packets and the reports about them.
-        if extensions.ids.transport_cc.is_none() {
+        // Towards a viewer without RTX a repeat must be the very packet that was sent (RFC 7714 §8), which nobody knows where
+        // packets carry numbers of their own.
+        let repeats_as_sent =
+            |answered: &AnsweredCodec| answered.codec.nack && answered.codec.rtx_payload_type.is_none();
+        let repeats = direction == Direction::Play && codecs.iter().any(repeats_as_sent);
+        if extensions.ids.transport_cc.is_none() || repeats {
             codecs.iter_mut().for_each(|answered| answered.codec.transport_cc = false);
         }
         if !codecs.iter().any(|answered| answered.codec.transport_cc) {

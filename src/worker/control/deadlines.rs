@@ -6,6 +6,7 @@ use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::mailbox::EndReason;
+use crate::worker::outbound::adapt::AdaptPhase;
 use crate::worker::outbound::{publisher_feedback, sender_report};
 use crate::worker::peer::{Peer, PeerKey};
 
@@ -37,7 +38,10 @@ impl Lifecycle<'_> {
             self.streams.channel_work.list(key, data);
         }
         publisher_feedback::send(peer, self.outbox, self.counters, now);
-        sender_report::send(peer, self.streams, self.outbox, now);
+        if sender_report::send(peer, self.streams, self.outbox, now) {
+            let Self { peers, streams, counters, mail, .. } = self;
+            AdaptPhase { peers, streams, counters, mail }.decide(key, now);
+        }
     }
 }
 

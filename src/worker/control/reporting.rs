@@ -10,6 +10,7 @@ use crate::relay::store::record::PublishedCodec;
 use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::transport::{PathAddress, PathBook};
+use crate::worker::control::network;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
@@ -209,6 +210,7 @@ fn session_report(peer: &Peer, paths: &PathBook, streams: &Streams, now: Timesta
             report.rtt_us = playback.rtt_us;
             report.fraction_lost = playback.tracks.iter().map(|track| track.fraction_lost).max().unwrap_or(0);
             report.why = why(peer.stream, playback, streams);
+            report.network = network::report(peer.stream, playback, streams, now);
             if playback.narrow.as_ref().is_some_and(|narrow| narrow.is_narrow(now)) {
                 add(&mut report.why, "its network passes no full packet, so that no picture can arrive");
             }

@@ -11,6 +11,7 @@ use crate::worker::inbound::feedback::Feedback;
 use crate::worker::inbound::media::{self, MediaPhase};
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
+use crate::worker::outbound::adapt::{self, AdaptPhase};
 use crate::worker::plain_bindings::PlainBindings;
 use crate::worker::reason::DropReason;
 use crate::worker::redundant_sound;
@@ -147,8 +148,13 @@ impl DatagramPhase<'_> {
                 let Some(compound) = bytes.get(..len) else { return Ok(()) };
                 let wall_clock = config.wall_clock.at(now);
                 let (lanes, repairs) = (&mut *self.lanes, &mut *self.repairs);
-                Feedback { wall_clock, streams, lanes, repairs, counters }.handle(key, peer, compound, now);
+                let tells = Feedback { wall_clock, streams, lanes, repairs, counters }.handle(key, peer, compound, now);
                 redundant_sound::judge(key, peers, streams, now);
+                if tells {
+                    let Lifecycle { peers, streams, counters, mail, .. } = &mut self.lifecycle;
+                    AdaptPhase { peers, streams, counters, mail }.decide(key, now);
+                    adapt::probe(key, peers, streams, self.repairs, now);
+                }
             }
         }
         Ok(())

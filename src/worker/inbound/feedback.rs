@@ -1,5 +1,6 @@
 //! A compound RTCP packet: a publisher's sender reports; a viewer's receiver reports, NACKs and key-frame requests.
 
+use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::publish::publication::Publication;
 use crate::time::{NtpTime, Timestamp};
@@ -23,21 +24,47 @@ pub(super) struct Feedback<'a> {
 }
 
 impl Feedback<'_> {
-    /// Takes a peer's compound.
-    pub(super) fn handle(&mut self, key: PeerKey, peer: &mut Peer, compound: &[u8], now: Timestamp) {
+    /// Takes a peer's compound. Whether it says something of the peer's network, by which is to be decided what it is sent.
+    pub(super) fn handle(&mut self, key: PeerKey, peer: &mut Peer, compound: &[u8], now: Timestamp) -> bool {
+        let mut tells = false;
         for (handled, packet) in rtcp::packets(compound).enumerate() {
             if handled >= limits::RTCP_PACKETS_PER_COMPOUND_MAX {
                 self.counters.dropped(DropReason::RtcpCompoundTooLong);
-                return;
+                break;
             }
             let Ok(packet) = packet else {
                 self.counters.dropped(DropReason::RtcpMalformed);
-                return;
+                break;
             };
             match &mut peer.role {
                 Role::Publisher(publication) => self.of_publisher(peer.stream, publication, &packet, now),
-                Role::Viewer(playback) => self.of_viewer(key, peer.stream, playback, &packet, now),
+                Role::Viewer(playback) => {
+                    tells |= self.estimate(playback, peer.sent.bytes, &packet, now);
+                    self.of_viewer(key, peer.stream, playback, &packet, now);
+                }
             }
+        }
+        tells
+    }
+
+    /// Folds what a viewer says of its network into its estimate. Whether it said something.
+    fn estimate(&mut self, playback: &mut Playback, sent_bytes: u64, packet: &RtcpPacket<'_>, now: Timestamp) -> bool {
+        let Some(adaptation) = playback.adaptation.as_deref_mut() else { return false };
+        match packet {
+            RtcpPacket::TransportFeedback(feedback) => {
+                let folded = adaptation.bandwidth.transport_feedback(feedback, sent_bytes, now);
+                if folded.over_rate {
+                    self.counters.dropped(DropReason::FeedbackOverRate);
+                }
+                self.counters.dropped_many(DropReason::FeedbackOfNeverSent, folded.never_sent.into());
+                self.counters.dropped_many(DropReason::FeedbackTooLong, folded.left_out.into());
+                !folded.over_rate
+            }
+            RtcpPacket::Remb(remb) => {
+                adaptation.bandwidth.remb(remb.bitrate_bps, now);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -76,10 +103,16 @@ impl Feedback<'_> {
     ) {
         match packet {
             RtcpPacket::ReceiverReport(report) => {
-                report.reports.into_iter().for_each(|block| take_report(playback, &block, self.wall_clock.middle()));
+                report
+                    .reports
+                    .into_iter()
+                    .for_each(|block| take_report(playback, &block, self.wall_clock.middle(), now));
             }
             RtcpPacket::SenderReport(report) => {
-                report.reports.into_iter().for_each(|block| take_report(playback, &block, self.wall_clock.middle()));
+                report
+                    .reports
+                    .into_iter()
+                    .for_each(|block| take_report(playback, &block, self.wall_clock.middle(), now));
             }
             RtcpPacket::Nack(nack) => self.queue_repairs(key, playback, nack),
             RtcpPacket::PictureLossIndication(request) => {
@@ -109,7 +142,7 @@ impl Feedback<'_> {
             }
             budget.take_place();
             let subscriber = Subscriber { peer, track: index as u8 };
-            self.repairs.push(Repair { subscriber, sequence_number });
+            self.repairs.push(Repair { subscriber, sequence_number, probe: None });
         }
     }
 
@@ -131,10 +164,11 @@ impl Feedback<'_> {
 }
 
 /// Round-trip time from a report block (RFC 3550 §6.4.1, figure 2): arrival less LSR less DLSR, in 1/65,536 s.
-fn take_report(playback: &mut Playback, block: &ReportBlock, ntp_middle: u32) {
+fn take_report(playback: &mut Playback, block: &ReportBlock, ntp_middle: u32, now: Timestamp) {
     let track = playback.track_of(block.ssrc).and_then(|index| playback.tracks.get_mut(index));
     let Some(track) = track else { return };
     track.fraction_lost = block.fraction_lost;
+    let is_video = track.kind == MediaKind::Video;
     if block.last_sender_report == 0 {
         return;
     }
@@ -143,5 +177,8 @@ fn take_report(playback: &mut Playback, block: &ReportBlock, ntp_middle: u32) {
     // Clocks of peers are theirs to set: more than ten seconds is not a round trip.
     if round_trip < 10 << 16 {
         playback.rtt_us = u64::from(round_trip) * 1_000_000 / 65_536;
+        if let Some(adaptation) = playback.adaptation.as_deref_mut().filter(|_| is_video) {
+            adaptation.bandwidth.receiver_report(playback.rtt_us, block.fraction_lost, now);
+        }
     }
 }

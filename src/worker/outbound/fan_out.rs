@@ -140,6 +140,9 @@ impl FanOutPhase<'_> {
             let mut visit = Visit::new(encoding, peer, out, now);
             let after = visit.run(usize::from(subscriber.track));
             let sent = visit.finish();
+            if let Some(run) = sent.sampled {
+                outbox.sampled(subscriber.peer, run);
+            }
             progress.reached(sent.reached);
             counters.dropped_many(DropReason::DatagramTooLong, sent.too_long);
             bytes += sent.bytes as usize;
@@ -220,7 +223,8 @@ fn look_ahead(encoding: &Broadcast<Subscriber>, peers: &Peers) {
 fn wants_key_frame(peer: &Peer, subscriber: Subscriber) -> bool {
     match &peer.role {
         Role::Viewer(playback) => playback.tracks.get(usize::from(subscriber.track)).is_some_and(|track| {
-            track.subscription.format().is_some() && track.subscription.cursor() == Cursor::AwaitsKeyFrame
+            let could_begin = track.subscription.format().is_some() && !track.is_withheld;
+            could_begin && track.subscription.cursor() == Cursor::AwaitsKeyFrame
         }),
         Role::Publisher(_) => false,
     }

@@ -7,9 +7,11 @@
 //! | [`retransmission`] | packets that viewers asked for again |
 //! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
 //! | [`payload_type`] | which payload type a viewer is sent; decided before its first visit |
+//! | [`adapt`] | what a viewer's network carries decides which encoding it is sent |
 //! | [`switch`] | a viewer goes over to another encoding of a track |
 //! | [`sender_report`] | sender reports, with a viewer's first packet and by its timer |
 
+pub(super) mod adapt;
 pub(super) mod fan_out;
 pub(super) mod key_frame_requests;
 mod payload_type;

@@ -9,7 +9,7 @@ use crate::worker::counters::Counters;
 use crate::worker::mail::Mail;
 use crate::worker::mailbox::Notice;
 use crate::worker::narrow_path::{Judged, NarrowPath};
-use crate::worker::outbox::Outbox;
+use crate::worker::outbox::{Outbox, SampledRun};
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
@@ -44,7 +44,8 @@ impl RetransmissionPhase<'_> {
     fn send(&mut self, repair: Repair, now: Timestamp) -> Result<(), DropReason> {
         let Some(peer) = self.peers.get_mut(repair.subscriber.peer) else { return Ok(()) };
         let Role::Viewer(playback) = &mut peer.role else { return Ok(()) };
-        let may = playback.repairs.turn(peer.sent.bytes.saturating_sub(playback.retransmitted.bytes));
+        let is_probe = repair.probe.is_some();
+        let may = is_probe || playback.repairs.turn(peer.sent.bytes.saturating_sub(playback.retransmitted.bytes));
         let Some(track) = playback.tracks.get_mut(usize::from(repair.subscriber.track)) else { return Ok(()) };
         let Some((sender, path)) = peer.session.egress() else { return Ok(()) };
         if path.is_connection() {
@@ -56,7 +57,7 @@ impl RetransmissionPhase<'_> {
         let (_, info, payload) = encoding.ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
         let full = encoding.full_packets;
         let narrow = playback.narrow.get_or_insert_with(|| Box::new(NarrowPath::new(full, now)));
-        let judged = narrow.asked(payload.len(), full, now);
+        let judged = if is_probe { Judged::Sent } else { narrow.asked(payload.len(), full, now) };
         if judged == Judged::Found {
             self.mail.notify(Notice::PathTooNarrow { session: peer.id });
         }
@@ -68,13 +69,19 @@ impl RetransmissionPhase<'_> {
         }
         let out = self.outbox.batch();
         let slot = out.slot();
+        let mut number = None;
         let has_rtx = track.subscription.format().is_some_and(|format| format.rtx_payload_type.is_some());
         let len = if has_rtx {
             let scratch = self.repairs.scratch();
-            track
-                .subscription
-                .write_rtx(slot, scratch, located, info, payload)
-                .and_then(|(header, len)| sender.seal_rtp(header.index.0, header.len, slot, scratch.get(..len)?, 0))
+            track.subscription.write_rtx(slot, scratch, located, info, payload).and_then(|(header, len)| {
+                if let Some((left, adaptation)) = repair.probe.zip(playback.adaptation.as_deref_mut()) {
+                    number = Some(adaptation.probe(left, header.len + len, now));
+                    number.map(|number| track.subscription.write_transport_sequence(slot, number));
+                }
+                sender.seal_rtp(header.index.0, header.len, slot, scratch.get(..len)?, 0)
+            })
+        } else if is_probe {
+            None
         } else {
             track
                 .subscription
@@ -83,9 +90,15 @@ impl RetransmissionPhase<'_> {
         };
         let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or(DropReason::RetransmissionTooLong)?;
         out.commit(path, len);
+        if let Some(number) = number {
+            let train = out.trains().len() - 1;
+            self.outbox.sampled(repair.subscriber.peer, SampledRun { number, from: train, to: train });
+        }
         peer.session.note_sealed(1);
-        track.repeated.note(now);
-        playback.repairs.spend(len);
+        if !is_probe {
+            track.repeated.note(now);
+            playback.repairs.spend(len);
+        }
         playback.retransmitted.add(Some(len));
         peer.sent.add(Some(len));
         self.counters.retransmitted(len);

@@ -25,14 +25,14 @@ pub(in crate::worker) fn send_first(
     }
 }
 
-/// Sends the reports that are due for a viewer.
-pub(in crate::worker) fn send(peer: &mut Peer, streams: &Streams, outbox: &mut Outbox, now: Timestamp) {
-    let Role::Viewer(playback) = &mut peer.role else { return };
+/// Sends the reports that are due for a viewer. Whether they were due.
+pub(in crate::worker) fn send(peer: &mut Peer, streams: &Streams, outbox: &mut Outbox, now: Timestamp) -> bool {
+    let Role::Viewer(playback) = &mut peer.role else { return false };
     if playback.next_report.is_none_or(|due| due > now) {
-        return;
+        return false;
     }
     playback.next_report = Some(now + limits::SENDER_REPORT_INTERVAL);
-    let Some(stream) = streams.get(peer.stream) else { return };
+    let Some(stream) = streams.get(peer.stream) else { return true };
     let mut reports = [None; limits::TRACKS_PER_SESSION_MAX];
     for (slot, track) in reports.iter_mut().zip(&playback.tracks) {
         // Before the publisher has told its clock, nothing is claimed.
@@ -43,7 +43,7 @@ pub(in crate::worker) fn send(peer: &mut Peer, streams: &Streams, outbox: &mut O
     if reports.iter().all(Option::is_none) {
         // Nothing to tell yet: look again soon.
         playback.next_report = Some(now + limits::SENDER_REPORT_RETRY);
-        return;
+        return true;
     }
     let cname = peer.cname.as_str();
     let sent = peer
@@ -54,4 +54,5 @@ pub(in crate::worker) fn send(peer: &mut Peer, streams: &Streams, outbox: &mut O
         playback.next_report = Some(now + limits::SENDER_REPORT_RETRY);
     }
     peer.sent.add(sent);
+    true
 }

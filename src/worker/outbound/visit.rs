@@ -10,7 +10,8 @@ use crate::relay::store::numbers::Position;
 use crate::session::SessionState;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
-use crate::worker::peer::{Peer, Role, ViewerTrack};
+use crate::worker::outbox::SampledRun;
+use crate::worker::peer::{Peer, Playback, Role, ViewerTrack};
 
 /// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
 pub(super) struct Visit<'a> {
@@ -34,6 +35,8 @@ pub(super) struct Sent {
     pub(super) is_elsewhere: bool,
     /// Its path is a connection.
     pub(super) by_connection: bool,
+    /// The packets with transport-wide numbers.
+    pub(super) sampled: Option<SampledRun>,
 }
 
 impl<'a> Visit<'a> {
@@ -51,14 +54,19 @@ impl<'a> Visit<'a> {
     /// Visits one track of the viewer.
     pub(super) fn run(&mut self, track: usize) -> AfterVisit {
         let Role::Viewer(playback) = &mut self.peer.role else { return AfterVisit::Gone };
-        let Some(track) = playback.tracks.get_mut(track) else { return AfterVisit::Gone };
+        let Playback { tracks, adaptation, .. } = playback;
+        let Some(track) = tracks.get_mut(track) else { return AfterVisit::Gone };
         let Some((sender, path)) = self.peer.session.egress() else {
             // Without consent nothing is sent; the cursor waits, and skips to where it belongs when consent is back.
             let connected = self.peer.session.state() == SessionState::Connected;
             return if connected { AfterVisit::CaughtUp } else { AfterVisit::Gone };
         };
         self.sent.by_connection = path.is_connection();
-        if self.peer.full_path == Some(path) {
+        let is_full = self.peer.full_path == Some(path);
+        if let Some(adaptation) = adaptation.as_deref_mut().filter(|_| path.is_connection()) {
+            adaptation.bandwidth.blocked(is_full, self.now);
+        }
+        if is_full {
             // Its packets wait in the ring; the cursor skips what gets old.
             return AfterVisit::Later(self.now + limits::CONNECTION_FULL_RETRY);
         }
@@ -68,7 +76,7 @@ impl<'a> Visit<'a> {
             return AfterVisit::Gone;
         }
         let is_video = encoding.kind() == MediaKind::Video;
-        if track.subscription.format().is_none() {
+        if track.subscription.format().is_none() || track.is_withheld {
             // Woken again by the next key frame or change of codec.
             return if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp };
         }
@@ -81,6 +89,13 @@ impl<'a> Visit<'a> {
             Some(Err(later)) => return later,
         };
         let tag_len = sender.profile().tag_len();
+        let mut sampling = None;
+        if let Some(adaptation) = adaptation.as_deref_mut()
+            && track.subscription.has_transport_sequence()
+            && adaptation.bandwidth.samples(self.now)
+        {
+            sampling = Some(adaptation);
+        }
         let mut packets = 0;
         while let Cursor::At(position) = track.subscription.cursor()
             && position < encoding.released()
@@ -98,8 +113,20 @@ impl<'a> Visit<'a> {
                 self.sent.too_long += 1;
                 continue;
             }
+            let mut number = None;
+            if let Some(adaptation) = &mut sampling
+                && adaptation.bandwidth.is_sampling()
+            {
+                let stamped = adaptation.bandwidth.stamp(len, info.marker, self.now);
+                track.subscription.write_transport_sequence(slot, stamped);
+                number = Some(stamped);
+            }
             let Some(len) = sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding) else { continue };
             self.out.commit(path, len);
+            if let Some(number) = number {
+                let train = self.out.trains().len() - 1;
+                self.sent.sampled.get_or_insert(SampledRun { number, from: train, to: train }).to = train;
+            }
             track.subscription.sent(header.index, payload.len());
             self.sent.packets += 1;
             self.sent.bytes += len as u64;
@@ -121,7 +148,12 @@ impl<'a> Visit<'a> {
             Cursor::At(_) => AfterVisit::CaughtUp,
             Cursor::AwaitsKeyFrame => AfterVisit::NeedsKeyFrame,
         };
-        track.pacer.as_deref_mut().map_or(after, |pacer| after_paced(pacer, self.sent.bytes, after, self.now))
+        let after =
+            track.pacer.as_deref_mut().map_or(after, |pacer| after_paced(pacer, self.sent.bytes, after, self.now));
+        if let (Some(adaptation), AfterVisit::Later(_)) = (sampling, after) {
+            adaptation.bandwidth.paused();
+        }
+        after
     }
 }
 

@@ -8,6 +8,7 @@
 //! A target that takes several steps reads them with [`script::Script`]; the others take the bytes as they are.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "shared by two crates, each uses its part")]
 
+pub mod bandwidth;
 pub mod codec;
 pub mod config;
 pub mod data;
@@ -56,6 +57,7 @@ pub const ALL: &[Target] = &[
     Target { name: "rtcp", run: rtcp::run, seeds: rtcp::seeds, mutations: 20_000 },
     Target { name: "demux", run: demux::run, seeds: demux::seeds, mutations: 40_000 },
     Target { name: "codec", run: codec::run, seeds: codec::seeds, mutations: 20_000 },
+    Target { name: "bandwidth", run: bandwidth::run, seeds: bandwidth::seeds, mutations: 5_000 },
     Target { name: "lane", run: lane::run, seeds: lane::seeds, mutations: 2_000 },
     Target { name: "srtp", run: srtp::run, seeds: srtp::seeds, mutations: 5_000 },
     Target { name: "sdp", run: sdp::run, seeds: sdp::seeds, mutations: 1_000 },

@@ -1,0 +1,160 @@
+//! What a viewer is sent of a picture, as far as its network decides: asks its estimate ([`crate::bandwidth`]), and does what that
+//! says.
+//!
+//! Asked when feedback has come, and with every sender report, so that a viewer of which nothing is heard is looked at too.
+//!
+//! Not here: what the viewer or its page has chosen. [`Adaptation::highest`] is all that is known of it.
+
+use crate::bandwidth::controller::{Decision, Place, Step};
+use crate::bandwidth::rate::Rate;
+use crate::bandwidth::why::Why;
+use crate::description::MediaKind;
+use crate::limits;
+use crate::relay::play::selection::{Selection, Simulcast};
+use crate::relay::store::ladder::Ladder;
+use crate::relay::store::numbers::EncodingId;
+use crate::time::Timestamp;
+use crate::worker::adaptation::{Adaptation, Switch};
+use crate::worker::counters::Counters;
+use crate::worker::mail::Mail;
+use crate::worker::mailbox::Notice;
+use crate::worker::outbound::switch;
+use crate::worker::peer::{PeerKey, Playback, Role, Subscriber, ViewerTrack};
+use crate::worker::peers::Peers;
+use crate::worker::repairs::{Repair, Repairs};
+use crate::worker::stream::{Stream, Streams};
+use crate::worker::tracks::track_of;
+
+/// The encodings a viewer's track may be sent, the least first.
+#[derive(Clone, Copy, Debug)]
+struct Steps {
+    steps: [Step; limits::ENCODINGS_PER_TRACK_MAX],
+    len: usize,
+}
+
+impl Steps {
+    fn of(ladder: &Ladder, highest: Option<EncodingId>, sound: Rate) -> Self {
+        let none = Step { encoding: EncodingId::default(), rate: Rate::default() };
+        let mut steps = Self { steps: [none; limits::ENCODINGS_PER_TRACK_MAX], len: 0 };
+        for (place, rung) in steps.steps.iter_mut().zip(ladder.living()) {
+            // Of one that has just begun nothing is known: nobody goes up to it yet.
+            let bits = u64::from(rung.bits_per_second)
+                .checked_add(sound.bits_per_second())
+                .filter(|_| rung.bits_per_second > 0);
+            *place = Step { encoding: rung.encoding, rate: bits.map_or(Rate::MAX, Rate::from_bits_per_second) };
+            steps.len += 1;
+        }
+        let ceiling = steps.as_slice().iter().position(|step| Some(step.encoding) == highest);
+        steps.len = ceiling.map_or(steps.len, |ceiling| ceiling + 1);
+        steps
+    }
+
+    fn as_slice(&self) -> &[Step] {
+        self.steps.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// What a stream's sound takes.
+fn sound_of(stream: &Stream) -> Rate {
+    let ladder = stream.ladder(track_of(MediaKind::Audio));
+    Rate::from_bits_per_second(ladder.rungs().first().map_or(0, |rung| rung.bits_per_second.into()))
+}
+
+fn place_of<'a>(track: &ViewerTrack, steps: &'a Steps) -> Place<'a> {
+    let has_rtx = track.subscription.format().is_some_and(|format| format.rtx_payload_type.is_some());
+    Place {
+        ladder: steps.as_slice(),
+        sent: track.encoding(),
+        awaited: track.awaited(),
+        can_probe: has_rtx && track.subscription.has_transport_sequence(),
+        is_sound_only: track.is_withheld,
+    }
+}
+
+/// Where a viewer's picture begins: at the lowest encoding where its network will be known, else in the middle.
+pub(in crate::worker) fn start(playback: &mut Playback, stream: &Stream) {
+    let Playback { tracks, adaptation, .. } = playback;
+    for track in tracks.iter_mut().filter(|track| track.kind == MediaKind::Video) {
+        let ladder = stream.ladder(track.track);
+        if !ladder.is_simulcast() {
+            continue;
+        }
+        let lowest = ladder.living().next().map(|rung| rung.encoding).filter(|_| adaptation.is_some());
+        if let Some(encoding) = lowest.or_else(|| ladder.start()) {
+            track.selection = Selection::Simulcast(Simulcast::new(encoding));
+        }
+    }
+}
+
+/// What deciding for a viewer may change.
+pub(in crate::worker) struct AdaptPhase<'a> {
+    pub(in crate::worker) peers: &'a mut Peers,
+    pub(in crate::worker) streams: &'a mut Streams,
+    pub(in crate::worker) counters: &'a mut Counters,
+    pub(in crate::worker) mail: &'a mut Mail,
+}
+
+impl AdaptPhase<'_> {
+    /// Decides for a viewer, and does it.
+    pub(in crate::worker) fn decide(&mut self, key: PeerKey, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Role::Viewer(playback) = &mut peer.role else { return };
+        let Some(stream) = self.streams.get(peer.stream) else { return };
+        let Playback { tracks, adaptation, .. } = playback;
+        let Some(track) = tracks.iter_mut().find(|track| track.kind == MediaKind::Video) else { return };
+        let ladder = stream.ladder(track.track);
+        if track.listed.is_empty() || adaptation.is_none() && !ladder.is_simulcast() {
+            return;
+        }
+        let adaptation = adaptation.get_or_insert_with(|| Box::new(Adaptation::new(now)));
+        let steps = Steps::of(&ladder, adaptation.highest, sound_of(stream));
+        let place = place_of(track, &steps);
+        let Some(Decision { encoding, why }) =
+            begin(track, &steps).or_else(|| adaptation.bandwidth.decide(&place, now))
+        else {
+            return;
+        };
+        adaptation.note(Switch { at: now, from: place.sent, to: encoding, why });
+        self.counters.switched(why);
+        self.mail.notify(Notice::Adapted { session: peer.id, from: place.sent, to: encoding, why });
+        track.is_withheld = encoding.is_none();
+        match encoding {
+            None => track.subscription.await_key_frame(),
+            // One that had sound only waits for a key frame, which is asked for here.
+            Some(encoding) => switch::select(key, encoding, self.peers, self.streams),
+        }
+    }
+}
+
+/// The publisher may have come after the viewer: what is sent first is decided when it is known what there is.
+fn begin(track: &ViewerTrack, steps: &Steps) -> Option<Decision> {
+    let lowest = steps.as_slice().first()?.encoding;
+    let waits = track.subscription.encoding().is_none() && track.awaited().is_none() && track.encoding() != lowest;
+    waits.then_some(Decision { encoding: Some(lowest), why: Why::Start })
+}
+
+/// Queues a viewer's probe where one is due: its last packet once more, a few times at once, each with a number.
+pub(in crate::worker) fn probe(
+    key: PeerKey,
+    peers: &mut Peers,
+    streams: &Streams,
+    repairs: &mut Repairs,
+    now: Timestamp,
+) {
+    let Some(peer) = peers.get_mut(key) else { return };
+    let Role::Viewer(Playback { tracks, adaptation: Some(adaptation), .. }) = &mut peer.role else { return };
+    let Some(stream) = streams.get(peer.stream) else { return };
+    let Some((index, track)) = tracks.iter().enumerate().find(|(_, track)| track.kind == MediaKind::Video) else {
+        return;
+    };
+    let steps = Steps::of(&stream.ladder(track.track), adaptation.highest, sound_of(stream));
+    let Some(sequence_number) = track.subscription.newest_sequence_number() else { return };
+    if !repairs.has_room_for(limits::PROBE_PACKETS) || !adaptation.bandwidth.wants_probe(&place_of(track, &steps), now)
+    {
+        return;
+    }
+    for left in (0..limits::PROBE_PACKETS).rev() {
+        let subscriber = Subscriber { peer: key, track: index as u8 };
+        repairs.push(Repair { subscriber, sequence_number, probe: Some(left as u8) });
+    }
+}
