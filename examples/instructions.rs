@@ -4,11 +4,17 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use corecast::bandwidth::Bandwidth;
+use corecast::bandwidth::controller::{Place, Step};
+use corecast::bandwidth::rate::Rate;
 use corecast::lab::bench::rig::{Rig, RigConfig, Sink};
 use corecast::net::{Io as _, IoKind};
+use corecast::relay::store::numbers::TrackId;
 use corecast::srtp::{MasterKey, SrtpProfile, SrtpReceiver, SrtpSender};
+use corecast::time::Timestamp;
 use corecast::wire::codec::{self, Codec};
-use corecast::wire::rtcp::{self, ReportBlock, receiver_report};
+use corecast::wire::rtcp::transport_feedback::{self, FeedbackHeader};
+use corecast::wire::rtcp::{self, ReportBlock, RtcpPacket, receiver_report};
 use corecast::wire::rtp::{HeaderFields, RtpPacket, write_header};
 use corecast::wire::stun::{StunMessage, StunWriter};
 
@@ -17,7 +23,7 @@ const KEY: &[u8] = b"a-password-that-is-long-enough";
 /// A thing and how to do it so many times.
 type Work = (&'static str, fn(usize));
 
-const WORK: [Work; 9] = [
+const WORK: [Work; 11] = [
     ("rtp-parse", rtp_parse),
     ("rtp-write", rtp_write),
     ("h264-inspect", h264_inspect),
@@ -27,6 +33,8 @@ const WORK: [Work; 9] = [
     ("srtp-seal-cm80-1200", |times| seal(SrtpProfile::AesCm128HmacSha1_80, times)),
     ("srtp-seal-open-gcm128-1200", seal_and_open),
     ("relay-frame-4-to-20", relay_frame),
+    ("feedback-of-14", |times| feedback(14, times)),
+    ("feedback-of-63", |times| feedback(63, times)),
 ];
 
 fn header(slot: &mut [u8], sequence: u16) -> usize {
@@ -109,6 +117,45 @@ fn relay_frame(times: usize) {
         rig.io.inbox = rig.arrivals(4, frame == 0, now);
         rig.run_idle();
         rig.io.advance(Duration::from_millis(5));
+    }
+}
+
+/// So many packets of a viewer numbered in trains of 14, and one report on all of them: read, folded, and decided by.
+fn feedback(packets: u16, times: usize) {
+    let track = TrackId::new(1).expect("a track");
+    let step = |(rid, kbps): (usize, u64)| {
+        let rate = Rate::from_bits_per_second(kbps * 1_000);
+        Step { encoding: track.encoding(rid).expect("an encoding"), rate }
+    };
+    let ladder: Vec<Step> = [150, 500, 1_700].into_iter().enumerate().map(step).collect();
+    let place =
+        Place { ladder: &ladder, sent: ladder[2].encoding, awaited: None, can_probe: true, is_sound_only: false };
+    let statuses: Vec<_> = (0..packets).map(|packet| Some(if packet % 14 == 0 { 60 } else { 8 })).collect();
+    let mut now = Timestamp::from_millis(1_000);
+    let mut bandwidth = Bandwidth::new(now);
+    let mut out = [0; 1_200];
+    let header = FeedbackHeader { base_sequence: 1, reference_time: 1, ..FeedbackHeader::default() };
+    let len = transport_feedback::write(&mut out, &header, &statuses).expect("it fits").len;
+    for time in 0..times as u64 {
+        now = now + Duration::from_millis(500);
+        let base = bandwidth.next_number();
+        for packet in 0..packets {
+            if packet % 14 == 0 {
+                now = now + Duration::from_millis(30);
+                bandwidth.samples(now);
+            }
+            let number = bandwidth.stamp(1_200, packet % 14 == 13 || packet + 1 == packets, now);
+            if packet % 14 == 0 {
+                bandwidth.left(number, true, now);
+            }
+        }
+        // The first number it tells of.
+        out[12..14].copy_from_slice(&base.to_be_bytes());
+        for packet in rtcp::packets(black_box(&out[..len])) {
+            let Ok(RtcpPacket::TransportFeedback(feedback)) = packet else { panic!("it is feedback") };
+            black_box(bandwidth.transport_feedback(&feedback, time * 100_000, now));
+        }
+        black_box(bandwidth.decide(&place, now));
     }
 }
 

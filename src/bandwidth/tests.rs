@@ -77,7 +77,7 @@ fn a_link_that_narrows_is_followed_within_a_second_and_one_that_widens_within_ei
 #[test]
 fn loss_that_a_path_always_has_keeps_nobody_down() {
     for seed in SEEDS {
-        for loss in [10, 50] {
+        for loss in [10, 50, 100] {
             let world = run(&LADDER, Link { loss, ..Link::of(10_000) }, seed, seconds(120));
             assert_sent(&world, 2, 8, 120);
         }
