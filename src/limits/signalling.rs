@@ -89,6 +89,21 @@ pub const ICE_RESTARTS_AT_ONCE: u32 = 8;
 /// Pause after which a session may restart ICE once more.
 pub const ICE_RESTART_PAUSE: Duration = Duration::from_secs(2);
 
+/// Requests of one session for other encodings at once. More: 429. A person who tries every entry of a menu makes some.
+pub const LAYER_REQUESTS_AT_ONCE: u32 = 16;
+
+/// Pause after which a session may ask for another encoding once more. Each may want a key frame of the publisher.
+pub const LAYER_REQUEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a `GET` of a session's events waits for one; then it is answered without. Shorter than proxies wait for an answer.
+pub const EVENTS_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Such requests of one session at once; more: the oldest is answered without an event.
+pub const EVENTS_WAITING_MAX: usize = 4;
+
+/// Characters of a problem's detail where it quotes what came.
+pub const PROBLEM_DETAIL_CHARS_MAX: usize = 300;
+
 /// Of the control group's memory limit: from here on joins are refused.
 pub const MEMORY_FULL_PERCENT: u64 = 85;
 

@@ -69,6 +69,13 @@ codes! {
     /// The condition names an older state.
     StaleEtag = "stale_etag",
 
+    /// The body is not the JSON that is expected.
+    BadJson = "bad_json",
+    /// The node does not have this event.
+    NoSuchEvent = "no_such_event",
+    /// The session has no event stream.
+    NoEvents = "no_events",
+
     // --- sessions ---
     /// The stream's name may not be used.
     BadStreamName = "bad_stream_name",
@@ -142,6 +149,12 @@ codes! {
     NothingFits = "nothing_fits",
     /// Another socket took the session over.
     ResumedElsewhere = "resumed_elsewhere",
+    /// The stream has no encoding of that name.
+    NoSuchLayer = "no_such_layer",
+    /// The session plays no picture.
+    NoPicture = "no_picture",
+    /// The session asks for other encodings too often.
+    TooManyLayerRequests = "too_many_layer_requests",
     /// The socket has as many sessions as it may.
     TooManyOnSocket = "too_many_on_socket",
     /// The socket follows as many streams as it may.
@@ -194,6 +207,9 @@ mod tests {
         Code::BodyBroken,
         Code::IfMatchMissing,
         Code::StaleEtag,
+        Code::BadJson,
+        Code::NoSuchEvent,
+        Code::NoEvents,
         Code::Replaced,
         Code::ReportUnwritable,
         Code::NoHost,

@@ -86,7 +86,10 @@ pub(super) fn allow(headers: &mut HeaderMap, source: &RequestOrigin) {
 /// Adds the headers that answer a preflight request.
 pub(super) fn preflight(headers: &mut HeaderMap, methods: &'static str) {
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type, If-Match"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Authorization, Content-Type, If-Match, Last-Event-ID"),
+    );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
 }
 

@@ -6,12 +6,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use hyper::StatusCode;
+
 use super::admission::PlaceOfAddress;
 use super::alarm::Alarm;
 use super::answers::{Answers, Restarted};
 use super::clock::Clock;
 use super::code::Code;
 use super::handshake_places::HandshakePlace;
+use super::layer_events::LayerEvents;
+use super::messages::layers::whep_layers;
 use super::messages::message::{self, Told};
 use super::messages::outbox::{Closing, Outbox};
 use super::messages::outboxes::Outboxes;
@@ -24,13 +28,14 @@ use super::sessions::table::{Resumed, SessionTable, WorkerAnswer};
 use super::stream_name::StreamName;
 use super::workers::Workers;
 use crate::auth::Grant;
-use crate::description::{Description, Direction, IceCredentials, MediaKind};
+use crate::description::{Description, Direction, IceCredentials, MediaKind, NegotiatedMedia};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::metrics::{Audience, SignallingCounters};
 use crate::rate::Allowance;
 use crate::time::Timestamp;
 use crate::wire::codec::Codec;
+use crate::worker::layers::LayersTold;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, SessionId, StreamId, Totals, WorkerIndex};
 
 /// What is kept with an open session until it ends. Dropping it frees what the session took: the client's place, the
@@ -52,6 +57,10 @@ pub(super) struct Kept {
     pub(super) _expiry: Option<Task>,
     /// How often it may restart ICE.
     pub(super) restarts: Allowance,
+    /// How often it may ask for other encodings.
+    pub(super) layer_requests: Allowance,
+    /// What is to be told over WHEP, where the client wants events.
+    pub(super) events: Option<Box<LayerEvents>>,
     /// Notified when the session has ended.
     pub(super) waiters: Vec<flume::Sender<()>>,
 }
@@ -174,6 +183,63 @@ impl SessionKeeper {
     pub(super) fn moved(&self, session: SessionId) {
         let socket = self.table.borrow().socket_of(session);
         self.outboxes.tell(socket, &Told::Moved { session: session.into() });
+    }
+
+    /// The worker of a session that may ask for other encodings now.
+    pub(super) fn may_choose_layers(&self, session: SessionId) -> Result<WorkerIndex, Problem> {
+        let mut table = self.table.borrow_mut();
+        let open = table.open(session).ok_or_else(Problem::no_session)?;
+        let (at_once, pause) = (limits::LAYER_REQUESTS_AT_ONCE, limits::LAYER_REQUEST_PAUSE);
+        if open.kept.layer_requests.take(at_once, pause, self.clock.now()) {
+            return Ok(open.worker);
+        }
+        let pause_ms = pause.as_millis();
+        let detail = format!(
+            "this session asks for layers too often: {at_once} times at once, then once in {pause_ms} ms: send a height \
+             when it has stopped changing"
+        );
+        Err(Problem::too_many(Code::TooManyLayerRequests, detail))
+    }
+
+    /// A viewer's encodings, or the one that it is sent, have changed.
+    pub(super) fn layers(&self, session: SessionId, told: &LayersTold) {
+        let mut table = self.table.borrow_mut();
+        let socket = table.socket_of(session);
+        if let Some(open) = table.open(session)
+            && let Some(events) = &mut open.kept.events
+        {
+            let is_video = |media: &NegotiatedMedia| media.kind == MediaKind::Video;
+            let section = open.kept.description.media.iter().position(is_video).unwrap_or_default();
+            events.tell(whep_layers(section, told));
+        }
+        drop(table);
+        self.outboxes.tell(socket, &message::layers(session, told));
+    }
+
+    /// The client of a session wants events.
+    pub(super) fn begin_events(&self, session: SessionId) -> Result<(), Problem> {
+        let mut table = self.table.borrow_mut();
+        let open = table.open(session).ok_or_else(Problem::no_session)?;
+        open.kept.events.get_or_insert_default();
+        Ok(())
+    }
+
+    /// The client of a session wants no events any more.
+    pub(super) fn end_events(&self, session: SessionId) -> Result<(), Problem> {
+        let mut table = self.table.borrow_mut();
+        let open = table.open(session).ok_or_else(Problem::no_session)?;
+        open.kept.events.take().map(drop).ok_or_else(no_events)
+    }
+
+    /// The newest event of a session after `last`, or the channel that says when there is one.
+    pub(super) fn next_event(
+        &self,
+        session: SessionId,
+        last: u64,
+    ) -> Result<Result<(u64, String), flume::Receiver<()>>, Problem> {
+        let mut table = self.table.borrow_mut();
+        let open = table.open(session).ok_or_else(Problem::no_session)?;
+        Ok(open.kept.events.as_mut().ok_or_else(no_events)?.after(last))
     }
 
     /// A viewer is sent the nearest of what it negotiated, which may not decode what is published.
@@ -470,4 +536,9 @@ impl SessionKeeper {
             }
         }
     }
+}
+
+fn no_events() -> Problem {
+    let detail = "this session has no event stream: POST [\"layers\"] to this URL first";
+    Problem::new(StatusCode::NOT_FOUND, Code::NoEvents, detail)
 }

@@ -12,7 +12,7 @@
 //! start.rs            the listeners; the parts behind them, put together
 //!   http.rs           a connection: TLS, HTTP/1.1 or 2, bounds, one request at a time
 //!   router.rs         what the path names; which pages may call (cors.rs), by which name (host_names.rs); who asks (forwarded.rs)
-//!     resource.rs     WHEP: the body (body.rs), the conditions, the 201 with its URL
+//!     resource.rs     WHEP: the body (body.rs), the conditions, the 201 with its URL; what of the picture is sent (layers.rs)
 //!     socket/         the same requests over WebSocket
 //!       opening.rs    authorise.rs ▸ admission.rs ▸ the table (▸ takeover.rs) ▸ ownership/ ▸ answers.rs ▸ a worker
 //!         answers.rs    the answer: negotiator.rs ▸ sdp/
@@ -52,6 +52,8 @@ mod http2_frames;
 mod ice_tcp;
 mod identity;
 mod keeper;
+mod layer_events;
+mod layers;
 pub mod live;
 mod memory;
 mod messages;

@@ -26,6 +26,7 @@ fn take(keeper: &SessionKeeper, notice: Notice) {
             keeper.nearest_fits(session, &published, &sent_as);
             tracing::debug!(session = session.0, published, sent_as, "viewer is sent the nearest that it offered");
         }
+        Notice::Layers { session, told } => keeper.layers(session, &told),
         Notice::PathTooNarrow { session } => {
             keeper.path_too_narrow(session);
             tracing::warn!(

@@ -284,6 +284,8 @@ impl Opener {
         let expiry = grant.expires().map(|at| end_at(&self.keeper, session, at));
         let kept = Kept {
             restarts: Allowance::new(Timestamp::ZERO),
+            layer_requests: Allowance::new(Timestamp::ZERO),
+            events: None,
             identity: answered.identity,
             description: answered.answer.description,
             grant,

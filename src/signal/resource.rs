@@ -10,22 +10,24 @@
 //! and to any when it has been silent for two seconds ([`super::takeover`]). A publisher whose network has changed need not
 //! open a new session: it sends `PATCH` with new ICE credentials.
 //!
-//! Left out: the peer's candidates (an ICE-lite node needs none), WHEP's server-sent events and layer extensions, and
-//! offers made by the server.
+//! A viewer's session has two resources below its URL, `layer` and `events` ([`super::layers`]).
+//!
+//! Left out: the peer's candidates (an ICE-lite node needs none), and offers made by the server.
 
 use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
+use hyper::{Method, StatusCode};
 
 use super::body::{BodyBytes, BodyError, read_text};
 use super::code::Code;
 use super::cors;
 use super::http::{Request, Response};
 use super::keeper::SessionKeeper;
+use super::layers;
 use super::live::{self, LiveSettings};
 use super::opening::{Opened, Opener};
 use super::problem::Problem;
@@ -91,6 +93,14 @@ impl Resources {
         insert_text(headers, ETAG, entity_tag);
         headers.extend([ACCEPT_POST, ACCEPT_PATCH]);
         let own = self.turn.as_ref().and_then(|turn| turn.told(opened.session, host, &terms.live));
+        if path.starts_with("/whep/") {
+            let link =
+                |below: &str, rel: &str| format!("<{location}/{below}>; rel=\"urn:ietf:params:whep:ext:core:{rel}\"");
+            let events = link("events", "server-sent-events") + "; events=\"layers\"";
+            let links =
+                [link("layer", "layer"), events].into_iter().filter_map(|link| HeaderValue::try_from(link).ok());
+            links.for_each(|link| _ = headers.append(LINK, link));
+        }
         for link in own.iter().flat_map(live::links).chain(terms.ice_links.iter().cloned()) {
             headers.append(LINK, link);
         }
@@ -159,15 +169,50 @@ impl Resources {
         Ok(Response::default())
     }
 
+    /// `POST` to a viewer's `layer`.
+    pub(super) async fn layer(&self, stream_name: &str, token: &str, request: Request) -> Result<Response, Problem> {
+        let (session, _) = self.keeper.at_url(token, stream_name, Direction::Play)?;
+        let (head, body) = request.into_parts();
+        let body = self.body_of(&head.headers, body, layers::JSON).await?;
+        layers::post_layer(&self.keeper, session, &body).await
+    }
+
+    /// A viewer's `events`.
+    pub(super) async fn events(&self, stream_name: &str, token: &str, request: Request) -> Result<Response, Problem> {
+        let (session, _) = self.keeper.at_url(token, stream_name, Direction::Play)?;
+        let (head, body) = request.into_parts();
+        match head.method {
+            Method::GET => layers::get_events(&self.keeper, session, &head.headers).await,
+            Method::DELETE => self.keeper.end_events(session).map(|()| Response::default()),
+            _ => {
+                // The draft lets the body be left out, and its type with it.
+                let body = match head.headers.contains_key(CONTENT_TYPE) {
+                    true => self.body_of(&head.headers, body, layers::JSON).await?,
+                    false => String::new(),
+                };
+                layers::post_events(&self.keeper, session, &body).await?;
+                let public_url = self.settings.now().live.public_url.clone().unwrap_or_default();
+                let mut response = Response::default();
+                *response.status_mut() = StatusCode::CREATED;
+                insert_text(response.headers_mut(), LOCATION, &(public_url + head.uri.path()));
+                Ok(response)
+            }
+        }
+    }
+
     /// Reads the body as text, if its type is `expected`.
     async fn body_of(&self, headers: &HeaderMap, body: Incoming, expected: &'static str) -> Result<String, Problem> {
         let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = given.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case(expected) {
-            let (name, value) = if expected == SDP { ACCEPT_POST } else { ACCEPT_PATCH };
+            let accept = match expected {
+                SDP => Some(ACCEPT_POST),
+                FRAGMENT => Some(ACCEPT_PATCH),
+                _ => None,
+            };
             let detail = format!("send the body as Content-Type: {expected}");
             let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::WrongContentType, detail);
-            return Err(problem.with(name, value));
+            return Err(accept.into_iter().fold(problem, |problem, (name, value)| problem.with(name, value)));
         }
         read_text(body, &self.bodies).await.map_err(unread)
     }

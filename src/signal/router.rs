@@ -46,6 +46,10 @@ enum Target<'a> {
     Endpoint { direction: Direction, stream: &'a str },
     /// `/whip/{stream}/{token}`, `/whep/{stream}/{token}`
     Session { direction: Direction, stream: &'a str, token: &'a str },
+    /// `/whep/{stream}/{token}/layer`
+    Layer { stream: &'a str, token: &'a str },
+    /// `/whep/{stream}/{token}/events`
+    Events { stream: &'a str, token: &'a str },
     /// `/ws`
     Socket,
     /// Any other path.
@@ -64,7 +68,19 @@ impl<'a> Target<'a> {
             Some("ws") if segments.next().is_none() => return Self::Socket,
             _ => return Self::Page(path),
         };
-        match (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next()) {
+        let (stream, token, below) =
+            (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next());
+        if let (Direction::Play, Some(stream), Some(token), Some(below), None) =
+            (direction, stream, token, below, segments.next())
+            && !matches!(stream, "." | "..")
+        {
+            match below {
+                "layer" => return Self::Layer { stream, token },
+                "events" => return Self::Events { stream, token },
+                _ => {}
+            }
+        }
+        match (stream, token, below) {
             // Some clients add a slash to the URL that they were given.
             (Some(stream), None | Some(""), None) => Self::Endpoint { direction, stream },
             (Some("." | ".."), Some(_), None) => Self::Page(path),
@@ -80,6 +96,8 @@ impl<'a> Target<'a> {
             Self::Endpoint { direction: Direction::Play, .. } => "whep",
             Self::Session { direction: Direction::Publish, .. } => "whip_session",
             Self::Session { direction: Direction::Play, .. } => "whep_session",
+            Self::Layer { .. } => "whep_layer",
+            Self::Events { .. } => "whep_events",
             Self::Socket => "ws",
             Self::Page(_) => "page",
         }
@@ -90,6 +108,8 @@ impl<'a> Target<'a> {
         match self {
             Self::Endpoint { .. } => "POST, OPTIONS",
             Self::Session { .. } => "PATCH, DELETE, OPTIONS",
+            Self::Layer { .. } => "POST, OPTIONS",
+            Self::Events { .. } => "POST, GET, DELETE, OPTIONS",
             Self::Socket => "GET, OPTIONS",
             Self::Page(_) => "GET, HEAD, OPTIONS",
         }
@@ -175,6 +195,14 @@ impl PublicService {
                     Err(Problem::method(methods))
                 }
             }
+            Target::Layer { stream, token } => match method {
+                Method::POST => self.resources.layer(stream, token, request).await,
+                _ => Err(Problem::method(methods)),
+            },
+            Target::Events { stream, token } => match method {
+                Method::POST | Method::GET | Method::DELETE => self.resources.events(stream, token, request).await,
+                _ => Err(Problem::method(methods)),
+            },
             Target::Socket => {
                 if method != Method::GET {
                     return Err(Problem::method(methods));
@@ -201,7 +229,7 @@ fn options(target: &Target<'_>) -> Response {
     match target {
         Target::Endpoint { .. } => headers.extend([ACCEPT_POST]),
         Target::Session { .. } => headers.extend([ACCEPT_PATCH]),
-        Target::Socket | Target::Page(_) => {}
+        Target::Layer { .. } | Target::Events { .. } | Target::Socket | Target::Page(_) => {}
     }
     response
 }

@@ -58,6 +58,7 @@ const PUBLIC: &[Entry] = &[
     ("/sdk/errors.js", JAVASCRIPT, include_bytes!("sdk/errors.js")),
     ("/sdk/http.js", JAVASCRIPT, include_bytes!("sdk/http.js")),
     ("/sdk/index.js", JAVASCRIPT, include_bytes!("sdk/index.js")),
+    ("/sdk/layers.js", JAVASCRIPT, include_bytes!("sdk/layers.js")),
     ("/sdk/publisher.js", JAVASCRIPT, include_bytes!("sdk/publisher.js")),
     ("/sdk/sdp.js", JAVASCRIPT, include_bytes!("sdk/sdp.js")),
     ("/sdk/session.js", JAVASCRIPT, include_bytes!("sdk/session.js")),

@@ -24,8 +24,6 @@ pub struct Switch {
 pub struct Adaptation {
     /// The estimate and what was decided by it.
     pub bandwidth: Bandwidth,
-    /// The highest encoding that the viewer or its page wants; `None` where it wants the best.
-    pub highest: Option<EncodingId>,
     /// Decisions so far.
     pub decided: u32,
     switches: [Option<Switch>; limits::SWITCHES_REMEMBERED],
@@ -35,12 +33,7 @@ impl Adaptation {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self {
-            bandwidth: Bandwidth::new(now),
-            highest: None,
-            decided: 0,
-            switches: [None; limits::SWITCHES_REMEMBERED],
-        }
+        Self { bandwidth: Bandwidth::new(now), decided: 0, switches: [None; limits::SWITCHES_REMEMBERED] }
     }
 
     /// The number of a packet of a probe of which so many more come.

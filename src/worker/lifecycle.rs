@@ -150,7 +150,7 @@ impl Lifecycle<'_> {
         if let Some(stream) = self.streams.get(stream) {
             adapt::start(playback, stream);
         }
-        for (index, track) in playback.tracks.iter_mut().enumerate() {
+        for (index, track) in playback.tracks.iter_mut().enumerate().filter(|(_, track)| !track.is_paused) {
             let encoding = EncodingKey { stream, encoding: track.encoding() };
             track.listed.insert(encoding.encoding);
             self.streams.add_subscriber(encoding, Subscriber { peer: key, track: index as u8 });

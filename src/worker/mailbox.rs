@@ -15,6 +15,7 @@ use crate::net::{Accepted, Waker};
 pub use crate::placement::SessionId;
 pub use crate::relay::store::address::{NodeId, Origin, StreamId, WorkerIndex};
 use crate::relay::store::numbers::EncodingId;
+use crate::worker::layers::{LayerRequest, LayersTold, NotChosen};
 use crate::worker::reason::reasons;
 use crate::worker::report::Traffic;
 
@@ -60,6 +61,15 @@ pub enum Control {
         session: SessionId,
         /// Which encoding.
         encoding: EncodingId,
+    },
+    /// Let a viewer's page choose what of the picture it is sent, and tell it from now on what there is.
+    Layers {
+        /// Which viewer.
+        session: SessionId,
+        /// What it asks for.
+        request: LayerRequest,
+        /// Told whether it is followed; bounded to one.
+        reply: flume::Sender<Result<(), NotChosen>>,
     },
     /// Send a viewer's video no faster than this from now on.
     Pace {
@@ -194,6 +204,13 @@ pub enum Notice {
         to: Option<EncodingId>,
         /// Why.
         why: Why,
+    },
+    /// What a viewer may be sent of the picture, or what it is sent, has changed; told where its page has asked for layers.
+    Layers {
+        /// Which viewer.
+        session: SessionId,
+        /// What its page is told.
+        told: Box<LayersTold>,
     },
     /// A viewer negotiated nothing of the published codec: no media of that kind will flow to it.
     NothingFits {

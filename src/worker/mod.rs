@@ -58,6 +58,7 @@ mod handshakes;
 pub mod holdings;
 mod inbound;
 pub mod lane;
+pub mod layers;
 mod lifecycle;
 mod load;
 mod mail;
@@ -72,6 +73,7 @@ mod plain_bindings;
 #[cfg(any(test, feature = "peer"))]
 mod preconnected;
 pub mod reason;
+pub mod recent_repeats;
 pub mod redundant_sound;
 mod repair_budget;
 mod repairs;

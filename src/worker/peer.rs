@@ -8,18 +8,20 @@ use crate::limits;
 use crate::rate::Allowance;
 use crate::relay::play::extension::ExtensionTemplate;
 use crate::relay::play::pacing::Pacer;
-use crate::relay::play::selection::{Selection, Simulcast};
+use crate::relay::play::selection::Selection;
 use crate::relay::play::subscription::Subscription;
+use crate::relay::play::wish::Wish;
 use crate::relay::publish::publication::Publication;
 use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use crate::session::{Session, SessionState};
 use crate::time::Timestamp;
 use crate::transport::PathId;
 use crate::worker::adaptation::Adaptation;
+use crate::worker::layers::LayersTold;
 use crate::worker::mailbox::{SessionId, Totals};
 use crate::worker::narrow_path::NarrowPath;
 use crate::worker::peer_channels::PeerChannels;
-use crate::worker::redundant_sound::RecentRepeats;
+use crate::worker::recent_repeats::RecentRepeats;
 use crate::worker::repair_budget::RepairBudget;
 use crate::worker::report::Traffic;
 use crate::worker::timers::NEVER;
@@ -51,6 +53,10 @@ pub struct ViewerTrack {
     pub track: TrackId,
     /// What of it the viewer is sent.
     pub selection: Selection,
+    /// What its page asks for.
+    pub wish: Wish,
+    /// It is sent nothing: sound only was chosen, or is all that its network carries.
+    pub is_paused: bool,
     /// The encodings in whose fan-out it is.
     pub listed: EncodingSet,
     /// Its place in the encoding and its numbers.
@@ -74,29 +80,18 @@ impl ViewerTrack {
     #[inline]
     #[must_use]
     pub fn encoding(&self) -> EncodingId {
-        match &self.selection {
-            Selection::Simulcast(simulcast) => simulcast.current(),
-            Selection::Plain | Selection::Temporal(_) => self.track.only_encoding(),
-        }
+        self.selection.current().unwrap_or(self.track.only_encoding())
     }
 
     /// The encoding whose next key frame it waits for, to go over to it.
     #[must_use]
     pub fn awaited(&self) -> Option<EncodingId> {
-        match &self.selection {
-            Selection::Simulcast(simulcast) => simulcast.awaited(),
-            Selection::Plain | Selection::Temporal(_) => None,
-        }
+        self.selection.awaited()
     }
 
     /// Wants another encoding of its track, or the present one and no other.
     pub fn select(&mut self, encoding: EncodingId) {
-        let mut simulcast = match self.selection {
-            Selection::Simulcast(simulcast) => simulcast,
-            Selection::Plain | Selection::Temporal(_) => Simulcast::new(self.encoding()),
-        };
-        simulcast.want(encoding);
-        self.selection = Selection::Simulcast(simulcast);
+        self.selection.want(encoding, self.track.only_encoding());
     }
 }
 
@@ -119,6 +114,8 @@ pub struct Playback {
     pub key_frame_requests: Allowance,
     /// What was sent again.
     pub retransmitted: Traffic,
+    /// What its page was told of the picture's layers last; `None`: it does not want to know.
+    pub told: Option<Box<LayersTold>>,
 }
 
 /// Publisher or viewer.
@@ -192,6 +189,12 @@ impl Peer {
         }
     }
 
+    /// A viewer's picture, and the index of its track.
+    pub fn picture(&mut self) -> Option<(usize, &mut ViewerTrack)> {
+        let Role::Viewer(playback) = &mut self.role else { return None };
+        playback.tracks.iter_mut().enumerate().find(|(_, track)| track.kind == MediaKind::Video)
+    }
+
     /// When the worker must look at it again.
     #[must_use]
     pub fn next_deadline(&self) -> Timestamp {
@@ -239,7 +242,9 @@ impl Playback {
             Some(ViewerTrack {
                 kind: media.kind,
                 track: track_of(media.kind),
-                selection: Selection::Plain,
+                selection: Selection::default(),
+                wish: Wish::default(),
+                is_paused: false,
                 listed: EncodingSet::default(),
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),
                 codecs: media.codecs.clone(),
@@ -263,6 +268,7 @@ impl Playback {
             adaptation: is_sampled.then(|| Box::new(Adaptation::new(now))),
             key_frame_requests: Allowance::new(now),
             retransmitted: Traffic::default(),
+            told: None,
         }
     }
 

@@ -16,30 +16,6 @@ use crate::worker::peer::{PeerKey, Playback, Role};
 use crate::worker::peers::Peers;
 use crate::worker::stream::Streams;
 
-/// When packets of a track were sent again on request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecentRepeats {
-    last: Option<Timestamp>,
-    before: Option<Timestamp>,
-}
-
-impl RecentRepeats {
-    /// One was sent again.
-    pub fn note(&mut self, now: Timestamp) {
-        self.before = self.last.replace(now);
-    }
-
-    /// Whether there was one within that time.
-    fn any_within(&self, time: Duration, now: Timestamp) -> bool {
-        self.last.is_some_and(|last| now.since(last) <= time)
-    }
-
-    /// Whether there were two within that time.
-    fn two_within(&self, time: Duration, now: Timestamp) -> bool {
-        self.before.is_some_and(|before| now.since(before) <= time)
-    }
-}
-
 /// Asked with every feedback of a peer: has its sound go over to what suits it.
 pub(super) fn judge(key: PeerKey, peers: &mut Peers, streams: &mut Streams, now: Timestamp) {
     let Some(peer) = peers.get_mut(key) else { return };

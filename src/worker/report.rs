@@ -170,6 +170,8 @@ pub struct EncodingReport {
     pub stored: Traffic,
     /// Out of the packet ring to viewers of this worker.
     pub forwarded: Traffic,
+    /// Viewers of this worker that went over to it from another one.
+    pub switches: u64,
     /// Key frames stored.
     pub key_frames: u64,
     /// Key frames asked of the publisher.

@@ -398,6 +398,13 @@ impl Streams {
         self.queue(key);
     }
 
+    /// Visits a subscriber for this encoding no more.
+    pub fn remove_subscriber(&mut self, key: EncodingKey, subscriber: Subscriber) {
+        if let Some(encoding) = self.encoding_mut(key) {
+            encoding.fan_out.retain(|&other| other != subscriber);
+        }
+    }
+
     /// Queues an encoding that may have something to send.
     pub fn queue(&mut self, key: EncodingKey) {
         let Some(stream) = self.table.get_mut(key.stream) else { return };

@@ -559,3 +559,65 @@ test('a viewer takes data channels where somebody listens for them, and makes no
   assert.deepEqual(said, [{ label: 'chat', data: 'hello' }, { label: 'chat' }]);
   assert.equal(seen.send('chat', 'too late'), false);
 });
+
+for (const [transport, via] of [['websocket', 'the socket'], ['http', 'WHEP']]) {
+  test(`a viewer chooses a layer and is told what there is and why, over ${via}`, async () => {
+    const at = await node();
+    const seen = viewer(at.url, { transport });
+    const told = [];
+    seen.on('layers', ({ detail }) => told.push(detail));
+    await seen.attach(video());
+    await until('the layers', () => told.length > 0);
+    const [first] = told;
+    assert.deepEqual(first.layers.map(({ rid, height, alive, current }) => [rid, height, alive, current]), [['q', 180, true, true], ['h', 360, false, false]]);
+    assert.deepEqual([first.current.rid, first.choice, first.why, first.because], ['q', 'auto', 'stopped', 'the publisher stopped the better one']);
+    assert.deepEqual([first.layers[0].bitsPerSecond, first.layers[0].framesPerSecond], [150_000, 30]);
+    await seen.setLayer({ rid: 'h' });
+    await until('the choice', () => seen.layers.choice.rid === 'h');
+    await seen.setLayer('sound');
+    await until('sound only', () => seen.layers.choice === 'sound' && seen.layers.current === null);
+    await assert.rejects(seen.setLayer({ rid: 'x' }), { code: 'no_such_layer', status: 404 });
+    for (const wrong of ['720p', {}, { height: 0 }, { height: '360' }, null, { rid: 7 }]) await assert.rejects(seen.setLayer(wrong), { code: 'bad_layer' });
+  });
+}
+
+test('a choice made before there is a session is told with it, holds over a new session, and over a new socket', async () => {
+  const at = await node();
+  const seen = viewer(at.url);
+  await seen.setLayer({ height: 360 });
+  await seen.attach(video());
+  const asked = () => at.told('layer').map(({ layer }) => layer);
+  await until('the choice', () => asked().length === 1);
+  assert.deepEqual(asked(), [{ height: 360 }]);
+  at.cut();
+  await until('the choice again', () => asked().length === 2);
+  at.say({ type: 'ended', session: 's1', reason: 'timed_out', detail: '' });
+  await until('the choice of the next session', () => at.told('layer').some(({ session }) => session === 's2'));
+  assert.deepEqual(new Set(asked().map((layer) => JSON.stringify(layer))), new Set(['{"height":360}']));
+});
+
+test('the height of the element is told when it has settled, in the lines of the screen', async () => {
+  const at = await node();
+  let resized = () => {};
+  globalThis.ResizeObserver = class { constructor(callback) { resized = callback; } observe() {} disconnect() {} };
+  globalThis.devicePixelRatio = 2;
+  try {
+    const seen = viewer(at.url);
+    const element = Object.assign(video(), { getBoundingClientRect: () => ({}), clientWidth: 640, clientHeight: 400, videoWidth: 1280, videoHeight: 720 });
+    await seen.attach(element);
+    for (let step = 0; step < 5; step += 1) { element.clientWidth -= 1; resized(); }
+    element.clientWidth = 320;
+    resized();
+    const shown = () => at.told('layer').map((message) => message.shown_height).filter((lines) => lines !== undefined);
+    await until('the height', () => shown().length > 0);
+    assert.deepEqual(shown(), [360], '320 × 180 of the picture, with two lines for each of the page');
+    const other = viewer(at.url, { fitToElement: false });
+    await other.attach(element);
+    resized();
+    await new Promise((done) => { setTimeout(done, 400); });
+    assert.deepEqual(shown(), [360]);
+  } finally {
+    delete globalThis.ResizeObserver;
+    delete globalThis.devicePixelRatio;
+  }
+});

@@ -4,6 +4,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod client;
+pub mod layers;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -350,6 +351,14 @@ impl Recorder {
                     format!("close {} if silent", reason.name())
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),
+                Control::Layers { session, request, reply } => {
+                    let told = layers::answer(&request);
+                    if let Ok(told) = &told {
+                        let _ = self.notices.send(Notice::Layers { session, told: Box::new(told.clone()) });
+                    }
+                    let _ = reply.send(told.map(drop));
+                    format!("layer {:?} shown {:?}", request.choice, request.shown_height)
+                }
                 Control::Select { session, encoding } => format!("select {session:?} {encoding:?}"),
                 Control::Pace { session, bytes_per_second, .. } => format!("pace {session:?} {bytes_per_second}"),
                 Control::Route { origin, audience, .. } => {

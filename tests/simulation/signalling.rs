@@ -434,6 +434,7 @@ impl World {
             Notice::Adapted { session, to, why, .. } => {
                 self.note(14, session.0, u64::from(to.map_or(u8::MAX, |to| to.number())) << 8 | *why as u64);
             }
+            Notice::Layers { session, .. } => self.note(15, session.0, 0),
         }
     }
 }

@@ -137,6 +137,8 @@ pub(crate) struct Opening {
     pub(crate) may_speak: bool,
     /// The payload type under which a viewer takes redundant sound, where it does.
     pub(crate) red: Option<u8>,
+    /// What else was agreed than usual.
+    pub(crate) terms: fn(&mut Description),
 }
 
 impl Opening {
@@ -155,6 +157,7 @@ impl Opening {
             data: false,
             may_speak: false,
             red: None,
+            terms: |_| {},
         }
     }
 
@@ -276,6 +279,7 @@ impl World {
             let video = description.media.iter_mut().filter(|media| media.kind == MediaKind::Video);
             video.for_each(|media| media.extensions.transport_cc = Some(bottleneck::TRANSPORT_CC));
         }
+        (opening.terms)(&mut description);
         let request = OpenSession {
             session,
             stream: opening.stream,

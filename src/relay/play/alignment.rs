@@ -9,6 +9,7 @@ use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::{PacketInfo, PacketRing};
 use crate::relay::store::sender_clock::SenderClock;
+use crate::wire::codec::Codec;
 use crate::wire::sequence::timestamp_distance;
 
 /// An encoding as a viewer that switches sees it.
@@ -24,6 +25,8 @@ pub struct EncodingView<'a> {
     pub clock_rate_hz: u32,
     /// The encoding on whose timeline it is: its own, or that of the one it is made from.
     pub timeline_of: EncodingId,
+    /// What its packets hold, once known.
+    pub codec: Option<Codec>,
 }
 
 impl<'a> EncodingView<'a> {
@@ -32,7 +35,8 @@ impl<'a> EncodingView<'a> {
     pub fn of(encoding: &'a Encoding) -> Self {
         let clock_rate_hz = encoding.clock_rate_hz();
         let (ring, clock) = (&encoding.ring, encoding.clock());
-        Self { id: encoding.id(), ring, clock, clock_rate_hz, timeline_of: encoding.timeline_of() }
+        let codec = encoding.codec().map(|published| published.codec);
+        Self { id: encoding.id(), ring, clock, clock_rate_hz, timeline_of: encoding.timeline_of(), codec }
     }
 }
 
@@ -112,7 +116,7 @@ mod tests {
 
     fn view<'a>(number: u8, ring: &'a PacketRing, clock: Option<&'a SenderClock>) -> EncodingView<'a> {
         let id = EncodingId::from_number(number).unwrap();
-        EncodingView { id, ring, clock, clock_rate_hz: 90_000, timeline_of: id }
+        EncodingView { id, ring, clock, clock_rate_hz: 90_000, timeline_of: id, codec: None }
     }
 
     fn offset(from: Option<SenderClock>, to: Option<SenderClock>, last: &PacketInfo, first: &PacketInfo) -> u32 {

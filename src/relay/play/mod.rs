@@ -4,10 +4,13 @@ pub mod alignment;
 pub mod broadcast;
 pub mod extension;
 pub mod fan_out;
+pub mod leaving_out;
 pub mod pacing;
+pub mod renumbering;
 pub mod rewriter;
 pub mod selection;
 pub mod subscription;
+pub mod wish;
 
 #[cfg(test)]
 mod simulcast_tests;

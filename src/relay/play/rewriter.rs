@@ -20,12 +20,15 @@
 //! **Sealed once.** Runs never overlap in index, a sequence is stored once per encoding and visited once: so each (SSRC,
 //! index) is given to one packet only (RFC 7714 §8 forbids anything else).
 //!
+//! A run also says what is done to its packets' payloads ([`super::renumbering`]), so that a repeat is the same packet.
+//!
 //! The run in force is kept inline; earlier ones only where there are any, at most [`limits::REWRITING_RUNS_MAX`], and
 //! those that ended longer ago than [`limits::RING_HISTORY`] make room for new ones.
 //!
 //! Not here: header bytes and cursors ([`super::subscription`]), and which packets to drop ([`super::selection`]).
 
 use crate::limits;
+use crate::relay::play::renumbering::Renumbering;
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Sequence};
 use crate::time::Timestamp;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
@@ -40,6 +43,7 @@ struct Run {
     began: Timestamp,
     /// The viewer's timestamp = the encoding's + this.
     timestamp_offset: u32,
+    renumbering: Renumbering,
     encoding: EncodingId,
     /// Whether only dropped packets lie between it and the run before.
     joined: bool,
@@ -52,6 +56,11 @@ impl Run {
 
     const fn sequence_of(&self, index: PacketIndex) -> Sequence {
         Sequence(index.0.wrapping_sub(self.index_offset))
+    }
+
+    const fn placed(&self, sequence: Sequence) -> Placed {
+        let Self { timestamp_offset, renumbering, .. } = *self;
+        Placed { index: self.index_of(sequence), timestamp_offset, renumbering }
     }
 
     const fn first_index(&self) -> PacketIndex {
@@ -71,6 +80,8 @@ pub struct Placed {
     pub index: PacketIndex,
     /// To be added to its RTP timestamp.
     pub timestamp_offset: u32,
+    /// What is done to its payload.
+    pub renumbering: Renumbering,
 }
 
 /// What a viewer's NACK refers to.
@@ -84,6 +95,8 @@ pub struct Located {
     pub index: PacketIndex,
     /// What was added to its RTP timestamp.
     pub timestamp_offset: u32,
+    /// What was done to its payload.
+    pub renumbering: Renumbering,
 }
 
 /// The numbers of one viewer's stream.
@@ -107,6 +120,7 @@ impl Rewriter {
             index_offset: 0,
             began: Timestamp::ZERO,
             timestamp_offset,
+            renumbering: Renumbering::NONE,
             encoding: EncodingId::default(),
             joined: false,
         };
@@ -125,6 +139,12 @@ impl Rewriter {
         self.current.timestamp_offset
     }
 
+    /// What is done to payloads now.
+    #[must_use]
+    pub fn renumbering(&self) -> Renumbering {
+        self.current.renumbering
+    }
+
     /// The index after the highest sent.
     #[must_use]
     pub fn next_index(&self) -> PacketIndex {
@@ -138,7 +158,7 @@ impl Rewriter {
     pub fn place(&self, sequence: Sequence) -> Option<Placed> {
         let run = &self.current;
         if sequence >= run.from {
-            return Some(Placed { index: run.index_of(sequence), timestamp_offset: run.timestamp_offset });
+            return Some(run.placed(sequence));
         }
         self.place_late(sequence)
     }
@@ -152,9 +172,8 @@ impl Rewriter {
                 return None;
             }
             if sequence >= run.from {
-                let index = run.index_of(sequence);
-                let placed = Placed { index, timestamp_offset: run.timestamp_offset };
-                return (index < after.first_index()).then_some(placed);
+                let placed = run.placed(sequence);
+                return (placed.index < after.first_index()).then_some(placed);
             }
             after = run;
         }
@@ -188,13 +207,27 @@ impl Rewriter {
         self.find(PacketIndex(self.next_index.0.checked_sub(1)?))
     }
 
-    /// Goes on with `sequence` of `encoding` and the packets after it, at the index after the highest sent.
+    /// Goes on with `sequence` of `encoding` and the packets after it, at the index after the highest sent. What is done to
+    /// payloads stays.
     pub fn jump(&mut self, encoding: EncodingId, sequence: Sequence, timestamp_offset: u32, now: Timestamp) {
+        self.go_over((encoding, sequence), timestamp_offset, self.current.renumbering, now);
+    }
+
+    /// As [`Self::jump`], with another renumbering.
+    pub fn go_over(
+        &mut self,
+        (encoding, sequence): (EncodingId, Sequence),
+        timestamp_offset: u32,
+        renumbering: Renumbering,
+        now: Timestamp,
+    ) {
         let index_offset = self.next_index.0.wrapping_sub(sequence.0);
-        let run = Run { from: sequence, index_offset, began: now, timestamp_offset, encoding, joined: false };
+        let run =
+            Run { from: sequence, index_offset, began: now, timestamp_offset, renumbering, encoding, joined: false };
         if self.current.encoding == encoding
             && self.current.index_offset == index_offset
             && self.current.timestamp_offset == timestamp_offset
+            && self.current.renumbering == renumbering
             && self.current.from <= sequence
         {
             return;
@@ -210,21 +243,39 @@ impl Rewriter {
         self.push(run);
     }
 
-    /// Leaves a packet of the present encoding out: what follows moves down by one. `false` where it has its number
-    /// already, because one after it was sent: then it is to be sent, or the viewer has a hole.
-    pub fn leave_out(&mut self, sequence: Sequence, now: Timestamp) -> bool {
+    /// Leaves a packet of the present encoding out: what follows moves down by one, and `renumbering` is done to it. `false`
+    /// where it has its number already, because one after it was sent: then it is to be sent, or the viewer has a hole.
+    pub fn leave_out(&mut self, sequence: Sequence, renumbering: Renumbering, now: Timestamp) -> bool {
         let run = &mut self.current;
         if run.is_vacant() || sequence < run.from || run.index_of(sequence) < self.next_index {
             return false;
         }
         let index_offset = run.index_offset.wrapping_sub(1);
         if sequence == run.from {
-            *run = Run { from: sequence.next(), index_offset, ..*run };
+            *run = Run { from: sequence.next(), index_offset, renumbering, ..*run };
         } else {
-            let run = Run { from: sequence.next(), index_offset, began: now, joined: true, ..*run };
+            let run = Run { from: sequence.next(), index_offset, began: now, renumbering, joined: true, ..*run };
             self.push(run);
         }
         true
+    }
+
+    /// Does `renumbering` to `sequence` of the present encoding and the packets after it, if none of them has its number yet.
+    pub fn renumber(&mut self, sequence: Sequence, renumbering: Renumbering, now: Timestamp) {
+        let run = &mut self.current;
+        if run.is_vacant()
+            || run.renumbering == renumbering
+            || sequence < run.from
+            || run.index_of(sequence) < self.next_index
+        {
+            return;
+        }
+        if sequence == run.from {
+            run.renumbering = renumbering;
+        } else {
+            let run = Run { from: sequence, began: now, renumbering, joined: true, ..*run };
+            self.push(run);
+        }
     }
 
     /// Makes `run` the one in force and keeps the one before, unless none was.
@@ -285,12 +336,13 @@ impl Rewriter {
             sequence: run.sequence_of(index),
             index,
             timestamp_offset: run.timestamp_offset,
+            renumbering: run.renumbering,
         })
     }
 }
 
 /// The layout of [`Rewriter::export`].
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Rewriter {
     /// Writes all it is, so that another process can go on with the same numbers.
@@ -333,6 +385,7 @@ impl Run {
         out.u64(self.index_offset);
         out.age(self.began, now);
         out.u32(self.timestamp_offset);
+        self.renumbering.export(out);
         out.u8(self.encoding.number());
         out.bool(self.joined);
     }
@@ -343,6 +396,7 @@ impl Run {
             index_offset: from.u64()?,
             began: from.age(now)?,
             timestamp_offset: from.u32()?,
+            renumbering: Renumbering::import(from)?,
             encoding: EncodingId::from_number(from.u8()?).ok_or(ImportError::Malformed)?,
             joined: from.bool()?,
         })

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::description::MediaKind;
+use crate::description::{CodecFormat, MediaKind};
 use crate::limits;
 use crate::relay::play::alignment::EncodingView;
 use crate::relay::play::extension::ExtensionTemplate;
-use crate::relay::play::selection::{Decision, PacketHints, Selection, Simulcast, Temporal};
+use crate::relay::play::leaving_out::leaves_out;
+use crate::relay::play::selection::{Decision, HighestLayers, PacketHints, Selection};
 use crate::relay::play::subscription::{Cursor, EgressFormat, Subscription};
 use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Sequence, TrackId};
 use crate::relay::store::packet_ring::{Layers, PacketInfo};
-use crate::relay::store::record::MediaRecord;
+use crate::relay::store::record::{MediaRecord, PublishedCodec};
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
+use crate::wire::codec::vp8::Vp8Descriptor;
+use crate::wire::codec::{Codec, LayerIds};
 use crate::wire::rtp::RtpHeader;
 use crate::wire::sequence::timestamp_distance;
 
@@ -73,7 +76,31 @@ struct SentPacket {
     encoding: EncodingId,
     sequence: Sequence,
     header: Vec<u8>,
+    payload: Vec<u8>,
     arrival: Timestamp,
+}
+
+/// The descriptor of VP8 (RFC 7741 §4.2) as the publisher's encoder counts.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    picture: u16,
+    tl0: u8,
+    key: u8,
+}
+
+impl Counts {
+    /// The next picture's.
+    fn next(&mut self, temporal: u8, is_key_frame: bool) -> Self {
+        self.picture = (self.picture + 1) & 0x7fff;
+        self.tl0 = self.tl0.wrapping_add(u8::from(temporal == 0));
+        self.key = (self.key + u8::from(is_key_frame)) & 31;
+        *self
+    }
+
+    fn payload(self, temporal: u8, begins: bool) -> Vec<u8> {
+        let [high, low] = (self.picture | 0x8000).to_be_bytes();
+        vec![if begins { 0x90 } else { 0x80 }, 0xf0, high, low, self.tl0, temporal << 6 | self.key, 0]
+    }
 }
 
 struct World {
@@ -81,16 +108,22 @@ struct World {
     /// The publisher's next sequence number in each.
     next: [u64; 3],
     /// Packets on their way that come behind the next frame.
-    late: Vec<(usize, MediaRecord<'static>)>,
+    late: Vec<(usize, Stored)>,
     viewer: Subscription,
     selection: Selection,
-    layers: Selection,
+    counts: [Counts; 3],
     sent: BTreeMap<PacketIndex, SentPacket>,
     dropped: BTreeSet<(EncodingId, Sequence)>,
     switches: usize,
     newest_timestamp: Option<u32>,
     /// Capture time, and the viewer's timestamp of the first picture it was sent.
     origin: Option<(u64, u32)>,
+}
+
+type Stored = (MediaRecord<'static>, Vec<u8>);
+
+fn store(encoding: &mut Encoding, (record, payload): &Stored) {
+    encoding.store(&MediaRecord { payload, ..*record }).unwrap();
 }
 
 /// Where each encoding's RTP clock stood when the first picture was taken, and its first number.
@@ -101,13 +134,24 @@ impl World {
     fn new() -> Self {
         let mut viewer = Subscription::new(0xa, None, ExtensionTemplate::with_mid(Some(4), "v0"), 12_345 << 32 | 77);
         viewer.set_format(Some(EgressFormat { payload_type: 96, rtx_payload_type: None, clock_rate_hz: 90_000 }));
+        let mut selection = Selection::default();
+        selection.want(id(0), id(0));
+        let codec = PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 };
+        let mut encodings: Vec<_> = (0..3).map(|rid| Encoding::new(id(rid), MediaKind::Video)).collect();
+        for encoding in &mut encodings {
+            encoding.set_codec(codec);
+        }
         Self {
-            encodings: (0..3).map(|rid| Encoding::new(id(rid), MediaKind::Video)).collect(),
+            encodings,
             next: FIRST,
             late: Vec::new(),
             viewer,
-            selection: Selection::Simulcast(Simulcast::new(id(0))),
-            layers: Selection::Temporal(Temporal::new(2)),
+            selection,
+            counts: [(0x7ff0, 250, 30), (3, 7, 0), (0x7fff, 0, 31)].map(|(picture, tl0, key)| Counts {
+                picture,
+                tl0,
+                key,
+            }),
             sent: BTreeMap::new(),
             dropped: BTreeSet::new(),
             switches: 0,
@@ -123,6 +167,7 @@ impl World {
             let ticks = (n * FRAME_MS) as u32 * TICKS_PER_MS;
             let layer = [0, 2, 1, 2][(n % 4) as usize];
             let key_frame = n == 0 || picture.key_frames & 1 << rid != 0;
+            let temporal = if key_frame { 0 } else { layer };
             let record = |offset: u64, marker| MediaRecord {
                 incarnation: Incarnation(1),
                 sequence: self.next[rid] + offset,
@@ -131,27 +176,29 @@ impl World {
                 marker,
                 key_frame: key_frame && offset == 0,
                 padding: 0,
-                layers: Layers::new(if key_frame { 0 } else { layer }, 0, true),
-                payload: &[1, 2, 3],
+                layers: Layers::new(LayerIds { temporal, up_here: true, ..LayerIds::default() }),
+                payload: &[],
             };
+            let counts = self.counts[rid].next(temporal, key_frame);
+            let record = |offset, marker| (record(offset, marker), counts.payload(temporal, offset == 0));
             let [first, second, third] = [record(0, false), record(1, false), record(2, true)];
             self.next[rid] += 3;
-            self.encodings[rid].store(&first).unwrap();
+            store(&mut self.encodings[rid], &first);
             match picture.fate[rid] {
                 0 => {
-                    self.encodings[rid].store(&second).unwrap();
+                    store(&mut self.encodings[rid], &second);
                 }
                 1 => self.late.push((rid, second)),
                 _ => {}
             }
-            self.encodings[rid].store(&third).unwrap();
+            store(&mut self.encodings[rid], &third);
             if picture.reports {
                 let ntp = NtpTime(5_000 << 32) + Duration::from_millis(taken_ms);
-                self.encodings[rid].set_clock(Incarnation(1), ntp, first.timestamp, first.arrival);
+                self.encodings[rid].set_clock(Incarnation(1), ntp, first.0.timestamp, first.0.arrival);
             }
         }
         for (rid, record) in before {
-            self.encodings[rid].store(&record).unwrap();
+            store(&mut self.encodings[rid], &record);
         }
         self.encodings.iter_mut().for_each(|encoding| {
             encoding.release(None, Timestamp::ZERO);
@@ -160,10 +207,9 @@ impl World {
 
     /// A key frame of the wanted encoding takes the viewer there, as a worker does it.
     fn switch(&mut self, now: Timestamp) {
-        let Selection::Simulcast(simulcast) = &mut self.selection else { unreachable!() };
         let target = match self.viewer.encoding() {
-            None => simulcast.current(),
-            Some(_) => match simulcast.awaited() {
+            None => id(0),
+            Some(_) => match self.selection.awaited() {
                 Some(target) => target,
                 None => return,
             },
@@ -187,22 +233,25 @@ impl World {
         self.switch(now);
         while let Some(encoding) = self.viewer.encoding()
             && let Cursor::At(position) = self.viewer.cursor()
-            && let Some((info, _)) = self.encodings[encoding.rid()].ring.get(position)
+            && let Some((info, payload)) = self.encodings[encoding.rid()].ring.get(position)
         {
-            let info = *info;
+            let (info, payload) = (*info, payload.to_vec());
             self.viewer.advance();
-            let decision = self.layers.decide(&PacketHints::of(encoding, &info));
-            if decision == Decision::Drop && self.viewer.leave_out(&info) {
-                self.dropped.insert((encoding, info.sequence));
+            let encoding = &self.encodings[encoding.rid()];
+            if self.selection.looks_at_packets()
+                && leaves_out(&mut self.selection, &mut self.viewer, encoding, &info, &payload)
+            {
+                self.dropped.insert((encoding.id(), info.sequence));
                 continue;
             }
-            self.send(encoding, &info);
+            self.send(encoding.id(), &info, &payload);
         }
     }
 
-    fn send(&mut self, encoding: EncodingId, info: &PacketInfo) {
-        let mut slot = [0; 64];
+    fn send(&mut self, encoding: EncodingId, info: &PacketInfo, payload: &[u8]) {
+        let (mut slot, mut copy) = ([0; 64], [0; 64]);
         let Some(header) = self.viewer.write_header(&mut slot, info) else { return };
+        let payload = header.renumbering.apply(&mut slot, payload, &mut copy).unwrap();
         self.viewer.sent(header.index, 3);
         let read = RtpHeader::parse(&slot).unwrap();
         assert_eq!(read.sequence, header.index.sequence_number());
@@ -223,6 +272,7 @@ impl World {
             encoding,
             sequence: info.sequence,
             header: slot[..header.len].to_vec(),
+            payload: payload.to_vec(),
             arrival: info.arrival,
         };
         assert_eq!(self.sent.insert(header.index, sent), None, "one number for two packets");
@@ -246,10 +296,32 @@ impl World {
             };
             assert_eq!((located.encoding, located.sequence, located.index), (sent.encoding, sent.sequence, index));
             let ring = &self.encodings[located.encoding.rid()].ring;
-            let (_, info, _) = ring.find(located.sequence).expect("the ring still has it");
-            let mut slot = [0; 64];
+            let (_, info, payload) = ring.find(located.sequence).expect("the ring still has it");
+            let (mut slot, mut copy) = ([0; 64], [0; 64]);
             let header = self.viewer.write_repeat(&mut slot, located, info).unwrap();
+            let payload = header.renumbering.apply(&mut slot, payload, &mut copy).unwrap();
             assert_eq!((header.index, &slot[..header.len]), (index, sent.header.as_slice()));
+            assert_eq!(payload, sent.payload, "a repeat is the same packet");
+        }
+    }
+
+    /// The pictures as the viewer's decoder sees them count as one encoder's would: no number twice, and none missing.
+    fn check_numbers(&self) {
+        let mut before: Option<Vp8Descriptor> = None;
+        for sent in self.sent.values() {
+            let (now, _) = Vp8Descriptor::parse(&sent.payload).unwrap();
+            if !now.partition_start {
+                continue;
+            }
+            if let Some(before) = before {
+                let (_, info, _) = self.encodings[sent.encoding.rid()].ring.find(sent.sequence).unwrap();
+                assert_eq!(now.picture_id, before.picture_id.map(|id| (id + 1) & 0x7fff), "{sent:?}");
+                let base = u8::from(now.temporal_id == Some(0));
+                assert_eq!(now.tl0_picture_index, before.tl0_picture_index.map(|index| index.wrapping_add(base)));
+                let key = u8::from(info.key_frame);
+                assert_eq!(now.key_index, before.key_index.map(|index| (index + key) & 31));
+            }
+            before = Some(now);
         }
     }
 }
@@ -257,21 +329,19 @@ impl World {
 fn play(pictures: &[Picture]) -> World {
     let mut world = World::new();
     for (n, picture) in (0..).zip(pictures) {
-        if let Some(rid) = picture.want
-            && let Selection::Simulcast(simulcast) = &mut world.selection
-        {
-            simulcast.want(id(rid));
+        if let Some(rid) = picture.want {
+            world.selection.want(id(rid), id(0));
         }
-        if let Some(highest) = picture.layers
-            && let Selection::Temporal(temporal) = &mut world.layers
-        {
-            temporal.want(highest);
+        if let Some(highest) = picture.layers {
+            let all = highest == 2;
+            world.selection.want_layers(if all { HighestLayers::ALL } else { HighestLayers::temporal(highest) });
         }
         world.take_picture(n, picture);
         let now = Timestamp::from_millis(1_000 + n * FRAME_MS + JITTER_MS);
         world.visit(now);
         world.ask_for_everything(now);
     }
+    world.check_numbers();
     world
 }
 

@@ -11,6 +11,7 @@
 use crate::limits;
 use crate::relay::play::alignment::{self, EncodingView};
 use crate::relay::play::extension::ExtensionTemplate;
+use crate::relay::play::renumbering::Renumbering;
 use crate::relay::play::rewriter::{Located, Placed, Rewriter};
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Position, Sequence};
 use crate::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
@@ -62,6 +63,8 @@ pub struct EgressHeader {
     pub len: usize,
     /// The packet index to seal with.
     pub index: PacketIndex,
+    /// What is to be done to header and payload before they are sealed; nothing any more where the payload was written too.
+    pub renumbering: Renumbering,
 }
 
 impl Subscription {
@@ -151,25 +154,33 @@ impl Subscription {
         now: Timestamp,
         view_of: impl Fn(EncodingId) -> Option<EncodingView<'a>>,
     ) -> bool {
-        let Some(offset) = self.aligned_offset(encoding, start, view_of) else { return false };
+        let Some((offset, renumbering)) = self.aligned(encoding, start, view_of) else { return false };
         self.cursor = Cursor::At(start.position);
-        self.rewriter.jump(encoding, start.sequence, offset, now);
+        self.rewriter.go_over((encoding, start.sequence), offset, renumbering, now);
         true
     }
 
-    fn aligned_offset<'a>(
+    /// What to add to timestamps of `encoding`, and what to do to its payloads, so that they go on from what was sent last.
+    fn aligned<'a>(
         &self,
         encoding: EncodingId,
         start: Start,
         view_of: impl Fn(EncodingId) -> Option<EncodingView<'a>>,
-    ) -> Option<u32> {
-        let Some(sent) = self.rewriter.newest_sent() else { return Some(self.rewriter.timestamp_offset()) };
+    ) -> Option<(u32, Renumbering)> {
+        let Some(sent) = self.rewriter.newest_sent() else {
+            return Some((self.rewriter.timestamp_offset(), Renumbering::NONE));
+        };
         let (from, to) = (view_of(sent.encoding)?, view_of(encoding)?);
-        let (_, first, _) = to.ring.find(start.sequence)?;
+        let (_, first, first_payload) = to.ring.find(start.sequence)?;
         // Where what was sent last is gone, the oldest there is came after it.
-        let last = from.ring.find(sent.sequence).map(|(_, info, _)| info);
-        let last = last.or_else(|| from.ring.get(from.ring.tail()).map(|(info, _)| info))?;
-        alignment::timestamp_offset((&from, last, sent.timestamp_offset), (&to, first))
+        let last = from.ring.find(sent.sequence).map(|(_, info, payload)| (info, payload));
+        let (last, last_payload) = last.or_else(|| from.ring.get(from.ring.tail()))?;
+        let offset = alignment::timestamp_offset((&from, last, sent.timestamp_offset), (&to, first))?;
+        let renumbering = match to.codec {
+            Some(codec) if from.codec == to.codec => sent.renumbering.continued(codec, last_payload, first_payload),
+            _ => Renumbering::NONE,
+        };
+        Some((offset, renumbering))
     }
 
     /// Moves past one position.
@@ -180,8 +191,19 @@ impl Subscription {
     }
 
     /// Leaves a packet out without a hole; `false` where it is to be sent all the same: see [`Rewriter::leave_out`].
-    pub fn leave_out(&mut self, info: &PacketInfo) -> bool {
-        self.rewriter.leave_out(info.sequence, info.arrival)
+    /// `takes_a_number` says that with it a picture of VP8 is gone, whose number the next one gets.
+    pub fn leave_out(&mut self, info: &PacketInfo, takes_a_number: bool) -> bool {
+        let renumbering = self.rewriter.renumbering();
+        let renumbering = if takes_a_number { renumbering.with_a_picture_less() } else { renumbering };
+        self.rewriter.leave_out(info.sequence, renumbering, info.arrival)
+    }
+
+    /// From this packet on spatial layers of VP9 above `highest` are left out, or none are.
+    pub fn cap_spatial_layers(&mut self, info: &PacketInfo, highest: Option<u8>) {
+        let renumbering = self.rewriter.renumbering();
+        if renumbering.highest_spatial() != highest {
+            self.rewriter.renumber(info.sequence, renumbering.with_highest_spatial(highest), info.arrival);
+        }
     }
 
     /// Writes the header of `info` for this viewer at the start of `slot`. `None` for a packet that has no number (late,
@@ -211,7 +233,7 @@ impl Subscription {
             ssrc: self.ssrc,
         };
         let len = self.write_fields(slot, &fields)?;
-        Some(EgressHeader { len, index: placed.index })
+        Some(EgressHeader { len, index: placed.index, renumbering: placed.renumbering })
     }
 
     #[inline]
@@ -271,9 +293,11 @@ impl Subscription {
         let len = self.write_fields(slot, &fields)?;
         let (original_sequence, rest) = payload.split_first_chunk_mut::<2>()?;
         *original_sequence = located.index.sequence_number().to_be_bytes();
-        rest.get_mut(..original.len())?.copy_from_slice(original);
+        let rest = rest.get_mut(..original.len())?;
+        rest.copy_from_slice(original);
+        located.renumbering.apply_in_place(slot, rest);
         self.rtx_index = index.next();
-        Some((EgressHeader { len, index }, original.len() + 2))
+        Some((EgressHeader { len, index, renumbering: Renumbering::NONE }, original.len() + 2))
     }
 
     /// Writes the header of a packet exactly as it was sent, for a viewer without RTX. `None` where packets carry fields of
@@ -282,8 +306,8 @@ impl Subscription {
         if self.extension.has_packet_fields() {
             return None;
         }
-        let Located { index, timestamp_offset, .. } = located;
-        self.write_header_at(Placed { index, timestamp_offset }, slot, info)
+        let Located { index, timestamp_offset, renumbering, .. } = located;
+        self.write_header_at(Placed { index, timestamp_offset, renumbering }, slot, info)
     }
 
     /// The sender report's counts and RTP timestamp: that of `timestamp` on the timeline of [`Self::encoding`], moved to

@@ -503,6 +503,7 @@ impl Track {
             MediaKind::Video => self.padding.pad(timestamp, marker, hints.paddable, payload.len()),
             MediaKind::Audio => 0,
         };
+        media.layers = codec::layer_of(self.published.codec, payload).map_or(Layers::UNKNOWN, Layers::new);
         media.payload = payload;
         store(index, Record::Media(media));
     }

@@ -50,6 +50,8 @@ pub struct Encoding {
     pub forwarded_packets: u64,
     /// Their bytes on the wire.
     pub forwarded_bytes: u64,
+    /// Viewers that went over to it from another one.
+    pub switches: u64,
     /// Packets not stored because they were there already or too old.
     pub duplicates: u64,
 }
@@ -84,6 +86,7 @@ impl Encoding {
             full_packets: 0,
             forwarded_packets: 0,
             forwarded_bytes: 0,
+            switches: 0,
             duplicates: 0,
         }
     }

@@ -19,6 +19,7 @@ use std::collections::VecDeque;
 use crate::limits;
 use crate::relay::store::numbers::{Position, Sequence};
 use crate::time::Timestamp;
+use crate::wire::codec::LayerIds;
 
 /// What is known of a stored packet beside its payload. Shared by all viewers and never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +49,17 @@ impl Layers {
     pub const UNKNOWN: Self = Self(0);
 
     const KNOWN: u8 = 0x80;
-    const SWITCH_UP: u8 = 0x40;
+    const UP_HERE: u8 = 0x40;
+    const UP_AFTER: u8 = 0x20;
 
-    /// Layers 0 to 7 each. `switch_up` says that a receiver of the layers below can begin to decode this one here (VP8's
-    /// layer sync, RFC 7741 §4.2; VP9's switching up point, RFC 9628 §4.2).
+    /// Temporal layers 0 to 7, spatial ones 0 to 3; a higher one counts as 3.
     #[must_use]
-    pub const fn new(temporal: u8, spatial: u8, switch_up: bool) -> Self {
-        let switch_up = if switch_up { Self::SWITCH_UP } else { 0 };
-        Self(Self::KNOWN | switch_up | (spatial & 7) << 3 | temporal & 7)
+    pub const fn new(layer: LayerIds) -> Self {
+        let LayerIds { temporal, spatial, up_here, up_after } = layer;
+        let up_here = if up_here { Self::UP_HERE } else { 0 };
+        let up_after = if up_after { Self::UP_AFTER } else { 0 };
+        let spatial = if spatial > 3 { 3 } else { spatial };
+        Self(Self::KNOWN | up_here | up_after | spatial << 3 | temporal & 7)
     }
 
     /// As records carry it.
@@ -70,22 +74,18 @@ impl Layers {
         if byte & Self::KNOWN == 0 { Self::UNKNOWN } else { Self(byte) }
     }
 
-    /// The temporal layer.
+    /// What it says; `None` where nothing is known.
     #[must_use]
-    pub const fn temporal(self) -> Option<u8> {
-        if self.0 & Self::KNOWN == 0 { None } else { Some(self.0 & 7) }
-    }
-
-    /// The spatial layer.
-    #[must_use]
-    pub const fn spatial(self) -> Option<u8> {
-        if self.0 & Self::KNOWN == 0 { None } else { Some(self.0 >> 3 & 7) }
-    }
-
-    /// Whether this layer can be taken up here.
-    #[must_use]
-    pub const fn is_switching_up_point(self) -> bool {
-        self.0 & Self::SWITCH_UP != 0
+    pub const fn known(self) -> Option<LayerIds> {
+        if self.0 & Self::KNOWN == 0 {
+            return None;
+        }
+        Some(LayerIds {
+            temporal: self.0 & 7,
+            spatial: self.0 >> 3 & 3,
+            up_here: self.0 & Self::UP_HERE != 0,
+            up_after: self.0 & Self::UP_AFTER != 0,
+        })
     }
 }
 
@@ -382,12 +382,16 @@ mod tests {
 
     #[test]
     fn a_layer_is_a_byte() {
-        let layers = Layers::new(2, 1, true);
-        assert_eq!((layers.temporal(), layers.spatial(), layers.is_switching_up_point()), (Some(2), Some(1), true));
-        assert_eq!(Layers::from_byte(layers.to_byte()), layers);
-        assert_eq!(Layers::from_byte(0x45), Layers::UNKNOWN);
-        assert_eq!((Layers::UNKNOWN.temporal(), Layers::UNKNOWN.spatial()), (None, None));
-        assert!(!Layers::new(0, 0, false).is_switching_up_point() && !Layers::UNKNOWN.is_switching_up_point());
+        for (up_here, up_after) in [(false, false), (true, false), (false, true)] {
+            for (temporal, spatial) in [(0, 0), (2, 1), (7, 3)] {
+                let layer = LayerIds { temporal, spatial, up_here, up_after };
+                assert_eq!(Layers::new(layer).known(), Some(layer));
+                assert_eq!(Layers::from_byte(Layers::new(layer).to_byte()), Layers::new(layer));
+            }
+        }
+        assert_eq!((Layers::from_byte(0x45), Layers::UNKNOWN.known()), (Layers::UNKNOWN, None));
+        let higher = Layers::new(LayerIds { spatial: 6, ..LayerIds::default() });
+        assert_eq!(higher.known().map(|layer| layer.spatial), Some(3));
     }
 
     fn payload(sequence: u64, len: usize) -> Vec<u8> {

@@ -362,6 +362,7 @@ mod tests {
     use crate::data::dcep::{Delivery, Reliability};
     use crate::data::record::DataNews;
     use crate::relay::store::clock_map::HostClocks;
+    use crate::wire::codec::LayerIds;
     use std::time::Duration;
 
     const ADDRESS: RecordAddress =
@@ -381,7 +382,7 @@ mod tests {
                 marker: true,
                 key_frame: false,
                 padding: 1,
-                layers: Layers::new(2, 1, true),
+                layers: Layers::new(LayerIds { temporal: 2, spatial: 1, up_here: true, up_after: false }),
                 payload: &[1, 2, 3, 4, 5],
             }),
             Record::Clock {

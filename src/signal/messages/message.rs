@@ -10,9 +10,12 @@ use async_tungstenite::tungstenite::Utf8Bytes;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::layers::{ChoiceShown, Layer, LayerShown};
+pub(in crate::signal) use super::names::{Id, SessionName};
 use crate::limits;
 use crate::signal::code::Code;
 use crate::signal::problem::Problem;
+use crate::worker::layers::LayersTold;
 use crate::worker::mailbox::{EndReason, SessionId};
 
 /// The protocol's version. The subprotocol names it too.
@@ -20,44 +23,6 @@ pub(in crate::signal) const VERSION: u64 = 1;
 
 /// Greatest length, in characters, of the `detail` about a bad message.
 const DETAIL_CHARS_MAX: usize = 200;
-
-/// The number of a request, which the client chooses: 1 to 2⁵³, because every JSON reader can represent those exactly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u64")]
-pub(in crate::signal) struct Id(u64);
-
-impl TryFrom<u64> for Id {
-    type Error = &'static str;
-
-    fn try_from(number: u64) -> Result<Self, Self::Error> {
-        if (1..=1 << 53).contains(&number) { Ok(Self(number)) } else { Err("id must be an integer from 1 to 2^53") }
-    }
-}
-
-/// The name of a session in messages: its number as text, as in the node's log and reports. It is not a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::signal) struct SessionName(pub(in crate::signal) SessionId);
-
-impl From<SessionId> for SessionName {
-    fn from(session: SessionId) -> Self {
-        Self(session)
-    }
-}
-
-impl Serialize for SessionName {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0.0)
-    }
-}
-
-/// Any text is accepted. If it is not a number, it names no session.
-impl<'de> Deserialize<'de> for SessionName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        // Session numbers have 53 bits, so `u64::MAX` is none of them.
-        Ok(Self(SessionId(text.parse().unwrap_or(u64::MAX))))
-    }
-}
 
 /// A bearer token. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -99,6 +64,7 @@ pub(in crate::signal) enum Request {
     Close(Close),
     Follow(Named),
     Unfollow(Named),
+    Layer(Layer),
     Ping(Ping),
 }
 
@@ -199,9 +165,11 @@ impl Request {
             "close" => serde_json::from_str(text).map(Self::Close),
             "follow" => serde_json::from_str(text).map(Self::Follow),
             "unfollow" => serde_json::from_str(text).map(Self::Unfollow),
+            "layer" => serde_json::from_str(text).map(Self::Layer),
             "ping" => serde_json::from_str(text).map(Self::Ping),
             _ => {
-                let detail = "send hello, publish, subscribe, candidate, restart, close, follow, unfollow or ping";
+                let detail =
+                    "send hello, publish, subscribe, candidate, restart, close, follow, unfollow, layer or ping";
                 let problem = Problem::new(StatusCode::BAD_REQUEST, Code::UnknownType, detail);
                 return Err(Unreadable::Refused(id_of(&envelope), problem));
             }
@@ -225,6 +193,7 @@ impl Request {
             Self::Close(_) => "close",
             Self::Follow(_) => "follow",
             Self::Unfollow(_) => "unfollow",
+            Self::Layer(_) => "layer",
             Self::Ping(_) => "ping",
         }
     }
@@ -308,6 +277,19 @@ pub(in crate::signal) enum Told<'a> {
         stream: &'a str,
         live: bool,
     },
+    /// The answer to `layer`: the choice is made.
+    Chosen {
+        id: Id,
+        session: SessionName,
+    },
+    Layers {
+        session: SessionName,
+        layers: Vec<LayerShown<'a>>,
+        current: Option<u8>,
+        layer: ChoiceShown,
+        why: &'static str,
+        detail: &'static str,
+    },
     GoingAway {
         in_s: u64,
     },
@@ -355,6 +337,12 @@ impl Told<'_> {
             retry_after_s: problem.retry_after_s(),
         }
     }
+}
+
+/// What a viewer's page is told of its encodings.
+pub(in crate::signal) fn layers(session: SessionId, told: &LayersTold) -> Told<'_> {
+    let (layers, layer) = (LayerShown::all(told), ChoiceShown(told.choice));
+    Told::Layers { session: session.into(), layers, current: told.current, layer, why: told.why, detail: told.because }
 }
 
 /// The message for a viewer that negotiated nothing that fits what is published.

@@ -12,6 +12,8 @@ use crate::net::clock;
 use crate::signal::authorise::Asker;
 use crate::signal::code::Code;
 use crate::signal::forwarded::Sender;
+use crate::signal::layers;
+use crate::signal::messages::layers::Layer;
 use crate::signal::messages::message::{
     Hello, Id, Offer, Request, Restart, SessionName, SocketLimits, Token, Told, TrickledCandidate, Unreadable, VERSION,
 };
@@ -78,6 +80,7 @@ impl<'a> Client<'a> {
             Request::Close(close) => self.close(close.id, close.session).await,
             Request::Follow(named) => self.follow(named.id, &named.stream).await,
             Request::Unfollow(named) => self.unfollow(named.id, &named.stream),
+            Request::Layer(layer) => self.layer(&layer).await,
             Request::Ping(ping) => self.tell(&Told::Pong { id: ping.id }),
         }
         Ok(())
@@ -261,6 +264,18 @@ impl<'a> Client<'a> {
                 self.tell(&Told::Closed { id, session });
             }
             Err(problem) => self.refuse(Some(id), Some(session), &problem),
+        }
+    }
+
+    /// Asks for another encoding of the picture. What is sent then is told by `layers`.
+    async fn layer(&self, layer: &Layer) {
+        let chosen = match self.own(layer.session) {
+            Ok(session) => layers::choose(&self.service.keeper, session, layer.request()).await,
+            Err(problem) => Err(problem),
+        };
+        match chosen {
+            Ok(()) => self.tell(&Told::Chosen { id: layer.id, session: layer.session }),
+            Err(problem) => self.refuse(Some(layer.id), Some(layer.session), &problem),
         }
     }
 

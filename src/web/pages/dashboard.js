@@ -113,6 +113,7 @@ function paint(report) {
   for (const { worker, rate } of now) card(worker, rate);
   const seconds = same ? (report.uptime_ns - before.uptime_ns) / 1e9 : 0;
   table(streams, same ? streamsOf(before) : new Map(), seconds);
+  layerTable(layersOf(report), same ? layersOf(before) : new Map(), seconds);
   sinceTheStart(report);
   before = report;
 }
@@ -156,6 +157,51 @@ function card(worker, rate) {
   });
 }
 
+/** The encodings of streams that have several of one kind, by stream and name; each worker counts its own viewers. */
+function layersOf(report) {
+  const found = new Map();
+  for (const worker of report.workers) {
+    for (const stream of worker.streams) {
+      for (const encoding of stream.encodings.filter(({ kind, rid }) => kind === 'video' && rid)) {
+        const key = `${stream.name} · ${encoding.rid}`;
+        const entry = found.get(key) ?? { key, stream: stream.name, viewers: 0, outBytes: 0, switches: 0, asked: 0, keyFrames: 0, height: 0 };
+        found.set(key, entry);
+        entry.viewers += encoding.viewers ?? 0;
+        entry.switches += encoding.switches ?? 0;
+        entry.outBytes += encoding.forwarded.bytes;
+        if (!stream.origin) continue;
+        const { width, height, alive, frames_per_second: frames, bits_per_second: bits, key_frames: keyFrames, key_frame_requests: asked } = encoding;
+        Object.assign(entry, { width, height, alive, frames, bits, keyFrames, asked });
+      }
+    }
+  }
+  return found;
+}
+
+/** One row for each layer, the largest picture first. Streams without simulcast are not listed: there is nothing to compare. */
+function layerTable(layers, then, seconds) {
+  const order = (a, b) => a.stream.localeCompare(b.stream) || b.height - a.height || a.key.localeCompare(b.key);
+  const rows = [...layers.values()].sort(order).map((layer) => {
+    const old = then.get(layer.key);
+    const out = old && seconds > 0 ? (8 * (layer.outBytes - old.outBytes)) / seconds : 0;
+    return [
+      layer.key, format.size(layer), layer.alive ? format.number(layer.frames) : 'paused', format.rate(layer.alive ? layer.bits : 0),
+      format.number(layer.viewers), format.rate(out), format.number(layer.switches), format.number(layer.keyFrames), format.number(layer.asked),
+    ];
+  });
+  element('layers-part').hidden = !rows.length;
+  fill(element('layers'), rows);
+}
+
+/** Writes rows into a table, touching only what changed. */
+function fill(body, rows) {
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  for (const [index, cells] of rows.entries()) {
+    const row = body.rows[index] ?? body.insertRow();
+    for (const [column, text] of cells.entries()) write(row.cells[column] ?? row.insertCell(), text);
+  }
+}
+
 function table(streams, then, seconds) {
   const rows = [...streams.values()].sort((a, b) => b.viewers - a.viewers || a.name.localeCompare(b.name)).map((stream) => {
     const old = then.get(stream.name);
@@ -173,11 +219,7 @@ function table(streams, then, seconds) {
   }
   if (body.dataset.empty === 'true') body.replaceChildren();
   body.dataset.empty = 'false';
-  while (body.rows.length > rows.length) body.deleteRow(-1);
-  for (const [index, cells] of rows.entries()) {
-    const row = body.rows[index] ?? body.insertRow();
-    for (const [column, text] of cells.entries()) write(row.cells[column] ?? row.insertCell(), text);
-  }
+  fill(body, rows);
 }
 
 function sinceTheStart(report) {

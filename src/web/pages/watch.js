@@ -27,17 +27,19 @@ const shown = () => (viewer.state === 'connected' ? (viewer.live ? 'live' : 'wai
 
 function paint() {
   const state = shown();
-  const [badge, hint] = TEXT[state];
   const live = state === 'live';
+  const soundOnly = live && viewer.layers.layers.length > 0 && !viewer.layers.current;
+  const [badge, hint] = soundOnly ? [TEXT.live[0], 'Sound only'] : TEXT[state];
   write('status', badge);
   element('status').dataset.state = state;
   write('hint', hint);
   element('hint').hidden = !hint;
-  video.classList.toggle('dim', !live && video.videoWidth > 0);
+  video.classList.toggle('dim', (!live || soundOnly) && video.videoWidth > 0);
   element('play').hidden = !blocked;
   element('sound').hidden = !live || blocked;
   write('sound-text', video.muted ? 'Turn sound on' : 'Mute');
   element('details').hidden = !live;
+  element('quality').hidden = !live || viewer.layers.layers.length === 0;
   element('full').hidden = !live || !(element('stage').requestFullscreen || video.webkitEnterFullscreen);
   element('numbers').hidden = !live || element('details').ariaPressed !== 'true';
   showProblem(live ? null : viewer.error);
@@ -71,6 +73,40 @@ function draw(stats) {
   show(element('numbers'), { ...figures, 'Latency': format.ms(latency), 'Bitrate': format.rate(rate), 'Frames/s': format.number(frames), 'First frame': element('tile-first').textContent });
 }
 
+/** A layer in a word: its height, as people call it. */
+function nameOf(layer) {
+  const size = layer.height ? `${layer.height}p` : layer.rid || 'Picture';
+  const alike = viewer.layers.layers.filter(({ height }) => height === layer.height).length > 1;
+  return alike ? `${size} · ${format.rate(layer.bitsPerSecond)}` : size;
+}
+
+/** Whether a choice is this one. */
+const isChosen = (choice, value) => JSON.stringify(choice) === value;
+
+/** The menu: what there is of the picture, the best first. What is played, and why, is beside it. */
+function paintLayers() {
+  const { layers, current, choice, because } = viewer.layers;
+  const best = layers.toReversed();
+  const auto = choice === 'auto' && current ? `Auto (${nameOf(current)})` : 'Auto';
+  const entries = [['"auto"', auto], ...(layers.length > 1 ? best.map((layer) => [JSON.stringify({ rid: layer.rid }), layer.alive ? nameOf(layer) : `${nameOf(layer)} (paused)`]) : []), ['"sound"', 'Sound only']];
+  const menu = element('quality');
+  // A menu that is open is not made anew under the person's finger.
+  if (document.activeElement !== menu || menu.options.length !== entries.length) {
+    menu.replaceChildren(...entries.map(([value, text]) => new Option(text, value, false, isChosen(choice, value))));
+  } else {
+    for (const [index, [value, text]] of entries.entries()) {
+      const option = menu.options[index];
+      if (option.value !== value) option.value = value;
+      if (option.text !== text) option.text = text;
+      if (isChosen(choice, value)) menu.selectedIndex = index;
+    }
+  }
+  const played = current ? nameOf(current) : 'Sound only';
+  write('why', layers.length && because ? `${played}: ${because}.` : '');
+  element('why').hidden = !element('why').textContent;
+  paint();
+}
+
 /** Shows what the publisher has written below the picture. */
 function say(text) {
   write('caption', text);
@@ -84,6 +120,7 @@ for (const name of ['state', 'live', 'idle']) viewer.addEventListener(name, pain
 viewer.on('peer', () => { first = null; });
 viewer.on('firstframe', ({ detail }) => { first = detail; blocked = false; paint(); });
 viewer.on('playblocked', ({ detail }) => { blocked = !detail.playing; paint(); });
+viewer.on('layers', paintLayers);
 viewer.on('stats', ({ detail }) => draw(detail));
 viewer.on('message', ({ detail: { label, data } }) => { if (label === 'caption' && typeof data === 'string') say(data); });
 viewer.on('channelclosed', ({ detail: { label } }) => { if (label === 'caption') say(''); });
@@ -96,6 +133,9 @@ element('play').addEventListener('click', async () => {
   blocked = false;
   await viewer.unmute();
   paint();
+});
+element('quality').addEventListener('change', ({ target }) => {
+  viewer.setLayer(JSON.parse(target.value)).catch((error) => { showProblem(error); paintLayers(); });
 });
 element('full').addEventListener('click', () => {
   if (document.fullscreenElement) document.exitFullscreen();

@@ -31,6 +31,9 @@ export { sendableCodecs } from './codecs.js';
  * @typedef {import('./publisher.js').PublisherEvents} PublisherEvents
  * @typedef {import('./viewer.js').ViewerOptions} ViewerOptions
  * @typedef {import('./viewer.js').ViewerEvents} ViewerEvents
+ * @typedef {import('./layers.js').Layer} Layer
+ * @typedef {import('./layers.js').Layers} Layers
+ * @typedef {import('./layers.js').LayerChoice} LayerChoice
  * @typedef {import('./channel.js').ChannelOptions} ChannelOptions
  * @typedef {import('./stats.js').Stats} Stats
  * @typedef {import('./devices.js').CaptureOptions} CaptureOptions

@@ -89,6 +89,16 @@ export function restartedAnswer(answer, fragment) {
   }));
 }
 
+/** The links of a Link header (RFC 8288 §3): their targets and parameters. @param {string | null} header */
+function* links(header) {
+  for (const [, url, parameters] of (header ?? '').matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:"[^"]*"|[^\s;,]+))*)/g)) {
+    /** @type {Record<string, string>} */
+    const found = {};
+    for (const [, name, quoted, bare] of parameters.matchAll(/([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s;,]+))/g)) found[name.toLowerCase()] = quoted ?? bare;
+    yield { url, found };
+  }
+}
+
 /**
  * Parses the ICE servers in a Link header (RFC 9725 §4.6).
  *
@@ -97,11 +107,14 @@ export function restartedAnswer(answer, fragment) {
  */
 export function iceServers(header) {
   const servers = [];
-  for (const [, urls, parameters] of (header ?? '').matchAll(/<([^>]*)>((?:\s*;\s*[\w-]+\s*=\s*(?:"[^"]*"|[^\s;,]+))*)/g)) {
-    /** @type {Record<string, string>} */
-    const found = {};
-    for (const [, name, quoted, bare] of parameters.matchAll(/([\w-]+)\s*=\s*(?:"([^"]*)"|([^\s;,]+))/g)) found[name.toLowerCase()] = quoted ?? bare;
-    if (found.rel === 'ice-server') servers.push({ urls, username: found.username, credential: found.credential });
+  for (const { url, found } of links(header)) {
+    if (found.rel === 'ice-server') servers.push({ urls: url, username: found.username, credential: found.credential });
   }
   return servers;
+}
+
+/** The target of the first link with this relation. @param {string | null} header @param {string} rel @returns {string | undefined} */
+export function linked(header, rel) {
+  for (const { url, found } of links(header)) if (found.rel === rel) return url;
+  return undefined;
 }

@@ -114,6 +114,15 @@ export class Session extends Emitter {
   /** @protected @param {boolean} live as the node says */
   onLive(live) { void live; }
 
+  /** The session is open on the node, which answers requests about it. @protected @param {import('./transport.js').Accepted} accepted */
+  onAccepted(accepted) { void accepted; }
+
+  /** @protected @param {Record<string, any>} layers as the node says */
+  onLayers(layers) { void layers; }
+
+  /** The socket was lost, or taken up again. @protected @param {boolean} up */
+  onSignalling(up) { void up; }
+
   /** @protected @param {Stats} stats */
   onStats(stats) { void stats; }
 
@@ -249,7 +258,11 @@ export class Session extends Emitter {
       ended: (reason, detail) => { if (connection) connection.ended(reason, detail); else early.push([reason, detail]); },
       live: (live) => { if (this.#run === run) this.onLive(live); },
       goingAway: (inSeconds) => this.tell('goingaway', { inSeconds }),
-      signalling: (up) => this.tell('signalling', { up }),
+      layers: (layers) => { if (this.#run === run) this.onLayers(layers); },
+      signalling: (up) => {
+        if (this.#run === run) this.onSignalling(up);
+        this.tell('signalling', { up });
+      },
     };
     const accepted = await this.#transport.open({ direction: this.#direction, stream: this.stream, offer: offer.sdp ?? '', notices });
     if (run.stop.signal.aborted) {
@@ -272,6 +285,7 @@ export class Session extends Emitter {
       throw error;
     }
     run.connection = connection = new Connection(pc, accepted, relays);
+    this.onAccepted(accepted);
     connection.onrestart = () => this.tell('restarted', {});
     for (const [reason, detail] of early) connection.ended(reason, detail);
     await connection.connected;

@@ -9,10 +9,11 @@ import { Signalling, WebSocketTransport } from './websocket.js';
  *
  * @typedef {string | (() => string | Promise<string>)} Token a JWT, or what gives one each time it is needed
  *
- * @typedef {object} Notices what the node says without being asked; only a WebSocket can
+ * @typedef {object} Notices what the node says without being asked; most of it only over a WebSocket
  * @property {(reason: string, detail: string) => void} ended the session is over
  * @property {(live: boolean) => void} live the stream has a publisher, or has none
  * @property {(inSeconds: number) => void} goingAway the node is about to end
+ * @property {(layers: Record<string, any>) => void} layers what there is of the picture, and what is sent, has changed
  * @property {(up: boolean) => void} signalling the socket was lost, or taken up again; media goes on
  *
  * @typedef {object} OpenRequest
@@ -26,6 +27,7 @@ import { Signalling, WebSocketTransport } from './websocket.js';
  * @property {RTCIceServer[]} iceServers
  * @property {'http' | 'websocket'} via
  * @property {(fragment: string) => Promise<string>} restart an ICE restart: fragments (RFC 8840) there and back
+ * @property {(request: import('./layers.js').LayerRequest) => Promise<void>} layer asks for another encoding of the picture; from then on `notices.layers` tells what there is
  * @property {() => Promise<import('./errors.js').CorecastError | null>} whyEnded asked when the node has ended the session: why, if that can be found out
  * @property {() => void} close ends the session; neither waits nor throws, for a page that is being left
  *

@@ -7,6 +7,7 @@
 
 import { check, send } from './channel.js';
 import { CorecastError } from './errors.js';
+import { layersOf, unknownLayers, watchHeight, wireChoice } from './layers.js';
 import { Session } from './session.js';
 
 /** If nothing has arrived for this long, there is no publisher. */
@@ -19,6 +20,7 @@ const BACK_BYTES_MAX = 1_024;
  * @property {boolean} [audio] true
  * @property {boolean} [video] true
  * @property {boolean} [data] the publisher's data channels are wanted: events `channel`, `message`. without, they are where a listener for one of these was added before `attach()`
+ * @property {boolean} [fitToElement] true: no more lines are asked for than the element shows, rounded up to what there is
  * @property {number} [jitterBufferMs] the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
  *
  * @typedef {import('./session.js').SessionOptions & ViewerOwnOptions} ViewerOptions
@@ -27,6 +29,7 @@ const BACK_BYTES_MAX = 1_024;
  * @property {Record<string, never>} live pictures or sound arrive
  * @property {Record<string, never>} idle none arrive: nobody publishes
  * @property {{ afterMs: number, waited: boolean }} firstframe shown so long after the connection was begun; `waited`: for a publisher, too
+ * @property {import('./layers.js').Layers} layers what there is of the picture, or which of it is played, has changed
  * @property {{ label: string, protocol: string }} channel the publisher has a data channel
  * @property {{ label: string, data: string | ArrayBuffer }} message a message of the publisher's came
  * @property {{ label: string }} channelclosed a data channel was closed; messages may be missing where it is opened again
@@ -47,12 +50,20 @@ export class Viewer extends Session {
   #channels = new Map();
   /** Whether the SDK has muted the element, not the page. */
   #muted = false;
-  #packets = { count: 0, atMs: -Infinity };
+  #packets = { frames: 0, packets: 0, atMs: -Infinity };
   /** Packets that arrive before this time are the last ones of a publisher that has gone. */
   #ebbUntilMs = 0;
   #begunMs = 0;
   /** @type {number | undefined} */
   #firstFrameMs;
+  #fits;
+  #layers = unknownLayers();
+  /** @type {import('./layers.js').LayerChoice} */
+  #choice = 'auto';
+  #shownHeight = 0;
+  /** @type {import('./transport.js').Accepted | null} */
+  #accepted = null;
+  #endWatching = () => {};
 
   /** @param {ViewerOptions} options */
   constructor(options) {
@@ -60,6 +71,7 @@ export class Viewer extends Session {
     this.#kinds = [...(options.audio === false ? [] : ['audio']), ...(options.video === false ? [] : ['video'])];
     this.#jitterBufferMs = options.jitterBufferMs;
     this.#data = options.data;
+    this.#fits = options.fitToElement ?? true;
   }
 
   /** @override @param {string} name @param {EventListenerOrEventListenerObject | null} listener @param {boolean | AddEventListenerOptions} [options] */
@@ -85,6 +97,8 @@ export class Viewer extends Session {
     if (!this.#kinds.length) return Promise.reject(new CorecastError('nothing_to_play', 'Neither sound nor picture is wanted', { final: true }));
     this.#video = video;
     video.playsInline = true;
+    this.#endWatching();
+    if (this.#fits) this.#endWatching = watchHeight(video, (lines) => { this.#shownHeight = lines; void this.#ask({ shown_height: lines }).catch(() => {}); });
     return this.begin();
   }
 
@@ -102,6 +116,55 @@ export class Viewer extends Session {
       this.#muted = true;
       await video.play().then(() => this.#blocked(true), () => this.#blocked(false));
     }
+  }
+
+  /** What there is of the picture, which of it is played, and why. */
+  get layers() { return this.#layers; }
+
+  /**
+   * Chooses: `'auto'` (the best that the network carries and the element shows), `{ height: 720 }` (no more lines than that),
+   * `{ rid: 'h' }` (that encoding), or `'sound'` (no picture). It holds until another is chosen, also over new connections.
+   * Rejects where the node refuses, as for a `rid` that the publisher does not have; then what was chosen before stays.
+   *
+   * @param {import('./layers.js').LayerChoice} choice
+   */
+  async setLayer(choice) {
+    const layer = wireChoice(choice);
+    const before = this.#choice;
+    this.#choice = choice;
+    await this.#ask({ layer }).catch((error) => {
+      if (this.#choice === choice) this.#choice = before;
+      throw error;
+    });
+  }
+
+  /** @param {import('./layers.js').LayerRequest} request */
+  async #ask(request) {
+    // Before there is a session, it is asked when there is one.
+    if (this.#accepted) await this.#accepted.layer({ layer: wireChoice(this.#choice), ...request });
+  }
+
+  /** Says everything anew: to a new session, and over a new socket. */
+  #askAll() {
+    const shown = this.#shownHeight > 0 ? { shown_height: this.#shownHeight } : {};
+    // A node without layers refuses, and plays what it has.
+    this.#ask({ layer: wireChoice(this.#choice), ...shown }).catch(() => {});
+  }
+
+  /** @protected @override @param {import('./transport.js').Accepted} accepted */
+  onAccepted(accepted) {
+    if (!this.#kinds.includes('video')) return;
+    this.#accepted = accepted;
+    this.#askAll();
+  }
+
+  /** @protected @override @param {boolean} up */
+  onSignalling(up) { if (up) this.#askAll(); }
+
+  /** @protected @override @param {Record<string, any>} layers */
+  onLayers(layers) {
+    this.#layers = layersOf(layers);
+    this.dispatchEvent(new CustomEvent('layers', { detail: this.#layers }));
   }
 
   /** Turns the sound on. Call it from a click, because browsers allow it only there. */
@@ -139,10 +202,12 @@ export class Viewer extends Session {
   /** @protected @override @param {RTCPeerConnection} pc */
   prepare(pc) {
     const media = new MediaStream();
+    this.#accepted = null;
+    this.#layers = unknownLayers();
     this.#channels.clear();
     this.#begunMs = performance.now();
     this.#firstFrameMs = undefined;
-    this.#packets = { count: 0, atMs: -Infinity };
+    this.#packets = { frames: 0, packets: 0, atMs: -Infinity };
     this.#setLive(false);
     for (const kind of this.#kinds) {
       const { receiver } = pc.addTransceiver(kind, { direction: 'recvonly' });
@@ -192,13 +257,20 @@ export class Viewer extends Session {
   onStats(stats) {
     const now = performance.now();
     // If there is video, frames count, not packets: a publisher that only keeps its ports open is not live.
-    const count = stats.frames || stats.packets;
-    if (count > this.#packets.count) this.#packets = { count, atMs: now < this.#ebbUntilMs ? -Infinity : now };
+    const { frames, packets } = stats;
+    const { layers, current } = this.#layers;
+    const soundOnly = this.#choice === 'sound' || (layers.length > 0 && current === null);
+    const arrives = frames > this.#packets.frames || ((soundOnly || !frames) && packets > this.#packets.packets);
+    this.#packets = { frames, packets, atMs: !arrives ? this.#packets.atMs : now < this.#ebbUntilMs ? -Infinity : now };
     this.#setLive(this.state === 'connected' && now - this.#packets.atMs < SILENT_MS);
   }
 
   /** @protected @override */
-  onEnd() { this.#setLive(false); }
+  onEnd() {
+    this.#accepted = null;
+    this.#endWatching();
+    this.#setLive(false);
+  }
 
   #shown() {
     this.#firstFrameMs = performance.now() - this.#begunMs;

@@ -130,6 +130,10 @@ export class Signalling {
             await this.#alive(0);
             return this.#request({ type: 'restart', session, fragment }, (restarted) => restarted.fragment);
           },
+          layer: async (/** @type {import('./layers.js').LayerRequest} */ request) => {
+            await this.#alive();
+            await this.#request({ type: 'layer', session, ...request }, () => {});
+          },
           // The node says it without being asked, and DTLS may be faster than its word.
           whyEnded: () => new Promise((resolve) => { setTimeout(() => resolve(null), NOTICE_WITHIN_MS); }),
           close: () => this.#release(session),
@@ -274,6 +278,9 @@ export class Signalling {
       case 'stream':
         this.#live.set(message.stream, Boolean(message.live));
         for (const held of this.#sessions.values()) if (held.stream === message.stream) held.notices.live(Boolean(message.live));
+        break;
+      case 'layers':
+        if (session !== undefined) this.#sessions.get(session)?.notices.layers(message);
         break;
       case 'going_away':
         for (const held of this.#sessions.values()) held.notices.goingAway(Number(message.in_s) || 0);

@@ -2,7 +2,7 @@
 //!
 //! Left out: the dependency descriptor extension, and all of an OBU but its header.
 
-use super::PayloadHints;
+use super::{LayerIds, PayloadHints};
 use crate::wire::cursor::Reader;
 
 /// OBU types (AV1 bitstream specification §6.2.2).
@@ -91,6 +91,18 @@ const fn obu_type_and_layer(element: &[u8]) -> Option<(u8, u8)> {
     }
 }
 
+/// See [`super::layer_of`]: by the extension of the first whole OBU that has one (AV1 bitstream specification §5.3.3).
+pub(super) fn layer_of(payload: &[u8]) -> Option<LayerIds> {
+    let (header, elements) = AggregationHeader::parse(payload)?;
+    let mut whole = elements.skip(usize::from(header.continues_previous));
+    whole.find_map(|element| match *element {
+        [header, extension, ..] if header & 0x04 != 0 => {
+            Some(LayerIds { temporal: extension >> 5, spatial: extension >> 3 & 0x03, ..LayerIds::default() })
+        }
+        _ => None,
+    })
+}
+
 /// See [`super::inspect`]. A frame of the lowest spatial layer begins a picture; an encoder that puts hidden frames
 /// into a temporal unit (none does in real time) would begin several.
 pub(super) fn inspect(payload: &[u8]) -> PayloadHints {
@@ -159,6 +171,14 @@ mod tests {
         assert_eq!(inspect(&[0x98, 0x08]), PayloadHints::default());
         // ... but a frame may begin behind one.
         assert!(inspect(&[0xa0, 1, 0xff, 0x30, 0x10]).frame_start);
+    }
+
+    #[test]
+    fn a_layer_is_known_by_the_extension_of_a_whole_obu() {
+        let layer = LayerIds { temporal: 2, spatial: 1, ..LayerIds::default() };
+        assert_eq!(layer_of(&[0x10, 0x34, 0x48]), Some(layer));
+        assert_eq!(layer_of(&[0x20, 2, 0x08, 1, 0x34, 0x48]), Some(layer), "the sequence header has none");
+        assert_eq!((layer_of(&[0x10, 0x30, 0x48]), layer_of(&[0x90, 0x34, 0x48])), (None, None));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod av1;
 pub mod h264;
 pub mod h265;
 pub mod opus;
+pub mod picture_numbers;
 pub mod vp8;
 pub mod vp9;
 
@@ -88,6 +89,30 @@ pub struct PayloadHints {
     /// picture data that is not the last of its unit, as far as the payload shows. VP8 does not show it: callers leave
     /// out packets with the marker.
     pub paddable: bool,
+}
+
+/// Which layer of its encoding a payload belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerIds {
+    /// Of time.
+    pub temporal: u8,
+    /// Of space.
+    pub spatial: u8,
+    /// Who has the layers below can begin to decode this one here.
+    pub up_here: bool,
+    /// Who has this layer and those below can decode higher ones that come after it.
+    pub up_after: bool,
+}
+
+/// The layer of a payload, where it says so. One that goes on with what began in another packet may not (AV1).
+#[must_use]
+pub fn layer_of(codec: Codec, payload: &[u8]) -> Option<LayerIds> {
+    match codec {
+        Codec::Vp8 => vp8::layer_of(payload),
+        Codec::Vp9 => vp9::layer_of(payload),
+        Codec::Av1 => av1::layer_of(payload),
+        Codec::H264 | Codec::H265 | Codec::Opus | Codec::Red => None,
+    }
 }
 
 /// Looks at one payload without padding. A payload that cannot be read gives no hints.

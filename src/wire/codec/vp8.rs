@@ -1,6 +1,6 @@
 //! VP8 payloads (RFC 7741): the payload descriptor and the beginning of the frame header (RFC 6386 §9.1).
 
-use super::PayloadHints;
+use super::{LayerIds, PayloadHints};
 use crate::wire::cursor::Reader;
 
 /// The payload descriptor (RFC 7741 §4.2).
@@ -91,6 +91,13 @@ pub fn key_frame_size(payload: &[u8]) -> Option<(u16, u16)> {
     }
 }
 
+/// See [`super::layer_of`]. Y says that the frame needs nothing but the base layer (RFC 7741 §4.2).
+pub(super) fn layer_of(payload: &[u8]) -> Option<LayerIds> {
+    let (descriptor, _) = Vp8Descriptor::parse(payload)?;
+    let temporal = descriptor.temporal_id?;
+    Some(LayerIds { temporal, up_here: descriptor.layer_sync && temporal > 0, ..LayerIds::default() })
+}
+
 /// See [`super::inspect`].
 pub(super) fn inspect(payload: &[u8]) -> PayloadHints {
     let Some((descriptor, frame)) = Vp8Descriptor::parse(payload) else { return PayloadHints::default() };
@@ -126,6 +133,18 @@ mod tests {
         assert_eq!((descriptor, frame), (expected, &[0x77][..]));
         for len in 0..6 {
             assert_eq!(Vp8Descriptor::parse(&payload[..len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_layer_is_known_where_the_descriptor_has_it_and_y_counts_above_the_base_layer() {
+        assert_eq!(layer_of(&[0x90, 0x80, 0x12, 0x77]), None);
+        for (bits, expected) in [(0x00, (0, false)), (0x20, (0, false)), (0x60, (1, true)), (0x80, (2, false))] {
+            let layer = layer_of(&[0x90, 0x20, bits, 0x77]).unwrap();
+            assert_eq!(
+                (layer.temporal, layer.up_here, layer.spatial, layer.up_after),
+                (expected.0, expected.1, 0, false)
+            );
         }
     }
 

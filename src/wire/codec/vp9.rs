@@ -2,7 +2,7 @@
 //!
 //! Left out: the content of the scalability structure and the reference differences, which are skipped.
 
-use super::PayloadHints;
+use super::{LayerIds, PayloadHints};
 use crate::wire::cursor::Reader;
 
 /// Reference differences a descriptor may list (RFC 9628 §4.2.1).
@@ -109,6 +109,21 @@ fn skip_scalability_structure(reader: &mut Reader<'_>) -> Option<()> {
     Some(())
 }
 
+/// See [`super::layer_of`]. U speaks of what comes after (RFC 9628 §4.2).
+pub(super) fn layer_of(payload: &[u8]) -> Option<LayerIds> {
+    let (descriptor, _) = Vp9Descriptor::parse(payload)?;
+    let (temporal, spatial) = descriptor.temporal_id.zip(descriptor.spatial_id)?;
+    Some(LayerIds { temporal, spatial, up_here: false, up_after: descriptor.switching_up_point })
+}
+
+/// Whether the last packet of a layer frame of spatial layer `highest` is this one: where the layers above are left out, the
+/// picture ends with it.
+#[must_use]
+pub fn ends_layer(payload: &[u8], highest: u8) -> bool {
+    Vp9Descriptor::parse(payload)
+        .is_some_and(|(descriptor, _)| descriptor.frame_end && descriptor.spatial_id == Some(highest))
+}
+
 /// See [`super::inspect`].
 pub(super) fn inspect(payload: &[u8]) -> PayloadHints {
     let Some((descriptor, frame)) = Vp9Descriptor::parse(payload) else { return PayloadHints::default() };
@@ -194,6 +209,16 @@ mod tests {
         assert_eq!(Vp9Descriptor::parse(&[0x50, 0x03, 0x05, 0x06, 0xaa]).unwrap().1, [0xaa]);
         assert_eq!(Vp9Descriptor::parse(&[0x50, 0x02, 0xaa]).unwrap().1, [0xaa]);
         assert_eq!(Vp9Descriptor::parse(&[0x50, 0x03, 0x05, 0x07, 0x02, 0xaa]), None);
+    }
+
+    #[test]
+    fn a_layer_is_known_where_the_descriptor_has_it() {
+        // T 2, U, S 1, with D; non-flexible with its TL0PICIDX.
+        let layer = layer_of(&[0x28, 0x53, 0x00, 0xaa]).unwrap();
+        assert_eq!(layer, LayerIds { temporal: 2, spatial: 1, up_here: false, up_after: true });
+        assert_eq!(layer_of(&[0x08, 0xaa]), None);
+        assert!(ends_layer(&[0x24, 0x02, 0x00, 0xaa], 1) && !ends_layer(&[0x24, 0x02, 0x00, 0xaa], 0));
+        assert!(!ends_layer(&[0x28, 0x02, 0x00, 0xaa], 1) && !ends_layer(&[0x04, 0xaa], 0));
     }
 
     #[test]

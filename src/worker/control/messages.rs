@@ -5,6 +5,7 @@ use crate::limits;
 use crate::net::Io;
 use crate::relay::play::pacing::Pacer;
 use crate::time::Timestamp;
+use crate::worker::control::layers;
 use crate::worker::control::reporting::{self, ReportUnderWay};
 use crate::worker::control::routes;
 use crate::worker::lane::Lanes;
@@ -95,6 +96,9 @@ impl ControlPhase<'_> {
                 if let Some(key) = peers.find_session(session) {
                     switch::select(key, encoding, peers, streams);
                 }
+            }
+            Control::Layers { session, request, reply } => {
+                let _ = reply.try_send(layers::request(session, &request, peers, streams, mail));
             }
             Control::Pace { session, bytes_per_second, burst_bytes } => {
                 let peer = peers.find_session(session).and_then(|key| peers.get_mut(key));

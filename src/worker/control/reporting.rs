@@ -146,6 +146,7 @@ fn stream_report(stream: &Stream, peers: &Peers) -> StreamReport {
             codec: encoding.codec().map_or("", |codec| codec.codec.name()),
             stored: Traffic { packets: encoding.stored_packets, bytes: encoding.stored_bytes },
             forwarded: Traffic { packets: encoding.forwarded_packets, bytes: encoding.forwarded_bytes },
+            switches: encoding.switches,
             key_frames: encoding.key_frames,
             key_frame_requests: encoding.requests.sent,
             lost: track.map_or(0, |track| track.reception.lost),

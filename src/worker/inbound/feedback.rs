@@ -149,7 +149,8 @@ impl Feedback<'_> {
     /// Passes on a viewer's wish, unless it has had too many: a key frame costs the publisher and every other viewer.
     fn want_key_frame(&mut self, stream: StreamKey, playback: &mut Playback, ssrc: u32, now: Timestamp) {
         let track = playback.track_of(ssrc).and_then(|index| playback.tracks.get(index));
-        let Some(track) = track else { return };
+        // Who is sent no picture misses one; browsers ask for it again and again.
+        let Some(track) = track.filter(|track| !track.is_paused) else { return };
         let wanted = EncodingKey { stream, encoding: track.encoding() };
         let (at_once, pause) = (limits::KEY_FRAME_REQUESTS_AT_ONCE, limits::KEY_FRAME_REQUEST_PAUSE);
         if self.streams.is_key_frame_wanted(wanted) {

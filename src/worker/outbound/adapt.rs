@@ -3,14 +3,14 @@
 //!
 //! Asked when feedback has come, and with every sender report, so that a viewer of which nothing is heard is looked at too.
 //!
-//! Not here: what the viewer or its page has chosen. [`Adaptation::highest`] is all that is known of it.
+//! Not here: what the viewer's page has chosen ([`Wish`]). It rules encodings out, and its network decides among the others.
 
 use crate::bandwidth::controller::{Decision, Place, Step};
 use crate::bandwidth::rate::Rate;
 use crate::bandwidth::why::Why;
 use crate::description::MediaKind;
 use crate::limits;
-use crate::relay::play::selection::{Selection, Simulcast};
+use crate::relay::play::wish::Wish;
 use crate::relay::store::ladder::Ladder;
 use crate::relay::store::numbers::EncodingId;
 use crate::time::Timestamp;
@@ -18,7 +18,7 @@ use crate::worker::adaptation::{Adaptation, Switch};
 use crate::worker::counters::Counters;
 use crate::worker::mail::Mail;
 use crate::worker::mailbox::Notice;
-use crate::worker::outbound::switch;
+use crate::worker::outbound::{layers_told, switch};
 use crate::worker::peer::{PeerKey, Playback, Role, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
 use crate::worker::repairs::{Repair, Repairs};
@@ -33,10 +33,15 @@ struct Steps {
 }
 
 impl Steps {
-    fn of(ladder: &Ladder, highest: Option<EncodingId>, sound: Rate) -> Self {
+    fn of(ladder: &Ladder, wish: &Wish, sound: Rate) -> Self {
         let none = Step { encoding: EncodingId::default(), rate: Rate::default() };
         let mut steps = Self { steps: [none; limits::ENCODINGS_PER_TRACK_MAX], len: 0 };
-        for (place, rung) in steps.steps.iter_mut().zip(ladder.living()) {
+        let (allowed, _) = wish.allowed(ladder);
+        let living = allowed.iter().filter(|rung| rung.alive);
+        // What stands in where none of these is sent.
+        let other = allowed.last().filter(|_| !allowed.iter().any(|rung| rung.alive));
+        let other = other.and_then(|highest| ladder.rung(ladder.stand_in(highest.encoding)?));
+        for (place, rung) in steps.steps.iter_mut().zip(living.chain(other)) {
             // Of one that has just begun nothing is known: nobody goes up to it yet.
             let bits = u64::from(rung.bits_per_second)
                 .checked_add(sound.bits_per_second())
@@ -44,8 +49,6 @@ impl Steps {
             *place = Step { encoding: rung.encoding, rate: bits.map_or(Rate::MAX, Rate::from_bits_per_second) };
             steps.len += 1;
         }
-        let ceiling = steps.as_slice().iter().position(|step| Some(step.encoding) == highest);
-        steps.len = ceiling.map_or(steps.len, |ceiling| ceiling + 1);
         steps
     }
 
@@ -81,7 +84,7 @@ pub(in crate::worker) fn start(playback: &mut Playback, stream: &Stream) {
         }
         let lowest = ladder.living().next().map(|rung| rung.encoding).filter(|_| adaptation.is_some());
         if let Some(encoding) = lowest.or_else(|| ladder.start()) {
-            track.selection = Selection::Simulcast(Simulcast::new(encoding));
+            track.selection.begin_with(encoding);
         }
     }
 }
@@ -107,7 +110,7 @@ impl AdaptPhase<'_> {
             return;
         }
         let adaptation = adaptation.get_or_insert_with(|| Box::new(Adaptation::new(now)));
-        let steps = Steps::of(&ladder, adaptation.highest, sound_of(stream));
+        let steps = Steps::of(&ladder, &track.wish, sound_of(stream));
         let place = place_of(track, &steps);
         let Some(Decision { encoding, why }) =
             begin(track, &steps).or_else(|| adaptation.bandwidth.decide(&place, now))
@@ -123,6 +126,7 @@ impl AdaptPhase<'_> {
             // One that had sound only waits for a key frame, which is asked for here.
             Some(encoding) => switch::select(key, encoding, self.peers, self.streams),
         }
+        layers_told::tell(key, self.peers, self.streams, self.mail);
     }
 }
 
@@ -147,7 +151,7 @@ pub(in crate::worker) fn probe(
     let Some((index, track)) = tracks.iter().enumerate().find(|(_, track)| track.kind == MediaKind::Video) else {
         return;
     };
-    let steps = Steps::of(&stream.ladder(track.track), adaptation.highest, sound_of(stream));
+    let steps = Steps::of(&stream.ladder(track.track), &track.wish, sound_of(stream));
     let Some(sequence_number) = track.subscription.newest_sequence_number() else { return };
     if !repairs.has_room_for(limits::PROBE_PACKETS) || !adaptation.bandwidth.wants_probe(&place_of(track, &steps), now)
     {

@@ -8,12 +8,16 @@
 //! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
 //! | [`payload_type`] | which payload type a viewer is sent; decided before its first visit |
 //! | [`adapt`] | what a viewer's network carries decides which encoding it is sent |
+//! | [`layers`] | what a viewer is due by its page's wish |
+//! | [`layers_told`] | what its page is told |
 //! | [`switch`] | a viewer goes over to another encoding of a track |
 //! | [`sender_report`] | sender reports, with a viewer's first packet and by its timer |
 
 pub(super) mod adapt;
 pub(super) mod fan_out;
 pub(super) mod key_frame_requests;
+pub(super) mod layers;
+pub(super) mod layers_told;
 mod payload_type;
 pub(super) mod publisher_feedback;
 pub(super) mod retransmission;

@@ -83,10 +83,11 @@ impl RetransmissionPhase<'_> {
         } else if is_probe {
             None
         } else {
-            track
-                .subscription
-                .write_repeat(slot, located, info)
-                .and_then(|header| sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding))
+            let copy = self.repairs.scratch();
+            track.subscription.write_repeat(slot, located, info).and_then(|header| {
+                let payload = header.renumbering.apply(slot, payload, copy)?;
+                sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding)
+            })
         };
         let len = len.filter(|&len| len <= limits::DATAGRAM_OUT_BYTES_MAX).ok_or(DropReason::RetransmissionTooLong)?;
         out.commit(path, len);

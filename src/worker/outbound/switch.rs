@@ -9,6 +9,7 @@ use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::{Layers, Start};
 use crate::time::Timestamp;
 use crate::worker::mail::Mail;
+use crate::worker::outbound::layers_told;
 use crate::worker::outbound::payload_type;
 use crate::worker::peer::{PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
@@ -60,7 +61,9 @@ pub(super) fn arrive(
         if let Some(notice) = payload_type::decide(peer, subscriber.track, target) {
             mail.notify(notice);
         }
+        target.switches += 1;
         target.fan_out.add_ready(subscriber);
+        layers_told::tell(subscriber.peer, peers, streams, mail);
     } else {
         let is_video = target.kind() == MediaKind::Video;
         // Sound goes over with the next packet.

@@ -3,11 +3,14 @@
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::fan_out::AfterVisit;
+use crate::relay::play::leaving_out::leaves_out;
 use crate::relay::play::pacing::Pacer;
-use crate::relay::play::subscription::Cursor;
+use crate::relay::play::renumbering::Renumbering;
+use crate::relay::play::subscription::{Cursor, EgressHeader};
 use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::Position;
 use crate::session::SessionState;
+use crate::srtp::SrtpSender;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
 use crate::worker::outbox::SampledRun;
@@ -106,6 +109,11 @@ impl<'a> Visit<'a> {
             let Some((info, payload)) = encoding.ring.get(position) else { break };
             track.subscription.advance();
             packets += 1;
+            if track.selection.looks_at_packets()
+                && leaves_out(&mut track.selection, &mut track.subscription, encoding, info, payload)
+            {
+                continue;
+            }
             let slot = self.out.slot();
             let Some(header) = track.subscription.write_header(slot, info) else { continue };
             let len = header.len + payload.len() + usize::from(info.padding) + tag_len;
@@ -121,7 +129,11 @@ impl<'a> Visit<'a> {
                 track.subscription.write_transport_sequence(slot, stamped);
                 number = Some(stamped);
             }
-            let Some(len) = sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding) else { continue };
+            let len = match header.renumbering {
+                Renumbering::NONE => sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding),
+                _ => seal_renumbered(sender, header, slot, payload, info.padding),
+            };
+            let Some(len) = len else { continue };
             self.out.commit(path, len);
             if let Some(number) = number {
                 let train = self.out.trains().len() - 1;
@@ -173,6 +185,20 @@ fn after_paced(pacer: &mut Pacer, bytes: u64, after: AfterVisit, now: Timestamp)
     pacer.spent(bytes as usize);
     let due = pacer.due();
     if after == AfterVisit::Behind && due > now { AfterVisit::Later(due) } else { after }
+}
+
+/// Seals a packet that goes out other than it is stored.
+#[cold]
+fn seal_renumbered(
+    sender: &SrtpSender,
+    header: EgressHeader,
+    slot: &mut [u8],
+    payload: &[u8],
+    padding: u8,
+) -> Option<usize> {
+    let mut copy = [0; limits::DATAGRAM_OUT_BYTES_MAX];
+    let payload = header.renumbering.apply(slot, payload, &mut copy)?;
+    sender.seal_rtp(header.index.0, header.len, slot, payload, padding)
 }
 
 /// Moves a cursor to where its next packet is; `Err` says where the subscriber waits when there is none.

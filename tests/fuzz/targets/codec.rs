@@ -4,6 +4,7 @@
 use corecast::limits;
 use corecast::relay::publish::parameter_sets::ParameterSets;
 use corecast::wire::codec::av1::AggregationHeader;
+use corecast::wire::codec::picture_numbers::{self, NumberShift};
 use corecast::wire::codec::vp8::Vp8Descriptor;
 use corecast::wire::codec::vp9::Vp9Descriptor;
 use corecast::wire::codec::{self, Codec, h264, h265, vp8};
@@ -21,6 +22,7 @@ pub fn run(data: &[u8]) {
         frame += u32::from(script.byte() & 1);
         let payload = script.chunk();
         inspect(payload);
+        renumber(payload, NumberShift { picture: 0x7ff0 + frame as u16, base_layer: frame as u8, key_frame: 5 });
         sets.observe(codec, frame, payload);
         before_key_frame(&sets, codec, frame);
     }
@@ -52,6 +54,47 @@ fn inspect(payload: &[u8]) {
         [Vp8Descriptor::parse(payload).map(|(_, rest)| rest), Vp9Descriptor::parse(payload).map(|(_, rest)| rest)];
     assert!(rest.into_iter().flatten().all(|rest| rest.len() < payload.len()));
     assert!(vp8::key_frame_size(payload).is_none() || codec::inspect(Codec::Vp8, payload).key_frame_start);
+}
+
+/// The parsers read the shifted numbers, everything else as before, and a shift back gives the payload.
+fn renumber(payload: &[u8], shift: NumberShift) {
+    let NumberShift { picture, base_layer, key_frame } = shift;
+    let back = NumberShift {
+        picture: 0_u16.wrapping_sub(picture),
+        base_layer: 0_u8.wrapping_sub(base_layer),
+        key_frame: 0_u8.wrapping_sub(key_frame),
+    };
+    for codec in Codec::ALL {
+        let mut shifted = payload.to_vec();
+        picture_numbers::rewrite(codec, &mut shifted, shift);
+        match picture_numbers::read(codec, payload) {
+            None => assert_eq!(shifted, payload),
+            Some(before) => {
+                let after = picture_numbers::read(codec, &shifted).unwrap();
+                let expected = before.picture.map(|(number, is_long)| {
+                    (number.wrapping_add(picture) & if is_long { 0x7fff } else { 0x7f }, is_long)
+                });
+                assert_eq!(after.picture, expected);
+                assert_eq!(after.base_layer, before.base_layer.map(|number| number.wrapping_add(base_layer)));
+                assert_eq!(after.key_frame, before.key_frame.map(|number| number.wrapping_add(key_frame) & 31));
+            }
+        }
+        assert_eq!(codec::layer_of(codec, &shifted), codec::layer_of(codec, payload));
+        assert_eq!(codec::inspect(codec, &shifted), codec::inspect(codec, payload));
+        picture_numbers::rewrite(codec, &mut shifted, back);
+        assert_eq!(shifted, payload);
+    }
+    let numbers = picture_numbers::read(Codec::Vp8, payload);
+    let parsed = Vp8Descriptor::parse(payload).map(|(descriptor, _)| descriptor);
+    assert_eq!(
+        numbers.map(|numbers| (numbers.picture, numbers.base_layer, numbers.key_frame)),
+        parsed.map(|vp8| (vp8.picture_id.map(|id| (id, vp8.picture_id_long)), vp8.tl0_picture_index, vp8.key_index))
+    );
+    if let Some((vp9, _)) = Vp9Descriptor::parse(payload) {
+        let numbers = picture_numbers::read(Codec::Vp9, payload).unwrap();
+        assert_eq!(numbers.picture, vp9.picture_id.map(|id| (id, vp9.picture_id_long)));
+        assert_eq!(numbers.base_layer, vp9.tl0_picture_index);
+    }
 }
 
 /// What would be put before a key frame is one aggregate of whole parameter sets, and fits a record.

@@ -113,6 +113,9 @@ pub fn answer(message: Control, notices: &flume::Sender<Notice>) {
         Control::Report(reply) => _ = reply.try_send(Box::new(WorkerReport::default())),
         Control::Heartbeat(reply) => _ = reply.try_send(()),
         Control::Connect(_) => {}
+        Control::Layers { reply, .. } => {
+            let _ = reply.try_send(Ok(()));
+        }
         Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } | Control::Pace { .. } => {}
         Control::Shutdown => {}
     }

@@ -14,7 +14,7 @@ use corecast::relay::store::record::{self, MediaRecord, PublishedCodec, Record};
 use corecast::relay::store::timeline::Incarnation;
 use corecast::relay::store::upstream::{self, SequenceRanges, Upstream, Wish};
 use corecast::time::{NtpTime, Timestamp};
-use corecast::wire::codec::Codec;
+use corecast::wire::codec::{Codec, LayerIds};
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::WorkerIndex;
 
@@ -110,7 +110,7 @@ pub fn seeds() -> Vec<Seed> {
         marker: true,
         key_frame: true,
         padding: 1,
-        layers: Layers::new(1, 0, true),
+        layers: Layers::new(LayerIds { temporal: 1, up_here: true, ..LayerIds::default() }),
         payload: &[0x65; 40],
     });
     let arrival = Timestamp::from_millis(1);

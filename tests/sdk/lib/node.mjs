@@ -23,6 +23,13 @@ export class FakeNode {
   breath = () => [];
   /** What answers name. */
   iceServers = [{ urls: ['stun:192.0.2.9'] }];
+  /** What there is of a picture, for who has chosen this. */
+  layers = (layer) => ({
+    layers: [{ id: 0, rid: 'q', width: 320, height: 180, bits_per_second: 150_000, frames_per_second: 30, alive: true }, { id: 1, rid: 'h', width: 640, height: 360, bits_per_second: 500_000, frames_per_second: 30, alive: false }],
+    current: layer === 'none' ? null : 0, layer, why: 'stopped', detail: 'the publisher stopped the better one',
+  });
+  /** The requests for events that wait, by session. */
+  #events = new Map();
   /** Whether a restart over HTTP is a 404. */
   forgotten = false;
   /** Whether sockets are accepted. */
@@ -129,8 +136,43 @@ export class FakeNode {
     } else if (type === 'close') {
       this.sessions.delete(session);
       yield { type: 'closed', id, session };
+    } else if (type === 'layer') {
+      const { rid } = message.layer ?? {};
+      if (rid === 'x') yield { type: 'error', id, session, status: 404, code: 'no_such_layer', detail: 'rid "x": the stream has q, h: send one of these, or none' };
+      else yield* [{ type: 'chosen', id, session }, { type: 'layers', session, ...this.layers(message.layer) }];
     } else if (type === 'ping') {
       yield { type: 'pong', id };
+    }
+  }
+
+  #links(session) {
+    const core = 'urn:ietf:params:whep:ext:core';
+    return `<${session}/layer>; rel="${core}:layer", <${session}/events>; rel="${core}:server-sent-events"; events="layers", <stun:192.0.2.9>; rel="ice-server"`;
+  }
+
+  /** WHEP's resources for layers: an event is the newest, and waits for who asks. */
+  #extension(method, url, headers, body, response) {
+    const session = url.replace(/\/\w+$/, '');
+    const events = this.#events.get(session) ?? { id: 0, data: null, waits: null };
+    this.#events.set(session, events);
+    const send = () => {
+      if (!events.waits || events.data === null || Number(events.waits.last) === events.id) return;
+      events.waits.response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`retry: 100\nid: ${events.id}\nevent: layers\ndata: ${events.data}\n\n`);
+      events.waits = null;
+    };
+    if (method === 'GET') {
+      events.waits = { response, last: headers['last-event-id'] };
+      send();
+    } else if (url.endsWith('/events')) {
+      response.writeHead(201, { location: url }).end();
+    } else {
+      const { soundOnly, rid } = JSON.parse(body);
+      if (rid === 'x') { response.writeHead(404, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ status: 404, code: 'no_such_layer', detail: 'no such' })); return; }
+      const { layers, current, why, detail } = this.layers(soundOnly ? 'none' : rid ? { rid } : 'auto');
+      const shown = layers.map(({ id, bits_per_second: bits, frames_per_second: framesPerSecond, alive, ...rest }) => ({ ...rest, framesPerSecond, bitrate: alive ? bits : 0, current: current === id }));
+      Object.assign(events, { id: events.id + 1, data: JSON.stringify({ 1: shown, choice: soundOnly ? 'none' : rid ? { rid } : 'auto', why, detail }) });
+      response.writeHead(200).end();
+      send();
     }
   }
 
@@ -140,10 +182,11 @@ export class FakeNode {
     request.on('end', () => {
       const { method, url, headers } = request;
       this.seen.push({ type: method, url, headers, body: String(Buffer.concat(chunks)) });
+      if (/\/(layer|events)$/.test(url)) { this.#extension(method, url, headers, String(Buffer.concat(chunks)), response); return; }
       if (method === 'POST') this.onoffer();
       const problem = method === 'POST' ? this.refuse.shift() : undefined;
       const [status, head, body] = problem ? [problem.status, { 'content-type': 'application/problem+json', ...(problem.retry_after_s ? { 'retry-after': String(problem.retry_after_s) } : {}) }, JSON.stringify(problem)]
-        : method === 'POST' ? [201, { 'content-type': 'application/sdp', location: `${url}/r${this.#next++}`, link: '<stun:192.0.2.9>; rel="ice-server"' }, ANSWER]
+        : method === 'POST' ? [201, { 'content-type': 'application/sdp', link: this.#links(`${url}/r${this.#next}`), location: `${url}/r${this.#next++}` }, ANSWER]
           : method === 'PATCH' && this.replaced ? [410, { 'content-type': 'application/problem+json' }, JSON.stringify({ status: 410, code: 'replaced', detail: 'another publisher took the name over' })]
           : method === 'PATCH' && this.forgotten ? [404, {}, '']
             : method === 'PATCH' ? [200, { 'content-type': 'application/trickle-ice-sdpfrag' }, FRAGMENT] : [200, {}, ''];

@@ -42,10 +42,13 @@ fn rewriter() -> Rewriter {
 fn dropped_packets_leave_no_hole_and_late_ones_keep_their_numbers() {
     let mut rewriter = rewriter();
     assert_eq!((send(&mut rewriter, 10), send(&mut rewriter, 12)), (100, 102));
-    assert!(rewriter.leave_out(Sequence(13), at(1)) && rewriter.leave_out(Sequence(14), at(1)));
+    assert!(
+        rewriter.leave_out(Sequence(13), Renumbering::NONE, at(1))
+            && rewriter.leave_out(Sequence(14), Renumbering::NONE, at(1))
+    );
     // 15 is still on its way.
     assert_eq!(send(&mut rewriter, 16), 104);
-    assert!(rewriter.leave_out(Sequence(17), at(2)));
+    assert!(rewriter.leave_out(Sequence(17), Renumbering::NONE, at(2)));
     assert_eq!(send(&mut rewriter, 18), 105);
     assert_eq!((send(&mut rewriter, 15), send(&mut rewriter, 11)), (103, 101));
     assert_eq!((rewriter.place(Sequence(13)), rewriter.place(Sequence(17))), (None, None), "they were dropped");
@@ -58,8 +61,8 @@ fn a_packet_with_a_number_is_not_dropped_any_more() {
     let mut rewriter = rewriter();
     send(&mut rewriter, 10);
     send(&mut rewriter, 12);
-    assert!(!rewriter.leave_out(Sequence(11), at(1)), "the viewer waits for it");
-    assert!(!rewriter.leave_out(Sequence(9), at(1)), "there is no number to save");
+    assert!(!rewriter.leave_out(Sequence(11), Renumbering::NONE, at(1)), "the viewer waits for it");
+    assert!(!rewriter.leave_out(Sequence(9), Renumbering::NONE, at(1)), "there is no number to save");
     assert_eq!(send(&mut rewriter, 11), 101);
 }
 
@@ -86,7 +89,7 @@ fn numbers_kept_for_packets_that_never_came_are_used_after_a_jump() {
     let mut rewriter = rewriter();
     send(&mut rewriter, 10);
     // 11 to 13 are missing, 14 is dropped: nothing after 10 was sent.
-    assert!(rewriter.leave_out(Sequence(14), at(1)));
+    assert!(rewriter.leave_out(Sequence(14), Renumbering::NONE, at(1)));
     rewriter.jump(encoding(1), Sequence(70), 0, at(2));
     assert_eq!(send(&mut rewriter, 70), 101);
     assert_eq!((located(&rewriter, 100), located(&rewriter, 101)), (Some((0, 10)), Some((1, 70))));
@@ -100,7 +103,7 @@ fn one_that_drops_every_second_packet_is_repeated_for_as_long_as_rings_remember(
     for n in 0..1_000 {
         let sequence = 10 + 2 * n;
         sent.push((send(&mut rewriter, sequence), sequence));
-        assert!(rewriter.leave_out(Sequence(sequence + 1), at(n * period_ms)));
+        assert!(rewriter.leave_out(Sequence(sequence + 1), Renumbering::NONE, at(n * period_ms)));
     }
     for &(index, sequence) in &sent[1_000 - 60..] {
         assert_eq!(located(&rewriter, index), Some((0, sequence)));
@@ -123,7 +126,7 @@ fn one_that_is_sent_everything_needs_no_memory_beside_its_own() {
 fn numbers_go_on_in_another_process() {
     let mut before = rewriter();
     send(&mut before, 10);
-    before.leave_out(Sequence(11), at(3));
+    before.leave_out(Sequence(11), Renumbering::NONE, at(3));
     send(&mut before, 12);
     before.jump(encoding(2), Sequence(500), 77, at(4));
     send(&mut before, 500);
@@ -222,7 +225,7 @@ proptest! {
             match step {
                 Step::Send => model.send(&mut rewriter, packet),
                 Step::Drop => {
-                    if rewriter.leave_out(Sequence(packet.1), at(1)) {
+                    if rewriter.leave_out(Sequence(packet.1), Renumbering::NONE, at(1)) {
                         model.dropped.insert(packet);
                     } else {
                         model.send(&mut rewriter, packet);
@@ -247,7 +250,7 @@ proptest! {
             late.retain(|entry| entry.0 > 0);
             for sequence in due {
                 // Whatever the choice of layers says of it now.
-                if rewriter.leave_out(Sequence(sequence), at(1)) {
+                if rewriter.leave_out(Sequence(sequence), Renumbering::NONE, at(1)) {
                     model.dropped.insert((rid, sequence));
                 } else {
                     model.send(&mut rewriter, (rid, sequence));
@@ -261,7 +264,7 @@ proptest! {
     fn any_bytes_are_a_rewriter_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Ok(mut rewriter) = Rewriter::import(at(9), &mut StateReader::new(&bytes)) {
             let _ = rewriter.locate(7);
-            rewriter.leave_out(Sequence(9), at(1));
+            rewriter.leave_out(Sequence(9), Renumbering::NONE, at(1));
             rewriter.jump(encoding(1), Sequence(10), 0, at(2));
             prop_assert!(rewriter.place(Sequence(10)).is_some());
         }

@@ -39,7 +39,13 @@ fn start(subscription: &mut Subscription, at: Start) {
 
 /// What the packet with `sequence` was sent as, where timestamps are moved by 5.
 fn located(sequence: u64, index: u64) -> Located {
-    Located { encoding: ONLY, sequence: Sequence(sequence), index: PacketIndex(index), timestamp_offset: 5 }
+    Located {
+        encoding: ONLY,
+        sequence: Sequence(sequence),
+        index: PacketIndex(index),
+        timestamp_offset: 5,
+        renumbering: Renumbering::NONE,
+    }
 }
 
 /// Sends the packet and returns its index.
@@ -87,7 +93,10 @@ fn a_header_is_the_packets_with_the_viewers_own_numbers() {
     assert_eq!(subscription.write_header(&mut slot, &packet), None, "it has not started");
     start(&mut subscription, at(0, 1_000));
     assert_eq!(subscription.cursor(), Cursor::At(Position(0)));
-    assert_eq!(subscription.write_header(&mut slot, &packet), Some(EgressHeader { len: 20, index: PacketIndex(100) }));
+    assert_eq!(
+        subscription.write_header(&mut slot, &packet),
+        Some(EgressHeader { len: 20, index: PacketIndex(100), renumbering: Renumbering::NONE })
+    );
     let header = RtpHeader::parse(&slot).unwrap();
     assert_eq!((header.marker, header.has_padding, header.payload_type), (true, true, 96));
     assert_eq!((header.sequence, header.timestamp, header.ssrc, header.header_len), (100, 10_005, 0xa, 20));
@@ -190,6 +199,23 @@ fn what_was_sent_with_another_payload_type_is_not_repeated() {
 }
 
 #[test]
+fn a_retransmission_has_the_picture_numbers_of_the_packet_that_it_repeats() {
+    let mut subscription = subscription();
+    start(&mut subscription, at(0, 1_000));
+    send(&mut subscription, 1_000);
+    assert!(subscription.leave_out(&info(1_001), true));
+    send(&mut subscription, 1_002);
+    // VP8 with a PictureID of 9, which is one less behind the picture that was left out.
+    for (index, picture) in [(100, 9), (101, 8)] {
+        let located = subscription.locate(index).unwrap();
+        let mut payload = [0; 6];
+        let packet = info(located.sequence.0);
+        let written = subscription.write_rtx(&mut [0; 64], &mut payload, located, &packet, &[0x90, 0x80, 9, 0]);
+        assert_eq!((written.unwrap().1, &payload[2..]), (6, &[0x90, 0x80, picture, 0][..]));
+    }
+}
+
+#[test]
 fn a_retransmission_carries_the_original_number_on_a_stream_of_its_own() {
     let block = ExtensionTemplate::with_mid(Some(4), "v0");
     let mut subscription = Subscription::new(0xa, Some(0xb), block, RANDOM);
@@ -206,7 +232,10 @@ fn a_retransmission_carries_the_original_number_on_a_stream_of_its_own() {
     assert!(subscription.write_rtx(&mut slot, &mut payload[..4], located, &packet, &[7, 8, 9]).is_none());
     for index in 200..203 {
         let written = subscription.write_rtx(&mut slot, &mut payload, located, &packet, &[7, 8, 9]);
-        assert_eq!(written, Some((EgressHeader { len: 20, index: PacketIndex(index) }, 5)));
+        assert_eq!(
+            written,
+            Some((EgressHeader { len: 20, index: PacketIndex(index), renumbering: Renumbering::NONE }, 5))
+        );
         let header = RtpHeader::parse(&slot).unwrap();
         assert_eq!((header.marker, header.has_padding, header.payload_type), (true, false, 97));
         assert_eq!((u64::from(header.sequence), header.timestamp, header.ssrc), (index, 10_015, 0xb));

@@ -14,6 +14,6 @@ export declare class HttpTransport implements Transport {
     /** @param {string} url the node @param {Token | undefined} token */
     constructor(url: string, token: Token | undefined);
     /** @param {OpenRequest} request @returns {Promise<Accepted>} */
-    open({ direction, stream, offer }: OpenRequest): Promise<Accepted>;
+    open({ direction, stream, offer, notices }: OpenRequest): Promise<Accepted>;
     hurry(): void;
 }

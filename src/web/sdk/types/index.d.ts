@@ -11,6 +11,9 @@ export type PublisherOptions = import('./publisher.js').PublisherOptions;
 export type PublisherEvents = import('./publisher.js').PublisherEvents;
 export type ViewerOptions = import('./viewer.js').ViewerOptions;
 export type ViewerEvents = import('./viewer.js').ViewerEvents;
+export type Layer = import('./layers.js').Layer;
+export type Layers = import('./layers.js').Layers;
+export type LayerChoice = import('./layers.js').LayerChoice;
 export type ChannelOptions = import('./channel.js').ChannelOptions;
 export type Stats = import('./stats.js').Stats;
 export type CaptureOptions = import('./devices.js').CaptureOptions;
@@ -23,6 +26,9 @@ export type DeviceList = import('./devices.js').DeviceList;
  * @typedef {import('./publisher.js').PublisherEvents} PublisherEvents
  * @typedef {import('./viewer.js').ViewerOptions} ViewerOptions
  * @typedef {import('./viewer.js').ViewerEvents} ViewerEvents
+ * @typedef {import('./layers.js').Layer} Layer
+ * @typedef {import('./layers.js').Layers} Layers
+ * @typedef {import('./layers.js').LayerChoice} LayerChoice
  * @typedef {import('./channel.js').ChannelOptions} ChannelOptions
  * @typedef {import('./stats.js').Stats} Stats
  * @typedef {import('./devices.js').CaptureOptions} CaptureOptions

@@ -40,3 +40,5 @@ export declare function restartedAnswer(answer: string, fragment: string): strin
  * @returns {RTCIceServer[]}
  */
 export declare function iceServers(header: string | null): RTCIceServer[];
+/** The target of the first link with this relation. @param {string | null} header @param {string} rel @returns {string | undefined} */
+export declare function linked(header: string | null, rel: string): string | undefined;

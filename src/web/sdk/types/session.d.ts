@@ -172,6 +172,12 @@ export declare class Session<Events extends SessionEvents = SessionEvents> exten
     protected adjustAnswer(sdp: string): string;
     /** @protected @param {boolean} live as the node says */
     protected onLive(live: boolean): void;
+    /** The session is open on the node, which answers requests about it. @protected @param {import('./transport.js').Accepted} accepted */
+    protected onAccepted(accepted: import('./transport.js').Accepted): void;
+    /** @protected @param {Record<string, any>} layers as the node says */
+    protected onLayers(layers: Record<string, any>): void;
+    /** The socket was lost, or taken up again. @protected @param {boolean} up */
+    protected onSignalling(up: boolean): void;
     /** @protected @param {Stats} stats */
     protected onStats(stats: Stats): void;
     /** The run has ended. @protected */

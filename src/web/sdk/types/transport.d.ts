@@ -14,6 +14,10 @@ export type Notices = {
      */
     goingAway: (inSeconds: number) => void;
     /**
+     * what there is of the picture, and what is sent, has changed
+     */
+    layers: (layers: Record<string, any>) => void;
+    /**
      * the socket was lost, or taken up again; media goes on
      */
     signalling: (up: boolean) => void;
@@ -38,6 +42,10 @@ export type Accepted = {
      * an ICE restart: fragments (RFC 8840) there and back
      */
     restart: (fragment: string) => Promise<string>;
+    /**
+     * asks for another encoding of the picture; from then on `notices.layers` tells what there is
+     */
+    layer: (request: import('./layers.js').LayerRequest) => Promise<void>;
     /**
      * asked when the node has ended the session: why, if that can be found out
      */

@@ -13,6 +13,10 @@ export type ViewerOwnOptions = {
      */
     data?: boolean;
     /**
+     * true: no more lines are asked for than the element shows, rounded up to what there is
+     */
+    fitToElement?: boolean;
+    /**
      * the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
      */
     jitterBufferMs?: number;
@@ -34,6 +38,10 @@ export type ViewerOwnEvents = {
         afterMs: number;
         waited: boolean;
     };
+    /**
+     * what there is of the picture, or which of it is played, has changed
+     */
+    layers: import('./layers.js').Layers;
     /**
      * the publisher has a data channel
      */
@@ -67,6 +75,7 @@ export type ViewerEvents = import('./session.js').SessionEvents & ViewerOwnEvent
  * @property {boolean} [audio] true
  * @property {boolean} [video] true
  * @property {boolean} [data] the publisher's data channels are wanted: events `channel`, `message`. without, they are where a listener for one of these was added before `attach()`
+ * @property {boolean} [fitToElement] true: no more lines are asked for than the element shows, rounded up to what there is
  * @property {number} [jitterBufferMs] the least the browser holds frames back; the browser's choice. More is smoother, less is sooner
  *
  * @typedef {import('./session.js').SessionOptions & ViewerOwnOptions} ViewerOptions
@@ -75,6 +84,7 @@ export type ViewerEvents = import('./session.js').SessionEvents & ViewerOwnEvent
  * @property {Record<string, never>} live pictures or sound arrive
  * @property {Record<string, never>} idle none arrive: nobody publishes
  * @property {{ afterMs: number, waited: boolean }} firstframe shown so long after the connection was begun; `waited`: for a publisher, too
+ * @property {import('./layers.js').Layers} layers what there is of the picture, or which of it is played, has changed
  * @property {{ label: string, protocol: string }} channel the publisher has a data channel
  * @property {{ label: string, data: string | ArrayBuffer }} message a message of the publisher's came
  * @property {{ label: string }} channelclosed a data channel was closed; messages may be missing where it is opened again
@@ -103,6 +113,22 @@ export declare class Viewer extends Session<ViewerEvents> {
     attach(video: HTMLVideoElement): Promise<void>;
     /** Plays what was blocked, as far as the browser now allows. */
     play(): Promise<void>;
+    /** What there is of the picture, which of it is played, and why. */
+    get layers(): import("./layers.js").Layers;
+    /**
+     * Chooses: `'auto'` (the best that the network carries and the element shows), `{ height: 720 }` (no more lines than that),
+     * `{ rid: 'h' }` (that encoding), or `'sound'` (no picture). It holds until another is chosen, also over new connections.
+     * Rejects where the node refuses, as for a `rid` that the publisher does not have; then what was chosen before stays.
+     *
+     * @param {import('./layers.js').LayerChoice} choice
+     */
+    setLayer(choice: import('./layers.js').LayerChoice): Promise<void>;
+    /** @protected @override @param {import('./transport.js').Accepted} accepted */
+    protected onAccepted(accepted: import('./transport.js').Accepted): void;
+    /** @protected @override @param {boolean} up */
+    protected onSignalling(up: boolean): void;
+    /** @protected @override @param {Record<string, any>} layers */
+    protected onLayers(layers: Record<string, any>): void;
     /** Turns the sound on. Call it from a click, because browsers allow it only there. */
     unmute(): Promise<void>;
     /** Turns the sound off. */

@@ -1,0 +1,136 @@
+// A browser publishes its picture three times (RFC 8853), and viewers choose among them by the watch page's menu: every choice is
+// a picture of that size within seconds, without a break in what is decoded, in Chromium and in Firefox, in VP8, VP9 and H.264.
+// Sound only and back. Screenshots of the menu and of what it says.
+
+import { artifact } from './lib/artifacts.mjs';
+import { enter } from './lib/netns.mjs';
+import { Browser, until } from './lib/browsers.mjs';
+import { BASE, Corecast } from './lib/corecast.mjs';
+import { Suite } from './lib/suite.mjs';
+
+await enter();
+const suite = new Suite('layers');
+const chromium = await Browser.start('chromium', { flags: ['--window-size=1600,1000'] });
+const firefox = await Browser.start('firefox');
+
+/** Publishes a moving picture and a tone by WHIP, in three sizes, from a page of the node's own. */
+async function publish(stream, codec) {
+  const page = await chromium.open(`${BASE}/favicon.svg`, `publisher of ${codec}`);
+  await page.goto(`${BASE}/`);
+  await page.evaluate(async ({ stream, codec }) => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 1280, height: 720 });
+    const context = canvas.getContext('2d');
+    let n = 0;
+    // Moves, so that no encoder thinks it idle. A timer, because a page behind another draws no animation frames.
+    setInterval(() => {
+      n += 1;
+      context.fillStyle = `hsl(${n % 360} 60% 40%)`;
+      context.fillRect(0, 0, 1280, 720);
+      context.fillStyle = '#fff';
+      context.fillRect((n * 17) % 1280, 100, 200, 200);
+      context.font = '160px sans-serif';
+      context.fillText(String(n), 100, 600);
+    }, 33);
+    const [video] = canvas.captureStream(30).getVideoTracks();
+    const sound = new AudioContext();
+    const tone = sound.createOscillator();
+    const out = sound.createMediaStreamDestination();
+    tone.connect(out);
+    tone.start();
+    const pc = (window.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
+    pc.addTransceiver(out.stream.getAudioTracks()[0], { direction: 'sendonly' });
+    const sender = pc.addTransceiver(video, { direction: 'sendonly', sendEncodings: [
+      { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 }, { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 }, { rid: 'f', maxBitrate: 1_500_000 },
+    ] });
+    const wanted = RTCRtpSender.getCapabilities('video').codecs.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec.toLowerCase()}` || /rtx/i.test(mimeType));
+    sender.setCodecPreferences(wanted);
+    await pc.setLocalDescription();
+    const response = await fetch(`/whip/${stream}`, { method: 'POST', headers: { 'content-type': 'application/sdp' }, body: pc.localDescription.sdp });
+    if (response.status !== 201) throw new Error(await response.text());
+    await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
+  }, { stream, codec });
+  return page;
+}
+
+/** What a watch page plays: the size, and how many frames were decoded. */
+const played = (page) => page.evaluate(async () => {
+  const { layers, stats } = window.corecast;
+  const video = document.getElementById('video');
+  const said = window.corecast.session.layers;
+  return { height: video.videoHeight, frames: stats().frames ?? 0, freezes: stats().freezes, current: said.current?.rid ?? null, listed: said.layers.filter(({ alive }) => alive).map(({ rid }) => rid), why: document.getElementById('why').textContent };
+});
+
+const choose = (page, value) => page.select('#quality', value);
+const rid = (name) => JSON.stringify({ rid: name });
+
+for (const [codec, browsers] of [['VP8', [chromium, firefox]], ['VP9', [chromium]], ['H264', [chromium]]]) {
+  await suite.case(`a person goes through the sizes of ${codec}, in ${browsers.map(({ name }) => name).join(' and ')}`, async (check, note) => {
+    const node = await Corecast.start(`layers-${codec}`);
+    const pages = [];
+    try {
+      pages.push(await publish('layers', codec));
+      for (const browser of browsers) {
+        const page = await browser.open(`${BASE}/watch/layers`, `${browser.name} watches ${codec}`);
+        pages.push(page);
+        await until('three layers', async () => (await played(page)).listed.length === 3, { within: 60_000 }).catch(async () => { throw new Error(`it has ${JSON.stringify(await played(page))}; ${page.log.join('\n')}`); });
+        const seen = [];
+        for (const [name, height] of [['q', 180], ['f', 720], ['h', 360], ['q', 180], ['h', 360], ['f', 720]]) {
+          const before = await played(page);
+          await choose(page, rid(name));
+          await until(`${name} is played`, async () => { const now = await played(page); return now.current === name && now.height === height; }, { within: 20_000 })
+            .catch(async () => { throw new Error(`${name} is not played: ${JSON.stringify(await played(page))}`); });
+          // It goes on: pictures are decoded after the switch as before.
+          const at = (await played(page)).frames;
+          await until(`${name} goes on`, async () => (await played(page)).frames >= at + 30, { within: 20_000 })
+            .catch(async () => { throw new Error(`${name} stands still: ${JSON.stringify(await played(page))}`); });
+          seen.push({ name, before, after: await played(page) });
+        }
+        note({ [browser.name]: seen.at(-1).after });
+        check(/it was chosen/.test(seen.at(-1).after.why), `the page says: ${seen.at(-1).after.why}`);
+        if (codec !== 'VP8') continue;
+        await choose(page, '"sound"');
+        await until('sound only', async () => (await played(page)).current === null, { within: 20_000 });
+        const { frames } = await played(page);
+        await new Promise((done) => { setTimeout(done, 3_000); });
+        check((await played(page)).frames <= frames + 3, 'no picture is decoded while there is sound only');
+        check(await page.evaluate(() => window.corecast.state) === 'live', 'it is live by its sound');
+        await choose(page, '"auto"');
+        await until('the picture again', async () => (await played(page)).frames > frames + 30, { within: 20_000 });
+      }
+    } finally {
+      await Promise.all(pages.map((page) => page.close()));
+      await node.stop();
+    }
+  }, { attempts: 2 });
+}
+
+await suite.case('a small window is sent a small picture, and the page says so', async (check, note) => {
+  const node = await Corecast.start('layers-small');
+  const pages = [];
+  try {
+    pages.push(await publish('small', 'VP8'));
+    const page = await chromium.open(`${BASE}/watch/small`, 'watch page');
+    pages.push(page);
+    await until('three layers', async () => (await played(page)).listed.length === 3, { within: 60_000 });
+    await page.setViewport({ width: 390, height: 844 });
+    await until('the middle one', async () => (await played(page)).current === 'h', { within: 20_000 }).catch(() => {});
+    const small = await played(page);
+    note({ small });
+    check(small.current === 'h' && /shown no larger/.test(small.why), `a picture of 390 points is sent ${JSON.stringify(small)}`);
+    for (const theme of ['light', 'dark']) {
+      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
+      for (const [kind, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 390, height: 844, deviceScaleFactor: 2 }]]) {
+        await page.setViewport(viewport);
+        await until('it has its size', () => page.evaluate((width) => window.innerWidth === width && document.documentElement.scrollWidth <= width, viewport.width));
+        await page.screenshot({ path: artifact(`page-watch-layers-${theme}-${kind}.png`) });
+      }
+    }
+  } finally {
+    await Promise.all(pages.map((page) => page.close()));
+    await node.stop();
+  }
+}, { attempts: 2 });
+
+await chromium.close();
+await firefox.close();
+suite.finish();
