@@ -11,8 +11,11 @@ const FRAMES_PER_SECOND: u32 = 30;
 const KEY_FRAME_TIMES: f64 = 7.0;
 /// What a key frame took is saved again in so many frames.
 const SAVED_IN: f64 = 20.0;
-/// A browser's pacer sends at so many times the rate.
-const PACING: f64 = 2.5;
+/// A browser's pacer sends at twice the rate, in bursts, as a recording of Chromium shows (`loadtest/data`).
+const PACING: f64 = 2.0;
+const BURST: Duration = Duration::from_millis(43);
+/// From one packet of a burst to the next.
+const PACKET: Duration = Duration::from_micros(10);
 
 /// One encoding's encoder.
 pub(crate) struct Encoder {
@@ -58,14 +61,15 @@ impl Script for Encoder {
         }
         self.debt = self.debt + bytes - mean;
         let payloads = video::frame_of(self.picture, self.unique + number, bytes as usize, key, true);
-        let mut sent = 0;
-        let packet = |payload: Vec<u8>| {
-            let after = Duration::from_secs_f64(f64::from(sent) * 8.0 / (PACING * self.bits_per_second));
-            sent += payload.len() as u32;
+        let burst_bytes = (PACING * self.bits_per_second / 8.0 * BURST.as_secs_f64()).max(1.0);
+        let (mut sent, mut count) = (0.0, 0);
+        let mut packet = |payload: Vec<u8>| {
+            let after = BURST * (sent / burst_bytes) as u32 + PACKET * count;
+            (sent, count) = (sent + payload.len() as f64, count + 1);
             // Parameter sets stay as they are.
             ScriptPacket { after, stampable: payload[0] & 31 != 24, payload }
         };
-        ScriptFrame { packets: payloads.into_iter().map(packet).collect(), key }
+        ScriptFrame { packets: payloads.into_iter().map(&mut packet).collect(), key }
     }
 
     fn interval(&self) -> Duration {

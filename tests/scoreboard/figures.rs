@@ -28,7 +28,7 @@ pub(crate) enum Figure {
     UsedPercent,
     /// How long packets waited for the rate.
     QueueP95Ms,
-    /// From a step that takes the present encoding's place away to the first frame of one that fits.
+    /// From a step after which the link does not carry the present encoding to the first frame of one that it carries.
     DownSeconds,
     /// From a step that makes room, or the join, to the first frame of the best that fits.
     UpSeconds,
@@ -159,21 +159,31 @@ fn jain(clients: &[&Client], end: Timestamp) -> f64 {
 
 /// The best encoding that fits at a time; the lowest where none does.
 fn best(scenario: &Scenario, script: &Script, at: Timestamp) -> usize {
+    highest_within(scenario, script, at, FITS)
+}
+
+/// The highest encoding that takes no more than this part of the rate.
+fn highest_within(scenario: &Scenario, script: &Script, at: Timestamp, part: f64) -> usize {
     let (now, _) = script.at(at.since(BEGIN), Way::Down);
     let free = if now.rate == UNLIMITED { f64::INFINITY } else { now.rate.saturating_sub(now.cross) as f64 };
     let paused = scenario.pause.is_some_and(|(from, to)| (from..to).contains(&at.since(BEGIN).as_secs_f64()));
     let layers = scenario.layers.len() - usize::from(paused);
-    let fits = |layer: &usize| f64::from(scenario.layers[*layer]) * HEADERS + SOUND_BITS <= FITS * free;
+    let fits = |layer: &usize| f64::from(scenario.layers[*layer]) * HEADERS + SOUND_BITS <= part * free;
     (0..layers).rev().find(fits).unwrap_or(0)
 }
 
-/// When the best encoding changes, beginning with the join, and what it is from then on.
-fn expectations(scenario: &Scenario, script: &Script, joined: Timestamp, end: Timestamp) -> Vec<(Timestamp, usize)> {
-    let mut expected = vec![(joined, best(scenario, script, joined))];
+/// When the highest encoding within a part of the rate changes, beginning with the join, and what it is from then on.
+fn expectations(
+    scenario: &Scenario,
+    script: &Script,
+    (joined, end): (Timestamp, Timestamp),
+    part: f64,
+) -> Vec<(Timestamp, usize)> {
+    let mut expected = vec![(joined, highest_within(scenario, script, joined, part))];
     let mut at = joined;
     while at < end {
         at = at + Duration::from_millis(100);
-        let now = best(scenario, script, at);
+        let now = highest_within(scenario, script, at, part);
         if expected.last().is_some_and(|(_, before)| *before != now) {
             expected.push((at, now));
         }
@@ -193,7 +203,8 @@ fn of_viewer(
     let frames = seconds * FRAMES_PER_SECOND;
     let bits = |layer: usize| f64::from(scenario.layers[layer]);
     let layer_of = |shown: &corecast::lab::peer::decoder::Shown| usize::from(shown.layer.unwrap_or(0));
-    let expected = expectations(scenario, script, *joined, end);
+    let expected = expectations(scenario, script, (*joined, end), FITS);
+    let carried_at_most = expectations(scenario, script, (*joined, end), 1.0);
     let used: f64 = shown
         .iter()
         .map(|shown| (bits(layer_of(shown)) / bits(best(scenario, script, shown.sent.unwrap_or(shown.at)))).min(1.0))
@@ -202,18 +213,21 @@ fn of_viewer(
     // Before the first frame nothing is seen at all.
     let frozen = if shown.is_empty() { seconds } else { froze.iter().sum::<Duration>().as_secs_f64() };
 
+    let before = |from: Timestamp| shown.iter().rfind(|shown| shown.at <= from).map(layer_of);
+    let until = |expected: &[(Timestamp, usize)], number: usize| expected.get(number + 1).map_or(end, |next| next.0);
+    let first = |from: Timestamp, until: Timestamp, fits: &dyn Fn(usize) -> bool| {
+        let met = shown.iter().find(|shown| shown.at > from && fits(layer_of(shown)));
+        met.map_or(until, |shown| shown.at.min(until)).since(from).as_secs_f64()
+    };
     let (mut down, mut up) = (0.0_f64, 0.0_f64);
     for (number, &(from, wanted)) in expected.iter().enumerate() {
-        let until = expected.get(number + 1).map_or(end, |next| next.0);
-        let before = shown.iter().rfind(|shown| shown.at <= from).map(layer_of);
-        let first = |fits: &dyn Fn(usize) -> bool| {
-            let met = shown.iter().find(|shown| shown.at > from && fits(layer_of(shown)));
-            met.map_or(until, |shown| shown.at.min(until)).since(from).as_secs_f64()
-        };
-        match before {
-            Some(before) if before > wanted => down = down.max(first(&|layer| layer <= wanted)),
-            Some(before) if before == wanted => {}
-            _ => up = up.max(first(&|layer| layer >= wanted)),
+        if before(from).is_none_or(|before| before < wanted) {
+            up = up.max(first(from, until(&expected, number), &|layer| layer >= wanted));
+        }
+    }
+    for (number, &(from, most)) in carried_at_most.iter().enumerate() {
+        if before(from).is_some_and(|before| before > most) {
+            down = down.max(first(from, until(&carried_at_most, number), &|layer| layer <= most));
         }
     }
 

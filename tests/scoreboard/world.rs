@@ -107,6 +107,8 @@ pub(crate) struct World {
     identity: DtlsIdentity,
     seed: u64,
     out: TrainBatch,
+    /// What workers tell signalling is printed.
+    is_traced: bool,
 }
 
 impl World {
@@ -147,6 +149,7 @@ impl World {
             .expect("an identity"),
             seed,
             out: TrainBatch::new(),
+            is_traced: std::env::var_os("TRACE").is_some(),
         };
         world.publish(scenario);
         world
@@ -426,6 +429,9 @@ impl World {
         }
         while let Ok(notice) = self.notices.try_recv() {
             assert!(!matches!(notice, Notice::Ended { .. }), "nobody's session ends: {notice:?}");
+            if self.is_traced {
+                println!("{:>8.3} s {notice:?}", self.now.since(BEGIN).as_secs_f64());
+            }
         }
         !sent.is_empty()
     }

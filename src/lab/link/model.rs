@@ -19,6 +19,10 @@ use crate::time::Timestamp;
 /// Bytes of IPv4 and UDP headers.
 const OVERHEAD_BYTES: u64 = 28;
 
+/// Packets that come within this time share their jitter, as those of one turn on the air or of one interrupt do: what is drawn
+/// for each alone would spread every burst.
+const BURST: Duration = Duration::from_millis(4);
+
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -147,6 +151,8 @@ pub struct Link {
     losing: bool,
     traffic: Traffic,
     last_arrival: Timestamp,
+    /// The jitter of the present burst, and when it began.
+    jitter: (Duration, Timestamp),
     /// What it did so far.
     pub counts: LinkCounts,
 }
@@ -161,6 +167,7 @@ impl Link {
             losing: false,
             traffic: Traffic::new(seed ^ 0x7feb_352d, began),
             last_arrival: began,
+            jitter: (Duration::ZERO, Timestamp::ZERO),
             counts: LinkCounts::default(),
         }
     }
@@ -179,11 +186,11 @@ impl Link {
             self.counts.dropped += 1;
             return Fate::Dropped;
         };
-        let jitter = match jitter.as_nanos() as u64 {
-            0 => Duration::ZERO,
-            most => Duration::from_nanos(jitter_draw % most),
-        };
-        let arrival = (left + delay + jitter).max(self.last_arrival);
+        if at.since(self.jitter.1) >= BURST {
+            let most = jitter.as_nanos() as u64;
+            self.jitter = (Duration::from_nanos(if most == 0 { 0 } else { jitter_draw % most }), at);
+        }
+        let arrival = (left + delay + self.jitter.0).max(self.last_arrival);
         self.last_arrival = arrival;
         self.counts.passed += 1;
         self.counts.bytes += bytes as u64;
