@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::model::Bottleneck;
+use super::bottleneck::Bottleneck;
 use super::script::{Conditions, UNLIMITED};
 use crate::crypto::random::{Random, SeededRandom};
 use crate::time::Timestamp;
