@@ -209,7 +209,8 @@ fn sound_only_stops_the_picture_and_a_choice_brings_it_back() {
     // Its browser misses a picture and asks for one, again and again.
     world.asked_elsewhere();
     world.clients[viewer].request_key_frame();
-    world.run(FRAME);
+    // Requests follow one another with a pause.
+    world.run(2_000 * MS);
     assert!(world.asked_elsewhere().iter().all(|asked| !matches!(asked.wish, Wish::KeyFrame(_))));
     choose(&mut world, session, LayerChoice::HeightMax(720)).unwrap();
     for n in 4..8 {
