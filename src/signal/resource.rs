@@ -93,6 +93,10 @@ impl Resources {
         insert_text(headers, ETAG, entity_tag);
         headers.extend([ACCEPT_POST, ACCEPT_PATCH]);
         let own = self.turn.as_ref().and_then(|turn| turn.told(opened.session, host, &terms.live));
+        // Some clients take the first and no other.
+        for link in own.iter().flat_map(live::links).chain(terms.ice_links.iter().cloned()) {
+            headers.append(LINK, link);
+        }
         if path.starts_with("/whep/") {
             let link =
                 |below: &str, rel: &str| format!("<{location}/{below}>; rel=\"urn:ietf:params:whep:ext:core:{rel}\"");
@@ -100,9 +104,6 @@ impl Resources {
             let links =
                 [link("layer", "layer"), events].into_iter().filter_map(|link| HeaderValue::try_from(link).ok());
             links.for_each(|link| _ = headers.append(LINK, link));
-        }
-        for link in own.iter().flat_map(live::links).chain(terms.ice_links.iter().cloned()) {
-            headers.append(LINK, link);
         }
         response
     }
