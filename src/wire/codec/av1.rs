@@ -1,6 +1,7 @@
 //! AV1 payloads (RTP Payload Format for AV1, v1.0.0): the aggregation header and the OBU elements it describes.
 //!
-//! Left out: the dependency descriptor extension, and all of an OBU but its header.
+//! Left out: the dependency descriptor extension, and all of an OBU but its header, and of a sequence header all but
+//! the size (`picture_size.rs`).
 
 use super::{LayerIds, PayloadHints};
 use crate::wire::cursor::Reader;
@@ -101,6 +102,23 @@ pub(super) fn layer_of(payload: &[u8]) -> Option<LayerIds> {
         }
         _ => None,
     })
+}
+
+/// The first whole sequence header of a payload, without its OBU header (AV1 bitstream specification §5.3); one that is
+/// continued in the next packet counts as whole, because its beginning is here.
+pub(super) fn sequence_header(payload: &[u8]) -> Option<&[u8]> {
+    let (header, elements) = AggregationHeader::parse(payload)?;
+    let mut whole = elements.skip(usize::from(header.continues_previous));
+    let obu = whole.find(|element| matches!(obu_type_and_layer(element), Some((obu_type::SEQUENCE_HEADER, _))))?;
+    let mut reader = Reader::new(obu);
+    let first = reader.u8()?;
+    if first & 0x04 != 0 {
+        reader.u8()?;
+    }
+    if first & 0x02 != 0 {
+        leb128(&mut reader)?;
+    }
+    Some(reader.rest())
 }
 
 /// See [`super::inspect`]. A frame of the lowest spatial layer begins a picture; an encoder that puts hidden frames

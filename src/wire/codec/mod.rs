@@ -13,8 +13,11 @@ pub mod h264;
 pub mod h265;
 pub mod opus;
 pub mod picture_numbers;
+mod picture_size;
 pub mod vp8;
 pub mod vp9;
+
+pub use picture_size::picture_size;
 
 #[cfg(test)]
 mod tests;

@@ -127,6 +127,20 @@ fn vp8_key_frames_of_a_browser_tell_their_width() {
 }
 
 #[test]
+fn sequence_headers_of_a_browser_tell_the_size() {
+    let sizes = |codec, csv| -> Vec<_> {
+        frames(csv).iter().flatten().filter_map(|row| picture_size(codec, &row.payload)).collect()
+    };
+    let (vp9, av1) = (
+        include_str!("../../../tests/data/traces/chromium-VP9-2500.csv"),
+        include_str!("../../../tests/data/traces/chromium-AV1-2500.csv"),
+    );
+    assert_eq!(sizes(Codec::Vp9, vp9), [(1280, 720); 2]);
+    // It was too slow for the whole picture and encoded three quarters of it.
+    assert_eq!(sizes(Codec::Av1, av1), [(960, 540); 2]);
+}
+
+#[test]
 fn clocks_are_those_of_the_payload_formats() {
     // RFC 7587 §4.1: always 48 kHz, whatever the sampling rate. Every video format: 90 kHz.
     for codec in Codec::ALL {
@@ -165,6 +179,14 @@ proptest! {
             prop_assert!(h265::nal_units(&payload).count() <= payload.len());
             let _ = (h264::parameter_sets(&payload).count(), h265::parameter_sets(&payload).count());
         }
-        let _ = vp8::key_frame_size(&payload);
+        for codec in Codec::ALL {
+            let _ = picture_size(codec, &payload);
+        }
+        for header in [&[0x67, 0x64, 0x00, 0x28][..], &[0x42, 0x01, 0x01], &[0x8c, 0x80, 0x01, 0x82, 0x49, 0x83, 0x42], &[0x18, 0x08]] {
+            let payload = [header, &payload].concat();
+            for codec in Codec::ALL {
+                let _ = picture_size(codec, &payload);
+            }
+        }
     }
 }

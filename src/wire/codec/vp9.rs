@@ -1,6 +1,6 @@
 //! VP9 payloads (RFC 9628): the payload descriptor.
 //!
-//! Left out: the content of the scalability structure and the reference differences, which are skipped.
+//! Left out: all of the scalability structure but the size of its highest layer, and the reference differences, which are skipped.
 
 use super::{LayerIds, PayloadHints};
 use crate::wire::cursor::Reader;
@@ -37,6 +37,8 @@ pub struct Vp9Descriptor {
     pub tl0_picture_index: Option<u8>,
     /// V: the scalability structure is here.
     pub has_scalability_structure: bool,
+    /// Width and height of the highest spatial layer, where the structure tells them.
+    pub largest_size: Option<(u16, u16)>,
 }
 
 impl Vp9Descriptor {
@@ -81,7 +83,7 @@ impl Vp9Descriptor {
             }
         }
         if this.has_scalability_structure {
-            skip_scalability_structure(&mut reader)?;
+            this.largest_size = read_scalability_structure(&mut reader)?;
         }
         Some((this, reader.rest()))
     }
@@ -93,12 +95,14 @@ impl Vp9Descriptor {
     }
 }
 
-/// RFC 9628 §4.2.2.
-fn skip_scalability_structure(reader: &mut Reader<'_>) -> Option<()> {
+/// RFC 9628 §4.2.2: the size of the highest layer, where it is there.
+fn read_scalability_structure(reader: &mut Reader<'_>) -> Option<Option<(u16, u16)>> {
     let head = reader.u8()?;
+    let mut largest = None;
     if head & 0x10 != 0 {
-        let layers = usize::from(head >> 5).saturating_add(1);
-        reader.take(layers.saturating_mul(4))?; // width and height of each
+        for _ in 0..=head >> 5 {
+            largest = Some((reader.u16()?, reader.u16()?));
+        }
     }
     if head & 0x08 != 0 {
         for _ in 0..reader.u8()? {
@@ -106,7 +110,7 @@ fn skip_scalability_structure(reader: &mut Reader<'_>) -> Option<()> {
             reader.take(usize::from(picture >> 2 & 0x03))?;
         }
     }
-    Some(())
+    Some(largest.filter(|&(width, height)| width > 0 && height > 0))
 }
 
 /// See [`super::layer_of`]. U speaks of what comes after (RFC 9628 §4.2).
@@ -152,6 +156,7 @@ mod tests {
             picture_id: Some(0x1105),
             picture_id_long: true,
             has_scalability_structure: true,
+            largest_size: Some((1280, 720)),
             ..Vp9Descriptor::default()
         };
         assert_eq!((descriptor, frame), (expected, &[0x82, 0x49][..]));
