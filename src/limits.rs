@@ -199,6 +199,11 @@ pub const ENCODINGS_PER_STREAM_MAX: usize = 8;
 
 const _: () = assert!(TRACKS_PER_SESSION_MAX <= TRACKS_PER_STREAM_MAX);
 
+/// Encodings that one publisher may send: of its video each rid, of its audio one.
+pub const ENCODINGS_PER_SESSION_MAX: usize = TRACKS_PER_SESSION_MAX - 1 + ENCODINGS_PER_TRACK_MAX;
+
+const _: () = assert!(ENCODINGS_PER_SESSION_MAX <= ENCODINGS_PER_STREAM_MAX);
+
 /// Bytes of the header extension block on a viewer's packets in its longer form (RFC 8285 §4.3): four of head, four of a
 /// transport-wide sequence number and 18 of a MID of 16, filled up to a word. Longer: left out.
 pub const EXTENSION_BLOCK_BYTES_MAX: usize = 28;
@@ -279,6 +284,35 @@ pub const SOURCE_SILENCE_MAX: Duration = Duration::from_millis(300);
 
 /// Frames that the other one must have sent meanwhile: encodings of one picture arrive one after the other in any order.
 pub const SOURCE_SUCCESSOR_FRAMES: u8 = 3;
+
+/// How long nothing may come of an encoding while its siblings go on. Then viewers fall to another one. Six pictures at 30 a
+/// second: an encoder that has no bits left leaves out one or two.
+pub const ENCODING_SILENCE_MAX: Duration = Duration::from_millis(200);
+
+/// Pictures that its siblings must have sent meanwhile, all together.
+pub const ENCODING_SILENCE_FRAMES: u8 = 4;
+
+/// How long nothing may come of an encoding whatever its siblings do.
+pub const ENCODING_SILENCE_ALONE_MAX: Duration = Duration::from_millis(1_000);
+
+/// The time that an encoding's rate is the mean of: one key frame in it changes the rate by a tenth.
+pub const RATE_WINDOW: Duration = Duration::from_millis(2_000);
+
+/// A rate is told again when it has changed by more than one part of so many.
+pub const RATE_CHANGE_DIVISOR: u32 = 20;
+
+/// What was measured of an encoding is told again after this long, for who has missed it.
+pub const RUNG_REPEAT: Duration = Duration::from_millis(2_000);
+
+/// Bytes that a packet has towards a viewer beside its payload: header 12, extensions 8, tag 16.
+pub const VIEWER_PACKET_OVERHEAD_BYTES: usize = 36;
+
+/// Pause between two walks of a stream's viewers because an encoding has come to life or stopped: who sends goodbyes without
+/// end must not make each a walk. An encoding that stops is replaced by that much later at most.
+pub const LADDER_CHANGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Pause before a worker that sends packets of encodings which nobody here wants is told again what is wanted.
+pub const DEMAND_REPEAT_MIN: Duration = Duration::from_millis(250);
 
 /// Sources (SSRCs) a track may have. Full: the oldest binding goes.
 pub const SOURCES_PER_TRACK_MAX: usize = 8;

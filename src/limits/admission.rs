@@ -191,8 +191,9 @@ pub const PLANNED_SESSION_BYTES: u64 = 24 * 1024;
 /// attempt, and the messages that are put together.
 pub const PLANNED_HANDSHAKE_BYTES: u64 = (DTLS_ATTEMPTS_MAX * 16 * 1024 + DTLS_REASSEMBLY_BYTES_MAX) as u64;
 
-/// Bytes of one stream on one worker: the packets of both encodings, and 64 bytes of bookkeeping for each packet.
-pub const PLANNED_STREAM_BYTES: u64 = (VIDEO_RING_BYTES_MAX + AUDIO_RING_BYTES_MAX) as u64
+/// Bytes of one stream on one worker: the packets of sound and picture, a third more of the picture for smaller sizes of it
+/// (simulcast in halves: a quarter and a sixteenth), and 64 bytes of bookkeeping for each packet.
+pub const PLANNED_STREAM_BYTES: u64 = (VIDEO_RING_BYTES_MAX + VIDEO_RING_BYTES_MAX / 3 + AUDIO_RING_BYTES_MAX) as u64
     + 64 * (VIDEO_RING_PACKETS_MAX + AUDIO_RING_PACKETS_MAX) as u64;
 
 /// Bytes of one stream that has viewers but no publisher: the index of its rings, without packets.

@@ -32,6 +32,13 @@ pub const SDP_MID_BYTES_MAX: usize = 16;
 /// Bytes of a `rid`, which must fit a one-byte header extension element (RFC 8285 §4.2). Longer: its encoding is not accepted.
 pub const RID_BYTES_MAX: usize = 16;
 
+/// Streams of one `a=simulcast` that are looked at; those after the first [`ENCODINGS_PER_TRACK_MAX`](super::ENCODINGS_PER_TRACK_MAX)
+/// that can be served are not accepted.
+pub const SDP_SIMULCAST_STREAMS_MAX: usize = 16;
+
+/// Kilobits a second that a simulcast publisher is told to begin with, at most: what it says of its layers may be anything.
+pub const START_KBPS_MAX: u32 = 10_000;
+
 /// Bytes of the header extension block of a packet to a viewer, its 4-byte head included (RFC 8285 §4.1), so that a
 /// browser's 1,200-byte payload leaves at no more than 1,222 bytes. What does not fit is not agreed.
 pub const DOWNLINK_EXTENSION_BYTES_MAX: usize = 20;

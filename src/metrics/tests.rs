@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
-use crate::worker::report::{ResidenceReport, StreamReport, Traffic, TrainsReport};
+use crate::worker::report::{EncodingReport, ResidenceReport, StreamReport, Traffic, TrainsReport};
 
 #[test]
 fn the_text_has_signallings_counters_and_every_workers_figures() {
@@ -108,6 +108,15 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
     counters.socket_message("hello");
     counters.session_resumed();
     let traffic = |of: u64| Traffic { packets: of, bytes: of * 1_000 };
+    let encoding = |rid: &str, alive, bits_per_second, height, viewers| EncodingReport {
+        kind: "video",
+        rid: rid.into(),
+        alive,
+        bits_per_second,
+        height,
+        viewers,
+        ..EncodingReport::default()
+    };
     let report = |worker: u16| {
         let of = u64::from(worker) * 100;
         WorkerReport {
@@ -145,7 +154,17 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
                 max_us: 9_999,
             }],
             streams: vec![
-                StreamReport { name: "a".into(), origin: worker == 0, viewers: 2, ..Default::default() },
+                StreamReport {
+                    name: "a".into(),
+                    origin: worker == 0,
+                    viewers: 2,
+                    encodings: vec![
+                        EncodingReport { kind: "audio", bits_per_second: 64_000, alive: true, ..Default::default() },
+                        encoding("h", worker == 0, 2_400_000, 720, 2),
+                        encoding("l", true, 150_000, 180, of),
+                    ],
+                    ..Default::default()
+                },
                 StreamReport { name: "\"b\"".into(), viewers: of, ..Default::default() },
             ],
             ..WorkerReport::default()

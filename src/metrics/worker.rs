@@ -9,7 +9,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 
 use super::figure::{self, Figure, Labels, Read, Value, counter, gauge};
 use crate::limits;
-use crate::worker::report::WorkerReport;
+use crate::worker::report::{EncodingReport, WorkerReport};
 
 /// The reports as a collector.
 #[derive(Debug)]
@@ -194,6 +194,26 @@ pub(super) const STREAMS: &[Figure<[WorkerReport]>] = &[
         "workers[].streams[].origin",
         Read::Several(stream_published),
     ),
+    gauge(
+        "stream_encoding_bits_per_second",
+        "Of a stream with simulcast, by rid: bits a second that a viewer is sent of it; zero while its publisher does not send it",
+        "workers[].streams[].encodings[].bits_per_second",
+        Read::Several(|reports| {
+            by_encoding(reports, |encoding, sum| sum.max(if encoding.alive { encoding.bits_per_second } else { 0 }))
+        }),
+    ),
+    gauge(
+        "stream_encoding_height",
+        "Of a stream with simulcast, by rid: height of its pictures in pixels",
+        "workers[].streams[].encodings[].height",
+        Read::Several(|reports| by_encoding(reports, |encoding, sum| sum.max(encoding.height))),
+    ),
+    gauge(
+        "stream_encoding_viewers",
+        "Of a stream with simulcast, by rid: viewers that are sent it or wait for its next key frame",
+        "workers[].streams[].encodings[].viewers",
+        Read::Several(|reports| by_encoding(reports, |encoding, sum| sum + encoding.viewers)),
+    ),
 ];
 
 impl Collector for WorkerFigures {
@@ -268,6 +288,25 @@ fn by_stream(reports: &[WorkerReport], value: impl Fn(u64, bool) -> u64) -> Vec<
         *values.entry(label).or_default() += value(viewers, is_published);
     }
     let labels = |(name, value): (&str, u64)| (vec![("stream", name.to_owned())], Value::Count(value));
+    values.into_iter().map(labels).collect()
+}
+
+/// A value of each named encoding of the streams that are labels, made of those of all workers. A publisher has at most
+/// [`limits::ENCODINGS_PER_TRACK_MAX`] of them.
+fn by_encoding(reports: &[WorkerReport], fold: impl Fn(&EncodingReport, u64) -> u64) -> Vec<(Labels, Value)> {
+    let streams = streams(reports);
+    let labelled = labelled(&streams);
+    let mut values: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for stream in reports.iter().flat_map(|report| &report.streams) {
+        let Some(name) = labelled.get(stream.name.as_str()) else { continue };
+        for encoding in stream.encodings.iter().filter(|encoding| !encoding.rid.is_empty()) {
+            let value = values.entry((name, &encoding.rid)).or_default();
+            *value = fold(encoding, *value);
+        }
+    }
+    let labels = |((stream, rid), value): ((&str, &str), u64)| {
+        (vec![("stream", stream.to_owned()), ("rid", rid.to_owned())], Value::Count(value))
+    };
     values.into_iter().map(labels).collect()
 }
 

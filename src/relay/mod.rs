@@ -32,6 +32,7 @@
 //! | [`publish::publication`] | whose packet it is, and what of it is forwarded; calls the next five |
 //! | [`publish::reception`] | loss on the uplink: receiver reports, NACKs |
 //! | [`publish::arrivals`] | transport-wide feedback, which lets the publisher send at full quality |
+//! | [`publish::meter`] | rate and size of each encoding, and whether it is being sent |
 //! | [`publish::numbering`] | no holes where probes were left out |
 //! | [`publish::parameter_sets`] | SPS, PPS and VPS put before a key frame that lacks them |
 //! | [`publish::padding`] | fragments of one frame made equal, so that they leave as one train |
@@ -39,6 +40,7 @@
 //! | [`store::upstream`] | the way back: key frames, packets, encodings that are wanted |
 //! | [`store::numbers`] | position, sequence, packet index; tracks and encodings |
 //! | [`store::encoding`] | an encoding on one worker: joins the next four |
+//! | [`store::ladder`] | a track's encodings to choose from |
 //! | [`store::timeline`] | a publisher that leaves and returns, on one unbroken sequence |
 //! | [`store::packet_ring`] | the packets themselves, stored once |
 //! | [`store::key_frame`] | when to ask the publisher for a key frame |
@@ -71,9 +73,10 @@
 //! nor cryptography: it names [`description`](crate::description), which is plain data,
 //! and [`crate::worker`] joins the two. Bounds are in [`crate::limits`].
 //!
-//! Left out for now: negotiating several encodings of one track (rid simulcast), so that a publication has one per track
-//! and tests alone have more; deciding what a viewer is to be sent and how fast (every viewer gets what the publisher
-//! sends, at once); moving the marker where spatial layers are dropped; data channels.
+//! Which encodings a track has, what each takes and shows, and whether it is being sent now, is its ladder
+//! ([`store::ladder`]): measured where the publisher is ([`publish::meter`]), known on every worker.
+//!
+//! Left out for now: moving the marker where spatial layers are dropped; data channels.
 
 pub mod play;
 pub mod publish;

@@ -1,9 +1,12 @@
-//! A record of the publisher goes to this worker's own encoding, and once each to every other worker with viewers.
+//! A record of the publisher goes to this worker's own encoding, and once each to every other worker with viewers: packets to
+//! those whose viewers want the encoding, what is told of it to all.
 
+use crate::relay::publish::publication::Publication;
 use crate::relay::store::address::RecordAddress;
 use crate::relay::store::record::Record;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::WorkerIndex;
+use crate::worker::peer::StreamKey;
 use crate::worker::stream::{EncodingKey, Streams};
 
 /// Gives a record to this worker's own encoding and, once each, to every other worker with viewers of the stream.
@@ -13,6 +16,11 @@ pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: Encoding
     let codec = stream.encoding(key.encoding).and_then(|encoding| encoding.codec().copied());
     for audience in &mut stream.audience {
         let worker = audience.listener.worker;
+        if matches!(record, Record::Media(_)) && !audience.wanted.contains(key.encoding) {
+            // What it is told of it from now on begins anew.
+            audience.introduced.remove(key.encoding);
+            continue;
+        }
         // A worker that was not told where its packets begin and how they are encoded drops every record.
         let mut introduced =
             audience.introduced.contains(key.encoding) || introduce(lanes, worker, address, codec.map(Record::Format));
@@ -20,9 +28,18 @@ pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: Encoding
             let sent = lanes.send(worker, address, record);
             // A packet that found no room is a gap that nobody can fill: what follows begins anew, so that the viewers there
             // see no hole and one request for a key frame is made for all of them.
-            introduced = sent || matches!(record, Record::Clock { .. });
+            introduced = sent || matches!(record, Record::Clock { .. } | Record::Rung(_));
         }
         audience.introduced.set(key.encoding, introduced);
+    }
+}
+
+/// Tells everyone what was measured of a publisher's encodings, where there is something new.
+#[inline]
+pub(super) fn tell_rungs(publication: &mut Publication, stream: StreamKey, streams: &mut Streams, lanes: &mut Lanes) {
+    while let Some((track, measured)) = publication.take_rung() {
+        let Some(track) = publication.tracks.get(track) else { continue };
+        distribute(streams, lanes, EncodingKey { stream, encoding: track.encoding }, &Record::Rung(measured));
     }
 }
 

@@ -17,7 +17,7 @@ use crate::relay::store::upstream::Upstream;
 #[derive(Debug)]
 struct LaneSender {
     producer: Producer<u8>,
-    upstream: flume::Sender<Upstream>,
+    upstream: flume::Sender<(WorkerIndex, Upstream)>,
     waker: Waker,
     written: bool,
 }
@@ -27,7 +27,8 @@ struct LaneSender {
 pub struct Lanes {
     senders: Vec<Option<LaneSender>>,
     receivers: Vec<Option<Consumer<u8>>>,
-    upstream: flume::Receiver<Upstream>,
+    upstream: flume::Receiver<(WorkerIndex, Upstream)>,
+    own: WorkerIndex,
     scratch: Vec<u8>,
     /// Records written.
     pub sent: u64,
@@ -57,7 +58,9 @@ impl Lanes {
         let mailboxes: Vec<_> = (0..count).map(|_| flume::bounded(upstream_messages)).collect();
         let mut all: Vec<Self> = mailboxes
             .iter()
-            .map(|(_, receiver)| Self {
+            .enumerate()
+            .map(|(own, (_, receiver))| Self {
+                own: WorkerIndex(own as u16),
                 senders: (0..count).map(|_| None).collect(),
                 receivers: (0..count).map(|_| None).collect(),
                 upstream: receiver.clone(),
@@ -105,13 +108,13 @@ impl Lanes {
         true
     }
 
-    /// Asks the publisher's worker.
-    pub fn send_upstream(&mut self, to: WorkerIndex, message: Upstream) {
-        let Some(lane) = self.senders.get(usize::from(to.0)).and_then(Option::as_ref) else { return };
-        if lane.upstream.try_send(message).is_err() {
-            self.upstream_dropped += 1;
-        }
+    /// Asks the publisher's worker. Whether there was room.
+    pub fn send_upstream(&mut self, to: WorkerIndex, message: Upstream) -> bool {
+        let Some(lane) = self.senders.get(usize::from(to.0)).and_then(Option::as_ref) else { return false };
+        let sent = lane.upstream.try_send((self.own, message)).is_ok();
+        self.upstream_dropped += u64::from(!sent);
         lane.waker.wake();
+        sent
     }
 
     /// Wakes the readers of the lanes written to since the last call, once each.
@@ -142,8 +145,8 @@ impl Lanes {
         more
     }
 
-    /// The next thing another worker asks of this one.
-    pub fn receive_upstream(&mut self) -> Option<Upstream> {
+    /// The next thing another worker asks of this one, and which.
+    pub fn receive_upstream(&mut self) -> Option<(WorkerIndex, Upstream)> {
         self.upstream.try_recv().ok()
     }
 }
@@ -252,8 +255,8 @@ mod tests {
     fn a_request_goes_upstream() {
         let (mut origin, mut edge) = pair();
         let message = Upstream { stream: StreamId(3), wish: Wish::KeyFrame(EncodingId::default()) };
-        edge.send_upstream(WorkerIndex(0), message);
-        assert_eq!(origin.receive_upstream(), Some(message));
+        assert!(edge.send_upstream(WorkerIndex(0), message));
+        assert_eq!(origin.receive_upstream(), Some((WorkerIndex(1), message)));
         assert_eq!(origin.receive_upstream(), None);
     }
 }

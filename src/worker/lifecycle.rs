@@ -8,6 +8,7 @@ use crate::dtls::DtlsError;
 use crate::limits;
 use crate::relay::publish::ceiling::Ceiling;
 use crate::relay::publish::publication::Publication;
+use crate::relay::store::numbers::EncodingSet;
 use crate::session::{Session, SessionEvent};
 use crate::time::Timestamp;
 use crate::worker::compound_rtcp;
@@ -16,7 +17,7 @@ use crate::worker::counters::Counters;
 use crate::worker::handshakes::Handshakes;
 use crate::worker::mail::Mail;
 use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession, Origin};
-use crate::worker::outbound::adapt;
+use crate::worker::outbound::{adapt, ladder};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
 use crate::worker::peer_channels::PeerChannels;
@@ -60,7 +61,8 @@ impl Lifecycle<'_> {
                 let mut publication = Publication::new(&description.media, id.0, feedback_ssrc);
                 publication.ceiling = Ceiling::new(self.config.publisher_bits_per_second_max);
                 for track in &mut publication.tracks {
-                    track.encoding = track_of(track.kind).only_encoding();
+                    let stream_track = track_of(track.kind);
+                    track.encoding = stream_track.encoding(track.rid_place).unwrap_or(stream_track.only_encoding());
                 }
                 Role::Publisher(Box::new(publication))
             }
@@ -80,6 +82,10 @@ impl Lifecycle<'_> {
             session.carry_data();
             Box::new(PeerChannels::new(terms, description.dtls_role, description.direction, random.u64(), now))
         });
+        let published = match &role {
+            Role::Publisher(publication) => publication.tracks.iter().map(|track| track.encoding).collect(),
+            Role::Viewer(_) => EncodingSet::NONE,
+        };
         let (stream_key, stream) = self.streams.get_or_create(stream_id, &stream_name);
         let mut peer = Peer::new(id, stream_key, session, identity, role, description.cname, now);
         peer.data = data;
@@ -89,7 +95,7 @@ impl Lifecycle<'_> {
             Direction::Publish => {
                 stream.publisher = Some(key);
                 stream.origin = Some(Origin::Worker(self.config.index));
-                self.streams.publisher_came(stream_key);
+                self.streams.publication_began(stream_key, published.iter());
             }
             Direction::Play => stream.viewers += 1,
         }
@@ -151,8 +157,15 @@ impl Lifecycle<'_> {
             adapt::start(playback, stream);
         }
         for (index, track) in playback.tracks.iter_mut().enumerate().filter(|(_, track)| !track.is_paused) {
+            let ladder = self.streams.get(stream).map(|stream| stream.ladder(track.track)).unwrap_or_default();
+            // Of several, where it begins was decided above.
+            let chosen = track.chosen.or(ladder.is_simulcast().then(|| track.encoding()));
+            if let Some(encoding) = ladder::due(&ladder, chosen) {
+                track.begin_with(encoding);
+            }
             let encoding = EncodingKey { stream, encoding: track.encoding() };
             track.listed.insert(encoding.encoding);
+            self.streams.demand_moved(stream, EncodingSet::NONE, track.wants());
             self.streams.add_subscriber(encoding, Subscriber { peer: key, track: index as u8 });
         }
     }
@@ -198,6 +211,11 @@ impl Lifecycle<'_> {
         peer.session.close(self.outbox.batch(), now);
         if peer.data.is_some() {
             self.end_channels(key, &peer, now);
+        }
+        if let Role::Viewer(playback) = &peer.role {
+            for track in &playback.tracks {
+                self.streams.demand_moved(peer.stream, track.wants(), EncodingSet::NONE);
+            }
         }
         let peers = &*self.peers;
         if let Some(stream) = self.streams.get_mut(peer.stream) {

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `inbound` | a datagram finds its session and is opened in place; a publisher's packet is stored once and goes to the other workers; feedback is taken; lanes are read |
 //! | `control` | signalling's requests, routes, reports; peers' deadlines |
-//! | `outbound` | key frames are asked for, lost packets sent again; cursors visited, headers written, payloads sealed into trains; sender reports |
+//! | `outbound` | other workers are told which encodings are wanted; key frames are asked for, lost packets sent again; cursors visited, headers written, payloads sealed into trains; sender reports |
 //!
 //! Three walks through these files; in brackets what each calls in the layer below, and comes back from:
 //!
@@ -29,6 +29,7 @@
 //! |---|---|
 //! | `peers` | [`peer`]s by key, number, user fragment, path ([`crate::transport::path_table`]) and deadline ([`timers`]) |
 //! | [`stream`] | streams with their encodings, and the queues of those with something to do; `tracks`: which tracks there are |
+//! | `demand` | which encodings of a stream are wanted here |
 //! | [`lane`] | records to and from other workers |
 //! | `mail` | the worker's end of the [`mailbox`] |
 //! | `channels` | data channels: whose there are, and who has something to do |
@@ -50,6 +51,7 @@ mod compound_rtcp;
 mod config;
 mod control;
 mod counters;
+mod demand;
 mod disputes;
 mod distribution;
 pub mod event_loop;

@@ -57,7 +57,9 @@ pub struct ViewerTrack {
     pub wish: Wish,
     /// It is sent nothing: sound only was chosen, or is all that its network carries.
     pub is_paused: bool,
-    /// The encodings in whose fan-out it is.
+    /// The encoding that was chosen for it; `None` while nobody has.
+    pub chosen: Option<EncodingId>,
+    /// The encodings in whose fan-out it is; none before it has connected.
     pub listed: EncodingSet,
     /// Its place in the encoding and its numbers.
     pub subscription: Subscription,
@@ -87,6 +89,24 @@ impl ViewerTrack {
     #[must_use]
     pub fn awaited(&self) -> Option<EncodingId> {
         self.selection.awaited()
+    }
+
+    /// The encodings whose packets it needs: the one it is sent and the one it waits for; none before it has connected.
+    #[must_use]
+    pub fn wants(&self) -> EncodingSet {
+        if self.listed.is_empty() {
+            return EncodingSet::NONE;
+        }
+        // What repeats sound is made here of the sound itself.
+        let source = (self.kind == MediaKind::Audio).then_some(self.track.only_encoding());
+        [self.encoding()].into_iter().chain(self.awaited()).chain(source).collect()
+    }
+
+    /// Begins with an encoding of its track, where nothing was sent to it yet.
+    pub fn begin_with(&mut self, encoding: EncodingId) {
+        if self.encoding() != encoding || self.awaited().is_some() {
+            self.selection.begin_with(encoding);
+        }
     }
 
     /// Wants another encoding of its track, or the present one and no other.
@@ -245,6 +265,7 @@ impl Playback {
                 selection: Selection::default(),
                 wish: Wish::default(),
                 is_paused: false,
+                chosen: None,
                 listed: EncodingSet::default(),
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),
                 codecs: media.codecs.clone(),

@@ -173,7 +173,7 @@ reasons! {
         UplinkProbe = "uplink_probe",
         /// A publisher's packet that was received before, or a repair of nothing missing.
         UplinkDuplicate = "uplink_duplicate",
-        /// A publisher's packet of another encoding of a track: one is forwarded, because simulcast was declined.
+        /// A publisher's packet of another source of a track, or of one encoding of it, than the one that is forwarded.
         UplinkOtherEncoding = "uplink_other_encoding",
         /// A publisher's packet that is cut short.
         UplinkMalformed = "uplink_malformed",
@@ -212,7 +212,7 @@ reasons! {
         LaneUnknownStream = "lane_unknown_stream",
         /// A lane's record came before its encoding was introduced.
         LaneNotIntroduced = "lane_not_introduced",
-        /// Another worker asked for packets or for some encodings only: workers of one node lose none and get all.
+        /// Another worker asked for packets again: workers of one node lose none.
         UpstreamNotServed = "upstream_not_served",
         /// The mailbox of the publisher's worker had no room for a request.
         UpstreamMailboxFull = "upstream_mailbox_full",

@@ -164,6 +164,20 @@ pub struct ChannelReport {
 pub struct EncodingReport {
     /// `audio` or `video`.
     pub kind: &'static str,
+    /// Its name in the publisher's offer (`a=rid`); empty without simulcast.
+    pub rid: String,
+    /// Whether its publisher sends it now; one that a browser has paused is not sent.
+    pub alive: bool,
+    /// Bits a second that a viewer is sent of it, the mean of two seconds.
+    pub bits_per_second: u64,
+    /// Pictures a second; zero for sound.
+    pub frames_per_second: u64,
+    /// Width of its pictures in pixels; zero where that is not known.
+    pub width: u64,
+    /// Height of its pictures in pixels.
+    pub height: u64,
+    /// Viewers of this worker that are sent it or wait for its next key frame.
+    pub viewers: u64,
     /// As `H264`.
     pub codec: &'static str,
     /// From the publisher or the lane into the packet ring.

@@ -20,7 +20,7 @@ use crate::worker::mailbox::{Control, Notice};
 use crate::worker::outbound::fan_out::FanOutPhase;
 use crate::worker::outbound::key_frame_requests::KeyFramePhase;
 use crate::worker::outbound::retransmission::RetransmissionPhase;
-use crate::worker::outbound::sender_report;
+use crate::worker::outbound::{demand, ladder, sender_report};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::PeerKey;
 use crate::worker::peers::Peers;
@@ -95,7 +95,9 @@ impl Worker {
         self.streams.release_held(now);
         self.lifecycle().meet_deadlines(io, now);
         let Self { config, streams, peers, lanes, outbox, counters, .. } = self;
-        KeyFramePhase { own: config.index, streams, peers, lanes, outbox, counters }.run(now);
+        ladder::run(peers, streams, now);
+        demand::run(config.index, streams, lanes, counters, now);
+        KeyFramePhase { own: config.index, streams, peers, lanes, outbox }.run(now);
         // 3. What viewers asked for again, then fan-out: audio first.
         self.fill_batch(now);
         // 4. One batch to the kernel; the readers of our lanes are woken once. Handshakes that had to wait come last.
@@ -150,7 +152,7 @@ impl Worker {
             || self.streams.channel_work.any()
             || self.handshakes.is_waiting()
             || self.report.is_under_way();
-        if self.streams.has_work() || mail || !self.repairs.is_empty() {
+        if self.streams.has_work() || self.streams.has_demand_to_tell() || mail || !self.repairs.is_empty() {
             return now;
         }
         let peers = self.peers.next_deadline();

@@ -11,12 +11,13 @@ use crate::data::record::{DataNews, DataRecord};
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::broadcast::Broadcast;
-use crate::relay::store::ladder::{Ladder, Rung};
+use crate::relay::store::ladder::{Ladder, Measured, Rung};
 use crate::relay::store::numbers::{EncodingId, EncodingSet, Position, TrackId};
 use crate::relay::store::record::Record;
 use crate::relay::store::redundancy;
 use crate::time::Timestamp;
 use crate::worker::channel_work::ChannelWork;
+use crate::worker::demand::Demand;
 use crate::worker::mailbox::{Listener, Origin, StreamId};
 use crate::worker::peer::{PeerKey, StreamKey, Subscriber};
 use crate::worker::reason::DropReason;
@@ -53,6 +54,10 @@ pub struct Stream {
     progress: Vec<SendProgress>,
     /// Which encodings are in one of the work queues.
     queued: EncodingSet,
+    /// What of it is wanted here.
+    pub(super) demand: Demand,
+    /// When its viewers were last looked at because an encoding had come to life or stopped.
+    ladder_walked: Option<Timestamp>,
 }
 
 /// The encoding that repeats the sound of `source`: the last one that its track can have.
@@ -80,6 +85,8 @@ impl Stream {
             begun: EncodingSet::default(),
             progress: Vec::with_capacity(TRACKS.len()),
             queued: EncodingSet::default(),
+            demand: Demand::default(),
+            ladder_walked: None,
         };
         for kind in TRACKS {
             stream.ensure(track_of(kind).only_encoding());
@@ -160,6 +167,18 @@ impl Stream {
         encodings.filter_map(|encoding| Some(Rung::new(encoding.id(), encoding.measured()?))).collect()
     }
 
+    /// Whoever publishes it from now on has not sent anything yet.
+    pub(super) fn forget_measured(&mut self) {
+        for encoding in &mut self.encodings {
+            encoding.set_measured(None);
+        }
+    }
+
+    /// Whether an encoding is wanted, here or on a worker that is told of it.
+    fn is_wanted(&self, encoding: EncodingId) -> bool {
+        self.demand.wanted().contains(encoding) || self.audience.iter().any(|other| other.wanted.contains(encoding))
+    }
+
     /// Whether somebody publishes it, here or on another worker.
     fn is_published(&self) -> bool {
         self.publisher.is_some() || self.origin.is_some()
@@ -186,6 +205,15 @@ pub(super) struct Audience {
     pub(super) introduced: EncodingSet,
     /// It was told of the data channels, and of everything since.
     pub(super) knows_channels: bool,
+    /// The encodings that its viewers want; all of them until it has said so.
+    pub(super) wanted: EncodingSet,
+}
+
+impl Audience {
+    /// One of which nothing is known but its name.
+    pub(super) const fn new(listener: Listener) -> Self {
+        Self { listener, introduced: EncodingSet::NONE, knows_channels: false, wanted: EncodingSet::ALL }
+    }
 }
 
 /// One encoding of one stream.
@@ -209,6 +237,16 @@ pub struct Streams {
     held: Vec<(Timestamp, EncodingKey)>,
     /// Encodings for which a key frame is wanted.
     wanting: Vec<EncodingKey>,
+    /// Streams whose origin is to be told what is wanted here.
+    demands: Vec<StreamKey>,
+    /// When the first of them may be told that was told lately.
+    demands_due: Option<Timestamp>,
+    /// Streams with another publisher than before, which is to be told.
+    begun: Vec<StreamKey>,
+    /// Tracks one of whose encodings has come to life or stopped.
+    ladders_changed: Vec<(StreamKey, TrackId)>,
+    /// When the first of them is due, of those whose viewers were looked at lately.
+    ladders_due: Option<Timestamp>,
     /// What is to be done for data channels.
     pub(super) channel_work: ChannelWork,
 }
@@ -299,7 +337,12 @@ impl Streams {
             }
             Record::Begin => encoding.begin(),
             Record::Rung(measured) => {
-                encoding.set_measured(Some(*measured));
+                let is_sent = *measured != Measured::default();
+                let changed = encoding.set_measured(is_sent.then_some(*measured));
+                let ladder = (key.stream, key.encoding.track());
+                if changed && encoding.kind() == MediaKind::Video && !self.ladders_changed.contains(&ladder) {
+                    self.ladders_changed.push(ladder);
+                }
                 return Some(stream);
             }
             // Of no encoding: see `apply_data`.
@@ -328,6 +371,9 @@ impl Streams {
             stream.begun.insert(key.encoding);
         } else if !stream.begun.contains(key.encoding) {
             return Err(DropReason::LaneNotIntroduced);
+        }
+        if matches!(record, Record::Media(_)) && !stream.demand.wanted().contains(key.encoding) {
+            self.list_demand(key.stream);
         }
         self.apply(key, record);
         Ok(())
@@ -402,6 +448,15 @@ impl Streams {
     pub fn remove_subscriber(&mut self, key: EncodingKey, subscriber: Subscriber) {
         if let Some(encoding) = self.encoding_mut(key) {
             encoding.fan_out.retain(|&other| other != subscriber);
+        }
+    }
+
+    /// Lists a stream whose origin may have to be told what is wanted here.
+    pub(super) fn list_demand(&mut self, key: StreamKey) {
+        let Some(stream) = self.table.get_mut(key) else { return };
+        if stream.publisher.is_none() && !std::mem::replace(&mut stream.demand.listed, true) {
+            self.demands.push(key);
+            self.demands_due = None;
         }
     }
 
@@ -516,7 +571,13 @@ impl Streams {
             if !stream.is_published() {
                 return false;
             }
+            let is_wanted = stream.is_wanted(key.encoding);
             let Some(encoding) = stream.encoding_mut(key.encoding) else { return false };
+            if !is_wanted {
+                // Who wanted it has left or is sent another one.
+                encoding.requests.nobody_waits();
+                return false;
+            }
             if encoding.requests.poll(now) {
                 ask(*key, stream);
                 return true;
@@ -540,101 +601,11 @@ impl Streams {
                 stream.encoding(key.encoding)?.requests.next_deadline()
             })
             .min();
-        [held, wanting].into_iter().flatten().min()
+        [held, wanting, self.demands_due, self.ladders_due].into_iter().flatten().min()
     }
 }
+
+mod wishes;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use crate::relay::store::ladder::Measured;
-    use crate::worker::mailbox::WorkerIndex;
-
-    fn video() -> EncodingId {
-        track_of(MediaKind::Video).only_encoding()
-    }
-
-    fn streams(count: u128) -> Streams {
-        let mut streams = Streams::default();
-        for id in 0..count {
-            streams.get_or_create(StreamId(id), "name");
-        }
-        streams
-    }
-
-    fn key(streams: &Streams, id: u128) -> StreamKey {
-        streams.find(StreamId(id)).unwrap()
-    }
-
-    #[test]
-    fn a_thousand_streams_that_wait_for_a_publisher_are_not_looked_at_and_none_is_forgotten() {
-        let mut streams = streams(1_000);
-        let seventh = key(&streams, 7);
-        for id in 0..1_000 {
-            let stream = key(&streams, id);
-            streams.want_key_frame(EncodingKey { stream, encoding: video() });
-        }
-        assert!(streams.wanting.is_empty() && streams.next_deadline().is_none());
-        streams.get_mut(seventh).unwrap().origin = Some(Origin::Worker(WorkerIndex(3)));
-        streams.publisher_came(seventh);
-        let mut asked = Vec::new();
-        streams.poll_key_frame_requests(Timestamp::from_millis(1), |key, _| asked.push(key.stream));
-        assert_eq!(asked, [seventh]);
-        // The publisher leaves before it has answered; the next one is asked again.
-        streams.get_mut(seventh).unwrap().origin = None;
-        streams.poll_key_frame_requests(Timestamp::from_millis(2), |_, _| panic!("there is nobody to ask"));
-        assert!(streams.wanting.is_empty());
-        streams.get_mut(seventh).unwrap().origin = Some(Origin::Worker(WorkerIndex(1)));
-        streams.publisher_came(seventh);
-        assert_eq!(streams.wanting.len(), 1);
-    }
-
-    #[test]
-    fn a_stream_has_as_many_encodings_as_may_be_and_finds_each_by_its_name() {
-        let mut streams = streams(1);
-        let stream = key(&streams, 0);
-        let stream = streams.get_mut(stream).unwrap();
-        let all: Vec<EncodingId> = (0..EncodingId::COUNT as u8).filter_map(EncodingId::from_number).collect();
-        let had: Vec<EncodingId> = all.iter().copied().filter(|&id| stream.ensure(id)).collect();
-        assert_eq!(had.len(), limits::ENCODINGS_PER_STREAM_MAX);
-        for id in all {
-            assert_eq!(stream.encoding(id).map(|encoding| encoding.id()), had.contains(&id).then_some(id));
-            assert_eq!(stream.ensure(id), had.contains(&id), "again");
-        }
-    }
-
-    #[test]
-    fn a_ladder_has_the_encodings_of_its_track_that_were_measured() {
-        let mut streams = streams(1);
-        let stream = key(&streams, 0);
-        let track = track_of(MediaKind::Video);
-        let high = track.encoding(2).unwrap();
-        assert!(streams.get_mut(stream).unwrap().ensure(high));
-        assert!(streams.get_mut(stream).unwrap().ensure(track.encoding(1).unwrap()));
-        let audio = track_of(MediaKind::Audio).only_encoding();
-        for (encoding, height) in [(high, 720), (video(), 180), (audio, 0)] {
-            let measured = Measured { width: height * 16 / 9, height, alive: height == 720, ..Measured::default() };
-            assert!(streams.apply(EncodingKey { stream, encoding }, &Record::Rung(measured)).is_some());
-        }
-        let ladder = streams.get(stream).unwrap().ladder(track);
-        let rungs = ladder.rungs().iter().map(|rung| (rung.encoding, rung.height, rung.alive)).collect::<Vec<_>>();
-        assert_eq!(rungs, [(video(), 180, false), (high, 720, true)]);
-    }
-
-    #[test]
-    fn viewers_that_came_and_went_where_nothing_is_published_leave_nothing_behind() {
-        let mut keys: SlotMap<PeerKey, ()> = SlotMap::with_key();
-        let mut streams = streams(1);
-        let stream = key(&streams, 0);
-        let stream = streams.get_mut(stream).unwrap();
-        for _ in 0..10_000 {
-            let peer = keys.insert(());
-            stream.viewers += 1;
-            stream.encoding_mut(video()).unwrap().fan_out.add_waiting(Subscriber { peer, track: 1 });
-            keys.remove(peer);
-            stream.viewer_left(|key| keys.contains_key(key));
-        }
-        assert!(stream.encoding(video()).unwrap().fan_out.len() <= limits::DEPARTED_SUBSCRIBERS_MAX + 1);
-    }
-}
+mod tests;

@@ -45,4 +45,5 @@ mod worker_paths;
 mod worker_recovery;
 mod worker_refusals;
 mod worker_sessions;
+mod worker_simulcast;
 mod worker_sound;

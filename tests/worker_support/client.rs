@@ -62,6 +62,10 @@ pub(crate) struct Publisher {
     /// Every media packet made, in order.
     pub(crate) published: Vec<Packet>,
     pub(crate) key_frame_requests: Vec<Timestamp>,
+    /// The sources that key frames were asked of.
+    pub(crate) key_frames_of: Vec<u32>,
+    /// Sources that were reported on.
+    pub(crate) reported_on: Vec<u32>,
     pub(crate) nacked: Vec<(Timestamp, u16)>,
     pub(crate) transport_feedback: usize,
     pub(crate) receiver_reports: usize,
@@ -152,6 +156,8 @@ impl Client {
                     answers_nacks: true,
                     published: Vec::new(),
                     key_frame_requests: Vec::new(),
+                    key_frames_of: Vec::new(),
+                    reported_on: Vec::new(),
                     nacked: Vec::new(),
                     transport_feedback: 0,
                     receiver_reports: 0,
@@ -536,6 +542,9 @@ impl Client {
                 },
                 Role::Publisher(publisher) => match packet {
                     RtcpPacket::PictureLossIndication(_) | RtcpPacket::FullIntraRequest(_) => {
+                        if let RtcpPacket::PictureLossIndication(request) = &packet {
+                            publisher.key_frames_of.push(request.media_ssrc);
+                        }
                         publisher.key_frame_requests.push(now);
                         publisher.key_frame_wanted |= publisher.answers_requests;
                     }
@@ -556,7 +565,10 @@ impl Client {
                         }
                     }
                     RtcpPacket::TransportFeedback(_) => publisher.transport_feedback += 1,
-                    RtcpPacket::ReceiverReport(_) => publisher.receiver_reports += 1,
+                    RtcpPacket::ReceiverReport(report) => {
+                        publisher.receiver_reports += 1;
+                        publisher.reported_on.extend(report.reports.into_iter().map(|block| block.ssrc));
+                    }
                     RtcpPacket::Remb(remb) => publisher.ceilings.push(remb.bitrate_bps),
                     RtcpPacket::Goodbye(_) => publisher.goodbyes += 1,
                     _ => {}

@@ -139,7 +139,14 @@ pub(crate) struct Opening {
     pub(crate) red: Option<u8>,
     /// What else was agreed than usual.
     pub(crate) terms: fn(&mut Description),
+    /// A publisher's rids, named by the header extensions [`RID`] and [`REPAIRED_RID`].
+    pub(crate) rids: &'static [&'static str],
 }
+
+/// The header extension of a rid.
+pub(crate) const RID: u8 = 10;
+/// The header extension of the rid that is repaired.
+pub(crate) const REPAIRED_RID: u8 = 11;
 
 impl Opening {
     pub(crate) fn publisher(worker: usize) -> Self {
@@ -158,6 +165,7 @@ impl Opening {
             may_speak: false,
             red: None,
             terms: |_| {},
+            rids: &[],
         }
     }
 
@@ -195,7 +203,7 @@ impl World {
     /// What the workers asked of the worker elsewhere since the last call.
     pub(crate) fn asked_elsewhere(&mut self) -> Vec<Upstream> {
         let lanes = self.elsewhere.as_mut().expect("an origin elsewhere");
-        std::iter::from_fn(|| lanes.receive_upstream()).collect()
+        std::iter::from_fn(|| lanes.receive_upstream()).map(|(_, message)| message).collect()
     }
 
     fn with_lanes(workers: usize, lanes: Vec<Lanes>, publisher_kbps_max: u32) -> Self {
@@ -280,6 +288,12 @@ impl World {
             video.for_each(|media| media.extensions.transport_cc = Some(bottleneck::TRANSPORT_CC));
         }
         (opening.terms)(&mut description);
+        if !opening.rids.is_empty() {
+            let video = &mut description.media[1];
+            video.rids = opening.rids.iter().map(|&rid| rid.to_owned()).collect();
+            (video.extensions.rid, video.extensions.repaired_rid) = (Some(RID), Some(REPAIRED_RID));
+            video.ssrcs.clear();
+        }
         let request = OpenSession {
             session,
             stream: opening.stream,

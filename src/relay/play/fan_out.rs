@@ -259,6 +259,15 @@ impl<K: Copy + PartialEq> FanOut<K> {
         }
     }
 
+    /// Subscribers in all sets, those that have left and were not met since among them.
+    pub fn keys(&self) -> impl Iterator<Item = K> {
+        let of = |Sets { ready, idle, waiting }: &Sets<K>| -> Vec<K> {
+            ready.iter().chain(idle).chain(waiting).copied().collect()
+        };
+        let later = self.later.iter().map(|Reverse(due)| due.key);
+        self.undecided.iter().copied().chain(of(&self.datagrams)).chain(of(&self.connections)).chain(later)
+    }
+
     /// Keeps those for whom `keep` says so. Walks the sets: for leaving, not for the packet path.
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.undecided.retain(&keep);

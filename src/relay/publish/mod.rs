@@ -3,6 +3,7 @@
 pub mod arrival_clock;
 pub mod arrivals;
 pub mod ceiling;
+pub mod meter;
 pub mod numbering;
 pub mod padding;
 pub mod parameter_sets;

@@ -1,31 +1,38 @@
 //! The publisher's side of a stream, on the publisher's worker: whose packet is it, is it new, and what of it is
 //! forwarded.
 //!
-//! Sources are bound to tracks in this order (RFC 8843 §9.2, RFC 8853): the MID (and RID) header extension, the
-//! SSRCs the offer declared, a payload type that only one track has. Bindings are bounded and learnt only from
-//! authenticated packets.
+//! A section of the offer is one track here, and one with rids (RFC 8853) is one track per rid, each with its source,
+//! numbers, reception and reports. Sources are bound to tracks in this order (RFC 8843 §9.2, RFC 8852): the MID and RID header
+//! extensions (of retransmissions the repaired RID), the SSRCs the offer declared, a payload type that only one section has.
+//! Bindings are bounded and learnt only from authenticated packets: a browser sends a RID until a report has told it that its
+//! SSRC is known.
 
-use crate::description::{CodecFormat, MediaKind, NegotiatedCodec, NegotiatedMedia};
+use crate::description::{CodecFormat, NegotiatedCodec, NegotiatedMedia};
 use crate::limits;
 use crate::rate::Allowance;
 use crate::relay::publish::arrival_clock::{self, ArrivalClock};
 use crate::relay::publish::arrivals::Arrivals;
 use crate::relay::publish::ceiling::Ceiling;
+use crate::relay::publish::meter::Meter;
 use crate::relay::publish::numbering::Numbering;
 use crate::relay::publish::padding::FragmentPadding;
 use crate::relay::publish::parameter_sets::ParameterSets;
 use crate::relay::publish::reception::Reception;
 use crate::relay::publish::round_trip::RoundTrip;
 use crate::relay::publish::source::{Standing, TrackSource};
+use crate::relay::store::ladder::{Measured, RidName};
 use crate::relay::store::numbers::EncodingId;
-use crate::relay::store::packet_ring::Layers;
-use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
+use crate::relay::store::record::{PublishedCodec, Record};
 use crate::relay::store::sender_clock::NtpOffset;
 use crate::relay::store::timeline::Incarnation;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::codec;
 use crate::wire::rtcp::sender_report::SenderInfo;
 use crate::wire::rtp::RtpPacket;
+
+mod track;
+
+pub use track::{KeyFrameFeedback, Track};
 
 /// What a source carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,111 +74,6 @@ fn extension<'a>(packet: &RtpPacket<'a>, id: u8) -> Option<&'a [u8]> {
     packet.extensions().find(|&(element, _)| element == id).map(|(_, value)| value)
 }
 
-/// One track of the publisher.
-#[derive(Debug)]
-pub struct Track {
-    /// Audio or video.
-    pub kind: MediaKind,
-    /// Which encoding of the stream it is: said once, by whoever opens the publication.
-    pub encoding: EncodingId,
-    media: NegotiatedMedia,
-    codec: NegotiatedCodec,
-    published: PublishedCodec,
-    announced: bool,
-    source: TrackSource,
-    incarnation: Incarnation,
-    /// What arrived and what is missing.
-    pub reception: Reception,
-    numbering: Numbering,
-    padding: FragmentPadding,
-    parameter_sets: ParameterSets,
-    /// How often its profile may change.
-    changes: Allowance,
-    /// Changes of its profile that viewers were not told of, because there were too many.
-    changes_ignored: u32,
-    /// The newest clock record, for workers whose first viewer comes later.
-    clock: Option<Record<'static>>,
-    arrival_clock: ArrivalClock,
-    /// The first round of feedback after a start is not waited for.
-    next_report: Timestamp,
-}
-
-impl Track {
-    /// The media SSRC, once known.
-    #[must_use]
-    pub fn ssrc(&self) -> Option<u32> {
-        self.source.ssrc()
-    }
-
-    /// What it publishes.
-    #[must_use]
-    pub fn published(&self) -> &PublishedCodec {
-        &self.published
-    }
-
-    /// Whether the clock in viewers' sender reports is made from arrival, because the publisher sends none.
-    #[must_use]
-    pub const fn has_clock_from_arrival(&self) -> bool {
-        self.arrival_clock.is_in_use()
-    }
-
-    /// Whether PLI, else FIR, was agreed for key-frame requests.
-    #[must_use]
-    pub fn key_frame_feedback(&self) -> KeyFrameFeedback {
-        match (self.codec.pli, self.codec.fir) {
-            (true, _) => KeyFrameFeedback::PictureLossIndication,
-            (false, true) => KeyFrameFeedback::FullIntraRequest,
-            (false, false) => KeyFrameFeedback::None,
-        }
-    }
-
-    /// Whether its publisher may be told a ceiling by REMB.
-    #[must_use]
-    pub const fn takes_remb(&self) -> bool {
-        self.codec.remb
-    }
-
-    /// What a worker must know before this track's next packet: the format and the newest clock.
-    pub fn introduction(&self) -> impl Iterator<Item = Record<'static>> {
-        let format = self.announced.then_some(Record::Format(self.published));
-        format.into_iter().chain(self.clock)
-    }
-
-    /// When the next receiver report is due.
-    #[must_use]
-    pub fn next_report(&self) -> Timestamp {
-        self.next_report
-    }
-
-    /// Takes the number of changes of its profile that viewers were not told of.
-    pub fn take_changes_ignored(&mut self) -> u32 {
-        std::mem::take(&mut self.changes_ignored)
-    }
-
-    /// Takes note that one was sent.
-    pub fn reported(&mut self, now: Timestamp) {
-        self.next_report = now + limits::RECEIVER_REPORT_INTERVAL;
-    }
-
-    /// The earliest thing to do for this track.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.ssrc()?;
-        self.reception.next_deadline().map_or(Some(self.next_report), |nack| Some(nack.min(self.next_report)))
-    }
-}
-
-/// How a publisher is asked for a key frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyFrameFeedback {
-    /// RFC 4585 §6.3.1
-    PictureLossIndication,
-    /// RFC 5104 §4.3.1
-    FullIntraRequest,
-    /// Neither was agreed: viewers wait for the next regular key frame.
-    None,
-}
-
 /// A publisher's tracks.
 #[derive(Debug)]
 pub struct Publication {
@@ -186,6 +88,8 @@ pub struct Publication {
     pub ceiling: Ceiling,
     /// A track whose clock is to be made from an arrival, and from which.
     clock_due: Option<(usize, arrival_clock::Instant)>,
+    /// What was measured and not yet told: at most one of each track.
+    rungs: Vec<(usize, Measured)>,
     /// SSRC of this node towards the publisher, in feedback packets.
     pub feedback_ssrc: u32,
     /// Round-trip time to the publisher, for the pace of NACKs.
@@ -207,57 +111,77 @@ impl Publication {
             arrivals: None,
             ceiling: Ceiling::default(),
             clock_due: None,
+            rungs: Vec::new(),
             feedback_ssrc,
             round_trip: RoundTrip::default(),
             full_intra_requests: 0,
             scratch: vec![0; limits::DATAGRAM_IN_BYTES_MAX],
         };
-        for media in media {
+        for (section, media) in media.iter().enumerate() {
             let Some(codec) = media.codecs.first() else { continue };
             if codec.transport_cc && media.extensions.transport_cc.is_some() {
                 publication.arrivals = Some(Arrivals::default());
             }
-            let track = publication.tracks.len();
-            let incarnation = publication.incarnation();
-            let mut published = PublishedCodec::from(codec);
-            let mut parameter_sets = ParameterSets::default();
-            if let Some(profile) = parameter_sets.begin_with(codec.codec, &media.parameter_sets)
-                && let CodecFormat::H264 { profile_level_id, .. } = &mut published.format
-            {
-                *profile_level_id = profile;
-            }
-            publication.tracks.push(Track {
-                kind: media.kind,
-                encoding: EncodingId::default(),
-                published,
-                announced: false,
-                source: TrackSource::default(),
-                incarnation,
-                reception: Reception::new(codec.clock_rate_hz, codec.nack),
-                numbering: Numbering::default(),
-                padding: FragmentPadding::default(),
-                parameter_sets,
-                changes: Allowance::new(Timestamp::ZERO),
-                changes_ignored: 0,
-                clock: None,
-                arrival_clock: ArrivalClock::default(),
-                next_report: Timestamp::ZERO,
-                codec: codec.clone(),
-                media: media.clone(),
-            });
-            for pair in media.ssrcs.iter().take(limits::SOURCES_PER_TRACK_MAX) {
-                publication.bindings.push(Binding { ssrc: pair.media, track, role: Role::Media, repairs: None });
-                if let Some(rtx) = pair.rtx {
-                    publication.bindings.push(Binding {
-                        ssrc: rtx,
-                        track,
-                        role: Role::Repair,
-                        repairs: Some(pair.media),
-                    });
+            let rids: Vec<_> = media.rids.iter().filter_map(|rid| RidName::new(rid.as_bytes())).collect();
+            if rids.is_empty() {
+                let track = publication.tracks.len();
+                publication.add_track(section, media, codec, None, 0);
+                for pair in media.ssrcs.iter().take(limits::SOURCES_PER_TRACK_MAX) {
+                    let (ssrc, repairs) = (pair.media, Some(pair.media));
+                    publication.bindings.push(Binding { ssrc, track, role: Role::Media, repairs: None });
+                    let repair = pair.rtx.map(|ssrc| Binding { ssrc, track, role: Role::Repair, repairs });
+                    publication.bindings.extend(repair);
                 }
+            }
+            for (place, rid) in rids.into_iter().enumerate().take(limits::ENCODINGS_PER_TRACK_MAX) {
+                publication.add_track(section, media, codec, Some(rid), place);
             }
         }
         publication
+    }
+
+    fn add_track(
+        &mut self,
+        section: usize,
+        media: &NegotiatedMedia,
+        codec: &NegotiatedCodec,
+        rid: Option<RidName>,
+        rid_place: usize,
+    ) {
+        let incarnation = self.incarnation();
+        let mut published = PublishedCodec::from(codec);
+        let mut parameter_sets = ParameterSets::default();
+        if let Some(profile) = parameter_sets.begin_with(codec.codec, &media.parameter_sets)
+            && let CodecFormat::H264 { profile_level_id, .. } = &mut published.format
+        {
+            *profile_level_id = profile;
+        }
+        let mut meter = Meter::new(rid.unwrap_or_default());
+        let sizes = media.parameter_sets.iter().filter_map(|unit| codec::picture_size(codec.codec, unit));
+        sizes.for_each(|size| meter.size(size));
+        self.tracks.push(Track {
+            kind: media.kind,
+            encoding: EncodingId::default(),
+            rid_place,
+            rid,
+            section,
+            meter,
+            published,
+            announced: false,
+            source: TrackSource::default(),
+            incarnation,
+            reception: Reception::new(codec.clock_rate_hz, codec.nack),
+            numbering: Numbering::default(),
+            padding: FragmentPadding::default(),
+            parameter_sets,
+            changes: Allowance::new(Timestamp::ZERO),
+            changes_ignored: 0,
+            clock: None,
+            arrival_clock: ArrivalClock::default(),
+            next_report: Timestamp::ZERO,
+            codec: codec.clone(),
+            media: media.clone(),
+        });
     }
 
     fn incarnation(&mut self) -> Incarnation {
@@ -321,6 +245,7 @@ impl Publication {
             track.reception = Reception::new(track.codec.clock_rate_hz, track.codec.nack);
             track.numbering = Numbering::default();
             track.arrival_clock = ArrivalClock::default();
+            track.meter.source_changed();
             store(binding.track, Record::Begin);
         }
         let received = track
@@ -355,7 +280,29 @@ impl Publication {
             &mut self.scratch,
             &mut store,
         );
+        let section = track.section;
+        if track.meter.packet(payload.len(), header.timestamp, now) {
+            self.picture_began(binding.track, section, now);
+        }
         Ok(())
+    }
+
+    /// A picture of a track began (in sound a packet): what else is sent, and how much, is looked at.
+    fn picture_began(&mut self, of: usize, section: usize, now: Timestamp) {
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            if index != of && track.section == section {
+                track.meter.sibling_went_on(now);
+            }
+            if let Some(measured) = track.meter.poll(now) {
+                self.rungs.retain(|&(told, _)| told != index);
+                self.rungs.push((index, measured));
+            }
+        }
+    }
+
+    /// Takes what is to be told of an encoding: its track, and what was measured.
+    pub fn take_rung(&mut self) -> Option<(usize, Measured)> {
+        self.rungs.pop()
     }
 
     fn bind(&mut self, packet: &RtpPacket<'_>) -> Option<Binding> {
@@ -363,30 +310,57 @@ impl Publication {
         if let Some(binding) = self.bindings.iter().find(|binding| binding.ssrc == header.ssrc) {
             return Some(*binding);
         }
-        let by_mid = self.tracks.iter().position(|track| {
-            track
-                .media
-                .extensions
-                .mid
-                .and_then(|id| extension(packet, id))
-                .is_some_and(|mid| mid == track.media.mid.as_bytes())
-        });
-        let has_type = |track: &Track| {
-            header.payload_type == track.codec.payload_type || Some(header.payload_type) == track.codec.rtx_payload_type
-        };
-        let track = by_mid.or_else(|| {
-            let mut matching = self.tracks.iter().enumerate().filter(|(_, track)| has_type(track));
-            let (first, _) = matching.next()?;
-            matching.next().is_none().then_some(first)
-        })?;
-        let codec = &self.tracks.get(track)?.codec;
+        let section = self.section_of(packet)?;
+        let of_section = |track: &&Track| track.section == section;
+        let codec = &self.tracks.iter().find(of_section)?.codec;
         let role = if Some(header.payload_type) == codec.rtx_payload_type { Role::Repair } else { Role::Media };
+        let track = self.track_in(section, role, packet)?;
         let binding = Binding { ssrc: header.ssrc, track, role, repairs: None };
         if self.bindings.len() >= limits::SOURCES_PER_TRACK_MAX * 2 * self.tracks.len() {
             self.bindings.remove(0);
         }
         self.bindings.push(binding);
         Some(binding)
+    }
+
+    /// The section of an unknown source: by its mid, else by a payload type that only one has.
+    fn section_of(&self, packet: &RtpPacket<'_>) -> Option<usize> {
+        let payload_type = packet.header().payload_type;
+        let has_mid = |track: &&Track| {
+            let mid = track.media.extensions.mid.and_then(|id| extension(packet, id));
+            mid.is_some_and(|mid| mid == track.media.mid.as_bytes())
+        };
+        if let Some(track) = self.tracks.iter().find(has_mid) {
+            return Some(track.section);
+        }
+        let has_type = |track: &&Track| {
+            payload_type == track.codec.payload_type || Some(payload_type) == track.codec.rtx_payload_type
+        };
+        let mut matching = self.tracks.iter().filter(has_type).map(|track| track.section);
+        let first = matching.next()?;
+        matching.all(|section| section == first).then_some(first)
+    }
+
+    /// The track of an unknown source in its section: the only one, or the one whose rid it carries (RFC 8852 §3), or, of a
+    /// repair without one, that of the source which the offer says it repairs.
+    fn track_in(&self, section: usize, role: Role, packet: &RtpPacket<'_>) -> Option<usize> {
+        let mut tracks = self.tracks.iter().enumerate().filter(|(_, track)| track.section == section);
+        let (index, first) = tracks.next()?;
+        if first.rid.is_none() {
+            return Some(index);
+        }
+        let (ids, ssrc) = (&first.media.extensions, packet.header().ssrc);
+        let read = |id: Option<u8>| id.and_then(|id| extension(packet, id));
+        let rid = match role {
+            Role::Media => read(ids.rid),
+            Role::Repair => read(ids.repaired_rid).or_else(|| read(ids.rid)),
+        };
+        if let Some(rid) = rid {
+            let has_rid = |track: &Track| track.rid.is_some_and(|own| own.as_str().as_bytes() == rid);
+            return self.tracks.iter().position(|track| track.section == section && has_rid(track));
+        }
+        let repaired = first.media.ssrcs.iter().find(|pair| pair.rtx == Some(ssrc))?.media;
+        self.bindings.iter().find(|binding| binding.ssrc == repaired).map(|binding| binding.track)
     }
 
     /// The track whose media or repair source `ssrc` is.
@@ -424,9 +398,17 @@ impl Publication {
         Some(index)
     }
 
-    /// Takes a goodbye (RFC 3550 §6.6) of one source.
-    pub fn goodbye(&mut self, ssrc: u32) {
-        self.tracks.iter_mut().for_each(|track| track.source.goodbye(ssrc));
+    /// Takes a goodbye (RFC 3550 §6.6) of one source: a browser says it of an encoding that its page has turned off.
+    pub fn goodbye(&mut self, ssrc: u32, now: Timestamp) {
+        for (index, track) in self.tracks.iter_mut().enumerate() {
+            track.source.goodbye(ssrc);
+            if track.ssrc() == Some(ssrc) {
+                track.meter.goodbye();
+                let measured = track.meter.poll(now);
+                self.rungs.retain(|&(told, _)| measured.is_none() || told != index);
+                self.rungs.extend(measured.map(|measured| (index, measured)));
+            }
+        }
     }
 
     /// The command sequence number of the next full intra request (RFC 5104 §4.3.1.1).
@@ -441,71 +423,6 @@ impl Publication {
         let tracks = self.tracks.iter().filter_map(Track::next_deadline).min();
         let feedback = self.arrivals.as_ref().and_then(Arrivals::next_deadline);
         [tracks, feedback].into_iter().flatten().min()
-    }
-}
-
-impl Track {
-    #[allow(clippy::too_many_arguments)] // one packet's fields; a struct would only rename them
-    fn forward(
-        &mut self,
-        index: usize,
-        sequence: u64,
-        marker: bool,
-        timestamp: u32,
-        payload: &[u8],
-        now: Timestamp,
-        scratch: &mut [u8],
-        store: &mut impl FnMut(usize, Record<'_>),
-    ) {
-        let hints = codec::inspect(self.published.codec, payload);
-        if hints.has_parameter_sets
-            && let Some(profile) = self.parameter_sets.observe(self.published.codec, timestamp, payload)
-            && let CodecFormat::H264 { profile_level_id, .. } = &mut self.published.format
-            && *profile_level_id != profile
-        {
-            if self.changes.take(limits::CODEC_CHANGES_AT_ONCE, limits::CODEC_CHANGE_PAUSE, now) {
-                // The SPS is the truth, whatever the SDP said (RFC 6184 §8.1).
-                *profile_level_id = profile;
-                self.announced = false;
-            } else {
-                // Seen again with the next parameter sets; decoders have them in any case.
-                self.changes_ignored += 1;
-            }
-        }
-        if !self.announced {
-            self.announced = true;
-            store(index, Record::Format(self.published));
-        }
-        let mut media = MediaRecord {
-            incarnation: self.incarnation,
-            sequence: 0,
-            timestamp,
-            arrival: now,
-            marker: false,
-            key_frame: false,
-            padding: 0,
-            layers: Layers::UNKNOWN,
-            payload: &[],
-        };
-        if hints.key_frame_start
-            && let Some(len) = self.parameter_sets.missing_before(self.published.codec, timestamp, scratch)
-            && let Some(aggregate) = scratch.get(..len)
-            && let Some(number) = self.numbering.put_before(sequence)
-        {
-            store(index, Record::Media(MediaRecord { sequence: number, payload: aggregate, ..media }));
-        }
-        self.numbering.forwarded(sequence);
-        media.sequence = self.numbering.map(sequence);
-        // Opus may set the marker at a talk spurt's start (RFC 7587 §4.1); only video frames end with it.
-        media.marker = marker;
-        media.key_frame = self.kind == MediaKind::Video && hints.key_frame_start;
-        media.padding = match self.kind {
-            MediaKind::Video => self.padding.pad(timestamp, marker, hints.paddable, payload.len()),
-            MediaKind::Audio => 0,
-        };
-        media.layers = codec::layer_of(self.published.codec, payload).map_or(Layers::UNKNOWN, Layers::new);
-        media.payload = payload;
-        store(index, Record::Media(media));
     }
 }
 

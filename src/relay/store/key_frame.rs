@@ -32,6 +32,11 @@ impl KeyFrameRequests {
         self.wanted = false;
     }
 
+    /// Who needed one does not any more.
+    pub fn nobody_waits(&mut self) {
+        self.wanted = false;
+    }
+
     /// When [`Self::poll`] is due; `None` while nobody wants one.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {

@@ -138,6 +138,12 @@ const _: () = assert!(EncodingId::COUNT <= u16::BITS as usize);
 const _: () = assert!(limits::ENCODINGS_PER_STREAM_MAX <= EncodingId::COUNT);
 
 impl EncodingSet {
+    /// No encoding.
+    pub const NONE: Self = Self(0);
+
+    /// Every encoding that a stream can have.
+    pub const ALL: Self = Self((u32::MAX >> (u32::BITS as usize - EncodingId::COUNT)) as u16);
+
     /// The bits, as records carry them.
     #[must_use]
     pub const fn bits(self) -> u16 {

@@ -115,7 +115,8 @@ pub enum Record<'a> {
     /// Told from here on, or again after a lane was full: between what the reader may hold and what follows, packets are
     /// missing that nobody has for it. Comes before anything else of an encoding.
     Begin,
-    /// What was measured of an encoding, also of one that does not cross.
+    /// What was measured of an encoding, also of one that does not cross; nothing at all where another publisher has begun,
+    /// who may never send it.
     Rung(Measured),
     /// Something of the publisher's data channels, which belong to no encoding.
     Data(DataRecord<'a>),

@@ -141,8 +141,17 @@ fn stream_report(stream: &Stream, peers: &Peers) -> StreamReport {
     let encodings = stream.encodings.iter().map(|encoding| {
         let track =
             publication.and_then(|publication| publication.tracks.iter().find(|track| track.encoding == encoding.id()));
+        let measured = encoding.measured().copied().unwrap_or_default();
+        let is_video = encoding.kind() == MediaKind::Video;
         EncodingReport {
             kind: kind_name(encoding.kind()),
+            rid: measured.rid.as_str().to_owned(),
+            alive: measured.alive,
+            bits_per_second: measured.bits_per_second.into(),
+            frames_per_second: if is_video { measured.frames_per_second.into() } else { 0 },
+            width: measured.width.into(),
+            height: measured.height.into(),
+            viewers: stream.demand.count(encoding.id()).into(),
             codec: encoding.codec().map_or("", |codec| codec.codec.name()),
             stored: Traffic { packets: encoding.stored_packets, bytes: encoding.stored_bytes },
             forwarded: Traffic { packets: encoding.forwarded_packets, bytes: encoding.forwarded_bytes },

@@ -1,7 +1,6 @@
 //! Where a stream comes from, and which workers have viewers of it.
 
 use crate::relay::store::address::RecordAddress;
-use crate::relay::store::numbers::EncodingSet;
 use crate::worker::channels::uplink::introduce_listener;
 use crate::worker::distribution::introduce;
 use crate::worker::lane::Lanes;
@@ -22,6 +21,10 @@ pub(super) fn set(
 ) {
     let Some(key) = streams.find(id) else { return };
     let Some(stream) = streams.get_mut(key) else { return };
+    if stream.origin.is_some_and(|before| Some(before) != origin) {
+        // What was measured is of somebody else's encodings. After nobody's, what the new origin tells may be here already.
+        stream.forget_measured();
+    }
     stream.origin = origin;
     let before = std::mem::take(&mut stream.audience);
     if origin == Some(Origin::Worker(own)) {
@@ -31,7 +34,7 @@ pub(super) fn set(
                 stream.audience.push(*known);
                 continue;
             }
-            let mut audience = Audience { listener, introduced: EncodingSet::default(), knows_channels: false };
+            let mut audience = Audience::new(listener);
             if let Some(Role::Publisher(publication)) = publisher {
                 for track in &publication.tracks {
                     let address = RecordAddress { stream: id, encoding: track.encoding };
@@ -45,5 +48,6 @@ pub(super) fn set(
     }
     if origin.is_some() {
         streams.publisher_came(key);
+        streams.list_demand(key);
     }
 }

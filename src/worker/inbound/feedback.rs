@@ -7,7 +7,7 @@ use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtcp::nack::Nack;
 use crate::wire::rtcp::{self, ReportBlock, RtcpPacket};
 use crate::worker::counters::Counters;
-use crate::worker::distribution::distribute;
+use crate::worker::distribution::{distribute, tell_rungs};
 use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber};
 use crate::worker::reason::DropReason;
@@ -86,7 +86,8 @@ impl Feedback<'_> {
                 }
             }
             RtcpPacket::Goodbye(goodbye) => {
-                goodbye.sources().for_each(|ssrc| publication.goodbye(ssrc));
+                goodbye.sources().for_each(|ssrc| publication.goodbye(ssrc, now));
+                tell_rungs(publication, stream, self.streams, self.lanes);
                 self.counters.dropped(DropReason::PublisherGoodbye);
             }
             _ => {}

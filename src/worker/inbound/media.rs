@@ -6,7 +6,7 @@ use crate::srtp::OpenedRtp;
 use crate::time::Timestamp;
 use crate::wire::rtp::RtpPacket;
 use crate::worker::config::WallClock;
-use crate::worker::distribution::distribute;
+use crate::worker::distribution::{distribute, tell_rungs};
 use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::reason::DropReason;
@@ -33,7 +33,7 @@ pub(super) fn receive(
     let packet = RtpPacket::with_header(opened.header, packet).map_err(|_| DropReason::RtpMalformed)?;
     let MediaPhase { wall_clock, streams, lanes } = phase;
     let stream = peer.stream;
-    let encodings: [Option<EncodingId>; limits::TRACKS_PER_SESSION_MAX] =
+    let encodings: [Option<EncodingId>; limits::ENCODINGS_PER_SESSION_MAX] =
         std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.encoding));
     publication.receive(&packet, received, |track, record| {
         let Some(encoding) = encodings.get(track).copied().flatten() else { return };
@@ -46,5 +46,6 @@ pub(super) fn receive(
             distribute(streams, lanes, encoding, &record);
         }
     }
+    tell_rungs(publication, stream, streams, lanes);
     Ok(())
 }

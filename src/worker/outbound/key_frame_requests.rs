@@ -6,14 +6,12 @@ use crate::relay::store::upstream::{Upstream, Wish};
 use crate::time::Timestamp;
 use crate::wire::rtcp;
 use crate::worker::compound_rtcp;
-use crate::worker::counters::Counters;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Origin, WorkerIndex};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::peers::Peers;
-use crate::worker::reason::DropReason;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::Streams;
 
 /// What key-frame requests touch.
 pub(in crate::worker) struct KeyFramePhase<'a> {
@@ -22,21 +20,12 @@ pub(in crate::worker) struct KeyFramePhase<'a> {
     pub(in crate::worker) peers: &'a mut Peers,
     pub(in crate::worker) lanes: &'a mut Lanes,
     pub(in crate::worker) outbox: &'a mut Outbox,
-    pub(in crate::worker) counters: &'a mut Counters,
 }
 
 impl KeyFramePhase<'_> {
-    /// Takes what other workers ask for, and asks for what is due.
+    /// Asks for what is due.
     pub(in crate::worker) fn run(&mut self, now: Timestamp) {
-        let Self { own, streams, peers, lanes, outbox, counters } = self;
-        while let Some(Upstream { stream, wish }) = lanes.receive_upstream() {
-            match (streams.find(stream), wish) {
-                (Some(stream), Wish::KeyFrame(encoding)) => streams.want_key_frame(EncodingKey { stream, encoding }),
-                // Between workers nothing is lost that could be sent again, and each gets all encodings.
-                (_, Wish::Packets { .. } | Wish::Encodings(_)) => counters.dropped(DropReason::UpstreamNotServed),
-                (None, Wish::KeyFrame(_)) => {}
-            }
-        }
+        let Self { own, streams, peers, lanes, outbox } = self;
         streams.poll_key_frame_requests(now, |key, stream| match (stream.publisher, stream.origin) {
             (Some(publisher), _) => {
                 if let Some(peer) = peers.get_mut(publisher) {

@@ -4,7 +4,7 @@
 
 use crate::relay::play::wish::Choice;
 use crate::relay::store::ladder::Ladder;
-use crate::relay::store::numbers::EncodingId;
+use crate::relay::store::numbers::{EncodingId, EncodingSet};
 use crate::session::SessionState;
 use crate::worker::mail::Mail;
 use crate::worker::outbound::layers_told;
@@ -72,8 +72,11 @@ fn pause(key: PeerKey, peers: &mut Peers, streams: &mut Streams) {
         return;
     }
     track.subscription.await_key_frame();
+    let before = track.wants();
     let subscriber = Subscriber { peer: key, track: index as u8 };
-    for encoding in std::mem::take(&mut track.listed).iter() {
+    let listed = std::mem::take(&mut track.listed);
+    streams.demand_moved(stream, before, EncodingSet::NONE);
+    for encoding in listed.iter() {
         streams.remove_subscriber(EncodingKey { stream, encoding }, subscriber);
     }
 }
@@ -86,6 +89,7 @@ fn resume(key: PeerKey, index: usize, peers: &mut Peers, streams: &mut Streams) 
     }
     let stream = peer.stream;
     let Some((_, track)) = peer.picture() else { return };
+    let before = track.wants();
     let wanted = [Some(track.encoding()), track.awaited()];
     for encoding in wanted.into_iter().flatten() {
         if track.listed.insert(encoding) {
@@ -93,4 +97,5 @@ fn resume(key: PeerKey, index: usize, peers: &mut Peers, streams: &mut Streams) 
             streams.add_subscriber(EncodingKey { stream, encoding }, subscriber);
         }
     }
+    streams.demand_moved(stream, before, track.wants());
 }

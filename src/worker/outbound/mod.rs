@@ -3,6 +3,8 @@
 //! | File | What |
 //! |---|---|
 //! | [`publisher_feedback`] | NACKs, arrival times and receiver reports, by a publisher's timer |
+//! | [`ladder`] | viewers of encodings that stop or come back go over to others |
+//! | [`demand`] | which encodings of streams that are published elsewhere are wanted here |
 //! | [`key_frame_requests`] | what viewers here and elsewhere wait for |
 //! | [`retransmission`] | packets that viewers asked for again |
 //! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
@@ -14,8 +16,10 @@
 //! | [`sender_report`] | sender reports, with a viewer's first packet and by its timer |
 
 pub(super) mod adapt;
+pub(super) mod demand;
 pub(super) mod fan_out;
 pub(super) mod key_frame_requests;
+pub(super) mod ladder;
 pub(super) mod layers;
 pub(super) mod layers_told;
 mod payload_type;

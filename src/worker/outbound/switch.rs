@@ -5,33 +5,65 @@ use crate::description::MediaKind;
 use crate::relay::play::alignment::EncodingView;
 use crate::relay::play::fan_out::{AfterVisit, Carried};
 use crate::relay::play::selection::{Decision, PacketHints};
+use crate::relay::play::subscription::Cursor;
 use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::packet_ring::{Layers, Start};
 use crate::time::Timestamp;
 use crate::worker::mail::Mail;
 use crate::worker::outbound::layers_told;
 use crate::worker::outbound::payload_type;
-use crate::worker::peer::{PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
+use crate::worker::peer::{Peer, PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
 use crate::worker::stream::{EncodingKey, Streams};
 use crate::worker::tracks::kind_of;
 
-/// Wants `encoding` for the viewer's track that it belongs to. Nothing happens where the stream does not have it.
+/// Chooses `encoding` for the viewer's track that it belongs to; while it is not sent, another one stands in for it. Nothing
+/// happens where the stream does not have it.
 pub(in crate::worker) fn select(key: PeerKey, encoding: EncodingId, peers: &mut Peers, streams: &mut Streams) {
     let Some(peer) = peers.get_mut(key) else { return };
-    let wanted = EncodingKey { stream: peer.stream, encoding };
-    let Role::Viewer(playback) = &mut peer.role else { return };
-    let tracks = playback.tracks.iter_mut().enumerate();
-    let Some((index, track)) = tracks.into_iter().find(|(_, track)| track.track == encoding.track()) else { return };
+    let Some(stream) = streams.get(peer.stream).filter(|stream| stream.encoding(encoding).is_some()) else { return };
+    let Some((_, track)) = track_of(peer, encoding) else { return };
+    track.chosen = Some(encoding);
+    // One that no ladder has is made on this worker, or was not sent yet.
+    let ladder = stream.ladder(encoding.track());
+    let due = ladder.rung(encoding).and_then(|_| ladder.stand_in(encoding)).unwrap_or(encoding);
+    go_to(key, due, peers, streams);
+}
+
+/// The viewer's track that an encoding belongs to, and its index.
+fn track_of(peer: &mut Peer, encoding: EncodingId) -> Option<(usize, &mut ViewerTrack)> {
+    let Role::Viewer(playback) = &mut peer.role else { return None };
+    playback.tracks.iter_mut().enumerate().find(|(_, track)| track.track == encoding.track())
+}
+
+/// Brings a viewer's track to an encoding: at a key frame of it, or at once where nothing was sent yet.
+pub(super) fn go_to(key: PeerKey, encoding: EncodingId, peers: &mut Peers, streams: &mut Streams) {
+    let Some(peer) = peers.get_mut(key) else { return };
+    let stream = peer.stream;
+    let wanted = EncodingKey { stream, encoding };
+    let Some((index, track)) = track_of(peer, encoding) else { return };
     if streams.encoding(wanted).is_none() {
         return;
     }
-    track.select(encoding);
+    let before = track.wants();
+    if track.subscription.encoding().is_none() {
+        track.begin_with(encoding);
+    } else {
+        track.select(encoding);
+    }
     // Before it has connected it is listed nowhere.
-    if track.awaited().is_some() && !track.listed.is_empty() && track.listed.insert(encoding) {
+    if track.listed.is_empty() {
+        return;
+    }
+    let awaits = track.awaited().is_some() || track.subscription.cursor() == Cursor::AwaitsKeyFrame;
+    let after = track.wants();
+    let is_new = track.listed.insert(encoding);
+    streams.demand_moved(stream, before, after);
+    if is_new {
         streams.add_subscriber(wanted, Subscriber { peer: key, track: index as u8 });
     }
-    if kind_of(encoding.track()) == Some(MediaKind::Video) {
+    // Who takes back a wish to go over needs none.
+    if awaits {
         streams.want_key_frame(wanted);
     }
 }
@@ -53,7 +85,9 @@ pub(super) fn arrive(
         track.listed.remove(key.encoding);
         return false;
     }
+    let before = track.wants();
     let went = go_over(key.stream, key.encoding, track, streams, now);
+    streams.demand_moved(key.stream, before, track.wants());
     let Some(target) = streams.get_mut(key.stream).and_then(|stream| stream.encoding_mut(key.encoding)) else {
         return false;
     };

@@ -1,10 +1,13 @@
 //! Whose packet is it, is it new, and what of it is forwarded: the publisher's side against the RFCs it cites.
 
 use super::*;
-use crate::description::{ExtensionIds, SsrcPair};
+use crate::description::{ExtensionIds, MediaKind, SsrcPair};
+use crate::relay::store::record::MediaRecord;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter, refuses_damage};
 use crate::wire::codec::Codec;
 use crate::wire::rtp::{self, HeaderFields};
+
+mod simulcast;
 
 const AUDIO_TYPE: u8 = 111;
 const VIDEO_TYPE: u8 = 96;
@@ -129,7 +132,8 @@ fn the_first_packet_is_preceded_by_its_format() {
     assert_eq!(receive(&mut publication, video(10, 2), SLICE), Ok(vec![media(1, UP + 2, SLICE)]));
     assert_eq!(publication.tracks[1].published().format, format);
     let introduction: Vec<_> = publication.tracks[1].introduction().collect();
-    assert_eq!(introduction, [Record::Format(*publication.tracks[1].published())]);
+    let measured = *publication.tracks[1].measured().unwrap();
+    assert_eq!(introduction, [Record::Format(*publication.tracks[1].published()), Record::Rung(measured)]);
     assert_eq!((publication.tracks[0].ssrc(), publication.tracks[1].ssrc()), (None, Some(10)));
     assert_eq!((publication.track_of(10), publication.track_of(11)), (Some(1), None));
 }
@@ -192,11 +196,11 @@ fn bindings_are_bounded_and_the_oldest_goes() {
     let mut publication = publication();
     let max = limits::SOURCES_PER_TRACK_MAX as u32 * 2 * 2;
     for ssrc in 0..max {
-        publication.goodbye(100 + ssrc.saturating_sub(1));
+        publication.goodbye(100 + ssrc.saturating_sub(1), Timestamp::ZERO);
         receive(&mut publication, video(100 + ssrc, 1), SLICE).unwrap();
     }
     assert_eq!(publication.track_of(100), Some(1));
-    publication.goodbye(100 + max - 1);
+    publication.goodbye(100 + max - 1, Timestamp::ZERO);
     receive(&mut publication, video(99, 1), SLICE).unwrap();
     assert_eq!((publication.track_of(100), publication.track_of(101)), (None, Some(1)));
     assert_eq!(publication.bindings.len(), max as usize);
@@ -233,12 +237,12 @@ fn another_ssrc_begins_another_run_of_numbers() {
     let before = publication.tracks[1].incarnation;
     receive(&mut publication, video(10, 502), SLICE).unwrap();
     assert_eq!(publication.tracks[1].incarnation, before);
-    publication.goodbye(10);
+    publication.goodbye(10, Timestamp::ZERO);
     assert_eq!(receive(&mut publication, video(30, 9), SLICE), Ok(vec![Stored::Begin(1), media(1, UP + 9, SLICE)]));
     assert_eq!(publication.tracks[1].ssrc(), Some(30));
     assert_eq!(publication.tracks[1].reception.report(30, Timestamp::ZERO).unwrap().cumulative_lost, 0);
     let after = publication.tracks[1].incarnation;
-    publication.goodbye(30);
+    publication.goodbye(30, Timestamp::ZERO);
     receive(&mut publication, video(31, 9), SLICE).unwrap();
     let all = [publication.tracks[0].incarnation, before, after, publication.tracks[1].incarnation];
     for (n, incarnation) in all.iter().enumerate() {
@@ -408,10 +412,10 @@ fn a_sender_report_gives_viewers_the_publishers_clock() {
     assert_eq!(publication.sender_report(10, &info, wall_clock, now), Some(1));
     let incarnation = publication.tracks[1].incarnation;
     assert_eq!(
-        publication.tracks[1].introduction().last(),
+        publication.tracks[1].introduction().nth(1),
         Some(Record::Clock { incarnation, ntp: wall_clock, timestamp: 42, arrival: now })
     );
-    assert_eq!(publication.tracks[0].introduction().count(), 1, "the other track has not reported");
+    assert_eq!(publication.tracks[0].introduction().count(), 2, "the other track has not reported");
     // RFC 3550 §6.4.1: LSR is the middle of its NTP time.
     assert_eq!(publication.tracks[1].reception.report(10, now).unwrap().last_sender_report, 0x1234_5678);
 }
@@ -477,7 +481,7 @@ fn a_publication_goes_on_in_another_process() {
     assert_eq!(forwarded(&mut after), forwarded(&mut before));
     // Another source is another run of numbers, under another name than any before.
     for publication in [&mut before, &mut after] {
-        publication.goodbye(10);
+        publication.goodbye(10, Timestamp::ZERO);
         receive(publication, video(30, 1), SLICE).unwrap();
     }
     assert_eq!(after.tracks[1].incarnation, before.tracks[1].incarnation);
