@@ -22,6 +22,8 @@ pub(super) struct AnsweredCodec {
     pub(super) codec: NegotiatedCodec,
     /// The value of its `a=fmtp`, without the payload type; may be empty.
     pub(super) parameters: String,
+    /// The rate at which a publisher of several encodings is to begin.
+    pub(super) start_kbps: Option<u32>,
 }
 
 impl AnsweredCodec {
@@ -123,6 +125,7 @@ pub(super) fn common(
                 remb: feedback.remb && video,
             },
             parameters: answered_parameters(codec, parameters),
+            start_kbps: None,
         });
     }
     // The sort is stable, so the offer's order decides between equals.

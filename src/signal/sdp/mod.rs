@@ -11,6 +11,7 @@
 //!   negotiate.rs which sections, in which BUNDLE group     → Description
 //!     codecs.rs  payload types → codecs in order             ↘
 //!     extensions.rs  header extensions, URI by URI          write.rs → the answer's text
+//!     simulcast.rs   rids
 //!     data.rs        SCTP over DTLS                          ↗
 //!     transport.rs   ICE, DTLS                              ↗
 //! ```
@@ -25,17 +26,14 @@
 //! - An offer whose audio, or whose video, has no codec in common is refused as a whole (RFC 9725 §4.4.3), because half
 //!   a stream would look like a network fault.
 //! - From a publisher exactly one video codec with its RTX, and Opus; towards a viewer every codec both can handle.
+//! - Of a publisher's simulcast every rid, four at most, with `a=rid` and `a=simulcast` in the answer and the header extensions
+//!   that name them (RFC 8852). Without those extensions simulcast is declined, which is always allowed (RFC 8853 §5.3.2), and of
+//!   several sources the first living one is forwarded (`relay/publish/source.rs`).
 //! - ICE-lite, all candidates in the answer; `setup:passive` unless the offer is `passive` itself.
 //!
 //! # Left out, and why
-//! - **Simulcast** (RFC 8853) is declined: the answer has no `a=rid` and no `a=simulcast`, which is always allowed
-//!   (§5.3.2), and the publisher sends the first of its encodings as a plain stream. So a page that offers several
-//!   should name its best one first. If several are sent all the same, the first living one is forwarded
-//!   (`relay/publish/source.rs`). [`NegotiatedMedia::rids`] stays empty until the relay has several encodings.
 //! - **Re-offers**: WHIP has none, so that whoever wants data channels offers them at the beginning.
 //! - **`a=ssrc` attributes** other than `cname` and `msid`, `a=rtcp`, `a=rtcp-xr`, `b=`: of no effect here.
-//!
-//! [`NegotiatedMedia::rids`]: crate::description::NegotiatedMedia::rids
 #![cfg_attr(
     not(test),
     deny(
@@ -56,6 +54,7 @@ mod local;
 mod negotiate;
 mod offer;
 mod refused;
+mod simulcast;
 mod transport;
 mod write;
 

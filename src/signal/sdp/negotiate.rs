@@ -6,6 +6,7 @@ use super::extensions::{self, Agreed};
 use super::local::LocalParameters;
 use super::offer::{MediaSection, Offer, token};
 use super::refused::{Malformed, SdpRefused, Unsupported};
+use super::simulcast;
 use super::transport;
 use crate::description::{DataTerms, Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
 use crate::limits;
@@ -73,6 +74,16 @@ pub(super) fn negotiate(
         if section.mid.is_none() {
             extensions = extensions.without_mid();
         }
+        // Without the extension nothing would tell one encoding from another.
+        let rids = match (direction, extensions.ids.rid, codecs.first_mut()) {
+            (Direction::Publish, Some(_), Some(answered)) => {
+                let rids = simulcast::rids(section, answered.codec.payload_type);
+                answered.start_kbps = simulcast::start_kbps(section, &rids)
+                    .filter(|_| answered.codec.transport_cc || answered.codec.remb);
+                rids
+            }
+            _ => Vec::new(),
+        };
         let ssrcs = match direction {
             Direction::Publish => declared_ssrcs(section, &media)?,
             Direction::Play => {
@@ -86,7 +97,7 @@ pub(super) fn negotiate(
             codecs: codecs.iter().map(|answered| answered.codec.clone()).collect(),
             extensions: extensions.ids,
             ssrcs,
-            rids: Vec::new(),
+            rids,
             parameter_sets: match (direction, codecs.first()) {
                 (Direction::Publish, Some(answered)) => codecs::parameter_sets(section, &answered.codec),
                 _ => Vec::new(),
@@ -212,8 +223,7 @@ fn share_transport<'a>(
 }
 
 /// The SSRCs that a publisher's section declares (RFC 5576), each with that of its retransmissions, except those that
-/// an earlier section already has. If there are several, only one is sent, because simulcast is declined; the offerer
-/// decides which.
+/// an earlier section already has. Several are sent where there are rids; else the offerer decides which.
 fn declared_ssrcs(section: &MediaSection, earlier: &[NegotiatedMedia]) -> Result<Vec<SsrcPair>, SdpRefused> {
     let number = |text: Option<&str>| -> Result<u32, SdpRefused> {
         text.and_then(|text| text.parse().ok()).ok_or(Malformed::Ssrc.into())

@@ -88,6 +88,13 @@ fn accepted_section(
         lines.flag("rtcp-rsize");
     }
     let formats = codec_lines(&mut lines, accepted);
+    // RFC 8853 §5.3.2: the names the offer gave them, in its order.
+    for rid in &media.rids {
+        lines.value("rid", format!("{rid} recv"));
+    }
+    if !media.rids.is_empty() {
+        lines.value("simulcast", format!("recv {}", media.rids.join(";")));
+    }
     if direction == Direction::Play {
         ssrc_lines(&mut lines, media, &agreement.description.cname, &track);
     }
@@ -154,8 +161,12 @@ fn codec_lines(lines: &mut Lines, accepted: &Accepted) -> Vec<String> {
                 lines.value("rtcp-fb", format!("{payload_type} {feedback}"));
             }
         }
-        if !answered.parameters.is_empty() {
-            lines.value("fmtp", format!("{payload_type} {}", answered.parameters));
+        // Of libwebrtc; who does not know it ignores it (RFC 3264 §6.1, RFC 6838).
+        let start = answered.start_kbps.map(|kbps| format!("x-google-start-bitrate={kbps}"));
+        let parameters = [answered.parameters.as_str(), start.as_deref().unwrap_or_default()];
+        let parameters: Vec<&str> = parameters.into_iter().filter(|parameters| !parameters.is_empty()).collect();
+        if !parameters.is_empty() {
+            lines.value("fmtp", format!("{payload_type} {}", parameters.join(";")));
         }
         if let Some(rtx) = codec.rtx_payload_type {
             formats.push(rtx.to_string());

@@ -216,23 +216,6 @@ fn data_channels_outside_the_group_of_old_forms_or_alone_are_refused() {
 }
 
 #[test]
-fn simulcast_is_declined_and_the_publisher_sends_one_encoding() {
-    // RFC 8853 §5.3.2: an answer without the attributes.
-    for (offer, ssrcs) in [(CHROMIUM_PUBLISH_SIMULCAST, 0), (FIREFOX_PUBLISH_SIMULCAST, 3)] {
-        let answer = publish(offer);
-        assert!(!answer.sdp.contains("a=simulcast") && !answer.sdp.contains("a=rid"));
-        assert!(video(&answer).rids.is_empty());
-        assert_eq!(video(&answer).ssrcs.len(), ssrcs);
-    }
-    // Firefox offers the rid extension one-way, which is answered the other way round (RFC 8285 §7).
-    assert!(
-        publish(FIREFOX_PUBLISH_SIMULCAST)
-            .sdp
-            .contains("a=extmap:9/recvonly urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id")
-    );
-}
-
-#[test]
 fn a_viewer_is_offered_every_codec_h264_first() {
     let answer = play(CHROMIUM_PLAY);
     let found: Vec<_> = video(&answer)

@@ -4,6 +4,7 @@ mod answers;
 mod leniency;
 mod mutations;
 mod refusals;
+mod simulcast;
 
 use super::*;
 use crate::description::{Direction, IceCredentials, MediaKind, NegotiatedMedia};

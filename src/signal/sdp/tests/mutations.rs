@@ -161,6 +161,10 @@ fn check(offer: &str, direction: Direction) -> Result<(), TestCaseError> {
         for number in &payload_types {
             prop_assert!(offered.contains(&number.parse().ok()), "{} was not offered", number);
         }
+        let is_name =
+            |rid: &String| crate::relay::store::ladder::RidName::new(rid.as_bytes()).is_some() && !rid.is_empty();
+        prop_assert!(media.rids.len() <= limits::ENCODINGS_PER_TRACK_MAX && media.rids.iter().all(is_name));
+        prop_assert!(media.rids.is_empty() || direction == Direction::Publish && media.extensions.rid.is_some());
         prop_assert!(!media.codecs.is_empty() && media.mid.len() <= limits::SDP_MID_BYTES_MAX);
         match direction {
             Direction::Publish => prop_assert_eq!(media.codecs.len(), 1),
@@ -188,6 +192,7 @@ fn check(offer: &str, direction: Direction) -> Result<(), TestCaseError> {
         "mid",
         "msid",
         "recvonly",
+        "rid",
         "rtcp-fb",
         "rtcp-mux",
         "rtcp-rsize",
@@ -195,6 +200,7 @@ fn check(offer: &str, direction: Direction) -> Result<(), TestCaseError> {
         "sctp-port",
         "sendonly",
         "setup",
+        "simulcast",
         "ssrc",
         "ssrc-group",
     ];
