@@ -62,6 +62,7 @@ const PUBLIC: &[Entry] = &[
     ("/sdk/publisher.js", JAVASCRIPT, include_bytes!("sdk/publisher.js")),
     ("/sdk/sdp.js", JAVASCRIPT, include_bytes!("sdk/sdp.js")),
     ("/sdk/session.js", JAVASCRIPT, include_bytes!("sdk/session.js")),
+    ("/sdk/simulcast.js", JAVASCRIPT, include_bytes!("sdk/simulcast.js")),
     ("/sdk/stats.js", JAVASCRIPT, include_bytes!("sdk/stats.js")),
     ("/sdk/transport.js", JAVASCRIPT, include_bytes!("sdk/transport.js")),
     ("/sdk/viewer.js", JAVASCRIPT, include_bytes!("sdk/viewer.js")),

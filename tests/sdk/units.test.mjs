@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Backoff, pause } from '../../src/web/sdk/backoff.js';
 import { codecPreferences } from '../../src/web/sdk/codecs.js';
 import { CorecastError, fromCapture, fromProblem, fromResponse, unreachable } from '../../src/web/sdk/errors.js';
+import { sendEncodings } from '../../src/web/sdk/simulcast.js';
 import { iceServers, restartFragment, restartedAnswer, startBitrate, withStartBitrate } from '../../src/web/sdk/sdp.js';
 import { Meter } from '../../src/web/sdk/stats.js';
 import { nodeUrl } from '../../src/web/sdk/transport.js';
@@ -181,6 +182,38 @@ test('figures of a publisher: loss is the node’s report, the pair is found wit
   const stats = meter.digest(report(2), pc, 'publish');
   assert.deepEqual([stats.bitsPerSecond, stats.framesPerSecond, stats.packetsLost, stats.lossShare, stats.nacks, stats.keyFrameRequests], [1e6, 25, 7, 0.01, 3, 2]);
   assert.deepEqual([stats.roundTripMs, stats.availableBitsPerSecond, stats.limitedBy, stats.latencyMs], [4, 3e6, 'cpu', undefined]);
+});
+
+test('figures of a publisher of several layers: sums, the largest picture, and each layer, paused ones too', () => {
+  const meter = new Meter();
+  const pc = {};
+  const layer = (rid, frameHeight, seconds, kbps, extra = {}) => ({
+    id: rid, type: 'outbound-rtp', kind: 'video', rid, timestamp: 1_000 * seconds, remoteId: `r${rid}`, frameWidth: frameHeight * 16 / 9, frameHeight,
+    bytesSent: 125 * kbps * seconds, packetsSent: 10 * seconds, framesEncoded: 30 * seconds, nackCount: 1, pliCount: 2, ...extra,
+  });
+  const report = (seconds, high) => [
+    high, layer('l', 180, seconds, 150), layer('m', 360, seconds, 500),
+    ...['l', 'm', 'h'].map((rid) => ({ id: `r${rid}`, type: 'remote-inbound-rtp', packetsLost: 2, fractionLost: 0 })),
+  ];
+  meter.digest(report(1, layer('h', 720, 1, 2_500)), pc, 'publish');
+  const stats = meter.digest(report(2, layer('h', 720, 2, 2_500)), pc, 'publish');
+  assert.deepEqual([stats.bitsPerSecond, stats.framesPerSecond, stats.height, stats.packets, stats.nacks, stats.keyFrameRequests, stats.packetsLost], [3_150_000, 30, 720, 60, 3, 6, 6]);
+  assert.deepEqual(stats.layers.map(({ rid, height, bitsPerSecond, framesPerSecond, paused }) => [rid, height, bitsPerSecond, framesPerSecond, paused]),
+    [['l', 180, 150_000, 30, false], ['m', 360, 500_000, 30, false], ['h', 720, 2_500_000, 30, false]]);
+  const paused = meter.digest(report(3, layer('h', 720, 3, 0, { bytesSent: 2 * 125 * 2_500, framesEncoded: 60 })), pc, 'publish');
+  assert.deepEqual(paused.layers.map((each) => each.paused), [false, false, true]);
+  assert.deepEqual([paused.bitsPerSecond, paused.framesPerSecond], [650_000, 30], 'the others go on');
+});
+
+test('a picture is sent in as many layers as its size is worth, the lowest first, and in one where that is asked for', () => {
+  const rids = (width, height, wanted = {}) => sendEncodings({ width, height }, { maxBitrate: 2_500_000, ...wanted }).map(({ rid, scaleResolutionDownBy, maxBitrate }) => [rid, scaleResolutionDownBy, maxBitrate]);
+  assert.deepEqual(rids(1280, 720), [['l', 4, 150_000], ['m', 2, 500_000], ['h', 1, 2_500_000]]);
+  assert.deepEqual(rids(720, 1280).map(([rid]) => rid), ['l', 'm', 'h'], 'upright');
+  assert.deepEqual(rids(640, 480).map(([rid]) => rid), ['m', 'h']);
+  for (const single of [rids(640, 360), rids(1280, 720, { simulcast: false }), rids(undefined, undefined)]) assert.deepEqual(single, [[undefined, undefined, 2_500_000]]);
+  // Without a browser that can be told not to, VP9 would become spatial layers of one stream.
+  assert.deepEqual(rids(1280, 720, { codec: 'VP9' }), [[undefined, undefined, 2_500_000]]);
+  assert.deepEqual(rids(1280, 720, { codec: 'H.264', maxBitrate: 600_000 }).map(([, , bitrate]) => bitrate), [60_000, 120_000, 600_000]);
 });
 
 test('a report with nothing in it gives figures and no exception', () => {

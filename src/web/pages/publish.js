@@ -25,7 +25,7 @@ for (const name of sendableCodecs()) element('codec').add(new Option(format.code
 
 const chosen = () => {
   const [width, height] = element('resolution').value.split('x').map(Number);
-  return { width, height, codec: element('codec').value, maxBitrate: Number(element('bitrate').value) };
+  return { width, height, codec: element('codec').value, maxBitrate: Number(element('bitrate').value), simulcast: element('simulcast').value === 'on' };
 };
 
 function source() {
@@ -42,8 +42,8 @@ async function start() {
     media = await source();
     video.srcObject = media;
     listDevices();
-    const { codec, maxBitrate } = chosen();
-    publisher = new Publisher({ stream, codec, maxBitrate, token: token.get });
+    const { codec, maxBitrate, simulcast } = chosen();
+    publisher = new Publisher({ stream, codec, maxBitrate, simulcast, token: token.get });
     caption = publisher.channel('caption', { retain: true });
     if (element('caption').value) caption.send(element('caption').value);
     publisher.on('state', paint);
@@ -72,6 +72,7 @@ function release() {
   [media, camera, publisher, caption] = [null, null, null, null];
   video.srcObject = null;
   show(element('figures'), figures());
+  drawLayers([]);
 }
 
 /** Somebody else has ended it: its operator, or a publisher that took the name over. */
@@ -130,7 +131,7 @@ function paint() {
   write('toggle', running ? 'Stop' : 'Start');
   element('toggle').dataset.running = String(running);
   element('toggle').disabled = starting;
-  for (const id of ['source', 'codec', 'resolution']) element(id).disabled = running;
+  for (const id of ['source', 'codec', 'resolution', 'simulcast']) element(id).disabled = running;
   const screen = element('source').value === 'screen';
   element('devices').hidden = screen;
   element('microphone').options[1].disabled = running;
@@ -158,7 +159,20 @@ function draw(stats) {
   sparks.trip.push(stats.roundTripMs);
   sparks.loss.push(stats.lossShare);
   show(element('figures'), figures(stats));
+  drawLayers(stats.layers);
 }
+
+/** What each size sends: a browser pauses the larger ones when the network or this computer does not carry them. */
+function drawLayers(layers) {
+  element('layers-card').hidden = layers.length === 0;
+  if (layers.length !== element('layers').querySelectorAll('dd').length) element('layers').replaceChildren();
+  const sent = ({ paused, bitsPerSecond, framesPerSecond, ...size }) =>
+    (paused ? 'paused' : `${format.size(size)} · ${format.rate(bitsPerSecond)} · ${format.number(framesPerSecond)}/s`);
+  show(element('layers'), Object.fromEntries([...layers].reverse().map((layer) => [LAYERS[layer.rid] ?? layer.rid, sent(layer)])));
+}
+
+/** The SDK's layers by the names this page has for them. */
+const LAYERS = { h: 'Large', m: 'Medium', l: 'Small' };
 
 function figures(stats = {}) {
   return {

@@ -10,12 +10,14 @@ import { capture } from './devices.js';
 import { CorecastError } from './errors.js';
 import { startBitrate, withStartBitrate } from './sdp.js';
 import { Session } from './session.js';
+import { layerBitrate, sendEncodings } from './simulcast.js';
 
 /**
  * @typedef {object} PublisherOwnOptions
  * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
- * @property {number} [maxBitrate] of video, in bit/s; 2,500,000
- * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
+ * @property {number} [maxBitrate] of video, in bit/s; 2,500,000. With simulcast of the largest layer; the lower ones take a quarter more
+ * @property {boolean} [simulcast] send the picture in several sizes, from 480 lines up, so that each viewer gets what its network carries; true
+ * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000, with simulcast nine tenths of all layers; false: Chromium's own
  * @property {number} [maxFramerate] pictures a second
  *
  * @typedef {import('./session.js').SessionOptions & PublisherOwnOptions} PublisherOptions
@@ -33,6 +35,9 @@ export class Publisher extends Session {
   #maxBitrate;
   #startBitrate;
   #maxFramerate;
+  #simulcast;
+  /** What all layers of the present connection take, in bit/s; 0 without simulcast. */
+  #layersBitrate = 0;
   /** @type {MediaStream | null} */
   #media = null;
   /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
@@ -49,12 +54,13 @@ export class Publisher extends Session {
     this.#maxBitrate = options.maxBitrate ?? 2_500_000;
     this.#startBitrate = options.startBitrate;
     this.#maxFramerate = options.maxFramerate;
+    this.#simulcast = options.simulcast ?? true;
   }
 
   /** The MediaStream that is being sent. `replaceTrack` changes its tracks, so that a preview follows. */
   get media() { return this.#media; }
 
-  /** The maximum bitrate of video, in bit/s. */
+  /** The maximum bitrate of video, in bit/s; with simulcast of the largest layer. */
   get maxBitrate() { return this.#maxBitrate; }
 
   /**
@@ -150,7 +156,7 @@ export class Publisher extends Session {
     const sender = this.#senders.video;
     if (!sender) return;
     const parameters = sender.getParameters();
-    for (const encoding of parameters.encodings ?? []) encoding.maxBitrate = bitsPerSecond;
+    for (const encoding of parameters.encodings ?? []) encoding.maxBitrate = layerBitrate(encoding.rid, bitsPerSecond);
     await sender.setParameters(parameters);
   }
 
@@ -164,9 +170,10 @@ export class Publisher extends Session {
     for (const channel of this.#channels) channel.openOn(pc);
     if (audio) this.#senders.audio = pc.addTransceiver(audio, { direction: 'sendonly', streams: [media] }).sender;
     if (!video) return;
-    /** @type {RTCRtpEncodingParameters} */
-    const encoding = { maxBitrate: this.#maxBitrate, ...(this.#maxFramerate ? { maxFramerate: this.#maxFramerate } : {}) };
-    const transceiver = pc.addTransceiver(video, { direction: 'sendonly', streams: [media], sendEncodings: [encoding] });
+    const wanted = { maxBitrate: this.#maxBitrate, maxFramerate: this.#maxFramerate, codec: this.#codec, simulcast: this.#simulcast };
+    const encodings = sendEncodings(video.getSettings?.() ?? {}, wanted);
+    this.#layersBitrate = encodings.length > 1 ? encodings.reduce((sum, { maxBitrate = 0 }) => sum + maxBitrate, 0) : 0;
+    const transceiver = pc.addTransceiver(video, { direction: 'sendonly', streams: [media], sendEncodings: encodings });
     this.#senders.video = transceiver.sender;
     const preferences = codecPreferences(this.#codec);
     if (preferences.length) transceiver.setCodecPreferences?.(preferences);
@@ -175,7 +182,9 @@ export class Publisher extends Session {
   /** @protected @override @param {string} sdp */
   adjustAnswer(sdp) {
     if (this.#startBitrate === false) return sdp;
-    return withStartBitrate(sdp, this.#startBitrate === undefined ? startBitrate(this.#maxBitrate) : this.#startBitrate / 1_000);
+    // Upper layers are not sent before the estimate carries them, so that with several it begins near their sum.
+    const usual = this.#layersBitrate ? 0.9 * this.#layersBitrate / 1_000 : startBitrate(this.#maxBitrate);
+    return withStartBitrate(sdp, this.#startBitrate === undefined ? usual : this.#startBitrate / 1_000);
   }
 
   /** @protected @override */

@@ -26,8 +26,21 @@
  * @property {number | undefined} freezes (play)
  * @property {string | undefined} limitedBy `none`, `cpu`, `bandwidth` or `other` (publish)
  * @property {number | undefined} availableBitsPerSecond the browser's estimate of the uplink (publish)
+ * @property {LayerStats[]} layers what each layer of the picture sends, the smallest first; empty without simulcast (publish)
  * @property {string | undefined} dtls the version, as `1.3`
  * @property {string | undefined} srtp the cipher
+ */
+
+/**
+ * One layer of a publisher's picture.
+ *
+ * @typedef {object} LayerStats
+ * @property {string} rid its name
+ * @property {number | undefined} width
+ * @property {number | undefined} height
+ * @property {number} framesPerSecond
+ * @property {number} bitsPerSecond
+ * @property {boolean} paused nothing of it was sent since the previous reading: the browser pauses upper layers when the uplink or the computer does not suffice
  */
 
 /**
@@ -41,7 +54,7 @@ const DTLS_VERSIONS = { FEFF: '1.0', FEFD: '1.2', FEFC: '1.3' };
 
 /** Turns cumulative counters into rates between two readings. */
 export class Meter {
-  /** @type {{ pc: RTCPeerConnection, atMs: number, bytes: number, frames: number, buffered: number, emitted: number, decodeMs: number } | null} */
+  /** @type {{ pc: RTCPeerConnection, atMs: number, bytes: number, frames: number, buffered: number, emitted: number, decodeMs: number, layers: Map<string, { bytes: number, frames: number }> } | null} */
   #last = null;
 
   /**
@@ -69,7 +82,9 @@ export class Meter {
     const flow = (kind) => report.find((entry) => entry.type === type && entry.kind === kind) ?? {};
     /** @param {string | undefined} id @returns {Entry} */
     const byId = (id) => report.find((entry) => entry.id === id && id !== undefined) ?? {};
-    const [video, audio] = [flow('video'), flow('audio')];
+    const layers = plays ? [] : report.filter((entry) => entry.type === type && entry.kind === 'video' && entry.rid);
+    layers.sort((a, b) => (a.frameHeight ?? 0) - (b.frameHeight ?? 0) || a.bytesSent - b.bytesSent);
+    const [video, audio] = [layers.length > 1 ? together(layers) : flow('video'), flow('audio')];
     const transport = report.find((entry) => entry.type === 'transport') ?? {};
     // Firefox has no transport entry. There the pair in use is the nominated one.
     const pair = transport.selectedCandidatePairId ? byId(transport.selectedCandidatePairId)
@@ -83,6 +98,7 @@ export class Meter {
       buffered: video.jitterBufferDelay ?? audio.jitterBufferDelay ?? 0,
       emitted: video.jitterBufferEmittedCount ?? audio.jitterBufferEmittedCount ?? 0,
       decodeMs: 1_000 * (video.totalDecodeTime ?? 0),
+      layers: new Map(layers.map((layer) => [layer.rid, { bytes: layer.bytesSent ?? 0, frames: layer.framesEncoded ?? 0 }])),
     };
     const before = this.#last?.pc === pc ? this.#last : now;
     // Two readings of the same instant have no rate, so the older one stays for the next comparison.
@@ -94,7 +110,8 @@ export class Meter {
     const decoded = now.frames - before.frames;
     const packets = both(plays ? 'packetsReceived' : 'packetsSent');
     const remote = byId(video.remoteId ?? audio.remoteId);
-    const lost = plays ? both('packetsLost') : remote.packetsLost;
+    const lostOf = layers.map((layer) => byId(layer.remoteId).packetsLost ?? 0);
+    const lost = plays ? both('packetsLost') : layers.length > 1 ? lostOf.reduce((sum, each) => sum + each, 0) : remote.packetsLost;
     const roundTripMs = milliseconds(pair.currentRoundTripTime ?? remote.roundTripTime);
     const jitterBufferMs = !plays || now.emitted === 0 ? undefined
       : 1_000 * (emitted > 0 ? (now.buffered - before.buffered) / emitted : now.buffered / now.emitted);
@@ -112,9 +129,32 @@ export class Meter {
         : roundTripMs / 2 + jitterBufferMs + (decoded > 0 ? (now.decodeMs - before.decodeMs) / decoded : 0),
       framesDropped: video.framesDropped, freezes: video.freezeCount,
       limitedBy: video.qualityLimitationReason, availableBitsPerSecond: plays ? undefined : pair.availableOutgoingBitrate,
+      layers: layers.length < 2 ? [] : layers.map((layer) => {
+        const { bytes = 0, frames = 0 } = before.layers.get(layer.rid) ?? {};
+        const bitsPerSecond = per(8 * ((layer.bytesSent ?? 0) - bytes));
+        return {
+          rid: layer.rid, width: layer.frameWidth, height: layer.frameHeight, bitsPerSecond,
+          framesPerSecond: per((layer.framesEncoded ?? 0) - frames), paused: seconds > 0 && bitsPerSecond === 0,
+        };
+      }),
       dtls: DTLS_VERSIONS[transport.tlsVersion] ?? transport.tlsVersion, srtp: transport.srtpCipher,
     };
   }
+}
+
+/** The layers' counters that add up. */
+const SUMS = ['bytesSent', 'packetsSent', 'nackCount', 'pliCount', 'firCount', 'retransmittedPacketsSent'];
+
+/**
+ * Several layers as one flow: sums where they add up, else the largest layer's, and the pictures of the one that sent most.
+ *
+ * @param {Entry[]} layers the smallest first
+ * @returns {Entry}
+ */
+function together(layers) {
+  const largest = layers.filter((layer) => layer.bytesSent > 0 && layer.active !== false).at(-1) ?? layers[0];
+  const sums = SUMS.map((name) => [name, layers.reduce((sum, layer) => sum + (layer[name] ?? 0), 0)]);
+  return { ...largest, ...Object.fromEntries(sums), framesEncoded: Math.max(...layers.map((layer) => layer.framesEncoded ?? 0)) };
 }
 
 /** @param {number | undefined} seconds */

@@ -6,11 +6,15 @@ export type PublisherOwnOptions = {
      */
     codec?: string;
     /**
-     * of video, in bit/s; 2,500,000
+     * of video, in bit/s; 2,500,000. With simulcast of the largest layer; the lower ones take a quarter more
      */
     maxBitrate?: number;
     /**
-     * where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
+     * send the picture in several sizes, from 480 lines up, so that each viewer gets what its network carries; true
+     */
+    simulcast?: boolean;
+    /**
+     * where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000, with simulcast nine tenths of all layers; false: Chromium's own
      */
     startBitrate?: number | false;
     /**
@@ -39,8 +43,9 @@ export type PublisherEvents = import('./session.js').SessionEvents & PublisherOw
 /**
  * @typedef {object} PublisherOwnOptions
  * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
- * @property {number} [maxBitrate] of video, in bit/s; 2,500,000
- * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000; false: Chromium's own
+ * @property {number} [maxBitrate] of video, in bit/s; 2,500,000. With simulcast of the largest layer; the lower ones take a quarter more
+ * @property {boolean} [simulcast] send the picture in several sizes, from 480 lines up, so that each viewer gets what its network carries; true
+ * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000, with simulcast nine tenths of all layers; false: Chromium's own
  * @property {number} [maxFramerate] pictures a second
  *
  * @typedef {import('./session.js').SessionOptions & PublisherOwnOptions} PublisherOptions
@@ -58,7 +63,7 @@ export declare class Publisher extends Session<PublisherEvents> {
     constructor(options: PublisherOptions);
     /** The MediaStream that is being sent. `replaceTrack` changes its tracks, so that a preview follows. */
     get media(): MediaStream | null;
-    /** The maximum bitrate of video, in bit/s. */
+    /** The maximum bitrate of video, in bit/s; with simulcast of the largest layer. */
     get maxBitrate(): number;
     /**
      * Publishes the first video and the first audio track. Resolves when the node is connected. After that it reconnects by

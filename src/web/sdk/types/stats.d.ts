@@ -69,6 +69,10 @@ export type Stats = {
      */
     availableBitsPerSecond: number | undefined;
     /**
+     * what each layer of the picture sends, the smallest first; empty without simulcast (publish)
+     */
+    layers: LayerStats[];
+    /**
      * the version, as `1.3`
      */
     dtls: string | undefined;
@@ -76,6 +80,20 @@ export type Stats = {
      * the cipher
      */
     srtp: string | undefined;
+};
+export type LayerStats = {
+    /**
+     * its name
+     */
+    rid: string;
+    width: number | undefined;
+    height: number | undefined;
+    framesPerSecond: number;
+    bitsPerSecond: number;
+    /**
+     * nothing of it was sent since the previous reading: the browser pauses upper layers when the uplink or the computer does not suffice
+     */
+    paused: boolean;
 };
 export type Entry = Record<string, any>;
 /** Turns cumulative counters into rates between two readings. */
