@@ -96,12 +96,20 @@ class Node:
     def tail(self, lines=30):
         return "\n".join(self.log_path.read_text().splitlines()[-lines:])
 
-    def sessions(self, stream):
-        """The reports of this stream's sessions on all workers."""
+    def workers(self):
+        """The reports of all workers."""
         with urllib.request.urlopen(ADMIN + "/api/v1/node", timeout=ANSWER_SECONDS) as answer:
             report = json.load(answer)
-        workers = report if isinstance(report, list) else report["workers"]
-        return [one for worker in workers for one in worker["sessions"] if one["stream"] == stream]
+        return report if isinstance(report, list) else report["workers"]
+
+    def sessions(self, stream):
+        """The reports of this stream's sessions on all workers."""
+        return [one for worker in self.workers() for one in worker["sessions"] if one["stream"] == stream]
+
+    def encodings(self, stream):
+        """This stream's pictures, as the worker of its publisher reports them."""
+        streams = [one for worker in self.workers() for one in worker["streams"] if one["name"] == stream and one["origin"]]
+        return [one for each in streams for one in each["encodings"] if one["kind"] == "video"]
 
 
 def post_offer(kind, stream, sdp):

@@ -46,10 +46,10 @@ def check_decoded(seen, bands):
     require(not bands or len(seen["bands"]) >= 4, f"the bright band was only at {seen['bands']}")
 
 
-async def werift(stream):
+async def werift(stream, sound=True):
     """Plays with werift in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        "node", HERE / "werift_play.mjs", f"{HTTP}/whep/{stream}", str(SECONDS),
+        "node", HERE / "werift_play.mjs", f"{HTTP}/whep/{stream}", str(SECONDS), *([] if sound else ["silent"]),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = await asyncio.wait_for(process.communicate(), 120)
@@ -59,7 +59,10 @@ async def werift(stream):
     require(process.returncode == 0, f"werift: exit {process.returncode}: {err.decode()}")
     seen = json.loads(out.decode().splitlines()[-1])
     print(f"    werift: {seen}")
-    check_rates("werift", seen, seen["frames"])
+    if sound:
+        check_rates("werift", seen, seen["frames"])
+    else:
+        require(seen["played"]["video"] >= SECONDS and seen["frames"] >= 15 * seen["played"]["video"], f"werift: {seen}")
     require(seen["gaps"] <= 2 and len(seen["payloadTypes"]) == 1, f"werift: {seen}")
 
 
@@ -275,6 +278,41 @@ async def data_channels():
             await publisher.close()
 
 
+async def three_rids():
+    """libdatachannel offers three encodings as OBS does; all are accepted, each is what it says, and werift plays one."""
+    stream = "rids"
+    with Node(stream) as node:
+        publisher = await asyncio.create_subprocess_exec(
+            "node", HERE / "datachannel_simulcast.mjs", f"{HTTP}/whip/{stream}",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            line = await asyncio.wait_for(publisher.stdout.readline(), 90)
+            require(line, f"the publisher ended: {(await publisher.stderr.read()).decode()}")
+            said = json.loads(line)
+            require(said == {"accepted": ["0", "1", "2"], "simulcast": "recv 0;1;2"}, f"the answer: {said}")
+            deadline = time.monotonic() + 30
+            while len(alive := [one for one in node.encodings(stream) if one["alive"] and one["bits_per_second"]]) < 3:
+                require(time.monotonic() < deadline, f"not every encoding arrives: {node.encodings(stream)}")
+                await asyncio.sleep(0.5)
+            sizes = {one["rid"]: (one["width"], one["height"]) for one in alive}
+            print(f"    node: { {one['rid']: (one['width'], one['height'], one['bits_per_second']) for one in alive} }")
+            require(sizes == {"0": (1920, 1080), "1": (854, 480), "2": (320, 180)}, f"sizes: {sizes}")
+            rates = [one["bits_per_second"] for one in sorted(alive, key=lambda one: one["rid"])]
+            require(rates[0] > rates[1] > rates[2], f"rates: {rates}")
+            await werift(stream, sound=False)
+            publisher.stdin.close()
+            said = json.loads((await asyncio.wait_for(publisher.stdout.readline(), 30)).decode())
+            print(f"    publisher: {said}")
+            require(said["asked"]["1"] > 0 and said["asked"]["0"] == said["asked"]["2"] == 0, f"key frames asked: {said}")
+        except BaseException:
+            print(node.tail())
+            raise
+        finally:
+            if publisher.returncode is None:
+                publisher.kill()
+                await publisher.wait()
+
+
 async def coturns_client():
     """It allocates, binds channels and sends; to other peers it is told 403. (What it says of a 401 is no number: node tests.)"""
     # TURN is offered where HTTPS can be reached: on loopback, the default, it would not.
@@ -334,6 +372,7 @@ CASES = {
     "aiortc publishes data channels; aiortc and node-datachannel receive them": data_channels,
     "FFmpeg publishes H.264 High; aiortc, which offers Baseline only, plays": ffmpeg_publishes_high,
     "FFmpeg is killed and publishes again at once; aiortc plays on": ffmpeg_is_killed_and_returns,
+    "libdatachannel publishes three rids as OBS does; werift plays": three_rids,
     "aiortc publishes VP8; aiortc and werift play": lambda: aiortc_publishes("VP8"),
     "aiortc publishes H.264; aiortc plays": lambda: aiortc_publishes("H264"),
     "bare webrtcbin publishes one section without BUNDLE, parameter sets in the offer only; aiortc plays":
