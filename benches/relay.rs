@@ -1,6 +1,8 @@
 //! The relay's own work: the packet ring, header rewriting, and one frame of eight to 1,000 and to 5,000 viewers through
 //! the production worker, sealed and dropped in front of the kernel. `cargo bench --bench relay`.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use corecast::limits;
 use corecast::net::{Io as _, IoKind};
 use corecast::relay::play::extension::ExtensionTemplate;
 use corecast::relay::play::subscription::{Cursor, EgressFormat, Subscription};
+use corecast::relay::play::wheel::Wheel;
 use corecast::relay::store::numbers::{EncodingId, Position, Sequence};
 use corecast::relay::store::packet_ring::{Layers, PacketInfo, PacketRing, Start};
 use corecast::time::Timestamp;
@@ -100,9 +103,43 @@ fn fan_out(c: &mut Criterion) {
     }
 }
 
+/// 5,000 viewers in the middle of a key frame: each is taken out when it is due, and filed again 20 ms later. The heap is what
+/// the wheel is measured against.
+fn later(c: &mut Criterion) {
+    const VIEWERS: u64 = 5_000;
+    const PAUSE_NANOS: u64 = 20_000_000;
+    // Visits follow one another every 4 µs.
+    let first = |viewer: u64| Timestamp::from_nanos(viewer * (PAUSE_NANOS / VIEWERS));
+    let mut group = c.benchmark_group("relay/later, one of 5,000 taken out and filed again");
+    let mut wheel = Wheel::default();
+    (0..VIEWERS).for_each(|viewer| wheel.push(first(viewer), (viewer, 0_u8)));
+    let mut now = Timestamp::ZERO;
+    group.bench_function("wheel", |b| {
+        b.iter(|| {
+            let viewer = loop {
+                match wheel.pop_due(now) {
+                    Some((viewer, _)) => break viewer,
+                    None => now = wheel.next_due().expect("all of them wait"),
+                }
+            };
+            wheel.push(now + Duration::from_nanos(PAUSE_NANOS), (black_box(viewer), 0));
+        });
+    });
+    let mut heap: BinaryHeap<Reverse<(Timestamp, u64, u64, u8)>> = BinaryHeap::new();
+    (0..VIEWERS).for_each(|viewer| heap.push(Reverse((first(viewer), viewer, viewer, 0))));
+    let mut filed = VIEWERS;
+    group.bench_function("heap", |b| {
+        b.iter(|| {
+            let Some(Reverse((at, _, viewer, _))) = heap.pop() else { return };
+            filed += 1;
+            heap.push(Reverse((at + Duration::from_nanos(PAUSE_NANOS), filed, black_box(viewer), 0)));
+        });
+    });
+}
+
 criterion_group! {
     name = relay;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
-    targets = ring, header, fan_out
+    targets = ring, header, fan_out, later
 }
 criterion_main!(relay);

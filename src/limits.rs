@@ -2,7 +2,8 @@
 //! Relations between bounds are asserted when the crate is compiled. Here are those of sockets, the relay and the worker; other
 //! topics have files of their own: [`admission`] (who is let in, and how much memory a configuration may need), [`authorisation`],
 //! [`bandwidth`] (what a viewer's network carries), [`certificates`], [`connections`] (media over TCP), [`data`] (channels),
-//! [`dtls`], [`fairness`] (what one may cost the others), [`offers`], [`paths`] (what is believed of an address), [`peer`] (the
+//! [`dtls`], [`fairness`] (what one may cost the others), [`offers`], [`pacing`] (how fast a viewer is
+//! sent what), [`paths`] (what is believed of an address), [`peer`] (the
 //! lab's client), [`signalling`], [`sockets`] (signalling over WebSocket), [`srtp`], [`turn`], and [`turns`] (of signalling's
 //! thread).
 
@@ -17,6 +18,7 @@ pub mod data;
 pub mod dtls;
 pub mod fairness;
 pub mod offers;
+pub mod pacing;
 pub mod paths;
 pub mod peer;
 pub mod signalling;
@@ -34,6 +36,7 @@ pub use data::*;
 pub use dtls::*;
 pub use fairness::*;
 pub use offers::*;
+pub use pacing::*;
 pub use paths::*;
 pub use peer::*;
 pub use signalling::*;
@@ -239,9 +242,12 @@ pub const KEY_FRAME_REQUEST_PAUSE: Duration = Duration::from_secs(5);
 /// Most padding that is added to make two fragments equal in size.
 pub const PADDING_BYTES_MAX: usize = 16;
 
-/// A viewer that joins starts at a key frame already in the ring when that is no older than this; otherwise it waits
-/// for a new one. An older one would add delay, because receivers measure lateness against the first frame's arrival.
-pub const KEY_FRAME_AGE_MAX: Duration = Duration::from_millis(400);
+/// A viewer that joins starts at a key frame already in the ring when that is no older than this, and the ring grows to hold
+/// the newest one as long; otherwise it waits for a new one. From an older one it would have to decode more than 150 pictures
+/// to see the newest.
+pub const KEY_FRAME_AGE_MAX: Duration = Duration::from_secs(5);
+
+const _: () = assert!(KEY_FRAME_AGE_MAX.as_secs() >= RING_HISTORY.as_secs());
 
 /// Missing packets of one uplink source that are tracked and requested. Full: the oldest is given up.
 pub const NACK_GAPS_MAX: usize = 512;

@@ -31,5 +31,9 @@ pub const CONNECTION_VISITS_PER_ROUND_MAX: usize = 8;
 /// One visit in so many is a connection's, while viewers of datagrams are behind all the time: 3 %.
 pub const CONNECTION_VISIT_EVERY: u32 = 32;
 
+/// How old a key frame may be that a viewer on a connection starts with. What follows an older one cannot be dropped on its way: a
+/// thin connection would be busy with it for seconds, and sound would wait.
+pub const CONNECTION_KEY_FRAME_AGE_MAX: Duration = Duration::from_millis(400);
+
 /// How soon a viewer is looked at again whose connection takes no more.
 pub const CONNECTION_FULL_RETRY: Duration = Duration::from_millis(5);

@@ -71,15 +71,6 @@ pub enum Control {
         /// Told whether it is followed; bounded to one.
         reply: flume::Sender<Result<(), NotChosen>>,
     },
-    /// Send a viewer's video no faster than this from now on.
-    Pace {
-        /// Which viewer.
-        session: SessionId,
-        /// How fast.
-        bytes_per_second: u32,
-        /// What may be sent at once after a pause.
-        burst_bytes: u32,
-    },
     /// Where a stream comes from and which workers have viewers of it. Sent to the workers concerned whenever it changes.
     Route {
         /// Which stream.

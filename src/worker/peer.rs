@@ -73,8 +73,8 @@ pub struct ViewerTrack {
     pub fraction_lost: u8,
     /// Nothing of it is sent: not even the lowest encoding fits the viewer's network.
     pub is_withheld: bool,
-    /// How fast it is sent; as fast as there is something to send without.
-    pub pacer: Option<Box<Pacer>>,
+    /// How fast it is sent; sound does not look at it.
+    pub pacer: Pacer,
 }
 
 impl ViewerTrack {
@@ -273,7 +273,7 @@ impl Playback {
                 repeated: RecentRepeats::default(),
                 fraction_lost: 0,
                 is_withheld: false,
-                pacer: None,
+                pacer: Pacer::default(),
             })
         };
         let is_sampled = description
@@ -293,11 +293,9 @@ impl Playback {
         }
     }
 
-    /// Paces its video. Audio is never made to wait.
-    pub fn pace_video(&mut self, pacer: Pacer) {
-        for track in self.tracks.iter_mut().filter(|track| track.kind == MediaKind::Video) {
-            track.pacer = Some(Box::new(pacer));
-        }
+    /// What its path takes in bits per second, for pacing; `None` where that is not known.
+    pub fn set_capacity(&mut self, bits_per_second: Option<u32>) {
+        self.tracks.iter_mut().for_each(|track| track.pacer.set_capacity(bits_per_second));
     }
 
     /// The index of the track that is sent under `ssrc`.

@@ -81,6 +81,8 @@ reasons! {
         CodecChangesOverRate = "codec_changes_over_rate",
         /// A key-frame request of a viewer that has asked too often.
         KeyFrameRequestsOverRate = "key_frame_requests_over_rate",
+        /// A key-frame request of a viewer that has just started at a key frame, and is still on its way to the live edge.
+        KeyFrameOnItsWay = "key_frame_on_its_way",
 
         /// An SCTP packet that names streams out of range, or whose pieces are too short.
         DataPacketRefused = "data_packet_refused",
@@ -193,6 +195,10 @@ reasons! {
         RetransmissionViewerOverShare = "retransmission_viewer_over_share",
         /// As many repeats wait as may.
         RetransmissionQueueFull = "retransmission_queue_full",
+        /// A viewer asked again for a packet whose repeat waits for its pace.
+        RetransmissionWaits = "retransmission_waits",
+        /// A repeat would have waited too long for its viewer's pace.
+        RetransmissionTooLate = "retransmission_too_late",
         /// A viewer asked for more bytes in a second than are repeated.
         RetransmissionOverRate = "retransmission_over_rate",
         /// A viewer on a connection asked for a repeat: a connection loses nothing.

@@ -152,11 +152,11 @@ impl Worker {
             || self.streams.channel_work.any()
             || self.handshakes.is_waiting()
             || self.report.is_under_way();
-        if self.streams.has_work() || self.streams.has_demand_to_tell() || mail || !self.repairs.is_empty() {
+        if self.streams.has_work() || self.streams.has_demand_to_tell() || mail {
             return now;
         }
-        let peers = self.peers.next_deadline();
-        let deadline = self.streams.next_deadline().map_or(peers, |streams| streams.min(peers));
+        let others = [self.streams.next_deadline(), self.repairs.next_due()].into_iter().flatten();
+        let deadline = others.fold(self.peers.next_deadline(), Timestamp::min);
         if self.mail.waiting() == 0 { deadline } else { deadline.min(now + limits::NOTICE_RETRY) }
     }
 
@@ -189,6 +189,14 @@ impl Worker {
         let Self { config, random, peers, streams, handshakes, mail, outbox, counters, .. } = self;
         let mut lifecycle = Lifecycle { config, peers, streams, handshakes, mail, outbox, counters };
         lifecycle.open_connected(request, keys, &path.into(), random.as_mut(), now)
+    }
+
+    /// What a viewer's path takes in bits per second, for pacing.
+    pub fn set_capacity(&mut self, session: crate::worker::mailbox::SessionId, bits_per_second: Option<u32>) {
+        let peer = self.peers.find_session(session).and_then(|key| self.peers.get_mut(key));
+        if let Some(crate::worker::peer::Role::Viewer(playback)) = peer.map(|peer| &mut peer.role) {
+            playback.set_capacity(bits_per_second);
+        }
     }
 
     /// What it holds for data channels now.

@@ -48,12 +48,17 @@ impl Script for Frames {
     }
 }
 
-enum Client {
+pub(crate) enum Client {
     Viewer(Box<Viewer>),
     Publisher(Box<Publisher>),
 }
 
 impl Client {
+    /// Whether it is a viewer that has a whole key frame.
+    pub(crate) fn has_picture(&self) -> bool {
+        matches!(self, Self::Viewer(viewer) if viewer.has_picture())
+    }
+
     fn agent(&mut self) -> &mut dyn Agent {
         match self {
             Self::Viewer(viewer) => viewer.as_mut(),
@@ -126,10 +131,10 @@ fn ntp_at_zero() -> NtpTime {
 }
 
 /// Makes a client on the thread that it stays on: its channels cannot leave it.
-type MakeClient = Box<dyn FnOnce() -> Client + Send>;
+pub(crate) type MakeClient = Box<dyn FnOnce() -> Client + Send>;
 
 /// Opens a session and makes its socket, which talks to `via` where there is somebody on the path.
-fn join(
+pub(crate) fn join(
     node: Doors,
     identity: &DtlsIdentity,
     direction: Direction,
@@ -191,8 +196,7 @@ impl Honest {
                 fleet.round(net::now() + Duration::from_millis(20)).unwrap();
                 match inbox.try_recv() {
                     Ok(Order::Tell(reply)) => {
-                        let sees = |(_, client): (u32, &Client)| matches!(client, Client::Viewer(v) if v.has_picture());
-                        let sees = fleet.agents().any(sees);
+                        let sees = fleet.agents().any(|(_, client): (u32, &Client)| client.has_picture());
                         let _ = reply.send((fleet.take_record(), sees));
                     }
                     Ok(Order::StopPublishing) => {

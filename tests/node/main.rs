@@ -9,6 +9,7 @@ mod client;
 mod honest;
 mod hostile;
 mod hostile_peers;
+mod joins;
 mod node;
 mod over_tcp;
 mod over_turn;

@@ -1,5 +1,5 @@
-//! A publisher of three video encodings, whose records come over a lane, and viewers that are told to switch between them
-//! or are sent one at a pace.
+//! A publisher of three video encodings, whose records come over a lane, and viewers that are told to switch between them;
+//! and at which pace a key frame leaves.
 
 use std::time::Duration;
 
@@ -199,7 +199,7 @@ fn sound(sequence: u64, arrival: Timestamp) -> Record<'static> {
 }
 
 #[test]
-fn a_paced_viewer_is_sent_a_key_frame_in_pieces_and_nobody_else_waits() {
+fn a_key_frame_is_sent_in_trains_and_sound_does_not_wait() {
     const PAYLOAD_BYTES: usize = 1_100;
     let mut world = World::with_origin_elsewhere(1);
     begin(&mut world);
@@ -207,43 +207,38 @@ fn a_paced_viewer_is_sent_a_key_frame_in_pieces_and_nobody_else_waits() {
     world.tell(audio, &Record::Begin);
     let opus = PublishedCodec { codec: Codec::Opus, format: CodecFormat::Plain, clock_rate_hz: 48_000 };
     world.tell(audio, &Record::Format(opus));
-    let [paced, other] = [0, 1].map(|_| world.join(&Opening::viewer(0)));
+    let viewers = [0, 1].map(|_| world.join(&Opening::viewer(0)));
     world.route(STREAM);
     world.run(10 * MS);
-    let session = world.clients[paced].session;
-    // Eight of the longest at once, then about one each millisecond.
-    let burst_bytes = 8 * corecast::limits::DATAGRAM_OUT_BYTES_MAX as u32;
-    world.control(0, Control::Pace { session, bytes_per_second: 1_200_000, burst_bytes });
     let began = world.now;
     for sequence in 0..KEY_FRAME_PACKETS {
         let mut payload = vec![0x80 | sequence as u8; PAYLOAD_BYTES];
         payload[0] = if sequence == 0 { 0x65 } else { 0x41 };
         world.tell(address(0), &part_of_key_frame(sequence, began, &payload));
     }
-    for sequence in 0..5 {
+    for sequence in 0..7 {
         let arrival = world.now;
         world.tell(audio, &sound(sequence, arrival));
         world.run(10 * MS);
     }
-    let spans = [paced, other].map(|client| {
+    for client in viewers {
         let received = world.clients[client].received(MediaKind::Video);
         assert_eq!(received.len() as u64, KEY_FRAME_PACKETS, "nothing is lost");
         assert!(received.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "and nothing out of order");
-        let mut pieces: Vec<(_, usize)> = Vec::new();
+        let mut trains: Vec<(_, usize)> = Vec::new();
         for packet in &received {
-            match pieces.last_mut() {
+            match trains.last_mut() {
                 Some((at, packets)) if *at == packet.at => *packets += 1,
-                _ => pieces.push((packet.at, 1)),
+                _ => trains.push((packet.at, 1)),
             }
         }
-        let longest = pieces.iter().map(|&(_, packets)| packets).max().expect("pieces");
-        (longest, received[received.len() - 1].at.since(received[0].at))
-    });
-    assert_eq!(spans[1], (KEY_FRAME_PACKETS as usize, Duration::ZERO), "who is not paced has it at once");
-    let (longest, lasted) = spans[0];
-    assert!(longest <= 10 && lasted >= 25 * MS && lasted < 40 * MS, "{longest} packets at once, {lasted:?}");
-    let [paced, other] = [paced, other].map(|client| {
-        world.clients[client].received(MediaKind::Audio).iter().map(|packet| packet.at).collect::<Vec<_>>()
-    });
-    assert!(paced == other && paced.len() == 5, "sound does not wait: {paced:?} {other:?}");
+        assert_eq!(trains.iter().map(|train| train.1).collect::<Vec<_>>(), [10; 4]);
+        for pair in trains.windows(2) {
+            // Ten packets of 1,100 and their heads at 5 Mbit/s, and a tick.
+            let pause = pair[1].0.since(pair[0].0);
+            assert!(pause > 17 * MS && pause < 20 * MS, "{pause:?}");
+        }
+        let sound = world.clients[client].received(MediaKind::Audio);
+        assert!(sound.len() == 7 && sound.windows(2).all(|pair| pair[1].at.since(pair[0].at) == 10 * MS), "{sound:?}");
+    }
 }

@@ -91,7 +91,7 @@ fn a_viewer_without_rtx_gets_the_identical_datagram() {
     let before = world.clients[viewer].datagrams.len();
     let repeats = world.sealed_once.repeats;
     world.clients[viewer].nack(&sequences);
-    world.run(2 * MS);
+    world.run(10 * MS);
     let ssrc = world.clients[viewer].sources.video;
     let (first, again) = world.clients[viewer].datagrams.split_at(before);
     let again: Vec<_> = again.iter().filter(|(_, bytes)| is_video(bytes, ssrc)).collect();

@@ -360,7 +360,6 @@ impl Recorder {
                     format!("layer {:?} shown {:?}", request.choice, request.shown_height)
                 }
                 Control::Select { session, encoding } => format!("select {session:?} {encoding:?}"),
-                Control::Pace { session, bytes_per_second, .. } => format!("pace {session:?} {bytes_per_second}"),
                 Control::Route { origin, audience, .. } => {
                     let origin = origin.map(|origin| match origin {
                         Origin::Worker(worker) => worker,

@@ -342,10 +342,6 @@ fn take(world: &Rc<World>, index: usize, message: Control, notices: &Notices) {
         }
         Control::Report(reply) => _ = reply.try_send(Box::new(WorkerReport::default())),
         Control::Heartbeat(reply) => _ = reply.try_send(()),
-        Control::Connect(_)
-        | Control::Layers { .. }
-        | Control::Select { .. }
-        | Control::Pace { .. }
-        | Control::Shutdown => {}
+        Control::Connect(_) | Control::Layers { .. } | Control::Select { .. } | Control::Shutdown => {}
     }
 }

@@ -9,6 +9,7 @@ use crate::check::Violation;
 use crate::client::{Joining, Wish};
 use crate::node::NodeParams;
 use crate::scenario::Scenario;
+use crate::script::Shape;
 use crate::world::World;
 
 /// A world of one worker whose only stream nobody publishes, with one viewer who stays.
@@ -18,7 +19,13 @@ fn waiting_room() -> (World, Wish) {
     let mut world = World::new(Scenario { node, streams: 1, viewers: 0, duration: Duration::from_secs(120), ..calm });
     // Nobody publishes for a while.
     world.streams[0].return_at = Timestamp::from_millis(1_000_000);
-    let wish = Wish {
+    let wish = a_viewer();
+    world.open(wish);
+    (world, wish)
+}
+
+fn a_viewer() -> Wish {
+    Wish {
         direction: Direction::Play,
         stream: 0,
         joining: Joining::Preconnected,
@@ -27,9 +34,7 @@ fn waiting_room() -> (World, Wish) {
         phantom: false,
         way: Default::default(),
         data: false,
-    };
-    world.open(wish);
-    (world, wish)
+    }
 }
 
 fn run(world: &mut World, millis: u64) -> Result<(), Violation> {
@@ -50,6 +55,35 @@ fn viewers_who_come_and_go_leave_nothing_with_a_stream_that_nobody_publishes() {
     let holdings = world.nodes[0].worker.holdings();
     assert_eq!((holdings.sessions, holdings.viewers), (1, 1), "{holdings:?}");
     assert!(holdings.subscribers < 200, "{holdings:?}");
+}
+
+#[test]
+fn a_thousand_joins_in_five_seconds_ask_the_publisher_for_nothing() {
+    let calm = Scenario::calm(11);
+    let node = NodeParams { workers: 1, sessions_max: 2_000, ..calm.node };
+    let shape = Shape { key_every: 60, follows_requests: false, ..calm.shape };
+    let mut world = World::new(Scenario {
+        node,
+        shape,
+        streams: 1,
+        viewers: 1,
+        verify: 0.02,
+        duration: Duration::from_secs(60),
+        ..calm
+    });
+    run(&mut world, 4_000).unwrap();
+    let asked = |world: &World| world.publications.last().map(|published| published.log.lock().asked);
+    let before = asked(&world);
+    let joined: Vec<_> = (0..1_000)
+        .map(|_| {
+            let id = world.open(Wish { verify: 0.02, ..a_viewer() });
+            run(&mut world, 5).unwrap();
+            id
+        })
+        .collect();
+    run(&mut world, 700).unwrap();
+    assert_eq!(asked(&world), before, "the key frames of every two seconds are enough for all");
+    assert!(joined.iter().all(|&id| world.clients[id].heard.video > Timestamp::ZERO), "and everybody has a picture");
 }
 
 #[test]

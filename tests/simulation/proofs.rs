@@ -54,6 +54,7 @@ impl World {
                 }
             }
             Sabotage::InventGap => self.clients[id].sealed.invented = 100_000,
+            Sabotage::TurnBack => self.clients.iter_mut().for_each(|client| client.content.turned_back = 90_000),
             Sabotage::TornBatch => self.nodes[0].io.torn_batches += 1,
             Sabotage::Falsify => self.publications.iter().for_each(|published| published.log.lock().falsify()),
             Sabotage::Blackhole => {
@@ -139,6 +140,11 @@ fn a_payload_that_was_not_published_so_is_found() {
 #[test]
 fn indexes_that_nobody_lost_are_found_missing() {
     assert_eq!(found_by(Sabotage::InventGap, Scenario::calm(1)), Some("no invented gap"));
+}
+
+#[test]
+fn time_that_goes_back_is_found() {
+    assert_eq!(found_by(Sabotage::TurnBack, Scenario::calm(1)), Some("time goes on"));
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub(crate) enum Sabotage {
     Falsify,
     /// Indexes are passed over.
     InventGap,
+    /// Pictures are told to be of a second before.
+    TurnBack,
     /// A worker holds more than it may.
     SmallLimit,
     /// A byte of the send batch belongs to two trains.

@@ -73,6 +73,8 @@ pub(crate) struct Log {
     packets: VecDeque<Logged>,
     /// The world's time, as its publisher acts.
     pub(crate) now: Timestamp,
+    /// Key frames that the node asked for.
+    pub(crate) asked: u64,
     /// For the proof that a skip to what is no key frame is found out.
     pub(crate) hides_keys: bool,
 }
@@ -142,6 +144,7 @@ impl Script for SimScript {
     fn frame(&mut self, number: u64, key: bool) -> ScriptFrame {
         let Shape { fragments, key_every, follows_requests, pace } = self.shape;
         let frame = number as u32;
+        self.log.lock().asked += u64::from(key && frame > 0);
         let key = key && follows_requests || frame == 0 || (key_every > 0 && frame.is_multiple_of(key_every));
         self.tag.frame = frame;
         self.tag.keys += u32::from(key);

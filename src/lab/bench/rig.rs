@@ -1,7 +1,8 @@
 //! One production worker with one publisher and many viewers, and the sockets it has in a bench.
 //!
 //! The worker, its rounds and its way from datagram to train are the real ones; viewers are connected without a
-//! handshake ([`Worker::open_connected`]). Two things differ from a running node:
+//! handshake ([`Worker::open_connected`]), and their paths are known to take anything, so that nobody is paced. Two things
+//! differ from a running node:
 //!
 //! - **Time** may be virtual ([`Clock::Virtual`]): it goes on with the media, not with the wall, so that timers, reports
 //!   and feedback cost as much *per packet* as they do at the stream's own pace, however fast the bench runs.
@@ -389,7 +390,10 @@ impl Rig {
             let mut play = request(&identity, Direction::Play, number, stream);
             agree(&mut play.description);
             let keys = keys(number as u64, false);
+            let session = play.session;
             worker.open_connected(play, &keys, path(remote), now).map_err(BenchError::Open)?;
+            // What is measured is the relay: nobody waits by intent.
+            worker.set_capacity(session, Some(u32::MAX));
         }
         Ok(Self {
             worker,

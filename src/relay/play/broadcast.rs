@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::description::MediaKind;
 use crate::relay::play::fan_out::FanOut;
+use crate::relay::play::pacing::Pace;
 use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::{EncodingId, Position};
 use crate::relay::store::packet_ring::NotStored;
@@ -17,6 +18,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Broadcast<K> {
     encoding: Encoding,
+    pace: Pace,
     /// The subscribers.
     pub fan_out: FanOut<K>,
 }
@@ -39,7 +41,7 @@ impl<K: Copy + PartialEq> Broadcast<K> {
     /// An encoding of which nothing is known but its kind, and nobody to send it to.
     #[must_use]
     pub fn new(id: EncodingId, kind: MediaKind) -> Self {
-        Self { encoding: Encoding::new(id, kind), fan_out: FanOut::default() }
+        Self { encoding: Encoding::new(id, kind), pace: Pace::default(), fan_out: FanOut::default() }
     }
 
     /// What follows is encoded so. What each subscriber is sent is to be decided anew.
@@ -60,12 +62,22 @@ impl<K: Copy + PartialEq> Broadcast<K> {
     /// # Errors
     /// It is here already, or no place on the timeline is left for it.
     pub fn store(&mut self, record: &MediaRecord<'_>) -> Result<Position, NotStored> {
-        let key_frames = self.encoding.key_frames;
+        let (key_frames, windows) = (self.encoding.key_frames, self.encoding.rate().windows());
         let position = self.encoding.store(record)?;
         if self.encoding.key_frames != key_frames {
             self.fan_out.key_frame_began();
         }
+        if self.encoding.rate().windows() != windows {
+            self.pace = Pace::of(self.encoding.rate());
+        }
         Ok(position)
+    }
+
+    /// How fast its viewers are sent it, as far as that is the same for all.
+    #[inline]
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// As [`Encoding::release`]; where the head moved, those who had caught up are behind again.

@@ -17,10 +17,10 @@
 //! nobody, and trains grow by themselves when visits are rare. Leaving is lazy: a key that no longer resolves is
 //! dropped when it is met.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::limits;
+use crate::relay::play::wheel::Wheel;
 use crate::time::Timestamp;
 
 /// Where a visited subscriber goes next.
@@ -46,9 +46,8 @@ pub struct FanOut<K> {
     connections: Sets<K>,
     /// Visits to others while one of [`Self::connections`] was ready.
     passed_over: u32,
-    later: BinaryHeap<Reverse<Due<K>>>,
-    /// Orders those that are due at the same time.
-    filed_later: u64,
+    /// None before somebody had to wait: most encodings are small.
+    later: Option<Box<Wheel<(K, Carried)>>>,
 }
 
 /// What a subscriber's packets go over, as far as its turn is concerned.
@@ -74,35 +73,6 @@ impl<K> Default for Sets<K> {
     }
 }
 
-/// One that waits for its time.
-#[derive(Clone, Copy, Debug)]
-struct Due<K> {
-    at: Timestamp,
-    order: u64,
-    carried: Carried,
-    key: K,
-}
-
-impl<K> Ord for Due<K> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
-impl<K> PartialOrd for Due<K> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<K> PartialEq for Due<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl<K> Eq for Due<K> {}
-
 impl<K> Default for FanOut<K> {
     fn default() -> Self {
         Self {
@@ -110,8 +80,7 @@ impl<K> Default for FanOut<K> {
             datagrams: Sets::default(),
             connections: Sets::default(),
             passed_over: 0,
-            later: BinaryHeap::new(),
-            filed_later: 0,
+            later: None,
         }
     }
 }
@@ -186,16 +155,18 @@ impl<K: Copy + PartialEq> FanOut<K> {
     /// When the first of those that may send later may; `None` where there is none.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.later.peek().map(|Reverse(due)| due.at)
+        self.later.as_ref().and_then(|later| later.next_due())
     }
 
     /// Readies those whose time has come, in the order of their times. Whether there was one.
     pub fn release_due(&mut self, now: Timestamp) -> bool {
+        let Self { later: Some(later), datagrams, connections, .. } = self else { return false };
         let mut any = false;
-        while self.next_due().is_some_and(|at| at <= now)
-            && let Some(Reverse(due)) = self.later.pop()
-        {
-            self.sets(due.carried).ready.push_back(due.key);
+        while let Some((key, carried)) = later.pop_due(now) {
+            match carried {
+                Carried::ByDatagrams => datagrams.ready.push_back(key),
+                Carried::ByConnection => connections.ready.push_back(key),
+            }
             any = true;
         }
         any
@@ -232,8 +203,7 @@ impl<K: Copy + PartialEq> FanOut<K> {
             AfterVisit::CaughtUp => self.sets(carried).idle.push(key),
             AfterVisit::Behind => self.sets(carried).ready.push_back(key),
             AfterVisit::Later(at) => {
-                self.later.push(Reverse(Due { at, order: self.filed_later, carried, key }));
-                self.filed_later += 1;
+                self.later.get_or_insert_default().push(at, (key, carried));
             }
             AfterVisit::NeedsKeyFrame => self.sets(carried).waiting.push(key),
             AfterVisit::Gone => {}
@@ -245,8 +215,8 @@ impl<K: Copy + PartialEq> FanOut<K> {
         for Sets { ready, idle, waiting } in [&mut self.datagrams, &mut self.connections] {
             self.undecided.extend(ready.drain(..).chain(idle.drain(..)).chain(waiting.drain(..)));
         }
-        while let Some(Reverse(due)) = self.later.pop() {
-            self.undecided.push_back(due.key);
+        while let Some((key, _)) = self.pop_later() {
+            self.undecided.push_back(key);
         }
     }
 
@@ -254,8 +224,8 @@ impl<K: Copy + PartialEq> FanOut<K> {
     pub fn wake_all(&mut self) {
         self.head_moved();
         self.key_frame_began();
-        while let Some(Reverse(due)) = self.later.pop() {
-            self.sets(due.carried).ready.push_back(due.key);
+        while let Some((key, carried)) = self.pop_later() {
+            self.sets(carried).ready.push_back(key);
         }
     }
 
@@ -264,8 +234,12 @@ impl<K: Copy + PartialEq> FanOut<K> {
         let of = |Sets { ready, idle, waiting }: &Sets<K>| -> Vec<K> {
             ready.iter().chain(idle).chain(waiting).copied().collect()
         };
-        let later = self.later.iter().map(|Reverse(due)| due.key);
+        let later = self.later.iter().flat_map(|later| later.iter()).map(|&(key, _)| key);
         self.undecided.iter().copied().chain(of(&self.datagrams)).chain(of(&self.connections)).chain(later)
+    }
+
+    fn pop_later(&mut self) -> Option<(K, Carried)> {
+        self.later.as_mut()?.pop()
     }
 
     /// Keeps those for whom `keep` says so. Walks the sets: for leaving, not for the packet path.
@@ -276,14 +250,19 @@ impl<K: Copy + PartialEq> FanOut<K> {
             idle.retain(&keep);
             ready.retain(&keep);
         }
-        self.later.retain(|Reverse(due)| keep(&due.key));
+        if let Some(later) = &mut self.later {
+            later.retain(|(key, _)| keep(key));
+        }
     }
 
     /// Subscribers in all sets.
     #[must_use]
     pub fn len(&self) -> usize {
         let of = |Sets { ready, idle, waiting }: &Sets<K>| ready.len() + idle.len() + waiting.len();
-        self.undecided.len() + of(&self.datagrams) + of(&self.connections) + self.later.len()
+        self.undecided.len()
+            + of(&self.datagrams)
+            + of(&self.connections)
+            + self.later.as_ref().map_or(0, |later| later.len())
     }
 
     /// Whether nobody is here.

@@ -9,7 +9,9 @@ pub mod pacing;
 pub mod renumbering;
 pub mod rewriter;
 pub mod selection;
+pub mod squeeze;
 pub mod subscription;
+pub mod wheel;
 pub mod wish;
 
 #[cfg(test)]

@@ -1,105 +1,364 @@
-//! How much one visit may send, and when the next is due: a viewer behind a narrow link is sent a frame in pieces.
+//! How much one visit may send a viewer, and when the next is due: what is larger than an ordinary frame leaves in trains.
 //!
 //! There is no queue and no copy: the cursor stops in mid-frame, the visit ends with
-//! [`AfterVisit::Later`](super::fan_out::AfterVisit::Later), and the [`super::fan_out`] gives the viewer back when it is
-//! due. A viewer without a pacer has the whole of every visit.
+//! [`AfterVisit::Later`](super::fan_out::AfterVisit::Later), and the [`super::fan_out`] gives the viewer back when it is due. A
+//! viewer's state is the time at which all it was sent has left at its pace. While that lies before now it may be sent a *train*
+//! at once: ten packets, or one and a half of the stream's frames where those are larger. So an ordinary frame is never cut.
 //!
-//! Not here: which rate (estimation).
+//! The pace is the fastest of three, in nanoseconds per byte, so that the fastest is the least:
+//! - that of the stream: [`limits::PACE_PERCENT_OF_STREAM`] of its rate ([`Pace`], shared by all viewers);
+//! - that of the path: [`limits::PACE_PERCENT_OF_CAPACITY`] of its capacity, and [`limits::PACE_BITS_PER_SECOND_MIN`] while that is
+//!   not known;
+//! - that of one who has to catch up ([`super::catch_up`]), until it is at the live edge or loses packets.
+//!
+//! Repeats count as the rest does, and go before it. Sound never waits, and what goes over a connection has its own bounds.
+//!
+//! Not here: the capacity of a path (estimation).
 
 use std::time::Duration;
 
 use crate::limits;
+use crate::relay::store::stream_rate::StreamRate;
 use crate::time::Timestamp;
 
-/// A bucket of bytes that fills at a rate: a visit takes what is in it, and may overdraw it by one packet.
+/// The pace of one stream, as far as it is the same for all viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    nanos_per_byte: u32,
+    /// Packets that may leave at once.
+    at_once: u32,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { nanos_per_byte: SLOWEST, at_once: limits::PACED_TRAIN_PACKETS }
+    }
+}
+
+/// Slower than any.
+const SLOWEST: u32 = u32::MAX;
+/// As [`SLOWEST`], and not to be hurried until it is at the live edge.
+const UNHURRIED: u32 = SLOWEST - 1;
+
+/// Bits per second as nanoseconds per byte.
+const fn nanos_per_byte(bits_per_second: u32) -> u32 {
+    let nanos = 8_000_000_000 / if bits_per_second == 0 { 1 } else { bits_per_second as u64 };
+    if nanos >= UNHURRIED as u64 {
+        UNHURRIED - 1
+    } else if nanos == 0 {
+        1
+    } else {
+        nanos as u32
+    }
+}
+
+/// How fast one that is so far behind is sent so that it is at the live edge within [`limits::CATCH_UP_TIME`].
+#[must_use]
+pub fn catch_up_bits_per_second(rate: &StreamRate, behind_bytes: u64) -> u32 {
+    let rate = rate.bits_per_second();
+    let by_then = u128::from(behind_bytes) * 8_000 / limits::CATCH_UP_TIME.as_millis();
+    let wanted = u32::try_from(by_then).unwrap_or(u32::MAX).saturating_add(rate);
+    let most = rate.saturating_mul(limits::CATCH_UP_RATES_MAX).max(4 * limits::PACE_BITS_PER_SECOND_MIN);
+    wanted.clamp(limits::PACE_BITS_PER_SECOND_MIN, most)
+}
+
+const fn percent(of: u32, percent: u32) -> u32 {
+    let part = of as u64 * percent as u64 / 100;
+    if part > u32::MAX as u64 { u32::MAX } else { part as u32 }
+}
+
+impl Pace {
+    /// Of a stream that comes so.
+    #[must_use]
+    pub fn of(rate: &StreamRate) -> Self {
+        let frame = percent(rate.mean_frame_bytes(), limits::PACED_FRAMES_AT_ONCE_PERCENT);
+        let at_once = frame.div_ceil(limits::PACED_PACKET_BYTES);
+        let at_once = at_once.clamp(limits::PACED_TRAIN_PACKETS, limits::PACED_PACKETS_AT_ONCE_MAX);
+        let bits_per_second = percent(rate.bits_per_second(), limits::PACE_PERCENT_OF_STREAM);
+        Self { nanos_per_byte: nanos_per_byte(bits_per_second), at_once }
+    }
+}
+
+/// One viewer's place in its pace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pacer {
-    bytes_per_second: u32,
-    burst_bytes: u32,
-    /// Negative after an overdraft.
-    credit_bytes: i64,
-    filled_at: Timestamp,
+    /// When all it was sent has left at its pace.
+    sent_until: Timestamp,
+    by_path: u32,
+    by_catching_up: u32,
+}
+
+impl Default for Pacer {
+    fn default() -> Self {
+        let by_path = nanos_per_byte(limits::PACE_BITS_PER_SECOND_MIN);
+        Self { sent_until: Timestamp::ZERO, by_path, by_catching_up: SLOWEST }
+    }
+}
+
+/// What a visit may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Send so many packets at most.
+    Now(usize),
+    /// Nothing before then.
+    Later(Timestamp),
 }
 
 impl Pacer {
-    /// A full bucket of `burst_bytes` that fills at `bytes_per_second` (at least one of each).
-    #[must_use]
-    pub fn new(bytes_per_second: u32, burst_bytes: u32, now: Timestamp) -> Self {
-        // With a burst of nothing, nobody would ever be due.
-        let burst_bytes = burst_bytes.max(1);
-        let credit_bytes = i64::from(burst_bytes);
-        Self { bytes_per_second: bytes_per_second.max(1), burst_bytes, credit_bytes, filled_at: now }
+    /// The path takes so many bits per second; `None` where that is not known.
+    pub fn set_capacity(&mut self, bits_per_second: Option<u32>) {
+        self.by_path = nanos_per_byte(match bits_per_second {
+            Some(capacity) => percent(capacity, limits::PACE_PERCENT_OF_CAPACITY).max(limits::PACE_OF_PATH_MIN),
+            None => limits::PACE_BITS_PER_SECOND_MIN,
+        });
     }
 
-    /// The bytes a visit may send now; none before [`Self::due`].
-    pub fn budget(&mut self, now: Timestamp) -> usize {
-        let passed = now.since(self.filled_at);
-        let filled = passed.as_nanos() * u128::from(self.bytes_per_second) / 1_000_000_000;
-        if filled > 0 {
-            let filled = i64::try_from(filled).unwrap_or(i64::MAX);
-            self.credit_bytes = self.credit_bytes.saturating_add(filled).min(i64::from(self.burst_bytes));
-            self.filled_at = now;
+    /// It is behind, and shall be sent so many bits per second until it is not. `false` where the path is known to be slower, or
+    /// has shown it: it is sent as fast as that allows.
+    pub fn catch_up(&mut self, bits_per_second: u32) {
+        let is_known = self.by_path != Self::default().by_path;
+        if !is_known && self.by_catching_up != UNHURRIED {
+            // Not slower as it comes nearer: it would never be there.
+            let wanted = nanos_per_byte(bits_per_second.min(limits::PACE_BITS_PER_SECOND_MAX));
+            self.by_catching_up = self.by_catching_up.min(wanted);
         }
-        usize::try_from(self.credit_bytes).unwrap_or(0)
     }
 
-    /// Takes note of what a visit sent.
-    pub fn spent(&mut self, bytes: usize) {
-        self.credit_bytes = self.credit_bytes.saturating_sub_unsigned(bytes as u64);
+    /// It is at the live edge.
+    #[inline]
+    pub fn caught_up(&mut self) {
+        self.by_catching_up = SLOWEST;
     }
 
-    /// When there is room for a datagram again; no later than now where there is.
+    /// It lost packets: who is hurried is hurried no more.
+    pub fn lost(&mut self) {
+        if self.by_catching_up != SLOWEST {
+            self.by_catching_up = UNHURRIED;
+        }
+    }
+
+    #[inline]
+    fn nanos_per_byte(&self, pace: Pace) -> u32 {
+        pace.nanos_per_byte.min(self.by_path).min(self.by_catching_up)
+    }
+
+    /// The pace it is sent at, in bits per second.
     #[must_use]
-    pub fn due(&self) -> Timestamp {
-        let missing = (limits::DATAGRAM_OUT_BYTES_MAX as i64).min(i64::from(self.burst_bytes)) - self.credit_bytes;
-        let Ok(missing) = u64::try_from(missing) else { return self.filled_at };
-        // Rounded up, so that it is there when it is due.
-        let nanos = (u128::from(missing) * 1_000_000_000).div_ceil(u128::from(self.bytes_per_second));
-        self.filled_at + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    pub fn bits_per_second(&self, pace: Pace) -> u32 {
+        (8_000_000_000 / u64::from(self.nanos_per_byte(pace))).min(u64::from(u32::MAX)) as u32
     }
+
+    /// How long `bytes` that it is behind take it, while the stream goes on.
+    #[must_use]
+    pub fn time_to_send(&self, pace: Pace, rate: &StreamRate, bytes: u64) -> Duration {
+        let bits_per_second = self.bits_per_second(pace);
+        if bits_per_second >= limits::PACE_BITS_PER_SECOND_MAX {
+            return Duration::ZERO;
+        }
+        let gained = bits_per_second.saturating_sub(rate.bits_per_second()).max(1);
+        Duration::from_micros(bytes.saturating_mul(8_000_000) / u64::from(gained))
+    }
+
+    /// What a visit may send of a viewer's `behind` packets.
+    #[inline]
+    pub fn turn(&self, pace: Pace, behind: u64, now: Timestamp) -> Turn {
+        if self.sent_until <= now {
+            let is_paced = self.nanos_per_byte(pace) >= nanos_per_byte_of_none();
+            let most = if is_paced { pace.at_once as usize } else { limits::PACKETS_PER_VISIT_MAX };
+            return Turn::Now(most.min(limits::PACKETS_PER_VISIT_MAX));
+        }
+        self.turn_in_train(pace, behind, now)
+    }
+
+    /// It has been sent something already that has not left at its pace.
+    #[cold]
+    fn turn_in_train(&self, pace: Pace, behind: u64, now: Timestamp) -> Turn {
+        let nanos_per_byte = self.nanos_per_byte(pace);
+        if nanos_per_byte < nanos_per_byte_of_none() {
+            return Turn::Now(limits::PACKETS_PER_VISIT_MAX);
+        }
+        let nanos_per_packet = u64::from(nanos_per_byte) * u64::from(limits::PACED_PACKET_BYTES);
+        let at_once = u64::from(pace.at_once) * nanos_per_packet;
+        let used = self.sent_until.since(now).as_nanos() as u64;
+        let packets = at_once.saturating_sub(used) / nanos_per_packet;
+        let wanted = behind.clamp(1, u64::from(limits::PACED_TRAIN_PACKETS));
+        if packets >= wanted {
+            return Turn::Now((packets as usize).min(limits::PACKETS_PER_VISIT_MAX));
+        }
+        Turn::Later(self.sent_until - Duration::from_nanos(at_once.saturating_sub(wanted * nanos_per_packet)))
+    }
+
+    /// Takes note of what was sent.
+    #[inline]
+    pub fn sent(&mut self, pace: Pace, bytes: u64, now: Timestamp) {
+        let nanos = bytes.saturating_mul(u64::from(self.nanos_per_byte(pace)));
+        self.sent_until = Timestamp::from_nanos(self.sent_until.max(now).as_nanos().saturating_add(nanos));
+    }
+
+    /// When a repeat may leave that takes the place of what would be sent then; `None` where that is too late
+    /// ([`limits::REPEAT_WAIT_MAX`]).
+    pub fn reserve(&mut self, pace: Pace, bytes: usize, now: Timestamp) -> Option<Timestamp> {
+        let nanos_per_byte = self.nanos_per_byte(pace);
+        let mut after = *self;
+        after.sent(pace, bytes as u64, now);
+        let at_once = u64::from(pace.at_once) * u64::from(nanos_per_byte) * u64::from(limits::PACED_PACKET_BYTES);
+        let due = if nanos_per_byte < nanos_per_byte_of_none() {
+            now
+        } else {
+            now.max(after.sent_until - Duration::from_nanos(at_once))
+        };
+        (due.since(now) <= limits::REPEAT_WAIT_MAX).then(|| {
+            *self = after;
+            due
+        })
+    }
+}
+
+/// Below this a pace is none.
+const fn nanos_per_byte_of_none() -> u32 {
+    nanos_per_byte(limits::PACE_BITS_PER_SECOND_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RATE: u32 = 625_000; // 5 Mbit/s
+    const PACKET: u64 = limits::PACED_PACKET_BYTES as u64;
 
-    #[test]
-    fn a_key_frame_leaves_in_pieces_at_the_rate() {
-        let mut pacer = Pacer::new(RATE, 12_000, Timestamp::ZERO);
-        let (mut now, mut left, mut visits) = (Timestamp::ZERO, 60_000, 0);
+    /// Sends so many packets as visits find them due; the packets and the time of each visit.
+    fn send(pacer: &mut Pacer, pace: Pace, packets: u64, from: Timestamp) -> Vec<(u64, Timestamp)> {
+        let (mut now, mut left, mut visits) = (from, packets, Vec::new());
         while left > 0 {
-            let budget = pacer.budget(now);
-            assert!(budget > 0, "nothing to send at {now:?}, when it was due");
-            let mut sent = 0;
-            while sent < budget && left > 0 {
-                sent += 1_200;
-                left -= 1_200;
+            match pacer.turn(pace, left, now) {
+                Turn::Now(most) => {
+                    let sent = left.min(most as u64);
+                    assert!(sent > 0, "it was due");
+                    pacer.sent(pace, sent * PACKET, now);
+                    left -= sent;
+                    visits.push((sent, now));
+                }
+                Turn::Later(due) => {
+                    assert!(due > now, "a visit for nothing");
+                    now = due;
+                }
             }
-            pacer.spent(sent);
-            visits += 1;
-            now = now.max(pacer.due());
         }
-        // 60 kB less the burst, at 625 kB a second.
-        let expected = Timestamp::from_millis(48_000 * 1_000 / u64::from(RATE));
-        assert!(now >= expected && now.since(expected) < Duration::from_millis(4), "{now:?}");
-        assert!(visits > 10);
+        visits
+    }
+
+    fn rate(packets_per_frame: u64) -> StreamRate {
+        let mut rate = StreamRate::default();
+        for frame in 0..40 {
+            for packet in 0..packets_per_frame {
+                let ends = packet + 1 == packets_per_frame;
+                rate.arrived(PACKET as usize, ends, false, Timestamp::from_millis(frame * 33));
+            }
+        }
+        rate
     }
 
     #[test]
-    fn idle_time_fills_it_no_further_than_the_burst() {
-        let mut pacer = Pacer::new(RATE, 12_000, Timestamp::ZERO);
-        pacer.spent(13_000);
-        assert_eq!(pacer.budget(Timestamp::ZERO), 0);
-        assert!(pacer.due() > Timestamp::ZERO);
-        assert!(pacer.budget(pacer.due()) >= limits::DATAGRAM_OUT_BYTES_MAX);
-        assert_eq!(pacer.budget(Timestamp::from_millis(3_600_000)), 12_000);
-        assert_eq!(pacer.due(), Timestamp::from_millis(3_600_000), "at once");
-        // A burst smaller than a datagram still goes on.
-        let mut small = Pacer::new(0, 100, Timestamp::ZERO);
-        small.spent(100);
-        assert_eq!(small.due(), Timestamp::from_millis(100_000));
-        assert_eq!(small.budget(small.due()), 100);
+    fn a_key_frame_leaves_in_trains_of_ten_at_five_megabits() {
+        let start = Timestamp::from_millis(1_000);
+        let visits = send(&mut Pacer::default(), Pace::default(), 48, start);
+        let sizes: Vec<u64> = visits.iter().map(|visit| visit.0).collect();
+        assert_eq!(sizes, [10, 10, 10, 10, 8]);
+        for pair in visits.windows(2) {
+            assert_eq!(pair[1].1.since(pair[0].1), Duration::from_millis(if pair[1].0 == 10 { 20 } else { 16 }));
+        }
+    }
+
+    #[test]
+    fn an_ordinary_frame_never_waits_however_large_the_streams_frames_are() {
+        for packets in [1, 4, 10, 14, 40] {
+            let pace = Pace::of(&rate(packets));
+            let mut pacer = Pacer::default();
+            for frame in 0..100 {
+                let at = Timestamp::from_millis(frame * 33);
+                let visits = send(&mut pacer, pace, packets, at);
+                assert!(visits.iter().all(|visit| visit.1 == at), "frames of {packets}: {visits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_pace_is_the_fastest_of_stream_and_path() {
+        let slow = Pace::of(&rate(2));
+        let fast = Pace::of(&rate(20));
+        let mut pacer = Pacer::default();
+        assert_eq!(pacer.bits_per_second(slow), limits::PACE_BITS_PER_SECOND_MIN);
+        let of_stream = pacer.bits_per_second(fast);
+        assert!((14_000_000..17_000_000).contains(&of_stream), "{of_stream}");
+        pacer.set_capacity(Some(1_000_000));
+        assert!(pacer.bits_per_second(slow) < 1_700_000, "nobody is sent five megabits over one");
+        assert_eq!(pacer.bits_per_second(fast), of_stream, "and never less than the stream needs");
+        pacer.set_capacity(Some(20_000_000));
+        assert!(pacer.bits_per_second(slow).abs_diff(17_000_000) < 50_000);
+        pacer.set_capacity(None);
+        assert_eq!(pacer, Pacer::default());
+    }
+
+    #[test]
+    fn a_path_that_takes_far_more_is_not_paced() {
+        let mut pacer = Pacer::default();
+        pacer.set_capacity(Some(100_000_000));
+        let at = Timestamp::from_millis(5);
+        assert!(send(&mut pacer, Pace::default(), 400, at).iter().all(|visit| visit.1 == at));
+        assert_eq!(pacer.reserve(Pace::default(), 1_250, at), Some(at));
+    }
+
+    #[test]
+    fn who_is_behind_is_hurried_until_it_is_at_the_edge_or_loses_packets() {
+        let pace = Pace::default();
+        let mut pacer = Pacer::default();
+        let hurried = |pacer: &Pacer| pacer.bits_per_second(pace) == 10_000_000;
+        pacer.lost();
+        pacer.catch_up(10_000_000);
+        assert!(hurried(&pacer));
+        pacer.catch_up(6_000_000);
+        assert!(hurried(&pacer), "the nearer it comes, the less it has to catch up");
+        pacer.caught_up();
+        assert!(!hurried(&pacer));
+        pacer.catch_up(10_000_000);
+        pacer.lost();
+        pacer.catch_up(10_000_000);
+        assert!(!hurried(&pacer), "not before it is at the edge");
+        pacer.caught_up();
+        pacer.catch_up(10_000_000);
+        assert!(hurried(&pacer));
+        // What is known of the path counts for more.
+        let mut known = Pacer::default();
+        known.set_capacity(Some(2_000_000));
+        known.catch_up(10_000_000);
+        assert!(known.bits_per_second(pace).abs_diff(1_700_000) < 1_000);
+    }
+
+    #[test]
+    fn repeats_leave_one_after_the_other_and_the_rest_waits_for_them() {
+        let (pace, now) = (Pace::default(), Timestamp::from_millis(50));
+        let mut pacer = Pacer::default();
+        let times: Vec<u64> =
+            (0..14).map(|_| pacer.reserve(pace, PACKET as usize, now).unwrap().since(now).as_micros() as u64).collect();
+        assert_eq!(times[..10], [0; 10]);
+        assert_eq!(times[10..], [2_000, 4_000, 6_000, 8_000]);
+        assert_eq!(pacer.turn(pace, 10, now), Turn::Later(now + Duration::from_millis(28)));
+        assert_eq!(pacer.turn(pace, 1, now), Turn::Later(now + Duration::from_millis(10)));
+        // Repeats for longer than that are of no use, and hold up nothing.
+        while pacer.reserve(pace, PACKET as usize, now).is_some() {}
+        let until = pacer.sent_until;
+        assert!(until <= now + limits::REPEAT_WAIT_MAX + Duration::from_millis(20), "{until:?}");
+        assert_eq!((pacer.reserve(pace, PACKET as usize, now), pacer.sent_until), (None, until));
+    }
+
+    #[test]
+    fn no_rate_of_anybody_is_too_much_for_the_arithmetic() {
+        assert!(nanos_per_byte(0) < UNHURRIED && nanos_per_byte(u32::MAX) == 1);
+        let mut pacer = Pacer::default();
+        for capacity in [0, 1, u32::MAX] {
+            pacer.set_capacity(Some(capacity));
+            pacer.sent(Pace { nanos_per_byte: SLOWEST, at_once: u32::MAX }, u64::MAX, Timestamp::ZERO);
+            pacer.turn(Pace { nanos_per_byte: SLOWEST, at_once: u32::MAX }, u64::MAX, Timestamp::ZERO);
+            pacer.reserve(Pace::default(), usize::MAX, Timestamp::from_nanos(u64::MAX));
+        }
     }
 }

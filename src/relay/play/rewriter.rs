@@ -15,6 +15,7 @@
 //!   keep their numbers; when one of them comes late it takes its own.
 //! - **A jump** (another encoding, or the same further on) continues at the index after the highest that was sent. What
 //!   comes late from before a jump has no number any more.
+//! - **A squeeze** ([`super::squeeze`]) moves the timestamps of a run's first packets, and is kept with it.
 //! - **A repeat** is looked up by index and names exactly the packet that was sent under it, or none.
 //!
 //! **Sealed once.** Runs never overlap in index, a sequence is stored once per encoding and visited once: so each (SSRC,
@@ -29,6 +30,7 @@
 
 use crate::limits;
 use crate::relay::play::renumbering::Renumbering;
+use crate::relay::play::squeeze::Squeeze;
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Sequence};
 use crate::time::Timestamp;
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
@@ -41,15 +43,36 @@ struct Run {
     /// Packet index = sequence + this.
     index_offset: u64,
     began: Timestamp,
-    /// The viewer's timestamp = the encoding's + this.
+    /// The viewer's timestamp = the encoding's, squeezed, + this.
     timestamp_offset: u32,
     renumbering: Renumbering,
+    squeeze: Squeeze,
+    /// Of how many packets timestamps are squeezed; [`SQUEEZED_ALL`] while it is not over.
+    squeezed: u32,
     encoding: EncodingId,
     /// Whether only dropped packets lie between it and the run before.
     joined: bool,
 }
 
+/// Of all that come.
+const SQUEEZED_ALL: u32 = u32::MAX;
+
 impl Run {
+    #[inline]
+    fn squeeze_of(&self, sequence: Sequence) -> Squeeze {
+        // Nothing is, as a rule.
+        if sequence.0.wrapping_sub(self.from.0) < u64::from(self.squeezed) { self.squeeze } else { Squeeze::NONE }
+    }
+
+    /// How many packets are squeezed from `sequence` on.
+    fn squeezed_from(&self, sequence: Sequence) -> u32 {
+        if self.squeezed == SQUEEZED_ALL {
+            return SQUEEZED_ALL;
+        }
+        let passed = sequence.0.saturating_sub(self.from.0);
+        self.squeezed.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX))
+    }
+
     const fn index_of(&self, sequence: Sequence) -> PacketIndex {
         PacketIndex(sequence.0.wrapping_add(self.index_offset))
     }
@@ -58,9 +81,11 @@ impl Run {
         Sequence(index.0.wrapping_sub(self.index_offset))
     }
 
-    const fn placed(&self, sequence: Sequence) -> Placed {
+    #[inline]
+    fn placed(&self, sequence: Sequence) -> Placed {
         let Self { timestamp_offset, renumbering, .. } = *self;
-        Placed { index: self.index_of(sequence), timestamp_offset, renumbering }
+        let squeeze = self.squeeze_of(sequence);
+        Placed { index: self.index_of(sequence), timestamp_offset, renumbering, squeeze }
     }
 
     const fn first_index(&self) -> PacketIndex {
@@ -82,6 +107,18 @@ pub struct Placed {
     pub timestamp_offset: u32,
     /// What is done to its payload.
     pub renumbering: Renumbering,
+    /// How that is moved before.
+    pub squeeze: Squeeze,
+}
+
+impl Placed {
+    /// Its timestamp in the viewer's stream.
+    #[inline]
+    #[must_use]
+    pub fn timestamp(&self, of_encoding: u32) -> u32 {
+        let squeezed = if self.squeeze.is_none() { of_encoding } else { self.squeeze.apply(of_encoding) };
+        squeezed.wrapping_add(self.timestamp_offset)
+    }
 }
 
 /// What a viewer's NACK refers to.
@@ -97,6 +134,17 @@ pub struct Located {
     pub timestamp_offset: u32,
     /// What was done to its payload.
     pub renumbering: Renumbering,
+    /// How that was moved before.
+    pub squeeze: Squeeze,
+}
+
+impl Located {
+    /// Where it was placed.
+    #[must_use]
+    pub fn placed(&self) -> Placed {
+        let Self { index, timestamp_offset, renumbering, squeeze, .. } = *self;
+        Placed { index, timestamp_offset, renumbering, squeeze }
+    }
 }
 
 /// The numbers of one viewer's stream.
@@ -121,6 +169,8 @@ impl Rewriter {
             began: Timestamp::ZERO,
             timestamp_offset,
             renumbering: Renumbering::NONE,
+            squeeze: Squeeze::NONE,
+            squeezed: 0,
             encoding: EncodingId::default(),
             joined: false,
         };
@@ -222,12 +272,22 @@ impl Rewriter {
         now: Timestamp,
     ) {
         let index_offset = self.next_index.0.wrapping_sub(sequence.0);
-        let run =
-            Run { from: sequence, index_offset, began: now, timestamp_offset, renumbering, encoding, joined: false };
+        let run = Run {
+            from: sequence,
+            index_offset,
+            began: now,
+            timestamp_offset,
+            squeeze: Squeeze::NONE,
+            squeezed: 0,
+            renumbering,
+            encoding,
+            joined: false,
+        };
         if self.current.encoding == encoding
             && self.current.index_offset == index_offset
             && self.current.timestamp_offset == timestamp_offset
             && self.current.renumbering == renumbering
+            && self.current.squeezed == 0
             && self.current.from <= sequence
         {
             return;
@@ -251,10 +311,12 @@ impl Rewriter {
             return false;
         }
         let index_offset = run.index_offset.wrapping_sub(1);
+        let squeezed = run.squeezed_from(sequence.next());
         if sequence == run.from {
-            *run = Run { from: sequence.next(), index_offset, renumbering, ..*run };
+            *run = Run { from: sequence.next(), index_offset, renumbering, squeezed, ..*run };
         } else {
-            let run = Run { from: sequence.next(), index_offset, began: now, renumbering, joined: true, ..*run };
+            let run =
+                Run { from: sequence.next(), index_offset, began: now, renumbering, squeezed, joined: true, ..*run };
             self.push(run);
         }
         true
@@ -273,9 +335,40 @@ impl Rewriter {
         if sequence == run.from {
             run.renumbering = renumbering;
         } else {
-            let run = Run { from: sequence, began: now, renumbering, joined: true, ..*run };
+            let squeezed = run.squeezed_from(sequence);
+            let run = Run { from: sequence, squeezed, began: now, renumbering, joined: true, ..*run };
             self.push(run);
         }
+    }
+
+    /// Squeezes the timestamps of the run in force, of which nothing was sent yet. `false` where something was.
+    pub fn squeeze(&mut self, squeeze: Squeeze) -> bool {
+        let run = &mut self.current;
+        if run.is_vacant() || run.first_index() < self.next_index {
+            return false;
+        }
+        run.squeeze = squeeze;
+        run.squeezed = if squeeze.is_none() { 0 } else { SQUEEZED_ALL };
+        true
+    }
+
+    /// The squeeze of the run in force, until it is over.
+    #[inline]
+    #[must_use]
+    pub fn squeezed(&self) -> Option<Squeeze> {
+        (self.current.squeezed == SQUEEZED_ALL).then_some(self.current.squeeze)
+    }
+
+    /// When the run in force began.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        self.current.began
+    }
+
+    /// From `sequence` on nothing is squeezed: its timestamp and those of what follows lie beyond the edge.
+    pub fn squeeze_over(&mut self, sequence: Sequence) {
+        let packets = sequence.0.saturating_sub(self.current.from.0);
+        self.current.squeezed = u32::try_from(packets).unwrap_or(SQUEEZED_ALL);
     }
 
     /// Makes `run` the one in force and keeps the one before, unless none was.
@@ -337,6 +430,7 @@ impl Rewriter {
             index,
             timestamp_offset: run.timestamp_offset,
             renumbering: run.renumbering,
+            squeeze: run.squeeze_of(run.sequence_of(index)),
         })
     }
 }
@@ -386,6 +480,8 @@ impl Run {
         out.age(self.began, now);
         out.u32(self.timestamp_offset);
         self.renumbering.export(out);
+        self.squeeze.export(out);
+        out.u32(self.squeezed);
         out.u8(self.encoding.number());
         out.bool(self.joined);
     }
@@ -397,6 +493,8 @@ impl Run {
             began: from.age(now)?,
             timestamp_offset: from.u32()?,
             renumbering: Renumbering::import(from)?,
+            squeeze: Squeeze::import(from)?,
+            squeezed: from.u32()?,
             encoding: EncodingId::from_number(from.u8()?).ok_or(ImportError::Malformed)?,
             joined: from.bool()?,
         })

@@ -223,7 +223,10 @@ impl World {
         let decision = selection.decide(&hints);
         assert!(matches!(decision, Decision::SwitchHere | Decision::Send));
         let encodings = &self.encodings;
+        let newest = self.viewer.newest_timestamp(|id| encodings.get(id.rid()).map(|encoding| &encoding.ring));
         if self.viewer.switch_to(target, start, now, |id| encodings.get(id.rid()).map(EncodingView::of)) {
+            let lasts = Duration::from_millis(start.sequence.0 % 5 * 100);
+            self.viewer.squeeze(&encodings[target.rid()].ring, start, lasts, newest, 90_000);
             self.selection = selection;
             self.switches += usize::from(decision == Decision::SwitchHere);
         }
@@ -232,7 +235,7 @@ impl World {
     fn visit(&mut self, now: Timestamp) {
         self.switch(now);
         while let Some(encoding) = self.viewer.encoding()
-            && let Cursor::At(position) = self.viewer.cursor()
+            && let Cursor::At(position) = self.viewer.settle(&self.encodings[encoding.rid()].ring, true, now)
             && let Some((info, payload)) = self.encodings[encoding.rid()].ring.get(position)
         {
             let (info, payload) = (*info, payload.to_vec());
@@ -267,7 +270,9 @@ impl World {
         let error = timestamp_distance(taken.wrapping_sub(first_taken as u32), passed).unsigned_abs();
         // Before the publisher has reported, each switch may be wrong by the jitter; and each may have to step by a tick.
         let most = (self.switches as u32 + 1) * (2 * JITTER_MS as u32 * TICKS_PER_MS + 1);
-        assert!(error <= most, "{error} ticks off after {} switches", self.switches);
+        let is_squeezed = self.viewer.is_catching_up(info.arrival)
+            && timestamp_distance(taken.wrapping_sub(first_taken as u32), passed) > 0;
+        assert!(error <= most || is_squeezed, "{error} ticks off after {} switches", self.switches);
         let sent = SentPacket {
             encoding,
             sequence: info.sequence,

@@ -8,16 +8,20 @@
 //! **Sealed once.** See [`super::rewriter`]. A repeat for a viewer without RTX writes the same header and seals the same
 //! bytes, which gives the same ciphertext (RFC 7714 §8 forbids anything else).
 
+use std::time::Duration;
+
 use crate::limits;
 use crate::relay::play::alignment::{self, EncodingView};
 use crate::relay::play::extension::ExtensionTemplate;
 use crate::relay::play::renumbering::Renumbering;
 use crate::relay::play::rewriter::{Located, Placed, Rewriter};
+use crate::relay::play::squeeze::Squeeze;
 use crate::relay::store::numbers::{EncodingId, PacketIndex, Position, Sequence};
 use crate::relay::store::packet_ring::{PacketInfo, PacketRing, Start};
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::rtp::{self, FIXED_HEADER_BYTES, HeaderFields};
+use crate::wire::sequence::timestamp_distance;
 
 /// Where a subscription stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +187,40 @@ impl Subscription {
         Some((offset, renumbering))
     }
 
+    /// The timestamp that the viewer was sent last; `None` before anything was sent and where that packet is in no ring any more.
+    #[must_use]
+    pub fn newest_timestamp<'a>(&self, ring_of: impl Fn(EncodingId) -> Option<&'a PacketRing>) -> Option<u32> {
+        let sent = self.rewriter.newest_sent()?;
+        let (_, info, _) = ring_of(sent.encoding)?.find(sent.sequence)?;
+        Some(sent.placed().timestamp(info.timestamp))
+    }
+
+    /// Squeezes the timestamps from `start` on, where it was just placed, towards the live edge; sending what lies between
+    /// `lasts` so long. They stay behind `newest`, which the viewer was sent last.
+    pub fn squeeze(
+        &mut self,
+        ring: &PacketRing,
+        start: Start,
+        lasts: Duration,
+        newest: Option<u32>,
+        clock_rate_hz: u32,
+    ) {
+        let Some((_, first, _)) = ring.find(start.sequence) else { return };
+        let live = ring.newest_sequence().and_then(|newest| ring.find(newest)).map_or(first, |(_, info, _)| info);
+        let after = |a: u32, b: u32| if timestamp_distance(a, b) > 0 { b } else { a };
+        let mut live = after(first.timestamp, live.timestamp);
+        if let Some(newest) = newest {
+            live = after(live, newest.wrapping_sub(self.rewriter.timestamp_offset()).wrapping_add(1));
+        }
+        self.rewriter.squeeze(Squeeze::new(first.timestamp, live, lasts, clock_rate_hz));
+    }
+
+    /// Whether it has just started at a key frame of the past, and is not long at the live edge.
+    #[must_use]
+    pub fn is_catching_up(&self, now: Timestamp) -> bool {
+        self.rewriter.squeezed().is_some() && now.since(self.rewriter.began()) <= limits::CATCH_UP_PATIENCE
+    }
+
     /// Moves past one position.
     pub fn advance(&mut self) {
         if let Cursor::At(position) = &mut self.cursor {
@@ -229,7 +267,7 @@ impl Subscription {
             padding: info.padding > 0,
             payload_type: format.payload_type,
             sequence: placed.index.sequence_number(),
-            timestamp: info.timestamp.wrapping_add(placed.timestamp_offset),
+            timestamp: placed.timestamp(info.timestamp),
             ssrc: self.ssrc,
         };
         let len = self.write_fields(slot, &fields)?;
@@ -287,7 +325,7 @@ impl Subscription {
             padding: false,
             payload_type,
             sequence: index.sequence_number(),
-            timestamp: info.timestamp.wrapping_add(located.timestamp_offset),
+            timestamp: located.placed().timestamp(info.timestamp),
             ssrc,
         };
         let len = self.write_fields(slot, &fields)?;
@@ -306,8 +344,7 @@ impl Subscription {
         if self.extension.has_packet_fields() {
             return None;
         }
-        let Located { index, timestamp_offset, renumbering, .. } = located;
-        self.write_header_at(Placed { index, timestamp_offset, renumbering }, slot, info)
+        self.write_header_at(located.placed(), slot, info)
     }
 
     /// The sender report's counts and RTP timestamp: that of `timestamp` on the timeline of [`Self::encoding`], moved to
@@ -333,8 +370,13 @@ impl Subscription {
     pub fn settle(&mut self, ring: &PacketRing, is_video: bool, now: Timestamp) -> Cursor {
         match self.cursor {
             Cursor::At(position) if position >= ring.tail() => {
-                let lags = ring.get(position).is_some_and(|(info, _)| now.since(info.arrival) > limits::CURSOR_LAG_MAX);
-                if lags && self.packets > 0 {
+                let Some((info, _)) = ring.get(position) else { return self.cursor };
+                if let Some(squeeze) = self.rewriter.squeezed()
+                    && squeeze.before_edge(info.timestamp) < -limits::SQUEEZE_OVER_TICKS
+                {
+                    self.rewriter.squeeze_over(info.sequence);
+                }
+                if now.since(info.arrival) > limits::CURSOR_LAG_MAX && self.packets > 0 {
                     self.skip(ring, is_video, position, now);
                 }
             }

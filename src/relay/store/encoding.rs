@@ -2,6 +2,8 @@
 //!
 //! It is the same on every worker. On the publisher's worker it is fed by the uplink, on the others by a lane.
 
+use std::time::Duration;
+
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::store::key_frame::KeyFrameRequests;
@@ -10,6 +12,7 @@ use crate::relay::store::numbers::{EncodingId, Position};
 use crate::relay::store::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
 use crate::relay::store::record::{MediaRecord, PublishedCodec};
 use crate::relay::store::sender_clock::SenderClock;
+use crate::relay::store::stream_rate::StreamRate;
 use crate::relay::store::timeline::{Incarnation, Timeline};
 use crate::time::{NtpTime, Timestamp};
 
@@ -32,6 +35,7 @@ pub struct Encoding {
     clock: Option<SenderClock>,
     /// What its publisher's worker measured of it; `None` where the publisher of today has not sent it.
     measured: Option<Measured>,
+    rate: StreamRate,
     /// The frame in progress: its timestamp and first position.
     frame: Option<(u32, Position)>,
     key_frame_timestamp: Option<u32>,
@@ -76,6 +80,7 @@ impl Encoding {
             requests: KeyFrameRequests::default(),
             clock: None,
             measured: None,
+            rate: StreamRate::default(),
             frame: None,
             key_frame_timestamp: None,
             released: Position(0),
@@ -192,6 +197,13 @@ impl Encoding {
             self.key_frame_began(timestamp, position);
         }
         self.held_since.get_or_insert(record.arrival);
+        let of_key_frame = self.key_frame_timestamp == Some(timestamp);
+        self.rate.arrived(
+            record.payload.len() + limits::SENT_OVERHEAD_BYTES,
+            record.marker,
+            of_key_frame,
+            record.arrival,
+        );
         Ok(position)
     }
 
@@ -206,7 +218,7 @@ impl Encoding {
 
     /// Lets cursors move up to the head, or, while `hold` is given, only past the last complete frame until the
     /// held packets are that old. Returns when to ask again.
-    pub fn release(&mut self, hold: Option<std::time::Duration>, now: Timestamp) -> Option<Timestamp> {
+    pub fn release(&mut self, hold: Option<Duration>, now: Timestamp) -> Option<Timestamp> {
         let head = self.ring.head();
         if self.released == head {
             self.held_since = None;
@@ -235,6 +247,12 @@ impl Encoding {
     #[must_use]
     pub fn released(&self) -> Position {
         self.released
+    }
+
+    /// How fast it comes.
+    #[must_use]
+    pub fn rate(&self) -> &StreamRate {
+        &self.rate
     }
 
     /// The publisher's pair of wall-clock time and RTP timestamp.
@@ -274,9 +292,15 @@ impl Encoding {
     /// Where a viewer that comes now starts: a key frame fresh enough to start with, else `None`.
     #[must_use]
     pub fn fresh_key_frame(&self, now: Timestamp) -> Option<Start> {
+        self.key_frame_within(limits::KEY_FRAME_AGE_MAX, now)
+    }
+
+    /// The same, no older than `age_max`.
+    #[must_use]
+    pub fn key_frame_within(&self, age_max: Duration, now: Timestamp) -> Option<Start> {
         let start = self.ring.key_frame().filter(|start| self.may_start_at(start.position))?;
         let (info, _) = self.ring.get(start.position)?;
-        (now.since(info.arrival) <= limits::KEY_FRAME_AGE_MAX).then_some(start)
+        (now.since(info.arrival) <= age_max).then_some(start)
     }
 }
 
@@ -286,7 +310,6 @@ mod tests {
     use crate::description::CodecFormat;
     use crate::relay::store::packet_ring::Layers;
     use crate::wire::codec::Codec;
-    use std::time::Duration;
 
     fn record(sequence: u64, timestamp: u32, ms: u64, key_frame: bool, marker: bool) -> MediaRecord<'static> {
         MediaRecord {

@@ -10,5 +10,6 @@ pub mod packet_ring;
 pub mod record;
 pub mod redundancy;
 pub mod sender_clock;
+pub mod stream_rate;
 pub mod timeline;
 pub mod upstream;

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Bounded twice: in bytes (it starts small and doubles while its history is shorter than
-//! [`limits::RING_HISTORY`], up to a maximum) and in packets. At either bound the oldest packet goes; a cursor that
+//! [`limits::RING_HISTORY`], and while it would lose the newest key frame before [`limits::KEY_FRAME_AGE_MAX`], up to a maximum)
+//! and in packets. At either bound the oldest packet goes; a cursor that
 //! still wanted it skips ([`crate::relay::play::subscription`]).
 
 use std::collections::VecDeque;
@@ -242,6 +243,16 @@ impl PacketRing {
         Some((&stored.info, payload))
     }
 
+    /// Bytes from `position` on, as they are sent.
+    #[must_use]
+    pub fn bytes_from(&self, position: Position) -> u64 {
+        let from = usize::try_from(position.0.saturating_sub(self.first_position.0)).unwrap_or(usize::MAX);
+        self.packets
+            .range(from.min(self.packets.len())..)
+            .map(|stored| (usize::from(stored.len) + limits::SENT_OVERHEAD_BYTES) as u64)
+            .sum()
+    }
+
     /// The packet with `sequence`, and its position.
     #[must_use]
     pub fn find(&self, sequence: Sequence) -> Option<(Position, &PacketInfo, &[u8])> {
@@ -338,7 +349,10 @@ impl PacketRing {
             } else if tail - self.write >= len {
                 return self.write;
             }
-            if self.buffer.len() < self.bytes_max && now.since(oldest.info.arrival) < limits::RING_HISTORY {
+            let age = now.since(oldest.info.arrival);
+            let is_key_frame = self.key_frame.is_some_and(|start| start.position == self.first_position);
+            let kept = if is_key_frame { limits::KEY_FRAME_AGE_MAX } else { limits::RING_HISTORY };
+            if self.buffer.len() < self.bytes_max && age < kept {
                 self.grow();
             } else {
                 self.evict();
@@ -392,6 +406,32 @@ mod tests {
         assert_eq!((Layers::from_byte(0x45), Layers::UNKNOWN.known()), (Layers::UNKNOWN, None));
         let higher = Layers::new(LayerIds { spatial: 6, ..LayerIds::default() });
         assert_eq!(higher.known().map(|layer| layer.spatial), Some(3));
+    }
+
+    /// A ring of a stream of 40 packets of 2,000 bytes a second that began so long ago, and had one key frame, 2 s later.
+    fn with_key_frame_at_two(seconds: u64) -> PacketRing {
+        let mut ring = PacketRing::new(4096, 4 * 1024 * 1024);
+        for n in 0..seconds * 40 {
+            let position = ring.store(info(n, n * 25), &payload(n, 2_000)).unwrap();
+            if n == 80 {
+                ring.set_key_frame(position, Position(0));
+            }
+        }
+        ring
+    }
+
+    #[test]
+    fn the_newest_key_frame_stays_longer_than_other_packets_and_no_longer_than_anybody_starts_with_it() {
+        let age = limits::KEY_FRAME_AGE_MAX.as_secs();
+        for seconds in 3..=2 + age {
+            assert!(with_key_frame_at_two(seconds).key_frame().is_some(), "{seconds}");
+        }
+        let ring = with_key_frame_at_two(60);
+        assert!(ring.key_frame().is_none());
+        // A ring that was made for five seconds holds at most twice as much.
+        assert!(ring.allocated_bytes() < 2_000 * 40 * 2 * age as usize, "{}", ring.allocated_bytes());
+        assert_eq!(ring.bytes_from(Position(ring.head().0 - 3)), 6_000 + 3 * limits::SENT_OVERHEAD_BYTES as u64);
+        assert_eq!((ring.bytes_from(ring.head()), ring.bytes_from(Position(0))), (0, ring.len() as u64 * 2_040));
     }
 
     fn payload(sequence: u64, len: usize) -> Vec<u8> {

@@ -3,7 +3,6 @@
 use crate::crypto::random::Random;
 use crate::limits;
 use crate::net::Io;
-use crate::relay::play::pacing::Pacer;
 use crate::time::Timestamp;
 use crate::worker::control::layers;
 use crate::worker::control::reporting::{self, ReportUnderWay};
@@ -13,7 +12,6 @@ use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
 use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, SessionId, Totals};
 use crate::worker::outbound::switch;
-use crate::worker::peer::Role;
 use crate::worker::reason::DropReason;
 
 /// What a request may change, and what a report tells of.
@@ -99,12 +97,6 @@ impl ControlPhase<'_> {
             }
             Control::Layers { session, request, reply } => {
                 let _ = reply.try_send(layers::request(session, &request, peers, streams, mail));
-            }
-            Control::Pace { session, bytes_per_second, burst_bytes } => {
-                let peer = peers.find_session(session).and_then(|key| peers.get_mut(key));
-                if let Some(Role::Viewer(playback)) = peer.map(|peer| &mut peer.role) {
-                    playback.pace_video(Pacer::new(bytes_per_second, burst_bytes, now));
-                }
             }
             Control::Route { stream, origin, audience } => {
                 routes::set(stream, origin, audience, config.index, peers, streams, self.lanes);

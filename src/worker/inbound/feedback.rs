@@ -133,6 +133,12 @@ impl Feedback<'_> {
         let Some(track) = tracks.get_mut(index) else { return };
         for sequence_number in nack.sequences().take(limits::NACKS_PER_PACKET_MAX) {
             track.nacks_received += 1;
+            let subscriber = Subscriber { peer, track: index as u8 };
+            let repair = Repair { subscriber, sequence_number, probe: None };
+            if self.repairs.is_waiting(&repair) {
+                self.counters.dropped(DropReason::RetransmissionWaits);
+                continue;
+            }
             if !budget.has_place() {
                 self.counters.dropped(DropReason::RetransmissionViewerOverShare);
                 continue;
@@ -142,9 +148,9 @@ impl Feedback<'_> {
                 break;
             }
             budget.take_place();
-            let subscriber = Subscriber { peer, track: index as u8 };
-            self.repairs.push(Repair { subscriber, sequence_number, probe: None });
+            self.repairs.push(repair);
         }
+        track.pacer.lost();
     }
 
     /// Passes on a viewer's wish, unless it has had too many: a key frame costs the publisher and every other viewer.
@@ -152,6 +158,10 @@ impl Feedback<'_> {
         let track = playback.track_of(ssrc).and_then(|index| playback.tracks.get(index));
         // Who is sent no picture misses one; browsers ask for it again and again.
         let Some(track) = track.filter(|track| !track.is_paused) else { return };
+        if track.subscription.is_catching_up(now) {
+            self.counters.dropped(DropReason::KeyFrameOnItsWay);
+            return;
+        }
         let wanted = EncodingKey { stream, encoding: track.encoding() };
         let (at_once, pause) = (limits::KEY_FRAME_REQUESTS_AT_ONCE, limits::KEY_FRAME_REQUEST_PAUSE);
         if self.streams.is_key_frame_wanted(wanted) {

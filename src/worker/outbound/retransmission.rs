@@ -1,8 +1,10 @@
-//! Packets that viewers asked for again: RTX (RFC 4588) where it was agreed, else the same packet once more.
+//! Packets that viewers asked for again: RTX (RFC 4588) where it was agreed, else the same packet once more. Video's leave at the
+//! viewer's pace, before what is new.
 //!
 //! Over a connection nothing is repeated: it loses nothing, what was lost on another path before is old, and repeats would fill
 //! it so that it refuses media in the middle of a frame.
 
+use crate::description::MediaKind;
 use crate::limits;
 use crate::time::Timestamp;
 use crate::worker::counters::Counters;
@@ -13,7 +15,7 @@ use crate::worker::outbox::{Outbox, SampledRun};
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
-use crate::worker::repairs::{Repair, Repairs};
+use crate::worker::repairs::{Repairs, Turn};
 use crate::worker::stream::Streams;
 
 /// What retransmission touches.
@@ -33,15 +35,16 @@ impl RetransmissionPhase<'_> {
             if !self.outbox.batch().has_room(limits::DATAGRAM_OUT_BYTES_MAX) {
                 return;
             }
-            let Some(repair) = self.repairs.pop() else { return };
-            if let Err(reason) = self.send(repair, now) {
+            let Some(turn) = self.repairs.pop(now) else { return };
+            if let Err(reason) = self.send(turn, now) {
                 self.counters.dropped(reason);
             }
         }
     }
 
     /// Sends one; `Err` is the name in metrics. A viewer that has left asks for nothing any more.
-    fn send(&mut self, repair: Repair, now: Timestamp) -> Result<(), DropReason> {
+    fn send(&mut self, turn: Turn, now: Timestamp) -> Result<(), DropReason> {
+        let repair = turn.repair;
         let Some(peer) = self.peers.get_mut(repair.subscriber.peer) else { return Ok(()) };
         let Role::Viewer(playback) = &mut peer.role else { return Ok(()) };
         let is_probe = repair.probe.is_some();
@@ -55,6 +58,16 @@ impl RetransmissionPhase<'_> {
         let located = track.subscription.locate(repair.sequence_number).ok_or(DropReason::RetransmissionNeverSent)?;
         let encoding = stream.encoding(located.encoding).ok_or(DropReason::RetransmissionNotInRing)?;
         let (_, info, payload) = encoding.ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
+        if track.kind == MediaKind::Video && !turn.is_paced && !is_probe {
+            let due =
+                track.pacer.reserve(encoding.pace(), payload.len(), now).ok_or(DropReason::RetransmissionTooLate)?;
+            if due > now {
+                if self.repairs.put_off(repair, due) {
+                    playback.repairs.take_place();
+                }
+                return Ok(());
+            }
+        }
         let full = encoding.full_packets;
         let narrow = playback.narrow.get_or_insert_with(|| Box::new(NarrowPath::new(full, now)));
         let judged = if is_probe { Judged::Sent } else { narrow.asked(payload.len(), full, now) };

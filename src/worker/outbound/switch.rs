@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 use crate::worker::mail::Mail;
 use crate::worker::outbound::layers_told;
 use crate::worker::outbound::payload_type;
+use crate::worker::outbound::visit::{hurry, key_frame_age_max};
 use crate::worker::peer::{Peer, PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
 use crate::worker::stream::{EncodingKey, Streams};
@@ -86,7 +87,8 @@ pub(super) fn arrive(
         return false;
     }
     let before = track.wants();
-    let went = go_over(key.stream, key.encoding, track, streams, now);
+    let is_paced = peer.session.egress().is_some_and(|(_, path)| !path.is_connection());
+    let went = go_over(key.stream, key.encoding, track, streams, is_paced, now);
     streams.demand_moved(key.stream, before, track.wants());
     let Some(target) = streams.get_mut(key.stream).and_then(|stream| stream.encoding_mut(key.encoding)) else {
         return false;
@@ -117,11 +119,12 @@ fn go_over(
     encoding: EncodingId,
     track: &mut ViewerTrack,
     streams: &Streams,
+    is_paced: bool,
     now: Timestamp,
 ) -> bool {
     let Some(stream) = streams.get(stream) else { return false };
     let start = stream.encoding(encoding).and_then(|target| match target.kind() {
-        MediaKind::Video => target.fresh_key_frame(now),
+        MediaKind::Video => target.key_frame_within(key_frame_age_max(!is_paced), now),
         MediaKind::Audio => target.fresh_sound(now),
     });
     let Some(start) = start.filter(|start| track.subscription.is_ahead(encoding, start.sequence)) else { return false };
@@ -131,6 +134,7 @@ fn go_over(
         return false;
     }
     let view_of = |id| stream.encoding(id).map(|encoding| EncodingView::of(encoding));
+    let newest = track.subscription.newest_timestamp(|id| stream.encoding(id).map(|encoding| &encoding.ring));
     let mut went = track.subscription.switch_to(encoding, start, now, view_of);
     if !went && kind_of(encoding.track()) == Some(MediaKind::Audio) {
         // It was sent the newest sound in its present form already: it goes on with the next packet, on the same timeline.
@@ -140,6 +144,9 @@ fn go_over(
     }
     if went {
         track.selection = selection;
+        if let Some(target) = stream.encoding(encoding).filter(|target| target.kind() == MediaKind::Video) {
+            hurry(track, target, start, newest, is_paced);
+        }
     }
     went
 }

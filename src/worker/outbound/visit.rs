@@ -1,24 +1,28 @@
 //! One visit: a bounded run of packets for one viewer, headers written and payloads sealed straight into the send slots.
 
+use std::time::Duration;
+
 use crate::description::MediaKind;
 use crate::limits;
+use crate::relay::play::broadcast::Broadcast;
 use crate::relay::play::fan_out::AfterVisit;
 use crate::relay::play::leaving_out::leaves_out;
-use crate::relay::play::pacing::Pacer;
+use crate::relay::play::pacing::{self, Turn};
 use crate::relay::play::renumbering::Renumbering;
-use crate::relay::play::subscription::{Cursor, EgressHeader};
+use crate::relay::play::subscription::{Cursor, EgressHeader, Subscription};
 use crate::relay::store::encoding::Encoding;
 use crate::relay::store::numbers::Position;
+use crate::relay::store::packet_ring::{PacketInfo, Start};
 use crate::session::SessionState;
 use crate::srtp::SrtpSender;
 use crate::time::Timestamp;
 use crate::transport::TrainBatch;
 use crate::worker::outbox::SampledRun;
-use crate::worker::peer::{Peer, Playback, Role, ViewerTrack};
+use crate::worker::peer::{Peer, Playback, Role, Subscriber, ViewerTrack};
 
 /// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
 pub(super) struct Visit<'a> {
-    encoding: &'a Encoding,
+    encoding: &'a Broadcast<Subscriber>,
     peer: &'a mut Peer,
     out: &'a mut TrainBatch,
     now: Timestamp,
@@ -44,7 +48,12 @@ pub(super) struct Sent {
 
 impl<'a> Visit<'a> {
     #[inline]
-    pub(super) fn new(encoding: &'a Encoding, peer: &'a mut Peer, out: &'a mut TrainBatch, now: Timestamp) -> Self {
+    pub(super) fn new(
+        encoding: &'a Broadcast<Subscriber>,
+        peer: &'a mut Peer,
+        out: &'a mut TrainBatch,
+        now: Timestamp,
+    ) -> Self {
         Self { encoding, peer, out, now, sent: Sent::default() }
     }
 
@@ -83,13 +92,19 @@ impl<'a> Visit<'a> {
             // Woken again by the next key frame or change of codec.
             return if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp };
         }
-        if let Err(after) = place_cursor(track, encoding, is_video, self.now) {
-            return after;
+        let is_paced = is_video && !path.is_connection();
+        match place_cursor(track, encoding, is_video, path.is_connection(), self.now) {
+            Err(after) => return after,
+            Ok(Placed::Goes) => {}
+            Ok(Placed::Started { start, newest }) => hurry(track, encoding, start, newest, is_paced),
         }
-        let packets_max = match track.pacer.as_deref_mut().map(|pacer| packets_due(pacer, self.now)) {
-            None => limits::PACKETS_PER_VISIT_MAX,
-            Some(Ok(packets)) => packets,
-            Some(Err(later)) => return later,
+        let packets_max = if is_paced {
+            match track.pacer.turn(encoding.pace(), behind(track, encoding), self.now) {
+                Turn::Now(packets) => packets,
+                Turn::Later(due) => return AfterVisit::Later(due),
+            }
+        } else {
+            limits::PACKETS_PER_VISIT_MAX
         };
         let tag_len = sender.profile().tag_len();
         let mut sampling = None;
@@ -160,8 +175,18 @@ impl<'a> Visit<'a> {
             Cursor::At(_) => AfterVisit::CaughtUp,
             Cursor::AwaitsKeyFrame => AfterVisit::NeedsKeyFrame,
         };
-        let after =
-            track.pacer.as_deref_mut().map_or(after, |pacer| after_paced(pacer, self.sent.bytes, after, self.now));
+        if !is_paced {
+            return after;
+        }
+        track.pacer.sent(encoding.pace(), self.sent.bytes, self.now);
+        let after = match after {
+            AfterVisit::Behind => after_train(track, encoding, self.now),
+            AfterVisit::CaughtUp => {
+                track.pacer.caught_up();
+                after
+            }
+            _ => after,
+        };
         if let (Some(adaptation), AfterVisit::Later(_)) = (sampling, after) {
             adaptation.bandwidth.paused();
         }
@@ -169,22 +194,54 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// How many packets a paced track may send now, counted as the longest there are, the last of them in part on credit; `Err`
-/// says until when it waits where that is none.
-#[cold]
-fn packets_due(pacer: &mut Pacer, now: Timestamp) -> Result<usize, AfterVisit> {
-    match pacer.budget(now).div_ceil(limits::DATAGRAM_OUT_BYTES_MAX) {
-        0 => Err(AfterVisit::Later(pacer.due())),
-        packets => Ok(packets.min(limits::PACKETS_PER_VISIT_MAX)),
+/// How many packets the viewer has not been sent yet.
+#[inline]
+fn behind(track: &ViewerTrack, encoding: &Encoding) -> u64 {
+    match track.subscription.cursor() {
+        Cursor::At(position) => encoding.released().0.saturating_sub(position.0),
+        Cursor::AwaitsKeyFrame => 0,
     }
 }
 
-/// Where a paced track goes that was sent so much: one that has more to send waits until it may.
+/// Where a paced track goes that has more to send: it waits until it may. One that is far behind is hurried.
 #[cold]
-fn after_paced(pacer: &mut Pacer, bytes: u64, after: AfterVisit, now: Timestamp) -> AfterVisit {
-    pacer.spent(bytes as usize);
-    let due = pacer.due();
-    if after == AfterVisit::Behind && due > now { AfterVisit::Later(due) } else { after }
+fn after_train(track: &mut ViewerTrack, encoding: &Broadcast<Subscriber>, now: Timestamp) -> AfterVisit {
+    let behind = behind(track, encoding);
+    if behind > limits::PACED_BEHIND_PACKETS_MAX {
+        let bytes = behind * u64::from(limits::PACED_PACKET_BYTES);
+        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes));
+    }
+    match track.pacer.turn(encoding.pace(), behind, now) {
+        Turn::Now(_) => AfterVisit::Behind,
+        Turn::Later(due) => AfterVisit::Later(due),
+    }
+}
+
+/// What became of a cursor.
+enum Placed {
+    /// It goes on where it was, or with the newest sound.
+    Goes,
+    /// It was put at a key frame. The timestamp that the viewer was sent last, if any.
+    Started { start: Start, newest: Option<u32> },
+}
+
+/// A viewer that was put at `start` in the picture is sent what lies between that and the live edge faster than the stream
+/// comes, and its timestamps say so.
+pub(super) fn hurry(
+    track: &mut ViewerTrack,
+    encoding: &Broadcast<Subscriber>,
+    start: Start,
+    newest: Option<u32>,
+    is_paced: bool,
+) {
+    let bytes = encoding.ring.bytes_from(start.position);
+    let lasts = if is_paced {
+        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes));
+        track.pacer.time_to_send(encoding.pace(), encoding.rate(), bytes)
+    } else {
+        Duration::ZERO
+    };
+    track.subscription.squeeze(&encoding.ring, start, lasts, newest, encoding.clock_rate_hz());
 }
 
 /// Seals a packet that goes out other than it is stored.
@@ -202,22 +259,34 @@ fn seal_renumbered(
 }
 
 /// Moves a cursor to where its next packet is; `Err` says where the subscriber waits when there is none.
+#[inline]
 fn place_cursor(
     track: &mut ViewerTrack,
     encoding: &Encoding,
     is_video: bool,
+    by_connection: bool,
     now: Timestamp,
-) -> Result<(), AfterVisit> {
+) -> Result<Placed, AfterVisit> {
     let subscription = &mut track.subscription;
+    let skips = subscription.skips;
     if let Cursor::At(position) = subscription.settle(&encoding.ring, is_video, now) {
-        if encoding.continues_at(position) {
-            return Ok(());
+        let is_old = |(info, _): (&PacketInfo, _)| now.since(info.arrival) > limits::RING_HISTORY;
+        if by_connection && is_video && encoding.ring.get(position).is_some_and(is_old) {
+            // The ring may hold more, for those that join. What is as old is not played.
+            subscription.await_key_frame();
+        } else if encoding.continues_at(position) {
+            if is_video && subscription.skips != skips {
+                let start = encoding.ring.key_frame().ok_or(AfterVisit::NeedsKeyFrame)?;
+                return Ok(started(subscription, encoding, start));
+            }
+            return Ok(Placed::Goes);
+        } else {
+            // Of another codec, or what follows it never came here.
+            subscription.await_key_frame();
         }
-        // Of another codec, or what follows it never came here.
-        subscription.await_key_frame();
     }
     let start = if is_video {
-        encoding.fresh_key_frame(now).ok_or(AfterVisit::NeedsKeyFrame)?
+        encoding.key_frame_within(key_frame_age_max(by_connection), now).ok_or(AfterVisit::NeedsKeyFrame)?
     } else {
         // Audio starts with the newest packet, or with the next one.
         encoding.fresh_sound(now).ok_or(AfterVisit::CaughtUp)?
@@ -226,5 +295,16 @@ fn place_cursor(
         return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });
     }
     subscription.start_at(encoding.id(), start, now);
-    Ok(())
+    Ok(if is_video { started(subscription, encoding, start) } else { Placed::Goes })
+}
+
+/// How old a key frame may be that a viewer starts with.
+pub(super) const fn key_frame_age_max(by_connection: bool) -> Duration {
+    if by_connection { limits::CONNECTION_KEY_FRAME_AGE_MAX } else { limits::KEY_FRAME_AGE_MAX }
+}
+
+#[cold]
+fn started(subscription: &Subscription, encoding: &Encoding, start: Start) -> Placed {
+    let ring_of = |id| (id == encoding.id()).then_some(&encoding.ring);
+    Placed::Started { start, newest: subscription.newest_timestamp(ring_of) }
 }

@@ -193,6 +193,18 @@ export class Viewer extends End {
     return new Viewer(page, node, session).connected();
   }
 
+  /** Opens a page that has made its offer; what it returns sends it. So what is timed begins with the request. */
+  static async ready(browser, base, node, stream, { name = `viewer of ${stream}`, sound = true } = {}) {
+    const page = await browser.open(`${base}/viewer.html`, name);
+    await page.waitForFunction(() => window.probe?.ready);
+    const offer = await call(page, 'offer', { sound });
+    return async () => {
+      const session = await node.whep(stream, offer);
+      await call(page, 'accept', session.sdp);
+      return new Viewer(page, node, session).connected();
+    };
+  }
+
   take() { return call(this.page, 'take'); }
 
   async playing(within = 30_000) {

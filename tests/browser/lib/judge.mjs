@@ -3,7 +3,7 @@
 const percentile = (sorted, share) => sorted.length ? sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] : NaN;
 
 /** Offsets between each flag and the beep nearest to it, in milliseconds; positive: sound is late. */
-function offsets(flags, beeps) {
+export function avOffsets(flags, beeps) {
   return flags.flatMap((flag) => {
     const nearest = beeps.reduce((best, beep) => (Math.abs(beep - flag) < Math.abs(best - flag) ? beep : best), Infinity);
     return Math.abs(nearest - flag) < 450 ? [nearest - flag] : [];
@@ -25,7 +25,7 @@ export function figures({ frames, flags, beeps }) {
     before = frame;
   }
   const latencies = readable.map(([, , latency]) => latency).sort((a, b) => a - b);
-  const av = offsets(flags, beeps);
+  const av = avOffsets(flags, beeps);
   const round = (value) => Math.round(value * 10) / 10;
   return {
     frames: seen.size,

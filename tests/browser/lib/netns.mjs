@@ -107,6 +107,20 @@ export function overruns() {
 }
 
 /**
+ * Makes the way from the node a narrow one: so many megabits a second, behind a queue of so many bytes that drops what it has no
+ * room for. Call `disableOffloads()` before. Undone by `stop`.
+ */
+export function narrowDownlink(mbps, queueBytes) {
+  const qdisc = (...how) => run(...inNodeNamespace('tc', 'qdisc', ...how));
+  // The bucket holds two packets, so that nothing leaves faster than the link.
+  qdisc('replace', 'dev', 'node0', 'root', 'tbf', 'rate', `${mbps}mbit`, 'burst', '3200', 'limit', String(queueBytes));
+  return {
+    dropped: () => Number(/dropped (\d+)/.exec(run(...inNodeNamespace('tc', '-s', 'qdisc', 'show', 'dev', 'node0')))[1]),
+    stop: () => qdisc('delete', 'dev', 'node0', 'root'),
+  };
+}
+
+/**
  * Drops a share of single packets, at random: towards a viewer (`to`: its UDP port, dropped as it arrives here) or
  * from a publisher (`from`: its UDP port, dropped as it arrives at the node). Every kind of packet is at risk: media,
  * retransmissions, RTCP and ICE checks alike.

@@ -40,6 +40,13 @@ probe.offer = async ({ codec = 'video/H264', width = 1280, height = 720, fps = 3
   // A machine too small for the test must show as frames missing, not as a smaller picture.
   parameters.degradationPreference = 'maintain-resolution';
   await sender.sender.setParameters(parameters);
+
+  /** Makes the next frame a key frame, and says when. Whether the browser can is seen by `stats().keyFrames`. */
+  probe.keyFrame = async () => {
+    const now = sender.sender.getParameters();
+    await sender.sender.setParameters(now, { encodingOptions: now.encodings.map(() => ({ keyFrame: true })) });
+    return Date.now();
+  };
   await pc.setLocalDescription();
   while (gather && pc.iceGatheringState !== 'complete') await new Promise((wake) => setTimeout(wake, 20));
   return pc.localDescription.sdp;

@@ -20,7 +20,10 @@ const probe = (window.probe = {
 
 function watchOver(pc) {
   probe.connections++;
-  pc.onconnectionstatechange = () => probe.states.push(pc.connectionState);
+  pc.onconnectionstatechange = () => {
+    probe.states.push(pc.connectionState);
+    if (pc.connectionState === 'connected') probe.connectedAt ??= performance.now();
+  };
 }
 
 const scratch = { bytes: new Uint8Array(1 << 17) };
@@ -168,7 +171,8 @@ probe.take = () => {
 probe.stats = async () => {
   const out = { at: performance.now(), state: probe.pc.connectionState, error: probe.error,
     states: probe.states, connections: probe.connections,
-    timeToFirstFrameMs: probe.firstFrameAt - probe.acceptedAt };
+    timeToFirstFrameMs: probe.firstFrameAt - probe.acceptedAt, connectedAt: probe.connectedAt,
+    firstFrameAfterConnectedMs: probe.firstFrameAt - probe.connectedAt };
   const report = await probe.pc.getStats();
   for (const entry of report.values()) {
     if (entry.type === 'inbound-rtp' && entry.kind === 'video') {

@@ -116,7 +116,7 @@ pub fn answer(message: Control, notices: &flume::Sender<Notice>) {
         Control::Layers { reply, .. } => {
             let _ = reply.try_send(Ok(()));
         }
-        Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } | Control::Pace { .. } => {}
+        Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } => {}
         Control::Shutdown => {}
     }
 }

@@ -8,6 +8,12 @@
 //! **No invented gap**: between two packets of one publication a viewer's numbers advance by no more than the
 //! publisher's, one more for each key frame between them (its parameter sets may have been put in), and in the same
 //! order.
+//!
+//! **Time goes on**: a later picture has a later timestamp, and a repeat the one that it was sent with. A viewer that starts at an
+//! older key frame, or is led to one, may have them squeezed; those published [`LIVE_WITHIN`] after that are not.
+
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use corecast::description::MediaKind;
 use corecast::lab::peer::publisher::audio_payload;
@@ -22,10 +28,17 @@ use crate::script::{SharedLog, TAG_BYTES, Tag};
 
 const RULE: &str = "content";
 const GAP_RULE: &str = "no invented gap";
+const TIME_RULE: &str = "time goes on";
 
 /// Ticks from one video frame to the next, in thousandths: 33,333 µs at 90 kHz.
 const FRAME_MILLITICKS: u64 = 2_999_970;
 const AUDIO_TICKS: u64 = 960;
+
+/// A viewer has caught up with what is published so long after it was put at a key frame.
+const LIVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Pictures whose timestamps are remembered, for the repeats of their packets.
+const PICTURES_REMEMBERED: usize = 256;
 
 /// One publisher's time on the air.
 #[derive(Clone, Debug)]
@@ -45,6 +58,9 @@ struct Last {
     timestamp: u32,
     /// Of the publication, in thousandths of a tick.
     media_time: u64,
+    published: Timestamp,
+    /// When the viewer got the first packet since it started or was led to another place.
+    placed: Timestamp,
 }
 
 /// A packet a viewer opened.
@@ -84,6 +100,10 @@ struct Newest {
 pub(crate) struct Content {
     newest: Option<Newest>,
     last: [Option<Last>; 2],
+    /// Publication, frame and timestamp.
+    pictures: VecDeque<(usize, u32, u32)>,
+    /// For the proof that time which goes back is found out.
+    pub(crate) turned_back: u32,
 }
 
 fn broken(what: impl Into<String>) -> Violation {
@@ -171,14 +191,25 @@ impl Content {
             (logged.in_key, logged.at)
         };
         let told = Told::Media { publication, number: tag.number.into(), published: at };
+        let timestamp = received.packet.header().timestamp.wrapping_sub(self.turned_back);
+        let picture = self.pictures.iter().rev().find(|picture| (picture.0, picture.1) == (publication, tag.frame));
+        match picture {
+            Some(picture) if picture.2 != timestamp => {
+                let what = format!("{tag:?} has the timestamp {timestamp}, others of its picture {}", picture.2);
+                return Err(Violation::new(TIME_RULE, what));
+            }
+            // A repeat may be of before a skip, or of another timeline.
+            None if !received.is_repair => self.remember(publication, tag.frame, timestamp),
+            _ => {}
+        }
         if received.is_repair {
             return Ok(told);
         }
         self.whole(Newest { publication, index: received.index, number: Some(tag.number.into()) }, in_key)?;
         let (keys, media_time) = (tag.keys.into(), u64::from(tag.frame) * FRAME_MILLITICKS);
-        let timestamp = received.packet.header().timestamp;
         let (index, number) = (received.index, tag.number.into());
-        self.follow(1, Last { publication, index, number, keys, timestamp, media_time })?;
+        let (published, placed) = (at, received.now);
+        self.follow(1, Last { publication, index, number, keys, timestamp, media_time, published, placed })?;
         Ok(told)
     }
 
@@ -212,7 +243,8 @@ impl Content {
         let number = u64::from(stamp.number);
         let timestamp = received.packet.header().timestamp;
         let media_time = number * AUDIO_TICKS * 1_000;
-        self.follow(0, Last { publication, index: received.index, number, keys: 0, timestamp, media_time })?;
+        let (index, published, placed) = (received.index, stamp.sent, received.now);
+        self.follow(0, Last { publication, index, number, keys: 0, timestamp, media_time, published, placed })?;
         Ok(Told::Media { publication, number, published: stamp.sent })
     }
 
@@ -231,7 +263,14 @@ impl Content {
         Err(Violation::new("whole frames", format!("{now:?} behind {before:?} is of no key frame")))
     }
 
-    fn follow(&mut self, kind: usize, now: Last) -> Result<(), Violation> {
+    fn remember(&mut self, publication: usize, frame: u32, timestamp: u32) {
+        if self.pictures.len() == PICTURES_REMEMBERED {
+            self.pictures.pop_front();
+        }
+        self.pictures.push_back((publication, frame, timestamp));
+    }
+
+    fn follow(&mut self, kind: usize, mut now: Last) -> Result<(), Violation> {
         let Some(before) = self.last[kind].filter(|last| last.publication == now.publication) else {
             // Numbers begin anew with a publication, the viewer's go on.
             if self.last[kind].is_none_or(|last| last.index < now.index) {
@@ -254,18 +293,32 @@ impl Content {
         if indexes > numbers + (second.keys - first.keys) {
             return Err(Violation::new(GAP_RULE, format!("{first:?} to {second:?}")));
         }
-        let ticks = u64::from(second.timestamp.wrapping_sub(first.timestamp)) * 1_000;
-        let expected = second.media_time - first.media_time;
-        if ticks.abs_diff(expected) > 3_000 {
-            return Err(broken(format!(
-                "timestamps advance by {ticks}/1000, not {expected}/1000: {first:?}, {second:?}"
-            )));
+        let was_led = numbers > indexes;
+        time_goes_on(kind == 1, was_led, first, second)?;
+        if !was_led || now.index < before.index {
+            now.placed = before.placed;
         }
         if now.index > before.index {
             self.last[kind] = Some(now);
         }
         Ok(())
     }
+}
+
+fn time_goes_on(is_video: bool, was_led: bool, first: &Last, second: &Last) -> Result<(), Violation> {
+    let ticks = i64::from(second.timestamp.wrapping_sub(first.timestamp) as i32) * 1_000;
+    let expected = (second.media_time - first.media_time) as i64;
+    let advance =
+        format!("timestamps advance by {ticks}/1000, by the publisher's {expected}/1000: {first:?}, {second:?}");
+    if is_video && (ticks > 0) != (expected > 0) {
+        return Err(Violation::new(TIME_RULE, advance));
+    }
+    let is_live = |last: &Last| last.published > first.placed + LIVE_WITHIN;
+    if !is_video || !was_led && is_live(first) {
+        return if (ticks - expected).abs() > 3_000 { Err(broken(advance)) } else { Ok(()) };
+    }
+    // On the way to the live edge they advance by less.
+    if !was_led && ticks > expected + 3_000 { Err(Violation::new(TIME_RULE, advance)) } else { Ok(()) }
 }
 
 /// One aggregate (RFC 6184 §5.7.1) of the only sets that are ever published, in any order.
@@ -290,7 +343,9 @@ mod tests {
 
     fn last(index: u64, number: u64) -> Last {
         let timestamp = (number * 3_000) as u32;
-        Last { publication: 0, index, number, keys: 1, timestamp, media_time: number * 3_000_000 }
+        let published = Timestamp::from_millis(number * 33);
+        let (keys, media_time) = (1, number * 3_000_000);
+        Last { publication: 0, index, number, keys, timestamp, media_time, published, placed: published }
     }
 
     fn follows(packets: &[Last]) -> bool {
@@ -320,6 +375,15 @@ mod tests {
         assert!(!follows(&[last(100, 1), late]));
         let other = Last { publication: 1, ..late };
         assert!(follows(&[last(100, 1), other]), "another publisher has times of its own");
+        // On the way to the live edge by less, but never back; and nothing is squeezed for ever.
+        for (timestamp, goes_on) in [(3_001, true), (3_000, false), (2_000, false)] {
+            assert_eq!(follows(&[last(100, 1), Last { timestamp, ..last(102, 3) }]), goes_on);
+        }
+        let squeezed =
+            |index, number: u64, by: u32| Last { timestamp: (number * 3_000) as u32 - by, ..last(index, number) };
+        assert!(!follows(&[last(100, 1), last(170, 71), squeezed(171, 72, 100)]));
+        // Led to a key frame further on, it is told to be of now.
+        assert!(follows(&[last(100, 1), last(170, 71), squeezed(171, 172, 0), squeezed(172, 173, 1_000)]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! | File | Rule |
 //! |---|---|
 //! | `sealed_once` | under one key, a (synchronisation source, packet index) belongs to one sequence of bytes |
-//! | `content` | a viewer gets what its own stream's publisher published, in its order, with no invented gap |
+//! | `content` | a viewer gets what its own stream's publisher published, in its order, with no invented gap; time goes on |
 //! | `silence` | a live stream is not silent for long while its links are up |
 //! | `addresses` | media goes to a session's own addresses; one that never answered gets three times its bytes at most |
 //! | `over_tcp` | over a connection nothing old is played, and little waits |

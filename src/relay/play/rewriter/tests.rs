@@ -1,6 +1,7 @@
 //! No hole but for packets that never came, no number for two packets, and every number leads back to its packet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -120,6 +121,38 @@ fn one_that_is_sent_everything_needs_no_memory_beside_its_own() {
     }
     assert_eq!(rewriter.earlier.capacity(), 0);
     assert!(size_of::<Rewriter>() <= 80, "{} bytes", size_of::<Rewriter>());
+}
+
+#[test]
+fn a_squeeze_is_of_its_run_until_it_is_over_and_repeats_know_of_it() {
+    let squeeze = Squeeze::new(9_000, 99_000, Duration::from_millis(400), 90_000);
+    let mut rewriter = rewriter();
+    send(&mut rewriter, 10);
+    assert!(!rewriter.squeeze(squeeze), "something was sent of this run");
+    rewriter.jump(encoding(0), Sequence(40), 5, at(1));
+    assert!(rewriter.squeeze(squeeze) && rewriter.squeezed() == Some(squeeze));
+    // Dropped packets change nothing, at its beginning or later.
+    assert!(rewriter.leave_out(Sequence(40), at(1)));
+    assert_eq!(send(&mut rewriter, 41), 101);
+    assert!(rewriter.leave_out(Sequence(42), at(1)));
+    assert_eq!((send(&mut rewriter, 43), send(&mut rewriter, 45)), (102, 104));
+    assert!(rewriter.squeezed().is_some());
+    rewriter.squeeze_over(Sequence(46));
+    assert_eq!((rewriter.squeezed(), send(&mut rewriter, 46)), (None, 105));
+    assert!(rewriter.leave_out(Sequence(47), at(2)));
+    assert_eq!((send(&mut rewriter, 48), send(&mut rewriter, 44)), (106, 103));
+    let of = |index| rewriter.locate(index).unwrap().squeeze;
+    assert_eq!(
+        [100, 101, 102, 103, 104, 105, 106].map(of).map(|of| of == squeeze),
+        [false, true, true, true, true, false, false]
+    );
+    for sequence in [41, 43, 44, 45, 46, 48] {
+        let placed = rewriter.place(Sequence(sequence)).unwrap();
+        assert_eq!(Some(placed), rewriter.locate(placed.index.sequence_number()).map(|located| located.placed()));
+    }
+    let placed = |sequence| rewriter.place(Sequence(sequence)).unwrap();
+    assert!(placed(41).timestamp(9_000) >= 99_005 && placed(46).timestamp(140_000) == 140_005);
+    assert_eq!(import(exported(&rewriter).as_slice()), Ok(rewriter));
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn located(sequence: u64, index: u64) -> Located {
         index: PacketIndex(index),
         timestamp_offset: 5,
         renumbering: Renumbering::NONE,
+        squeeze: Squeeze::NONE,
     }
 }
 
@@ -405,6 +406,91 @@ fn a_lagging_cursor_does_not_skip_back_to_what_it_has_sent() {
     ring.set_key_frame(Position(5), Position(5));
     assert_eq!(subscription.settle(&ring, true, late), Cursor::At(Position(5)));
     assert_eq!(send(&mut subscription, 1_005), 101, "and the numbers go on");
+}
+
+/// Pictures of one packet each, 33 ms apart, the first of them a key frame; they arrived as they were taken.
+fn pictures(count: u64) -> PacketRing {
+    let mut ring = PacketRing::new(256, limits::RING_BYTES_INITIAL);
+    for n in 0..count {
+        let arrival = Timestamp::from_millis(n * 33);
+        ring.store(PacketInfo { timestamp: n as u32 * 2_970, arrival, ..info(1_000 + n) }, &[1]).unwrap();
+    }
+    ring.set_key_frame(Position(0), Position(0));
+    ring
+}
+
+/// The timestamps that the viewer is sent, up to the head.
+fn play(subscription: &mut Subscription, ring: &PacketRing, now: Timestamp) -> Vec<u32> {
+    let mut sent = Vec::new();
+    while let Cursor::At(position) = subscription.settle(ring, true, now)
+        && let Some((info, _)) = ring.get(position)
+    {
+        let mut slot = [0; 64];
+        let header = subscription.write_header(&mut slot, info).unwrap();
+        subscription.sent(header.index, 1_000);
+        sent.push(RtpHeader::parse(&slot).unwrap().timestamp);
+        subscription.advance();
+    }
+    sent
+}
+
+#[test]
+fn who_starts_in_the_past_is_told_that_it_is_now_and_repeats_say_the_same() {
+    let mut ring = pictures(50);
+    let mut subscription = subscription();
+    start(&mut subscription, at(0, 1_000));
+    let lasts = Duration::from_millis(200);
+    subscription.squeeze(&ring, at(0, 1_000), lasts, None, 90_000);
+    assert!(
+        subscription.is_catching_up(Timestamp::from_millis(1_000))
+            && !subscription.is_catching_up(Timestamp::from_millis(1_001))
+    );
+    let now = Timestamp::from_millis(49 * 33);
+    let mut sent = play(&mut subscription, &ring, now);
+    let live = 49 * 2_970 + 5;
+    assert!(sent[0] >= live && sent.windows(2).all(|pair| pair[1] > pair[0]), "{sent:?}");
+    for n in 50..100 {
+        ring.store(PacketInfo { timestamp: n as u32 * 2_970, ..info(1_000 + n) }, &[1]).unwrap();
+        sent.extend(play(&mut subscription, &ring, now));
+    }
+    assert!(sent.windows(2).all(|pair| pair[1] > pair[0]));
+    // 200 ms on, and ever after, the timeline is the publisher's.
+    assert!((57..100).all(|n| sent[n] == n as u32 * 2_970 + 5), "{sent:?}");
+    assert!(!subscription.is_catching_up(Timestamp::ZERO));
+    for n in 0..100_u64 {
+        let located = subscription.locate(100 + n as u16).unwrap();
+        let (mut slot, mut payload) = ([0; 64], [0; 64]);
+        let (_, info, _) = ring.find(located.sequence).unwrap();
+        subscription.write_repeat(&mut slot, located, info).unwrap();
+        assert_eq!(RtpHeader::parse(&slot).unwrap().timestamp, sent[n as usize]);
+        subscription.write_rtx(&mut slot, &mut payload, located, info, &[1]).unwrap();
+        assert_eq!(RtpHeader::parse(&slot).unwrap().timestamp, sent[n as usize]);
+    }
+    // Sender reports speak of the plain timeline all the time.
+    assert_eq!(subscription.sender_report(NtpTime(7), 9).unwrap().rtp_timestamp, 9 + 5);
+}
+
+#[test]
+fn time_goes_on_where_one_that_is_catching_up_is_led_to_another_key_frame() {
+    let mut ring = pictures(40);
+    let mut subscription = subscription();
+    start(&mut subscription, at(0, 1_000));
+    // As if sending took long: what was sent last is told to be of the future when the next key frame comes.
+    subscription.squeeze(&ring, at(0, 1_000), Duration::from_secs(3), None, 90_000);
+    let now = Timestamp::from_millis(39 * 33);
+    let before = play(&mut subscription, &ring, now);
+    ring.store(PacketInfo { timestamp: 40 * 2_970, ..info(1_041) }, &[1]).unwrap();
+    assert!(*before.last().unwrap() > 40 * 2_970 + 5);
+    let newest = subscription.newest_timestamp(|_| Some(&ring));
+    assert_eq!(newest, before.last().copied());
+    start(&mut subscription, at(40, 1_041));
+    subscription.squeeze(&ring, at(40, 1_041), Duration::ZERO, newest, 90_000);
+    for n in 41..200 {
+        ring.store(PacketInfo { timestamp: n as u32 * 2_970, ..info(1_001 + n) }, &[1]).unwrap();
+    }
+    let after = play(&mut subscription, &ring, now);
+    assert!(after[0] > *before.last().unwrap() && after.windows(2).all(|pair| pair[1] > pair[0]), "{after:?}");
+    assert_eq!(after.last(), Some(&(199 * 2_970 + 5)));
 }
 
 #[test]

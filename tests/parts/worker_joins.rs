@@ -1,0 +1,178 @@
+//! A viewer that comes in the middle of a group of pictures: it starts at once, is soon where everybody is, and costs the
+//! publisher nothing.
+
+use std::time::Duration;
+
+use crate::worker_support::{MS, Opening, Packet, World};
+use corecast::description::MediaKind;
+use corecast::limits;
+use corecast::wire::codec::{Codec, inspect};
+
+/// A publisher of 2.5 Mbit/s that has sent a key frame of 30 packets and no other since, and one viewer for whom it did.
+fn world_with_one_key_frame(age: Duration) -> (World, usize) {
+    let mut world = World::new(1);
+    let publisher = world.join(&Opening::publisher(0));
+    world.join(&Opening::viewer(0));
+    world.run(600 * MS);
+    world.clients[publisher].publisher().fragments = Some(9);
+    let now = world.now;
+    world.clients[publisher].publish_frame(30, true, now);
+    world.run(600 * MS);
+    // Whoever asks for one now is counted, and gets none.
+    world.clients[publisher].publisher().answers_requests = false;
+    world.clients[publisher].publisher().key_frame_requests.clear();
+    world.clients[publisher].publisher().published.clear();
+    let now = world.now;
+    world.clients[publisher].publish_frame(30, true, now);
+    world.run(age);
+    (world, publisher)
+}
+
+fn published_as<'a>(published: &'a [Packet], packet: &Packet) -> &'a Packet {
+    published.iter().rfind(|original| original.payload == packet.payload).expect("it was published")
+}
+
+#[test]
+fn who_comes_in_the_middle_sees_a_picture_at_once_and_is_at_the_live_edge_in_six_tenths_of_a_second() {
+    for age_ms in [100, 1_000, 1_900] {
+        let (mut world, publisher) = world_with_one_key_frame(age_ms * MS);
+        let viewer = world.join(&Opening::viewer(0));
+        let connected = world.now;
+        world.run(Duration::from_secs(3));
+        let published = world.clients[publisher].published(MediaKind::Video);
+        let received = world.clients[viewer].received(MediaKind::Video);
+        // Parameter sets, and then the picture.
+        assert!(inspect(Codec::H264, &received[1].payload).key_frame_start, "{age_ms} ms");
+        let first = received[29].at.since(connected);
+        assert!(first <= 100 * MS, "{age_ms} ms: its key frame was there after {first:?}");
+        assert!(received.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "nothing is left out");
+        // At the edge: what came last had been published just before.
+        let is_live = |packet: &Packet| packet.at.since(published_as(&published, packet).at) <= 5 * MS;
+        let live_at = received.iter().find(|packet| is_live(packet)).expect("it is at the edge").at;
+        assert!(live_at.since(connected) <= 600 * MS, "{age_ms} ms: {:?}", live_at.since(connected));
+        assert!(received.iter().filter(|packet| packet.at > live_at + 20 * MS).all(is_live), "and it stays there");
+        // In trains, not in one burst.
+        let at_once = received.iter().filter(|packet| packet.at == received[0].at).count();
+        assert!((10..=limits::PACKETS_PER_VISIT_MAX).contains(&at_once), "{at_once}");
+        // The times it is told pass as the time does in which it is told them: to two pictures, from the first one on.
+        for packet in &received {
+            let told_ms = f64::from(packet.timestamp.wrapping_sub(received[0].timestamp) as i32) / 90.0;
+            let passed_ms = packet.at.since(received[0].at).as_secs_f64() * 1e3;
+            assert!(
+                (told_ms - passed_ms).abs() < 70.0,
+                "{age_ms} ms: {told_ms} ms told when {passed_ms} ms had passed"
+            );
+        }
+        assert!(received.windows(2).all(|pair| (pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32) >= 0));
+        assert_eq!(world.clients[publisher].publisher().key_frame_requests, [], "{age_ms} ms");
+    }
+}
+
+#[test]
+fn sound_and_picture_of_who_comes_in_the_middle_are_together() {
+    let (mut world, publisher) = world_with_one_key_frame(1_500 * MS);
+    world.run(2_000 * MS);
+    let viewer = world.join(&Opening::viewer(0));
+    world.run(2_000 * MS);
+    // What a receiver does: a stream's report says which instant a timestamp is, and both are played by it.
+    let reports = world.clients[viewer].viewer().reports.clone();
+    let instant_us = |kind, rate: i64| {
+        let ssrc = world.clients[viewer].ssrc(kind);
+        let Some(report) = reports.iter().find(|report| report.ssrc == ssrc).copied() else {
+            panic!("no report of {kind:?}")
+        };
+        let received = world.clients[viewer].received(kind);
+        let last = received.last().expect("it plays");
+        let published = world.clients[publisher].published(kind);
+        let ticks = i64::from(last.timestamp.wrapping_sub(report.timestamp) as i32);
+        let played = ((report.ntp.0 as i128 * 1_000_000) >> 32) as i64 + ticks * 1_000_000 / rate;
+        played - published_as(&published, last).at.as_nanos() as i64 / 1_000
+    };
+    let apart = instant_us(MediaKind::Video, 90_000) - instant_us(MediaKind::Audio, 48_000);
+    assert!(apart.abs() < 20_000, "{apart} us");
+    // And sound began with the newest there was.
+    let sound = &world.clients[viewer].received(MediaKind::Audio)[0];
+    let published = world.clients[publisher].published(MediaKind::Audio);
+    assert!(sound.at.since(published_as(&published, sound).at) <= limits::AUDIO_START_AGE_MAX);
+}
+
+#[test]
+fn a_hundred_joins_ask_for_nothing_while_a_key_frame_is_there_and_then_for_one() {
+    let (mut world, publisher) = world_with_one_key_frame(100 * MS);
+    for _ in 0..50 {
+        world.open(&Opening::viewer(0));
+        world.run(80 * MS);
+    }
+    assert_eq!(world.clients[publisher].publisher().key_frame_requests, [], "its key frame is 4 s old");
+    world.run(limits::KEY_FRAME_AGE_MAX - 4_000 * MS);
+    for _ in 0..50 {
+        world.open(&Opening::viewer(0));
+        world.run(8 * MS);
+    }
+    let requests = world.clients[publisher].publisher().key_frame_requests.len();
+    assert_eq!(requests, 1, "now it is too old");
+}
+
+#[test]
+fn a_viewer_on_its_way_to_the_edge_asks_nobody_for_a_key_frame_and_afterwards_it_may() {
+    let (mut world, publisher) = world_with_one_key_frame(1_500 * MS);
+    let viewer = world.join(&Opening::viewer(0));
+    world.run(100 * MS);
+    world.clients[viewer].request_key_frame();
+    world.run(100 * MS);
+    assert_eq!(world.clients[publisher].publisher().key_frame_requests, []);
+    assert_eq!(world.dropped(0, "key_frame_on_its_way"), 1);
+    world.run(1_500 * MS);
+    world.clients[viewer].request_key_frame();
+    world.run(100 * MS);
+    assert_eq!(world.clients[publisher].publisher().key_frame_requests.len(), 1);
+}
+
+#[test]
+fn a_repeat_of_what_was_squeezed_says_what_was_said() {
+    for rtx in [true, false] {
+        let (mut world, _) = world_with_one_key_frame(1_200 * MS);
+        let viewer = world.join(&Opening { rtx, ..Opening::viewer(0) });
+        let ssrc = world.clients[viewer].sources.video;
+        // Every ninth packet is lost on its way, until everything has arrived once.
+        let connected = world.now;
+        world.filter = Box::new(move |hop| {
+            let is_video = hop.bytes.get(8..12) == Some(&ssrc.to_be_bytes()) && hop.bytes[1] & 0x7f == 102;
+            !(hop.to_client && hop.client == viewer && is_video && hop.number % 9 == 3)
+        });
+        world.run(400 * MS);
+        world.filter = Box::new(|_| true);
+        let received = world.clients[viewer].received(MediaKind::Video);
+        let (first, last) = (received[0].index, received.last().expect("packets").index);
+        let lost: Vec<u16> = (first..last)
+            .filter(|index| received.iter().all(|packet| packet.index != *index))
+            .map(|index| index as u16)
+            .collect();
+        assert!(lost.len() > 10, "{} lost since {connected:?}", lost.len());
+        world.clients[viewer].nack(&lost);
+        // Again before all have left: those that wait are not sent twice.
+        world.run(10 * MS);
+        world.clients[viewer].nack(&lost[lost.len() - 5..]);
+        world.run(300 * MS);
+        let repairs = if rtx {
+            world.clients[viewer].viewer().repairs.clone()
+        } else {
+            let all = world.clients[viewer].received(MediaKind::Video);
+            all.into_iter().filter(|packet| lost.contains(&(packet.index as u16)) && packet.index < last).collect()
+        };
+        assert_eq!(repairs.len(), lost.len());
+        assert_eq!(world.dropped(0, "retransmission_waits"), 5);
+        // Repeats leave at the pace.
+        let at_once = repairs.iter().filter(|repair| repair.at == repairs[0].at).count();
+        assert!(at_once <= limits::PACKETS_PER_VISIT_MAX, "{at_once}");
+        // Packets of one picture share a timestamp.
+        let all = world.clients[viewer].received(MediaKind::Video);
+        for repair in &repairs {
+            let index =
+                if rtx { u64::from(u16::from_be_bytes([repair.payload[0], repair.payload[1]])) } else { repair.index };
+            let neighbours =
+                all.iter().filter(|packet| packet.index as u16 == (index as u16).wrapping_sub(1) && !packet.marker);
+            neighbours.for_each(|neighbour| assert_eq!(neighbour.timestamp, repair.timestamp));
+        }
+    }
+}
