@@ -132,14 +132,14 @@ fn a_squeeze_is_of_its_run_until_it_is_over_and_repeats_know_of_it() {
     rewriter.jump(encoding(0), Sequence(40), 5, at(1));
     assert!(rewriter.squeeze(squeeze) && rewriter.squeezed() == Some(squeeze));
     // Dropped packets change nothing, at its beginning or later.
-    assert!(rewriter.leave_out(Sequence(40), at(1)));
+    assert!(rewriter.leave_out(Sequence(40), Renumbering::NONE, at(1)));
     assert_eq!(send(&mut rewriter, 41), 101);
-    assert!(rewriter.leave_out(Sequence(42), at(1)));
+    assert!(rewriter.leave_out(Sequence(42), Renumbering::NONE, at(1)));
     assert_eq!((send(&mut rewriter, 43), send(&mut rewriter, 45)), (102, 104));
     assert!(rewriter.squeezed().is_some());
     rewriter.squeeze_over(Sequence(46));
     assert_eq!((rewriter.squeezed(), send(&mut rewriter, 46)), (None, 105));
-    assert!(rewriter.leave_out(Sequence(47), at(2)));
+    assert!(rewriter.leave_out(Sequence(47), Renumbering::NONE, at(2)));
     assert_eq!((send(&mut rewriter, 48), send(&mut rewriter, 44)), (106, 103));
     let of = |index| rewriter.locate(index).unwrap().squeeze;
     assert_eq!(
