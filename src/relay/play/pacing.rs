@@ -9,7 +9,7 @@
 //! - that of the stream: [`limits::PACE_PERCENT_OF_STREAM`] of its rate ([`Pace`], shared by all viewers);
 //! - that of the path: [`limits::PACE_PERCENT_OF_CAPACITY`] of its capacity, and [`limits::PACE_BITS_PER_SECOND_MIN`] while that is
 //!   not known;
-//! - that of one who has to catch up ([`super::catch_up`]), until it is at the live edge or loses packets.
+//! - that of one who has to catch up ([`catch_up_bits_per_second`], [`super::squeeze`]), until it is at the live edge or loses packets.
 //!
 //! Repeats count as the rest does, and go before it. Sound never waits, and what goes over a connection has its own bounds.
 //!
