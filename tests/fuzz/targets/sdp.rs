@@ -60,7 +60,7 @@ fn local_ice() -> IceCredentials {
 }
 
 /// Keys of `a=` lines this node writes.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 25] = [
     "candidate",
     "end-of-candidates",
     "extmap",
@@ -76,12 +76,14 @@ const KEYS: [&str; 23] = [
     "mid",
     "msid",
     "recvonly",
+    "rid",
     "rtcp-fb",
     "rtcp-mux",
     "rtcp-rsize",
     "rtpmap",
     "sendonly",
     "setup",
+    "simulcast",
     "ssrc",
     "ssrc-group",
 ];
