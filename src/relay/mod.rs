@@ -76,7 +76,7 @@
 //! Which encodings a track has, what each takes and shows, and whether it is being sent now, is its ladder
 //! ([`store::ladder`]): measured where the publisher is ([`publish::meter`]), known on every worker.
 //!
-//! Left out for now: moving the marker where spatial layers are dropped; data channels.
+//! Not here: data channels ([`crate::data`]), and what a viewer's network carries ([`crate::bandwidth`]).
 
 pub mod play;
 pub mod publish;
