@@ -4,7 +4,6 @@
 //! packets. Audio goes first; video encodings take turns by bytes. Viewers on connections come when nobody else is behind, a
 //! few in a round: a packet that arrives meanwhile shall find the worker back at the network soon.
 
-use crate::description::MediaKind;
 use crate::limits;
 use crate::net::prefetch::prefetch;
 use crate::relay::play::broadcast::Broadcast;
@@ -22,7 +21,6 @@ use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::residence::Note;
 use crate::worker::stream::{EncodingKey, Streams};
-use crate::worker::tracks::kind_of;
 
 /// Why serving an encoding stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +56,8 @@ impl FanOutPhase<'_> {
         self.run_datagrams(&mut behind, now);
         let mut visits = limits::CONNECTION_VISITS_PER_ROUND_MAX;
         for key in behind {
-            let is_video = kind_of(key.encoding.track()) == Some(MediaKind::Video);
             match self.serve(key, limits::BYTES_PER_TURN_MAX, Some(&mut visits), now) {
-                (Served::AllCaughtUp, Some(due)) if is_video => self.streams.hold(key, due),
+                (Served::AllCaughtUp, Some(due)) => self.streams.hold(key, due),
                 (Served::AllCaughtUp, _) => self.streams.done(key),
                 (Served::TurnOver | Served::ConnectionsBehind | Served::BatchFull, _) => self.streams.requeue(key),
             }
@@ -71,7 +68,10 @@ impl FanOutPhase<'_> {
     fn run_datagrams(&mut self, behind: &mut Vec<EncodingKey>, now: Timestamp) {
         while let Some(key) = self.streams.next_audio() {
             match self.serve(key, usize::MAX, None, now) {
-                (Served::AllCaughtUp, _) => self.streams.done(key),
+                // A viewer whose connection was full is tried again before the next packet: that comes when its picture has just
+                // filled the connection anew, perhaps each time.
+                (Served::AllCaughtUp, Some(due)) => self.streams.hold(key, due),
+                (Served::AllCaughtUp, None) => self.streams.done(key),
                 (Served::TurnOver, _) => self.streams.requeue(key),
                 (Served::ConnectionsBehind, _) => behind.push(key),
                 (Served::BatchFull, _) => {
