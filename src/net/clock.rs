@@ -3,7 +3,7 @@
 //! It is the machine's. Under the feature `simulation` a test may put its own thread on a clock that it moves itself
 //! (`simulated`); every other thread keeps the machine's.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::process;
 
@@ -15,6 +15,16 @@ pub fn now() -> Instant {
         return now;
     }
     Instant::now()
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub fn unix_s() -> u64 {
+    #[cfg(feature = "simulation")]
+    if let Some(since_start) = simulated::since_start() {
+        return simulated::UNIX_S_AT_START + since_start.as_secs();
+    }
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The processor's time that this thread has used.
@@ -44,8 +54,13 @@ pub mod simulated {
     use std::cell::Cell;
     use std::time::{Duration, Instant};
 
+    /// What [`super::unix_s`] is at the start. Not the machine's time: what is written of it has another length in HTTP/2 from
+    /// second to second.
+    pub(super) const UNIX_S_AT_START: u64 = 1_800_000_000;
+
     #[derive(Clone, Copy)]
     struct Clock {
+        started: Instant,
         now: Instant,
         used: Duration,
         /// By how much what is being done is ahead of `now`, and until when it has to be done: only within [`blocking`].
@@ -63,7 +78,8 @@ pub mod simulated {
     /// Puts this thread on a clock of its own, which begins with the machine's time.
     #[must_use]
     pub fn start() -> Running {
-        CLOCK.set(Some(Clock { now: Instant::now(), used: Duration::ZERO, ahead: None }));
+        let now = Instant::now();
+        CLOCK.set(Some(Clock { started: now, now, used: Duration::ZERO, ahead: None }));
         Running(())
     }
 
@@ -75,6 +91,10 @@ pub mod simulated {
 
     pub(super) fn now() -> Option<Instant> {
         CLOCK.get().map(|clock| clock.now + clock.ahead.map_or(Duration::ZERO, |(ahead, _)| ahead))
+    }
+
+    pub(super) fn since_start() -> Option<Duration> {
+        CLOCK.get().map(|clock| clock.now - clock.started)
     }
 
     pub(super) fn used() -> Option<Duration> {

@@ -11,7 +11,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -22,7 +21,7 @@ use super::tls::{Certificates, Moved};
 use super::turns::InTurns;
 use crate::config::IceServer;
 use crate::metrics::SignallingCounters;
-use crate::net::{self, Accepted, Carries, TurnConnection};
+use crate::net::{self, Accepted, Carries, TurnConnection, clock};
 use crate::transport::Announced;
 use crate::turn::{self, Client, Framed, Greeted, Greeting, Secret};
 use crate::worker::mailbox::{Control, SessionId, WorkerHandle};
@@ -69,7 +68,7 @@ impl TurnServer {
         let own = live.public_url.as_deref().and_then(|url| url.parse::<hyper::Uri>().ok());
         let own = own.as_ref().and_then(hyper::Uri::host).map(str::to_ascii_lowercase);
         let url = self.url(own.as_deref().into_iter().chain(host))?;
-        let Credentials { username, password } = self.secret.credentials(session.0, unix_s());
+        let Credentials { username, password } = self.secret.credentials(session.0, clock::unix_s());
         Some(IceServer { urls: vec![url], username: Some(username), credential: Some(password) })
     }
 
@@ -145,7 +144,7 @@ impl TurnServer {
                 Framed::Whole(len) => {
                     let lives = |session| (self.workers)(SessionId(session)).is_some();
                     let message = read.get(..len)?;
-                    match greeting.receive(message, &self.secret, lives, (net::now(), unix_s()), &mut out) {
+                    match greeting.receive(message, &self.secret, lives, (net::now(), clock::unix_s()), &mut out) {
                         Greeted::Answered => {
                             stream.write_all(&out).await.ok()?;
                             stream.flush().await.ok()?;
@@ -181,8 +180,4 @@ impl TurnServer {
         self.counters.turn_client_admitted();
         Ok(())
     }
-}
-
-fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

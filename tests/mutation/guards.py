@@ -112,6 +112,8 @@ GUARDS = [
         "if track.encoding() != encoding.id() {",
         "if false {",
         "parts worker_sound::who_is_far_and_loses_sound_gets_it_redundant_until_nothing_is_lost_any_more",
+    ),
+    Guard(
         "simulcast: a source nobody named is nobody's",
         "src/relay/publish/publication.rs",
         "if first.rid.is_none() {",
@@ -155,7 +157,7 @@ GUARDS = [
     ),
     Guard(
         "laboratory: a full queue of a link drops",
-        "src/lab/link/model.rs",
+        "src/lab/link/bottleneck.rs",
         "if self.free_at > at && self.waiting_bytes(at) > now.queue.bytes(now.rate) {",
         "if false {",
         "lib lab::link::model::tests::what_the_queue_has_no_room_for_is_dropped",
@@ -764,7 +766,7 @@ GUARDS = [
     ),
     Guard(
         "a publisher's changes of profile",
-        "src/relay/publish/publication.rs",
+        "src/relay/publish/publication/track.rs",
         "if self.changes.take(limits::CODEC_CHANGES_AT_ONCE, limits::CODEC_CHANGE_PAUSE, now) {",
         "if self.changes.take(u32::MAX, limits::CODEC_CHANGE_PAUSE, now) {",
         "lib relay::publish::publication::tests::a_profile_that_alternates_is_told_a_few_times_and_media_goes_on",

@@ -47,7 +47,13 @@ fn a_session_that_is_opened_twice_is_found() {
 
 #[test]
 fn a_name_with_two_publishers_is_found() {
-    assert_eq!(found_by(Sabotage::GivesNameTwice), Some("one publisher"));
+    // Not in every world does a publisher come to a name that is taken.
+    let found = |seed| {
+        let scenario = Scenario { sabotage: Some(Sabotage::GivesNameTwice), ..Scenario::calm(seed) };
+        run(scenario).violation.map(|violation| violation.rule)
+    };
+    let found: Vec<_> = (1..=8).filter_map(found).collect();
+    assert!(found.contains(&"one publisher"), "{found:?}");
 }
 
 #[test]
