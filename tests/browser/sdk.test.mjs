@@ -35,7 +35,8 @@ const publish = (opened, stream, options = {}) => opened.evaluate(async (setting
   const { Publisher, capture } = window.sdk;
   window.session = window.listen(new Publisher(settings));
   await window.session.start(await capture({ width: 1280, height: 720 }));
-}, { stream, transport: 'http', ...options });
+  // One size: a small <video> would be sent a small one.
+}, { stream, transport: 'http', simulcast: false, ...options });
 
 const watch = (opened, stream, options = {}, muted = true) => opened.evaluate(async (settings, silent) => {
   const video = document.createElement('video');
