@@ -13,8 +13,8 @@
 //
 // No dependency and no build step: ES modules as they lie here, typed by JSDoc; `types/` is made from it by tsc.
 //
-// Left out: simulcast (the node takes one encoding), data from viewers (the node relays none) and trickle ICE (the node is
-// ICE-lite: it answers checks from anywhere, so telling it this browser's candidates gains nothing).
+// Left out: trickle ICE (the node is ICE-lite: it answers checks from anywhere, so telling it this browser's candidates gains
+// nothing).
 
 export { CorecastError } from './errors.js';
 export { Channel } from './channel.js';
