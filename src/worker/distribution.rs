@@ -7,7 +7,8 @@ use crate::relay::store::record::Record;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::WorkerIndex;
 use crate::worker::peer::StreamKey;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// Gives a record to this worker's own encoding and, once each, to every other worker with viewers of the stream.
 pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: EncodingKey, record: &Record<'_>) {

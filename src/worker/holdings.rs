@@ -6,8 +6,8 @@ use crate::worker::peer::PeerKey;
 use crate::worker::peer_channels::{MirrorState, Side};
 use crate::worker::peers::Peers;
 use crate::worker::repairs::Repairs;
-use crate::worker::stream::Streams;
 use crate::worker::stream_channels::StreamChannels;
+use crate::worker::streams::Streams;
 
 /// Entries of a worker's tables, sets and queues.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -23,7 +23,8 @@ use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
 use crate::worker::peer_channels::PeerChannels;
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 use crate::worker::tracks::track_of;
 
 /// What a session's life changes.

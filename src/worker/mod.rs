@@ -28,7 +28,7 @@
 //! | Part | Holds |
 //! |---|---|
 //! | `peers` | [`peer`]s by key, number, user fragment, path ([`crate::transport::path_table`]) and deadline ([`timers`]) |
-//! | [`stream`] | streams with their encodings, and the queues of those with something to do; `tracks`: which tracks there are |
+//! | [`stream`], [`streams`] | a stream with its encodings; all of them, and the queues of those with something to do; `tracks`: which tracks there are |
 //! | `demand` | which encodings of a stream are wanted here |
 //! | [`lane`] | records to and from other workers |
 //! | `mail` | the worker's end of the [`mailbox`] |
@@ -85,6 +85,7 @@ mod round;
 mod send_progress;
 pub mod stream;
 mod stream_channels;
+pub mod streams;
 pub mod timers;
 mod tracks;
 mod train_lengths;

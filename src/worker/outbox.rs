@@ -10,7 +10,7 @@ use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::report::WorkerReport;
 use crate::worker::residence::{Note, Residence};
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 use crate::worker::train_lengths::TrainLengths;
 
 /// Packets of one visit with transport-wide numbers, and the trains of the batch that they are in.

@@ -14,7 +14,7 @@ use crate::wire::codec::Codec;
 use crate::worker::outbound::switch;
 use crate::worker::peer::{PeerKey, Playback, Role};
 use crate::worker::peers::Peers;
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 
 /// Asked with every feedback of a peer: has its sound go over to what suits it.
 pub(super) fn judge(key: PeerKey, peers: &mut Peers, streams: &mut Streams, now: Timestamp) {

@@ -26,7 +26,7 @@ use crate::worker::peer::PeerKey;
 use crate::worker::peers::Peers;
 use crate::worker::plain_bindings::PlainBindings;
 use crate::worker::repairs::Repairs;
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 
 /// One core's sessions, streams and queues. Nothing in it is shared.
 pub struct Worker {

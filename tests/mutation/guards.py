@@ -136,10 +136,10 @@ GUARDS = [
     ),
     Guard(
         "simulcast: viewers are looked at now and then",
-        "src/worker/stream/wishes.rs",
+        "src/worker/streams/wishes.rs",
         "|walked| walked + limits::LADDER_CHANGE_PAUSE",
         "|_| now",
-        "lib worker::stream::tests::viewers_are_looked_at_now_and_then_however_often_an_encoding_stops_and_comes_back",
+        "lib worker::streams::tests::viewers_are_looked_at_now_and_then_however_often_an_encoding_stops_and_comes_back",
     ),
     Guard(
         "simulcast: what nobody wants does not cross",
@@ -150,7 +150,7 @@ GUARDS = [
     ),
     Guard(
         "simulcast: no requests for what nobody wants",
-        "src/worker/stream.rs",
+        "src/worker/streams.rs",
         "            if !is_wanted {",
         "            if false {",
         "parts worker_simulcast::nobody_is_asked_for_key_frames_of_an_encoding_that_no_viewer_wants_any_more",

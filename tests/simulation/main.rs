@@ -42,6 +42,7 @@ mod scenario;
 mod script;
 mod signalling;
 mod tcp;
+mod totals;
 mod turn;
 mod ways;
 mod world;

@@ -21,7 +21,8 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::check::Violation;
 use crate::faults::Faults;
 use crate::scenario::{Scenario, Size};
-use crate::world::{Totals, World};
+use crate::totals::Totals;
+use crate::world::World;
 
 /// Fresh seeds with every test run.
 const FRESH: u64 = 12;

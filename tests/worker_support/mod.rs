@@ -8,6 +8,7 @@
 pub(crate) mod bottleneck;
 pub(crate) mod client;
 pub(crate) mod connection;
+pub(crate) mod publisher;
 pub(crate) mod sealed_once;
 
 use std::collections::{BTreeMap, HashMap};

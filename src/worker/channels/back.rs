@@ -16,8 +16,8 @@ use crate::worker::mailbox::Origin;
 use crate::worker::peer::StreamKey;
 use crate::worker::peer_channels::{PeerChannels, Side};
 use crate::worker::reason::DropReason;
-use crate::worker::stream::Streams;
 use crate::worker::stream_channels::StreamChannels;
+use crate::worker::streams::Streams;
 
 /// Brings what a viewer said to the publisher's worker.
 pub(super) fn carry(

@@ -14,7 +14,7 @@ use crate::worker::lane::Lanes;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{PeerKey, Role};
 use crate::worker::peers::Peers;
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 
 /// What channels touch.
 pub(in crate::worker) struct ChannelPhase<'a> {

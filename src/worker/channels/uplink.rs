@@ -16,8 +16,9 @@ use crate::worker::lane::Lanes;
 use crate::worker::peer::StreamKey;
 use crate::worker::peer_channels::{PeerChannels, Side, Uplink};
 use crate::worker::reason::DropReason;
-use crate::worker::stream::{Stream, Streams};
+use crate::worker::stream::Stream;
 use crate::worker::stream_channels::StreamChannels;
+use crate::worker::streams::Streams;
 
 /// What a publisher's channels may change.
 pub(super) struct UplinkPhase<'a> {

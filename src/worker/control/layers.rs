@@ -7,7 +7,8 @@ use crate::worker::mailbox::SessionId;
 use crate::worker::outbound::{layers, layers_told};
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// Does what a page asks for. From then on it is told what there is.
 pub(super) fn request(

@@ -8,7 +8,8 @@ use crate::relay::store::numbers::EncodingId;
 use crate::time::Timestamp;
 use crate::worker::peer::{Playback, StreamKey};
 use crate::worker::report::{NetworkReport, SwitchReport};
-use crate::worker::stream::{Stream, Streams};
+use crate::worker::stream::Stream;
+use crate::worker::streams::Streams;
 
 /// The report; `None` where nothing is measured.
 pub(super) fn report(

@@ -18,8 +18,9 @@ use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::report::{ChannelReport, EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
-use crate::worker::stream::{EncodingKey, Stream, Streams};
+use crate::worker::stream::{EncodingKey, Stream};
 use crate::worker::stream_channels::StreamChannel;
+use crate::worker::streams::Streams;
 
 /// A report that is being made, and who waits for it.
 #[derive(Debug, Default)]

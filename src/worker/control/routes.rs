@@ -7,7 +7,8 @@ use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Listener, Origin, StreamId, WorkerIndex};
 use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
-use crate::worker::stream::{Audience, Streams};
+use crate::worker::stream::Audience;
+use crate::worker::streams::Streams;
 
 /// Takes a stream's newest route. On the publisher's worker, those who begin to listen are introduced.
 pub(super) fn set(

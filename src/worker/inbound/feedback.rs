@@ -12,7 +12,8 @@ use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber};
 use crate::worker::reason::DropReason;
 use crate::worker::repairs::{Repair, Repairs};
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// What feedback may change.
 pub(super) struct Feedback<'a> {

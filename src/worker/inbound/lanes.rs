@@ -6,7 +6,8 @@ use crate::time::Timestamp;
 use crate::worker::counters::Counters;
 use crate::worker::lane::Lanes;
 use crate::worker::reason::DropReason;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// Reads a bounded number of records. Returns whether more wait.
 pub(in crate::worker) fn receive(

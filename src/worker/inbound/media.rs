@@ -10,7 +10,8 @@ use crate::worker::distribution::{distribute, tell_rungs};
 use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::reason::DropReason;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// Where a publisher's packets go.
 pub(super) struct MediaPhase<'a> {

@@ -22,7 +22,8 @@ use crate::worker::outbound::{layers_told, switch};
 use crate::worker::peer::{PeerKey, Playback, Role, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
 use crate::worker::repairs::{Repair, Repairs};
-use crate::worker::stream::{Stream, Streams};
+use crate::worker::stream::Stream;
+use crate::worker::streams::Streams;
 use crate::worker::tracks::track_of;
 
 /// The encodings a viewer's track may be sent, the least first.

@@ -10,7 +10,8 @@ use crate::worker::distribution::distribute;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Origin, WorkerIndex};
 use crate::worker::reason::DropReason;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// Takes what other workers want of streams that are published here, and tells where others are published what is wanted here.
 pub(in crate::worker) fn run(

@@ -20,7 +20,8 @@ use crate::worker::peer::{Peer, PeerKey, Role, Subscriber};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::residence::Note;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// Why serving an encoding stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::worker::mailbox::{Origin, WorkerIndex};
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, Role};
 use crate::worker::peers::Peers;
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 
 /// What key-frame requests touch.
 pub(in crate::worker) struct KeyFramePhase<'a> {

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use crate::worker::outbound::switch;
 use crate::worker::peer::{Role, StreamKey, Subscriber};
 use crate::worker::peers::Peers;
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 
 /// Looks at the viewers of every track whose ladder has changed: each of those that are sent something else than they should
 /// goes over to it.

@@ -11,7 +11,8 @@ use crate::worker::outbound::layers_told;
 use crate::worker::outbound::switch;
 use crate::worker::peer::{PeerKey, Role, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 
 /// What a viewer is due, of what its publisher sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

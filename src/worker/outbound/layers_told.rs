@@ -10,7 +10,8 @@ use crate::worker::mail::Mail;
 use crate::worker::mailbox::Notice;
 use crate::worker::peer::{PeerKey, Role, ViewerTrack};
 use crate::worker::peers::Peers;
-use crate::worker::stream::{Stream, Streams};
+use crate::worker::stream::Stream;
+use crate::worker::streams::Streams;
 
 /// Tells a viewer's page what there is, where it wants to know and something has changed.
 pub(in crate::worker) fn tell(key: PeerKey, peers: &mut Peers, streams: &Streams, mail: &mut Mail) {

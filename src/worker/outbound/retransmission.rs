@@ -16,7 +16,7 @@ use crate::worker::peer::Role;
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::repairs::{Repairs, Turn};
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 
 /// What retransmission touches.
 pub(in crate::worker) struct RetransmissionPhase<'a> {

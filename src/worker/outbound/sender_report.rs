@@ -7,7 +7,7 @@ use crate::worker::compound_rtcp;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Role};
 use crate::worker::peers::Peers;
-use crate::worker::stream::Streams;
+use crate::worker::streams::Streams;
 
 /// Sends the first reports of viewers that just got their first packet.
 pub(in crate::worker) fn send_first(

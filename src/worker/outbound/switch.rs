@@ -15,7 +15,8 @@ use crate::worker::outbound::payload_type;
 use crate::worker::outbound::visit::{hurry, key_frame_age_max};
 use crate::worker::peer::{Peer, PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
-use crate::worker::stream::{EncodingKey, Streams};
+use crate::worker::stream::EncodingKey;
+use crate::worker::streams::Streams;
 use crate::worker::tracks::kind_of;
 
 /// Chooses `encoding` for the viewer's track that it belongs to; while it is not sent, another one stands in for it. Nothing

@@ -7,7 +7,8 @@ use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Origin, StreamId, WorkerIndex};
 use crate::worker::peer::{StreamKey, Subscriber};
-use crate::worker::stream::{EncodingKey, Stream, Streams};
+use crate::worker::stream::{EncodingKey, Stream};
+use crate::worker::streams::Streams;
 
 impl Stream {
     /// Everyone here who plays a track, each once or twice; nobody where all are sent its only encoding.

@@ -1,6 +1,10 @@
 //! Streams of a worker: what is queued, looked at and forgotten.
 
 use super::*;
+use crate::relay::store::numbers::{EncodingId, EncodingSet};
+use crate::worker::mailbox::Origin;
+use crate::worker::peer::PeerKey;
+use crate::worker::tracks::track_of;
 
 use crate::relay::store::ladder::Measured;
 use crate::worker::mailbox::WorkerIndex;
