@@ -192,9 +192,11 @@ pub const PLANNED_SESSION_BYTES: u64 = 24 * 1024;
 pub const PLANNED_HANDSHAKE_BYTES: u64 = (DTLS_ATTEMPTS_MAX * 16 * 1024 + DTLS_REASSEMBLY_BYTES_MAX) as u64;
 
 /// Bytes of one stream on one worker: the packets of sound and picture, a third more of the picture for smaller sizes of it
-/// (simulcast in halves: a quarter and a sixteenth), and 64 bytes of bookkeeping for each packet.
-pub const PLANNED_STREAM_BYTES: u64 = (VIDEO_RING_BYTES_MAX + VIDEO_RING_BYTES_MAX / 3 + AUDIO_RING_BYTES_MAX) as u64
-    + 64 * (VIDEO_RING_PACKETS_MAX + AUDIO_RING_PACKETS_MAX) as u64;
+/// (simulcast in halves: a quarter and a sixteenth), the sound once more for who is sent it redundant, and 64 bytes of
+/// bookkeeping for each packet.
+pub const PLANNED_STREAM_BYTES: u64 = (VIDEO_RING_BYTES_MAX + VIDEO_RING_BYTES_MAX / 3 + 2 * AUDIO_RING_BYTES_MAX)
+    as u64
+    + 64 * (VIDEO_RING_PACKETS_MAX + 2 * AUDIO_RING_PACKETS_MAX) as u64;
 
 /// Bytes of one stream that has viewers but no publisher: the index of its rings, without packets.
 pub const PLANNED_WAITING_STREAM_BYTES: u64 = 48 * 1024;
