@@ -78,17 +78,7 @@ pub struct Conditions {
 
 impl Default for Conditions {
     fn default() -> Self {
-        Self {
-            rate: UNLIMITED,
-            queue: Queue::Time(limits::LINK_QUEUE_DEFAULT),
-            bucket_bytes: 0,
-            delay: Duration::ZERO,
-            jitter: Duration::ZERO,
-            loss: 0.0,
-            run: 1.0,
-            cross: 0,
-            tcp: 0,
-        }
+        CLEAN
     }
 }
 
