@@ -34,7 +34,7 @@ struct Train {
     told: u16,
     /// Which have arrived.
     arrived: u16,
-    /// Of all its packets.
+    /// Of the packets after its first: what its spread is the time of.
     bytes: u16,
     /// When its first packet left, in ticks.
     sent: u16,
@@ -168,8 +168,10 @@ impl History {
             self.begin(number, now);
         }
         if let Some(train) = self.trains.get_mut(usize::from(self.newest)) {
+            if train.packets > 0 {
+                train.bytes = train.bytes.saturating_add(u16::try_from(bytes).unwrap_or(u16::MAX));
+            }
             train.packets = train.packets.saturating_add(1);
-            train.bytes = train.bytes.saturating_add(u16::try_from(bytes).unwrap_or(u16::MAX));
             self.open = usize::from(train.packets) < limits::TRAIN_PACKETS_SAMPLED_MAX;
         }
         if ends_frame {
@@ -354,9 +356,9 @@ impl History {
                 && let Ok(arrival_ticks) =
                     u16::try_from(pass.last_arrival.wrapping_sub(pass.first_arrival).cast_signed())
             {
-                // All packets of a train but its last are equally long or nearly.
+                // All packets of a train but its first are equally long or nearly: parameter sets are short.
                 let between = u32::from(pass.last_index - pass.first_index);
-                let bytes = u32::from(train.bytes) * between / u32::from(train.packets.max(1));
+                let bytes = (u32::from(train.bytes) * between).checked_div(gaps).unwrap_or(0);
                 let sent_ticks = part(pass.last_index).saturating_sub(part(pass.first_index));
                 seen.spread = Some(Spread { bytes, arrival_ticks, sent_ticks });
             }

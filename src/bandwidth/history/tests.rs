@@ -55,6 +55,20 @@ fn a_trains_spread_and_delay_are_those_of_its_packets() {
 }
 
 #[test]
+fn the_spread_is_of_what_comes_after_the_first() {
+    // A key frame's parameter sets come first, and are short.
+    let mut history = History::new(Millis::of(at(1_000)));
+    history.samples(Duration::from_millis(FRAME_MS), Millis::of(at(1_000)));
+    let first = history.stamp(60, false, Millis::of(at(1_000)));
+    history.stamp(1_200, false, Millis::of(at(1_000)));
+    history.stamp(1_200, true, Millis::of(at(1_000)));
+    let (seen, _) = fold(&mut history, first, &[Some(0), Some(38), Some(77)], 1_100);
+    assert_eq!(seen[0].spread, Some(Spread { bytes: 2_400, arrival_ticks: 77, sent_ticks: 0 }));
+    let (seen, _) = fold(&mut history, first, &[Some(0), Some(38)], 1_100);
+    assert_eq!(seen, [], "told already");
+}
+
+#[test]
 fn a_train_that_leaves_bit_by_bit_says_how_long_that_took() {
     let mut history = History::new(Millis::of(at(1_000)));
     history.samples(Duration::from_millis(FRAME_MS), Millis::of(at(1_000)));

@@ -108,7 +108,9 @@ impl<'a> Visit<'a> {
         };
         let tag_len = sender.profile().tag_len();
         let mut sampling = None;
+        // Sound is not sampled: its packets come alone, and would take the turns of frames, whose packets show the rate.
         if let Some(adaptation) = adaptation.as_deref_mut()
+            && is_video
             && track.subscription.has_transport_sequence()
             && adaptation.bandwidth.samples(self.now)
         {
