@@ -119,6 +119,11 @@ impl Controller {
         self.why
     }
 
+    /// Whether nothing was decided yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.phase == Phase::Start && self.awaited_since.is_none()
+    }
+
     /// Whether all its frames are to be sampled.
     pub(super) fn is_alert(&self, now: Millis) -> bool {
         self.awaited_since.is_some()

@@ -343,6 +343,11 @@ impl Estimator {
         sorted.get(place(newest.len())).copied()
     }
 
+    /// Whether fewer rates were measured than are kept.
+    pub(super) const fn is_new(&self) -> bool {
+        (self.rates_len as usize) < limits::CAPACITY_SAMPLES_MAX
+    }
+
     /// Whether the rates are of today.
     pub(super) fn is_rated(&self, now: Millis) -> bool {
         self.rates_len > 0 && now.since(self.rated) <= limits::CAPACITY_AGE_MAX.as_millis() as u32

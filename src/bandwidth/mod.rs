@@ -28,7 +28,8 @@
 //!   two samples of more than 60 ms, or loss, within two seconds end it, and the next waits twice as long (5 to 60 s), unless
 //!   the free share has grown meanwhile.
 //! - **Probe**: where frames have one packet, so that nothing spreads, three packets once more (RTX) every four seconds.
-//! - **Start**: the lowest encoding, until something is known.
+//! - **Start**: the lowest encoding, until something is known (`worker/outbound/ladder.rs`).
+//! - **Sound** is not sampled: its packets come alone, and would take the turns of frames.
 //! - **Sound only**: where even the lowest encoding does not fit for three seconds. It is tried again after the same waits:
 //!   without a picture nothing is measured, so that nothing else could end it.
 //! - A still picture or a pause of the publisher is no evidence: the estimate is held.
@@ -166,6 +167,12 @@ impl Bandwidth {
     /// room for more.
     pub fn wants_probe(&mut self, place: &Place<'_>, now: Timestamp) -> bool {
         self.controller.wants_probe(&self.estimator, place, Millis::of(now))
+    }
+
+    /// Whether little was heard of its network yet, and nothing decided.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.controller.is_new() && self.estimator.is_new()
     }
 
     /// What is known.

@@ -17,7 +17,7 @@ use crate::worker::counters::Counters;
 use crate::worker::handshakes::Handshakes;
 use crate::worker::mail::Mail;
 use crate::worker::mailbox::{EndReason, Notice, OpenRefused, OpenSession, Origin};
-use crate::worker::outbound::{adapt, ladder};
+use crate::worker::outbound::ladder;
 use crate::worker::outbox::Outbox;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, Subscriber};
 use crate::worker::peer_channels::PeerChannels;
@@ -154,14 +154,9 @@ impl Lifecycle<'_> {
         self.counters.session_connected();
         let stream = peer.stream;
         let Role::Viewer(playback) = &mut peer.role else { return };
-        if let Some(stream) = self.streams.get(stream) {
-            adapt::start(playback, stream);
-        }
         for (index, track) in playback.tracks.iter_mut().enumerate().filter(|(_, track)| !track.is_paused) {
             let ladder = self.streams.get(stream).map(|stream| stream.ladder(track.track)).unwrap_or_default();
-            // Of several, where it begins was decided above.
-            let chosen = track.chosen.or(ladder.is_simulcast().then(|| track.encoding()));
-            if let Some(encoding) = ladder::due(&ladder, chosen) {
+            if let Some(encoding) = ladder::due(&ladder, ladder::begins_with(track, &ladder)) {
                 track.begin_with(encoding);
             }
             let encoding = EncodingKey { stream, encoding: track.encoding() };

@@ -91,10 +91,17 @@ impl ViewerTrack {
         self.selection.awaited()
     }
 
-    /// The encodings whose packets it needs: the one it is sent and the one it waits for; none before it has connected.
+    /// Whether it was sent anything, or goes over from one encoding to another.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.subscription.encoding().is_some() || self.awaited().is_some()
+    }
+
+    /// The encodings whose packets it needs: the one it is sent and the one it waits for; none before it has connected, and while
+    /// its network carries sound only.
     #[must_use]
     pub fn wants(&self) -> EncodingSet {
-        if self.listed.is_empty() {
+        if self.listed.is_empty() || self.is_withheld {
             return EncodingSet::NONE;
         }
         // What repeats sound is made here of the sound itself.

@@ -9,7 +9,7 @@ use corecast::description::{CodecFormat, MediaKind};
 use corecast::lab::peer::terms::H264_PROFILE_LEVEL_ID;
 use corecast::relay::store::address::RecordAddress;
 use corecast::relay::store::ladder::{Measured, RidName};
-use corecast::relay::store::numbers::{EncodingId, TrackId};
+use corecast::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
 use corecast::relay::store::packet_ring::Layers;
 use corecast::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use corecast::relay::store::timeline::Incarnation;
@@ -38,6 +38,22 @@ fn audio() -> RecordAddress {
     RecordAddress { stream: STREAM, encoding }
 }
 
+fn h264() -> PublishedCodec {
+    let format = CodecFormat::H264 { profile_level_id: H264_PROFILE_LEVEL_ID, packetization_mode: 1 };
+    PublishedCodec { codec: Codec::H264, format, clock_rate_hz: 90_000 }
+}
+
+fn measured((kbps, height, name): (u64, u16, &str)) -> Measured {
+    Measured {
+        rid: RidName::new(name.as_bytes()).expect("a short name"),
+        bits_per_second: kbps as u32 * 1_000,
+        frames_per_second: 30,
+        width: height * 16 / 9,
+        height,
+        alive: true,
+    }
+}
+
 /// A publisher on a worker that the test plays, and the worker with its viewers.
 struct Broadcast {
     world: World,
@@ -48,25 +64,17 @@ struct Broadcast {
     key_frames: [bool; 3],
     /// With which picture a key frame comes that was asked for.
     wished: [Option<u64>; 3],
+    /// What the viewers' worker said last that it wants.
+    wanted: EncodingSet,
 }
 
 impl Broadcast {
     fn of(encodings: usize) -> Self {
         let mut world = World::with_origin_elsewhere(1);
-        for (rid, (kbps, height, name)) in ENCODINGS.into_iter().enumerate().take(encodings) {
+        for (rid, encoding) in ENCODINGS.into_iter().enumerate().take(encodings) {
             world.tell(video(rid), &Record::Begin);
-            let format = CodecFormat::H264 { profile_level_id: H264_PROFILE_LEVEL_ID, packetization_mode: 1 };
-            let codec = PublishedCodec { codec: Codec::H264, format, clock_rate_hz: 90_000 };
-            world.tell(video(rid), &Record::Format(codec));
-            let measured = Measured {
-                rid: RidName::new(name.as_bytes()).expect("a short name"),
-                bits_per_second: kbps as u32 * 1_000,
-                frames_per_second: 30,
-                width: height * 16 / 9,
-                height,
-                alive: true,
-            };
-            world.tell(video(rid), &Record::Rung(measured));
+            world.tell(video(rid), &Record::Format(h264()));
+            world.tell(video(rid), &Record::Rung(measured(encoding)));
         }
         world.tell(audio(), &Record::Begin);
         let codec = PublishedCodec { codec: Codec::Opus, format: CodecFormat::Plain, clock_rate_hz: 48_000 };
@@ -79,6 +87,7 @@ impl Broadcast {
             sequences: [1_000; 3],
             key_frames: [true; 3],
             wished: [None; 3],
+            wanted: EncodingSet::NONE,
         }
     }
 
@@ -96,6 +105,9 @@ impl Broadcast {
         let until = self.world.now + duration;
         while self.world.now < until {
             for message in self.world.asked_elsewhere() {
+                if let Wish::Encodings(wanted) = message.wish {
+                    self.wanted = wanted;
+                }
                 for (rid, wished) in self.wished.iter_mut().enumerate() {
                     if message.wish == Wish::KeyFrame(encoding(rid)) {
                         wished.get_or_insert(self.pictures + 3);
@@ -222,6 +234,56 @@ fn each_of_three_viewers_is_sent_what_its_link_carries_and_follows_it() {
 }
 
 #[test]
+fn who_waits_for_a_publisher_begins_at_the_lowest_though_a_higher_one_comes_first() {
+    let mut world = World::with_origin_elsewhere(1);
+    let viewer = world.join(&Opening { transport_cc: true, ..Opening::viewer(0) });
+    world.route(STREAM);
+    world.run(SECOND);
+    let mut key_frames = [true; 3];
+    for picture in 0..15 {
+        for message in world.asked_elsewhere() {
+            let asked = (0..3).find(|&rid| message.wish == Wish::KeyFrame(encoding(rid)));
+            asked.into_iter().for_each(|rid| key_frames[rid] = true);
+        }
+        // The largest is the first in the offer, and the first that comes.
+        for (rid, encoding) in ENCODINGS.into_iter().rev().enumerate() {
+            if picture == 0 {
+                world.tell(video(rid), &Record::Begin);
+                world.tell(video(rid), &Record::Format(h264()));
+            }
+            let mut payload = vec![rid as u8; 900];
+            let key_frame = std::mem::take(&mut key_frames[rid]);
+            payload[0] = if key_frame { 0x65 } else { 0x41 };
+            let media = MediaRecord {
+                incarnation: Incarnation(9),
+                sequence: 1_000 + picture,
+                timestamp: picture as u32 * 3_000,
+                arrival: world.now,
+                marker: true,
+                key_frame,
+                padding: 0,
+                layers: Layers::UNKNOWN,
+                payload: &payload,
+            };
+            world.tell(video(rid), &Record::Media(media));
+            world.run(MS);
+            if picture == 0 {
+                world.tell(video(rid), &Record::Rung(measured(encoding)));
+                world.run(MS);
+            }
+        }
+        world.run(FRAME - 3 * MS);
+    }
+    let received = world.clients[viewer].received(MediaKind::Video);
+    let mut rids: Vec<_> = received.iter().map(|packet| packet.payload[2]).collect();
+    let others = rids.iter().filter(|&&rid| rid != 2).count();
+    rids.dedup();
+    assert!(rids.last() == Some(&2) && others <= 5, "{rids:?}, {others} of another");
+    let noticed = &world.noticed;
+    assert!(noticed.iter().all(|notice| !matches!(notice, Notice::Adapted { .. })), "its network decided nothing");
+}
+
+#[test]
 fn numbers_are_on_sampled_frames_only_and_few_of_those() {
     let mut broadcast = Broadcast::of(1);
     let [asked, other] = [true, false].map(|transport_cc| broadcast.join(None, transport_cc));
@@ -241,6 +303,42 @@ fn numbers_are_on_sampled_frames_only_and_few_of_those() {
 }
 
 #[test]
+fn sound_carries_no_numbers() {
+    let mut broadcast = Broadcast::of(1);
+    let viewer = broadcast.world.join(&Opening {
+        transport_cc: true,
+        terms: |description| {
+            let extension = description.media[1].extensions.transport_cc;
+            description.media[0].extensions.transport_cc = extension;
+        },
+        ..Opening::viewer(0)
+    });
+    broadcast.world.route(STREAM);
+    broadcast.run(10 * SECOND);
+    let [sound, picture] = [MediaKind::Audio, MediaKind::Video].map(|kind| {
+        let received = broadcast.world.clients[viewer].received(kind);
+        (received.iter().filter(|packet| packet.transport.is_some()).count(), received.len())
+    });
+    assert!(sound.0 == 0 && sound.1 > 400 && picture.0 > 20, "{sound:?} {picture:?}");
+}
+
+#[test]
+fn a_key_frame_leaves_at_the_pace_of_the_path_when_that_is_known() {
+    let mut broadcast = Broadcast::of(3);
+    let viewer = broadcast.join(Some(30_000), true);
+    broadcast.run(8 * SECOND);
+    assert_eq!(broadcast.plays(viewer), Some(2));
+    let before = broadcast.world.clients[viewer].received(MediaKind::Video).len();
+    broadcast.key_frames[2] = true;
+    broadcast.picture();
+    broadcast.world.run(FRAME);
+    // 33 packets: 60 ms at the pace of who is not known.
+    let received = broadcast.world.clients[viewer].received(MediaKind::Video);
+    let key_frame = &received[before..];
+    assert!(key_frame.len() > 30, "{} packets within a frame's time", key_frame.len());
+}
+
+#[test]
 fn what_carries_no_picture_gets_sound_alone_and_the_picture_again() {
     let mut broadcast = Broadcast::of(3);
     let viewer = broadcast.join(Some(400), true);
@@ -256,10 +354,13 @@ fn what_carries_no_picture_gets_sound_alone_and_the_picture_again() {
     broadcast.run(3 * SECOND);
     let [sound, picture] = [MediaKind::Audio, MediaKind::Video].map(|kind| broadcast.got_lately(viewer, kind));
     assert!(sound > 40 && picture == 0, "{sound} packets of sound and {picture} of the picture in a second");
+    let is_picture_wanted = |broadcast: &Broadcast| (0..3).any(|rid| broadcast.wanted.contains(encoding(rid)));
+    assert!(!is_picture_wanted(&broadcast), "no picture crosses for who is sent none: {:?}", broadcast.wanted);
     broadcast.world.bottlenecks.insert(viewer, Bottleneck::new(5_000));
     broadcast.run(40 * SECOND);
     assert_eq!(broadcast.plays(viewer), Some(2), "{:?}", broadcast.decisions(viewer));
     assert!(broadcast.got_lately(viewer, MediaKind::Video) > 100);
+    assert!(is_picture_wanted(&broadcast));
 }
 
 #[test]

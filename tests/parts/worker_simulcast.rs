@@ -157,6 +157,18 @@ fn a_viewer_begins_in_the_middle_and_each_is_sent_the_one_that_was_chosen_for_it
 }
 
 #[test]
+fn a_viewer_whose_network_will_be_known_begins_at_the_lowest() {
+    for publisher_worker in [0, 1] {
+        let mut world = World::new(2);
+        let mut browser = Browser::join(&mut world, publisher_worker);
+        browser.publish(&mut world, 30);
+        let viewer = world.join(&Opening { transport_cc: true, ..Opening::viewer(0) });
+        browser.publish(&mut world, 15);
+        assert_eq!(seen(&world, viewer).0, [2]);
+    }
+}
+
+#[test]
 fn a_viewer_falls_when_its_encoding_stops_and_rises_when_it_is_back() {
     for publisher_worker in [0, 1] {
         let mut world = World::new(2);

@@ -13,7 +13,7 @@
 //!
 //! Repeats count as the rest does, and go before it. Sound never waits, and what goes over a connection has its own bounds.
 //!
-//! Not here: the capacity of a path (estimation).
+//! Not here: the capacity of a path ([`crate::bandwidth::estimator`]).
 
 use std::time::Duration;
 

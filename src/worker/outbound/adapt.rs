@@ -7,7 +7,6 @@
 
 use crate::bandwidth::controller::{Decision, Place, Step};
 use crate::bandwidth::rate::Rate;
-use crate::bandwidth::why::Why;
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::wish::Wish;
@@ -75,21 +74,6 @@ fn place_of<'a>(track: &ViewerTrack, steps: &'a Steps) -> Place<'a> {
     }
 }
 
-/// Where a viewer's picture begins: at the lowest encoding where its network will be known, else in the middle.
-pub(in crate::worker) fn start(playback: &mut Playback, stream: &Stream) {
-    let Playback { tracks, adaptation, .. } = playback;
-    for track in tracks.iter_mut().filter(|track| track.kind == MediaKind::Video) {
-        let ladder = stream.ladder(track.track);
-        if !ladder.is_simulcast() {
-            continue;
-        }
-        let lowest = ladder.living().next().map(|rung| rung.encoding).filter(|_| adaptation.is_some());
-        if let Some(encoding) = lowest.or_else(|| ladder.start()) {
-            track.selection.begin_with(encoding);
-        }
-    }
-}
-
 /// What deciding for a viewer may change.
 pub(in crate::worker) struct AdaptPhase<'a> {
     pub(in crate::worker) peers: &'a mut Peers,
@@ -111,17 +95,24 @@ impl AdaptPhase<'_> {
             return;
         }
         let adaptation = adaptation.get_or_insert_with(|| Box::new(Adaptation::new(now)));
+        if let Some(capacity) = adaptation.bandwidth.estimator().capacity() {
+            // Held while nothing new is known.
+            track.pacer.set_capacity(Some(u32::try_from(capacity.bits_per_second()).unwrap_or(u32::MAX)));
+        }
+        if !track.has_begun() && !track.is_withheld {
+            // Where it begins is decided elsewhere, and nothing is known yet.
+            return;
+        }
         let steps = Steps::of(&ladder, &track.wish, sound_of(stream));
         let place = place_of(track, &steps);
-        let Some(Decision { encoding, why }) =
-            begin(track, &steps).or_else(|| adaptation.bandwidth.decide(&place, now))
-        else {
-            return;
-        };
+        let Some(Decision { encoding, why }) = adaptation.bandwidth.decide(&place, now) else { return };
         adaptation.note(Switch { at: now, from: place.sent, to: encoding, why });
         self.counters.switched(why);
         self.mail.notify(Notice::Adapted { session: peer.id, from: place.sent, to: encoding, why });
+        let before = track.wants();
         track.is_withheld = encoding.is_none();
+        // Who is sent sound only keeps no encoding coming over a lane.
+        self.streams.demand_moved(peer.stream, before, track.wants());
         match encoding {
             None => track.subscription.await_key_frame(),
             // One that had sound only waits for a key frame, which is asked for here.
@@ -129,13 +120,6 @@ impl AdaptPhase<'_> {
         }
         layers_told::tell(key, self.peers, self.streams, self.mail);
     }
-}
-
-/// The publisher may have come after the viewer: what is sent first is decided when it is known what there is.
-fn begin(track: &ViewerTrack, steps: &Steps) -> Option<Decision> {
-    let lowest = steps.as_slice().first()?.encoding;
-    let waits = track.subscription.encoding().is_none() && track.awaited().is_none() && track.encoding() != lowest;
-    waits.then_some(Decision { encoding: Some(lowest), why: Why::Start })
 }
 
 /// Queues a viewer's probe where one is due: its last packet once more, a few times at once, each with a number.

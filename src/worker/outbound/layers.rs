@@ -51,9 +51,13 @@ pub(in crate::worker) fn place(key: PeerKey, chosen: bool, peers: &mut Peers, st
         None => {}
         Some(Due::SoundOnly) => pause(key, peers, streams),
         Some(Due::Encoding(encoding)) => {
+            let before = track.wants();
             track.is_withheld &= !is_forced;
+            let after = track.wants();
             let is_paused = std::mem::take(&mut track.is_paused);
-            if is_paused || track.awaited().unwrap_or(track.encoding()) != encoding {
+            let is_elsewhere = track.awaited().unwrap_or(track.encoding()) != encoding;
+            streams.demand_moved(stream, before, after);
+            if is_paused || is_elsewhere {
                 switch::select(key, encoding, peers, streams);
             }
             if is_paused {
