@@ -320,10 +320,12 @@ fn end_at(keeper: &Rc<SessionKeeper>, session: SessionId, at: Instant) -> Task {
 /// Checks that a viewer has a payload type for what is published already, of each medium that it asks for. Half a stream
 /// would look like a fault of the network. If the publisher comes later, or changes its codec, the worker tells.
 fn can_play(name: &StreamName, published: &[(MediaKind, Codec)], viewer: &Description) -> Result<(), Problem> {
-    for (kind, codec) in published {
-        let Some(media) = viewer.media.iter().find(|media| media.kind == *kind) else { continue };
-        if !media.codecs.iter().any(|offered| offered.codec == *codec) {
-            let codec = codec.name();
+    for media in &viewer.media {
+        let of_kind = published.iter().filter(|(kind, _)| *kind == media.kind).map(|(_, codec)| *codec);
+        let is_offered = |codec: Codec| media.codecs.iter().any(|offered| offered.codec == codec);
+        if of_kind.clone().next().is_some() && !of_kind.clone().any(is_offered) {
+            // A picture may have a twin in another codec.
+            let codec = of_kind.map(|codec| codec.name()).collect::<Vec<_>>().join(" or ");
             let detail =
                 format!("{name} is published in {codec}, and the offer has no payload type of it: offer {codec}");
             return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, Code::Sdp(SdpRefused::NO_COMMON_CODEC), detail));

@@ -155,7 +155,7 @@ impl Lifecycle<'_> {
         let stream = peer.stream;
         let Role::Viewer(playback) = &mut peer.role else { return };
         for (index, track) in playback.tracks.iter_mut().enumerate().filter(|(_, track)| !track.is_paused) {
-            let ladder = self.streams.get(stream).map(|stream| stream.ladder(track.track)).unwrap_or_default();
+            let ladder = self.streams.get(stream).map(|stream| stream.ladder_for(track)).unwrap_or_default();
             if let Some(encoding) = ladder::due(&ladder, ladder::begins_with(track, &ladder)) {
                 track.begin_with(encoding);
             }

@@ -8,7 +8,7 @@ use crate::relay::store::redundancy;
 use crate::time::Timestamp;
 use crate::worker::demand::Demand;
 use crate::worker::mailbox::{Listener, Origin, StreamId};
-use crate::worker::peer::{PeerKey, StreamKey, Subscriber};
+use crate::worker::peer::{PeerKey, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::send_progress::SendProgress;
 use crate::worker::stream_channels::StreamChannels;
 use crate::worker::tracks::{TRACKS, kind_of, track_of};
@@ -153,6 +153,12 @@ impl Stream {
     pub fn ladder(&self, track: TrackId) -> Ladder {
         let encodings = (0..limits::ENCODINGS_PER_TRACK_MAX).filter_map(|rid| self.encoding(track.encoding(rid)?));
         encodings.filter_map(|encoding| Some(Rung::new(encoding.id(), encoding.measured()?))).collect()
+    }
+
+    /// The encodings of a viewer's track that it can be sent: see [`Ladder::of_one_codec`].
+    #[must_use]
+    pub fn ladder_for(&self, track: &ViewerTrack) -> Ladder {
+        self.ladder(track.track).of_one_codec(|codec| track.codecs.iter().any(|other| other.codec == codec))
     }
 
     /// Whoever publishes it from now on has not sent anything yet.

@@ -37,6 +37,41 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "twin: a viewer is sent a codec that it decodes",
+        "src/relay/store/ladder.rs",
+        "rung.codec.is_some_and(&decodes)",
+        "rung.codec.is_some()",
+        "parts worker_twin::each_viewer_is_sent_the_first_codec_that_it_decodes",
+    ),
+    Guard(
+        "twin: the second codec while the first is not sent",
+        "src/relay/store/ladder.rs",
+        "(!rung.alive, rung.encoding)",
+        "rung.encoding",
+        "parts worker_twin::each_viewer_is_sent_the_first_codec_that_it_decodes",
+    ),
+    Guard(
+        "twin: another camera is no twin",
+        "src/signal/sdp/twin.rs",
+        "first.mid.as_deref() == Some(mid)",
+        "first.mid.is_some()",
+        "lib signal::sdp::tests::simulcast::a_second_picture_that_is_no_twin_is_another_camera_and_is_left_out",
+    ),
+    Guard(
+        "twin: it is of another codec",
+        "src/signal/sdp/codecs.rs",
+        "&& Some(answered.codec.codec) != except",
+        "",
+        "lib signal::sdp::tests::simulcast::a_second_picture_that_is_no_twin_is_another_camera_and_is_left_out",
+    ),
+    Guard(
+        "twin: no more encodings than a track has places",
+        "src/signal/sdp/negotiate.rs",
+        "limits::ENCODINGS_PER_TRACK_MAX.saturating_sub(taken)",
+        "limits::ENCODINGS_PER_TRACK_MAX",
+        "lib signal::sdp::tests::simulcast::a_twin_has_as_many_encodings_as_its_picture_has_left",
+    ),
+    Guard(
         "layers: a picture of VP8 that is left out leaves no gap in their numbers",
         "src/relay/play/subscription.rs",
         "if takes_a_number { renumbering.with_a_picture_less() } else { renumbering }",

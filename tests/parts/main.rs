@@ -48,3 +48,4 @@ mod worker_refusals;
 mod worker_sessions;
 mod worker_simulcast;
 mod worker_sound;
+mod worker_twin;

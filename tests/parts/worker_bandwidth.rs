@@ -45,6 +45,7 @@ fn h264() -> PublishedCodec {
 
 fn measured((kbps, height, name): (u64, u16, &str)) -> Measured {
     Measured {
+        codec: Some(Codec::H264),
         rid: RidName::new(name.as_bytes()).expect("a short name"),
         bits_per_second: kbps as u32 * 1_000,
         frames_per_second: 30,

@@ -48,6 +48,7 @@ fn payload(rid: usize, n: u64, packet: u64, temporal: u8, is_key: bool) -> Vec<u
 fn measured(world: &mut World, alive: [bool; 3]) {
     for (place, (name, height)) in RIDS.into_iter().enumerate() {
         let measured = Measured {
+            codec: Some(Codec::Vp8),
             rid: RidName::new(name.as_bytes()).unwrap(),
             bits_per_second: u32::from(height) * 2_000,
             frames_per_second: 30,

@@ -128,6 +128,7 @@ mod tests {
         [(0, 720, 2_500), (1, 360, 500), (2, 180, 150)]
             .into_iter()
             .map(|(rid, height, kbps)| Rung {
+                codec: None,
                 encoding: id(rid),
                 bits_per_second: kbps * 1_000,
                 width: height / 9 * 16,

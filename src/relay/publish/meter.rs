@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::limits;
 use crate::relay::store::ladder::{Measured, RidName};
 use crate::time::Timestamp;
+use crate::wire::codec::Codec;
 
 /// How many parts the time has that rates are the mean of.
 const PARTS: usize = 4;
@@ -47,10 +48,10 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter of an encoding that is called so; empty without simulcast.
+    /// A meter of an encoding of that codec that is called so; empty without simulcast.
     #[must_use]
-    pub fn new(rid: RidName) -> Self {
-        Self { measured: Measured { rid, ..Measured::default() }, ..Self::default() }
+    pub fn new(rid: RidName, codec: Codec) -> Self {
+        Self { measured: Measured { rid, codec: Some(codec), ..Measured::default() }, ..Self::default() }
     }
 
     /// What is known now; `None` before anything was sent.
@@ -185,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_the_mean_of_two_seconds_and_told_when_it_changes() {
-        let mut meter = Meter::new(RidName::new(b"h").unwrap());
+        let mut meter = Meter::new(RidName::new(b"h").unwrap(), Codec::H264);
         assert_eq!((meter.poll(at(0)), meter.measured().copied()), (None, None), "nothing was sent");
         let told = send(&mut meter, 0, 4_000, 1_000 - limits::VIEWER_PACKET_OVERHEAD_BYTES);
         // 50 packets of 1,000 bytes a second.
@@ -201,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_encoding_has_stopped_when_its_siblings_go_on_without_it() {
-        let mut meter = Meter::new(RidName::default());
+        let mut meter = Meter::new(RidName::default(), Codec::H264);
         send(&mut meter, 0, 1_000, 1_000);
         // Its last packet came at 960.
         let silence = limits::ENCODING_SILENCE_MAX.as_millis() as u64;
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn one_without_siblings_lives_while_a_still_picture_is_sent_seldom_and_ends_in_the_end() {
-        let mut meter = Meter::new(RidName::default());
+        let mut meter = Meter::new(RidName::default(), Codec::H264);
         meter.packet(100, 0, at(0));
         meter.poll(at(0));
         let alone = limits::ENCODING_SILENCE_ALONE_MAX.as_millis() as u64;
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_rate_after_a_pause_is_that_of_today_and_a_size_is_told_at_once() {
-        let mut meter = Meter::new(RidName::default());
+        let mut meter = Meter::new(RidName::default(), Codec::H264);
         send(&mut meter, 0, 3_000, 2_000);
         meter.goodbye();
         meter.poll(at(3_000));

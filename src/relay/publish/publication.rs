@@ -122,10 +122,12 @@ impl Publication {
             if codec.transport_cc && media.extensions.transport_cc.is_some() {
                 publication.arrivals = Some(Arrivals::default());
             }
+            // A picture's twin in another codec has encodings of the same track, after those of the first.
+            let before = publication.tracks.iter().filter(|track| track.kind == media.kind).count();
             let rids: Vec<_> = media.rids.iter().filter_map(|rid| RidName::new(rid.as_bytes())).collect();
             if rids.is_empty() {
                 let track = publication.tracks.len();
-                publication.add_track(section, media, codec, None, 0);
+                publication.add_track(section, media, codec, None, before);
                 for pair in media.ssrcs.iter().take(limits::SOURCES_PER_TRACK_MAX) {
                     let (ssrc, repairs) = (pair.media, Some(pair.media));
                     publication.bindings.push(Binding { ssrc, track, role: Role::Media, repairs: None });
@@ -134,7 +136,7 @@ impl Publication {
                 }
             }
             for (place, rid) in rids.into_iter().enumerate().take(limits::ENCODINGS_PER_TRACK_MAX) {
-                publication.add_track(section, media, codec, Some(rid), place);
+                publication.add_track(section, media, codec, Some(rid), before + place);
             }
         }
         publication
@@ -156,7 +158,7 @@ impl Publication {
         {
             *profile_level_id = profile;
         }
-        let mut meter = Meter::new(rid.unwrap_or_default());
+        let mut meter = Meter::new(rid.unwrap_or_default(), codec.codec);
         let sizes = media.parameter_sets.iter().filter_map(|unit| codec::picture_size(codec.codec, unit));
         sizes.for_each(|size| meter.size(size));
         self.tracks.push(Track {

@@ -11,6 +11,7 @@ use std::fmt;
 
 use crate::limits;
 use crate::relay::store::numbers::EncodingId;
+use crate::wire::codec::Codec;
 
 /// The name of an encoding in its publisher's offer (RFC 8851 §10: letters, digits, `-` and `_`); empty where the track is
 /// sent without simulcast.
@@ -49,6 +50,8 @@ impl fmt::Debug for RidName {
 pub struct Measured {
     /// Its name in the offer.
     pub rid: RidName,
+    /// What it is encoded with; `None` where nothing was measured.
+    pub codec: Option<Codec>,
     /// Bits a second that a viewer is sent of it, of the whole UDP payload: the mean of the last two seconds in which it
     /// sent. Zero before half a second has passed.
     pub bits_per_second: u32,
@@ -67,6 +70,8 @@ pub struct Measured {
 pub struct Rung {
     /// Which.
     pub encoding: EncodingId,
+    /// What it is encoded with.
+    pub codec: Option<Codec>,
     /// See [`Measured::bits_per_second`].
     pub bits_per_second: u32,
     /// Pixels; zero where not known.
@@ -81,8 +86,8 @@ impl Rung {
     /// The rung of an encoding of which that was measured.
     #[must_use]
     pub const fn new(encoding: EncodingId, measured: &Measured) -> Self {
-        let Measured { bits_per_second, width, height, alive, .. } = *measured;
-        Self { encoding, bits_per_second, width, height, alive }
+        let Measured { codec, bits_per_second, width, height, alive, .. } = *measured;
+        Self { encoding, codec, bits_per_second, width, height, alive }
     }
 
     /// Rates of equal pictures come close to each other and cross; sizes do not.
@@ -119,6 +124,20 @@ impl Ladder {
     /// The rungs that are being sent, the lowest first.
     pub fn living(&self) -> impl DoubleEndedIterator<Item = &Rung> {
         self.rungs().iter().filter(|rung| rung.alive)
+    }
+
+    /// The rungs of one codec, where the picture is sent in two: the first in the publisher's order that `decodes` and that is
+    /// being sent, else the first that `decodes`. All rungs where they are of one codec anyway, or none of two is decoded: it is
+    /// told then what there is.
+    #[must_use]
+    pub fn of_one_codec(&self, decodes: impl Fn(Codec) -> bool) -> Self {
+        let Some((first, others)) = self.rungs().split_first() else { return *self };
+        if others.iter().all(|other| other.codec == first.codec) {
+            return *self;
+        }
+        let decoded = self.rungs().iter().filter(|rung| rung.codec.is_some_and(&decodes));
+        let Some(best) = decoded.min_by_key(|rung| (!rung.alive, rung.encoding)) else { return *self };
+        self.rungs().iter().filter(|rung| rung.codec == best.codec).copied().collect()
     }
 
     /// Whether there is something to choose from, now or when paused encodings come back.
@@ -171,7 +190,7 @@ mod tests {
 
     fn rung(rid: usize, height: u16, kbps: u32, alive: bool) -> Rung {
         let width = height / 9 * 16;
-        Rung { encoding: id(rid), bits_per_second: kbps * 1_000, width, height, alive }
+        Rung { encoding: id(rid), codec: Some(Codec::H264), bits_per_second: kbps * 1_000, width, height, alive }
     }
 
     /// As OBS offers them: the largest first.
@@ -221,6 +240,28 @@ mod tests {
         }
         assert_eq!(ladder([false, true, true]).living().count(), 2);
         assert_eq!(ladder([true; 3]).rung(id(1)).map(|rung| rung.height), Some(360));
+    }
+
+    #[test]
+    fn of_two_codecs_a_viewer_has_the_rungs_of_the_first_that_it_decodes_and_that_is_sent() {
+        let twin = |alive| Rung { codec: Some(Codec::Vp8), ..rung(3, 360, 600, alive) };
+        let both = |alive: [bool; 3], twin_alive| -> Ladder {
+            ladder(alive).rungs().iter().copied().chain([twin(twin_alive)]).collect()
+        };
+        let rids = |ladder: Ladder| ladder.rungs().iter().map(|rung| rung.encoding.rid()).collect::<Vec<_>>();
+        let ladder_of =
+            |codecs: &'static [Codec]| move |ladder: Ladder| rids(ladder.of_one_codec(|c| codecs.contains(&c)));
+        let (all, only_vp8) = (ladder_of(&[Codec::Vp8, Codec::H264]), ladder_of(&[Codec::Vp8, Codec::Av1]));
+        assert_eq!(all(both([true; 3], true)), [2, 1, 0]);
+        assert_eq!(only_vp8(both([true; 3], true)), [3]);
+        assert_eq!(all(both([false, false, true], true)), [2, 1, 0], "one that lives is enough");
+        assert_eq!(all(both([false; 3], true)), [3], "the first is not sent");
+        assert_eq!(all(both([false; 3], false)), [2, 1, 0], "neither is");
+        assert_eq!(only_vp8(both([true; 3], false)), [3], "the other would be of no use");
+        let neither = ladder_of(&[Codec::Av1])(both([true; 3], true));
+        assert_eq!(neither.len(), 4, "the viewer is told what there is");
+        assert_eq!(ladder_of(&[Codec::Av1])(ladder([true; 3])), [2, 1, 0], "one codec");
+        assert_eq!(all(Ladder::default()), [0; 0]);
     }
 
     #[test]

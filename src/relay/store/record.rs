@@ -197,7 +197,8 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
             writer.u32(measured.bits_per_second)?;
             writer.u16(measured.width)?;
             writer.u16(measured.height)?;
-            writer.bytes(&[u8::from(measured.alive), measured.frames_per_second])?;
+            let codec = measured.codec.map_or(0, codec_number);
+            writer.bytes(&[u8::from(measured.alive), measured.frames_per_second, codec])?;
             writer.bytes(measured.rid.as_str().as_bytes())?;
         }
         Record::Data(data) => data.write(&mut writer)?,
@@ -276,9 +277,9 @@ fn read_fields(mut reader: ByteReader<'_>) -> Option<(RecordAddress, Record<'_>)
         KIND_RUNG => {
             let bits_per_second = reader.u32()?;
             let (width, height) = (reader.u16()?, reader.u16()?);
-            let [alive, frames_per_second] = reader.array()?;
-            let (alive, rid) = (alive != 0, RidName::new(reader.rest())?);
-            Record::Rung(Measured { rid, bits_per_second, frames_per_second, width, height, alive })
+            let [alive, frames_per_second, codec] = reader.array()?;
+            let (alive, codec, rid) = (alive != 0, codec_of(codec), RidName::new(reader.rest())?);
+            Record::Rung(Measured { rid, codec, bits_per_second, frames_per_second, width, height, alive })
         }
         KIND_DATA => Record::Data(DataRecord::read(reader)?),
         _ => return None,
@@ -400,6 +401,7 @@ mod tests {
             Record::Begin,
             Record::Rung(Measured {
                 rid: RidName::new(b"abcdefghijklmnop").unwrap(),
+                codec: Some(Codec::Av1),
                 bits_per_second: 2_500_000,
                 frames_per_second: 30,
                 width: 1_280,

@@ -85,11 +85,12 @@ impl OfferedFeedback {
 }
 
 /// The codecs that both ends can handle, best first: all of them towards a viewer, one from a publisher. Empty if there
-/// are none.
+/// are none. `except` is not among them.
 pub(super) fn common(
     section: &MediaSection,
     kind: MediaKind,
     direction: Direction,
+    except: Option<Codec>,
 ) -> Result<Vec<AnsweredCodec>, SdpRefused> {
     let (formats, feedback_of_all) = collect(section);
     let offered: Vec<u8> = section.formats.iter().map(|format| payload_type(format)).collect::<Result<_, _>>()?;
@@ -133,7 +134,7 @@ pub(super) fn common(
     match (direction, kind) {
         // From a publisher exactly one codec is wanted, and sound without redundancy: what repeats is made here.
         (Direction::Publish, _) => {
-            answered.retain(|answered| answered.codec.codec != Codec::Red);
+            answered.retain(|answered| answered.codec.codec != Codec::Red && Some(answered.codec.codec) != except);
             answered.truncate(1);
         }
         // Towards a viewer one Opus is enough, and what repeats that one.

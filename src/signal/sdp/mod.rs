@@ -12,6 +12,7 @@
 //!     codecs.rs  payload types → codecs in order             ↘
 //!     extensions.rs  header extensions, URI by URI          write.rs → the answer's text
 //!     simulcast.rs   rids
+//!     twin.rs        a picture in two codecs
 //!     data.rs        SCTP over DTLS                          ↗
 //!     transport.rs   ICE, DTLS                              ↗
 //! ```
@@ -19,7 +20,8 @@
 //! # What is agreed
 //! - There is one transport, and rtcp-mux is required. Accepted are the sections of the BUNDLE group of the first one that
 //!   can be served, or that one alone if it is in none (RFC 9429 §5.3.1). Sections keep their order. At most one audio and
-//!   one video section are accepted, and beside them one of data channels in the same group. Sections that are not
+//!   one video section are accepted, and beside them a publisher's twin of the picture in another codec (`twin.rs`) and one
+//!   section of data channels in the same group. Sections that are not
 //!   accepted (second cameras, the wrong direction, another transport) are answered on port 0 and leave the group. Firefox offers bundled sections on port 0; they are
 //!   answered on port 9.
 //! - A viewer of a stream that is published already must have a payload type of its codecs ([`super::opening`]).
@@ -56,6 +58,7 @@ mod offer;
 mod refused;
 mod simulcast;
 mod transport;
+mod twin;
 mod write;
 
 #[cfg(test)]

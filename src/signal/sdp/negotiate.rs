@@ -8,6 +8,7 @@ use super::offer::{MediaSection, Offer, token};
 use super::refused::{Malformed, SdpRefused, Unsupported};
 use super::simulcast;
 use super::transport;
+use super::twin::{self, Twin};
 use crate::description::{DataTerms, Description, Direction, MediaKind, NegotiatedMedia, SsrcPair};
 use crate::limits;
 
@@ -77,7 +78,9 @@ pub(super) fn negotiate(
         // Without the extension nothing would tell one encoding from another.
         let rids = match (direction, extensions.ids.rid, codecs.first_mut()) {
             (Direction::Publish, Some(_), Some(answered)) => {
-                let rids = simulcast::rids(section, answered.codec.payload_type);
+                let taken: usize = media.iter().filter(|other| other.kind == kind).map(twin::encodings).sum();
+                let room = limits::ENCODINGS_PER_TRACK_MAX.saturating_sub(taken);
+                let rids = simulcast::rids(section, answered.codec.payload_type, room);
                 answered.start_kbps = simulcast::start_kbps(section, &rids)
                     .filter(|_| answered.codec.transport_cc || answered.codec.remb);
                 rids
@@ -125,7 +128,8 @@ pub(super) fn negotiate(
 /// An SDES item holds at most this many bytes (RFC 3550 §6.5).
 const CNAME_BYTES_MAX: usize = 255;
 
-/// The first audio and the first video section that can be served, with their codecs, in the offer's order.
+/// The first audio and the first video section that can be served, and a publisher's [`twin`] of that, with their codecs, in the
+/// offer's order.
 fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<AnsweredCodec>)>, SdpRefused> {
     let mut chosen: Vec<(usize, Vec<AnsweredCodec>)> = Vec::new();
     let mut served: Vec<MediaKind> = Vec::new();
@@ -139,7 +143,11 @@ fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<Answere
         // use.
         let bundled = section.attributes.has("bundle-only")
             && section.mid.as_ref().is_some_and(|mid| offer.bundle_of(mid).is_some());
-        if served.contains(&kind) || (section.port_is_zero && !bundled) {
+        let twin = match direction {
+            Direction::Publish => twin::of(section, offer, &chosen),
+            Direction::Play => None,
+        };
+        if (served.contains(&kind) && twin.is_none()) || (section.port_is_zero && !bundled) {
             continue;
         }
         if !is_secure_rtp(&section.protocols) {
@@ -147,7 +155,7 @@ fn choose(offer: &Offer, direction: Direction) -> Result<Vec<(usize, Vec<Answere
         } else if !section.flow.serves(direction) {
             wrong_direction = Some(Unsupported::WrongDirection(direction));
         } else {
-            let codecs = codecs::common(section, kind, direction)?;
+            let codecs = codecs::common(section, kind, direction, twin.map(|Twin { of }| of))?;
             if codecs.is_empty() {
                 without_codec.push(kind);
             } else {

@@ -2,7 +2,7 @@
 //! browser is to begin.
 //!
 //! Every offered stream is accepted, because senders take a refused one for a failure of the whole (OBS does). Of more than
-//! [`limits::ENCODINGS_PER_TRACK_MAX`] the first ones are. Of alternatives for one stream the first that can be served is.
+//! [`limits::ENCODINGS_PER_TRACK_MAX`] the first ones are, and of a [`super::twin`] as many as its picture has left. Of alternatives for one stream the first that can be served is.
 //!
 //! Left out: what restrictions of a rid promise (`max-width` and the like; the picture itself tells), `a=simulcast` towards
 //! viewers, who get one encoding at a time, `a=ssrc-group:SIM`, and the syntax of drafts before the RFC (`rid=`).
@@ -41,9 +41,9 @@ impl<'a> OfferedRid<'a> {
     }
 }
 
-/// The rids of a publisher's section that are accepted for its codec, in the order of `a=simulcast`; empty where it offers
-/// none.
-pub(super) fn rids(section: &MediaSection, payload_type: u8) -> Vec<String> {
+/// The rids of a publisher's section that are accepted for its codec, in the order of `a=simulcast`, at most `most`; empty where
+/// it offers none.
+pub(super) fn rids(section: &MediaSection, payload_type: u8, most: usize) -> Vec<String> {
     let Some(streams) = section.attributes.value("simulcast").and_then(sent) else { return Vec::new() };
     let offered: Vec<_> = section.attributes.values("rid").filter_map(OfferedRid::parse).collect();
     let is_served = |name: &&str| offered.iter().any(|rid| rid.name == *name && rid.may_be(payload_type));
@@ -52,7 +52,7 @@ pub(super) fn rids(section: &MediaSection, payload_type: u8) -> Vec<String> {
         // RFC 8853 §5.1: `~` says that it begins paused.
         let mut names = alternatives.split(',').map(|name| name.trim().trim_start_matches('~'));
         let Some(name) = names.find(is_served) else { continue };
-        if accepted.len() < limits::ENCODINGS_PER_TRACK_MAX && !accepted.iter().any(|other| other == name) {
+        if accepted.len() < most && !accepted.iter().any(|other| other == name) {
             accepted.push(name.to_owned());
         }
     }

@@ -21,11 +21,11 @@ let problem = null;
 /** The camera's track, kept while a screen is shared in its place. */
 let camera = null;
 
-for (const name of sendableCodecs()) element('codec').add(new Option(format.codec(name), name));
+for (const id of ['codec', 'twin']) for (const name of sendableCodecs()) element(id).add(new Option(format.codec(name), name));
 
 const chosen = () => {
   const [width, height] = element('resolution').value.split('x').map(Number);
-  return { width, height, codec: element('codec').value, maxBitrate: Number(element('bitrate').value), simulcast: element('simulcast').value === 'on' };
+  return { width, height, codec: element('codec').value, twin: element('twin').value || undefined, maxBitrate: Number(element('bitrate').value), simulcast: element('simulcast').value === 'on' };
 };
 
 function source() {
@@ -42,8 +42,8 @@ async function start() {
     media = await source();
     video.srcObject = media;
     listDevices();
-    const { codec, maxBitrate, simulcast } = chosen();
-    publisher = new Publisher({ stream, codec, maxBitrate, simulcast, token: token.get });
+    const { codec, twin, maxBitrate, simulcast } = chosen();
+    publisher = new Publisher({ stream, codec, twin, maxBitrate, simulcast, token: token.get });
     caption = publisher.channel('caption', { retain: true });
     if (element('caption').value) caption.send(element('caption').value);
     publisher.on('state', paint);
@@ -131,7 +131,7 @@ function paint() {
   write('toggle', running ? 'Stop' : 'Start');
   element('toggle').dataset.running = String(running);
   element('toggle').disabled = starting;
-  for (const id of ['source', 'codec', 'resolution', 'simulcast']) element(id).disabled = running;
+  for (const id of ['source', 'codec', 'twin', 'resolution', 'simulcast']) element(id).disabled = running;
   const screen = element('source').value === 'screen';
   element('devices').hidden = screen;
   element('microphone').options[1].disabled = running;
@@ -168,7 +168,7 @@ function drawLayers(layers) {
   if (layers.length !== element('layers').querySelectorAll('dd').length) element('layers').replaceChildren();
   const sent = ({ paused, bitsPerSecond, framesPerSecond, ...size }) =>
     (paused ? 'paused' : `${format.size(size)} · ${format.rate(bitsPerSecond)} · ${format.number(framesPerSecond)}/s`);
-  show(element('layers'), Object.fromEntries([...layers].reverse().map((layer) => [LAYERS[layer.rid] ?? layer.rid, sent(layer)])));
+  show(element('layers'), Object.fromEntries([...layers].reverse().map((layer) => [layer.twin ? `In ${format.codec(layer.codec)}` : LAYERS[layer.rid] ?? (layer.rid || format.codec(layer.codec)), sent(layer)])));
 }
 
 /** The SDK's layers by the names this page has for them. */

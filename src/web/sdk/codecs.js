@@ -16,16 +16,29 @@ const capabilities = () => globalThis.RTCRtpSender?.getCapabilities?.('video')?.
 export const sendableCodecs = () => ORDER.filter((name) => capabilities().some(named(name)));
 
 /**
+ * The codec of a picture that has a twin: the wanted one, else, because the node may choose the twin's, the best other one.
+ *
+ * @param {string | undefined} twin
+ * @param {string | undefined} wanted
+ * @returns {string | undefined}
+ */
+export function otherThan(twin, wanted) {
+  if (wanted || !twin) return wanted;
+  return sendableCodecs().find((name) => name !== twin.toUpperCase().replace('.', ''));
+}
+
+/**
  * The list for `setCodecPreferences`: the wanted codec in all its profiles and no other codec, because the node would
  * choose among several. If none is wanted, or this browser does not have it, the list has all of them in order. Then
  * come retransmissions. The list is empty if the browser names no codec.
  *
  * @param {string} [wanted] as `VP9`
  * @param {RTCRtpCodec[]} [capable]
+ * @param {boolean} [only] none but the wanted one
  * @returns {RTCRtpCodec[]}
  */
-export function codecPreferences(wanted, capable = capabilities()) {
-  const only = capable.filter(named(wanted?.toUpperCase().replace('.', '') ?? ''));
-  const found = only.length ? only : ORDER.flatMap((name) => capable.filter(named(name)));
+export function codecPreferences(wanted, capable = capabilities(), only = false) {
+  const fitting = capable.filter(named(wanted?.toUpperCase().replace('.', '') ?? ''));
+  const found = fitting.length || only ? fitting : ORDER.flatMap((name) => capable.filter(named(name)));
   return found.length ? [...found, ...capable.filter(named('RTX'))] : [];
 }

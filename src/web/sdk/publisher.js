@@ -5,16 +5,17 @@
 // light goes out, and `replaceTrack` with a new capture continues in the same session. Viewers stay connected either way.
 
 import { Channel } from './channel.js';
-import { codecPreferences } from './codecs.js';
+import { codecPreferences, otherThan } from './codecs.js';
 import { capture } from './devices.js';
 import { CorecastError } from './errors.js';
-import { startBitrate, withStartBitrate } from './sdp.js';
+import { startBitrate, withStartBitrate, withTwin } from './sdp.js';
 import { Session } from './session.js';
 import { layerBitrate, sendEncodings } from './simulcast.js';
 
 /**
  * @typedef {object} PublisherOwnOptions
  * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
+ * @property {string} [twin] a second codec in which the same picture is sent as well, in one size, for viewers that cannot decode the first; it takes `maxBitrate` once more. Left out where the browser does not have it
  * @property {number} [maxBitrate] of video, in bit/s; 2,500,000. With simulcast of the largest layer; the lower ones take a quarter more
  * @property {boolean} [simulcast] send the picture in several sizes, from 480 lines up, so that each viewer gets what its network carries; true
  * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000, with simulcast nine tenths of all layers; false: Chromium's own
@@ -32,6 +33,7 @@ import { layerBitrate, sendEncodings } from './simulcast.js';
 /** @extends {Session<PublisherEvents>} */
 export class Publisher extends Session {
   #codec;
+  #twin;
   #maxBitrate;
   #startBitrate;
   #maxFramerate;
@@ -42,6 +44,8 @@ export class Publisher extends Session {
   #media = null;
   /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
   #senders = { audio: null, video: null };
+  /** Sends the picture's twin. @type {RTCRtpSender | null} */
+  #twinSender = null;
   /** @type {Channel[]} */
   #channels = [];
   /** Stops listening to the present tracks. */
@@ -50,7 +54,8 @@ export class Publisher extends Session {
   /** @param {PublisherOptions} options */
   constructor(options) {
     super('publish', options);
-    this.#codec = options.codec;
+    this.#codec = otherThan(options.twin, options.codec);
+    this.#twin = options.twin === this.#codec ? undefined : options.twin;
     this.#maxBitrate = options.maxBitrate ?? 2_500_000;
     this.#startBitrate = options.startBitrate;
     this.#maxFramerate = options.maxFramerate;
@@ -92,6 +97,7 @@ export class Publisher extends Session {
     const muted = this.muted(kind) && old.length > 0;
     const sender = this.#senders[kind];
     await sender?.replaceTrack(track);
+    if (kind === 'video') await this.#twinSender?.replaceTrack(track);
     for (const each of old) {
       media.removeTrack(each);
       if (!keep) each.stop();
@@ -143,6 +149,7 @@ export class Publisher extends Session {
   /** Stops the source and sends nothing of this kind, until `replaceTrack`. @param {'audio' | 'video'} kind */
   async release(kind) {
     await this.#senders[kind]?.replaceTrack(null);
+    if (kind === 'video') await this.#twinSender?.replaceTrack(null);
     for (const track of this.#media?.getTracks() ?? []) {
       if (track.kind !== kind) continue;
       this.#media?.removeTrack(track);
@@ -153,11 +160,12 @@ export class Publisher extends Session {
   /** Changes the maximum bitrate of video. @param {number} bitsPerSecond */
   async setMaxBitrate(bitsPerSecond) {
     this.#maxBitrate = bitsPerSecond;
-    const sender = this.#senders.video;
-    if (!sender) return;
-    const parameters = sender.getParameters();
-    for (const encoding of parameters.encodings ?? []) encoding.maxBitrate = layerBitrate(encoding.rid, bitsPerSecond);
-    await sender.setParameters(parameters);
+    for (const sender of [this.#senders.video, this.#twinSender]) {
+      if (!sender) continue;
+      const parameters = sender.getParameters();
+      for (const encoding of parameters.encodings ?? []) encoding.maxBitrate = layerBitrate(encoding.rid, bitsPerSecond);
+      await sender.setParameters(parameters);
+    }
   }
 
   /** @protected @override @param {RTCPeerConnection} pc */
@@ -167,6 +175,7 @@ export class Publisher extends Session {
     const [audio] = media.getAudioTracks();
     const [video] = media.getVideoTracks();
     this.#senders = { audio: null, video: null };
+    this.#twinSender = null;
     for (const channel of this.#channels) channel.openOn(pc);
     if (audio) this.#senders.audio = pc.addTransceiver(audio, { direction: 'sendonly', streams: [media] }).sender;
     if (!video) return;
@@ -177,7 +186,16 @@ export class Publisher extends Session {
     this.#senders.video = transceiver.sender;
     const preferences = codecPreferences(this.#codec);
     if (preferences.length) transceiver.setCodecPreferences?.(preferences);
+    const twins = this.#twin ? codecPreferences(this.#twin, undefined, true) : [];
+    if (twins.length === 0 || !transceiver.setCodecPreferences) return;
+    const common = this.#maxFramerate ? { maxFramerate: this.#maxFramerate } : {};
+    const twin = pc.addTransceiver(video, { direction: 'sendonly', streams: [media], sendEncodings: [{ ...common, maxBitrate: this.#maxBitrate }] });
+    twin.setCodecPreferences(twins);
+    this.#twinSender = twin.sender;
   }
+
+  /** @protected @override @param {string} sdp */
+  adjustOffer(sdp) { return this.#twinSender ? withTwin(sdp) : sdp; }
 
   /** @protected @override @param {string} sdp */
   adjustAnswer(sdp) {

@@ -108,6 +108,9 @@ export class Session extends Emitter {
   /** Adds the media that the connection carries. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
   prepare(pc) { void pc; }
 
+  /** @protected @param {string} sdp the browser's offer @returns {string} the offer as the node is sent it */
+  adjustOffer(sdp) { return sdp; }
+
   /** @protected @param {string} sdp the node's answer @returns {string} the answer as it is applied */
   adjustAnswer(sdp) { return sdp; }
 
@@ -264,7 +267,7 @@ export class Session extends Emitter {
         this.tell('signalling', { up });
       },
     };
-    const accepted = await this.#transport.open({ direction: this.#direction, stream: this.stream, offer: offer.sdp ?? '', notices });
+    const accepted = await this.#transport.open({ direction: this.#direction, stream: this.stream, offer: this.adjustOffer(offer.sdp ?? ''), notices });
     if (run.stop.signal.aborted) {
       accepted.close();
       throw run.stop.signal.reason;

@@ -26,7 +26,7 @@
  * @property {number | undefined} freezes (play)
  * @property {string | undefined} limitedBy `none`, `cpu`, `bandwidth` or `other` (publish)
  * @property {number | undefined} availableBitsPerSecond the browser's estimate of the uplink (publish)
- * @property {LayerStats[]} layers what each layer of the picture sends, the smallest first; empty without simulcast (publish)
+ * @property {LayerStats[]} layers what each layer of the picture sends, a twin first, then the smallest; empty where one is sent (publish)
  * @property {string | undefined} dtls the version, as `1.3`
  * @property {string | undefined} srtp the cipher
  */
@@ -35,7 +35,9 @@
  * One layer of a publisher's picture.
  *
  * @typedef {object} LayerStats
- * @property {string} rid its name
+ * @property {string} rid its name; empty without simulcast
+ * @property {string | undefined} codec as `H264`
+ * @property {boolean} twin it is the picture's twin in another codec
  * @property {number | undefined} width
  * @property {number | undefined} height
  * @property {number} framesPerSecond
@@ -82,9 +84,15 @@ export class Meter {
     const flow = (kind) => report.find((entry) => entry.type === type && entry.kind === kind) ?? {};
     /** @param {string | undefined} id @returns {Entry} */
     const byId = (id) => report.find((entry) => entry.id === id && id !== undefined) ?? {};
-    const layers = plays ? [] : report.filter((entry) => entry.type === type && entry.kind === 'video' && entry.rid);
-    layers.sort((a, b) => (a.frameHeight ?? 0) - (b.frameHeight ?? 0) || a.bytesSent - b.bytesSent);
+    const layers = plays ? [] : report.filter((entry) => entry.type === type && entry.kind === 'video');
+    // The twin's section comes after the picture's.
+    const first = Math.min(...layers.map((layer) => Number(layer.mid ?? 0)));
+    /** @param {Entry} layer */
+    const isTwin = (layer) => Number(layer.mid ?? 0) !== first;
+    layers.sort((a, b) => Number(isTwin(b)) - Number(isTwin(a)) || (a.frameHeight ?? 0) - (b.frameHeight ?? 0) || a.bytesSent - b.bytesSent);
     const [video, audio] = [layers.length > 1 ? together(layers) : flow('video'), flow('audio')];
+    /** @param {Entry} entry @returns {string | undefined} */
+    const codecOf = (entry) => byId(entry.codecId).mimeType?.replace(/^\w+\//, '');
     const transport = report.find((entry) => entry.type === 'transport') ?? {};
     // Firefox has no transport entry. There the pair in use is the nominated one.
     const pair = transport.selectedCandidatePairId ? byId(transport.selectedCandidatePairId)
@@ -98,7 +106,7 @@ export class Meter {
       buffered: video.jitterBufferDelay ?? audio.jitterBufferDelay ?? 0,
       emitted: video.jitterBufferEmittedCount ?? audio.jitterBufferEmittedCount ?? 0,
       decodeMs: 1_000 * (video.totalDecodeTime ?? 0),
-      layers: new Map(layers.map((layer) => [layer.rid, { bytes: layer.bytesSent ?? 0, frames: layer.framesEncoded ?? 0 }])),
+      layers: new Map(layers.map((layer) => [`${layer.mid}/${layer.rid}`, { bytes: layer.bytesSent ?? 0, frames: layer.framesEncoded ?? 0 }])),
     };
     const before = this.#last?.pc === pc ? this.#last : now;
     // Two readings of the same instant have no rate, so the older one stays for the next comparison.
@@ -117,7 +125,7 @@ export class Meter {
       : 1_000 * (emitted > 0 ? (now.buffered - before.buffered) / emitted : now.buffered / now.emitted);
     return {
       direction, atMs: now.atMs,
-      codec: (byId(video.codecId).mimeType ?? byId(audio.codecId).mimeType)?.replace(/^\w+\//, ''),
+      codec: codecOf(video) ?? codecOf(audio),
       width: video.frameWidth, height: video.frameHeight,
       frames: now.frames, framesPerSecond: per(decoded), bitsPerSecond: per(8 * (now.bytes - before.bytes)),
       packets, packetsLost: lost,
@@ -130,10 +138,10 @@ export class Meter {
       framesDropped: video.framesDropped, freezes: video.freezeCount,
       limitedBy: video.qualityLimitationReason, availableBitsPerSecond: plays ? undefined : pair.availableOutgoingBitrate,
       layers: layers.length < 2 ? [] : layers.map((layer) => {
-        const { bytes = 0, frames = 0 } = before.layers.get(layer.rid) ?? {};
+        const { bytes = 0, frames = 0 } = before.layers.get(`${layer.mid}/${layer.rid}`) ?? {};
         const bitsPerSecond = per(8 * ((layer.bytesSent ?? 0) - bytes));
         return {
-          rid: layer.rid, width: layer.frameWidth, height: layer.frameHeight, bitsPerSecond,
+          rid: layer.rid ?? '', codec: codecOf(layer), twin: isTwin(layer), width: layer.frameWidth, height: layer.frameHeight, bitsPerSecond,
           framesPerSecond: per((layer.framesEncoded ?? 0) - frames), paused: seconds > 0 && bitsPerSecond === 0,
         };
       }),

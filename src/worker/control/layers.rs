@@ -28,8 +28,7 @@ pub(super) fn request(
             LayerChoice::SoundOnly => Choice::SoundOnly,
             LayerChoice::HeightMax(height) => Choice::HeightMax(height),
             LayerChoice::Rid(wanted) => {
-                let names =
-                    streams.get(stream).map(|stream| layers_told::names(stream, track.track)).unwrap_or_default();
+                let names = streams.get(stream).map(|stream| layers_told::names(stream, track)).unwrap_or_default();
                 let found = names.iter().find(|(_, name)| *name == wanted);
                 let &(encoding, _) = found.ok_or_else(|| {
                     NotChosen::NoSuchRid(names.iter().map(|(_, name)| name.as_str().to_owned()).collect())

@@ -34,7 +34,7 @@ pub(super) fn report(
     Some(NetworkReport {
         layer: sent.map(name).unwrap_or_default(),
         wanted: track.awaited().map(name).unwrap_or_default(),
-        why_layer: sentence(why.sentence(), estimator, &stream.ladder(track.track), sent),
+        why_layer: sentence(why.sentence(), estimator, &stream.ladder_for(track), sent),
         source: match estimator.source() {
             Source::Nothing => "",
             Source::Reports => "receiver reports",

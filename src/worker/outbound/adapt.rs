@@ -90,7 +90,7 @@ impl AdaptPhase<'_> {
         let Some(stream) = self.streams.get(peer.stream) else { return };
         let Playback { tracks, adaptation, .. } = playback;
         let Some(track) = tracks.iter_mut().find(|track| track.kind == MediaKind::Video) else { return };
-        let ladder = stream.ladder(track.track);
+        let ladder = stream.ladder_for(track);
         if track.listed.is_empty() || adaptation.is_none() && !ladder.is_simulcast() {
             return;
         }
@@ -136,7 +136,7 @@ pub(in crate::worker) fn probe(
     let Some((index, track)) = tracks.iter().enumerate().find(|(_, track)| track.kind == MediaKind::Video) else {
         return;
     };
-    let steps = Steps::of(&stream.ladder(track.track), &track.wish, sound_of(stream));
+    let steps = Steps::of(&stream.ladder_for(track), &track.wish, sound_of(stream));
     let Some(sequence_number) = track.subscription.newest_sequence_number() else { return };
     if !repairs.has_room_for(limits::PROBE_PACKETS) || !adaptation.bandwidth.wants_probe(&place_of(track, &steps), now)
     {

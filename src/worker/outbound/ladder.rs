@@ -23,16 +23,16 @@ pub(in crate::worker) fn run(peers: &mut Peers, streams: &mut Streams, now: Time
             None => continue,
         };
         for subscriber in subscribers {
-            place(stream, track, subscriber, peers, streams);
+            place(stream, subscriber, peers, streams);
         }
     }
 }
 
-fn place(stream: StreamKey, track: TrackId, subscriber: Subscriber, peers: &mut Peers, streams: &mut Streams) {
-    let Some(ladder) = streams.get(stream).map(|stream| stream.ladder(track)) else { return };
+fn place(stream: StreamKey, subscriber: Subscriber, peers: &mut Peers, streams: &mut Streams) {
     let Some(peer) = peers.get(subscriber.peer) else { return };
     let Role::Viewer(playback) = &peer.role else { return };
     let Some(viewer) = playback.tracks.get(usize::from(subscriber.track)) else { return };
+    let Some(ladder) = streams.get(stream).map(|stream| stream.ladder_for(viewer)) else { return };
     let present = viewer.awaited().unwrap_or(viewer.encoding());
     // The encodings of a publisher that comes after its viewers come one after the other, in any order.
     let is_new = playback.adaptation.as_ref().is_some_and(|adaptation| adaptation.bandwidth.is_new());

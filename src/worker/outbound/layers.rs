@@ -45,7 +45,7 @@ pub(in crate::worker) fn place(key: PeerKey, chosen: bool, peers: &mut Peers, st
     let Role::Viewer(playback) = &peer.role else { return };
     let is_unknown = playback.adaptation.as_ref().is_none_or(|adaptation| adaptation.decided == 0);
     let Some((index, track)) = peer.picture() else { return };
-    let Some(ladder) = streams.get(stream).map(|stream| stream.ladder(track.track)) else { return };
+    let Some(ladder) = streams.get(stream).map(|stream| stream.ladder_for(track)) else { return };
     let is_forced = (chosen || is_unknown) && track.wish.choice != Choice::Auto;
     match due(&ladder, track, is_forced) {
         None => {}

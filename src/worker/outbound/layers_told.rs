@@ -3,7 +3,7 @@
 use crate::description::MediaKind;
 use crate::relay::play::wish::{Choice, Limited};
 use crate::relay::store::ladder::{Ladder, RidName};
-use crate::relay::store::numbers::{EncodingId, TrackId};
+use crate::relay::store::numbers::EncodingId;
 use crate::worker::adaptation::Adaptation;
 use crate::worker::layers::{LayerChoice, LayerTold, LayersTold};
 use crate::worker::mail::Mail;
@@ -30,7 +30,7 @@ pub(in crate::worker) fn tell(key: PeerKey, peers: &mut Peers, streams: &Streams
 
 /// What a page is told.
 fn of(track: &ViewerTrack, adaptation: Option<&Adaptation>, stream: &Stream) -> LayersTold {
-    let ladder = stream.ladder(track.track);
+    let ladder = stream.ladder_for(track);
     let layers: Vec<_> = ladder
         .rungs()
         .iter()
@@ -93,9 +93,9 @@ fn why(
     }
 }
 
-/// The names of a track's encodings.
-pub(in crate::worker) fn names(stream: &Stream, track: TrackId) -> Vec<(EncodingId, RidName)> {
-    let rungs = stream.ladder(track);
+/// The names of the encodings that a viewer's track may be sent.
+pub(in crate::worker) fn names(stream: &Stream, track: &ViewerTrack) -> Vec<(EncodingId, RidName)> {
+    let rungs = stream.ladder_for(track);
     let name = |encoding| stream.encoding(encoding)?.measured().map(|measured| (encoding, measured.rid));
     rungs.rungs().iter().filter_map(|rung| name(rung.encoding)).collect()
 }

@@ -27,7 +27,7 @@ pub(in crate::worker) fn select(key: PeerKey, encoding: EncodingId, peers: &mut 
     let Some((_, track)) = track_of(peer, encoding) else { return };
     track.chosen = Some(encoding);
     // One that no ladder has is made on this worker, or was not sent yet.
-    let ladder = stream.ladder(encoding.track());
+    let ladder = stream.ladder_for(track);
     let due = ladder.rung(encoding).and_then(|_| ladder.stand_in(encoding)).unwrap_or(encoding);
     go_to(key, due, peers, streams);
 }

@@ -25,7 +25,8 @@ pub struct Track {
     pub kind: MediaKind,
     /// Which encoding of the stream it is: said once, by whoever opens the publication.
     pub encoding: EncodingId,
-    /// Its place among the section's rids; 0 without simulcast.
+    /// Its place among the encodings of what it shows: the section's rids, and before a twin's those of the first codec; 0
+    /// without either.
     pub rid_place: usize,
     pub(super) rid: Option<RidName>,
     /// Which section it is of.

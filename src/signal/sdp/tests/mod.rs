@@ -9,6 +9,7 @@ mod simulcast;
 use super::*;
 use crate::description::{Direction, IceCredentials, MediaKind, NegotiatedMedia};
 use crate::transport::Candidate;
+use crate::wire::codec::Codec;
 
 macro_rules! fixture {
     ($name:literal) => {

@@ -108,3 +108,74 @@ fn a_browser_is_told_to_begin_at_nine_tenths_of_its_layers() {
     assert_eq!(start("a=rid:h send\r\na=simulcast:send h\r\n"), None, "one encoding");
     assert!(!publish(CHROMIUM_PUBLISH).sdp.contains("x-google"));
 }
+
+/// A browser's offer with its picture once more under mid 9, in the payload types of `codecs`, said to be the twin of `of`.
+fn with_a_second_picture(offer: &str, codecs: &[(u8, &str)], of: &str) -> String {
+    let offer = offer.replace("\r\n", "\n").replace('\n', "\r\n");
+    let video = &sections(&offer)[1];
+    let types: Vec<_> = codecs.iter().map(|(number, _)| number.to_string()).collect();
+    let left_out = ["m=", "a=mid:", "a=rtpmap:", "a=fmtp:", "a=rtcp-fb:", "a=ssrc", "a=rid:", "a=simulcast:"];
+    let kept = video.iter().filter(|line| !left_out.iter().any(|name| line.starts_with(name)));
+    let mut second = vec![format!("m=video 9 UDP/TLS/RTP/SAVPF {}", types.join(" ")), "a=mid:9".to_owned()];
+    second.extend(codecs.iter().map(|(number, name)| format!("a=rtpmap:{number} {name}/90000")));
+    second.extend(kept.map(|line| (*line).to_owned()));
+    second.push(format!("a=x-corecast-twin-of:{of}"));
+    let group = offer.lines().find(|line| line.starts_with("a=group:BUNDLE")).unwrap();
+    let offer = with(&offer, group, &format!("{group} 9"));
+    format!("{offer}{}\r\n", second.join("\r\n"))
+}
+
+fn twin(answer: &Answer) -> Option<&NegotiatedMedia> {
+    answer.description.media.iter().find(|media| media.mid == "9")
+}
+
+#[test]
+fn a_picture_that_is_sent_in_two_codecs_is_accepted_in_both() {
+    // As the fixture has them: the first picture becomes H.264.
+    for offer in [CHROMIUM_PUBLISH, CHROMIUM_PUBLISH_SIMULCAST] {
+        let answer = publish(&with_a_second_picture(offer, &[(96, "VP8"), (102, "H264")], "1"));
+        let first = video(&answer);
+        assert_eq!((first.codecs[0].codec, first.mid.as_str()), (Codec::H264, "1"));
+        let twin = twin(&answer).expect("it is accepted");
+        assert_eq!((twin.codecs.len(), twin.codecs[0].codec, twin.codecs[0].payload_type), (1, Codec::Vp8, 96));
+        let section = &sections(&answer.sdp)[2];
+        assert!(section[0].starts_with("m=video 9 ") && has(section, "a=recvonly"), "{section:?}");
+        assert!(answer.sdp.lines().any(|line| line.starts_with("a=group:BUNDLE") && line.ends_with(" 9")));
+    }
+}
+
+#[test]
+fn a_second_picture_that_is_no_twin_is_another_camera_and_is_left_out() {
+    for (codecs, of) in [
+        (&[(96, "VP8")][..], "7"),   // no section of that name
+        (&[(96, "VP8")], "0"),       // the twin of the sound
+        (&[(102, "H264")], "1"),     // the same codec
+        (&[(96, "x-unknown")], "1"), // none that is served
+        (&[(96, "VP8")], "9"),       // its own
+    ] {
+        let answer = publish(&with_a_second_picture(CHROMIUM_PUBLISH, codecs, of));
+        assert!(twin(&answer).is_none(), "{codecs:?} {of}");
+        assert!(sections(&answer.sdp)[2][0].starts_with("m=video 0 "));
+        assert!(!answer.sdp.lines().any(|line| line.starts_with("a=group:BUNDLE") && line.ends_with(" 9")));
+    }
+    // A viewer asks for one picture.
+    let offer = with_a_second_picture(CHROMIUM_PLAY, &[(96, "VP8")], "1");
+    assert_eq!(play(&offer).description.media.iter().filter(|media| media.kind == MediaKind::Video).count(), 1);
+}
+
+#[test]
+fn a_twin_has_as_many_encodings_as_its_picture_has_left() {
+    let rids = |first: usize, second: usize| {
+        let lines = |count: usize| {
+            let names: Vec<String> = (0..count).map(|rid| rid.to_string()).collect();
+            let lines: String = names.iter().map(|name| format!("a=rid:{name} send\r\n")).collect();
+            format!("{lines}a=simulcast:send {}\r\n", names.join(";"))
+        };
+        let offer = with_a_second_picture(&offering(&lines(first)), &[(96, "VP8")], "1");
+        let answer = publish(&format!("{offer}{}", lines(second)));
+        (video(&answer).rids.len(), twin(&answer).map(|twin| twin.rids.len()))
+    };
+    assert_eq!(rids(3, 3), (3, Some(1)));
+    assert_eq!(rids(2, 3), (2, Some(2)));
+    assert_eq!(rids(4, 1), (4, None), "there is no room");
+}

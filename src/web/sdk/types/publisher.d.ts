@@ -6,6 +6,10 @@ export type PublisherOwnOptions = {
      */
     codec?: string;
     /**
+     * a second codec in which the same picture is sent as well, in one size, for viewers that cannot decode the first; it takes `maxBitrate` once more. Left out where the browser does not have it
+     */
+    twin?: string;
+    /**
      * of video, in bit/s; 2,500,000. With simulcast of the largest layer; the lower ones take a quarter more
      */
     maxBitrate?: number;
@@ -43,6 +47,7 @@ export type PublisherEvents = import('./session.js').SessionEvents & PublisherOw
 /**
  * @typedef {object} PublisherOwnOptions
  * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
+ * @property {string} [twin] a second codec in which the same picture is sent as well, in one size, for viewers that cannot decode the first; it takes `maxBitrate` once more. Left out where the browser does not have it
  * @property {number} [maxBitrate] of video, in bit/s; 2,500,000. With simulcast of the largest layer; the lower ones take a quarter more
  * @property {boolean} [simulcast] send the picture in several sizes, from 480 lines up, so that each viewer gets what its network carries; true
  * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000, with simulcast nine tenths of all layers; false: Chromium's own
@@ -112,6 +117,8 @@ export declare class Publisher extends Session<PublisherEvents> {
     setMaxBitrate(bitsPerSecond: number): Promise<void>;
     /** @protected @override @param {RTCPeerConnection} pc */
     protected prepare(pc: RTCPeerConnection): void;
+    /** @protected @override @param {string} sdp */
+    protected adjustOffer(sdp: string): string;
     /** @protected @override @param {string} sdp */
     protected adjustAnswer(sdp: string): string;
     /** @protected @override */

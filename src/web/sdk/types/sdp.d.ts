@@ -11,6 +11,13 @@
  */
 export declare function withStartBitrate(answer: string, kbps: number): string;
 /**
+ * Says of an offer's second picture that it is the first one in another codec. Without that a node takes it for another camera.
+ *
+ * @param {string} offer
+ * @returns {string}
+ */
+export declare function withTwin(offer: string): string;
+/**
  * Half of the maximum bitrate, within what networks usually carry: 300 to 2,500 kbit/s.
  *
  * @param {number} maxBitrate bit/s

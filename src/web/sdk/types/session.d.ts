@@ -168,6 +168,8 @@ export declare class Session<Events extends SessionEvents = SessionEvents> exten
     renew(): Promise<void>;
     /** Adds the media that the connection carries. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
     protected prepare(pc: RTCPeerConnection): void | Promise<void>;
+    /** @protected @param {string} sdp the browser's offer @returns {string} the offer as the node is sent it */
+    protected adjustOffer(sdp: string): string;
     /** @protected @param {string} sdp the node's answer @returns {string} the answer as it is applied */
     protected adjustAnswer(sdp: string): string;
     /** @protected @param {boolean} live as the node says */

@@ -69,7 +69,7 @@ export type Stats = {
      */
     availableBitsPerSecond: number | undefined;
     /**
-     * what each layer of the picture sends, the smallest first; empty without simulcast (publish)
+     * what each layer of the picture sends, a twin first, then the smallest; empty where one is sent (publish)
      */
     layers: LayerStats[];
     /**
@@ -83,9 +83,17 @@ export type Stats = {
 };
 export type LayerStats = {
     /**
-     * its name
+     * its name; empty without simulcast
      */
     rid: string;
+    /**
+     * as `H264`
+     */
+    codec: string | undefined;
+    /**
+     * it is the picture's twin in another codec
+     */
+    twin: boolean;
     width: number | undefined;
     height: number | undefined;
     framesPerSecond: number;
