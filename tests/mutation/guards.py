@@ -158,7 +158,7 @@ GUARDS = [
     Guard(
         "simulcast: four rids at most",
         "src/signal/sdp/simulcast.rs",
-        "if accepted.len() < limits::ENCODINGS_PER_TRACK_MAX && ",
+        "if accepted.len() < most && ",
         "if ",
         "lib signal::sdp::tests::simulcast::two_to_four_encodings_are_accepted_as_obs_names_them_and_of_more_the_first_four",
     ),
@@ -1014,8 +1014,8 @@ GUARDS = [
     Guard(
         "the codec of what is published",
         "src/signal/opening.rs",
-        "if !media.codecs.iter().any(|offered| offered.codec == *codec) {",
-        "if media.codecs.is_empty() {",
+        "&& !of_kind.clone().any(is_offered)",
+        "&& media.codecs.is_empty()",
         "parts signal_http::a_viewer_without_the_codec_of_what_is_published_is_told_so_and_not_served_silence",
     ),
     Guard(

@@ -7,7 +7,7 @@
 
 use crate::description::MediaKind;
 use crate::relay::store::ladder::Ladder;
-use crate::relay::store::numbers::{EncodingId, TrackId};
+use crate::relay::store::numbers::EncodingId;
 use crate::time::Timestamp;
 use crate::worker::outbound::switch;
 use crate::worker::peer::{Role, StreamKey, Subscriber, ViewerTrack};
