@@ -3,10 +3,11 @@
 // Sound only and back. Screenshots of the menu and of what it says.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { artifact } from './lib/artifacts.mjs';
 import { enter } from './lib/netns.mjs';
 import { Browser, until } from './lib/browsers.mjs';
 import { BASE, Corecast } from './lib/corecast.mjs';
+import { DASHBOARD, carryAdmin } from './lib/admin.mjs';
+import { screenshots } from './lib/screenshots.mjs';
 import { Suite } from './lib/suite.mjs';
 
 await enter();
@@ -124,16 +125,53 @@ await suite.case('a small window is sent a small picture, and the page says so',
     const small = await played(page);
     note({ small });
     check(small.current === 'h' && /shown no larger/.test(small.why), `a picture of 390 points is sent ${JSON.stringify(small)}`);
-    for (const theme of ['light', 'dark']) {
-      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
-      for (const [kind, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 390, height: 844, deviceScaleFactor: 2 }]]) {
-        await page.setViewport(viewport);
-        await until('it has its size', () => page.evaluate((width) => window.innerWidth === width && document.documentElement.scrollWidth <= width, viewport.width));
-        await page.screenshot({ path: artifact(`page-watch-layers-${theme}-${kind}.png`) });
-      }
-    }
   } finally {
     await Promise.all(pages.map((page) => page.close()));
+    await node.stop();
+  }
+}, { attempts: 2 });
+
+await suite.case('pages show layers: what is sent, the menu with its reason, and the operator’s figures', async (check, note) => {
+  const node = await Corecast.start('layers-pages');
+  const carrier = await carryAdmin();
+  const opened = [];
+  const open = async (url, name) => { opened.push(await chromium.open(url, name)); return opened.at(-1); };
+  try {
+    const sends = await open(`${BASE}/publish/pictures`, 'publish page');
+    await sends.click('#toggle');
+    const [auto, chosen] = [await open(`${BASE}/watch/pictures`, 'watch page'), await open(`${BASE}/watch/pictures`, 'second watch page')];
+    for (const page of [auto, chosen]) {
+      await until('three layers', async () => (await played(page)).listed.length === 3, { within: 60_000 }).catch(async () => { throw new Error(JSON.stringify(await played(page))); });
+    }
+    await choose(chosen, rid('l'));
+    await until('the small one', async () => (await played(chosen)).current === 'l', { within: 20_000 });
+    await choose(auto, rid('h'));
+    await until('the large one', async () => (await played(auto)).current === 'h', { within: 20_000 });
+
+    const board = await open(DASHBOARD, 'dashboard');
+    const rows = () => board.$$eval('#layers tr', (all) => all.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    const isDrawn = (row, viewers) => /^\d+ × \d+$/.test(row[1]) && Number(row[2]) > 0 && /bit\/s/.test(row[3]) && row[4] === viewers && (viewers === '0' || /^[^0].*bit\/s/.test(row[5]));
+    await until('layers on the dashboard', async () => {
+      const all = await rows();
+      return all.length === 3 && isDrawn(all[0], '1') && isDrawn(all[1], '0') && isDrawn(all[2], '1');
+    }).catch(() => {});
+    const shown = await rows();
+    note({ shown });
+    check(shown.length === 3 && isDrawn(shown[0], '1') && isDrawn(shown[1], '0') && isDrawn(shown[2], '1'), `the dashboard says ${JSON.stringify(shown)}`);
+    await screenshots(board, 'dashboard-layers', { fullPage: true });
+    await screenshots(sends, 'publish-layers', { fullPage: true });
+    await choose(auto, '"auto"');
+    // The window is large enough for it.
+    await auto.setViewport({ width: 1280, height: 800 });
+    await until('a reason', async () => (await played(auto)).why.length > 0);
+    note({ why: (await played(auto)).why });
+    await screenshots(auto, 'watch-layers', { prepare: async () => {
+      if (!await auto.$eval('#quality', (menu) => menu.matches(':open'))) await auto.click('#quality');
+      await until('the menu is open', () => auto.$eval('#quality', (menu) => menu.matches(':open')), { within: 10_000 });
+    } });
+  } finally {
+    await Promise.all(opened.map((page) => page.close()));
+    await carrier.close();
     await node.stop();
   }
 }, { attempts: 2 });

@@ -1,10 +1,11 @@
 // The node's own pages with a fake camera: wait for the publisher, publish, watch, turn sound on, stop, start again,
 // and a restart of the node under both; themes; the operator's dashboard. Screenshots in both themes and at a phone's width.
 
-import { spawn } from 'node:child_process';
 import { artifact } from './lib/artifacts.mjs';
-import { enter, inNodeNamespace, NODE_IP } from './lib/netns.mjs';
+import { enter } from './lib/netns.mjs';
 import { Browser, until } from './lib/browsers.mjs';
+import { DASHBOARD, carryAdmin } from './lib/admin.mjs';
+import { screenshots } from './lib/screenshots.mjs';
 import { BASE, Corecast, Keys, request } from './lib/corecast.mjs';
 import { Suite } from './lib/suite.mjs';
 
@@ -18,40 +19,6 @@ const reaches = (page, wanted, within = 30_000) =>
   until(`${page.name} is ${wanted}`, async () => (await state(page)) === wanted, { within }).catch(async (error) => {
     throw new Error(`${error.message}; it is ${await state(page)}: ${await page.$eval('#problem', (p) => p.textContent)}\n${page.log.join('\n')}`);
   });
-
-async function screenshots(page, name) {
-  for (const theme of ['light', 'dark']) {
-    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: theme }]);
-    for (const [kind, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 390, height: 844, deviceScaleFactor: 2 }]]) {
-      await page.setViewport(viewport);
-      // The page is laid out anew some time after the window has its size.
-      let size;
-      await until('laid out', async () => {
-        size = await page.evaluate(() => ({ window: window.innerWidth, page: document.documentElement.scrollWidth }));
-        return size.window === viewport.width && size.page <= size.window;
-      }, { within: 20_000, every: 50 }).catch(() => {});
-      await page.screenshot({ path: artifact(`page-${name}-${theme}-${kind}.png`) });
-      if (size.window !== viewport.width || size.page > size.window) throw new Error(`${name} at ${viewport.width} pixels is ${size.page} pixels wide in a window of ${size.window}`);
-    }
-  }
-  await page.setViewport({ width: 1280, height: 800 });
-}
-
-/** The admin port is on the node's loopback, where no browser of the test is: bytes are carried there and back. */
-async function carryAdmin() {
-  const [command, ...rest] = inNodeNamespace(process.execPath, '-e', `const net = require('net');
-    net.createServer((near) => {
-      const far = net.connect(8444, '127.0.0.1');
-      for (const [from, to] of [[near, far], [far, near]]) from.on('error', () => to.destroy()).pipe(to);
-    }).listen(8446, '${NODE_IP}', () => console.log('ready'))`);
-  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const ended = new Promise((done) => child.once('exit', done));
-  // The next case wants the same port.
-  const close = () => { child.kill(); return ended; };
-  await Promise.race([new Promise((done) => child.stdout.once('data', done)), ended.then(() => { throw new Error('the admin port is not carried'); })]);
-  return { close };
-}
-const DASHBOARD = `http://${NODE_IP}:8446/dashboard`;
 
 await suite.case('every page is served with a strict policy', async (check) => {
   const node = await Corecast.start('pages-served');
