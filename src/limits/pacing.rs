@@ -46,9 +46,16 @@ pub const PACED_BEHIND_PACKETS_MAX: u64 = 192;
 /// people notice.
 pub const CATCH_UP_TIME: Duration = Duration::from_millis(400);
 
-/// How long after such a start nobody else is asked for what the viewer is being sent: its wishes for a key frame count when it should
+/// How long after a start nobody else is asked for what the viewer is being sent: its wishes for a key frame count when it should
 /// have one.
 pub const CATCH_UP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Times that a viewer's track is started once more in its life, because it asks for a key frame when it has just been put at one: a
+/// browser that was sent media before it had its keys has lost the first packets, and does not miss them by their numbers.
+pub const STARTS_AGAIN_MAX: u8 = 2;
+
+/// How long after a second start the viewer's wishes are of before it: browsers repeat them every 200 ms.
+pub const START_AGAIN_PAUSE: Duration = Duration::from_millis(150);
 
 /// How much faster than the stream itself it is sent at most to reach that.
 pub const CATCH_UP_RATES_MAX: u32 = 8;
@@ -71,5 +78,6 @@ pub const REPEAT_WAIT_MAX: Duration = Duration::from_millis(250);
 pub const STREAM_RATE_WINDOW: Duration = Duration::from_millis(500);
 
 const _: () = assert!(PACE_BITS_PER_SECOND_MIN < PACE_BITS_PER_SECOND_MAX);
+const _: () = assert!(START_AGAIN_PAUSE.as_millis() < CATCH_UP_PATIENCE.as_millis());
 const _: () = assert!(KEY_FRAME_AGE_MAX.as_secs() < SQUEEZED_TIME_MAX.as_secs());
 const _: () = assert!(PACED_TRAIN_PACKETS as usize <= super::PACKETS_PER_VISIT_MAX);

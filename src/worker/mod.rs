@@ -34,6 +34,7 @@
 //! | `mail` | the worker's end of the [`mailbox`] |
 //! | `channels` | data channels: whose there are, and who has something to do |
 //! | `repairs`, `repair_budget` | packets to be sent again, and each viewer's allowance |
+//! | [`starts`] | when a viewer's track began at a key frame of the ring, and whether it begins there once more |
 //! | `adaptation` | what a viewer's network carries, and its last switches |
 //! | `outbox` | the batch that is filled; `residence` and `train_lengths` of what has left |
 //! | `handshakes` | DTLS of joins: a few datagrams a round, the rest after media |
@@ -83,6 +84,7 @@ pub mod report;
 mod residence;
 mod round;
 mod send_progress;
+pub mod starts;
 pub mod stream;
 mod stream_channels;
 pub mod streams;

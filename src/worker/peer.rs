@@ -24,6 +24,7 @@ use crate::worker::peer_channels::PeerChannels;
 use crate::worker::recent_repeats::RecentRepeats;
 use crate::worker::repair_budget::RepairBudget;
 use crate::worker::report::Traffic;
+use crate::worker::starts::Starts;
 use crate::worker::timers::NEVER;
 use crate::worker::tracks::track_of;
 
@@ -63,6 +64,8 @@ pub struct ViewerTrack {
     pub listed: EncodingSet,
     /// Its place in the encoding and its numbers.
     pub subscription: Subscription,
+    /// When it was put at a key frame, and whether that is to be done again.
+    pub starts: Starts,
     /// What it can decode, with its payload types.
     pub codecs: Vec<NegotiatedCodec>,
     /// Sequence numbers it asked for again.
@@ -275,6 +278,7 @@ impl Playback {
                 chosen: None,
                 listed: EncodingSet::default(),
                 subscription: Subscription::new(ssrcs.media, ssrcs.rtx, extension, random()),
+                starts: Starts::default(),
                 codecs: media.codecs.clone(),
                 nacks_received: 0,
                 repeated: RecentRepeats::default(),

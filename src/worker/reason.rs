@@ -83,6 +83,8 @@ reasons! {
         KeyFrameRequestsOverRate = "key_frame_requests_over_rate",
         /// A key-frame request of a viewer that has just started at a key frame, and is still on its way to the live edge.
         KeyFrameOnItsWay = "key_frame_on_its_way",
+        /// A key-frame request of a viewer that has just started, and is started once more at the key frame in the ring.
+        KeyFrameFromRing = "key_frame_from_ring",
 
         /// An SCTP packet that names streams out of range, or whose pieces are too short.
         DataPacketRefused = "data_packet_refused",

@@ -243,6 +243,13 @@ impl Streams {
         self.queue(key);
     }
 
+    /// A subscriber that waits for what comes is to be visited now.
+    pub(super) fn wake(&mut self, key: EncodingKey, subscriber: Subscriber) {
+        let Some(encoding) = self.encoding_mut(key) else { return };
+        encoding.fan_out.wake(subscriber);
+        self.queue(key);
+    }
+
     /// Visits a subscriber for this encoding no more.
     pub fn remove_subscriber(&mut self, key: EncodingKey, subscriber: Subscriber) {
         if let Some(encoding) = self.encoding_mut(key) {

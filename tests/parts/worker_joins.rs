@@ -114,15 +114,133 @@ fn a_hundred_joins_ask_for_nothing_while_a_key_frame_is_there_and_then_for_one()
 }
 
 #[test]
-fn a_viewer_on_its_way_to_the_edge_asks_nobody_for_a_key_frame_and_afterwards_it_may() {
-    let (mut world, publisher) = world_with_one_key_frame(1_500 * MS);
+fn who_lost_its_first_packets_is_started_again_from_the_ring_and_the_publisher_is_asked_for_nothing() {
+    for age_ms in [1, 300, 1_900] {
+        let (mut world, publisher) = world_with_one_key_frame(age_ms * MS);
+        let viewer = world.clients.len();
+        world.filter = Box::new(move |hop| {
+            let is_media = matches!(hop.bytes.first(), Some(128..192)) && hop.bytes[1] & 0x7f == 102;
+            !(hop.to_client && hop.client == viewer && is_media)
+        });
+        assert_eq!(world.join(&Opening::viewer(0)), viewer);
+        // It has no keys for a moment more.
+        world.run(8 * MS);
+        world.filter = Box::new(|_| true);
+        // It asks as soon as it has a picture that it cannot decode.
+        world.run(70 * MS);
+        let before = world.clients[viewer].received(MediaKind::Video);
+        assert!(before.len() > 10 && !inspect(Codec::H264, &before[0].payload).key_frame_start, "{age_ms} ms");
+        let asked = world.now;
+        // Twice, and in the other way: it is one wish.
+        world.clients[viewer].request_key_frame();
+        world.clients[viewer].request_key_frame();
+        world.run(2_000 * MS);
+        assert_eq!(world.dropped(0, "key_frame_from_ring"), 1, "{age_ms} ms");
+        assert_eq!(world.dropped(0, "key_frame_on_its_way"), 1, "{age_ms} ms");
+        let received = world.clients[viewer].received(MediaKind::Video);
+        let begins =
+            before.len() + received[before.len()..].iter().position(|packet| packet.at > asked + MS).expect("goes on");
+        let again = received[begins..].iter().position(|packet| inspect(Codec::H264, &packet.payload).key_frame_start);
+        let again = begins + again.expect("it is sent its key frame once more");
+        assert!(again - begins <= 3, "at once, behind what was on its way: {}", again - begins);
+        let whole = received[again + 29].at.since(asked);
+        assert!(whole <= 60 * MS, "{age_ms} ms: its key frame was there after {whole:?}");
+        let hole = received.windows(2).find(|pair| pair[1].index != pair[0].index + 1);
+        assert!(
+            hole.is_none(),
+            "{age_ms} ms: no number is left out: {:?}",
+            hole.map(|pair| [pair[0].index, pair[1].index])
+        );
+        let goes_on = |pair: &[Packet]| (pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32) >= 0;
+        assert!(received.windows(2).all(goes_on), "{age_ms} ms: time does not go back");
+        let step = received[again].timestamp.wrapping_sub(received[again - 2].timestamp) as i32;
+        assert!(step > 0, "{age_ms} ms: the key frame is a picture of its own");
+        let published = world.clients[publisher].published(MediaKind::Video);
+        let is_live = |packet: &Packet| packet.at.since(published_as(&published, packet).at) <= 5 * MS;
+        let live_at = received[again..].iter().find(|packet| is_live(packet)).expect("it is at the edge").at;
+        assert!(live_at.since(asked) <= 500 * MS, "{age_ms} ms: {:?}", live_at.since(asked));
+        assert!(received.iter().filter(|packet| packet.at > live_at + 20 * MS).all(is_live), "and it stays there");
+        assert_eq!(world.clients[publisher].publisher().key_frame_requests, [], "{age_ms} ms");
+    }
+}
+
+#[test]
+fn a_repeat_is_of_the_start_that_it_was_sent_with() {
+    for rtx in [true, false] {
+        let (mut world, _) = world_with_one_key_frame(1_200 * MS);
+        let viewer = world.join(&Opening { rtx, ..Opening::viewer(0) });
+        world.run(100 * MS);
+        world.clients[viewer].request_key_frame();
+        world.run(100 * MS);
+        let received = world.clients[viewer].received(MediaKind::Video);
+        let first = received[0].index;
+        let starts: Vec<_> =
+            received.iter().filter(|packet| inspect(Codec::H264, &packet.payload).key_frame_start).cloned().collect();
+        assert_eq!(starts.len(), 2, "it was sent its key frame twice");
+        assert_eq!(starts[0].payload, starts[1].payload);
+        assert_ne!(starts[0].timestamp, starts[1].timestamp);
+        world.clients[viewer].nack(&starts.iter().map(|packet| packet.index as u16).collect::<Vec<_>>());
+        world.run(100 * MS);
+        if rtx {
+            let repairs = &world.clients[viewer].viewer().repairs;
+            let of = |start: &Packet| {
+                let number = (start.index as u16).to_be_bytes();
+                repairs.iter().filter(move |repair| repair.payload[..2] == number).map(|repair| repair.timestamp)
+            };
+            for start in &starts {
+                assert_eq!(of(start).collect::<Vec<_>>(), [start.timestamp], "counted from {first}");
+            }
+        }
+        // Without, the world sees to it that nothing is sealed twice but as it was.
+        assert_eq!(world.dropped(0, "retransmission_never_sent"), 0);
+    }
+}
+
+#[test]
+fn who_has_caught_up_is_started_again_before_the_next_picture_comes() {
+    let (mut world, _) = world_with_one_key_frame(100 * MS);
     let viewer = world.join(&Opening::viewer(0));
-    world.run(100 * MS);
+    world.run(600 * MS);
+    // A picture has just come, and the next one is a thirtieth of a second away.
+    let pictures = world.clients[viewer].received(MediaKind::Video).len();
+    while world.clients[viewer].received(MediaKind::Video).len() == pictures {
+        world.run(MS);
+    }
+    world.run(5 * MS);
+    let (before, asked) = (world.clients[viewer].received(MediaKind::Video).len(), world.now);
     world.clients[viewer].request_key_frame();
     world.run(100 * MS);
+    let first = &world.clients[viewer].received(MediaKind::Video)[before];
+    let took = first.at.since(asked);
+    assert!(took <= 2 * world.latency + 4 * MS, "{took:?}");
+}
+
+#[test]
+fn who_asks_while_its_key_frame_is_being_sent_is_not_started_again() {
+    let (mut world, _) = world_with_one_key_frame(100 * MS);
+    let viewer = world.join(&Opening::viewer(0));
+    // Thirty packets leave in three trains.
+    let received = world.clients[viewer].received(MediaKind::Video).len();
+    assert!(received < 28, "{received}");
+    world.clients[viewer].request_key_frame();
+    world.run(300 * MS);
+    assert_eq!((world.dropped(0, "key_frame_from_ring"), world.dropped(0, "key_frame_on_its_way")), (0, 1));
+}
+
+#[test]
+fn a_viewer_that_has_just_started_asks_nobody_for_a_key_frame_and_afterwards_it_may() {
+    let (mut world, publisher) = world_with_one_key_frame(1_000 * MS);
+    let viewer = world.join(&Opening::viewer(0));
+    for _ in 0..5 {
+        world.run(200 * MS);
+        world.clients[viewer].request_key_frame();
+    }
+    world.run(100 * MS);
     assert_eq!(world.clients[publisher].publisher().key_frame_requests, []);
-    assert_eq!(world.dropped(0, "key_frame_on_its_way"), 1);
-    world.run(1_500 * MS);
+    let from_ring = u64::from(limits::STARTS_AGAIN_MAX);
+    assert_eq!(world.dropped(0, "key_frame_from_ring"), from_ring, "as often as may be");
+    assert_eq!(world.dropped(0, "key_frame_on_its_way"), 5 - from_ring);
+    world.run(1_000 * MS);
     world.clients[viewer].request_key_frame();
     world.run(100 * MS);
     assert_eq!(world.clients[publisher].publisher().key_frame_requests.len(), 1);

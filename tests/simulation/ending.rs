@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use corecast::limits;
 use corecast::time::Timestamp;
 use corecast::worker::timers::NEVER;
 
@@ -64,6 +65,7 @@ impl World {
             self.faults.add(Fault::LaneFull, dropped("lane_full"));
             self.faults.add(Fault::UpstreamFull, dropped("upstream_mailbox_full"));
             self.faults.add(Fault::CursorSkip, dropped("cursor_skips"));
+            self.faults.add(Fault::StartedAgain, dropped("key_frame_from_ring"));
             self.faults.merge(&node.io.faults);
             // What a lane could not take is not among them: its viewers go on behind the gap, without a hole, but for what had been overtaken.
             for name in ["unknown_address", "path_not_validated"] {
@@ -81,8 +83,11 @@ impl World {
             let overtaken = if skips > 0 || !self.ahead.get().is_zero() { stream.overtaken } else { 0 };
             let explained = stream.uplink_lost + lost_inside.min(stream.at_risk) + overtaken;
             let rtx = client.sources.video_rtx.map_or(0, |ssrc| client.sealed.missing(ssrc));
-            let missing = client.sealed.missing(client.sources.video).max(client.sealed.missing(client.sources.audio));
-            if missing > explained || rtx > 0 {
+            let [video, audio] = [client.sources.video, client.sources.audio].map(|ssrc| client.sealed.missing(ssrc));
+            // A hole is passed over with each start.
+            let starts = 1 + self.faults.of(Fault::StartedAgain).min(limits::STARTS_AGAIN_MAX.into());
+            let missing = video.max(audio);
+            if video > starts * explained || audio > explained || rtx > 0 {
                 let what = format!(
                     "session {} of stream {}: {missing} indexes ({} of sound) and {rtx} of retransmissions were passed over, \
                      {} lost before the node and {lost_inside} in it",

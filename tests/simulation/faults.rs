@@ -55,6 +55,7 @@ faults! {
     Stalled => "node: a worker stalled",
     ClockJump => "node: the clock jumped",
     CursorSkip => "node: a viewer that lagged skipped",
+    StartedAgain => "node: a viewer was started again",
     PublisherVanished => "client: publisher vanished",
     PublisherLeft => "client: publisher left",
     PublisherReturned => "client: publisher returned",

@@ -93,6 +93,7 @@ pub struct Viewer {
     /// Since when a key frame is needed.
     needs_key_frame: Option<Timestamp>,
     pli_sent: Option<Timestamp>,
+    plis: u32,
     next_report: Timestamp,
     next_request: Option<Timestamp>,
     opened: Option<OpenedRtp>,
@@ -157,6 +158,7 @@ impl Viewer {
             settled: None,
             needs_key_frame: None,
             pli_sent: None,
+            plis: 0,
             next_report: now + REPORT_INTERVAL,
             next_request: None,
             opened: None,
@@ -177,6 +179,12 @@ impl Viewer {
     /// Its connection.
     pub fn peer_mut(&mut self) -> &mut ClientPeer {
         &mut self.peer
+    }
+
+    /// How often it has asked for a key frame.
+    #[must_use]
+    pub fn key_frames_asked(&self) -> u32 {
+        self.plis
     }
 
     /// Whether it left or lost its connection.

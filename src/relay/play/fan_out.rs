@@ -152,6 +152,18 @@ impl<K: Copy + PartialEq> FanOut<K> {
         }
     }
 
+    /// One that was waiting for what comes is to be visited now. Walks the sets.
+    pub fn wake(&mut self, key: K) {
+        for Sets { waiting, idle, ready } in [&mut self.datagrams, &mut self.connections] {
+            for set in [idle, waiting] {
+                if let Some(place) = set.iter().position(|&other| other == key) {
+                    ready.push_back(set.swap_remove(place));
+                    return;
+                }
+            }
+        }
+    }
+
     /// When the first of those that may send later may; `None` where there is none.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
@@ -305,6 +317,20 @@ mod tests {
         assert_eq!((fan_out.take_next(), fan_out.take_next()), (Some(1), None));
         fan_out.key_frame_began();
         assert_eq!(fan_out.take_next(), Some(2));
+    }
+
+    #[test]
+    fn one_is_woken_alone_and_stays_in_one_place() {
+        let mut fan_out = FanOut::default();
+        for (key, after) in [(1, AfterVisit::CaughtUp), (2, AfterVisit::CaughtUp), (3, AfterVisit::NeedsKeyFrame)] {
+            fan_out.visited(key, after, Carried::ByDatagrams);
+        }
+        fan_out.visited(4, AfterVisit::CaughtUp, Carried::ByConnection);
+        for key in [2, 3, 4, 2, 5] {
+            fan_out.wake(key);
+        }
+        assert_eq!([fan_out.take_next(), fan_out.take_next(), fan_out.take_next()], [Some(2), Some(3), None]);
+        assert_eq!((fan_out.take_connection(), fan_out.len()), (Some(4), 1));
     }
 
     #[test]

@@ -359,12 +359,6 @@ impl Rewriter {
         (self.current.squeezed == SQUEEZED_ALL).then_some(self.current.squeeze)
     }
 
-    /// When the run in force began.
-    #[must_use]
-    pub fn began(&self) -> Timestamp {
-        self.current.began
-    }
-
     /// From `sequence` on nothing is squeezed: its timestamp and those of what follows lie beyond the edge.
     pub fn squeeze_over(&mut self, sequence: Sequence) {
         let packets = sequence.0.saturating_sub(self.current.from.0);

@@ -270,7 +270,7 @@ impl World {
         let error = timestamp_distance(taken.wrapping_sub(first_taken as u32), passed).unsigned_abs();
         // Before the publisher has reported, each switch may be wrong by the jitter; and each may have to step by a tick.
         let most = (self.switches as u32 + 1) * (2 * JITTER_MS as u32 * TICKS_PER_MS + 1);
-        let is_squeezed = self.viewer.is_catching_up(info.arrival)
+        let is_squeezed = self.viewer.locate(read.sequence).is_some_and(|located| !located.squeeze.is_none())
             && timestamp_distance(taken.wrapping_sub(first_taken as u32), passed) > 0;
         assert!(error <= most || is_squeezed, "{error} ticks off after {} switches", self.switches);
         let sent = SentPacket {

@@ -148,6 +148,21 @@ impl Subscription {
         self.rewriter.jump(encoding, sequence, self.rewriter.timestamp_offset(), now);
     }
 
+    /// Sends from there on, whether or not that was sent before: under new numbers, with pictures that are counted on, and on the same
+    /// timeline, as if the encoding were another one. What was sent before can still be asked for.
+    pub fn start_again(&mut self, encoding: &EncodingView<'_>, start: Start, now: Timestamp) {
+        let sent = self.rewriter.newest_sent();
+        let before = self.rewriter.renumbering();
+        let renumbering = sent.zip(encoding.codec).and_then(|(sent, codec)| {
+            let (_, _, last) = encoding.ring.find(sent.sequence)?;
+            let (_, _, first) = encoding.ring.find(start.sequence)?;
+            Some(sent.renumbering.continued(codec, last, first))
+        });
+        self.cursor = Cursor::At(start.position);
+        let timestamp_offset = self.rewriter.timestamp_offset();
+        self.rewriter.go_over((encoding.id, start.sequence), timestamp_offset, renumbering.unwrap_or(before), now);
+    }
+
     /// Goes over to another encoding of the track, at `start` in it. Numbers continue without a hole, timestamps are
     /// aligned with what was sent last. `view_of` shows the track's encodings. `false`, and nothing changed, where `start` lies
     /// too far before what was sent last.
@@ -213,12 +228,6 @@ impl Subscription {
             live = after(live, newest.wrapping_sub(self.rewriter.timestamp_offset()).wrapping_add(1));
         }
         self.rewriter.squeeze(Squeeze::new(first.timestamp, live, lasts, clock_rate_hz));
-    }
-
-    /// Whether it has just started at a key frame of the past, and is not long at the live edge.
-    #[must_use]
-    pub fn is_catching_up(&self, now: Timestamp) -> bool {
-        self.rewriter.squeezed().is_some() && now.since(self.rewriter.began()) <= limits::CATCH_UP_PATIENCE
     }
 
     /// Moves past one position.

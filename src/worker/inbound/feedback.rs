@@ -2,18 +2,30 @@
 
 use crate::description::MediaKind;
 use crate::limits;
+use crate::relay::play::subscription::Cursor;
 use crate::relay::publish::publication::Publication;
+use crate::relay::store::encoding::Encoding;
+use crate::session::Session;
 use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtcp::nack::Nack;
 use crate::wire::rtcp::{self, ReportBlock, RtcpPacket};
 use crate::worker::counters::Counters;
 use crate::worker::distribution::{distribute, tell_rungs};
 use crate::worker::lane::Lanes;
-use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber};
+use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::reason::DropReason;
 use crate::worker::repairs::{Repair, Repairs};
+use crate::worker::starts::{Wished, key_frame_age_max};
 use crate::worker::stream::EncodingKey;
 use crate::worker::streams::Streams;
+
+/// Whose feedback it is.
+#[derive(Clone, Copy)]
+struct From<'a> {
+    key: PeerKey,
+    stream: StreamKey,
+    session: &'a Session,
+}
 
 /// What feedback may change.
 pub(super) struct Feedback<'a> {
@@ -41,7 +53,8 @@ impl Feedback<'_> {
                 Role::Publisher(publication) => self.of_publisher(peer.stream, publication, &packet, now),
                 Role::Viewer(playback) => {
                     tells |= self.estimate(playback, peer.sent.bytes, &packet, now);
-                    self.of_viewer(key, peer.stream, playback, &packet, now);
+                    let from = From { key, stream: peer.stream, session: &peer.session };
+                    self.of_viewer(from, playback, &packet, now);
                 }
             }
         }
@@ -95,14 +108,7 @@ impl Feedback<'_> {
         }
     }
 
-    fn of_viewer(
-        &mut self,
-        key: PeerKey,
-        stream: StreamKey,
-        playback: &mut Playback,
-        packet: &RtcpPacket<'_>,
-        now: Timestamp,
-    ) {
+    fn of_viewer(&mut self, from: From<'_>, playback: &mut Playback, packet: &RtcpPacket<'_>, now: Timestamp) {
         match packet {
             RtcpPacket::ReceiverReport(report) => {
                 report
@@ -116,12 +122,12 @@ impl Feedback<'_> {
                     .into_iter()
                     .for_each(|block| take_report(playback, &block, self.wall_clock.middle(), now));
             }
-            RtcpPacket::Nack(nack) => self.queue_repairs(key, playback, nack),
+            RtcpPacket::Nack(nack) => self.queue_repairs(from.key, playback, nack),
             RtcpPacket::PictureLossIndication(request) => {
-                self.want_key_frame(stream, playback, request.media_ssrc, now);
+                self.want_key_frame(from, playback, request.media_ssrc, now);
             }
             RtcpPacket::FullIntraRequest(request) => {
-                request.entries().for_each(|entry| self.want_key_frame(stream, playback, entry.ssrc, now));
+                request.entries().for_each(|entry| self.want_key_frame(from, playback, entry.ssrc, now));
             }
             _ => {}
         }
@@ -154,16 +160,25 @@ impl Feedback<'_> {
         track.pacer.lost();
     }
 
-    /// Passes on a viewer's wish, unless it has had too many: a key frame costs the publisher and every other viewer.
-    fn want_key_frame(&mut self, stream: StreamKey, playback: &mut Playback, ssrc: u32, now: Timestamp) {
-        let track = playback.track_of(ssrc).and_then(|index| playback.tracks.get(index));
+    /// Passes on a viewer's wish, unless it is answered from the ring or the viewer has had too many: a key frame costs the publisher
+    /// and every other viewer.
+    fn want_key_frame(&mut self, from: From<'_>, playback: &mut Playback, ssrc: u32, now: Timestamp) {
+        let Some(index) = playback.track_of(ssrc) else { return };
         // Who is sent no picture misses one; browsers ask for it again and again.
-        let Some(track) = track.filter(|track| !track.is_paused) else { return };
-        if track.subscription.is_catching_up(now) {
-            self.counters.dropped(DropReason::KeyFrameOnItsWay);
-            return;
+        let Some(track) = playback.tracks.get_mut(index).filter(|track| !track.is_paused) else { return };
+        let wanted = EncodingKey { stream: from.stream, encoding: track.encoding() };
+        match self.streams.encoding(wanted).map(|encoding| wished(track, encoding, from.session, now)) {
+            Some(Wished::Again) => {
+                self.counters.dropped(DropReason::KeyFrameFromRing);
+                self.streams.wake(wanted, Subscriber { peer: from.key, track: index as u8 });
+                return;
+            }
+            Some(Wished::OnItsWay) => {
+                self.counters.dropped(DropReason::KeyFrameOnItsWay);
+                return;
+            }
+            Some(Wished::Upstream) | None => {}
         }
-        let wanted = EncodingKey { stream, encoding: track.encoding() };
         let (at_once, pause) = (limits::KEY_FRAME_REQUESTS_AT_ONCE, limits::KEY_FRAME_REQUEST_PAUSE);
         if self.streams.is_key_frame_wanted(wanted) {
             return;
@@ -174,6 +189,23 @@ impl Feedback<'_> {
         }
         self.streams.want_key_frame(wanted);
     }
+}
+
+/// What becomes of a viewer's wish for a key frame; where it is to be started again, that is prepared.
+fn wished(track: &mut ViewerTrack, encoding: &Encoding, session: &Session, now: Timestamp) -> Wished {
+    let by_connection = session.egress().is_some_and(|(_, path)| path.is_connection());
+    let Some(start) = encoding.key_frame_within(key_frame_age_max(by_connection), now) else { return Wished::Upstream };
+    let is_of_key_frame =
+        |position| encoding.ring.get(position).is_some_and(|(info, _)| encoding.is_of_key_frame(info));
+    let has_passed = match track.subscription.cursor() {
+        Cursor::At(position) => position > start.position && !is_of_key_frame(position),
+        Cursor::AwaitsKeyFrame => false,
+    };
+    let wished = track.starts.wished(has_passed, now);
+    if wished == Wished::Again {
+        track.subscription.await_key_frame();
+    }
+    wished
 }
 
 /// Round-trip time from a report block (RFC 3550 §6.4.1, figure 2): arrival less LSR less DLSR, in 1/65,536 s.

@@ -12,9 +12,10 @@ use crate::time::Timestamp;
 use crate::worker::mail::Mail;
 use crate::worker::outbound::layers_told;
 use crate::worker::outbound::payload_type;
-use crate::worker::outbound::visit::{hurry, key_frame_age_max};
+use crate::worker::outbound::visit::hurry;
 use crate::worker::peer::{Peer, PeerKey, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::peers::Peers;
+use crate::worker::starts::key_frame_age_max;
 use crate::worker::stream::EncodingKey;
 use crate::worker::streams::Streams;
 use crate::worker::tracks::kind_of;
@@ -146,7 +147,7 @@ fn go_over(
     if went {
         track.selection = selection;
         if let Some(target) = stream.encoding(encoding).filter(|target| target.kind() == MediaKind::Video) {
-            hurry(track, target, start, newest, is_paced);
+            hurry(track, target, start, newest, is_paced, now);
         }
     }
     went

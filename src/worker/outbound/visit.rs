@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::description::MediaKind;
 use crate::limits;
+use crate::relay::play::alignment::EncodingView;
 use crate::relay::play::broadcast::Broadcast;
 use crate::relay::play::fan_out::AfterVisit;
 use crate::relay::play::leaving_out::leaves_out;
@@ -19,6 +20,7 @@ use crate::time::Timestamp;
 use crate::transport::TrainBatch;
 use crate::worker::outbox::SampledRun;
 use crate::worker::peer::{Peer, Playback, Role, Subscriber, ViewerTrack};
+use crate::worker::starts::key_frame_age_max;
 
 /// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
 pub(super) struct Visit<'a> {
@@ -96,7 +98,7 @@ impl<'a> Visit<'a> {
         match place_cursor(track, encoding, is_video, path.is_connection(), self.now) {
             Err(after) => return after,
             Ok(Placed::Goes) => {}
-            Ok(Placed::Started { start, newest }) => hurry(track, encoding, start, newest, is_paced),
+            Ok(Placed::Started { start, newest }) => hurry(track, encoding, start, newest, is_paced, self.now),
         }
         let packets_max = if is_paced {
             match track.pacer.turn(encoding.pace(), behind(track, encoding), self.now) {
@@ -235,7 +237,9 @@ pub(super) fn hurry(
     start: Start,
     newest: Option<u32>,
     is_paced: bool,
+    now: Timestamp,
 ) {
+    track.starts.started(now);
     let bytes = encoding.ring.bytes_from(start.position);
     let lasts = if is_paced {
         track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes));
@@ -269,7 +273,7 @@ fn place_cursor(
     by_connection: bool,
     now: Timestamp,
 ) -> Result<Placed, AfterVisit> {
-    let subscription = &mut track.subscription;
+    let ViewerTrack { subscription, starts, .. } = track;
     let skips = subscription.skips;
     if let Cursor::At(position) = subscription.settle(&encoding.ring, is_video, now) {
         let is_old = |(info, _): (&PacketInfo, _)| now.since(info.arrival) > limits::RING_HISTORY;
@@ -293,16 +297,14 @@ fn place_cursor(
         // Audio starts with the newest packet, or with the next one.
         encoding.fresh_sound(now).ok_or(AfterVisit::CaughtUp)?
     };
-    if !subscription.is_ahead(encoding.id(), start.sequence) {
+    if subscription.is_ahead(encoding.id(), start.sequence) {
+        subscription.start_at(encoding.id(), start, now);
+    } else if is_video && starts.is_due() {
+        subscription.start_again(&EncodingView::of(encoding), start, now);
+    } else {
         return Err(if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp });
     }
-    subscription.start_at(encoding.id(), start, now);
     Ok(if is_video { started(subscription, encoding, start) } else { Placed::Goes })
-}
-
-/// How old a key frame may be that a viewer starts with.
-pub(super) const fn key_frame_age_max(by_connection: bool) -> Duration {
-    if by_connection { limits::CONNECTION_KEY_FRAME_AGE_MAX } else { limits::KEY_FRAME_AGE_MAX }
 }
 
 #[cold]

@@ -11,6 +11,9 @@
 //!
 //! **Time goes on**: a later picture has a later timestamp, and a repeat the one that it was sent with. A viewer that starts at an
 //! older key frame, or is led to one, may have them squeezed; those published [`LIVE_WITHIN`] after that are not.
+//!
+//! **Started again**: a viewer that asked for a key frame may be sent packets once more under later numbers and with later
+//! timestamps, [`limits::STARTS_AGAIN_MAX`] times and no oftener than it asked. From there on its numbers go on as before.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,6 +23,7 @@ use corecast::lab::peer::publisher::audio_payload;
 use corecast::lab::peer::stamp::Stamp;
 use corecast::lab::peer::terms::{MIDS, PLAY};
 use corecast::lab::peer::video;
+use corecast::limits;
 use corecast::time::Timestamp;
 use corecast::wire::rtp::RtpPacket;
 
@@ -70,6 +74,8 @@ pub(crate) struct Received<'a> {
     pub(crate) is_repair: bool,
     pub(crate) index: u64,
     pub(crate) packet: RtpPacket<'a>,
+    /// How often its viewer has asked for a key frame.
+    pub(crate) asked: u32,
     pub(crate) now: Timestamp,
 }
 
@@ -100,6 +106,9 @@ struct Newest {
 pub(crate) struct Content {
     newest: Option<Newest>,
     last: [Option<Last>; 2],
+    /// Times it was started again, and the newest picture's packet before the last time.
+    again: u32,
+    before: Option<Last>,
     /// Publication, frame and timestamp.
     pictures: VecDeque<(usize, u32, u32)>,
     /// For the proof that time which goes back is found out.
@@ -192,24 +201,33 @@ impl Content {
         };
         let told = Told::Media { publication, number: tag.number.into(), published: at };
         let timestamp = received.packet.header().timestamp.wrapping_sub(self.turned_back);
-        let picture = self.pictures.iter().rev().find(|picture| (picture.0, picture.1) == (publication, tag.frame));
-        match picture {
-            Some(picture) if picture.2 != timestamp => {
-                let what = format!("{tag:?} has the timestamp {timestamp}, others of its picture {}", picture.2);
-                return Err(Violation::new(TIME_RULE, what));
-            }
-            // A repeat may be of before a skip, or of another timeline.
-            None if !received.is_repair => self.remember(publication, tag.frame, timestamp),
-            _ => {}
+        let (keys, media_time) = (tag.keys.into(), u64::from(tag.frame) * FRAME_MILLITICKS);
+        let (index, number) = (received.index, tag.number.into());
+        let (published, placed) = (at, received.now);
+        let now = Last { publication, index, number, keys, timestamp, media_time, published, placed };
+        let of_picture = |picture: &&(usize, u32, u32)| (picture.0, picture.1) == (publication, tag.frame);
+        let told_before = self.pictures.iter().filter(of_picture);
+        let is_known = told_before.clone().any(|picture| picture.2 == timestamp);
+        let others = told_before.count();
+        if !received.is_repair {
+            self.start_again(&now, !is_known && others > 0, received.asked)?;
+        }
+        // Sent once more it has another one, and a repeat of that may come first. A repeat may be of before a skip, of another timeline,
+        // or of before a second start.
+        let starts = if received.is_repair { received.asked.min(limits::STARTS_AGAIN_MAX.into()) } else { self.again };
+        if !is_known && others > starts as usize {
+            let what =
+                format!("{tag:?} has the timestamp {timestamp}, its picture another: {:?}", self.pictures.back());
+            return Err(Violation::new(TIME_RULE, what));
         }
         if received.is_repair {
             return Ok(told);
         }
+        if !is_known {
+            self.remember(publication, tag.frame, timestamp);
+        }
         self.whole(Newest { publication, index: received.index, number: Some(tag.number.into()) }, in_key)?;
-        let (keys, media_time) = (tag.keys.into(), u64::from(tag.frame) * FRAME_MILLITICKS);
-        let (index, number) = (received.index, tag.number.into());
-        let (published, placed) = (at, received.now);
-        self.follow(1, Last { publication, index, number, keys, timestamp, media_time, published, placed })?;
+        self.follow(1, now, received.asked)?;
         Ok(told)
     }
 
@@ -244,7 +262,7 @@ impl Content {
         let timestamp = received.packet.header().timestamp;
         let media_time = number * AUDIO_TICKS * 1_000;
         let (index, published, placed) = (received.index, stamp.sent, received.now);
-        self.follow(0, Last { publication, index, number, keys: 0, timestamp, media_time, published, placed })?;
+        self.follow(0, Last { publication, index, number, keys: 0, timestamp, media_time, published, placed }, 0)?;
         Ok(Told::Media { publication, number, published: stamp.sent })
     }
 
@@ -270,7 +288,26 @@ impl Content {
         self.pictures.push_back((publication, frame, timestamp));
     }
 
-    fn follow(&mut self, kind: usize, mut now: Last) -> Result<(), Violation> {
+    /// A picture's packet that is behind all that was sent before, and goes on from it neither in number nor in time, or is of a
+    /// picture that had another time, is of a second start.
+    fn start_again(&mut self, now: &Last, is_of_another_time: bool, asked: u32) -> Result<(), Violation> {
+        let Some(before) = self.last[1].filter(|last| last.publication == now.publication) else { return Ok(()) };
+        if now.index <= before.index || !is_of_another_time && followed(true, &before, now).is_ok() {
+            return Ok(());
+        }
+        if self.again >= asked.min(limits::STARTS_AGAIN_MAX.into()) {
+            // It is judged as any other.
+            return Ok(());
+        }
+        if now.timestamp.wrapping_sub(before.timestamp) as i32 <= 0 {
+            return Err(Violation::new(TIME_RULE, format!("started again at {now:?} behind {before:?}")));
+        }
+        self.again += 1;
+        self.before = self.last[1].take();
+        Ok(())
+    }
+
+    fn follow(&mut self, kind: usize, mut now: Last, asked: u32) -> Result<(), Violation> {
         let Some(before) = self.last[kind].filter(|last| last.publication == now.publication) else {
             // Numbers begin anew with a publication, the viewer's go on.
             if self.last[kind].is_none_or(|last| last.index < now.index) {
@@ -278,23 +315,19 @@ impl Content {
             }
             return Ok(());
         };
-        if before.index == now.index {
-            return if before.number == now.number {
-                Ok(())
-            } else {
-                Err(Violation::new(GAP_RULE, format!("{now:?} has the index of {before:?}")))
-            };
-        }
-        let (first, second) = if before.index < now.index { (&before, &now) } else { (&now, &before) };
-        if second.number <= first.number {
-            return Err(Violation::new(GAP_RULE, format!("{second:?} behind {first:?}")));
-        }
-        let (numbers, indexes) = (second.number - first.number, second.index - first.index);
-        if indexes > numbers + (second.keys - first.keys) {
-            return Err(Violation::new(GAP_RULE, format!("{first:?} to {second:?}")));
-        }
-        let was_led = numbers > indexes;
-        time_goes_on(kind == 1, was_led, first, second)?;
+        let judged = followed(kind == 1, &before, &now);
+        let is_late = kind == 1 && now.index < before.index;
+        let earlier = self.before.filter(|earlier| earlier.publication == now.publication);
+        let was_led = match (judged, earlier) {
+            // Overtaken by a second start: by one that is known, or by the first packet of one.
+            (Err(_), Some(earlier)) if is_late => return followed(true, &earlier, &now).map(|_| ()),
+            (Err(_), None) if is_late && self.again < asked.min(limits::STARTS_AGAIN_MAX.into()) => {
+                self.again += 1;
+                self.before = Some(now);
+                return Ok(());
+            }
+            (judged, _) => judged?,
+        };
         if !was_led || now.index < before.index {
             now.placed = before.placed;
         }
@@ -303,6 +336,35 @@ impl Content {
         }
         Ok(())
     }
+}
+
+/// Whether a packet goes on in order from one with a lower index, and leaves no hole behind it.
+fn in_order(first: &Last, second: &Last) -> Result<(), Violation> {
+    if second.number <= first.number {
+        return Err(Violation::new(GAP_RULE, format!("{second:?} behind {first:?}")));
+    }
+    let (numbers, indexes) = (second.number - first.number, second.index - first.index);
+    if indexes > numbers + second.keys.saturating_sub(first.keys) {
+        return Err(Violation::new(GAP_RULE, format!("{first:?} to {second:?}")));
+    }
+    Ok(())
+}
+
+/// Whether two packets of one publication, in the order in which they came, follow each other. Whether the viewer was led to the
+/// later one over others.
+fn followed(is_video: bool, before: &Last, now: &Last) -> Result<bool, Violation> {
+    if before.index == now.index {
+        return if before.number == now.number {
+            Ok(false)
+        } else {
+            Err(Violation::new(GAP_RULE, format!("{now:?} has the index of {before:?}")))
+        };
+    }
+    let (first, second) = if before.index < now.index { (before, now) } else { (now, before) };
+    in_order(first, second)?;
+    let was_led = second.number - first.number > second.index - first.index;
+    time_goes_on(is_video, was_led, first, second)?;
+    Ok(was_led)
 }
 
 fn time_goes_on(is_video: bool, was_led: bool, first: &Last, second: &Last) -> Result<(), Violation> {
@@ -350,7 +412,7 @@ mod tests {
 
     fn follows(packets: &[Last]) -> bool {
         let mut content = Content::default();
-        packets.iter().all(|&packet| content.follow(1, packet).is_ok())
+        packets.iter().all(|&packet| content.follow(1, packet, 0).is_ok())
     }
 
     #[test]
@@ -384,6 +446,29 @@ mod tests {
         assert!(!follows(&[last(100, 1), last(170, 71), squeezed(171, 72, 100)]));
         // Led to a key frame further on, it is told to be of now.
         assert!(follows(&[last(100, 1), last(170, 71), squeezed(171, 172, 0), squeezed(172, 173, 1_000)]));
+    }
+
+    #[test]
+    fn a_viewer_that_asked_is_started_again_as_often_as_it_asked_and_no_oftener_than_may_be() {
+        let starts = |content: &mut Content, index, number: u64, timestamp, asked| {
+            let now = Last { timestamp, ..last(index, number) };
+            content.start_again(&now, false, asked).is_ok() && content.follow(1, now, asked).is_ok()
+        };
+        let begun = || {
+            let mut content = Content::default();
+            assert!(starts(&mut content, 100, 10, 30_000, 0) && starts(&mut content, 104, 14, 42_000, 0));
+            content
+        };
+        assert!(!starts(&mut begun(), 105, 10, 42_001, 0), "unasked");
+        assert!(!starts(&mut begun(), 105, 10, 42_000, 1), "time stood still");
+        let mut content = begun();
+        assert!(starts(&mut content, 105, 10, 42_001, 3) && starts(&mut content, 106, 11, 42_100, 3));
+        assert!(starts(&mut content, 103, 13, 39_000, 3), "one from before comes late");
+        assert!(!starts(&mut content, 103, 15, 45_000, 3), "which was another one");
+        assert!(!starts(&mut content, 109, 12, 42_300, 1), "a hole is a hole");
+        // The first packets of the second start may be lost: only the distance tells then.
+        assert!(starts(&mut content, 120, 15, 45_000, 3));
+        assert!(!starts(&mut content, 130, 10, 48_000, 9), "a third time");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use corecast::wire::rtp::{RtpHeader, RtpPacket};
 use super::World;
 use crate::check::content::{Received, Told};
 use crate::check::{Violation, over_tcp};
-use crate::client::{self, ClientId};
+use crate::client::{self, Agent, ClientId};
 
 impl World {
     pub(super) fn check_packet(&mut self, id: ClientId, bytes: &[u8], opened: Option<corecast::srtp::OpenedRtp>) {
@@ -36,7 +36,11 @@ impl World {
             self.break_rule(Violation::new("content", "a packet that is not whole"));
             return;
         };
-        let received = Received { kind, is_repair, index: opened.packet_index, packet, now: self.now };
+        let asked = match &client.agent {
+            Some(Agent::Viewer(viewer)) => viewer.key_frames_asked(),
+            _ => 0,
+        };
+        let received = Received { kind, is_repair, index: opened.packet_index, packet, asked, now: self.now };
         match client.content.observe(&received, client.stream as u32, &self.publications) {
             Ok(Told::Media { publication, number, published }) => {
                 self.check_age(id, published);

@@ -82,6 +82,7 @@ impl Viewer {
         if let Some(ssrc) = video.map(|track| track.ssrc) {
             self.peer.send_rtcp(out, |slot| picture_loss_indication::write(slot, own, ssrc));
             record.counts.plis += 1;
+            self.plis += 1;
         }
     }
 }

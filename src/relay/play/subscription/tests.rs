@@ -6,6 +6,7 @@ use super::*;
 use crate::relay::store::numbers::TrackId;
 use crate::relay::store::packet_ring::Layers;
 use crate::wire::bytes::refuses_damage;
+use crate::wire::codec::Codec;
 use crate::wire::rtp::RtpHeader;
 
 const FORMAT: EgressFormat = EgressFormat { payload_type: 96, rtx_payload_type: Some(97), clock_rate_hz: 90_000 };
@@ -441,10 +442,6 @@ fn who_starts_in_the_past_is_told_that_it_is_now_and_repeats_say_the_same() {
     start(&mut subscription, at(0, 1_000));
     let lasts = Duration::from_millis(200);
     subscription.squeeze(&ring, at(0, 1_000), lasts, None, 90_000);
-    assert!(
-        subscription.is_catching_up(Timestamp::from_millis(1_000))
-            && !subscription.is_catching_up(Timestamp::from_millis(1_001))
-    );
     let now = Timestamp::from_millis(49 * 33);
     let mut sent = play(&mut subscription, &ring, now);
     let live = 49 * 2_970 + 5;
@@ -456,7 +453,7 @@ fn who_starts_in_the_past_is_told_that_it_is_now_and_repeats_say_the_same() {
     assert!(sent.windows(2).all(|pair| pair[1] > pair[0]));
     // 200 ms on, and ever after, the timeline is the publisher's.
     assert!((57..100).all(|n| sent[n] == n as u32 * 2_970 + 5), "{sent:?}");
-    assert!(!subscription.is_catching_up(Timestamp::ZERO));
+    assert_eq!(subscription.rewriter.squeezed(), None, "it is over");
     for n in 0..100_u64 {
         let located = subscription.locate(100 + n as u16).unwrap();
         let (mut slot, mut payload) = ([0; 64], [0; 64]);
@@ -550,4 +547,43 @@ fn a_packet_with_a_field_of_its_own_is_as_long_as_one_without_and_not_repeated_u
     let located = subscription.locate(100).unwrap();
     assert!(subscription.write_repeat(&mut [0; 64], located, &info(1_000)).is_none());
     assert!(subscription.write_rtx(&mut [0; 64], &mut [0; 64], located, &info(1_000), &[1]).is_some());
+}
+
+#[test]
+fn who_is_started_again_sees_new_numbers_new_pictures_and_later_times() {
+    let mut ring = PacketRing::new(256, 1 << 16);
+    // VP8, one packet to a picture, from picture 40 on (RFC 7741 §4.2: X, I, seven bits).
+    for sequence in 1_000..1_006_u64 {
+        let payload = [0x90, 0x80, 40 + (sequence - 1_000) as u8, 0, 0];
+        ring.store(info(sequence), &payload).unwrap();
+    }
+    let mut subscription = subscription();
+    start(&mut subscription, at(0, 1_000));
+    let sent: Vec<_> = (1_000..1_004).map(|sequence| send(&mut subscription, sequence)).collect();
+    assert_eq!(sent, [100, 101, 102, 103]);
+    let newest = subscription.newest_timestamp(|_| Some(&ring));
+    let (codec, clock, clock_rate_hz) = (Some(Codec::Vp8), None, 90_000);
+    let encoding = EncodingView { id: ONLY, ring: &ring, clock, clock_rate_hz, timeline_of: ONLY, codec };
+    subscription.start_again(&encoding, at(0, 1_000), Timestamp::ZERO);
+    subscription.squeeze(&ring, at(0, 1_000), Duration::from_millis(100), newest, 90_000);
+    assert_eq!(subscription.cursor(), Cursor::At(Position(0)));
+    let mut last = newest.unwrap();
+    for (sequence, index) in (1_000..1_006).zip(104..) {
+        let mut slot = [0; 64];
+        let header = subscription.write_header(&mut slot, &info(sequence)).unwrap();
+        let timestamp = RtpHeader::parse(&slot).unwrap().timestamp;
+        assert!(timestamp_distance(last, timestamp) > 0, "{last} and then {timestamp}");
+        last = timestamp;
+        assert_eq!(header.index, PacketIndex(index));
+        let (_, _, payload) = ring.find(Sequence(sequence)).unwrap();
+        let mut copy = [0; 64];
+        let payload = header.renumbering.apply(&mut slot, payload, &mut copy).unwrap();
+        // The newest that it was sent was picture 43.
+        assert_eq!(payload[2], (44 + sequence - 1_000) as u8);
+        subscription.sent(header.index, 1_000);
+    }
+    // Each repeat is what was sent under its number.
+    assert_eq!(subscription.locate(101), Some(located(1_001, 101)));
+    let again = subscription.locate(105).unwrap();
+    assert_eq!((again.sequence, again.renumbering.is_none(), again.squeeze.is_none()), (Sequence(1_001), false, false));
 }
