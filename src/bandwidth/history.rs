@@ -108,6 +108,8 @@ pub struct History {
     trains_left: u8,
     /// The newest train takes further packets.
     open: bool,
+    /// Of how many of the newest packets nothing was told, as far as it counts.
+    untold: u8,
     /// How often the pause between two sampled frames is doubled, because feedback comes later than the trains last.
     stretch: u8,
 }
@@ -124,6 +126,7 @@ impl History {
             newest: 0,
             len: 0,
             next: 1,
+            untold: 0,
             began: now,
             due: now,
             trains_left: 0,
@@ -163,6 +166,7 @@ impl History {
     pub(super) fn stamp(&mut self, bytes: usize, ends_frame: bool, now: Millis) -> u16 {
         let number = self.next;
         self.next = number.wrapping_add(1);
+        self.untold = self.untold.saturating_add(1);
         let late = now.since(self.began) > limits::TRAIN_SPREAD_MAX.as_millis() as u32;
         if !self.open || late {
             self.begin(number, now);
@@ -179,6 +183,18 @@ impl History {
             self.open = false;
         }
         number
+    }
+
+    /// See [`super::Bandwidth::asked`].
+    #[inline]
+    pub(super) const fn untold(&self) -> u16 {
+        self.untold as u16
+    }
+
+    /// Whether the packet that was stamped last begins a train.
+    #[inline]
+    pub(super) fn begins_train(&self) -> bool {
+        self.trains.get(usize::from(self.newest)).is_some_and(|train| train.packets == 1)
     }
 
     /// The train that is open ends here: see [`super::Bandwidth::paused`].
@@ -261,6 +277,9 @@ impl History {
             // Nothing is remembered that it could be about.
             return;
         }
+        let until = feedback.header.base_sequence.wrapping_add(feedback.status_count);
+        let left = self.next.wrapping_sub(until);
+        self.untold = u8::try_from(left).map_or(self.untold, |left| left.min(self.untold));
         let mut clock = feedback.header.reference_time.wrapping_mul(REFERENCE_TIME_TICKS as u32) as u16;
         let mut pass = Pass::default();
         let mut forgotten = false;

@@ -16,6 +16,11 @@
 //! frames a second are *sampled* while all is calm, and up to twenty when the viewer has just come, when it switches, and when
 //! something looks wrong ([`Bandwidth::samples`]).
 //!
+//! Where the viewer offers it (`transport-wide-cc-02`; no browser does by itself, our SDK does for Chromium), what ends a sampled
+//! frame asks for feedback ([`Bandwidth::asked`]), which then comes at once and not 50 to 250 ms later. It saves no packets: a calm
+//! Chromium sent 8.0 of RTCP and STUN a second with it and 8.1 without (three frames a second sampled; both with REMB for what
+//! carries no number).
+//!
 //! # Rules
 //!
 //! - **Evidence** ([`estimator`]): the packets of a frame leave back to back, so their spread on arrival shows the bottleneck:
@@ -113,6 +118,19 @@ impl Bandwidth {
     #[inline]
     pub fn stamp(&mut self, bytes: usize, ends_frame: bool, now: Timestamp) -> u16 {
         self.history.stamp(bytes, ends_frame, Millis::of(now))
+    }
+
+    /// Of how many packets up to the one that was stamped last feedback is to be asked for, where it comes on request; 0: of none.
+    /// What ends a frame asks for all that nothing was told of. Where that was lost, as the end of a frame is on a full link, the
+    /// beginning of the next one asks.
+    #[inline]
+    #[must_use]
+    pub fn asked(&self, now: Timestamp) -> u16 {
+        let untold = self.history.untold();
+        let enough = if self.is_alert(Millis::of(now)) { limits::ASKED_PACKETS_MIN } else { 1 };
+        let is_repeat = self.history.begins_train() && untold > 1;
+        let asks = if self.is_sampling() { is_repeat } else { untold >= enough };
+        if asks { untold.min(limits::ASKED_PACKETS_MAX) } else { 0 }
     }
 
     /// The number of the next packet that is stamped.

@@ -154,8 +154,10 @@ pub struct ExtensionIds {
     pub rid: Option<u8>,
     /// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id`
     pub repaired_rid: Option<u8>,
-    /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`
+    /// `http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01`, or its second form.
     pub transport_cc: Option<u8>,
+    /// It is the second form (`http://www.webrtc.org/experiments/rtp-hdrext/transport-wide-cc-02`): packets ask for feedback.
+    pub feedback_on_request: bool,
 }
 
 /// A synchronisation source and that of its retransmissions.

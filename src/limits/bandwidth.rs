@@ -36,6 +36,13 @@ pub const NUMBERS_REMEMBERED_AS_SENT: u16 = 4_096;
 /// is left out, counted.
 pub const TRANSPORT_STATUSES_FOLDED_MAX: usize = 512;
 
+/// Feedback that comes on request is asked for of so many packets at once at most: as many as are remembered.
+pub const ASKED_PACKETS_MAX: u16 = (TRAINS_SAMPLED_MAX * TRAIN_PACKETS_SAMPLED_MAX) as u16;
+const _: () = assert!(ASKED_PACKETS_MAX <= u8::MAX as u16);
+
+/// While every frame is sampled, feedback is asked for of so many packets at least: not for each frame of one.
+pub const ASKED_PACKETS_MIN: u16 = 3;
+
 const _: () = assert!(TRANSPORT_STATUSES_FOLDED_MAX >= 2 * TRAINS_SAMPLED_MAX * TRAIN_PACKETS_SAMPLED_MAX);
 
 /// Transport-wide feedback packets that one viewer may send at once; browsers send one in 50 ms at most, and one per datagram.

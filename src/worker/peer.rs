@@ -6,7 +6,7 @@ use crate::description::{Description, MediaKind, NegotiatedCodec, NegotiatedMedi
 use crate::dtls::DtlsIdentity;
 use crate::limits;
 use crate::rate::Allowance;
-use crate::relay::play::extension::ExtensionTemplate;
+use crate::relay::play::extension::{ExtensionTemplate, TransportNumber};
 use crate::relay::play::pacing::Pacer;
 use crate::relay::play::selection::Selection;
 use crate::relay::play::subscription::Subscription;
@@ -268,7 +268,9 @@ impl Playback {
         let track = |media: &NegotiatedMedia| {
             let ssrcs = media.ssrcs.first()?;
             let mid = media.extensions.mid.map(|id| (id, media.mid.as_str()));
-            let extension = ExtensionTemplate::new(mid, media.extensions.transport_cc);
+            let on_request = media.extensions.feedback_on_request;
+            let number = media.extensions.transport_cc.map(|id| TransportNumber { id, on_request });
+            let extension = ExtensionTemplate::new(mid, number);
             Some(ViewerTrack {
                 kind: media.kind,
                 track: track_of(media.kind),

@@ -37,6 +37,27 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "bandwidth: feedback on request is asked for once for each packet",
+        "src/bandwidth/history.rs",
+        "self.untold = u8::try_from(left).map_or(self.untold, |left| left.min(self.untold));",
+        "let _ = left;",
+        "parts worker_bandwidth::a_calm_viewer_is_asked_for_feedback_thrice_a_second_and_one_that_has_just_come_more_often",
+    ),
+    Guard(
+        "bandwidth: a lost request is made again with the next frame",
+        "src/bandwidth/mod.rs",
+        "if self.is_sampling() { is_repeat }",
+        "if self.is_sampling() { false }",
+        "parts worker_bandwidth::each_of_three_viewers_is_sent_what_its_link_carries_and_follows_it",
+    ),
+    Guard(
+        "bandwidth: feedback on request is answered only where it was offered",
+        "src/signal/sdp/extensions.rs",
+        "TRANSPORT_CC_ON_REQUEST => &mut on_request,",
+        "TRANSPORT_CC => &mut on_request,",
+        "lib signal::sdp::tests::answers::feedback_on_request_is_agreed_with_viewers_that_offer_it_and_then_alone",
+    ),
+    Guard(
         "twin: a viewer is sent a codec that it decodes",
         "src/relay/store/ladder.rs",
         "rung.codec.is_some_and(&decodes)",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::worker_support::bottleneck::feedback;
 use crate::worker_support::{Bottleneck, MS, Opening, STREAM, World};
-use corecast::description::{CodecFormat, MediaKind};
+use corecast::description::{CodecFormat, Description, MediaKind};
 use corecast::lab::peer::terms::H264_PROFILE_LEVEL_ID;
 use corecast::relay::store::address::RecordAddress;
 use corecast::relay::store::ladder::{Measured, RidName};
@@ -93,7 +93,11 @@ impl Broadcast {
     }
 
     fn join(&mut self, kbps: Option<u64>, transport_cc: bool) -> usize {
-        let client = self.world.join(&Opening { transport_cc, ..Opening::viewer(0) });
+        self.join_by(kbps, Opening { transport_cc, ..Opening::viewer(0) })
+    }
+
+    fn join_by(&mut self, kbps: Option<u64>, opening: Opening) -> usize {
+        let client = self.world.join(&opening);
         if let Some(kbps) = kbps {
             self.world.bottlenecks.insert(client, Bottleneck::new(kbps));
         }
@@ -201,10 +205,49 @@ impl Broadcast {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Feedback comes when a packet asks for it.
+fn on_request(description: &mut Description) {
+    let video = description.media.iter_mut().filter(|media| media.kind == MediaKind::Video);
+    video.for_each(|media| media.extensions.feedback_on_request = true);
+}
+
+#[test]
+fn a_calm_viewer_is_asked_for_feedback_thrice_a_second_and_one_that_has_just_come_more_often() {
+    let mut broadcast = Broadcast::of(1);
+    let opening = Opening { transport_cc: true, terms: on_request, ..Opening::viewer(0) };
+    let asked = broadcast.join_by(Some(20_000), opening);
+    broadcast.run(SECOND);
+    let reports = |broadcast: &mut Broadcast, viewer: usize| {
+        let reporter = broadcast.world.clients[viewer].viewer().reporter.as_ref();
+        reporter.expect("it reports").reports
+    };
+    let joining = reports(&mut broadcast, asked);
+    assert!((4..=10).contains(&joining), "{joining} at first: of three packets each");
+    broadcast.run(5 * SECOND);
+    let before = reports(&mut broadcast, asked);
+    broadcast.run(10 * SECOND);
+    let calm = reports(&mut broadcast, asked) - before;
+    assert!((27..=33).contains(&calm), "{calm} in 10 s");
+
+    let received = broadcast.world.clients[asked].received(MediaKind::Video);
+    let asking: Vec<_> = received.iter().filter(|packet| packet.asks_for.is_some_and(|asked| asked > 0)).collect();
+    assert!(asking.iter().all(|packet| packet.marker), "what ends a frame asks");
+    let numbered = received.iter().filter(|packet| packet.transport.is_some()).count();
+    let told: usize = asking.iter().map(|packet| usize::from(packet.asks_for.unwrap_or_default())).sum();
+    assert_eq!(told, numbered, "every numbered packet is asked for once where nothing is lost");
+}
+
 #[test]
 fn each_of_three_viewers_is_sent_what_its_link_carries_and_follows_it() {
+    for terms in [|_: &mut Description| {}, on_request as fn(&mut Description)] {
+        each_on_its_layer(terms);
+    }
+}
+
+fn each_on_its_layer(terms: fn(&mut Description)) {
     let mut broadcast = Broadcast::of(3);
-    let viewers = [5_000, 1_200, 400].map(|kbps| broadcast.join(Some(kbps), true));
+    let opening = || Opening { transport_cc: true, terms, ..Opening::viewer(0) };
+    let viewers = [5_000, 1_200, 400].map(|kbps| broadcast.join_by(Some(kbps), opening()));
     broadcast.run(8 * SECOND);
     let plays = |broadcast: &Broadcast| viewers.map(|viewer| broadcast.plays(viewer));
     assert_eq!(plays(&broadcast), [Some(2), Some(1), Some(0)]);

@@ -6,7 +6,7 @@ import { Backoff, pause } from '../../src/web/sdk/backoff.js';
 import { codecPreferences } from '../../src/web/sdk/codecs.js';
 import { CorecastError, fromCapture, fromProblem, fromResponse, unreachable } from '../../src/web/sdk/errors.js';
 import { sendEncodings } from '../../src/web/sdk/simulcast.js';
-import { iceServers, restartFragment, restartedAnswer, startBitrate, withStartBitrate } from '../../src/web/sdk/sdp.js';
+import { iceServers, restartFragment, restartedAnswer, startBitrate, withFeedbackOnRequest, withStartBitrate, withTwin } from '../../src/web/sdk/sdp.js';
 import { Meter } from '../../src/web/sdk/stats.js';
 import { nodeUrl } from '../../src/web/sdk/transport.js';
 
@@ -57,6 +57,26 @@ test('a start bitrate that is there already is replaced, and applying it twice c
   const once = withStartBitrate(VIDEO, 300);
   assert.equal(withStartBitrate(once, 300), once);
   assert.equal(withStartBitrate(withStartBitrate(VIDEO, 9_999), 300), once);
+});
+
+test('an offer says of its second picture that it is a twin, and nothing where there is one', () => {
+  const one = ['v=0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=mid:0', 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=mid:v', ''].join('\r\n');
+  assert.equal(withTwin(one), one);
+  const two = `${one}m=video 9 UDP/TLS/RTP/SAVPF 97\r\na=mid:w\r\n`;
+  assert.equal(withTwin(two), `${two}a=x-corecast-twin-of:v\r\n`);
+  const data = `${two}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:d\r\n`;
+  assert.equal(withTwin(data), data.replace('a=mid:w', 'a=mid:w\r\na=x-corecast-twin-of:v'));
+});
+
+test('feedback on request is offered under a free number, once, and only beside the usual form', () => {
+  const first = 'http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01';
+  const second = 'http://www.webrtc.org/experiments/rtp-hdrext/transport-wide-cc-02';
+  const offer = ['v=0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', `a=extmap:3 ${first}`, 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=extmap:14 urn:x', `a=extmap:3 ${first}`, ''].join('\r\n');
+  const asked = withFeedbackOnRequest(offer);
+  assert.equal(asked, offer.replace(/(urn:x\r\n)/, `$1a=extmap:13 ${second}\r\n`));
+  assert.equal(withFeedbackOnRequest(asked), asked);
+  const without = offer.replace(`urn:x\r\na=extmap:3 ${first}`, 'urn:x');
+  assert.equal(withFeedbackOnRequest(without), without);
 });
 
 test('the start bitrate is half of the most, within what networks usually carry', () => {

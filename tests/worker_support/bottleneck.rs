@@ -37,9 +37,13 @@ impl Bottleneck {
     }
 }
 
-/// Arrivals that are reported every 60 ms.
+/// Arrivals that are reported every 60 ms, or when a packet asks for it.
 #[derive(Debug, Default)]
 pub(crate) struct Reporter {
+    /// The first number that was asked for, and the last.
+    asked: Option<(u16, u16)>,
+    /// Reports.
+    pub(crate) reports: u32,
     arrived: Vec<(u16, Timestamp)>,
     told_to: Option<u16>,
     due: Timestamp,
@@ -50,11 +54,28 @@ impl Reporter {
     /// The transport-wide number of a packet.
     pub(crate) fn number_of(packet: &RtpPacket<'_>) -> Option<u16> {
         let (_, value) = packet.extensions().find(|&(id, _)| id == TRANSPORT_CC)?;
-        Some(u16::from_be_bytes(value.try_into().ok()?))
+        Some(u16::from_be_bytes(value.first_chunk().copied()?))
     }
 
-    pub(crate) fn arrived(&mut self, number: u16, at: Timestamp) {
+    /// Of how many packets a packet asks for feedback; `None` where that comes by itself.
+    pub(crate) fn asked_by(packet: &RtpPacket<'_>) -> Option<u16> {
+        let (_, value) = packet.extensions().find(|&(id, _)| id == TRANSPORT_CC)?;
+        let [_, _, high, low] = value.try_into().ok()?;
+        let asked = u16::from_be_bytes([high, low]);
+        assert_eq!(asked & 0x8000 != 0, asked != 0, "always with times: {asked:#x}");
+        Some(asked & 0x7fff)
+    }
+
+    pub(crate) fn arrived(&mut self, number: u16, asked: Option<u16>, at: Timestamp) {
         self.arrived.push((number, at));
+        match asked {
+            None => {}
+            Some(0) => self.due = Timestamp::from_nanos(u64::MAX),
+            Some(asked) => {
+                self.due = at;
+                self.asked = Some((number.wrapping_sub(asked - 1), number));
+            }
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Timestamp {
@@ -67,6 +88,10 @@ impl Reporter {
             return None;
         }
         self.due = now + 60 * MS;
+        if let Some((first, last)) = self.asked.take() {
+            self.due = Timestamp::from_nanos(u64::MAX);
+            return Some(self.tell(first, last));
+        }
         let base =
             self.told_to.map(|number| number.wrapping_add(1)).or(self.arrived.first().map(|&(number, _)| number))?;
         let behind = |number: u16| number.wrapping_sub(base);
@@ -76,16 +101,22 @@ impl Reporter {
             .map(|&(number, _)| number)
             .filter(|&number| behind(number) < 0x8000)
             .max_by_key(|&number| behind(number))?;
+        self.told_to = Some(last);
+        Some(self.tell(base, last))
+    }
+
+    fn tell(&mut self, base: u16, last: u16) -> Vec<u8> {
+        let behind = |number: u16| number.wrapping_sub(base);
         let mut arrivals = vec![None; usize::from(behind(last)) + 1];
         for (number, at) in self.arrived.drain(..) {
             if let Some(place) = arrivals.get_mut(usize::from(behind(number))) {
                 *place = Some(at.as_nanos() / 1_000 + 123_456_789);
             }
         }
-        self.told_to = Some(last);
         let feedback = feedback(base, self.count, &arrivals);
         self.count = self.count.wrapping_add(1);
-        Some(feedback)
+        self.reports += 1;
+        feedback
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Packet {
     pub(crate) mid: Vec<u8>,
     /// The transport-wide sequence number of a packet that was received with one.
     pub(crate) transport: Option<u16>,
+    /// Where feedback comes on request: of how many packets this one asks for it.
+    pub(crate) asks_for: Option<u16>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -356,6 +358,7 @@ impl Client {
             padding: 0,
             mid: mid.into(),
             transport: None,
+            asks_for: None,
             payload: packet.payload.clone(),
         });
     }
@@ -468,12 +471,13 @@ impl Client {
                     padding: packet.padding_len(),
                     mid: mid.unwrap_or_default(),
                     transport: Reporter::number_of(&packet),
+                    asks_for: Reporter::asked_by(&packet),
                     payload: packet.payload().to_vec(),
                 };
                 let is_repair = Some(packet.ssrc) == self.sources.video_rtx;
                 let viewer = self.viewer();
                 if let (Some(number), Some(reporter)) = (packet.transport, &mut viewer.reporter) {
-                    reporter.arrived(number, now);
+                    reporter.arrived(number, packet.asks_for, now);
                 }
                 if is_repair { &mut viewer.repairs } else { &mut viewer.received }.push(packet);
             }

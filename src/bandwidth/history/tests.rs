@@ -189,3 +189,24 @@ fn trains_are_forgotten_before_their_times_are_ambiguous() {
     sent(&mut history, 1_200 + 3 * age, 1, 2);
     assert!(history.find(third, 0).is_none());
 }
+
+#[test]
+fn what_was_not_told_of_is_counted_until_it_is() {
+    let mut history = History::new(Millis::of(at(1_000)));
+    let firsts = sent(&mut history, 1_000, 3, 4);
+    assert_eq!(history.untold(), 12);
+    fold(&mut history, firsts[0], &[Some(0), Some(1), None, Some(3)], 1_200);
+    assert_eq!(history.untold(), 8, "what was told lost is told");
+    fold(&mut history, firsts[2], &[Some(0), Some(1), Some(2), Some(3)], 1_250);
+    assert_eq!(history.untold(), 0, "what a newer report passed over is not asked for any more");
+    fold(&mut history, firsts[0], &[Some(0)], 1_300);
+    assert_eq!(history.untold(), 0, "an old report takes nothing back");
+    // Of a number that was never sent.
+    sent(&mut history, 1_300, 1, 4);
+    fold(&mut history, firsts[2].wrapping_add(30_000), &[Some(0)], 1_400);
+    assert_eq!(history.untold(), 4);
+    for frame in 0..90 {
+        sent(&mut history, 2_000 + frame * FRAME_MS, 1, 4);
+    }
+    assert_eq!(history.untold(), u16::from(u8::MAX), "bounded");
+}

@@ -296,7 +296,14 @@ fn extensions(lines: &Lines<'_>) -> ExtensionIds {
             (words.next()? == uri).then_some(id)
         })
     };
-    ExtensionIds { mid: id(MID), rid: id(RID), repaired_rid: id(REPAIRED_RID), transport_cc: id(TRANSPORT_CC) }
+    let transport_cc = id(TRANSPORT_CC);
+    ExtensionIds {
+        mid: id(MID),
+        rid: id(RID),
+        repaired_rid: id(REPAIRED_RID),
+        transport_cc,
+        feedback_on_request: false,
+    }
 }
 
 /// RFC 8853 §5.1: streams behind `recv`, without alternatives and marks of a pause.

@@ -299,9 +299,17 @@ impl Subscription {
     }
 
     /// Writes a transport-wide sequence number into a header that [`Self::write_header`] or [`Self::write_rtx`] wrote.
-    /// Whether there is a place for it; the header is as long without.
-    pub fn write_transport_sequence(&self, slot: &mut [u8], number: u16) -> bool {
-        slot.get_mut(FIXED_HEADER_BYTES..).is_some_and(|block| self.extension.write_transport_sequence(block, number))
+    /// Where feedback comes on request, it asks for that of `asked` packets. Whether there is a place for it; the header is as
+    /// long without.
+    pub fn write_transport_sequence(&self, slot: &mut [u8], number: u16, asked: u16) -> bool {
+        let block = slot.get_mut(FIXED_HEADER_BYTES..);
+        block.is_some_and(|block| self.extension.write_transport_sequence(block, number, asked))
+    }
+
+    /// Whether feedback comes only where packets ask for it.
+    #[must_use]
+    pub fn asks_for_feedback(&self) -> bool {
+        self.extension.asks()
     }
 
     /// The sequence number of the packet that was sent last; `None` before one was.

@@ -48,6 +48,8 @@ pub const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 pub const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 /// draft-holmer-rmcat-transport-wide-cc-extensions-01: a sequence number over the whole transport.
 pub const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// The same with a field that asks for feedback, which comes at no other time (libwebrtc, `transport-wide-cc-02`).
+pub const TRANSPORT_CC_ON_REQUEST: &str = "http://www.webrtc.org/experiments/rtp-hdrext/transport-wide-cc-02";
 
 /// Every extension that browsers and encoders offer, and its treatment.
 pub const TABLE: &[Rule] = {
@@ -64,6 +66,12 @@ pub const TABLE: &[Rule] = {
             Terminate,
             Rewrite,
             "lets a publisher send at full quality; on sampled packets to a viewer it tells what its network carries",
+        ),
+        rule(
+            TRANSPORT_CC_ON_REQUEST,
+            Refuse,
+            Rewrite,
+            "the same, and feedback comes at once when it is asked for, not up to 250 ms later",
         ),
         rule(
             "urn:3gpp:video-orientation",
@@ -148,8 +156,8 @@ impl Agreed {
 
     /// Removes transport-wide feedback, for a section in which no codec has it.
     pub(super) fn without_transport_cc(mut self) -> Self {
-        self.ids.transport_cc = None;
-        self.lines.retain(|(uri, _)| *uri != TRANSPORT_CC);
+        (self.ids.transport_cc, self.ids.feedback_on_request) = (None, false);
+        self.lines.retain(|(uri, _)| ![TRANSPORT_CC, TRANSPORT_CC_ON_REQUEST].contains(uri));
         self
     }
 }
@@ -158,6 +166,7 @@ impl Agreed {
 /// 8285 §6).
 pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -> Result<Agreed, SdpRefused> {
     let mut agreed = Agreed::default();
+    let mut on_request = None;
     for (count, line) in section.attributes.values("extmap").enumerate() {
         if count >= limits::SDP_EXTENSIONS_PER_SECTION_MAX {
             return Err(SdpRefused::too_many(
@@ -185,7 +194,11 @@ pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -
             continue;
         };
         let mid_bytes = section.mid.as_ref().map_or(0, String::len);
-        let fits = rule.uri != MID || fits_downlink(id, mid_bytes);
+        let fits = match rule.uri {
+            MID => fits_downlink(id, mid_bytes),
+            TRANSPORT_CC_ON_REQUEST => mid_bytes <= MID_BYTES_BESIDE_REQUEST_MAX,
+            _ => true,
+        };
         if treatment == Treatment::Refuse || !usable || (direction == Direction::Play && !fits) {
             continue;
         }
@@ -194,6 +207,7 @@ pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -
             RID => &mut agreed.ids.rid,
             REPAIRED_RID => &mut agreed.ids.repaired_rid,
             TRANSPORT_CC => &mut agreed.ids.transport_cc,
+            TRANSPORT_CC_ON_REQUEST => &mut on_request,
             _ => continue,
         };
         // The first of two lines for one URI wins.
@@ -202,8 +216,18 @@ pub(super) fn agree(section: &MediaSection, direction: Direction, mixed: bool) -
             agreed.lines.push((rule.uri, format!("{id}{answered_way} {}", rule.uri)));
         }
     }
+    // Of the two forms one.
+    if on_request.is_some() {
+        (agreed.ids.transport_cc, agreed.ids.feedback_on_request) = (on_request, true);
+        agreed.lines.retain(|(uri, _)| *uri != TRANSPORT_CC);
+    }
     Ok(agreed)
 }
+
+/// A longer mid leaves no room for a transport-wide number with a request beside it: a head of four bytes, two of two, four of
+/// value.
+const MID_BYTES_BESIDE_REQUEST_MAX: usize = 8;
+const _: () = assert!(4 + MID_BYTES_BESIDE_REQUEST_MAX + 2 + 2 + 4 <= limits::DOWNLINK_EXTENSION_BYTES_MAX);
 
 /// Whether a mid of `mid_bytes` fits the downlink's budget. RFC 8285 §4.1 to §4.3: a header of 4 bytes, 1 or 2 per element,
 /// padded to 4. A transport-wide sequence number beside it takes 4 more at most.
@@ -217,8 +241,9 @@ fn fits_downlink(id: u8, mid_bytes: usize) -> bool {
 pub(super) fn check_unique<'a>(sections: impl Iterator<Item = &'a ExtensionIds>) -> Result<(), SdpRefused> {
     let mut seen: Vec<(u8, &str)> = Vec::new();
     for ids in sections {
+        let transport_cc = if ids.feedback_on_request { TRANSPORT_CC_ON_REQUEST } else { TRANSPORT_CC };
         let named =
-            [(ids.mid, MID), (ids.rid, RID), (ids.repaired_rid, REPAIRED_RID), (ids.transport_cc, TRANSPORT_CC)];
+            [(ids.mid, MID), (ids.rid, RID), (ids.repaired_rid, REPAIRED_RID), (ids.transport_cc, transport_cc)];
         for (id, uri) in named {
             let Some(id) = id else { continue };
             if seen.iter().any(|&(other_id, other_uri)| other_id == id && other_uri != uri) {

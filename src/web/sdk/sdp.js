@@ -53,6 +53,25 @@ export function withTwin(offer) {
   return joined([...lines.slice(0, at), `a=x-corecast-twin-of:${mid}`, ...lines.slice(at)]);
 }
 
+const FEEDBACK_ON_REQUEST = 'http://www.webrtc.org/experiments/rtp-hdrext/transport-wide-cc-02';
+
+/**
+ * Offers feedback on request for a viewer's picture. Chromium gives it where only the answer has it, and does not offer it; with
+ * Firefox such an answer fails, so that its offers are left alone.
+ *
+ * @param {string} offer
+ * @returns {string}
+ */
+export function withFeedbackOnRequest(offer) {
+  const lines = linesOf(offer);
+  const used = lines.map((line) => Number(/^a=extmap:(\d+)/.exec(line)?.[1]));
+  const free = Array.from({ length: 14 }, (_, index) => 14 - index).find((id) => !used.includes(id));
+  const video = lines.findIndex((line) => line.startsWith('m=video '));
+  const at = lines.findIndex((line, index) => index > video && /^a=extmap:\d+ .*transport-wide-cc-extensions-01/.test(line));
+  if (free === undefined || video < 0 || at < 0 || lines.some((line) => line.includes(FEEDBACK_ON_REQUEST))) return offer;
+  return joined([...lines.slice(0, at), `a=extmap:${free} ${FEEDBACK_ON_REQUEST}`, ...lines.slice(at)]);
+}
+
 /**
  * Half of the maximum bitrate, within what networks usually carry: 300 to 2,500 kbit/s.
  *

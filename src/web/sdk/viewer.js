@@ -8,6 +8,7 @@
 import { check, send } from './channel.js';
 import { CorecastError } from './errors.js';
 import { layersOf, unknownLayers, watchHeight, wireChoice } from './layers.js';
+import { withFeedbackOnRequest } from './sdp.js';
 import { Session } from './session.js';
 
 /** If nothing has arrived for this long, there is no publisher. */
@@ -199,6 +200,9 @@ export class Viewer extends Session {
     return true;
   }
 
+  /** @protected @override @param {string} sdp */
+  adjustOffer(sdp) { return isChromium() ? withFeedbackOnRequest(sdp) : sdp; }
+
   /** @protected @override @param {RTCPeerConnection} pc */
   prepare(pc) {
     const media = new MediaStream();
@@ -288,4 +292,10 @@ export class Viewer extends Session {
     this.#live = live;
     this.dispatchEvent(new CustomEvent(live ? 'live' : 'idle', { detail: {} }));
   }
+}
+
+/** Whether this is Chromium or made of it, as far as the page may know. */
+function isChromium() {
+  const brands = /** @type {any} */ (globalThis.navigator)?.userAgentData?.brands ?? [];
+  return brands.some((/** @type {{ brand: string }} */ { brand }) => brand === 'Chromium');
 }

@@ -89,7 +89,9 @@ impl RetransmissionPhase<'_> {
             track.subscription.write_rtx(slot, scratch, located, info, payload).and_then(|(header, len)| {
                 if let Some((left, adaptation)) = repair.probe.zip(playback.adaptation.as_deref_mut()) {
                     number = Some(adaptation.probe(left, header.len + len, now));
-                    number.map(|number| track.subscription.write_transport_sequence(slot, number));
+                    // The last one asks.
+                    let asked = adaptation.bandwidth.asked(now);
+                    number.map(|number| track.subscription.write_transport_sequence(slot, number, asked));
                 }
                 sender.seal_rtp(header.index.0, header.len, slot, scratch.get(..len)?, 0)
             })

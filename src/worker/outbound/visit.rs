@@ -145,7 +145,9 @@ impl<'a> Visit<'a> {
                 && adaptation.bandwidth.is_sampling()
             {
                 let stamped = adaptation.bandwidth.stamp(len, info.marker, self.now);
-                track.subscription.write_transport_sequence(slot, stamped);
+                let asked =
+                    if track.subscription.asks_for_feedback() { adaptation.bandwidth.asked(self.now) } else { 0 };
+                track.subscription.write_transport_sequence(slot, stamped, asked);
                 number = Some(stamped);
             }
             let len = match header.renumbering {

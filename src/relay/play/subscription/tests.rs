@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::relay::play::extension::TransportNumber;
 use crate::relay::store::numbers::TrackId;
 use crate::relay::store::packet_ring::Layers;
 use crate::wire::bytes::refuses_damage;
@@ -527,7 +528,7 @@ fn a_viewers_stream_goes_on_in_another_process() {
 
 #[test]
 fn a_packet_with_a_field_of_its_own_is_as_long_as_one_without_and_not_repeated_under_its_index() {
-    let template = ExtensionTemplate::new(Some((4, "v0")), Some(5));
+    let template = ExtensionTemplate::new(Some((4, "v0")), Some(TransportNumber { id: 5, on_request: false }));
     let mut subscription = Subscription::new(0xa, Some(0xb), template, RANDOM);
     subscription.set_format(Some(FORMAT));
     start(&mut subscription, at(0, 1_000));
@@ -535,7 +536,7 @@ fn a_packet_with_a_field_of_its_own_is_as_long_as_one_without_and_not_repeated_u
     let (mut with, mut without) = ([0; 64], [0; 64]);
     let header = subscription.write_header(&mut with, &info(1_000)).unwrap();
     subscription.sent(header.index, 1_000);
-    assert!(subscription.write_transport_sequence(&mut with, 0x0102));
+    assert!(subscription.write_transport_sequence(&mut with, 0x0102, 0));
     let next = subscription.write_header(&mut without, &info(1_001)).unwrap();
     assert_eq!(header.len, next.len);
     let elements = |slot: &[u8]| -> Vec<(u8, Vec<u8>)> {

@@ -560,3 +560,27 @@ fn an_ssrc_declared_twice_belongs_to_the_first_section() {
     let offer = with(CHROMIUM_PUBLISH, "3213124974", "3495569669");
     assert_eq!(video(&publish(&offer)).ssrcs, [SsrcPair { media: 1_116_787_860, rtx: None }]);
 }
+
+#[test]
+fn feedback_on_request_is_agreed_with_viewers_that_offer_it_and_then_alone() {
+    let second = "http://www.webrtc.org/experiments/rtp-hdrext/transport-wide-cc-02";
+    let first = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    let both = |offer: &str, id: u8| with(offer, "a=rtcp-rsize", &format!("a=rtcp-rsize\r\na=extmap:{id} {second}"));
+    let answer = play(&both(CHROMIUM_PLAY, 14));
+    let ids = video(&answer).extensions;
+    assert_eq!((ids.transport_cc, ids.feedback_on_request), (Some(14), true));
+    assert!(answer.sdp.contains(&format!("a=extmap:14 {second}")) && !answer.sdp.contains(first));
+    // Firefox refuses an answer with what it has not offered.
+    for offer in [CHROMIUM_PLAY, FIREFOX_PLAY] {
+        let answer = play(offer);
+        assert!(!video(&answer).extensions.feedback_on_request && answer.sdp.contains(first));
+    }
+    let from_publisher = publish(&both(CHROMIUM_PUBLISH, 14));
+    assert!(!video(&from_publisher).extensions.feedback_on_request && !from_publisher.sdp.contains(second));
+    // No room beside a long mid.
+    let long =
+        both(CHROMIUM_PLAY, 14).replace("a=mid:1", "a=mid:123456789").replace("BUNDLE 0 1", "BUNDLE 0 123456789");
+    let answer = play(&long);
+    assert_eq!(video(&answer).mid, "123456789");
+    assert!(!video(&answer).extensions.feedback_on_request && answer.sdp.contains(first));
+}

@@ -18,6 +18,14 @@ export declare function withStartBitrate(answer: string, kbps: number): string;
  */
 export declare function withTwin(offer: string): string;
 /**
+ * Offers feedback on request for a viewer's picture. Chromium gives it where only the answer has it, and does not offer it; with
+ * Firefox such an answer fails, so that its offers are left alone.
+ *
+ * @param {string} offer
+ * @returns {string}
+ */
+export declare function withFeedbackOnRequest(offer: string): string;
+/**
  * Half of the maximum bitrate, within what networks usually carry: 300 to 2,500 kbit/s.
  *
  * @param {number} maxBitrate bit/s

@@ -144,6 +144,8 @@ export declare class Viewer extends Session<ViewerEvents> {
      * @returns {boolean} whether it was sent: there is such a channel now
      */
     send(label: string, message: string | ArrayBuffer): boolean;
+    /** @protected @override @param {string} sdp */
+    protected adjustOffer(sdp: string): string;
     /** @protected @override @param {RTCPeerConnection} pc */
     protected prepare(pc: RTCPeerConnection): void;
     /** @protected @override @param {boolean} live */
