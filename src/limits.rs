@@ -101,6 +101,14 @@ pub const SESSION_SETUP_MAX: Duration = Duration::from_secs(20);
 /// way, and a peer that plays from the old connection until it has seen the new one's first frame.
 pub const EPOCH_OVERLAP_MAX: Duration = Duration::from_secs(10);
 
+/// Sessions of one worker that have two transports because their keys change. Each takes a second session's memory, for at
+/// most [`SESSION_SETUP_MAX`] and [`EPOCH_OVERLAP_MAX`]. More: refused and counted; the session goes on with the keys that it
+/// has, and tries again. At a lifetime of a minute 10,000 sessions need 170 changes a second of some three seconds each.
+pub const REKEYS_PER_WORKER_MAX: usize = 1_024;
+
+/// Sessions that may be open and not connected yet, beyond which nobody's keys are changed: joins come first.
+pub const REKEY_HANDSHAKES_MAX: usize = HANDSHAKES_PER_WORKER_MAX / 4;
+
 // --- net: sockets and rings ---
 
 /// UDP sockets of one worker, one per local address (the socket's index in a path is a byte, and every round looks at

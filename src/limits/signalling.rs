@@ -89,6 +89,13 @@ pub const ICE_RESTARTS_AT_ONCE: u32 = 8;
 /// Pause after which a session may restart ICE once more.
 pub const ICE_RESTART_PAUSE: Duration = Duration::from_secs(2);
 
+/// Changes of one session's keys at once. More: 429. One in a minute is the most that a node asks for; the others are for
+/// those that fail.
+pub const REKEYS_AT_ONCE: u32 = 4;
+
+/// Pause after which a session may change its keys once more. Each costs the node a handshake.
+pub const REKEY_PAUSE: Duration = Duration::from_secs(15);
+
 /// Requests of one session for other encodings at once. More: 429. A person who tries every entry of a menu makes some.
 pub const LAYER_REQUESTS_AT_ONCE: u32 = 16;
 

@@ -124,6 +124,12 @@ pub(super) const WORKER: &[Figure<WorkerReport>] = &[
         Read::Several(|w| by_reason(&w.switches)),
     ),
     counter(
+        "worker_rekeys",
+        "Changes of sessions' keys, by what became of them",
+        "workers[].rekeys",
+        Read::Several(|w| by_reason(&w.rekeys)),
+    ),
+    counter(
         "worker_dropped",
         "What was dropped or refused, by reason",
         "workers[].dropped",

@@ -143,6 +143,16 @@ codes! {
     BadCandidate = "bad_candidate",
     /// The session restarts ICE too often.
     TooManyRestarts = "too_many_restarts",
+    /// The session changes its keys too often.
+    TooManyRekeys = "too_many_rekeys",
+    /// The session's keys change already.
+    RekeyUnderWay = "rekey_under_way",
+    /// The second offer carries something else than the first.
+    RekeyDiffers = "rekey_differs",
+    /// Sessions that join come before those that change their keys.
+    RekeysWait = "rekeys_wait",
+    /// The session is not connected yet.
+    NotConnected = "not_connected",
     /// The fragment has no new credentials.
     NotARestart = "not_a_restart",
     /// Nothing that is published fits what the viewer offered.

@@ -19,6 +19,7 @@ use super::messages::layers::whep_layers;
 use super::messages::message::{self, Told};
 use super::messages::outbox::{Closing, Outbox};
 use super::messages::outboxes::Outboxes;
+use super::next_transport::NextTransport;
 use super::ownership::Claim;
 use super::problem::Problem;
 use super::runtime::{self, Task};
@@ -37,6 +38,8 @@ use crate::time::Timestamp;
 use crate::wire::codec::Codec;
 use crate::worker::layers::LayersTold;
 use crate::worker::mailbox::{Control, EndReason, OpenRefused, SessionId, StreamId, Totals, WorkerIndex};
+
+pub(super) mod rekey;
 
 /// What is kept with an open session until it ends. Dropping it frees what the session took: the client's place, the
 /// token's place, and the stream's name.
@@ -59,6 +62,10 @@ pub(super) struct Kept {
     pub(super) restarts: Allowance,
     /// How often it may ask for other encodings.
     pub(super) layer_requests: Allowance,
+    /// How often it may ask for other keys.
+    pub(super) rekeys: Allowance,
+    /// Its second transport, while its keys change.
+    pub(super) next: Option<Box<NextTransport>>,
     /// What is to be told over WHEP, where the client wants events.
     pub(super) events: Option<Box<LayerEvents>>,
     /// Notified when the session has ended.

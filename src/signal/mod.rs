@@ -20,6 +20,7 @@
 //!           sessions/     the table of sessions and its indexes
 //!           workers.rs    the workers' mailboxes  ──────────────────────────▶ worker
 //!           messages/     what sockets are told  ─────────────────────────▶ client
+//!       rekey.rs      other keys for a session that is open: a second transport on its worker
 //! notices.rs          what workers tell  ▸ keeper.rs: served, connected, moved, ended
 //! ```
 //!
@@ -58,6 +59,7 @@ pub mod live;
 mod memory;
 mod messages;
 pub mod negotiator;
+mod next_transport;
 mod node_info;
 mod notices;
 mod opening;
@@ -65,6 +67,7 @@ pub mod ownership;
 mod problem;
 mod random;
 mod redirect;
+mod rekey;
 mod resource;
 mod router;
 pub mod runtime;

@@ -285,6 +285,8 @@ impl Opener {
         let kept = Kept {
             restarts: Allowance::new(Timestamp::ZERO),
             layer_requests: Allowance::new(Timestamp::ZERO),
+            rekeys: Allowance::new(Timestamp::ZERO),
+            next: None,
             events: None,
             identity: answered.identity,
             description: answered.answer.description,
@@ -319,7 +321,11 @@ fn end_at(keeper: &Rc<SessionKeeper>, session: SessionId, at: Instant) -> Task {
 
 /// Checks that a viewer has a payload type for what is published already, of each medium that it asks for. Half a stream
 /// would look like a fault of the network. If the publisher comes later, or changes its codec, the worker tells.
-fn can_play(name: &StreamName, published: &[(MediaKind, Codec)], viewer: &Description) -> Result<(), Problem> {
+pub(super) fn can_play(
+    name: &StreamName,
+    published: &[(MediaKind, Codec)],
+    viewer: &Description,
+) -> Result<(), Problem> {
     for media in &viewer.media {
         let of_kind = published.iter().filter(|(kind, _)| *kind == media.kind).map(|(_, codec)| *codec);
         let is_offered = |codec: Codec| media.codecs.iter().any(|offered| offered.codec == codec);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bandwidth::why::Why;
-use crate::worker::mailbox::EndReason;
+use crate::worker::mailbox::{EndReason, Rekeyed};
 use crate::worker::reason::DropReason;
 use crate::worker::report::{Traffic, WorkerReport};
 
@@ -24,6 +24,8 @@ pub(super) struct Counters {
     ended: Tally<{ EndReason::COUNT }>,
     /// Decisions of what viewers are sent.
     switched: Tally<{ Why::COUNT }>,
+    /// Changes of keys, by what became of them.
+    rekeyed: Tally<{ Rekeyed::COUNT }>,
     dropped: Tally<{ DropReason::COUNT }>,
 }
 
@@ -103,6 +105,11 @@ impl Counters {
         self.switched.0[why as usize] += 1;
     }
 
+    /// Counts a change of keys.
+    pub(super) fn rekeyed(&mut self, outcome: Rekeyed) {
+        self.rekeyed.0[outcome as usize] += 1;
+    }
+
     /// Counts one thing dropped or refused.
     pub(super) fn dropped(&mut self, reason: impl Into<DropReason>) {
         self.dropped_many(reason, 1);
@@ -126,6 +133,7 @@ impl Counters {
         report.handshakes_deferred = self.handshakes_deferred;
         report.ended = self.ended.by_name(EndReason::ALL.iter().map(|reason| reason.name()));
         report.switches = self.switched.by_name(Why::ALL.iter().map(|why| why.name()));
+        report.rekeys = self.rekeyed.by_name(Rekeyed::ALL.iter().map(|outcome| outcome.name()));
         report.dropped = self.dropped.by_name(DropReason::ALL.iter().map(|reason| reason.name()));
         *report.dropped.entry(DropReason::CursorSkips.name()).or_default() += self.cursor_skips;
     }
@@ -151,6 +159,7 @@ mod tests {
     fn names_are_unique_and_snake_case() {
         check_names(&DropReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
         check_names(&EndReason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
+        check_names(&Rekeyed::ALL.iter().map(|outcome| outcome.name()).collect::<Vec<_>>());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use crate::relay::store::address::RecordAddress;
 use crate::relay::store::record::Record;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::WorkerIndex;
-use crate::worker::peer::StreamKey;
+use crate::worker::next_publisher::Passage;
+use crate::worker::peer::{PeerKey, StreamKey};
 use crate::worker::stream::EncodingKey;
 use crate::worker::streams::Streams;
 
@@ -35,12 +36,34 @@ pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: Encoding
     }
 }
 
+/// As [`distribute`], for a record of a publisher's transport `from`: while its keys change, the encoding may be another's.
+#[inline]
+pub(super) fn publish(streams: &mut Streams, lanes: &mut Lanes, from: PeerKey, key: EncodingKey, record: &Record<'_>) {
+    if let Some(next) = streams.get_mut(key.stream).and_then(|stream| stream.next_publisher.as_deref_mut()) {
+        match next.judge(from, key.encoding, record) {
+            Passage::Passes => {}
+            Passage::Dropped => return,
+            Passage::Begins(format) => {
+                if let Some(format) = format {
+                    distribute(streams, lanes, key, &Record::Format(format));
+                }
+            }
+        }
+    }
+    distribute(streams, lanes, key, record);
+}
+
 /// Tells everyone what was measured of a publisher's encodings, where there is something new.
 #[inline]
-pub(super) fn tell_rungs(publication: &mut Publication, stream: StreamKey, streams: &mut Streams, lanes: &mut Lanes) {
+pub(super) fn tell_rungs(
+    publication: &mut Publication,
+    (stream, from): (StreamKey, PeerKey),
+    streams: &mut Streams,
+    lanes: &mut Lanes,
+) {
     while let Some((track, measured)) = publication.take_rung() {
         let Some(track) = publication.tracks.get(track) else { continue };
-        distribute(streams, lanes, EncodingKey { stream, encoding: track.encoding }, &Record::Rung(measured));
+        publish(streams, lanes, from, EncodingKey { stream, encoding: track.encoding }, &Record::Rung(measured));
     }
 }
 

@@ -36,6 +36,24 @@ pub enum Control {
         /// The credentials of the peer's new offer.
         remote_ice: IceCredentials,
     },
+    /// Give an open session a second transport: ICE, DTLS and keys of its own. Answered by `reply`, and, where that says
+    /// yes, later by one [`Notice::Rekeyed`].
+    Rekey {
+        /// What a new session of the same description would need; its number is the open session's.
+        request: Box<OpenSession>,
+        /// Told whether the transport waits for its first check; bounded to one.
+        reply: flume::Sender<Result<(), RekeyRefused>>,
+    },
+    /// The session's peer uses its second transport: the first one ends.
+    Switched {
+        /// Which session.
+        session: SessionId,
+    },
+    /// The session's peer does without its second transport, and goes on with the first.
+    AbandonRekey {
+        /// Which session.
+        session: SessionId,
+    },
     /// End the session: BYE, DTLS close, forget it. Answered by [`Notice::Ended`].
     Close {
         /// Which session.
@@ -132,6 +150,19 @@ pub enum OpenRefused {
     ShuttingDown,
 }
 
+/// Why a worker gives a session no second transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RekeyRefused {
+    /// There is no such session, or it is not connected.
+    NotConnected,
+    /// It has two transports already.
+    UnderWay,
+    /// Sessions that join come first, and there are many; or as many change their keys as may.
+    Busy,
+    /// It is ending.
+    ShuttingDown,
+}
+
 /// From a worker to signalling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
@@ -155,6 +186,13 @@ pub enum Notice {
     Connected {
         /// Which session.
         session: SessionId,
+    },
+    /// A session that was given a second transport has one again: [`Rekeyed::is_change`] says which.
+    Rekeyed {
+        /// Which session.
+        session: SessionId,
+        /// What became of it.
+        outcome: Rekeyed,
     },
     /// The session is gone and its memory released.
     Ended {
@@ -221,6 +259,14 @@ pub struct Totals {
     pub sent: Traffic,
 }
 
+impl Totals {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { received: self.received.plus(other.received), sent: self.sent.plus(other.sent) }
+    }
+}
+
 reasons! {
     /// Why a session ended.
     pub enum EndReason {
@@ -262,6 +308,39 @@ reasons! {
         SignallingLost = "signalling_lost",
         /// Another publisher took the stream's name over.
         Replaced = "replaced",
+    }
+}
+
+reasons! {
+    /// What became of a change of keys.
+    pub enum Rekeyed {
+        /// The client said that it uses the new transport: the old one has ended.
+        Switched = "switched",
+        /// The client did not say so within [`limits::EPOCH_OVERLAP_MAX`] after the new transport was connected: the old one has
+        /// ended.
+        OverlapOver = "overlap_over",
+        /// The old transport fell silent or was closed while the new one was connected, which goes on.
+        OldEnded = "old_ended",
+        /// ICE and DTLS of the new transport were not finished within [`limits::SESSION_SETUP_MAX`].
+        NeverConnected = "never_connected",
+        /// DTLS of the new transport failed.
+        DtlsFailed = "dtls_failed",
+        /// The client gave the new transport up, or it fell silent.
+        Abandoned = "abandoned",
+        /// A publisher's new transport brought no key frame in time.
+        NoKeyFrame = "no_key_frame",
+        /// The session ended meanwhile.
+        SessionEnded = "session_ended",
+        /// It was refused: joins come first, or too many sessions change their keys.
+        Refused = "refused",
+    }
+}
+
+impl Rekeyed {
+    /// Whether the session has other keys now; else it goes on with those that it had.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        matches!(self, Self::Switched | Self::OverlapOver | Self::OldEnded)
     }
 }
 

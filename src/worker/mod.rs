@@ -41,7 +41,8 @@
 //! | `plain_bindings` | the rate of answers to strangers |
 //! | `counters`, `load` | what is told in a [`report`]; why something was dropped: [`reason`] |
 //!
-//! `lifecycle` is what the phases share: a session is opened, tells what happened to it, ends.
+//! `lifecycle` is what the phases share: a session is opened, tells what happened to it, ends. `rekey` is how its keys change:
+//! two transports for a while, of a publisher also `next_publisher`. Both are made of `transports`.
 //!
 //! Nothing in a worker is shared: what reaches it from outside comes through [`mailbox`] and [`lane`].
 
@@ -67,6 +68,7 @@ mod load;
 mod mail;
 pub mod mailbox;
 mod narrow_path;
+mod next_publisher;
 mod outbound;
 mod outbox;
 pub mod peer;
@@ -78,6 +80,7 @@ mod preconnected;
 pub mod reason;
 pub mod recent_repeats;
 pub mod redundant_sound;
+mod rekey;
 mod repair_budget;
 mod repairs;
 pub mod report;
@@ -91,6 +94,7 @@ pub mod streams;
 pub mod timers;
 mod tracks;
 mod train_lengths;
+mod transports;
 
 pub use config::{WallClock, WorkerConfig};
 pub use round::Worker;

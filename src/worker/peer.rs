@@ -157,7 +157,34 @@ pub enum Role {
     Viewer(Playback),
 }
 
-/// A peer of this worker.
+/// A transport's part in a change of its session's keys ([`super::rekey`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rekeying {
+    /// It is its session's only one.
+    No,
+    /// It is to be replaced.
+    Old {
+        /// By which.
+        new: PeerKey,
+    },
+    /// It is to replace another.
+    New {
+        /// Which.
+        old: PeerKey,
+        /// When that one ends; from when this one is connected.
+        overlap_ends: Option<Timestamp>,
+    },
+}
+
+impl Rekeying {
+    /// Whether it is its session's second transport.
+    #[must_use]
+    pub const fn is_new(self) -> bool {
+        matches!(self, Self::New { .. })
+    }
+}
+
+/// A peer of this worker. While a session's keys change it has two of them, one for each transport.
 #[derive(Debug)]
 pub struct Peer {
     /// Its name on all cores.
@@ -186,6 +213,16 @@ pub struct Peer {
     pub moved_told: Option<Timestamp>,
     /// What was sent to it.
     pub sent: Traffic,
+    /// What its session's former transports carried.
+    pub former: Totals,
+    /// How often its session's keys have changed.
+    pub rekeys: u64,
+    /// Its number among its session's transports.
+    pub(super) serial: u64,
+    /// The number of the next one.
+    pub(super) next_serial: u64,
+    /// Its part in a change of keys.
+    pub rekeying: Rekeying,
     /// Its data channels, where they were negotiated.
     pub(super) data: Option<Box<PeerChannels>>,
 }
@@ -215,6 +252,11 @@ impl Peer {
             handshake_datagrams: 0,
             moved_told: None,
             sent: Traffic::default(),
+            former: Totals::default(),
+            rekeys: 0,
+            serial: 0,
+            next_serial: 1,
+            rekeying: Rekeying::No,
             data: None,
         }
     }
@@ -241,14 +283,31 @@ impl Peer {
             Role::Viewer(viewer) => viewer.next_report,
         };
         let data = self.data.as_ref().and_then(|data| data.next_deadline());
-        [self.session.next_deadline(), role, data].into_iter().flatten().fold(expiry, Timestamp::min)
+        let overlap = self.overlap_ends();
+        [self.session.next_deadline(), role, data, overlap].into_iter().flatten().fold(expiry, Timestamp::min)
     }
 
-    /// What it carried so far.
+    /// When the transport that this one replaces ends.
+    #[must_use]
+    pub const fn overlap_ends(&self) -> Option<Timestamp> {
+        match self.rekeying {
+            Rekeying::New { overlap_ends, .. } => overlap_ends,
+            Rekeying::No | Rekeying::Old { .. } => None,
+        }
+    }
+
+    /// What it and its session's former transports carried so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let received = Traffic { packets: self.session.received_packets(), bytes: self.session.received_bytes() };
-        Totals { received, sent: self.sent }
+        self.former.plus(Totals { received, sent: self.sent })
+    }
+
+    /// The number by which a publisher's data channels are told from those of others, also of its own former transports:
+    /// a session's number has 53 bits.
+    #[must_use]
+    pub const fn channels_of(&self) -> u64 {
+        self.id.0 | self.serial << 53
     }
 
     /// `publish` or `play`.

@@ -42,17 +42,34 @@ impl Peers {
         self.table.len()
     }
 
+    /// How many sessions there are. Those whose keys change have two transports each.
+    pub(super) fn sessions(&self) -> usize {
+        self.by_session.len()
+    }
+
     pub(super) fn keys(&self) -> Vec<PeerKey> {
         self.table.keys().collect()
     }
 
     /// Adds a peer under its session's number and its user fragment.
     pub(super) fn insert(&mut self, peer: Peer) -> PeerKey {
-        let (id, ufrag) = (peer.id, peer.session.ice().local_ufrag().to_owned());
-        let key = self.table.insert(peer);
+        let id = peer.id;
+        let key = self.insert_new_transport(peer);
         self.by_session.insert(id, key);
+        key
+    }
+
+    /// Adds a session's second transport, which its number does not name yet.
+    pub(super) fn insert_new_transport(&mut self, peer: Peer) -> PeerKey {
+        let ufrag = peer.session.ice().local_ufrag().to_owned();
+        let key = self.table.insert(peer);
         self.by_ufrag.insert(ufrag, key);
         key
+    }
+
+    /// A session's number names this transport of it from now on.
+    pub(super) fn name(&mut self, session: SessionId, key: PeerKey) {
+        self.by_session.insert(session, key);
     }
 
     /// Takes a peer out with all its names and paths. A timer entry that is left comes up for nobody.
@@ -61,7 +78,9 @@ impl Peers {
         for path in peer.session.paths() {
             self.paths.release(path, key);
         }
-        self.by_session.remove(&peer.id);
+        if self.find_session(peer.id) == Some(key) {
+            self.by_session.remove(&peer.id);
+        }
         self.by_ufrag.remove(peer.session.ice().local_ufrag());
         if let Some(previous) = peer.session.ice().previous_ufrag() {
             self.by_ufrag.remove(previous);

@@ -15,6 +15,12 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { packets: self.packets + other.packets, bytes: self.bytes + other.bytes }
+    }
+
     /// Counts one packet of that many bytes; nothing for `None`.
     pub fn add(&mut self, sent: Option<usize>) {
         if let Some(len) = sent {
@@ -85,6 +91,8 @@ pub struct WorkerReport {
     pub ended: BTreeMap<&'static str, u64>,
     /// Decisions that a viewer is sent another encoding or sound only, since the start, by reason.
     pub switches: BTreeMap<&'static str, u64>,
+    /// Changes of sessions' keys since the start, by what became of them.
+    pub rekeys: BTreeMap<&'static str, u64>,
     /// What was dropped or refused, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Streams this worker publishes or plays.
@@ -215,6 +223,12 @@ pub struct SessionReport {
     pub dtls_version: &'static str,
     /// SRTP profile; empty before.
     pub srtp_profile: &'static str,
+    /// Seconds since its present SRTP keys were made; zero before it has any.
+    pub key_age_s: u64,
+    /// How often its keys have changed.
+    pub rekeys: u64,
+    /// It has a second transport: its keys change now.
+    pub rekeying: bool,
     /// Received and authenticated.
     pub received: Traffic,
     /// Sent, retransmissions included.

@@ -8,6 +8,7 @@ use crate::relay::store::redundancy;
 use crate::time::Timestamp;
 use crate::worker::demand::Demand;
 use crate::worker::mailbox::{Listener, Origin, StreamId};
+use crate::worker::next_publisher::NextPublisher;
 use crate::worker::peer::{PeerKey, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::send_progress::SendProgress;
 use crate::worker::stream_channels::StreamChannels;
@@ -27,6 +28,8 @@ pub struct Stream {
     pub(super) places: [u8; EncodingId::COUNT],
     /// The publisher, when it is on this worker.
     pub publisher: Option<PeerKey>,
+    /// That publisher's second transport, while its keys change.
+    pub(super) next_publisher: Option<Box<NextPublisher>>,
     /// The publisher's worker or node.
     pub origin: Option<Origin>,
     /// Other workers with viewers of it; used on the publisher's worker.
@@ -66,6 +69,7 @@ impl Stream {
             encodings: Vec::with_capacity(TRACKS.len()),
             places: [NOWHERE; EncodingId::COUNT],
             publisher: None,
+            next_publisher: None,
             origin: None,
             audience: Vec::new(),
             viewers: 0,
@@ -173,6 +177,12 @@ impl Stream {
         self.demand.wanted().contains(encoding) || self.audience.iter().any(|other| other.wanted.contains(encoding))
     }
 
+    /// Which transport on this worker brings an encoding.
+    pub(super) fn publisher_of(&self, encoding: EncodingId) -> Option<PeerKey> {
+        let next = self.next_publisher.as_ref().filter(|next| next.has(encoding));
+        next.map(|next| next.key).or(self.publisher)
+    }
+
     /// Whether somebody publishes it, here or on another worker.
     pub(super) fn is_published(&self) -> bool {
         self.publisher.is_some() || self.origin.is_some()
@@ -183,6 +193,11 @@ impl Stream {
     /// entries out.
     pub(super) fn viewer_left(&mut self, is_here: impl Fn(PeerKey) -> bool) {
         self.viewers = self.viewers.saturating_sub(1);
+        self.sweep(is_here);
+    }
+
+    /// Drops those who have departed from sets that hold too many of them.
+    pub(super) fn sweep(&mut self, is_here: impl Fn(PeerKey) -> bool) {
         for encoding in &mut self.encodings {
             if encoding.fan_out.len() > 2 * self.viewers + limits::DEPARTED_SUBSCRIBERS_MAX {
                 encoding.fan_out.retain(|subscriber| is_here(subscriber.peer));

@@ -1685,6 +1685,48 @@ GUARDS = [
         "if false {",
         "node over_turn::nothing_is_relayed_elsewhere_and_credentials_end_with_their_session",
     ),
+    Guard(
+        "keys: the old transport ends with its keys when the client has switched",
+        "src/worker/rekey.rs",
+        "let Some(mut before) = self.remove_transport(old, now) else { return };",
+        "let Some(mut before) = self.remove_transport(PeerKey::default(), now) else { return };",
+        "parts worker_rekey::a_viewers_transports_both_play_until_it_says_that_it_has_switched_and_they_are_one_session",
+    ),
+    Guard(
+        "keys: a second transport is not a second session in the report",
+        "src/worker/control/reporting.rs",
+        "let Some(peer) = peers.get(key).filter(|peer| !peer.rekeying.is_new()) else { continue };",
+        "let Some(peer) = peers.get(key) else { continue };",
+        "parts worker_rekey::a_viewers_transports_both_play_until_it_says_that_it_has_switched_and_they_are_one_session",
+    ),
+    Guard(
+        "keys: the time of both transports is bounded",
+        "src/worker/peer.rs",
+        "[self.session.next_deadline(), role, data, overlap]",
+        "[self.session.next_deadline(), role, data, overlap.filter(|_| false)]",
+        "parts worker_rekey::a_publishers_transport_without_a_key_frame_is_given_up_and_the_old_one_was_never_interrupted",
+    ),
+    Guard(
+        "keys: a publisher's old transport stores nothing beside the new one",
+        "src/worker/next_publisher.rs",
+        "return if self.has(encoding) { Passage::Dropped } else { Passage::Passes };",
+        "return Passage::Passes;",
+        "parts worker_rekey::a_publishers_stream_goes_over_with_the_new_transports_key_frame_on_one_timeline",
+    ),
+    Guard(
+        "keys: what a publisher's old transport sent meanwhile is a gap when it takes its stream back",
+        "src/worker/rekey.rs",
+        "self.streams.interrupt(EncodingKey { stream, encoding });",
+        "let _ = EncodingKey { stream, encoding };",
+        "parts worker_rekey::a_publishers_new_transport_that_fails_after_it_took_over_gives_the_stream_back_with_a_key_frame",
+    ),
+    Guard(
+        "keys: a second offer carries what the first one does",
+        "src/signal/keeper/rekey.rs",
+        "if carried(&open.kept.description) != carried(&next.description) {",
+        "if carried(&open.kept.description) != carried(&next.description) && cfg!(any()) {",
+        "parts signal_rekey::what_cannot_be_answered_changes_nothing",
+    ),
 ]
 
 

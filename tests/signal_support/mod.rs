@@ -29,7 +29,8 @@ use corecast::signal::ownership::{Book, MakeOwnership};
 use corecast::signal::{self, NodeInfo, Setup, Signalling, tls};
 use corecast::wire::codec::Codec;
 use corecast::worker::mailbox::{
-    Control, EndReason, Notice, OpenRefused, Origin, SessionId, Totals, WorkerHandle, WorkerIndex,
+    Control, EndReason, Notice, OpenRefused, Origin, RekeyRefused, Rekeyed, SessionId, Totals, WorkerHandle,
+    WorkerIndex,
 };
 use corecast::worker::report::{Traffic, WorkerReport};
 use rustls::pki_types::pem::PemObject as _;
@@ -349,6 +350,23 @@ impl Recorder {
                     }
                     let _ = reply.send(silent);
                     format!("close {} if silent", reason.name())
+                }
+                Control::Rekey { request, reply } => {
+                    let answer = match self.silent.load(Ordering::SeqCst) {
+                        // A worker that is busy with joins.
+                        true => Err(RekeyRefused::Busy),
+                        false => Ok(()),
+                    };
+                    let _ = reply.send(answer);
+                    format!("rekey {} {:?}", request.stream_name, answer)
+                }
+                Control::Switched { session } => {
+                    let _ = self.notices.send(Notice::Rekeyed { session, outcome: Rekeyed::Switched });
+                    "switched".to_owned()
+                }
+                Control::AbandonRekey { session } => {
+                    let _ = self.notices.send(Notice::Rekeyed { session, outcome: Rekeyed::Abandoned });
+                    "abandoned".to_owned()
                 }
                 Control::RestartIce { remote_ice, .. } => format!("restart {}", remote_ice.ufrag),
                 Control::Layers { session, request, reply } => {

@@ -11,7 +11,8 @@ use corecast::limits;
 use corecast::net::Waker;
 use corecast::signal::runtime::{self, simulated};
 use corecast::worker::mailbox::{
-    Control, EndReason, Notice, OpenRefused, Origin, SessionId, StreamId, Totals, WorkerHandle, WorkerIndex,
+    Control, EndReason, Notice, OpenRefused, Origin, RekeyRefused, SessionId, StreamId, Totals, WorkerHandle,
+    WorkerIndex,
 };
 use corecast::worker::report::WorkerReport;
 use futures_util::future::{Either, select};
@@ -342,6 +343,8 @@ fn take(world: &Rc<World>, index: usize, message: Control, notices: &Notices) {
         }
         Control::Report(reply) => _ = reply.try_send(Box::new(WorkerReport::default())),
         Control::Heartbeat(reply) => _ = reply.try_send(()),
+        Control::Rekey { reply, .. } => _ = reply.try_send(Err(RekeyRefused::Busy)),
+        Control::Switched { .. } | Control::AbandonRekey { .. } => {}
         Control::Connect(_) | Control::Layers { .. } | Control::Select { .. } | Control::Shutdown => {}
     }
 }

@@ -210,6 +210,12 @@ impl Client {
         }
     }
 
+    /// Media packets that a viewer received, whatever they carry.
+    pub(crate) fn viewer_packets(&self) -> u64 {
+        let Role::Viewer(viewer) = &self.role else { panic!("a publisher") };
+        (viewer.received.len() + viewer.repairs.len()) as u64
+    }
+
     /// What a viewer received of a kind, in order of arrival.
     #[track_caller]
     pub(crate) fn received(&self, kind: MediaKind) -> Vec<Packet> {

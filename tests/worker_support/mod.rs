@@ -36,8 +36,8 @@ use corecast::wire::codec::Codec;
 use corecast::wire::stun::StunWriter;
 use corecast::worker::lane::Lanes;
 use corecast::worker::mailbox::{
-    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, Origin, SessionId, StreamId, Totals, WorkerHandle,
-    WorkerIndex,
+    Control, EndReason, Listener, Notice, OpenRefused, OpenSession, Origin, RekeyRefused, Rekeyed, SessionId, StreamId,
+    Totals, WorkerHandle, WorkerIndex,
 };
 use corecast::worker::report::{SessionReport, WorkerReport};
 use corecast::worker::{WallClock, Worker, WorkerConfig};
@@ -261,8 +261,40 @@ impl World {
 
     /// What signalling does for an accepted offer; the client's index. It connects as time goes on.
     pub(crate) fn open(&mut self, opening: &Opening) -> usize {
+        let (mut request, new) = self.offer(opening, SessionId(100 + self.clients.len() as u64));
+        let (reply, answer) = flume::bounded(1);
+        request.reply = Some(reply);
+        self.control(opening.worker, Control::Open(Box::new(request)));
+        answer.try_recv().expect("the worker answers at once").expect("there is room");
+        self.add(new, opening)
+    }
+
+    /// What signalling does for a second offer of a client's session: the second client's index, which has its session. It
+    /// connects as time goes on.
+    ///
+    /// # Errors
+    /// The worker's refusal.
+    pub(crate) fn rekey(&mut self, client: usize, opening: &Opening) -> Result<usize, RekeyRefused> {
+        let (request, new) = self.offer(opening, self.clients[client].session);
+        let (reply, answer) = flume::bounded(1);
+        self.control(opening.worker, Control::Rekey { request: Box::new(request), reply });
+        answer.try_recv().expect("the worker answers at once")?;
+        Ok(self.add(new, opening))
+    }
+
+    /// What became of the changes of a client's keys, in order.
+    pub(crate) fn rekeyed(&self, client: usize) -> Vec<Rekeyed> {
+        let session = self.clients[client].session;
+        let of = |notice: &Notice| match notice {
+            Notice::Rekeyed { session: of, outcome } if *of == session => Some(*outcome),
+            _ => None,
+        };
+        self.noticed.iter().filter_map(of).collect()
+    }
+
+    /// A client and what its worker must know of it.
+    fn offer(&mut self, opening: &Opening, session: SessionId) -> (OpenSession, Client) {
         let client = self.clients.len();
-        let session = SessionId(100 + client as u64);
         let worker = WorkerIndex(opening.worker as u16);
         let node_ice = node_credentials(worker, client, 0);
         let peer_ice = peer_credentials(client, 0);
@@ -276,7 +308,6 @@ impl World {
             fingerprint: Fingerprint { hash: FingerprintHash::Sha256, value: fingerprint },
             sources,
         };
-        let (reply, answer) = flume::bounded(1);
         let (sctp_port, message_bytes_max, may_speak) = (5_000, 65_536, opening.may_speak);
         let data = opening.data.then_some(DataTerms { sctp_port, message_bytes_max, may_speak });
         let mut description = Description { dtls_role: opening.node_role, data, ..terms::answer(&offer) };
@@ -302,10 +333,8 @@ impl World {
             local_ice: node_ice.clone(),
             identity: self.identity.clone(),
             description,
-            reply: Some(reply),
+            reply: None,
         };
-        self.control(opening.worker, Control::Open(Box::new(request)));
-        answer.try_recv().expect("the worker answers at once").expect("there is room");
         let address = SocketAddr::from(([192, 0, 2, 1 + (client / 60_000) as u8], 2_000 + (client % 60_000) as u16));
         let config = PeerConfig {
             local_ice: peer_ice,
@@ -328,6 +357,11 @@ impl World {
         if opening.data {
             new.carry_data(role, seed);
         }
+        (request, new)
+    }
+
+    fn add(&mut self, new: Client, opening: &Opening) -> usize {
+        let (client, address) = (self.clients.len(), new.address);
         self.clients.push(new);
         self.by_address.insert(address, client);
         if opening.tcp {

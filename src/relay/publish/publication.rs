@@ -186,6 +186,15 @@ impl Publication {
         });
     }
 
+    /// What comes of an encoding from now on continues nothing that was stored before: what it sent meanwhile was not taken.
+    pub fn begin_anew(&mut self, encoding: EncodingId) {
+        for track in self.tracks.iter_mut().filter(|track| track.encoding == encoding) {
+            self.next_incarnation += 1;
+            track.incarnation = Incarnation(self.next_incarnation);
+            track.clock = None;
+        }
+    }
+
     fn incarnation(&mut self) -> Incarnation {
         self.next_incarnation += 1;
         Incarnation(self.next_incarnation)

@@ -16,7 +16,7 @@ use crate::limits;
 use crate::signal::code::Code;
 use crate::signal::problem::Problem;
 use crate::worker::layers::LayersTold;
-use crate::worker::mailbox::{EndReason, SessionId};
+use crate::worker::mailbox::{EndReason, Rekeyed, SessionId};
 
 /// The protocol's version. The subprotocol names it too.
 pub(in crate::signal) const VERSION: u64 = 1;
@@ -65,6 +65,8 @@ pub(in crate::signal) enum Request {
     Follow(Named),
     Unfollow(Named),
     Layer(Layer),
+    Rekey(Rekey),
+    Switched(Switched),
     Ping(Ping),
 }
 
@@ -113,6 +115,20 @@ pub(in crate::signal) struct Restart {
     pub(in crate::signal) id: Id,
     pub(in crate::signal) session: SessionName,
     pub(in crate::signal) fragment: String,
+}
+
+/// A second offer for a session: its keys are to change.
+#[derive(Debug, Deserialize)]
+pub(in crate::signal) struct Rekey {
+    pub(in crate::signal) id: Id,
+    pub(in crate::signal) session: SessionName,
+    pub(in crate::signal) sdp: String,
+}
+
+/// The client uses the session's second transport.
+#[derive(Debug, Deserialize)]
+pub(in crate::signal) struct Switched {
+    pub(in crate::signal) session: SessionName,
 }
 
 #[derive(Debug, Deserialize)]
@@ -166,10 +182,12 @@ impl Request {
             "follow" => serde_json::from_str(text).map(Self::Follow),
             "unfollow" => serde_json::from_str(text).map(Self::Unfollow),
             "layer" => serde_json::from_str(text).map(Self::Layer),
+            "rekey" => serde_json::from_str(text).map(Self::Rekey),
+            "switched" => serde_json::from_str(text).map(Self::Switched),
             "ping" => serde_json::from_str(text).map(Self::Ping),
             _ => {
-                let detail =
-                    "send hello, publish, subscribe, candidate, restart, close, follow, unfollow, layer or ping";
+                let detail = "send hello, publish, subscribe, candidate, restart, close, follow, unfollow, layer, rekey, \
+                              switched or ping";
                 let problem = Problem::new(StatusCode::BAD_REQUEST, Code::UnknownType, detail);
                 return Err(Unreadable::Refused(id_of(&envelope), problem));
             }
@@ -194,6 +212,8 @@ impl Request {
             Self::Follow(_) => "follow",
             Self::Unfollow(_) => "unfollow",
             Self::Layer(_) => "layer",
+            Self::Rekey(_) => "rekey",
+            Self::Switched(_) => "switched",
             Self::Ping(_) => "ping",
         }
     }
@@ -288,6 +308,25 @@ pub(in crate::signal) enum Told<'a> {
         current: Option<u8>,
         layer: ChoiceShown,
         why: &'static str,
+        detail: &'static str,
+    },
+    /// The answer to `rekey`.
+    #[serde(rename = "answer")]
+    SecondAnswer {
+        id: Id,
+        session: SessionName,
+        sdp: &'a str,
+        ice_servers: &'a [crate::config::IceServer],
+    },
+    /// A session's keys have changed: its old transport has ended.
+    Rekeyed {
+        session: SessionName,
+        reason: &'static str,
+    },
+    /// They have not: its new transport has ended.
+    RekeyFailed {
+        session: SessionName,
+        reason: &'static str,
         detail: &'static str,
     },
     GoingAway {
@@ -388,6 +427,21 @@ pub(in crate::signal) const fn detail_of(reason: EndReason) -> &'static str {
         EndReason::LeaveExpired => "the time it was allowed for is over",
         EndReason::Replaced => "publish.takeover lets a newer publisher have the name",
         EndReason::SignallingLost => "the socket it was opened on was lost and nobody resumed it in time",
+    }
+}
+
+/// What became of a change of keys, for people; the end of a sentence.
+pub(in crate::signal) const fn detail_of_rekey(outcome: Rekeyed) -> &'static str {
+    match outcome {
+        Rekeyed::Switched => "the client uses the new transport",
+        Rekeyed::OverlapOver => "the time in which both transports play is over",
+        Rekeyed::OldEnded => "the old transport has ended",
+        Rekeyed::NeverConnected => "ICE and DTLS of the new transport did not finish within 20 s",
+        Rekeyed::DtlsFailed => "the DTLS handshake of the new transport failed",
+        Rekeyed::Abandoned => "the new transport was closed, or nothing came by it",
+        Rekeyed::NoKeyFrame => "no key frame came by the new transport within 10 s",
+        Rekeyed::SessionEnded => "the session ended meanwhile",
+        Rekeyed::Refused => "the node is busy with sessions that join",
     }
 }
 

@@ -100,6 +100,7 @@ impl<K> Row<K> {
 #[derive(Debug)]
 pub(in crate::signal) struct InService<'a, K> {
     pub(in crate::signal) name: &'a StreamName,
+    pub(in crate::signal) stream: StreamId,
     pub(in crate::signal) worker: WorkerIndex,
     pub(in crate::signal) kept: &'a mut K,
 }
@@ -209,8 +210,13 @@ impl<K> SessionTable<K> {
 
     /// An open session.
     pub(in crate::signal) fn open(&mut self, session: SessionId) -> Option<InService<'_, K>> {
-        let Row { name, worker, kept, .. } = self.rows.get_mut(&session)?;
-        Some(InService { name, worker: (*worker)?, kept: kept.as_mut()? })
+        let Row { name, stream, worker, kept, .. } = self.rows.get_mut(&session)?;
+        Some(InService { name, stream: *stream, worker: (*worker)?, kept: kept.as_mut()? })
+    }
+
+    /// Whether the session has connected.
+    pub(in crate::signal) fn is_connected(&self, session: SessionId) -> bool {
+        self.rows.get(&session).is_some_and(|row| row.connected)
     }
 
     /// The worker that serves an open session.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use hyper::StatusCode;
 
 use super::service::SocketService;
+use crate::config::IceServer;
 use crate::description::Direction;
 use crate::limits;
 use crate::net::clock;
@@ -15,7 +16,8 @@ use crate::signal::forwarded::Sender;
 use crate::signal::layers;
 use crate::signal::messages::layers::Layer;
 use crate::signal::messages::message::{
-    Hello, Id, Offer, Request, Restart, SessionName, SocketLimits, Token, Told, TrickledCandidate, Unreadable, VERSION,
+    Hello, Id, Offer, Rekey, Request, Restart, SessionName, SocketLimits, Token, Told, TrickledCandidate, Unreadable,
+    VERSION,
 };
 use crate::signal::messages::outbox::{Closing, Outbox};
 use crate::signal::opening::name_of;
@@ -81,6 +83,8 @@ impl<'a> Client<'a> {
             Request::Follow(named) => self.follow(named.id, &named.stream).await,
             Request::Unfollow(named) => self.unfollow(named.id, &named.stream),
             Request::Layer(layer) => self.layer(&layer).await,
+            Request::Rekey(rekey) => self.rekey(&rekey).await,
+            Request::Switched(switched) => self.switched(switched.session),
             Request::Ping(ping) => self.tell(&Told::Pong { id: ping.id }),
         }
         Ok(())
@@ -190,10 +194,7 @@ impl<'a> Client<'a> {
             true => split_candidates(&opened.sdp),
             false => (opened.sdp, Vec::new()),
         };
-        let served = self.service.settings.now();
-        let own = self.service.turn.as_ref();
-        let own = own.and_then(|turn| turn.told(opened.session, self.host.as_deref(), &served.live));
-        let ice_servers: Vec<_> = own.into_iter().chain(served.live.ice_servers.iter().cloned()).collect();
+        let ice_servers = self.ice_servers(opened.session);
         self.tell(&Told::Answer {
             id: offer.id,
             session,
@@ -277,6 +278,39 @@ impl<'a> Client<'a> {
             Ok(()) => self.tell(&Told::Chosen { id: layer.id, session: layer.session }),
             Err(problem) => self.refuse(Some(layer.id), Some(layer.session), &problem),
         }
+    }
+
+    /// Gives a session a second transport, because its keys are to change.
+    async fn rekey(&self, told: &Rekey) {
+        let opened = match self.own(told.session) {
+            Ok(session) => self.service.opener.rekey(session, &told.sdp).await,
+            Err(problem) => Err(problem),
+        };
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(problem) => return self.refuse(Some(told.id), Some(told.session), &problem),
+        };
+        let ice_servers = self.ice_servers(opened.session);
+        self.tell(&Told::SecondAnswer {
+            id: told.id,
+            session: told.session,
+            sdp: &opened.sdp,
+            ice_servers: &ice_servers,
+        });
+    }
+
+    fn switched(&self, session: SessionName) {
+        if let Err(problem) = self.own(session).and_then(|number| self.service.keeper.switched(number)) {
+            self.refuse(None, Some(session), &problem);
+        }
+    }
+
+    /// The servers that a session's client may use: the node's own comes first.
+    fn ice_servers(&self, session: SessionId) -> Vec<IceServer> {
+        let served = self.service.settings.now();
+        let own = self.service.turn.as_ref();
+        let own = own.and_then(|turn| turn.told(session, self.host.as_deref(), &served.live));
+        own.into_iter().chain(served.live.ice_servers.iter().cloned()).collect()
     }
 
     async fn follow(&self, id: Id, stream: &str) {

@@ -69,7 +69,7 @@ impl ChannelPhase<'_> {
     /// One peer: its events, what it is given, its packets.
     fn serve(&mut self, key: PeerKey, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        let (stream, session) = (peer.stream, peer.id.0);
+        let (stream, session) = (peer.stream, peer.channels_of());
         let Some(data) = peer.data.as_deref_mut() else { return };
         data.is_listed = false;
         let is_full = peer.full_path.is_some() && peer.full_path == peer.session.ice().selected();

@@ -37,6 +37,10 @@ impl Lifecycle<'_> {
         {
             self.streams.channel_work.list(key, data);
         }
+        if peer.rekeying.is_new() {
+            self.look_after_rekey(key, now);
+        }
+        let Some(peer) = self.peers.get_mut(key) else { return };
         publisher_feedback::send(peer, self.outbox, self.counters, now);
         if sender_report::send(peer, self.streams, self.outbox, now) {
             let Self { peers, streams, counters, mail, .. } = self;

@@ -10,7 +10,7 @@ use crate::worker::control::routes;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
-use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, SessionId, Totals};
+use crate::worker::mailbox::{Control, EndReason, Notice, OpenRefused, RekeyRefused, SessionId, Totals};
 use crate::worker::outbound::switch;
 use crate::worker::reason::DropReason;
 
@@ -73,6 +73,15 @@ impl ControlPhase<'_> {
                     peers.remove_ufrag(&retired);
                 }
             }
+            Control::Rekey { request, reply } => {
+                let answer = match *self.shutting_down {
+                    true => Err(RekeyRefused::ShuttingDown),
+                    false => self.lifecycle.begin_rekey(*request, self.random, now),
+                };
+                let _ = reply.try_send(answer);
+            }
+            Control::Switched { session } => self.lifecycle.switched(session, now),
+            Control::AbandonRekey { session } => self.lifecycle.abandon_rekey(session, now),
             Control::Close { session, reason } => {
                 match peers.find_session(session) {
                     Some(key) => self.lifecycle.end(key, reason, now),
@@ -82,7 +91,7 @@ impl ControlPhase<'_> {
             }
             Control::CloseIfSilent { session, silence, reason, reply } => {
                 let key = peers.find_session(session);
-                let last_heard = key.and_then(|key| peers.get(key)).map(|peer| peer.session.last_heard());
+                let last_heard = self.lifecycle.last_heard(session);
                 let ends = last_heard.is_none_or(|last_heard| now.since(last_heard) >= silence);
                 // One that has ended was told of in its turn.
                 if let Some(key) = key.filter(|_| ends) {

@@ -14,7 +14,7 @@ use crate::worker::control::network;
 use crate::worker::lane::Lanes;
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::load::Load;
-use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey};
+use crate::worker::peer::{Peer, PeerKey, Playback, Rekeying, Role, StreamKey};
 use crate::worker::peers::Peers;
 use crate::worker::reason::DropReason;
 use crate::worker::report::{ChannelReport, EncodingReport, SessionReport, StreamReport, Traffic, WorkerReport};
@@ -54,7 +54,8 @@ impl ReportUnderWay {
     fn visit(&mut self, peers: &Peers, streams: &Streams, now: Timestamp) -> bool {
         for _ in 0..limits::REPORT_SESSIONS_PER_ROUND {
             let Some(key) = self.left.pop() else { return true };
-            let Some(peer) = peers.get(key) else { continue };
+            // A session's second transport is not a second session.
+            let Some(peer) = peers.get(key).filter(|peer| !peer.rekeying.is_new()) else { continue };
             self.sessions.push(session_report(peer, peers.path_book(), streams, now));
             if let Role::Viewer(playback) = &peer.role {
                 self.cursor_skips += playback.skips();
@@ -201,6 +202,9 @@ fn session_report(peer: &Peer, paths: &PathBook, streams: &Streams, now: Timesta
         path: session.ice().selected().and_then(|path| paths.address(path)).map_or("", PathAddress::name),
         dtls_version: session.dtls_version().unwrap_or_default(),
         srtp_profile: session.srtp_profile().map_or("", |profile| profile.name()),
+        key_age_s: session.epoch().age(now).as_secs(),
+        rekeys: peer.rekeys,
+        rekeying: peer.rekeying != Rekeying::No,
         received: totals.received,
         sent: totals.sent,
         rejected: session.rejected,

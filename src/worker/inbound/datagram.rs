@@ -135,6 +135,7 @@ impl DatagramPhase<'_> {
             }
             Inbound::Rtp(opened) => {
                 let taken = media::receive(
+                    key,
                     peer,
                     &opened,
                     bytes,

@@ -10,7 +10,7 @@ use crate::time::{NtpTime, Timestamp};
 use crate::wire::rtcp::nack::Nack;
 use crate::wire::rtcp::{self, ReportBlock, RtcpPacket};
 use crate::worker::counters::Counters;
-use crate::worker::distribution::{distribute, tell_rungs};
+use crate::worker::distribution::{publish, tell_rungs};
 use crate::worker::lane::Lanes;
 use crate::worker::peer::{Peer, PeerKey, Playback, Role, StreamKey, Subscriber, ViewerTrack};
 use crate::worker::reason::DropReason;
@@ -50,7 +50,7 @@ impl Feedback<'_> {
                 break;
             };
             match &mut peer.role {
-                Role::Publisher(publication) => self.of_publisher(peer.stream, publication, &packet, now),
+                Role::Publisher(publication) => self.of_publisher((peer.stream, key), publication, &packet, now),
                 Role::Viewer(playback) => {
                     tells |= self.estimate(playback, peer.sent.bytes, &packet, now);
                     let from = From { key, stream: peer.stream, session: &peer.session };
@@ -84,7 +84,7 @@ impl Feedback<'_> {
 
     fn of_publisher(
         &mut self,
-        stream: StreamKey,
+        (stream, from): (StreamKey, PeerKey),
         publication: &mut Publication,
         packet: &RtcpPacket<'_>,
         now: Timestamp,
@@ -96,12 +96,12 @@ impl Feedback<'_> {
                 let encoding = EncodingKey { stream, encoding: track.encoding };
                 // The format again with every clock: a worker whose lane was full may have lost it.
                 for record in track.introduction() {
-                    distribute(self.streams, self.lanes, encoding, &record);
+                    publish(self.streams, self.lanes, from, encoding, &record);
                 }
             }
             RtcpPacket::Goodbye(goodbye) => {
                 goodbye.sources().for_each(|ssrc| publication.goodbye(ssrc, now));
-                tell_rungs(publication, stream, self.streams, self.lanes);
+                tell_rungs(publication, (stream, from), self.streams, self.lanes);
                 self.counters.dropped(DropReason::PublisherGoodbye);
             }
             _ => {}

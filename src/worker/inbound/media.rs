@@ -6,9 +6,9 @@ use crate::srtp::OpenedRtp;
 use crate::time::Timestamp;
 use crate::wire::rtp::RtpPacket;
 use crate::worker::config::WallClock;
-use crate::worker::distribution::{distribute, tell_rungs};
+use crate::worker::distribution::{publish, tell_rungs};
 use crate::worker::lane::Lanes;
-use crate::worker::peer::{Peer, Role};
+use crate::worker::peer::{Peer, PeerKey, Role};
 use crate::worker::reason::DropReason;
 use crate::worker::stream::EncodingKey;
 use crate::worker::streams::Streams;
@@ -23,6 +23,7 @@ pub(super) struct MediaPhase<'a> {
 /// Takes a publisher's packet, opened in `datagram`. Its time is the kernel's, not the round's:
 /// bandwidth estimation and jitter measure the network, and a worker's own delay must not be taken for the network's.
 pub(super) fn receive(
+    key: PeerKey,
     peer: &mut Peer,
     opened: &OpenedRtp,
     datagram: &[u8],
@@ -38,15 +39,15 @@ pub(super) fn receive(
         std::array::from_fn(|track| publication.tracks.get(track).map(|track| track.encoding));
     publication.receive(&packet, received, |track, record| {
         let Some(encoding) = encodings.get(track).copied().flatten() else { return };
-        distribute(streams, lanes, EncodingKey { stream, encoding }, &record);
+        publish(streams, lanes, key, EncodingKey { stream, encoding }, &record);
     })?;
     let clock = publication.take_clock_from_arrival(|at| wall_clock.at(at));
     if let Some(track) = clock.and_then(|track| publication.tracks.get(track)) {
         let encoding = EncodingKey { stream, encoding: track.encoding };
         for record in track.introduction() {
-            distribute(streams, lanes, encoding, &record);
+            publish(streams, lanes, key, encoding, &record);
         }
     }
-    tell_rungs(publication, stream, streams, lanes);
+    tell_rungs(publication, (stream, key), streams, lanes);
     Ok(())
 }

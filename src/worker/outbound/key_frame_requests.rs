@@ -26,7 +26,7 @@ impl KeyFramePhase<'_> {
     /// Asks for what is due.
     pub(in crate::worker) fn run(&mut self, now: Timestamp) {
         let Self { own, streams, peers, lanes, outbox } = self;
-        streams.poll_key_frame_requests(now, |key, stream| match (stream.publisher, stream.origin) {
+        streams.poll_key_frame_requests(now, |key, stream| match (stream.publisher_of(key.encoding), stream.origin) {
             (Some(publisher), _) => {
                 if let Some(peer) = peers.get_mut(publisher) {
                     request(peer, key.encoding, outbox);
@@ -40,7 +40,8 @@ impl KeyFramePhase<'_> {
     }
 }
 
-fn request(peer: &mut Peer, encoding: EncodingId, outbox: &mut Outbox) {
+/// Asks a publisher for a key frame of one of its encodings.
+pub(in crate::worker) fn request(peer: &mut Peer, encoding: EncodingId, outbox: &mut Outbox) {
     let Role::Publisher(publication) = &mut peer.role else { return };
     let own = publication.feedback_ssrc;
     let sequence = publication.next_full_intra_request();

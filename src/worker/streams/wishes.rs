@@ -4,6 +4,7 @@
 use crate::limits;
 use crate::relay::play::broadcast::Broadcast;
 use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
+use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Origin, StreamId, WorkerIndex};
 use crate::worker::peer::{StreamKey, Subscriber};
@@ -106,6 +107,18 @@ impl Streams {
             self.begun.push(key);
         }
         self.publisher_came(key);
+    }
+
+    /// Packets of an encoding are missing from here on, for everyone: all go on with its next key frame, which is asked for.
+    pub(in crate::worker) fn interrupt(&mut self, key: EncodingKey) {
+        self.apply(key, &Record::Begin);
+        if let Some(stream) = self.table.get_mut(key.stream) {
+            // Other workers are told before the next record.
+            for audience in &mut stream.audience {
+                audience.introduced.remove(key.encoding);
+            }
+        }
+        self.want_key_frame(key);
     }
 
     /// The next encoding of which nobody has sent anything yet that publishes now.

@@ -19,7 +19,7 @@ use corecast::signal::runtime::simulated::net::{self, Conditions, Stream};
 use corecast::signal::runtime::{self, simulated};
 use corecast::signal::tls::{CERT_FILE, Certificates};
 use corecast::signal::{NodeInfo, Setup, Simulated, start_simulated};
-use corecast::worker::mailbox::{Control, Notice, Totals, WorkerHandle, WorkerIndex};
+use corecast::worker::mailbox::{Control, Notice, Rekeyed, Totals, WorkerHandle, WorkerIndex};
 use corecast::worker::report::WorkerReport;
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use rustls::pki_types::pem::PemObject as _;
@@ -116,6 +116,11 @@ pub fn answer(message: Control, notices: &flume::Sender<Notice>) {
         Control::Layers { reply, .. } => {
             let _ = reply.try_send(Ok(()));
         }
+        Control::Rekey { request, reply } => {
+            let _ = reply.try_send(Ok(()));
+            let _ = notices.try_send(Notice::Rekeyed { session: request.session, outcome: Rekeyed::Switched });
+        }
+        Control::Switched { .. } | Control::AbandonRekey { .. } => {}
         Control::RestartIce { .. } | Control::Route { .. } | Control::Select { .. } => {}
         Control::Shutdown => {}
     }

@@ -1,0 +1,106 @@
+//! A session's client asks for other keys, over the socket: every message, every refusal.
+
+use std::sync::atomic::Ordering;
+
+use corecast::limits;
+use corecast::worker::mailbox::{Notice, Rekeyed, SessionId};
+use serde_json::{Value, json};
+
+use crate::signal_support::client::Socket;
+use crate::signal_support::{Node, Plan, start};
+
+/// The event of that type that comes next; others in between are left out.
+fn event(socket: &mut Socket, kind: &str) -> Value {
+    loop {
+        let event = socket.event();
+        if event["type"] == kind {
+            return event;
+        }
+    }
+}
+
+/// A session that is connected.
+fn connected(node: &Node, socket: &mut Socket, kind: &str, stream: &str) -> (Value, SessionId) {
+    let session = socket.start(kind, stream)["session"].clone();
+    let number = node.last_session();
+    node.notices.send(Notice::Connected { session: number }).unwrap();
+    assert_eq!(event(socket, "connected")["session"], session);
+    (session, number)
+}
+
+fn rekey(socket: &mut Socket, session: &Value, sdp: &str) -> Value {
+    socket.ask(json!({"type": "rekey", "session": session, "sdp": sdp}))
+}
+
+#[test]
+fn a_session_gets_a_second_transport_on_its_worker_and_tells_what_became_of_it() {
+    let node = start(Plan::default());
+    let mut socket = Socket::open(&node);
+    let (session, number) = connected(&node, &mut socket, "subscribe", "demo");
+    let before = node.report();
+    let answer = rekey(&mut socket, &session, "ok");
+    assert_eq!((&answer["type"], &answer["session"]), (&json!("answer"), &session), "{answer}");
+    assert!(answer["sdp"].as_str().is_some_and(|sdp| !sdp.is_empty()) && answer["ice_servers"].is_array(), "{answer}");
+    assert_eq!(answer.get("secret"), None, "it keeps the one that it has");
+    node.wait_told("rekey demo Ok(())");
+    assert_eq!(rekey(&mut socket, &session, "ok")["code"], "rekey_under_way");
+    socket.send(&json!({"type": "switched", "session": session}));
+    let told = event(&mut socket, "rekeyed");
+    assert_eq!(told, json!({"type": "rekeyed", "session": session, "reason": "switched"}));
+    // One that comes late is no error.
+    socket.send(&json!({"type": "switched", "session": session}));
+    socket.assert_silent();
+    let after = node.report();
+    assert_eq!((&before["viewers"], &after["viewers"]), (&json!(1), &json!(1)), "it is not a second viewer");
+
+    rekey(&mut socket, &session, "ok");
+    node.notices.send(Notice::Rekeyed { session: number, outcome: Rekeyed::NeverConnected }).unwrap();
+    let told = event(&mut socket, "rekey_failed");
+    assert_eq!((&told["session"], &told["reason"]), (&session, &json!("never_connected")));
+    assert!(told["detail"].as_str().is_some_and(|detail| detail.len() > 5));
+}
+
+#[test]
+fn what_cannot_be_answered_changes_nothing() {
+    let node = start(Plan::default());
+    let mut socket = Socket::open(&node);
+    let (publishing, _) = connected(&node, &mut socket, "publish", "live");
+    let (session, _) = connected(&node, &mut socket, "subscribe", "live");
+    let young = socket.start("subscribe", "live")["session"].clone();
+    let mut other = Socket::open(&node);
+    for (message, status, code) in [
+        (json!({"session": session}), 400, "bad_message"),
+        (json!({"session": session, "sdp": "nonsense"}), 400, "bad_sdp"),
+        (json!({"session": "7", "sdp": "ok"}), 404, "no_such_session"),
+        (json!({"session": young, "sdp": "ok"}), 409, "not_connected"),
+        (json!({"session": publishing, "sdp": "H264"}), 409, "rekey_differs"),
+    ] {
+        let mut message = message;
+        message["type"] = json!("rekey");
+        let error = socket.ask(message.clone());
+        assert_eq!((&error["status"], &error["code"]), (&json!(status), &json!(code)), "{message}: {error}");
+    }
+    assert_eq!(rekey(&mut other, &session, "ok")["code"], "no_such_session", "it is another socket's");
+    other.send(&json!({"type": "switched", "session": session}));
+    assert_eq!(other.event()["code"], "no_such_session");
+    node.silent.store(true, Ordering::SeqCst);
+    let busy = rekey(&mut socket, &session, "ok");
+    assert_eq!((&busy["code"], &busy["status"]), (&json!("rekeys_wait"), &json!(503)));
+    assert!(busy["retry_after_s"].is_number());
+    node.silent.store(false, Ordering::SeqCst);
+    assert_eq!(rekey(&mut socket, &session, "ok")["type"], "answer", "a refused one is not under way");
+    assert!(!node.told().iter().any(|line| line.contains("close")), "{:?}", node.told());
+}
+
+#[test]
+fn a_session_changes_its_keys_only_so_often() {
+    let node = start(Plan::default());
+    let mut socket = Socket::open(&node);
+    let (session, _) = connected(&node, &mut socket, "subscribe", "demo");
+    for _ in 0..limits::REKEYS_AT_ONCE {
+        assert_eq!(rekey(&mut socket, &session, "ok")["type"], "answer");
+        socket.send(&json!({"type": "switched", "session": session}));
+        event(&mut socket, "rekeyed");
+    }
+    assert_eq!(rekey(&mut socket, &session, "ok")["code"], "too_many_rekeys");
+}
