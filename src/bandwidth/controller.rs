@@ -85,7 +85,8 @@ pub struct Controller {
     failed_share: Rate,
     /// What did not fit.
     failed: Option<EncodingId>,
-    probe_due: Millis,
+    /// When a probe was sent last.
+    probed: Millis,
     /// Where a trial began.
     before: EncodingId,
 }
@@ -108,7 +109,7 @@ impl Controller {
             wait_s: limits::TRIAL_WAIT_S_MIN,
             failed_share: Rate::default(),
             failed: None,
-            probe_due: now,
+            probed: now,
             before: EncodingId::default(),
         }
     }
@@ -139,18 +140,21 @@ impl Controller {
     pub(super) fn wants_probe(&mut self, estimator: &Estimator, place: &Place<'_>, now: Millis) -> bool {
         let at = place.ladder.iter().position(|step| step.encoding == place.sent);
         let Some(next) = at.and_then(|at| place.ladder.get(at + 1)) else { return false };
-        let may = place.can_probe && now.has_reached(self.probe_due);
-        if !may || estimator.source() != Source::Transport || !self.is_quiet_enough(estimator, place, now) {
+        if !place.can_probe || estimator.source() != Source::Transport {
             return false;
         }
-        // Where the newest says that there is room and the one before does not, a third decides.
+        // Where the newest says that there is room and the one before does not, a third decides, soon.
         let fits = |rate: Option<Rate>| rate.is_some_and(|rate| rate >= next.rate.percent(limits::HEADROOM_UP_PERCENT));
         let is_open = fits(estimator.newest_rate()) && !fits(estimator.free_share());
         if estimator.is_rated_lately(now) && !is_open {
             return false;
         }
         let is_known = estimator.is_rated(now) && !is_open;
-        self.probe_due = now.plus(if is_known { limits::PROBE_INTERVAL } else { limits::PROBE_AGAIN });
+        let pause = if is_known { limits::PROBE_INTERVAL } else { limits::PROBE_AGAIN };
+        if !longer(self.probed, pause, now) || !self.is_quiet_enough(estimator, place, now) {
+            return false;
+        }
+        self.probed = now;
         true
     }
 
@@ -163,7 +167,6 @@ impl Controller {
             (self.phase, self.since) = (self.next_phase, now);
             estimator.begin_anew(now);
         }
-        let estimator = &*estimator;
         if place.is_sound_only {
             let due = now.has_reached(self.next_trial);
             return due.then(|| self.go(lowest.encoding, Why::PictureAgain, Phase::Trial, now));
@@ -180,7 +183,10 @@ impl Controller {
             }
         } else if let Some(why) = self.must_go_down(estimator, place, at, now) {
             let to = self.fitting(estimator, place, at, why);
-            return Some(self.step_down(going, to, why, estimator, now));
+            let decision = self.step_down(going, to, why, estimator, now);
+            // Rates of before say nothing of a network that has become narrower.
+            estimator.keep_newest_rate();
+            return Some(decision);
         }
         if let Some(since) = self.awaited_since {
             let up = self.next_phase == Phase::Trial && place.awaited.is_some();

@@ -10,7 +10,8 @@
 //! | ceiling | REMB | 5 s |
 //!
 //! A train that arrives spread as it was sent says that the network carries *at least* so much: it is taken only where it shows
-//! more than is known.
+//! more than is known. A train that is so short that a token bucket may have passed it at once says that it carries *at most* so
+//! much: it is taken only where it shows less than is known.
 //!
 //! Without transport-wide feedback the round trip of receiver reports takes the place of the delay, and their fraction lost that
 //! of the loss; a hole of the uplink is then taken for the viewer's.
@@ -201,6 +202,10 @@ impl Estimator {
         // The clocks count in ticks, so that both ends of a spread are up to half a tick off.
         let micros = u64::from(spread.arrival_ticks) * TICK_US;
         let rate = Rate::of(spread.bytes.into(), micros.max(TICK_US / 2));
+        // A short one says what the network carries at most.
+        if !spread.is_long && self.newest_rate().is_none_or(|known| rate >= known) {
+            return;
+        }
         let is_of_network = u32::from(spread.arrival_ticks) * 4 > u32::from(spread.sent_ticks) * 5;
         if !is_of_network && self.capacity().is_some_and(|known| rate <= known) {
             return;
@@ -379,6 +384,11 @@ impl Estimator {
     pub(super) fn begin_anew(&mut self, now: Millis) {
         self.window = Window { since: now.plus(limits::FLIGHT_TIME), ..Window::default() };
         self.sure_loss = [0; 2];
+    }
+
+    /// The network has become narrower: only the newest rate may be of it as it is now.
+    pub(super) fn keep_newest_rate(&mut self) {
+        self.rates_len = self.rates_len.min(1);
     }
 
     /// What this path loses all the time, in thousandths.

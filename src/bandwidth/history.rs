@@ -5,6 +5,10 @@
 //! may be visited once per packet while a frame still arrives, so that a train's packets do not always leave at once: its
 //! *spread* is how long that took, and says how much of the spread on arrival is the network's.
 //!
+//! A link may pass the first packets of a train at once: a token bucket does, and the kernel's smallest holds a packet. So a train's
+//! rate is that of what comes after [`limits::TRAIN_BYTES_UNRATED`]; a train that is no longer than that is *short*, and its rate
+//! is an upper bound.
+//!
 //! Times are in the ticks of transport-wide feedback (250 µs) of 16 bits, which wrap after 16 s: a train older than
 //! [`limits::TRAIN_AGE_MAX`] is forgotten. The receiver's clock is another one, of which only differences count.
 //!
@@ -43,6 +47,16 @@ struct Train {
     spread: u8,
 }
 
+impl Train {
+    /// The index of the packet that completes [`limits::TRAIN_BYTES_UNRATED`], beyond its last where none does.
+    fn rated_from(&self) -> u8 {
+        let gaps = u16::from(self.packets).saturating_sub(1);
+        let Some(each) = self.bytes.checked_div(gaps).filter(|&each| each > 0) else { return u8::MAX };
+        // The first, which may be short, is not counted on.
+        u8::try_from(limits::TRAIN_BYTES_UNRATED.div_ceil(each)).unwrap_or(u8::MAX)
+    }
+}
+
 /// The kernel refused a packet of the train.
 const REFUSED: u8 = u8::MAX;
 
@@ -63,7 +77,7 @@ pub struct Observation {
     pub delay: Option<u16>,
     /// When it was sent, in ticks.
     pub sent: u16,
-    /// What arrived after the first, in bytes, and in how many ticks.
+    /// What arrived after the first that is rated, in bytes, and in how many ticks.
     pub spread: Option<Spread>,
     /// Ticks that it is late at least, where it is known no better.
     pub late_by: Option<u16>,
@@ -83,12 +97,14 @@ pub struct Folded {
 /// How far the packets of a train were apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
-    /// Bytes after the first packet.
+    /// Bytes after the first packet that is rated.
     pub bytes: u32,
     /// Ticks between the first and the last on arrival.
     pub arrival_ticks: u16,
     /// The same when they were sent.
     pub sent_ticks: u16,
+    /// The first that is rated came after what a link may pass at once. Without it the rate may be too high.
+    pub is_long: bool,
 }
 
 /// One viewer's sampled trains.
@@ -310,6 +326,9 @@ impl History {
                     if pass.packets_timed == 0 {
                         (pass.first_index, pass.first_arrival) = (index as u8, clock);
                     }
+                    if index as u8 >= pass.rated_from && !pass.is_rated {
+                        (pass.rated_index, pass.rated_arrival, pass.is_rated) = (index as u8, clock, true);
+                    }
                     (pass.last_index, pass.last_arrival) = (index as u8, clock);
                     pass.packets_timed = pass.packets_timed.saturating_add(1);
                 }
@@ -346,7 +365,7 @@ impl History {
         let Some(place) = self.find(number, usize::from(self.newest)) else { return Pass::default() };
         let Some(train) = self.trains.get(place) else { return Pass::default() };
         let (first, packets) = (train.first, train.packets.into());
-        Pass { place, first, packets, told_before: train.told, ..Pass::default() }
+        Pass { place, first, packets, told_before: train.told, rated_from: train.rated_from(), ..Pass::default() }
     }
 
     fn tell(&mut self, pass: &Pass, tell: &mut impl FnMut(&Observation)) {
@@ -371,15 +390,17 @@ impl History {
             let part = |index: u8| (u32::from(train.spread) * u32::from(index)).checked_div(gaps).unwrap_or(0) as u16;
             seen.sent = train.sent.wrapping_add(part(pass.first_index));
             seen.delay = Some(pass.first_arrival.wrapping_sub(seen.sent));
-            if pass.last_index > pass.first_index
-                && let Ok(arrival_ticks) =
-                    u16::try_from(pass.last_arrival.wrapping_sub(pass.first_arrival).cast_signed())
+            let is_long = pass.is_rated && pass.last_index > pass.rated_index;
+            let (index, arrival) =
+                if is_long { (pass.rated_index, pass.rated_arrival) } else { (pass.first_index, pass.first_arrival) };
+            if pass.last_index > index
+                && let Ok(arrival_ticks) = u16::try_from(pass.last_arrival.wrapping_sub(arrival).cast_signed())
             {
                 // All packets of a train but its first are equally long or nearly: parameter sets are short.
-                let between = u32::from(pass.last_index - pass.first_index);
+                let between = u32::from(pass.last_index - index);
                 let bytes = (u32::from(train.bytes) * between).checked_div(gaps).unwrap_or(0);
-                let sent_ticks = part(pass.last_index).saturating_sub(part(pass.first_index));
-                seen.spread = Some(Spread { bytes, arrival_ticks, sent_ticks });
+                let sent_ticks = part(pass.last_index).saturating_sub(part(index));
+                seen.spread = Some(Spread { bytes, arrival_ticks, sent_ticks, is_long });
             }
         }
         tell(&seen);
@@ -401,6 +422,11 @@ struct Pass {
     last_index: u8,
     first_arrival: u16,
     last_arrival: u16,
+    /// The first packet from which on the train is rated, by its index; and the one that is rated from, where it has arrived.
+    rated_from: u8,
+    rated_index: u8,
+    rated_arrival: u16,
+    is_rated: bool,
 }
 
 impl Pass {

@@ -31,7 +31,9 @@ fn each_viewer_settles_within_eight_seconds_on_what_its_link_carries_and_stays_t
         {
             let world = run(&LADDER, Link::of(kbps), seed, seconds(120));
             assert_sent(&world, rid, 8, 120);
-            assert!(world.seen.queue_p95() <= 100, "{} ms on {kbps} kbit/s", world.seen.queue_p95());
+            // A probe takes a link of 200 kbit/s 144 ms, every 4 s.
+            let most = if kbps <= 200 { 120 } else { 100 };
+            assert!(world.seen.queue_p95() <= most, "{} ms on {kbps} kbit/s", world.seen.queue_p95());
         }
     }
 }
@@ -44,7 +46,8 @@ fn a_steady_link_sees_no_switch_in_ten_minutes_and_hardly_a_probe() {
     // Where the next one does not fit, what a frame of one packet cannot tell is found out by probes.
     let narrow = run(&LADDER, Link::of(400), 7, seconds(600));
     assert_eq!(narrow.seen.decisions, []);
-    assert!(narrow.seen.probed_bytes > 0 && narrow.seen.probed_bytes * 25 < narrow.seen.sent_bytes);
+    let (probed, sent) = (narrow.seen.probed_bytes, narrow.seen.sent_bytes);
+    assert!(probed > 0 && probed * 20 < sent, "{probed} of {sent} bytes");
 }
 
 #[test]
@@ -101,6 +104,17 @@ fn other_traffic_takes_its_share_and_the_viewer_keeps_its_own() {
             let (most, share) = world.seen.mostly(10_000, 120_000);
             assert!(most >= Some(rid) && share > 0.7, "{cross_kbps}: {:?} {}", world.seen.decisions, world.figures());
             assert!(world.seen.queue_p95() <= 100, "{} ms", world.seen.queue_p95());
+        }
+    }
+}
+
+#[test]
+fn a_small_token_bucket_hides_from_nobody_what_a_link_carries() {
+    for seed in SEEDS {
+        for (kbps, rid) in [(5_000, 2), (1_200, 1), (400, 0)] {
+            let world = run(&LADDER, Link { bucket_bytes: 2_500, ..Link::of(kbps) }, seed, seconds(120));
+            assert_sent(&world, rid, 8, 120);
+            assert!(world.seen.decisions.len() <= 1, "{kbps}: {:?}", world.seen.decisions);
         }
     }
 }

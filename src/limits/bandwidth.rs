@@ -62,18 +62,24 @@ pub const CAPACITY_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 pub const CAPACITY_AGE_MAX: Duration = Duration::from_secs(6);
 
 /// Pause between two probes of a viewer whose frames are of one packet and say nothing of the capacity: a few packets once more
-/// (RTX). Of a layer of 150 kbit/s they are 2 %, and none where a frame has several packets.
+/// (RTX). Of a layer of 150 kbit/s they are 5 %, and none where a frame has several packets.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(4);
 
-/// Pause until the next probe where the newest says something else than the one before, or nothing was heard of it.
-pub const PROBE_AGAIN: Duration = Duration::from_secs(1);
+/// Pause until the next probe where the newest says something else than the one before, or nothing was heard of it. Longer than
+/// [`CAPACITY_SPARSE`]: these two then decide, and not those before.
+pub const PROBE_AGAIN: Duration = Duration::from_millis(1_600);
 
 /// Rates further apart than this come from probes.
 pub const CAPACITY_SPARSE: Duration = Duration::from_millis(1_500);
 
-/// Packets of a probe.
-pub const PROBE_PACKETS: usize = 3;
+/// Packets of a probe. What comes after [`TRAIN_BYTES_UNRATED`] must be more than one, where they have 300 bytes or more.
+pub const PROBE_PACKETS: usize = 6;
 
+/// What a link may pass at once after a train's first packet, and what its rate is therefore not made of: with that packet it is more
+/// than the smallest token bucket of Linux, which holds one full packet.
+pub const TRAIN_BYTES_UNRATED: u16 = 1_500;
+
+const _: () = assert!(PROBE_AGAIN.as_millis() > CAPACITY_SPARSE.as_millis());
 const _: () = assert!(CAPACITY_AGE_MAX.as_secs() > PROBE_INTERVAL.as_secs());
 
 /// Packets that were in flight when another encoding began are told of within this time, and are not its loss.

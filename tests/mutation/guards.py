@@ -289,6 +289,20 @@ GUARDS = [
         "lib bandwidth::tests::loss_that_a_path_always_has_keeps_nobody_down",
     ),
     Guard(
+        "bandwidth: what a token bucket passes at once is not rated",
+        "src/bandwidth/history.rs",
+        "if index as u8 >= pass.rated_from && !pass.is_rated {",
+        "if !pass.is_rated {",
+        "lib bandwidth::history::tests::what_a_token_bucket_passes_at_once_is_no_part_of_a_trains_rate",
+    ),
+    Guard(
+        "bandwidth: a short train says what a link carries at most",
+        "src/bandwidth/estimator.rs",
+        "if !spread.is_long && self.newest_rate().is_none_or(|known| rate >= known) {",
+        "if false {",
+        "lib bandwidth::tests::a_small_token_bucket_hides_from_nobody_what_a_link_carries",
+    ),
+    Guard(
         "bandwidth: trials wait longer and longer",
         "src/bandwidth/controller.rs",
         "self.wait_s = self.wait_s.saturating_mul(2).min(limits::TRIAL_WAIT_S_MAX);",

@@ -48,7 +48,7 @@ fn a_trains_spread_and_delay_are_those_of_its_packets() {
     let (seen, folded) = fold(&mut history, firsts[1], &[Some(0), Some(8), Some(16), Some(24), Some(32)], 1_100);
     assert_eq!((seen.len(), folded), (1, Folded::default()));
     assert_eq!((seen[0].told, seen[0].lost), (5, 0));
-    assert_eq!(seen[0].spread, Some(Spread { bytes: 4 * 1_200, arrival_ticks: 32, sent_ticks: 0 }));
+    assert_eq!(seen[0].spread, Some(Spread { bytes: 2_400, arrival_ticks: 16, sent_ticks: 0, is_long: true }));
     let later = fold(&mut history, firsts[0], &[Some(0)], 1_100).0[0].delay.unwrap();
     // It left 60 ms before the other and is told to have arrived with it.
     assert_eq!(later.wrapping_sub(seen[0].delay.unwrap()), FRAME_MS as u16 * 4);
@@ -63,9 +63,22 @@ fn the_spread_is_of_what_comes_after_the_first() {
     history.stamp(1_200, false, Millis::of(at(1_000)));
     history.stamp(1_200, true, Millis::of(at(1_000)));
     let (seen, _) = fold(&mut history, first, &[Some(0), Some(38), Some(77)], 1_100);
-    assert_eq!(seen[0].spread, Some(Spread { bytes: 2_400, arrival_ticks: 77, sent_ticks: 0 }));
+    assert_eq!(seen[0].spread, Some(Spread { bytes: 2_400, arrival_ticks: 77, sent_ticks: 0, is_long: false }));
     let (seen, _) = fold(&mut history, first, &[Some(0), Some(38)], 1_100);
     assert_eq!(seen, [], "told already");
+}
+
+#[test]
+fn what_a_token_bucket_passes_at_once_is_no_part_of_a_trains_rate() {
+    // Behind 1 Mbit/s and a bucket of 1,500 bytes: a packet and a quarter of the next come at once, then one each 9.6 ms.
+    let mut history = History::new(Millis::of(at(1_000)));
+    let firsts = sent(&mut history, 1_000, 2, 6);
+    let behind = [Some(0), Some(29), Some(67), Some(106), Some(144), Some(182)];
+    let (seen, _) = fold(&mut history, firsts[0], &behind, 1_200);
+    assert_eq!(seen[0].spread, Some(Spread { bytes: 3_600, arrival_ticks: 182 - 67, sent_ticks: 0, is_long: true }));
+    // Where the packet that it begins with is lost, it begins with the next.
+    let (seen, _) = fold(&mut history, firsts[1], &[Some(0), Some(29), None, Some(106), None, Some(182)], 1_200);
+    assert_eq!(seen[0].spread, Some(Spread { bytes: 2_400, arrival_ticks: 182 - 106, sent_ticks: 0, is_long: true }));
 }
 
 #[test]
@@ -79,12 +92,12 @@ fn a_train_that_leaves_bit_by_bit_says_how_long_that_took() {
         history.left(number, true, now);
     }
     let (seen, _) = fold(&mut history, first, &[Some(0), Some(12), Some(24), Some(36)], 1_100);
-    assert_eq!(seen[0].spread, Some(Spread { bytes: 3_000, arrival_ticks: 36, sent_ticks: 36 }));
+    assert_eq!(seen[0].spread, Some(Spread { bytes: 1_000, arrival_ticks: 12, sent_ticks: 12, is_long: true }));
     // Told in two pieces, each is a part of it.
     let mut history = History::new(Millis::of(at(1_000)));
     let first = sent(&mut history, 1_000, 1, 4)[0];
     let (seen, _) = fold(&mut history, first, &[Some(0), Some(12)], 1_100);
-    assert_eq!(seen[0].spread, Some(Spread { bytes: 1_200, arrival_ticks: 12, sent_ticks: 0 }));
+    assert_eq!(seen[0].spread, Some(Spread { bytes: 1_200, arrival_ticks: 12, sent_ticks: 0, is_long: false }));
     let (seen, _) = fold(&mut history, first + 2, &[Some(24), Some(36)], 1_160);
     assert_eq!((seen[0].told, seen[0].spread.unwrap().arrival_ticks), (2, 12));
 }
