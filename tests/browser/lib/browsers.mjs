@@ -193,11 +193,15 @@ export class Viewer extends End {
     return new Viewer(page, node, session).connected();
   }
 
-  /** Opens a page that has made its offer; what it returns sends it. So what is timed begins with the request. */
-  static async ready(browser, base, node, stream, { name = `viewer of ${stream}`, sound = true } = {}) {
+  /**
+   * Opens a page that has made its offer; what it returns sends it. So what is timed begins with the request. `gathered` is told
+   * the page's UDP ports before.
+   */
+  static async ready(browser, base, node, stream, { name = `viewer of ${stream}`, sound = true, gathered } = {}) {
     const page = await browser.open(`${base}/viewer.html`, name);
     await page.waitForFunction(() => window.probe?.ready);
-    const offer = await call(page, 'offer', { sound });
+    const offer = await call(page, 'offer', { sound, gather: Boolean(gathered) });
+    gathered?.([...new Set([...offer.matchAll(/^a=candidate:\S+ \d+ udp \d+ \S+ (\d+) /gim)].map(([, port]) => Number(port)))]);
     return async () => {
       const session = await node.whep(stream, offer);
       await call(page, 'accept', session.sdp);

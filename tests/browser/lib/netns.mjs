@@ -121,6 +121,53 @@ export function narrowDownlink(mbps, queueBytes) {
 }
 
 /**
+ * Narrow ways from the node, one for each of the browsers' UDP ports, so that viewers of one browser have links of their own. They
+ * are where packets arrive: a queue at the node would be given whole trains, which the kernel cuts apart behind it. Call
+ * `disableOffloads()` before.
+ */
+export class Links {
+  #made = 0;
+
+  constructor() {
+    run('ip', 'link', 'add', 'link0', 'type', 'ifb');
+    run('ip', 'link', 'set', 'link0', 'up');
+    // What belongs to no class goes on as it comes.
+    run('tc', 'qdisc', 'add', 'dev', 'link0', 'root', 'handle', '1:', 'htb');
+    run('tc', 'qdisc', 'add', 'dev', 'peer0', 'ingress');
+    run(...'tc filter add dev peer0 ingress protocol ip u32 match ip protocol 17 0xff action mirred egress redirect dev link0'.split(' '));
+  }
+
+  /**
+   * A link of so many kilobits a second to these ports, behind a queue of so many milliseconds of it that drops what it has no
+   * room for.
+   */
+  add(ports, kbps, { queueMs = 300 } = {}) {
+    const id = 10 + this.#made++;
+    const shape = (verb, rate) => {
+      // A bucket of one packet, so that nothing arrives faster than the link carries it.
+      const bucket = ['burst', '1540', 'cburst', '1540'];
+      run('tc', 'class', verb, 'dev', 'link0', 'parent', '1:', 'classid', `1:${id}`, 'htb', 'rate', `${rate}kbit`, 'ceil', `${rate}kbit`, ...bucket);
+      run('tc', 'qdisc', verb, 'dev', 'link0', 'parent', `1:${id}`, 'handle', `${id}:`, 'bfifo', 'limit', String(Math.round((rate * queueMs) / 8)));
+    };
+    shape('add', kbps);
+    for (const port of ports) run(...`tc filter add dev link0 parent 1: protocol ip u32 match ip protocol 17 0xff match ip dport ${port} 0xffff flowid 1:${id}`.split(' '));
+    return {
+      set: (rate) => shape('change', rate),
+      /** Packets that it carried, and packets that it dropped. */
+      carried: () => {
+        const [, packets, dropped] = new RegExp(`class htb 1:${id} [^]*?Sent \\d+ bytes (\\d+) pkt \\(dropped (\\d+)`).exec(run('tc', '-s', 'class', 'show', 'dev', 'link0'));
+        return { packets: Number(packets), dropped: Number(dropped) };
+      },
+    };
+  }
+
+  stop() {
+    run('tc', 'qdisc', 'delete', 'dev', 'peer0', 'ingress');
+    run('ip', 'link', 'delete', 'link0');
+  }
+}
+
+/**
  * Drops a share of single packets, at random: towards a viewer (`to`: its UDP port, dropped as it arrives here) or
  * from a publisher (`from`: its UDP port, dropped as it arrives at the node). Every kind of packet is at risk: media,
  * retransmissions, RTCP and ICE checks alike.

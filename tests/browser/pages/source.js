@@ -1,7 +1,10 @@
 // The publishing side of the tests. The driver fetches the offer, posts it to the node, and hands back the answer:
 // what is tested is the node, so nothing of its own page is used here (pages.test.mjs does that).
 
-const probe = (window.probe = { ready: true, drawn: 0, skipped: 0 });
+import { drawn } from './source-canvas.js';
+import { watchStalls } from './stalls.js';
+
+const probe = (window.probe = { ready: true, drawn: 0, skipped: 0, stalls: watchStalls() });
 
 function preferred(kind, mimeType) {
   const all = RTCRtpSender.getCapabilities(kind).codecs;
@@ -15,25 +18,30 @@ function preferred(kind, mimeType) {
   return wanted.sort((a, b) => rank(a) - rank(b));
 }
 
-/** Starts the picture and the sound and returns an SDP offer. */
-probe.offer = async ({ codec = 'video/H264', width = 1280, height = 720, fps = 30, maxBitrate = 2_500_000,
-  firstFrame = 0, audioDelayMs = 0, gather = false } = {}) => {
+/** Picture and sound, written by a worker. */
+function written(how) {
   const video = new MediaStreamTrackGenerator({ kind: 'video' });
   const audio = new MediaStreamTrackGenerator({ kind: 'audio' });
   const worker = new Worker('source-worker.js', { type: 'module' });
   worker.onerror = (event) => { probe.error = event.message; };
   worker.onmessage = ({ data }) => Object.assign(probe, data);
-  worker.postMessage({ video: video.writable, audio: audio.writable, width, height, fps, firstFrame, audioDelayMs },
-    [video.writable, audio.writable]);
-
+  worker.postMessage({ video: video.writable, audio: audio.writable, ...how }, [video.writable, audio.writable]);
   /** Holds the picture for a time, the sound goes on. */
   probe.stall = (ms) => worker.postMessage({ stallMs: ms });
+  return { video, audio };
+}
+
+/** Starts the picture and the sound and returns an SDP offer; `layers` are its encodings. */
+probe.offer = async ({ codec = 'video/H264', width = 1280, height = 720, fps = 30, maxBitrate = 2_500_000,
+  firstFrame = 0, audioDelayMs = 0, gather = false, layers = [{ maxBitrate }] } = {}) => {
+  const { video, audio } = 'MediaStreamTrackGenerator' in window
+    ? written({ width, height, fps, firstFrame, audioDelayMs }) : await drawn(probe, { width, height, fps });
 
   const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
   const stream = new MediaStream([video, audio]);
   pc.addTransceiver(audio, { direction: 'sendonly', streams: [stream] });
   const sender = pc.addTransceiver(video, {
-    direction: 'sendonly', streams: [stream], sendEncodings: [{ maxBitrate, maxFramerate: fps }],
+    direction: 'sendonly', streams: [stream], sendEncodings: layers.map((layer) => ({ maxFramerate: fps, ...layer })),
   });
   sender.setCodecPreferences(preferred('video', codec));
   const parameters = sender.sender.getParameters();
@@ -79,5 +87,8 @@ probe.stats = async () => {
   }
   return out;
 };
+
+/** When the machine did not let this page run, since the last call. */
+probe.takeStalls = () => probe.stalls.splice(0);
 
 probe.close = () => probe.pc.close();

@@ -1,6 +1,7 @@
 // The watching side of the tests: plays what it is given and writes down every presented frame.
 
 import { readVideoFrame } from './barcode.js';
+import { watchStalls } from './stalls.js';
 
 const video = document.getElementById('video');
 
@@ -16,6 +17,7 @@ const probe = (window.probe = {
   /** every state the connection has been in, and how many connections there were */
   states: [],
   connections: 0,
+  stalls: watchStalls(),
 });
 
 function watchOver(pc) {
@@ -117,7 +119,7 @@ function show(stream, track) {
 }
 
 /** Returns an SDP offer to receive one video and one audio track. */
-probe.offer = async ({ sound = true } = {}) => {
+probe.offer = async ({ sound = true, gather = false } = {}) => {
   const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
   watchOver(pc);
   pc.addTransceiver('audio', { direction: 'recvonly' });
@@ -129,6 +131,7 @@ probe.offer = async ({ sound = true } = {}) => {
   };
   video.srcObject = stream;
   await pc.setLocalDescription();
+  while (gather && pc.iceGatheringState !== 'complete') await new Promise((wake) => setTimeout(wake, 20));
   return pc.localDescription.sdp;
 };
 
@@ -161,7 +164,7 @@ probe.accept = async (sdp) => {
 /** The log since the last call, and the clock to cut it by. */
 probe.take = () => {
   const taken = { now: performance.now(), frames: probe.frames, flags: probe.flags, beeps: probe.beeps,
-    presented: probe.presented };
+    presented: probe.presented, origin: performance.timeOrigin, stalls: probe.stalls.splice(0) };
   probe.frames = [];
   probe.flags = [];
   probe.beeps = [];
@@ -181,7 +184,7 @@ probe.stats = async () => {
         packets: entry.packetsReceived, lost: entry.packetsLost, nack: entry.nackCount, pli: entry.pliCount,
         retransmitted: entry.retransmittedPacketsReceived, framesReceived: entry.framesReceived,
         framesDecoded: entry.framesDecoded, framesDropped: entry.framesDropped, keyFrames: entry.keyFramesDecoded,
-        freezes: entry.freezeCount, width: entry.frameWidth, height: entry.frameHeight,
+        freezes: entry.freezeCount, frozenS: entry.totalFreezesDuration, width: entry.frameWidth, height: entry.frameHeight,
         jitterBufferMs: (1_000 * entry.jitterBufferDelay) / entry.jitterBufferEmittedCount,
         processingMs: (1_000 * entry.totalProcessingDelay) / entry.framesDecoded,
       });
@@ -189,6 +192,7 @@ probe.stats = async () => {
     if (entry.type === 'inbound-rtp' && entry.kind === 'audio') {
       Object.assign(out, {
         audioLost: entry.packetsLost, audioPackets: entry.packetsReceived, audioConcealed: entry.concealedSamples,
+        audioSamples: entry.totalSamplesReceived, audioSilent: entry.silentConcealedSamples,
       });
     }
     if (entry.type === 'transport') {
