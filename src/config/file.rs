@@ -67,6 +67,8 @@ pub struct MediaSettings {
     pub dscp: Option<i64>,
     pub frame_hold_ms: Option<i64>,
     pub certificate_age_h: Option<i64>,
+    pub key_lifetime_s: Option<i64>,
+    pub plain_clients_at_key_age: Option<String>,
 }
 
 /// `[signalling]`
@@ -206,6 +208,8 @@ impl From<&Config> for Settings {
                 dscp: Some(config.media.dscp.into()),
                 frame_hold_ms: i64::try_from(config.media.frame_hold.as_millis()).ok(),
                 certificate_age_h: i64::try_from(config.media.certificate_age.as_secs() / 3_600).ok(),
+                key_lifetime_s: i64::try_from(config.media.key_lifetime.map_or(0, |lifetime| lifetime.as_secs())).ok(),
+                plain_clients_at_key_age: Some(config.media.plain_clients.name().to_owned()),
             },
             turn: TurnSettings { enabled: Some(config.turn) },
             tls: tls_settings(config),

@@ -136,6 +136,31 @@ pub struct Media {
     pub frame_hold: Duration,
     /// The age at which the DTLS certificate is replaced for new sessions.
     pub certificate_age: Duration,
+    /// The age at which clients are asked for other keys; `None`: never.
+    pub key_lifetime: Option<Duration>,
+    /// What becomes of clients that cannot change them.
+    pub plain_clients: PlainClients,
+}
+
+/// What becomes of clients of WHIP and WHEP whose keys are old, and which cannot be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlainClients {
+    /// They go on with the keys that they have.
+    #[default]
+    Keep,
+    /// Their sessions end.
+    End,
+}
+
+impl PlainClients {
+    /// The setting's word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::End => "end",
+        }
+    }
 }
 
 /// The cores and the priority of the signalling thread. Many clients may join at once, and media must not wait for

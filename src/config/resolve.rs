@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::setting::Form;
 use super::{
-    Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, Settings, SignallingThread,
-    Sockets, Takeover, Tls, cores, settings,
+    Admission, Config, ConfigError, Environment, IceServer, Limits, Log, LogFormat, Media, PlainClients, Settings,
+    SignallingThread, Sockets, Takeover, Tls, cores, settings,
 };
 use crate::auth::address::{Network, Shown};
 use crate::auth::pattern;
@@ -208,7 +208,27 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
         dscp: dscp.try_into().unwrap_or_default(),
         frame_hold: Duration::from_millis(hold_ms.into()),
         certificate_age: Duration::from_secs(3_600 * u64::from(age_h)),
+        key_lifetime: key_lifetime(sources)?,
+        plain_clients: plain_clients(sources)?,
     })
+}
+
+/// Zero is never; anything else lasts long enough for a change.
+fn key_lifetime(sources: &Sources<'_>) -> Result<Option<Duration>, ConfigError> {
+    let key = "media.key_lifetime_s";
+    let seconds = number(sources, key, |s| s.media.key_lifetime_s)?;
+    let (min, max) = (limits::KEY_LIFETIME_MIN_S, limits::KEY_LIFETIME_MAX_S);
+    if (1..min).contains(&seconds)
+        && let Some(placed) = sources.pick(key, |s| s.media.key_lifetime_s)
+    {
+        return Err(placed.refuse(placed.value, format!("must be 0 (never) or {min} to {max} seconds")));
+    }
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds.into())))
+}
+
+fn plain_clients(sources: &Sources<'_>) -> Result<PlainClients, ConfigError> {
+    let word = choice(sources, "media.plain_clients_at_key_age", |s| s.media.plain_clients_at_key_age.clone())?;
+    Ok([PlainClients::Keep, PlainClients::End].into_iter().find(|all| all.name() == word).unwrap_or_default())
 }
 
 /// The port of the first worker. The port of the last worker must be valid too.

@@ -134,6 +134,14 @@ const MEDIA: &[Setting] = &[
     )
     .help("New sessions get another DTLS certificate after so many hours")
     .remark("Running sessions keep theirs"),
+    Setting::number("media.key_lifetime_s", 0, limits::KEY_LIFETIME_MAX_S, limits::KEY_LIFETIME_DEFAULT_S)
+        .ends("never", "", "seconds")
+        .help("Clients on a socket are asked for other SRTP keys after so long, a tenth more or less")
+        .remark("Not below 60. How keys change: [Keys that change](keys.md)"),
+    Setting::choice("media.plain_clients_at_key_age", &["keep", "end"], "keep")
+        .live()
+        .help("What becomes of WHIP and WHEP clients whose keys are that old, and which cannot be asked")
+        .remark("`end` ends their sessions 30 s later, unless they changed their keys by themselves"),
 ];
 
 const TLS: &[Setting] = &[

@@ -53,6 +53,18 @@ fn each_broken_rule_names_the_key_the_value_and_the_way_out() {
         ),
         ("trusted_proxies = ['::/0']", "config.toml: trusted_proxies = ::/0: is everybody"),
         ("media.port_base = 65533", "config.toml: media.port_base = 65533: must be ≤ 65536 − number of cores"),
+        (
+            "media.key_lifetime_s = 59",
+            "config.toml: media.key_lifetime_s = 59: must be 0 (never) or 60 to 604800 seconds",
+        ),
+        (
+            "media.key_lifetime_s = 604801",
+            "config.toml: media.key_lifetime_s = 604801: must be 0 (never) to 604800 seconds",
+        ),
+        (
+            "media.plain_clients_at_key_age = 'leave'",
+            "config.toml: media.plain_clients_at_key_age = leave: must be keep or end",
+        ),
         ("media.frame_hold_ms = 17", "config.toml: media.frame_hold_ms = 17: must be 0 (off) to 16 milliseconds"),
         ("signalling.nice = -5", "config.toml: signalling.nice = -5: must be 0 (as media) to 19"),
         ("signalling.cores = '7'", "config.toml: signalling.cores = 7: this process may not run on core 7"),
@@ -253,7 +265,7 @@ fn the_state_directory_follows_systemd_then_xdg_then_home() {
 fn the_printed_configuration_reads_back_to_itself() {
     let full = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nhttp_redirect = '0.0.0.0:80'\nadmin = '127.0.0.1:3'\npublic_url = 'https://a.example'\n\
         cores = '0,2-3'\nio = 'mmsg'\nstate_directory = '/s'\nallow_anyone = true\n\
-        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7:443']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\n[turn]\nenabled = false\n\
+        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7:443']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\nkey_lifetime_s = 61\nplain_clients_at_key_age = 'end'\n[turn]\nenabled = false\n\
         [tls]\ncert = 'c'\nkey = 'k'\nacme_webroot = '/w'\nhsts_age_s = 19\n\
         [[tls.certificates]]\ncert = 'd'\nkey = 'l'\n[log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = false\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\

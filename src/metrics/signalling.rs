@@ -92,6 +92,8 @@ figures! {
         "Times a viewer was sent the nearest of what it had negotiated, which may not decode what is published", "";
     path_too_narrow: Counter = "viewers_path_too_narrow",
         "Viewers whose network passed no full packet", "";
+    plain_clients_at_key_age: Counter = "plain_clients_at_key_age",
+        "Sessions of WHIP and WHEP whose keys have become old and whose clients could not be told", "";
     nothing_fits: Counter = "viewers_nothing_fits",
         "Times a viewer had negotiated nothing of the published codec", "";
     turn_clients_admitted: Counter = "turn_clients_admitted",
@@ -161,6 +163,11 @@ impl SignallingCounters {
     /// A viewer is sent the nearest of what it negotiated.
     pub fn nearest_fits(&self) {
         self.nearest_fits.inc();
+    }
+
+    /// The keys of a client that cannot be told are old.
+    pub fn plain_client_at_key_age(&self) {
+        self.plain_clients_at_key_age.inc();
     }
 
     /// A viewer's network passes no full packet.

@@ -98,6 +98,7 @@ fn busy_node() -> (SignallingCounters, Vec<WorkerReport>) {
     counters.session_ended("left");
     counters.nearest_fits();
     counters.path_too_narrow();
+    counters.plain_client_at_key_age();
     counters.nothing_fits();
     counters.webhook_events_dropped(3);
     counters.webhook_questions_turned_away(4);

@@ -12,7 +12,7 @@ use crate::net::{self, AnyIo, IoKind, MediaSockets, OpenedIo, StartError, proces
 use crate::time::{NtpTime, Timestamp};
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Control, Notice, WorkerHandle, WorkerIndex};
-use crate::worker::{WallClock, Worker, WorkerConfig, event_loop};
+use crate::worker::{KeyPolicy, WallClock, Worker, WorkerConfig, event_loop};
 
 /// A worker's thread and the way to talk to it.
 pub(super) struct StartedWorker {
@@ -83,6 +83,7 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
                 sessions_max: config.limits.sessions_per_worker_max as usize,
                 hold_max: config.media.frame_hold,
                 publisher_bits_per_second_max: u64::from(config.limits.publisher_bitrate_max_kbps) * 1_000,
+                keys: KeyPolicy { lifetime: config.media.key_lifetime, ..KeyPolicy::default() },
                 wall_clock,
             },
             sockets,

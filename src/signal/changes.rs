@@ -22,6 +22,7 @@ impl Changes {
         while let Ok(Change { live, authoriser, in_place }) = changes.recv_async().await {
             let terms = Terms::new(live);
             self.keeper.set_bounds(terms.bounds());
+            self.keeper.set_plain_clients(terms.live.plain_clients);
             self.door.change(&terms.live.admission);
             self.settings.replace(terms);
             if let Some(authoriser) = authoriser {

@@ -151,6 +151,8 @@ codes! {
     RekeyDiffers = "rekey_differs",
     /// Sessions that join come before those that change their keys.
     RekeysWait = "rekeys_wait",
+    /// The session has one transport.
+    NoSecondTransport = "no_second_transport",
     /// The session is not connected yet.
     NotConnected = "not_connected",
     /// The fragment has no new credentials.
@@ -221,6 +223,7 @@ mod tests {
         Code::NoSuchEvent,
         Code::NoEvents,
         Code::Replaced,
+        Code::NoSecondTransport,
         Code::ReportUnwritable,
         Code::NoHost,
         Code::NoSuchChallenge,

@@ -3,7 +3,7 @@
 //!
 //! Each method handles one event completely. Borrows of the table never leave this file and never cross an `await`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use hyper::StatusCode;
@@ -29,6 +29,7 @@ use super::sessions::table::{Resumed, SessionTable, WorkerAnswer};
 use super::stream_name::StreamName;
 use super::workers::Workers;
 use crate::auth::Grant;
+use crate::config::PlainClients;
 use crate::description::{Description, Direction, IceCredentials, MediaKind, NegotiatedMedia};
 use crate::dtls::DtlsIdentity;
 use crate::limits;
@@ -81,6 +82,8 @@ pub(super) struct SessionKeeper {
     counters: SignallingCounters,
     clock: Clock,
     alarm: Alarm,
+    /// What becomes of clients that cannot change their keys.
+    plain_clients: Cell<PlainClients>,
 }
 
 impl SessionKeeper {
@@ -93,6 +96,7 @@ impl SessionKeeper {
             counters,
             clock,
             alarm: Alarm::new(),
+            plain_clients: Cell::default(),
         })
     }
 

@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 
 use super::sessions::streams::StreamBounds;
 use crate::auth::Authoriser;
-use crate::config::{Admission, Config, IceServer, Takeover};
+use crate::config::{Admission, Config, IceServer, PlainClients, Takeover};
 
 /// The settings that a reload may change.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Live {
     pub cors_origins: Vec<String>,
     /// Who may take over the name of a publisher that lives.
     pub takeover: Takeover,
+    /// What becomes of clients of WHIP and WHEP that cannot change their keys.
+    pub plain_clients: PlainClients,
     /// Servers that clients are told about in `Link`.
     pub ice_servers: Vec<IceServer>,
     /// The directory with an ACME client's answers to challenges, below `.well-known/acme-challenge`.
@@ -43,6 +45,7 @@ impl Live {
             public_url: config.public_url.clone(),
             cors_origins: config.cors_origins.clone(),
             takeover: config.takeover,
+            plain_clients: config.media.plain_clients,
             ice_servers: config.ice_servers.clone(),
             acme_webroot: config.acme_webroot.clone(),
             hsts_age: config.hsts_age,

@@ -13,6 +13,7 @@
 //!   http.rs           a connection: TLS, HTTP/1.1 or 2, bounds, one request at a time
 //!   router.rs         what the path names; which pages may call (cors.rs), by which name (host_names.rs); who asks (forwarded.rs)
 //!     resource.rs     WHEP: the body (body.rs), the conditions, the 201 with its URL; what of the picture is sent (layers.rs)
+//!                       a second offer for a session that is open (rekey_over_http.rs)
 //!     socket/         the same requests over WebSocket
 //!       opening.rs    authorise.rs ▸ admission.rs ▸ the table (▸ takeover.rs) ▸ ownership/ ▸ answers.rs ▸ a worker
 //!         answers.rs    the answer: negotiator.rs ▸ sdp/
@@ -68,6 +69,7 @@ mod problem;
 mod random;
 mod redirect;
 mod rekey;
+mod rekey_over_http;
 mod resource;
 mod router;
 pub mod runtime;

@@ -21,6 +21,7 @@ fn take(keeper: &SessionKeeper, notice: Notice) {
             keeper.connected(session);
         }
         Notice::Moved { session } => keeper.moved(session),
+        Notice::KeysDue { session, is_first } => keeper.keys_due(session, is_first),
         Notice::Rekeyed { session, outcome } => keeper.rekeyed(session, outcome),
         Notice::Ended { session, reason, totals } => keeper.ended(session, reason, totals),
         Notice::NearestFits { session, published, sent_as } => {

@@ -10,6 +10,7 @@
 //! and to any when it has been silent for two seconds ([`super::takeover`]). A publisher whose network has changed need not
 //! open a new session: it sends `PATCH` with new ICE credentials.
 //!
+//! A session whose keys change has two resources below its URL for a while, `old` and `new` ([`super::rekey_over_http`]).
 //! A viewer's session has two resources below its URL, `layer` and `events` ([`super::layers`]).
 //!
 //! Left out: the peer's candidates (an ICE-lite node needs none), and offers made by the server.
@@ -38,7 +39,7 @@ use crate::description::Direction;
 use crate::limits;
 
 /// Media types (RFC 8866 §8.1, RFC 8840 §9.3).
-const SDP: &str = "application/sdp";
+pub(super) const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// The media types that `POST` and `PATCH` accept (W3C LDP; RFC 5789 §3.1).
@@ -202,7 +203,12 @@ impl Resources {
     }
 
     /// Reads the body as text, if its type is `expected`.
-    async fn body_of(&self, headers: &HeaderMap, body: Incoming, expected: &'static str) -> Result<String, Problem> {
+    pub(super) async fn body_of(
+        &self,
+        headers: &HeaderMap,
+        body: Incoming,
+        expected: &'static str,
+    ) -> Result<String, Problem> {
         let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = given.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case(expected) {
@@ -241,7 +247,7 @@ fn unread(error: BodyError) -> Problem {
 }
 
 /// Inserts text that this node made itself.
-fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+pub(super) fn insert_text(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         headers.insert(name, value);
     }

@@ -18,6 +18,7 @@ use super::host_names::HostNames;
 use super::http::{Request, Response, Service, Upgrade};
 use super::live::{Live, LiveSettings};
 use super::problem::Problem;
+use super::rekey_over_http::Transport;
 use super::resource::{ACCEPT_PATCH, ACCEPT_POST, Resources};
 use super::shutdown::Shutdown;
 use super::socket::handshake;
@@ -46,6 +47,8 @@ enum Target<'a> {
     Endpoint { direction: Direction, stream: &'a str },
     /// `/whip/{stream}/{token}`, `/whep/{stream}/{token}`
     Session { direction: Direction, stream: &'a str, token: &'a str },
+    /// `/whip/{stream}/{token}/{old,new}`, `/whep/{stream}/{token}/{old,new}`
+    Transport { direction: Direction, stream: &'a str, token: &'a str, transport: Transport },
     /// `/whep/{stream}/{token}/layer`
     Layer { stream: &'a str, token: &'a str },
     /// `/whep/{stream}/{token}/events`
@@ -70,13 +73,13 @@ impl<'a> Target<'a> {
         };
         let (stream, token, below) =
             (segments.next().filter(|name| !name.is_empty()), segments.next(), segments.next());
-        if let (Direction::Play, Some(stream), Some(token), Some(below), None) =
-            (direction, stream, token, below, segments.next())
+        if let (Some(stream), Some(token), Some(below), None) = (stream, token, below, segments.next())
             && !matches!(stream, "." | "..")
         {
-            match below {
-                "layer" => return Self::Layer { stream, token },
-                "events" => return Self::Events { stream, token },
+            match (direction, below, Transport::of(below)) {
+                (_, _, Some(transport)) => return Self::Transport { direction, stream, token, transport },
+                (Direction::Play, "layer", _) => return Self::Layer { stream, token },
+                (Direction::Play, "events", _) => return Self::Events { stream, token },
                 _ => {}
             }
         }
@@ -96,6 +99,8 @@ impl<'a> Target<'a> {
             Self::Endpoint { direction: Direction::Play, .. } => "whep",
             Self::Session { direction: Direction::Publish, .. } => "whip_session",
             Self::Session { direction: Direction::Play, .. } => "whep_session",
+            Self::Transport { direction: Direction::Publish, .. } => "whip_transport",
+            Self::Transport { direction: Direction::Play, .. } => "whep_transport",
             Self::Layer { .. } => "whep_layer",
             Self::Events { .. } => "whep_events",
             Self::Socket => "ws",
@@ -107,7 +112,8 @@ impl<'a> Target<'a> {
     fn methods(&self) -> &'static str {
         match self {
             Self::Endpoint { .. } => "POST, OPTIONS",
-            Self::Session { .. } => "PATCH, DELETE, OPTIONS",
+            Self::Session { .. } => "POST, PATCH, DELETE, OPTIONS",
+            Self::Transport { .. } => "DELETE, OPTIONS",
             Self::Layer { .. } => "POST, OPTIONS",
             Self::Events { .. } => "POST, GET, DELETE, OPTIONS",
             Self::Socket => "GET, OPTIONS",
@@ -187,7 +193,9 @@ impl PublicService {
                 self.resources.open(direction, stream, request).await
             }
             Target::Session { direction, stream, token } => {
-                if method == Method::PATCH {
+                if method == Method::POST {
+                    self.resources.rekey(direction, stream, token, request).await
+                } else if method == Method::PATCH {
                     self.resources.patch(direction, stream, token, request).await
                 } else if method == Method::DELETE {
                     self.resources.delete(direction, stream, token, request.headers()).await
@@ -195,6 +203,10 @@ impl PublicService {
                     Err(Problem::method(methods))
                 }
             }
+            Target::Transport { direction, stream, token, transport } => match method {
+                Method::DELETE => self.resources.end_transport(direction, stream, token, transport),
+                _ => Err(Problem::method(methods)),
+            },
             Target::Layer { stream, token } => match method {
                 Method::POST => self.resources.layer(stream, token, request).await,
                 _ => Err(Problem::method(methods)),
@@ -228,8 +240,8 @@ fn options(target: &Target<'_>) -> Response {
     headers.insert(hyper::header::ALLOW, HeaderValue::from_static(target.methods()));
     match target {
         Target::Endpoint { .. } => headers.extend([ACCEPT_POST]),
-        Target::Session { .. } => headers.extend([ACCEPT_PATCH]),
-        Target::Layer { .. } | Target::Events { .. } | Target::Socket | Target::Page(_) => {}
+        Target::Session { .. } => headers.extend([ACCEPT_POST, ACCEPT_PATCH]),
+        Target::Transport { .. } | Target::Layer { .. } | Target::Events { .. } | Target::Socket | Target::Page(_) => {}
     }
     response
 }

@@ -344,6 +344,7 @@ impl Services {
         let handshakes = HandshakePlaces::new(setup.workers.len(), &admission.exempt_addresses);
         let (workers, woken) = Workers::new(setup.workers, clock);
         let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
+        keeper.set_plain_clients(terms.live.plain_clients);
         let turn = (setup.ice_tcp && setup.turn).then(|| {
             let (announce, tls, sessions) = (setup.announce.clone(), setup.tls.clone(), keeper.clone());
             let worker_of = move |session| {

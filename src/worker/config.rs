@@ -1,5 +1,8 @@
 //! What a worker is made with, and the node's wall clock.
 
+use std::time::Duration;
+
+use crate::limits;
 use crate::time::{NtpTime, Timestamp};
 use crate::worker::mailbox::WorkerIndex;
 
@@ -18,6 +21,22 @@ impl WallClock {
     }
 }
 
+/// How long sessions' keys live.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyPolicy {
+    /// After so long a client is asked for other keys, give or take [`limits::KEY_LIFETIME_SPREAD_PERCENT`]; `None`: never.
+    pub lifetime: Option<Duration>,
+    /// Packets under one key.
+    pub packets_max: u64,
+}
+
+impl Default for KeyPolicy {
+    /// No age, and as many packets as may be.
+    fn default() -> Self {
+        Self { lifetime: None, packets_max: limits::SRTP_PACKETS_PER_KEY_MAX }
+    }
+}
+
 /// What a worker is made with.
 #[derive(Debug)]
 pub struct WorkerConfig {
@@ -32,9 +51,11 @@ pub struct WorkerConfig {
     /// Sessions it serves at most.
     pub sessions_max: usize,
     /// How long video is held for its frame's end when the worker is more than half busy; zero never holds.
-    pub hold_max: std::time::Duration,
+    pub hold_max: Duration,
     /// Bits that a publisher may send in a second.
     pub publisher_bits_per_second_max: u64,
+    /// How long sessions' keys live.
+    pub keys: KeyPolicy,
     /// The node's wall clock.
     pub wall_clock: WallClock,
 }

@@ -11,6 +11,8 @@
 use std::collections::VecDeque;
 
 use crate::limits;
+use crate::rate::Allowance;
+use crate::time::Timestamp;
 use crate::transport::Arrival;
 use crate::worker::counters::Counters;
 use crate::worker::peer::{Peer, PeerKey};
@@ -34,12 +36,25 @@ pub(super) struct Handshakes {
     /// Rounds with media behind since one was worked on.
     busy_rounds: usize,
     waiting: VecDeque<Waiting>,
+    /// How many clients may be asked for other keys.
+    asked_for_keys: Option<Allowance>,
 }
 
 impl Handshakes {
     /// Whether a further session may be opened.
     pub(super) fn has_place(&self) -> bool {
         self.under_way < limits::HANDSHAKES_PER_WORKER_MAX
+    }
+
+    /// Whether a client may be asked for other keys now: sessions that join come first, and many are not asked at once.
+    pub(super) fn may_ask_for_keys(&mut self, now: Timestamp) -> bool {
+        let (at_once, pause) = (limits::REKEYS_ASKED_AT_ONCE, limits::REKEY_ASKED_PAUSE);
+        self.may_rekey() && self.asked_for_keys.get_or_insert(Allowance::new(now)).take(at_once, pause, now)
+    }
+
+    /// Whether so few sessions join that keys may be changed.
+    pub(super) fn may_rekey(&self) -> bool {
+        self.under_way < limits::REKEY_HANDSHAKES_MAX
     }
 
     /// Whether a round is due for what waits.

@@ -187,6 +187,13 @@ pub enum Notice {
         /// Which session.
         session: SessionId,
     },
+    /// A session's keys are old, or nearly used up: its client is to be asked for others.
+    KeysDue {
+        /// Which session.
+        session: SessionId,
+        /// It is the first time that these are.
+        is_first: bool,
+    },
     /// A session that was given a second transport has one again: [`Rekeyed::is_change`] says which.
     Rekeyed {
         /// Which session.
@@ -308,6 +315,10 @@ reasons! {
         SignallingLost = "signalling_lost",
         /// Another publisher took the stream's name over.
         Replaced = "replaced",
+        /// As many packets were sent under its keys as may be, and its client has not changed them.
+        KeysUsedUp = "keys_used_up",
+        /// Its client cannot change its keys, which are old, and `media.plain_clients_at_key_age` is `end`.
+        KeysTooOld = "keys_too_old",
     }
 }
 

@@ -96,5 +96,5 @@ mod tracks;
 mod train_lengths;
 mod transports;
 
-pub use config::{WallClock, WorkerConfig};
+pub use config::{KeyPolicy, WallClock, WorkerConfig};
 pub use round::Worker;

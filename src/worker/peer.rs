@@ -223,6 +223,10 @@ pub struct Peer {
     pub(super) next_serial: u64,
     /// Its part in a change of keys.
     pub rekeying: Rekeying,
+    /// When its client is asked for other keys next.
+    pub(super) ask_for_keys: Option<Timestamp>,
+    /// How often it was asked.
+    pub(super) asked_for_keys: u32,
     /// Its data channels, where they were negotiated.
     pub(super) data: Option<Box<PeerChannels>>,
 }
@@ -257,6 +261,8 @@ impl Peer {
             serial: 0,
             next_serial: 1,
             rekeying: Rekeying::No,
+            ask_for_keys: None,
+            asked_for_keys: 0,
             data: None,
         }
     }
@@ -284,7 +290,10 @@ impl Peer {
         };
         let data = self.data.as_ref().and_then(|data| data.next_deadline());
         let overlap = self.overlap_ends();
-        [self.session.next_deadline(), role, data, overlap].into_iter().flatten().fold(expiry, Timestamp::min)
+        [self.session.next_deadline(), role, data, overlap, self.ask_for_keys]
+            .into_iter()
+            .flatten()
+            .fold(expiry, Timestamp::min)
     }
 
     /// When the transport that this one replaces ends.

@@ -52,8 +52,8 @@ impl Lifecycle<'_> {
         now: Timestamp,
     ) -> Result<(), RekeyRefused> {
         let old_key = self.peers.find_session(request.session).ok_or(RekeyRefused::NotConnected)?;
-        let is_busy = self.peers.len() - self.peers.sessions() >= limits::REKEYS_PER_WORKER_MAX
-            || self.handshakes.under_way() >= limits::REKEY_HANDSHAKES_MAX;
+        let is_busy =
+            self.peers.len() - self.peers.sessions() >= limits::REKEYS_PER_WORKER_MAX || !self.handshakes.may_rekey();
         let old = self.peers.get_mut(old_key).ok_or(RekeyRefused::NotConnected)?;
         let is_publisher = matches!(old.role, Role::Publisher(_));
         if old.session.state() != SessionState::Connected {
@@ -169,6 +169,36 @@ impl Lifecycle<'_> {
                 key_frame_requests::request(peer, encoding, self.outbox);
             }
         }
+    }
+
+    /// Asks a session's client for other keys when its own are old or used up. What does not follow is asked again, ever more
+    /// rarely, and plays on; but under no key more is sent than may be: returns whether its keys are used up.
+    pub(super) fn look_after_keys(&mut self, key: PeerKey, now: Timestamp) -> bool {
+        let Some(peer) = self.peers.get_mut(key).filter(|peer| peer.session.state() == SessionState::Connected) else {
+            return false;
+        };
+        let (policy, epoch) = (self.config.keys, peer.session.epoch());
+        let used = epoch.sealed_packets().max(epoch.opened_packets());
+        if used >= policy.packets_max {
+            return true;
+        }
+        let is_worn = used >= policy.packets_max - policy.packets_max / 8;
+        let is_due = match peer.ask_for_keys {
+            Some(at) => at <= now || is_worn && peer.asked_for_keys == 0,
+            None => is_worn,
+        };
+        if !is_due {
+            return false;
+        }
+        if peer.rekeying != Rekeying::No || !self.handshakes.may_ask_for_keys(now) {
+            peer.ask_for_keys = Some(now + limits::REKEY_POSTPONED);
+            return false;
+        }
+        let pause = limits::REKEY_WITHIN * (1 << peer.asked_for_keys.min(6));
+        peer.ask_for_keys = Some(now + pause);
+        peer.asked_for_keys = peer.asked_for_keys.saturating_add(1);
+        self.mail.notify(Notice::KeysDue { session: peer.id, is_first: peer.asked_for_keys == 1 });
+        false
     }
 
     /// The new transport takes the session over, and the old one ends with its keys. Its peer is told by a close alert only.
@@ -288,7 +318,14 @@ fn inherited(old: &Peer) -> Vec<Inherited> {
 
 /// Whether a session ends because nothing comes by its transport, and not because somebody wants it to end.
 const fn is_of_transport(reason: EndReason) -> bool {
-    matches!(reason, EndReason::PeerClosed | EndReason::TimedOut | EndReason::DtlsFailed | EndReason::DtlsRefused)
+    matches!(
+        reason,
+        EndReason::PeerClosed
+            | EndReason::TimedOut
+            | EndReason::DtlsFailed
+            | EndReason::DtlsRefused
+            | EndReason::KeysUsedUp
+    )
 }
 
 const fn outcome_of(reason: EndReason) -> Rekeyed {
@@ -310,6 +347,8 @@ const fn outcome_of(reason: EndReason) -> Rekeyed {
         | EndReason::NoPublisher
         | EndReason::LeaveExpired
         | EndReason::SignallingLost
+        | EndReason::KeysUsedUp
+        | EndReason::KeysTooOld
         | EndReason::Replaced => Rekeyed::SessionEnded,
     }
 }

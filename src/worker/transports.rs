@@ -1,6 +1,8 @@
 //! A transport of a session on its worker: it is made, it is connected, it is released. What both an ordinary session's life
 //! ([`super::lifecycle`]) and a change of its keys ([`super::rekey`]) are made of.
 
+use std::time::Duration;
+
 use crate::crypto::random::Random;
 use crate::description::Direction;
 use crate::limits;
@@ -91,6 +93,7 @@ impl Lifecycle<'_> {
             data.connected(now);
         }
         self.handshakes.over(peer);
+        peer.ask_for_keys = self.config.keys.lifetime.map(|lifetime| now + spread(lifetime, peer.channels_of()));
         if !is_new_transport {
             self.counters.session_connected();
         }
@@ -158,6 +161,30 @@ impl Lifecycle<'_> {
                 self.streams.demand_moved(peer.stream, track.wants(), EncodingSet::NONE);
             }
             self.counters.cursor_skips_of_departed(playback.skips());
+        }
+    }
+}
+
+/// A lifetime of keys that differs from session to session and from transport to transport, by which `number` is meant.
+fn spread(lifetime: Duration, number: u64) -> Duration {
+    // Numbers that follow each other are far apart in the upper bits (Knuth's multiplicative hashing).
+    let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let width = lifetime.as_millis() as u64 * 2 * limits::KEY_LIFETIME_SPREAD_PERCENT / 100;
+    let earliest = lifetime.as_millis() as u64 - width / 2;
+    Duration::from_millis(earliest + ((width * place) >> 32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_are_spread_evenly_over_a_fifth_of_the_configured_one() {
+        let lifetimes: Vec<u64> = (0..1_000).map(|number| spread(Duration::from_secs(60), number).as_secs()).collect();
+        assert!(lifetimes.iter().all(|seconds| (54..66).contains(seconds)));
+        for second in 54..66 {
+            let count = lifetimes.iter().filter(|&&other| other == second).count();
+            assert!((60..110).contains(&count), "{count} of 1,000 in second {second}");
         }
     }
 }

@@ -1716,8 +1716,8 @@ GUARDS = [
     Guard(
         "keys: the time of both transports is bounded",
         "src/worker/peer.rs",
-        "[self.session.next_deadline(), role, data, overlap]",
-        "[self.session.next_deadline(), role, data, overlap.filter(|_| false)]",
+        "[self.session.next_deadline(), role, data, overlap, self.ask_for_keys]",
+        "[self.session.next_deadline(), role, data, overlap.filter(|_| false), self.ask_for_keys]",
         "parts worker_rekey::a_publishers_transport_without_a_key_frame_is_given_up_and_the_old_one_was_never_interrupted",
     ),
     Guard(
@@ -1740,6 +1740,27 @@ GUARDS = [
         "if carried(&open.kept.description) != carried(&next.description) {",
         "if carried(&open.kept.description) != carried(&next.description) && cfg!(any()) {",
         "parts signal_rekey::what_cannot_be_answered_changes_nothing",
+    ),
+    Guard(
+        "keys: who joins comes before who is asked for other keys",
+        "src/worker/handshakes.rs",
+        "self.may_rekey() && self.asked_for_keys",
+        "self.asked_for_keys",
+        "parts worker_rekey::who_joins_comes_before_who_is_asked_for_other_keys",
+    ),
+    Guard(
+        "keys: no more packets under a key than may be",
+        "src/worker/rekey.rs",
+        "if used >= policy.packets_max {",
+        "if used >= policy.packets_max && cfg!(any()) {",
+        "parts worker_rekey::no_more_packets_are_sent_under_a_key_than_may_be",
+    ),
+    Guard(
+        "keys: a client without a socket is ended only where the operator says so",
+        "src/signal/keeper/rekey.rs",
+        "else if has_url && self.plain_clients.get() == PlainClients::End {",
+        "else if has_url {",
+        "parts signal_rekey::a_client_that_has_only_a_url_is_counted_and_ended_where_the_operator_says_so",
     ),
 ]
 

@@ -100,7 +100,7 @@ fn every_refusal_has_its_status_its_code_and_a_way_out() {
         ("PUT", "/whep/a", vec![], "", 405, "method_not_allowed"),
         ("DELETE", "/whep/a", vec![], "", 405, "method_not_allowed"),
         ("GET", location, vec![], "", 405, "method_not_allowed"),
-        ("POST", location, vec![SDP], "ok", 405, "method_not_allowed"),
+        ("POST", location, vec![SDP], "ok", 409, "not_connected"),
         ("PATCH", "/whip/taken/unknown", vec![FRAGMENT, tag], "candidate", 404, "no_such_session"),
         ("PATCH", &wrong_kind, vec![FRAGMENT, tag], "candidate", 404, "no_such_session"),
         ("PATCH", &wrong_stream, vec![FRAGMENT, tag], "candidate", 404, "no_such_session"),
@@ -117,7 +117,7 @@ fn every_refusal_has_its_status_its_code_and_a_way_out() {
         assert_eq!((response.status, response.code().as_str()), (status, code), "{method} {path} {headers:?}");
         let allow = response.header("allow");
         let expected = match (status, path) {
-            (405, path) if path == location => "PATCH, DELETE, OPTIONS",
+            (405, path) if path == location => "POST, PATCH, DELETE, OPTIONS",
             (405, "/") => "GET, HEAD, OPTIONS",
             (405, _) => "POST, OPTIONS",
             _ => "",
@@ -369,7 +369,7 @@ fn only_own_and_listed_pages_may_call() {
         (409, "https://www.example.org")
     );
     let session = from("https://www.example.org", "OPTIONS", &listed.header("location"));
-    assert_eq!(session.header("access-control-allow-methods"), "PATCH, DELETE, OPTIONS");
+    assert_eq!(session.header("access-control-allow-methods"), "POST, PATCH, DELETE, OPTIONS");
 }
 
 #[test]

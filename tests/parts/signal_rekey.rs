@@ -1,13 +1,17 @@
 //! A session's client asks for other keys, over the socket: every message, every refusal.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use corecast::config::PlainClients;
 use corecast::limits;
 use corecast::worker::mailbox::{Notice, Rekeyed, SessionId};
 use serde_json::{Value, json};
 
 use crate::signal_support::client::Socket;
-use crate::signal_support::{Node, Plan, start};
+use crate::signal_support::{Node, Opened, PATIENCE, Plan, start};
+
+const SDP: (&str, &str) = ("content-type", "application/sdp");
 
 /// The event of that type that comes next; others in between are left out.
 fn event(socket: &mut Socket, kind: &str) -> Value {
@@ -103,4 +107,89 @@ fn a_session_changes_its_keys_only_so_often() {
         event(&mut socket, "rekeyed");
     }
     assert_eq!(rekey(&mut socket, &session, "ok")["code"], "too_many_rekeys");
+}
+
+#[test]
+fn a_client_on_a_socket_is_told_that_its_keys_are_old() {
+    let node = start(Plan { plain_clients: PlainClients::End, ..Plan::default() });
+    let mut socket = Socket::open(&node);
+    let (session, number) = connected(&node, &mut socket, "subscribe", "demo");
+    for is_first in [true, false] {
+        node.notices.send(Notice::KeysDue { session: number, is_first }).unwrap();
+        let told = event(&mut socket, "rekey");
+        assert_eq!(told, json!({"type": "rekey", "session": session, "within_s": limits::REKEY_WITHIN.as_secs()}));
+    }
+    socket.assert_silent();
+}
+
+#[test]
+fn a_client_that_has_only_a_url_is_counted_and_ended_where_the_operator_says_so() {
+    for (plain_clients, ends) in [(PlainClients::Keep, false), (PlainClients::End, true)] {
+        let node = start(Plan { plain_clients, ..Plan::default() });
+        let session = node.open("whep", "demo");
+        let number = node.last_session();
+        node.notices.send(Notice::KeysDue { session: number, is_first: true }).unwrap();
+        node.notices.send(Notice::KeysDue { session: number, is_first: false }).unwrap();
+        match ends {
+            true => node.wait_told("close keys_too_old"),
+            false => assert_eq!(node.patch(&session.location, &session.etag, "candidate").status, 204, "it plays on"),
+        }
+        let metrics = node.admin("/metrics").body;
+        let line = "corecast_plain_clients_at_key_age_total 1";
+        assert!(metrics.lines().any(|have| have == line), "{metrics}");
+    }
+}
+
+/// A session of WHIP or WHEP that is connected.
+fn connected_over_http(node: &Node, kind: &str) -> (Opened, SessionId) {
+    let opened = node.open(kind, "demo");
+    let number = node.last_session();
+    node.notices.send(Notice::Connected { session: number }).unwrap();
+    // Notices are heard in order, and this one is answered by a worker.
+    let deadline = Instant::now() + PATIENCE;
+    while node.ask("POST", &opened.location, &[SDP], "nonsense").code() == "not_connected" {
+        assert!(Instant::now() < deadline);
+    }
+    (opened, number)
+}
+
+#[test]
+fn over_http_a_second_offer_is_posted_to_the_sessions_url() {
+    for kind in ["whip", "whep"] {
+        let node = start(Plan::default());
+        let (opened, number) = connected_over_http(&node, kind);
+        let url = &opened.location;
+        let (old, new) = (format!("{url}/old"), format!("{url}/new"));
+        let early = node.ask("DELETE", &old, &[], "");
+        assert_eq!((early.status, early.code().as_str()), (404, "no_second_transport"));
+        let post = || node.ask("POST", url, &[SDP], "ok");
+        let second = post();
+        assert_eq!((second.status, second.header("location")), (201, new.clone()), "{second:?}");
+        assert_eq!(second.header("content-type"), "application/sdp");
+        assert_eq!(second.header("etag"), opened.etag, "the session is the same");
+        assert!(second.header("link").contains(&format!("<{old}>; rel=\"urn:corecast:old-transport\"")), "{second:?}");
+        assert_eq!(post().code(), "rekey_under_way");
+        assert_eq!(node.ask("GET", &old, &[], "").header("allow"), "DELETE, OPTIONS");
+        assert_eq!(node.ask("DELETE", &new, &[], "").status, 200);
+        node.wait_told("abandoned");
+        wait_for_one_transport(&node, url);
+        assert_eq!(post().status, 201, "it may try again");
+        assert_eq!(node.ask("DELETE", &old, &[], "").status, 200);
+        node.wait_told("switched");
+        assert_eq!(node.patch(url, &opened.etag, "candidate").status, 204, "its URL names it still");
+        let wrong = node.ask("DELETE", &old.replace("/demo/", "/other/"), &[], "");
+        assert_eq!((wrong.status, wrong.code().as_str()), (404, "no_such_session"));
+        assert!(!node.told().iter().any(|line| line.contains("close")), "{:?}", node.told());
+        assert_eq!(node.ask("DELETE", url, &[], "").status, 200);
+        node.wait_told("close left");
+        assert_eq!(number, node.last_session(), "no other session was opened");
+    }
+}
+
+/// Waits until signalling has heard that a session has one transport.
+fn wait_for_one_transport(node: &Node, url: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while node.ask("POST", url, &[SDP], "nonsense").code() == "rekey_under_way" {
+        assert!(Instant::now() < deadline);
+    }
 }

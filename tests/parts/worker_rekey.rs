@@ -7,7 +7,8 @@ use corecast::data::channels::ChannelEvent;
 use corecast::description::{Direction, MediaKind};
 use corecast::limits;
 use corecast::wire::demux::{self, DatagramKind};
-use corecast::worker::mailbox::{Control, EndReason, RekeyRefused, Rekeyed, Totals};
+use corecast::worker::KeyPolicy;
+use corecast::worker::mailbox::{Control, EndReason, Notice, RekeyRefused, Rekeyed, Totals};
 
 /// Lets a client close its end.
 fn close(world: &mut World, client: usize) {
@@ -25,7 +26,10 @@ fn switched(world: &mut World, client: usize) {
 
 /// A publisher that has been playing for a second, and a viewer on a worker.
 fn playing(worker: usize) -> (World, usize, usize) {
-    let mut world = World::new(2);
+    playing_in(World::new(2), worker)
+}
+
+fn playing_in(mut world: World, worker: usize) -> (World, usize, usize) {
     let publisher = world.join(&Opening::publisher(0));
     world.clients[publisher].publisher().fragments = Some(4);
     let viewer = world.join(&Opening::viewer(worker));
@@ -193,9 +197,8 @@ fn a_session_that_ends_meanwhile_ends_once_with_both_transports() {
         world.run(200 * MS);
         assert_eq!(world.ended(client), Some(EndReason::Left));
         let session = world.clients[client].session;
-        let ends = world.noticed.iter().filter(
-            |notice| matches!(notice, corecast::worker::mailbox::Notice::Ended { session: of, .. } if *of == session),
-        );
+        let ends =
+            world.noticed.iter().filter(|notice| matches!(notice, Notice::Ended { session: of, .. } if *of == session));
         assert_eq!(ends.count(), 1);
         assert_eq!(world.rekeyed(client), [Rekeyed::SessionEnded]);
         let holdings = world.nodes[0].worker.holdings();
@@ -319,4 +322,85 @@ fn channels_of_a_viewer_and_of_a_publisher_come_back_on_the_new_transport() {
         assert!(events.iter().any(|event| matches!(event, ChannelEvent::Connected)), "{client}: {events:?}");
         assert_eq!(world.ended(client), None);
     }
+}
+
+/// When a client was to be asked for other keys, in seconds since `since`, and whether for the first time.
+fn asked(world: &mut World, client: usize, seconds: u64) -> Vec<(u64, bool)> {
+    let (session, mut asked) = (world.clients[client].session, Vec::new());
+    for second in 0..seconds {
+        let before = world.noticed.len();
+        world.run(1_000 * MS);
+        asked.extend(world.noticed[before..].iter().filter_map(|notice| match notice {
+            Notice::KeysDue { session: of, is_first } if *of == session => Some((second, *is_first)),
+            _ => None,
+        }));
+    }
+    asked
+}
+
+#[test]
+fn a_client_whose_keys_are_old_is_asked_again_ever_more_rarely_until_it_changes_them() {
+    let lifetime = Some(Duration::from_secs(60));
+    let (mut world, publisher, viewer) =
+        playing_in(World::with_keys(2, KeyPolicy { lifetime, ..KeyPolicy::default() }), 1);
+    world.clients[publisher].publisher().fragments = None;
+    let times = asked(&mut world, viewer, 200);
+    let [(first, true), (again, false), (later, false)] = times[..] else { panic!("{times:?}") };
+    assert!((52..66).contains(&first), "a tenth more or less: {times:?}");
+    assert!((29..32).contains(&(again - first)) && (59..62).contains(&(later - again)), "{times:?}");
+    assert_eq!(world.ended(viewer), None, "it plays on");
+    let new = second(&mut world, viewer);
+    switched(&mut world, viewer);
+    let times = asked(&mut world, viewer, 66);
+    assert!(matches!(times[..], [(52..66, true)]), "the new ones are young: {times:?}");
+    assert_eq!(world.ended(new), None);
+}
+
+#[test]
+fn who_joins_comes_before_who_is_asked_for_other_keys() {
+    let lifetime = Some(Duration::from_secs(60));
+    let (mut world, _, viewer) = playing_in(World::with_keys(2, KeyPolicy { lifetime, ..KeyPolicy::default() }), 0);
+    world.run(Duration::from_secs(50));
+    for number in 0..limits::REKEY_HANDSHAKES_MAX as u64 {
+        world.open_for_nobody(number).unwrap();
+    }
+    let times = asked(&mut world, viewer, 30);
+    let waited = limits::SESSION_SETUP_MAX.as_secs();
+    assert!(matches!(times[..], [(at, true)] if at >= waited - 1), "not before those are gone: {times:?}");
+}
+
+#[test]
+fn no_more_packets_are_sent_under_a_key_than_may_be() {
+    let packets_max = 4_000;
+    let (mut world, publisher, viewer) = playing_in(World::with_keys(2, KeyPolicy { lifetime: None, packets_max }), 1);
+    let times = asked(&mut world, viewer, 60);
+    assert!(matches!(times[..], [(_, true), ..]), "{times:?}");
+    assert_eq!(world.ended(viewer), Some(EndReason::KeysUsedUp));
+    assert_eq!(world.ended(publisher), Some(EndReason::KeysUsedUp), "what it seals counts too");
+    let sent = world.totals(viewer).unwrap().sent.packets;
+    // Reports count too, and it is looked at every second or so.
+    assert!((packets_max * 9 / 10..packets_max * 5 / 4).contains(&sent), "{sent}");
+}
+
+#[test]
+fn a_session_whose_keys_are_used_up_goes_on_with_those_that_it_has_changed_to() {
+    let packets_max = 4_000;
+    let (mut world, publisher, viewer) = playing_in(World::with_keys(2, KeyPolicy { lifetime: None, packets_max }), 1);
+    while asked(&mut world, viewer, 1).is_empty() {}
+    // The publisher has changed its own before.
+    let newer = second(&mut world, publisher);
+    world.clients[newer].publisher().fragments = Some(4);
+    world.run(200 * MS);
+    switched(&mut world, publisher);
+    let new = second(&mut world, viewer);
+    for _ in 0..limits::EPOCH_OVERLAP_MAX.as_secs() - 1 {
+        world.run(1_000 * MS);
+        if !world.rekeyed(viewer).is_empty() {
+            break;
+        }
+    }
+    assert_eq!(world.rekeyed(viewer), [Rekeyed::OldEnded]);
+    assert_eq!(world.ended(viewer), None);
+    assert_eq!(world.ended(publisher), None);
+    assert_unbroken(&world.clients[new].received(MediaKind::Video));
 }

@@ -126,6 +126,7 @@ impl World {
                 sessions_max: 1_000,
                 hold_max: corecast::limits::FRAME_HOLD_MAX,
                 publisher_bits_per_second_max: 50_000_000,
+                keys: corecast::worker::KeyPolicy::default(),
                 wall_clock: WallClock { at_zero: NtpTime(3_944_678_400 << 32) },
             };
             let random = Box::new(SeededRandom::new(seed ^ 0xc0de ^ u64::from(index)));

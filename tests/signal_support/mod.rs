@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use corecast::auth::Authoriser;
 use corecast::auth::address::Shown;
-use corecast::config::{Admission, Auth, IceServer, SignallingThread, Sockets, Takeover};
+use corecast::config::{Admission, Auth, IceServer, PlainClients, SignallingThread, Sockets, Takeover};
 use corecast::description::{
     CodecFormat, Description, Direction, DtlsRole, ExtensionIds, Fingerprint, FingerprintHash, IceCredentials,
     MediaKind, NegotiatedCodec, NegotiatedMedia,
@@ -66,6 +66,7 @@ pub struct Plan {
     pub sockets: Sockets,
     pub public_url: Option<String>,
     pub takeover: Takeover,
+    pub plain_clients: PlainClients,
     pub cors_origins: Vec<String>,
     pub auth: Auth,
     pub admin: SocketAddr,
@@ -85,6 +86,7 @@ impl Default for Plan {
             sockets: Sockets::default(),
             public_url: None,
             takeover: Takeover::default(),
+            plain_clients: PlainClients::default(),
             cors_origins: Vec::new(),
             auth: Auth::default(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -165,6 +167,7 @@ pub fn start(plan: Plan) -> Node {
         live: Live {
             public_url: plan.public_url,
             takeover: plan.takeover,
+            plain_clients: plan.plain_clients,
             cors_origins: plan.cors_origins,
             ice_servers: plan.ice_servers,
             acme_webroot: None,

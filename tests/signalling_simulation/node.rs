@@ -130,6 +130,7 @@ impl Node {
             live: Live {
                 public_url: None,
                 takeover: Takeover::default(),
+                plain_clients: corecast::config::PlainClients::default(),
                 cors_origins: Vec::new(),
                 ice_servers: Vec::new(),
                 acme_webroot: None,

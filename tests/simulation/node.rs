@@ -68,6 +68,7 @@ impl Node {
                 sessions_max: params.sessions_max,
                 hold_max: params.hold_max,
                 publisher_bits_per_second_max: u64::from(limits::PUBLISHER_BITRATE_DEFAULT_KBPS) * 1_000,
+                keys: corecast::worker::KeyPolicy::default(),
                 wall_clock: WallClock { at_zero: NtpTime(3_944_678_400 << 32) },
             };
             let random = Box::new(SeededRandom::new(seed ^ (0x0001_0000 + number as u64)));

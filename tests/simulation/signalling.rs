@@ -429,7 +429,7 @@ impl World {
             Notice::Refused { .. } => {}
             Notice::Moved { session } => self.note(11, session.0, 0),
             // No client changes its keys yet.
-            Notice::Rekeyed { .. } => {}
+            Notice::Rekeyed { .. } | Notice::KeysDue { .. } => {}
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
             Notice::NearestFits { session, .. } => self.note(12, session.0, 0),
             Notice::PathTooNarrow { session } => self.note(13, session.0, 0),

@@ -40,7 +40,7 @@ use corecast::worker::mailbox::{
     Totals, WorkerHandle, WorkerIndex,
 };
 use corecast::worker::report::{SessionReport, WorkerReport};
-use corecast::worker::{WallClock, Worker, WorkerConfig};
+use corecast::worker::{KeyPolicy, WallClock, Worker, WorkerConfig};
 
 pub(crate) use bottleneck::Bottleneck;
 pub(crate) use client::{Client, Packet};
@@ -182,7 +182,13 @@ impl World {
 
     /// With publishers that may send so many kilobits a second.
     pub(crate) fn with_ceiling(workers: usize, kbps: u32) -> Self {
-        Self::with_lanes(workers, Lanes::connect(&vec![Waker::noop(); workers]), kbps)
+        Self::with_lanes(workers, Lanes::connect(&vec![Waker::noop(); workers]), kbps, KeyPolicy::default())
+    }
+
+    /// With keys that live so long.
+    pub(crate) fn with_keys(workers: usize, keys: KeyPolicy) -> Self {
+        let kbps = corecast::limits::PUBLISHER_BITRATE_DEFAULT_KBPS;
+        Self::with_lanes(workers, Lanes::connect(&vec![Waker::noop(); workers]), kbps, keys)
     }
 
     /// One more worker beside these, of which there are only the lanes: [`Self::tell`] gives them records.
@@ -190,7 +196,7 @@ impl World {
         let mut lanes = Lanes::connect(&vec![Waker::noop(); workers + 1]);
         let elsewhere = lanes.pop();
         let kbps = corecast::limits::PUBLISHER_BITRATE_DEFAULT_KBPS;
-        Self { elsewhere, ..Self::with_lanes(workers, lanes, kbps) }
+        Self { elsewhere, ..Self::with_lanes(workers, lanes, kbps, KeyPolicy::default()) }
     }
 
     /// Gives every worker a record of the worker elsewhere.
@@ -207,7 +213,7 @@ impl World {
         std::iter::from_fn(|| lanes.receive_upstream()).map(|(_, message)| message).collect()
     }
 
-    fn with_lanes(workers: usize, lanes: Vec<Lanes>, publisher_kbps_max: u32) -> Self {
+    fn with_lanes(workers: usize, lanes: Vec<Lanes>, publisher_kbps_max: u32, keys: KeyPolicy) -> Self {
         assert_eq!(lanes.len(), workers);
         let now = Timestamp::from_millis(10_000);
         let identity = DtlsIdentity::generate(SystemTime::now()).expect("an identity");
@@ -227,6 +233,7 @@ impl World {
                     sessions_max: 10_000,
                     hold_max: corecast::limits::FRAME_HOLD_MAX,
                     publisher_bits_per_second_max: u64::from(publisher_kbps_max) * 1_000,
+                    keys,
                     wall_clock: WallClock { at_zero: WALL_CLOCK_AT_ZERO },
                 };
                 let random = Box::new(SeededRandom::new(77 + u64::from(index.0)));

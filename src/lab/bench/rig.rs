@@ -366,6 +366,7 @@ impl Rig {
             sessions_max: viewers + idle + 16,
             hold_max: limits::FRAME_HOLD_DEFAULT,
             publisher_bits_per_second_max: u64::from(limits::PUBLISHER_BITRATE_DEFAULT_KBPS) * 1_000,
+            keys: crate::worker::KeyPolicy::default(),
             wall_clock: WallClock { at_zero: NtpTime(1 << 63) },
         };
         let identity = DtlsIdentity::generate(SystemTime::now()).map_err(BenchError::Dtls)?;

@@ -1,5 +1,6 @@
 //! What is kept while a session's keys change, and who is told when they have.
 
+use crate::config::PlainClients;
 use crate::description::{Description, Direction, MediaKind, NegotiatedMedia};
 use crate::limits;
 use crate::signal::code::Code;
@@ -9,7 +10,7 @@ use crate::signal::next_transport::NextTransport;
 use crate::signal::problem::Problem;
 use crate::signal::stream_name::StreamName;
 use crate::wire::codec::Codec;
-use crate::worker::mailbox::{Control, Rekeyed, SessionId, StreamId, WorkerIndex};
+use crate::worker::mailbox::{Control, EndReason, Rekeyed, SessionId, StreamId, WorkerIndex};
 use hyper::StatusCode;
 
 /// What a second offer of a session is answered by.
@@ -23,6 +24,26 @@ pub(in crate::signal) struct RekeyTerms {
 }
 
 impl SessionKeeper {
+    /// What becomes of plain clients of WHIP and WHEP from now on.
+    pub(in crate::signal) fn set_plain_clients(&self, plain_clients: PlainClients) {
+        self.plain_clients.set(plain_clients);
+    }
+
+    /// A session's keys are old. A client on a socket is told; one that has only a URL cannot be.
+    pub(in crate::signal) fn keys_due(&self, session: SessionId, is_first: bool) {
+        let (socket, has_url) = {
+            let table = self.table.borrow();
+            (table.socket_of(session), table.has_url(session))
+        };
+        self.outboxes.tell(socket, &Told::Rekey { session: session.into(), within_s: limits::REKEY_WITHIN.as_secs() });
+        if has_url && is_first {
+            // It may change them by itself, in the time that is left until the next word of its worker.
+            self.counters.plain_client_at_key_age();
+        } else if has_url && self.plain_clients.get() == PlainClients::End {
+            self.end(session, EndReason::KeysTooOld);
+        }
+    }
+
     /// The terms of a session whose client wants other keys. It may ask only so often.
     pub(in crate::signal) fn may_rekey(&self, session: SessionId) -> Result<RekeyTerms, Problem> {
         let mut table = self.table.borrow_mut();
@@ -77,6 +98,19 @@ impl SessionKeeper {
             // Where there is no room, the transport ends by itself because nobody connects it.
             _ = self.workers.handle(open.worker).try_send(Control::AbandonRekey { session });
         }
+    }
+
+    /// Whether a session has a second transport.
+    pub(in crate::signal) fn is_rekeying(&self, session: SessionId) -> bool {
+        self.table.borrow_mut().open(session).is_some_and(|open| open.kept.next.is_some())
+    }
+
+    /// The client of a session does without its second transport. What was kept of it goes when the worker has let go of it.
+    pub(in crate::signal) fn abandon_rekey(&self, session: SessionId) -> Result<(), Problem> {
+        let worker = self.worker_of(session).ok_or_else(Problem::no_session)?;
+        // Where there is no room, it ends when nothing comes by it.
+        _ = self.workers.handle(worker).try_send(Control::AbandonRekey { session });
+        Ok(())
     }
 
     /// The client of a session uses its second transport.

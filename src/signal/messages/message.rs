@@ -318,6 +318,11 @@ pub(in crate::signal) enum Told<'a> {
         sdp: &'a str,
         ice_servers: &'a [crate::config::IceServer],
     },
+    /// A session's keys are to be changed.
+    Rekey {
+        session: SessionName,
+        within_s: u64,
+    },
     /// A session's keys have changed: its old transport has ended.
     Rekeyed {
         session: SessionName,
@@ -425,6 +430,10 @@ pub(in crate::signal) const fn detail_of(reason: EndReason) -> &'static str {
         EndReason::Operator => "an operator ended it",
         EndReason::NoPublisher => "nobody published the stream for as long as a viewer may wait",
         EndReason::LeaveExpired => "the time it was allowed for is over",
+        EndReason::KeysUsedUp => "as many packets were sent under its keys as may be: answer `rekey`",
+        EndReason::KeysTooOld => {
+            "its keys are old and it cannot change them, which media.plain_clients_at_key_age forbids"
+        }
         EndReason::Replaced => "publish.takeover lets a newer publisher have the name",
         EndReason::SignallingLost => "the socket it was opened on was lost and nobody resumed it in time",
     }

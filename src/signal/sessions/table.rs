@@ -287,6 +287,11 @@ impl<K> SessionTable<K> {
         }
     }
 
+    /// Whether a session belongs to whoever knows its URL.
+    pub(in crate::signal) fn has_url(&self, session: SessionId) -> bool {
+        self.rows.get(&session).is_some_and(|row| matches!(row.owner, SessionOwner::Url { .. }))
+    }
+
     /// The session that a URL names, and its entity tag. Token, stream and direction must all match.
     pub(in crate::signal) fn at_url(
         &self,

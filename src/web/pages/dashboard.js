@@ -235,6 +235,7 @@ function sinceTheStart(report) {
     'Joins, of them connected': `${format.number(sum(report.workers, (worker) => worker.joins))}, ${format.number(sum(report.workers, (worker) => worker.connected))}`,
     'Viewers that wait for a publisher': format.number(report.waiting_viewers),
     'Sessions ended': listed(added((worker) => worker.ended)),
+    'Keys changed, the oldest in use': `${listed(added((worker) => worker.rekeys))}, ${format.time(Math.max(0, ...report.workers.flatMap((worker) => worker.sessions.map((session) => session.key_age_s ?? 0))))}`,
     'Dropped in the node': listed(added((worker) => worker.dropped)),
     'A video packet’s time in the node, 99 %': format.ms(worst),
     'Memory': Number.isFinite(report.resident_memory_bytes) ? `${format.number(report.resident_memory_bytes / 2 ** 20)} MiB` : '–',

@@ -40,6 +40,10 @@ impl Lifecycle<'_> {
         if peer.rekeying.is_new() {
             self.look_after_rekey(key, now);
         }
+        if self.look_after_keys(key, now) {
+            self.end(key, EndReason::KeysUsedUp, now);
+            return;
+        }
         let Some(peer) = self.peers.get_mut(key) else { return };
         publisher_feedback::send(peer, self.outbox, self.counters, now);
         if sender_report::send(peer, self.streams, self.outbox, now) {

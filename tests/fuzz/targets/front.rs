@@ -74,6 +74,7 @@ pub fn setup(
         live: Live {
             public_url: None,
             takeover: Takeover::default(),
+            plain_clients: corecast::config::PlainClients::default(),
             cors_origins: vec!["https://www.example.org".to_owned()],
             ice_servers: Vec::new(),
             acme_webroot: None,

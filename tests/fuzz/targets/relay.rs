@@ -117,6 +117,7 @@ impl World {
                 sessions_max: CLIENTS_MAX,
                 hold_max: limits::FRAME_HOLD_MAX,
                 publisher_bits_per_second_max: u64::from(limits::PUBLISHER_BITRATE_DEFAULT_KBPS) * 1_000,
+                keys: corecast::worker::KeyPolicy::default(),
                 wall_clock: WallClock { at_zero: NtpTime(3_944_678_400 << 32) },
             };
             let random = Box::new(SeededRandom::new(7 + u64::from(index)));
