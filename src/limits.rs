@@ -325,6 +325,18 @@ pub const VIEWER_PACKET_OVERHEAD_BYTES: usize = 36;
 /// end must not make each a walk. An encoding that stops is replaced by that much later at most.
 pub const LADDER_CHANGE_PAUSE: Duration = Duration::from_millis(100);
 
+/// Packets of the past that go into a lane in one round, while it is at most half full.
+pub const REPLAYED_PER_ROUND_MAX: usize = 256;
+
+/// How long it may take until another worker has been given all since the newest key frame, and how long its wishes for one are not
+/// passed on. Longer: it is given what comes, and starts at the next key frame.
+pub const REPLAY_TIME_MAX: Duration = Duration::from_millis(400);
+
+/// Pause before another worker is given the same encoding's past again.
+pub const REPLAY_PAUSE: Duration = Duration::from_secs(1);
+
+const _: () = assert!(REPLAY_TIME_MAX.as_millis() < KEY_FRAME_REQUEST_INTERVAL.as_millis());
+
 /// Pause before a worker that sends packets of encodings which nobody here wants is told again what is wanted.
 pub const DEMAND_REPEAT_MIN: Duration = Duration::from_millis(250);
 

@@ -23,6 +23,13 @@ pub(super) fn distribute(streams: &mut Streams, lanes: &mut Lanes, key: Encoding
             audience.introduced.remove(key.encoding);
             continue;
         }
+        if audience.replayed.contains(key.encoding) {
+            // It comes in its turn; what was measured is of no turn.
+            if matches!(record, Record::Rung(_)) {
+                lanes.send(worker, address, record);
+            }
+            continue;
+        }
         // A worker that was not told where its packets begin and how they are encoded drops every record.
         let mut introduced =
             audience.introduced.contains(key.encoding) || introduce(lanes, worker, address, codec.map(Record::Format));

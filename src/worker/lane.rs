@@ -108,6 +108,13 @@ impl Lanes {
         true
     }
 
+    /// Whether the lane to `to` is at most half full.
+    #[must_use]
+    pub fn is_half_empty(&self, to: WorkerIndex) -> bool {
+        let lane = self.senders.get(usize::from(to.0)).and_then(Option::as_ref);
+        lane.is_some_and(|lane| lane.producer.slots() >= lane.producer.buffer().capacity() / 2)
+    }
+
     /// Asks the publisher's worker. Whether there was room.
     pub fn send_upstream(&mut self, to: WorkerIndex, message: Upstream) -> bool {
         let Some(lane) = self.senders.get(usize::from(to.0)).and_then(Option::as_ref) else { return false };

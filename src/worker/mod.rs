@@ -30,7 +30,7 @@
 //! | `peers` | [`peer`]s by key, number, user fragment, path ([`crate::transport::path_table`]) and deadline ([`timers`]) |
 //! | [`stream`], [`streams`] | a stream with its encodings; all of them, and the queues of those with something to do; `tracks`: which tracks there are |
 //! | `demand` | which encodings of a stream are wanted here |
-//! | [`lane`] | records to and from other workers |
+//! | [`lane`], `replay` | records to and from other workers; those since the newest key frame, where somebody begins to want them |
 //! | `mail` | the worker's end of the [`mailbox`] |
 //! | `channels` | data channels: whose there are, and who has something to do |
 //! | `repairs`, `repair_budget` | packets to be sent again, and each viewer's allowance |
@@ -83,6 +83,7 @@ pub mod redundant_sound;
 mod rekey;
 mod repair_budget;
 mod repairs;
+mod replay;
 pub mod report;
 mod residence;
 mod round;

@@ -81,7 +81,8 @@ reasons! {
         CodecChangesOverRate = "codec_changes_over_rate",
         /// A key-frame request of a viewer that has asked too often.
         KeyFrameRequestsOverRate = "key_frame_requests_over_rate",
-        /// A key-frame request of a viewer that has just started at a key frame, and is still on its way to the live edge.
+        /// A key-frame request of a viewer that has just started at a key frame, and is still on its way to the live edge; or of
+        /// another worker that is being given the newest one.
         KeyFrameOnItsWay = "key_frame_on_its_way",
         /// A key-frame request of a viewer that has just started, and is started once more at the key frame in the ring.
         KeyFrameFromRing = "key_frame_from_ring",

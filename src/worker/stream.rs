@@ -216,12 +216,23 @@ pub(super) struct Audience {
     pub(super) knows_channels: bool,
     /// The encodings that its viewers want; all of them until it has said so.
     pub(super) wanted: EncodingSet,
+    /// Encodings whose packets it gets from the ring, in turn from a key frame on, and not as they come.
+    pub(super) replayed: EncodingSet,
+    /// Of which encodings that was begun lately, and when last.
+    pub(super) replays: (EncodingSet, Timestamp),
 }
 
 impl Audience {
     /// One of which nothing is known but its name.
     pub(super) const fn new(listener: Listener) -> Self {
-        Self { listener, introduced: EncodingSet::NONE, knows_channels: false, wanted: EncodingSet::ALL }
+        Self {
+            listener,
+            introduced: EncodingSet::NONE,
+            knows_channels: false,
+            wanted: EncodingSet::ALL,
+            replayed: EncodingSet::NONE,
+            replays: (EncodingSet::NONE, Timestamp::ZERO),
+        }
     }
 }
 

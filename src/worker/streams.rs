@@ -19,6 +19,7 @@ use crate::worker::channel_work::ChannelWork;
 use crate::worker::mailbox::StreamId;
 use crate::worker::peer::{StreamKey, Subscriber};
 use crate::worker::reason::DropReason;
+use crate::worker::replay::Replay;
 use crate::worker::send_progress::SendProgress;
 use crate::worker::stream::{EncodingKey, Stream, redundant_of};
 use crate::worker::stream_channels::StreamChannels;
@@ -46,6 +47,9 @@ pub struct Streams {
     ladders_changed: Vec<(StreamKey, TrackId)>,
     /// When the first of them is due, of those whose viewers were looked at lately.
     ladders_due: Option<Timestamp>,
+    /// What goes into lanes once more, and when to go on with it.
+    pub(super) replays: Vec<Replay>,
+    pub(super) replays_due: Option<Timestamp>,
     /// What is to be done for data channels.
     pub(super) channel_work: ChannelWork,
 }
@@ -135,6 +139,7 @@ impl Streams {
                 return Some(stream);
             }
             Record::Begin => encoding.begin(),
+            Record::Replay(packets) => encoding.replay_begins(*packets),
             Record::Rung(measured) => {
                 let is_sent = *measured != Measured::default();
                 let changed = encoding.set_measured(is_sent.then_some(*measured));
@@ -407,7 +412,7 @@ impl Streams {
                 stream.encoding(key.encoding)?.requests.next_deadline()
             })
             .min();
-        [held, wanting, self.demands_due, self.ladders_due].into_iter().flatten().min()
+        [held, wanting, self.demands_due, self.ladders_due, self.replays_due].into_iter().flatten().min()
     }
 }
 

@@ -10,7 +10,11 @@ use corecast::wire::codec::{Codec, inspect};
 
 /// A publisher of 2.5 Mbit/s that has sent a key frame of 30 packets and no other since, and one viewer for whom it did.
 fn world_with_one_key_frame(age: Duration) -> (World, usize) {
-    let mut world = World::new(1);
+    world_of(1, age)
+}
+
+fn world_of(workers: usize, age: Duration) -> (World, usize) {
+    let mut world = World::new(workers);
     let publisher = world.join(&Opening::publisher(0));
     world.join(&Opening::viewer(0));
     world.run(600 * MS);
@@ -111,6 +115,37 @@ fn a_hundred_joins_ask_for_nothing_while_a_key_frame_is_there_and_then_for_one()
     }
     let requests = world.clients[publisher].publisher().key_frame_requests.len();
     assert_eq!(requests, 1, "now it is too old");
+}
+
+#[test]
+fn the_first_viewer_of_another_worker_starts_at_once_and_so_does_the_next_first_one() {
+    for age_ms in [100, 1_000, 1_900] {
+        let (mut world, publisher) = world_of(2, age_ms * MS);
+        for time in ["first", "second"] {
+            let viewer = world.join(&Opening::viewer(1));
+            let connected = world.now;
+            world.run(1_000 * MS);
+            let published = world.clients[publisher].published(MediaKind::Video);
+            let received = world.clients[viewer].received(MediaKind::Video);
+            assert!(received.len() > 30, "{time}, {age_ms} ms: {} packets", received.len());
+            assert!(inspect(Codec::H264, &received[1].payload).key_frame_start, "{time}, {age_ms} ms");
+            let first = received[29].at.since(connected);
+            assert!(first <= 100 * MS, "{time}, {age_ms} ms: its key frame was there after {first:?}");
+            assert!(received.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "nothing is left out");
+            let is_live = |packet: &Packet| packet.at.since(published_as(&published, packet).at) <= 5 * MS;
+            let live_at = received.iter().find(|packet| is_live(packet)).expect("it is at the edge").at;
+            assert!(live_at.since(connected) <= 600 * MS, "{time}, {age_ms} ms: {:?}", live_at.since(connected));
+            for packet in &received {
+                let told_ms = f64::from(packet.timestamp.wrapping_sub(received[0].timestamp) as i32) / 90.0;
+                let passed_ms = packet.at.since(received[0].at).as_secs_f64() * 1e3;
+                assert!((told_ms - passed_ms).abs() < 70.0, "{time}: {told_ms} ms told when {passed_ms} ms had passed");
+            }
+            world.delete(viewer);
+            world.run(300 * MS);
+        }
+        assert_eq!(world.clients[publisher].publisher().key_frame_requests, [], "{age_ms} ms");
+        assert_eq!(world.dropped(0, "lane_full"), 0);
+    }
 }
 
 #[test]

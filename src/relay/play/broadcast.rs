@@ -63,10 +63,14 @@ impl<K: Copy + PartialEq> Broadcast<K> {
     /// It is here already, or no place on the timeline is left for it.
     pub fn store(&mut self, record: &MediaRecord<'_>) -> Result<Position, NotStored> {
         let (key_frames, windows) = (self.encoding.key_frames, self.encoding.rate().windows());
-        let position = self.encoding.store(record)?;
-        if self.encoding.key_frames != key_frames {
+        let was_replayed = self.encoding.is_replayed();
+        let stored = self.encoding.store(record);
+        // What is replayed begins for everyone when it is whole.
+        let begins = self.encoding.key_frames != key_frames || was_replayed;
+        if begins && !self.encoding.is_replayed() {
             self.fan_out.key_frame_began();
         }
+        let position = stored?;
         if self.encoding.rate().windows() != windows {
             self.pace = Pace::of(self.encoding.rate());
         }

@@ -10,7 +10,7 @@ use crate::relay::store::key_frame::KeyFrameRequests;
 use crate::relay::store::ladder::Measured;
 use crate::relay::store::numbers::{EncodingId, Position};
 use crate::relay::store::packet_ring::{NotStored, PacketInfo, PacketRing, Start};
-use crate::relay::store::record::{MediaRecord, PublishedCodec};
+use crate::relay::store::record::{MediaRecord, PublishedCodec, Record};
 use crate::relay::store::sender_clock::SenderClock;
 use crate::relay::store::stream_rate::StreamRate;
 use crate::relay::store::timeline::{Incarnation, Timeline};
@@ -39,6 +39,8 @@ pub struct Encoding {
     /// The frame in progress: its timestamp and first position.
     frame: Option<(u32, Position)>,
     key_frame_timestamp: Option<u32>,
+    /// Packets of the past that are still to come: until then nobody starts, as nobody knows where the live edge is.
+    replays: u16,
     /// Positions below this one may be sent.
     released: Position,
     held_since: Option<Timestamp>,
@@ -83,6 +85,7 @@ impl Encoding {
             rate: StreamRate::default(),
             frame: None,
             key_frame_timestamp: None,
+            replays: 0,
             released: Position(0),
             held_since: None,
             key_frames: 0,
@@ -160,6 +163,51 @@ impl Encoding {
     pub fn begin(&mut self) {
         self.starts_from = self.ring.head();
         self.gap = self.starts_from > Position(0);
+        self.replays = 0;
+    }
+
+    /// The next `packets` that come are of the past, from a key frame on; some of them may have been here before.
+    pub fn replay_begins(&mut self, packets: u16) {
+        self.ring.clear();
+        (self.frame, self.key_frame_timestamp) = (None, None);
+        self.replays = packets;
+    }
+
+    /// Whether packets of the past are still to come.
+    #[must_use]
+    pub fn is_replayed(&self) -> bool {
+        self.replays > 0
+    }
+
+    /// Where a worker begins to be told of it that has viewers from now on, and how many packets lie between there and the head: the
+    /// newest key frame, where somebody could start with it.
+    #[must_use]
+    pub fn replay(&self, now: Timestamp) -> Option<(Start, u16)> {
+        let start = self.fresh_key_frame(now)?;
+        // One of a publisher before is on numbers that nobody tells of any more.
+        let (_, first, _) = self.ring.find(start.sequence)?;
+        self.timeline.origin_of(first.sequence, first.timestamp)?;
+        let positions = (start.position.0..self.ring.head().0).map(Position);
+        let packets = positions.filter(|&position| self.record_at(position, start).is_some()).count();
+        Some((start, u16::try_from(packets).ok().filter(|&packets| packets > 0)?))
+    }
+
+    /// The packet at `position` as its publisher numbered it; `None` where it is not one of those from `start` on.
+    #[must_use]
+    pub fn record_at(&self, position: Position, start: Start) -> Option<MediaRecord<'_>> {
+        let (info, payload) = self.ring.get(position).filter(|(info, _)| info.sequence >= start.sequence)?;
+        let (incarnation, sequence, timestamp) = self.timeline.origin_of(info.sequence, info.timestamp)?;
+        let PacketInfo { arrival, marker, key_frame, padding, layers, .. } = *info;
+        Some(MediaRecord { incarnation, sequence, timestamp, arrival, marker, key_frame, padding, layers, payload })
+    }
+
+    /// Its publisher's newest report, as it was told; `None` before there was one.
+    #[must_use]
+    pub fn clock_record(&self) -> Option<Record<'static>> {
+        let SenderClock { ntp, timestamp, arrival, .. } = *self.clock()?;
+        let newest = self.ring.newest_sequence()?;
+        let (incarnation, _, timestamp) = self.timeline.origin_of(newest, timestamp)?;
+        Some(Record::Clock { incarnation, ntp, timestamp, arrival })
     }
 
     /// Stores a packet.
@@ -167,6 +215,12 @@ impl Encoding {
     /// # Errors
     /// It is here already, or no place on the timeline is left for it.
     pub fn store(&mut self, record: &MediaRecord<'_>) -> Result<Position, NotStored> {
+        if self.replays > 0 {
+            self.replays -= 1;
+            if self.replays == 0 && self.ring.key_frame().is_some() {
+                self.requests.key_frame_began();
+            }
+        }
         let placed = self.timeline.place(record.incarnation, record.sequence, record.timestamp, record.arrival);
         let Some((sequence, timestamp, opened)) = placed else {
             self.duplicates += 1;
@@ -298,7 +352,7 @@ impl Encoding {
     /// The same, no older than `age_max`.
     #[must_use]
     pub fn key_frame_within(&self, age_max: Duration, now: Timestamp) -> Option<Start> {
-        let start = self.ring.key_frame().filter(|start| self.may_start_at(start.position))?;
+        let start = self.ring.key_frame().filter(|start| self.may_start_at(start.position) && !self.is_replayed())?;
         let (info, _) = self.ring.get(start.position)?;
         (now.since(info.arrival) <= age_max).then_some(start)
     }
@@ -454,5 +508,33 @@ mod tests {
         encoding.store(&record(21, 6_000, 66, true, true)).unwrap();
         encoding.set_codec(codec);
         assert!(encoding.continues_at(Position(3)));
+    }
+
+    #[test]
+    fn what_is_replayed_begins_when_it_is_whole_also_where_it_was_here_before() {
+        let mut origin = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let mut reader = Encoding::new(EncodingId::default(), MediaKind::Video);
+        for n in 0..6 {
+            let packet = record(n, n as u32 * 3_000, n * 33, n == 2, true);
+            origin.store(&packet).unwrap();
+            // It had the first five, and then nobody wanted them.
+            (n < 5).then(|| reader.store(&packet).unwrap());
+        }
+        let now = Timestamp::from_millis(200);
+        let (start, packets) = origin.replay(now).unwrap();
+        assert_eq!(packets, 4);
+        reader.begin();
+        reader.replay_begins(packets);
+        reader.requests.want();
+        for position in start.position.0..origin.ring.head().0 {
+            assert_eq!(reader.fresh_key_frame(now), None, "not before it has all");
+            reader.store(&origin.record_at(Position(position), start).unwrap()).unwrap();
+        }
+        let begins = reader.fresh_key_frame(now).expect("it has all");
+        assert!(!reader.requests.is_wanted(), "and nobody needs another one");
+        assert_eq!(reader.ring.head().0 - begins.position.0, 4);
+        // Of a publisher before there is nothing to be told.
+        origin.store(&MediaRecord { incarnation: Incarnation(2), ..record(0, 0, 210, false, true) }).unwrap();
+        assert_eq!(origin.replay(Timestamp::from_millis(210)), None);
     }
 }

@@ -197,6 +197,14 @@ impl PacketRing {
         self.key_frame = Some(start);
     }
 
+    /// Forgets every packet: what follows may be some of them once more. Positions go on.
+    pub fn clear(&mut self) {
+        self.first_position = self.head();
+        self.packets.clear();
+        self.positions.fill(NOWHERE);
+        (self.write, self.key_frame) = (0, None);
+    }
+
     /// The packet that was stored last, where none with a higher sequence came before it.
     #[must_use]
     pub fn newest(&self) -> Option<Start> {

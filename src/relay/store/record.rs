@@ -115,6 +115,9 @@ pub enum Record<'a> {
     /// Told from here on, or again after a lane was full: between what the reader may hold and what follows, packets are
     /// missing that nobody has for it. Comes before anything else of an encoding.
     Begin,
+    /// So many packets that follow are of the past, from a key frame on, and some of them may have been told before. Comes behind
+    /// [`Self::Begin`].
+    Replay(u16),
     /// What was measured of an encoding, also of one that does not cross; nothing at all where another publisher has begun,
     /// who may never send it.
     Rung(Measured),
@@ -137,6 +140,7 @@ const KIND_FORMAT: u8 = 3;
 const KIND_BEGIN: u8 = 4;
 const KIND_DATA: u8 = 5;
 const KIND_RUNG: u8 = 6;
+const KIND_REPLAY: u8 = 7;
 
 const FLAG_MARKER: u8 = 1;
 const FLAG_KEY_FRAME: u8 = 2;
@@ -147,7 +151,9 @@ pub fn encoded_len(record: &Record<'_>) -> usize {
     match record {
         Record::Media(media) => MEDIA_HEAD_BYTES + media.payload.len(),
         Record::Data(data) => HEAD_BYTES + data.encoded_len(),
-        Record::Clock { .. } | Record::Format(_) | Record::Begin | Record::Rung(_) => HEAD_BYTES + 32,
+        Record::Clock { .. } | Record::Format(_) | Record::Begin | Record::Replay(_) | Record::Rung(_) => {
+            HEAD_BYTES + 32
+        }
     }
 }
 
@@ -159,6 +165,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
         Record::Clock { .. } => KIND_CLOCK,
         Record::Format(_) => KIND_FORMAT,
         Record::Begin => KIND_BEGIN,
+        Record::Replay(_) => KIND_REPLAY,
         Record::Rung(_) => KIND_RUNG,
         Record::Data(_) => KIND_DATA,
     };
@@ -193,6 +200,7 @@ pub fn write(out: &mut [u8], address: RecordAddress, record: &Record<'_>) -> Opt
             writer.u32(published.clock_rate_hz)?;
         }
         Record::Begin => {}
+        Record::Replay(packets) => writer.u16(*packets)?,
         Record::Rung(measured) => {
             writer.u32(measured.bits_per_second)?;
             writer.u16(measured.width)?;
@@ -274,6 +282,7 @@ fn read_fields(mut reader: ByteReader<'_>) -> Option<(RecordAddress, Record<'_>)
             Record::Format(PublishedCodec { codec, format, clock_rate_hz: reader.u32()? })
         }
         KIND_BEGIN => Record::Begin,
+        KIND_REPLAY => Record::Replay(reader.u16()?),
         KIND_RUNG => {
             let bits_per_second = reader.u32()?;
             let (width, height) = (reader.u16()?, reader.u16()?);
@@ -298,7 +307,7 @@ impl Record<'_> {
                 *arrival = map.monotonic(*arrival);
             }
             Self::Data(data) => *data = data.restamped(|at| map.monotonic(at)),
-            Self::Format(_) | Self::Begin | Self::Rung(_) => {}
+            Self::Format(_) | Self::Begin | Self::Replay(_) | Self::Rung(_) => {}
         }
         self
     }
@@ -409,6 +418,7 @@ mod tests {
                 alive: true,
             }),
             Record::Rung(Measured::default()),
+            Record::Replay(4_096),
             data(DataNews::Begin),
             data(DataNews::End),
             data(DataNews::Back { channel: 3, kind: MessageKind::Text, payload: b"yes" }),
@@ -524,7 +534,7 @@ mod tests {
             let record = Record::Format(PublishedCodec { codec, format, clock_rate_hz: 90_000 });
             let mut out = [0; 64];
             let len = write(&mut out, address, &record).unwrap();
-            for (at, value) in [(3, 0), (3, 7), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 8), (HEAD_BYTES + 5, 1)] {
+            for (at, value) in [(3, 0), (3, 8), (4, 200), (HEAD_BYTES, 0), (HEAD_BYTES, 8), (HEAD_BYTES + 5, 1)] {
                 let mut bytes = out;
                 bytes[at] = value;
                 assert_eq!(read(&bytes[..len]), Err(RecordError::Malformed), "{value} at {at}");

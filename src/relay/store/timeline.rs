@@ -95,6 +95,15 @@ impl Timeline {
         Some(timestamp.wrapping_add(shift.timestamp))
     }
 
+    /// The way back of [`Self::place`]: which numbers of the present incarnation were placed there. `None` for what was of one before.
+    #[must_use]
+    pub fn origin_of(&self, sequence: Sequence, timestamp: u32) -> Option<(Incarnation, u64, u32)> {
+        let shift = self.current?;
+        let first = shift.first_sequence.wrapping_add(shift.sequence);
+        let original = || (sequence.0.wrapping_sub(shift.sequence), timestamp.wrapping_sub(shift.timestamp));
+        (sequence.0 >= first).then(original).map(|(sequence, timestamp)| (shift.incarnation, sequence, timestamp))
+    }
+
     fn open(&mut self, incarnation: Incarnation, sequence: u64, timestamp: u32, arrival: Timestamp) -> Shift {
         let (next_sequence, next_timestamp) = match self.last {
             None => (FIRST_SEQUENCE, timestamp),
@@ -162,6 +171,19 @@ mod tests {
         assert_eq!(timeline.place(Incarnation(2), 0, 0, at(120)), Some((Sequence((1 << 16) + 3), 9_000 + 9_000, true)));
         // A restart within a millisecond still moves the clock.
         assert_eq!(timeline.place(Incarnation(3), 0, 0, at(120)), Some((Sequence((1 << 16) + 4), 18_000 + 90, true)));
+    }
+
+    #[test]
+    fn what_was_placed_is_led_back_to_the_publishers_numbers_and_what_was_before_is_not() {
+        let mut timeline = Timeline::new(90_000);
+        assert_eq!(timeline.origin_of(Sequence(1 << 16), 0), None);
+        let (before, timestamp_before, _) = timeline.place(Incarnation(1), 10, 7_000, Timestamp::ZERO).unwrap();
+        assert_eq!(timeline.origin_of(before, timestamp_before), Some((Incarnation(1), 10, 7_000)));
+        for (sequence, timestamp) in [(u64::MAX - 5, u32::MAX - 5), (u64::MAX - 4, 3_000)] {
+            let placed = timeline.place(Incarnation(2), sequence, timestamp, Timestamp::from_millis(40)).unwrap();
+            assert_eq!(timeline.origin_of(placed.0, placed.1), Some((Incarnation(2), sequence, timestamp)));
+        }
+        assert_eq!(timeline.origin_of(before, timestamp_before), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::worker::counters::Counters;
 use crate::worker::distribution::distribute;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::{Origin, WorkerIndex};
+use crate::worker::outbound::replay;
 use crate::worker::reason::DropReason;
 use crate::worker::stream::EncodingKey;
 use crate::worker::streams::Streams;
@@ -23,13 +24,21 @@ pub(in crate::worker) fn run(
 ) {
     while let Some((from, Upstream { stream, wish })) = lanes.receive_upstream() {
         match (streams.find(stream), wish) {
-            (Some(stream), Wish::KeyFrame(encoding)) => streams.want_key_frame(EncodingKey { stream, encoding }),
-            (Some(stream), Wish::Encodings(wanted)) => streams.audience_wants(stream, from, wanted),
+            (Some(stream), Wish::KeyFrame(encoding)) => {
+                let wanted = EncodingKey { stream, encoding };
+                if streams.is_replayed_to(wanted, from, now) {
+                    counters.dropped(DropReason::KeyFrameOnItsWay);
+                } else {
+                    streams.want_key_frame(wanted);
+                }
+            }
+            (Some(stream), Wish::Encodings(wanted)) => streams.audience_wants(stream, from, wanted, now),
             // Between workers nothing is lost that could be sent again.
             (_, Wish::Packets { .. }) => counters.dropped(DropReason::UpstreamNotServed),
             (None, Wish::KeyFrame(_) | Wish::Encodings(_)) => {}
         }
     }
+    replay::run(streams, lanes, now);
     // Told as nothing: an encoding is measured anew.
     while let Some(key) = streams.take_begun() {
         distribute(streams, lanes, key, &Record::Rung(Measured::default()));

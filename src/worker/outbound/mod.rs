@@ -6,6 +6,7 @@
 //! | [`ladder`] | viewers of encodings that stop or come back go over to others |
 //! | [`demand`] | which encodings of streams that are published elsewhere are wanted here |
 //! | [`key_frame_requests`] | what viewers here and elsewhere wait for |
+//! | [`replay`] | other workers are given what came since the newest key frame, where they begin to want it |
 //! | [`retransmission`] | packets that viewers asked for again |
 //! | [`fan_out`], [`visit`] | encodings take turns; a turn visits cursors, writes headers and seals payloads |
 //! | [`payload_type`] | which payload type a viewer is sent; decided before its first visit |
@@ -24,6 +25,7 @@ pub(super) mod layers;
 pub(super) mod layers_told;
 mod payload_type;
 pub(super) mod publisher_feedback;
+mod replay;
 pub(super) mod retransmission;
 pub(super) mod sender_report;
 pub(super) mod switch;

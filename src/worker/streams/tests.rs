@@ -1,13 +1,19 @@
 //! Streams of a worker: what is queued, looked at and forgotten.
 
 use super::*;
+use std::time::Duration;
+
 use crate::relay::store::numbers::{EncodingId, EncodingSet};
+use crate::relay::store::packet_ring::Layers;
+use crate::relay::store::record::MediaRecord;
+use crate::relay::store::timeline::Incarnation;
 use crate::worker::mailbox::Origin;
 use crate::worker::peer::PeerKey;
 use crate::worker::tracks::track_of;
 
 use crate::relay::store::ladder::Measured;
-use crate::worker::mailbox::WorkerIndex;
+use crate::worker::mailbox::{Listener, WorkerIndex};
+use crate::worker::stream::Audience;
 
 fn video() -> EncodingId {
     track_of(MediaKind::Video).only_encoding()
@@ -117,4 +123,44 @@ fn viewers_that_came_and_went_where_nothing_is_published_leave_nothing_behind() 
         stream.viewer_left(|key| keys.contains_key(key));
     }
     assert!(stream.encoding(video()).unwrap().fan_out.len() <= limits::DEPARTED_SUBSCRIBERS_MAX + 1);
+}
+
+#[test]
+fn another_workers_wish_for_a_picture_is_met_from_the_ring_and_no_oftener_than_every_second() {
+    let mut streams = streams(1);
+    let stream = key(&streams, 0);
+    let wanted = EncodingKey { stream, encoding: video() };
+    let [reader, other] = [1, 2].map(WorkerIndex);
+    let at = |ms| Timestamp::from_millis(1_000 + ms);
+    let nothing = EncodingSet::NONE;
+    let picture: EncodingSet = [video()].into_iter().collect();
+    let media = |sequence: u64, key_frame| {
+        let arrival = at(sequence);
+        let (incarnation, timestamp, layers) = (Incarnation(1), sequence as u32, Layers::UNKNOWN);
+        let (marker, padding, payload) = (true, 0, &[1][..]);
+        let media =
+            MediaRecord { incarnation, sequence, timestamp, arrival, marker, key_frame, padding, layers, payload };
+        Record::Media(media)
+    };
+    let listeners = [reader, other].map(|worker| Audience::new(Listener { worker, membership: 1 }));
+    streams.get_mut(stream).unwrap().audience.extend(listeners);
+    streams.audience_wants(stream, reader, nothing, at(0));
+    streams.apply(wanted, &media(0, false));
+    streams.audience_wants(stream, reader, picture, at(0));
+    assert!(streams.replays.is_empty() && !streams.is_replayed_to(wanted, reader, at(0)), "there is no key frame");
+    for sequence in 1..10 {
+        assert!(streams.apply(wanted, &media(sequence, sequence == 4)).is_some());
+    }
+    let mut replays = 0;
+    for n in 0..20 {
+        // It comes and goes ten times a second.
+        streams.audience_wants(stream, reader, nothing, at(10 + 100 * n));
+        streams.audience_wants(stream, reader, picture, at(10 + 100 * n));
+        replays += streams.replays.drain(..).inspect(|replay| assert_eq!(replay.packets, 6)).count();
+    }
+    assert_eq!(replays, 2, "at once, and after a second");
+    let last = at(10 + 1_100);
+    assert!(streams.is_replayed_to(wanted, reader, last + limits::REPLAY_TIME_MAX));
+    assert!(!streams.is_replayed_to(wanted, other, last), "who was not given it asks");
+    assert!(!streams.is_replayed_to(wanted, reader, last + limits::REPLAY_TIME_MAX + Duration::from_millis(1)));
 }

@@ -1,6 +1,7 @@
 //! What is wanted of streams across workers, and what becomes of their viewers when an encoding comes to life, stops, or is another
 //! publisher's.
 
+use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::broadcast::Broadcast;
 use crate::relay::store::numbers::{EncodingId, EncodingSet, TrackId};
@@ -8,6 +9,7 @@ use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::mailbox::{Origin, StreamId, WorkerIndex};
 use crate::worker::peer::{StreamKey, Subscriber};
+use crate::worker::replay::Replay;
 use crate::worker::stream::{EncodingKey, Stream};
 use crate::worker::streams::Streams;
 
@@ -70,12 +72,41 @@ impl Streams {
         self.demands_due.is_none() && !self.demands.is_empty()
     }
 
-    /// Another worker's viewers want these encodings of a stream that is published here, and no others.
-    pub(in crate::worker) fn audience_wants(&mut self, key: StreamKey, worker: WorkerIndex, wanted: EncodingSet) {
-        let Some(stream) = self.table.get_mut(key) else { return };
-        for audience in stream.audience.iter_mut().filter(|audience| audience.listener.worker == worker) {
-            audience.wanted = wanted;
+    /// Another worker's viewers want these encodings of a stream that is published here, and no others. Of a picture that was not
+    /// wanted there before it gets what came since the newest key frame.
+    pub(in crate::worker) fn audience_wants(
+        &mut self,
+        key: StreamKey,
+        worker: WorkerIndex,
+        wanted: EncodingSet,
+        now: Timestamp,
+    ) {
+        let Some(Stream { audience, encodings, .. }) = self.table.get_mut(key) else { return };
+        for audience in audience.iter_mut().filter(|audience| audience.listener.worker == worker) {
+            let before = std::mem::replace(&mut audience.wanted, wanted);
+            let new = encodings.iter().filter(|encoding| {
+                let id = encoding.id();
+                encoding.kind() == MediaKind::Video && wanted.contains(id) && !before.contains(id)
+            });
+            for encoding in new {
+                if let Some(replay) = Replay::begin(key, encoding, audience, now) {
+                    self.replays.push(replay);
+                }
+            }
         }
+    }
+
+    /// Whether a worker is being given, or was just given, all since the newest key frame of an encoding.
+    #[must_use]
+    pub(in crate::worker) fn is_replayed_to(&self, key: EncodingKey, worker: WorkerIndex, now: Timestamp) -> bool {
+        self.table.get(key.stream).is_some_and(|stream| {
+            stream.audience.iter().any(|audience| {
+                let (replayed, at) = audience.replays;
+                audience.listener.worker == worker
+                    && replayed.contains(key.encoding)
+                    && now.since(at) <= limits::REPLAY_TIME_MAX
+            })
+        })
     }
 
     /// The next track whose viewers are to be looked at because its ladder has changed: each stream's not too often.

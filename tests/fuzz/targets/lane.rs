@@ -129,6 +129,7 @@ pub fn seeds() -> Vec<Seed> {
         ("vp9", &vp9),
         ("opus", &opus),
         ("begin", &Record::Begin),
+        ("replay", &Record::Replay(30)),
         ("rung", &rung),
     ];
     let mut seeds: Vec<Seed> = all.iter().map(|(name, record)| ((*name).to_owned(), written(record))).collect();

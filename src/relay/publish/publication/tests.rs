@@ -105,6 +105,7 @@ fn receive_with(
                 Stored::Media { track, sequence, payload: payload.into(), marker, key_frame, padding }
             }
             Record::Begin => Stored::Begin(track),
+            Record::Replay(_) => panic!("nothing is of the past here"),
             Record::Data(_) => panic!("a track has no data channels"),
             Record::Clock { .. } => panic!("clocks come with sender reports"),
             Record::Rung(_) => panic!("what is measured is asked for"),
