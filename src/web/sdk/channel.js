@@ -52,13 +52,16 @@ export class Channel {
   }
 
   /** Opens it over a connection, in place of the one before. @param {RTCPeerConnection} pc */
-  openOn(pc) {
+  openOn(pc) { this.openBeside(pc)(); }
+
+  /** Opens it over a second connection as well. @param {RTCPeerConnection} pc @returns {() => void} from then on it is the one that is used */
+  openBeside(pc) {
     const { retain, ...options } = this.#options;
     const channel = pc.createDataChannel(this.#label, { ...options, ...(retain ? { protocol: RETAIN } : {}) });
-    this.#channel = channel;
     channel.binaryType = 'arraybuffer';
     channel.addEventListener('message', ({ data }) => this.#heard(data));
     channel.addEventListener('open', () => { if (this.#last !== null) send(channel, this.#last); });
+    return () => { this.#channel = channel; };
   }
 }
 

@@ -95,6 +95,17 @@ export class Connection {
     if (this.#wasConnected) this.#restart();
   }
 
+  get pc() { return this.#pc; }
+
+  get accepted() { return this.#accepted; }
+
+  /** Ends the connection here only: the session has another one. */
+  retire() {
+    this.#stop.abort();
+    clearTimeout(this.#grace);
+    this.#pc.close();
+  }
+
   /** Ends the connection here and on the node. */
   close() {
     this.#stop.abort();

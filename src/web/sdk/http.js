@@ -13,6 +13,8 @@ const GONE = 410;
 const EVENT_WITHIN_MS = 40_000;
 /** After a question that failed. */
 const EVENTS_AGAIN_MS = 2_000;
+/** The relation of the first of a session's two connections. */
+const OLD_TRANSPORT = 'urn:corecast:old-transport';
 const EXTENSION = 'urn:ietf:params:whep:ext:core';
 
 /**
@@ -47,6 +49,8 @@ export class HttpTransport {
     const [layerUrl, eventsUrl] = [below('layer'), below('server-sent-events')];
     const stop = new AbortController();
     let hears = false;
+    /** What is deleted to end the first of two connections. @type {string | undefined} */
+    let first;
     return {
       via: 'http',
       sdp: await response.text(),
@@ -61,6 +65,16 @@ export class HttpTransport {
         await this.#post(layerUrl, whepLayer(request));
       },
       restart: (fragment) => this.#restart(session, fragment),
+      rekey: async (second) => {
+        const headers = await this.#headers({ 'content-type': 'application/sdp' });
+        const answer = await call(session, { method: 'POST', headers, body: second });
+        if (answer.status !== 201) throw await fromResponse(answer);
+        const link = answer.headers.get('link');
+        const url = linked(link, OLD_TRANSPORT);
+        first = url && new URL(url, session).href;
+        return { sdp: await answer.text(), iceServers: iceServers(link) };
+      },
+      switched: () => { if (first) this.#close(first, headers.authorization); },
       whyEnded: () => this.#whyEnded(session),
       close: () => { stop.abort(); this.#close(session, headers.authorization); },
     };

@@ -4,6 +4,7 @@
 // unmuting takes effect at once, and the camera's light stays on. `release(kind)` stops the source: nothing is sent, the
 // light goes out, and `replaceTrack` with a new capture continues in the same session. Viewers stay connected either way.
 
+import { pause } from './backoff.js';
 import { Channel } from './channel.js';
 import { codecPreferences, otherThan } from './codecs.js';
 import { capture } from './devices.js';
@@ -30,6 +31,13 @@ import { layerBitrate, sendEncodings } from './simulcast.js';
  * @typedef {import('./session.js').SessionEvents & PublisherOwnEvents} PublisherEvents
  */
 
+/** @typedef {{ audio: RTCRtpSender | null, video: RTCRtpSender | null, twin: RTCRtpSender | null }} Senders `twin` sends the picture in a second codec */
+
+/** A second connection that has sent no key frame of each encoding for so long is used all the same. */
+const KEY_FRAMES_WITHIN_MS = 6_000;
+/** How long after its first key frames it is used: they have arrived by then. */
+const ARRIVED_AFTER_MS = 300;
+
 /** @extends {Session<PublisherEvents>} */
 export class Publisher extends Session {
   #codec;
@@ -42,10 +50,10 @@ export class Publisher extends Session {
   #layersBitrate = 0;
   /** @type {MediaStream | null} */
   #media = null;
-  /** @type {{ audio: RTCRtpSender | null, video: RTCRtpSender | null }} */
-  #senders = { audio: null, video: null };
-  /** Sends the picture's twin. @type {RTCRtpSender | null} */
-  #twinSender = null;
+  /** @type {Senders} */
+  #senders = { audio: null, video: null, twin: null };
+  /** Those of a second connection, while there is one. @type {Senders | null} */
+  #second = null;
   /** @type {Channel[]} */
   #channels = [];
   /** Stops listening to the present tracks. */
@@ -96,8 +104,7 @@ export class Publisher extends Session {
     const old = media.getTracks().filter((each) => each.kind === kind && each !== track);
     const muted = this.muted(kind) && old.length > 0;
     const sender = this.#senders[kind];
-    await sender?.replaceTrack(track);
-    if (kind === 'video') await this.#twinSender?.replaceTrack(track);
+    for (const each of this.#sendersOf(kind)) await each.replaceTrack(track);
     for (const each of old) {
       media.removeTrack(each);
       if (!keep) each.stop();
@@ -148,8 +155,7 @@ export class Publisher extends Session {
 
   /** Stops the source and sends nothing of this kind, until `replaceTrack`. @param {'audio' | 'video'} kind */
   async release(kind) {
-    await this.#senders[kind]?.replaceTrack(null);
-    if (kind === 'video') await this.#twinSender?.replaceTrack(null);
+    for (const each of this.#sendersOf(kind)) await each.replaceTrack(null);
     for (const track of this.#media?.getTracks() ?? []) {
       if (track.kind !== kind) continue;
       this.#media?.removeTrack(track);
@@ -160,42 +166,69 @@ export class Publisher extends Session {
   /** Changes the maximum bitrate of video. @param {number} bitsPerSecond */
   async setMaxBitrate(bitsPerSecond) {
     this.#maxBitrate = bitsPerSecond;
-    for (const sender of [this.#senders.video, this.#twinSender]) {
-      if (!sender) continue;
+    for (const sender of this.#sendersOf('video')) {
       const parameters = sender.getParameters();
       for (const encoding of parameters.encodings ?? []) encoding.maxBitrate = layerBitrate(encoding.rid, bitsPerSecond);
       await sender.setParameters(parameters);
     }
   }
 
+  /** @param {'audio' | 'video'} kind @returns {RTCRtpSender[]} */
+  #sendersOf(kind) {
+    return [this.#senders, this.#second].flatMap((all) => (all ? [all[kind], kind === 'video' ? all.twin : null] : [])).filter((each) => each !== null);
+  }
+
   /** @protected @override @param {RTCPeerConnection} pc */
   prepare(pc) {
+    for (const channel of this.#channels) channel.openOn(pc);
+    this.#second = null;
+    this.#senders = this.#add(pc);
+  }
+
+  /** @protected @override @param {RTCPeerConnection} pc */
+  prepareSecond(pc) {
+    const moves = this.#channels.map((channel) => channel.openBeside(pc));
+    const senders = (this.#second = this.#add(pc));
+    const forget = () => { if (this.#second === senders) this.#second = null; };
+    return {
+      begin: () => keyFramesSent(pc),
+      finish: () => {
+        forget();
+        this.#senders = senders;
+        moves.forEach((move) => move());
+      },
+      cancel: forget,
+    };
+  }
+
+  /** Adds what is published to a connection. @param {RTCPeerConnection} pc @returns {Senders} */
+  #add(pc) {
+    /** @type {Senders} */
+    const senders = { audio: null, video: null, twin: null };
     const media = this.#media;
-    if (!media) return;
+    if (!media) return senders;
     const [audio] = media.getAudioTracks();
     const [video] = media.getVideoTracks();
-    this.#senders = { audio: null, video: null };
-    this.#twinSender = null;
-    for (const channel of this.#channels) channel.openOn(pc);
-    if (audio) this.#senders.audio = pc.addTransceiver(audio, { direction: 'sendonly', streams: [media] }).sender;
-    if (!video) return;
+    if (audio) senders.audio = pc.addTransceiver(audio, { direction: 'sendonly', streams: [media] }).sender;
+    if (!video) return senders;
     const wanted = { maxBitrate: this.#maxBitrate, maxFramerate: this.#maxFramerate, codec: this.#codec, simulcast: this.#simulcast };
     const encodings = sendEncodings(video.getSettings?.() ?? {}, wanted);
     this.#layersBitrate = encodings.length > 1 ? encodings.reduce((sum, { maxBitrate = 0 }) => sum + maxBitrate, 0) : 0;
     const transceiver = pc.addTransceiver(video, { direction: 'sendonly', streams: [media], sendEncodings: encodings });
-    this.#senders.video = transceiver.sender;
+    senders.video = transceiver.sender;
     const preferences = codecPreferences(this.#codec);
     if (preferences.length) transceiver.setCodecPreferences?.(preferences);
     const twins = this.#twin ? codecPreferences(this.#twin, undefined, true) : [];
-    if (twins.length === 0 || !transceiver.setCodecPreferences) return;
+    if (twins.length === 0 || !transceiver.setCodecPreferences) return senders;
     const common = this.#maxFramerate ? { maxFramerate: this.#maxFramerate } : {};
     const twin = pc.addTransceiver(video, { direction: 'sendonly', streams: [media], sendEncodings: [{ ...common, maxBitrate: this.#maxBitrate }] });
     twin.setCodecPreferences(twins);
-    this.#twinSender = twin.sender;
+    senders.twin = twin.sender;
+    return senders;
   }
 
   /** @protected @override @param {string} sdp */
-  adjustOffer(sdp) { return this.#twinSender ? withTwin(sdp) : sdp; }
+  adjustOffer(sdp) { return this.#twin ? withTwin(sdp) : sdp; }
 
   /** @protected @override @param {string} sdp */
   adjustAnswer(sdp) {
@@ -222,6 +255,19 @@ export class Publisher extends Session {
       }, { signal: this.#watched.signal });
     }
   }
+}
+
+/** Resolves when a connection has sent a key frame of every encoding that it sends. @param {RTCPeerConnection} pc */
+async function keyFramesSent(pc) {
+  const until = performance.now() + KEY_FRAMES_WITHIN_MS;
+  while (performance.now() < until) {
+    /** @type {Record<string, any>[]} */
+    const pictures = [];
+    (await pc.getStats()).forEach((entry) => { if (entry.type === 'outbound-rtp' && entry.kind === 'video' && entry.active !== false) pictures.push(entry); });
+    if (pictures.every(({ keyFramesEncoded, framesEncoded, packetsSent }) => (keyFramesEncoded ?? framesEncoded) > 0 && packetsSent > 0)) break;
+    await pause(100, new AbortController().signal);
+  }
+  await pause(ARRIVED_AFTER_MS, new AbortController().signal);
 }
 
 /** @param {MediaStreamTrack} track @returns {'audio' | 'video'} */

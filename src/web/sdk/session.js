@@ -6,6 +6,7 @@ import { Connection } from './connection.js';
 import { Emitter } from './emitter.js';
 import { CorecastError } from './errors.js';
 import { Meter } from './stats.js';
+import { secondConnection } from './rekey.js';
 import { nodeUrl, transport } from './transport.js';
 
 /** After a connection that lasted this long, waits begin again with the shortest. */
@@ -26,6 +27,7 @@ const isRelay = ({ urls }) => [urls].flat().some((url) => /^turns?:/i.test(url))
  * @property {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} [transport] `auto`: a WebSocket where the node has one, else WHIP and WHEP (`http`)
  * @property {false | import('./backoff.js').BackoffOptions} [reconnect] how long to wait before a new connection; false: the first loss is the end
  * @property {number} [statsIntervalMs] 1,000
+ * @property {number} [keyLifetimeS] over HTTP, where a node cannot ask for it: the age in seconds at which the session's keys are changed; 3,600, a tenth more or less; 0: never
  * @property {RTCIceServer[]} [iceServers] besides those the node names; used at once, where the node's TURN servers wait half a second for a way without them
  * @property {RTCIceTransportPolicy} [iceTransportPolicy]
  *
@@ -38,6 +40,8 @@ const isRelay = ({ urls }) => [urls].flat().some((url) => /^turns?:/i.test(url))
  * @property {{ error: CorecastError }} disconnected the connection was lost
  * @property {{ attempt: number, delayMs: number, error: CorecastError }} reconnecting another will be made after the wait
  * @property {Record<string, never>} restarted ICE was restarted: the session goes on over the network there is now
+ * @property {{ count: number }} rekeyed another connection with other keys carries the session, the `count`th time
+ * @property {{ error: CorecastError }} rekeyfailed the keys were not changed; the session goes on with those it has, and it is tried again
  * @property {{ up: boolean }} signalling the socket was lost (media goes on), or taken up again
  * @property {{ inSeconds: number }} goingaway the node is about to end
  * @property {{ reason: string, detail: string }} ended by `close()` (`closed`), or for good by the node
@@ -53,6 +57,17 @@ const isRelay = ({ urls }) => [urls].flat().some((url) => /^turns?:/i.test(url))
  * @property {Connection | null} connection
  * @property {RTCPeerConnection | null} pc
  * @property {() => void} hurry
+ * @property {AbortController | null} rekeying there is a second connection
+ * @property {number} rekeys
+ */
+
+/**
+ * What becomes of the media while a second connection takes the session over.
+ *
+ * @typedef {object} Takeover
+ * @property {() => Promise<void>} begin the second connection is connected: resolves when its media is in use
+ * @property {() => Promise<void> | void} finish the first one is about to be closed
+ * @property {() => void} cancel there is no second connection any more
  */
 
 /**
@@ -108,6 +123,12 @@ export class Session extends Emitter {
   /** Adds the media that the connection carries. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
   prepare(pc) { void pc; }
 
+  /**
+   * Adds the media that a second connection carries, beside the one in use. @protected @param {RTCPeerConnection} pc
+   * @returns {Takeover | Promise<Takeover>}
+   */
+  prepareSecond(pc) { void pc; return { begin: async () => {}, finish: () => {}, cancel: () => {} }; }
+
   /** @protected @param {string} sdp the browser's offer @returns {string} the offer as the node is sent it */
   adjustOffer(sdp) { return sdp; }
 
@@ -141,7 +162,7 @@ export class Session extends Emitter {
   begin() {
     this.#stop();
     /** @type {Run} */
-    const run = (this.#run = { stop: new AbortController(), connection: null, pc: null, hurry: () => {} });
+    const run = (this.#run = { stop: new AbortController(), connection: null, pc: null, hurry: () => {}, rekeying: null, rekeys: 0 });
     const { signal } = run.stop;
     this.#watchPage(run);
     const timer = setInterval(() => { this.#measure(run); }, this.#options.statsIntervalMs ?? 1_000);
@@ -197,6 +218,7 @@ export class Session extends Emitter {
 
   /** @param {Run} run */
   #drop(run) {
+    run.rekeying?.abort();
     run.connection?.close();
     run.pc?.close();
     run.connection = null;
@@ -220,7 +242,7 @@ export class Session extends Emitter {
         this.#enter('connected');
         arrived();
         this.tell('connected', { via });
-        error = await connection.lost;
+        error = await this.#lost(run, connection);
         if (signal.aborted) return;
         this.tell('disconnected', { error });
       } catch (thrown) {
@@ -258,10 +280,12 @@ export class Session extends Emitter {
     let connection = null;
     /** @type {import('./transport.js').Notices} */
     const notices = {
-      ended: (reason, detail) => { if (connection) connection.ended(reason, detail); else early.push([reason, detail]); },
+      ended: (reason, detail) => { if (connection) (run.connection ?? connection).ended(reason, detail); else early.push([reason, detail]); },
       live: (live) => { if (this.#run === run) this.onLive(live); },
       goingAway: (inSeconds) => this.tell('goingaway', { inSeconds }),
       layers: (layers) => { if (this.#run === run) this.onLayers(layers); },
+      rekey: () => { void this.#rekey(run); },
+      rekeyFailed: () => run.rekeying?.abort(),
       signalling: (up) => {
         if (this.#run === run) this.onSignalling(up);
         this.tell('signalling', { up });
@@ -293,6 +317,61 @@ export class Session extends Emitter {
     for (const [reason, detail] of early) connection.ended(reason, detail);
     await connection.connected;
     return { connection, via: accepted.via };
+  }
+
+  /** Waits until the connection that carries the session is lost, whichever it is by then. @param {Run} run @param {Connection} connection */
+  async #lost(run, connection) {
+    const timer = connection.accepted.via === 'http' ? this.#rekeyInTime(run) : undefined;
+    try {
+      for (;;) {
+        const error = await connection.lost;
+        if (run.connection === null || run.connection === connection || run.stop.signal.aborted) return error;
+        connection = run.connection;
+      }
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /** Over HTTP nobody says that keys are old. @param {Run} run */
+  #rekeyInTime(run) {
+    const seconds = this.#options.keyLifetimeS ?? 3_600;
+    return seconds > 0 ? setInterval(() => { void this.#rekey(run); }, 1_000 * seconds * (0.9 + 0.2 * Math.random())) : undefined;
+  }
+
+  /**
+   * Changes the session's SRTP keys now: a second connection is made, takes the media over without a gap, and the first one is
+   * closed. Resolves with whether it was done. The node asks for it by itself when keys are old.
+   *
+   * @returns {Promise<boolean>}
+   */
+  async rekey() { return this.#run ? this.#rekey(this.#run) : false; }
+
+  /** @param {Run} run */
+  async #rekey(run) {
+    const first = run.connection;
+    if (this.#run !== run || !first || run.rekeying || this.#state !== 'connected') return false;
+    const stop = (run.rekeying = new AbortController());
+    try {
+      const second = await secondConnection(first, {
+        prepare: (pc) => this.prepareSecond(pc),
+        tell: (pc) => this.tell('peer', { pc }),
+        offer: (sdp) => this.adjustOffer(sdp),
+        answer: (sdp) => this.adjustAnswer(sdp),
+        use: (connection) => { [run.connection, run.pc] = [connection, connection.pc]; connection.onrestart = first.onrestart; },
+      }, stop.signal);
+      if (!second) return false;
+      run.rekeys += 1;
+      this.tell('rekeyed', { count: run.rekeys });
+      return true;
+    } catch (thrown) {
+      if (run.stop.signal.aborted) return false;
+      const error = thrown instanceof CorecastError ? thrown : new CorecastError('rekey_failed', 'The keys were not changed', { cause: thrown });
+      this.tell('rekeyfailed', { error });
+      return false;
+    } finally {
+      run.rekeying = null;
+    }
   }
 
   /** @param {Run} run */

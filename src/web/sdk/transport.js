@@ -14,6 +14,8 @@ import { Signalling, WebSocketTransport } from './websocket.js';
  * @property {(live: boolean) => void} live the stream has a publisher, or has none
  * @property {(inSeconds: number) => void} goingAway the node is about to end
  * @property {(layers: Record<string, any>) => void} layers what there is of the picture, and what is sent, has changed
+ * @property {() => void} rekey the session's keys are old: a second connection is to take it over
+ * @property {(reason: string, detail: string) => void} rekeyFailed the second connection has ended, and the session goes on with the first
  * @property {(up: boolean) => void} signalling the socket was lost, or taken up again; media goes on
  *
  * @typedef {object} OpenRequest
@@ -28,6 +30,8 @@ import { Signalling, WebSocketTransport } from './websocket.js';
  * @property {'http' | 'websocket'} via
  * @property {(fragment: string) => Promise<string>} restart an ICE restart: fragments (RFC 8840) there and back
  * @property {(request: import('./layers.js').LayerRequest) => Promise<void>} layer asks for another encoding of the picture; from then on `notices.layers` tells what there is
+ * @property {(offer: string) => Promise<{ sdp: string, iceServers: RTCIceServer[] }>} rekey offers a second connection for the session
+ * @property {() => void} switched the second connection is in use, and the first one ends
  * @property {() => Promise<import('./errors.js').CorecastError | null>} whyEnded asked when the node has ended the session: why, if that can be found out
  * @property {() => void} close ends the session; neither waits nor throws, for a page that is being left
  *

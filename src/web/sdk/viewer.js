@@ -7,6 +7,7 @@
 
 import { check, send } from './channel.js';
 import { CorecastError } from './errors.js';
+import { Handover } from './handover.js';
 import { layersOf, unknownLayers, watchHeight, wireChoice } from './layers.js';
 import { withFeedbackOnRequest } from './sdp.js';
 import { Session } from './session.js';
@@ -204,6 +205,33 @@ export class Viewer extends Session {
   adjustOffer(sdp) { return isChromium() ? withFeedbackOnRequest(sdp) : sdp; }
 
   /** @protected @override @param {RTCPeerConnection} pc */
+  prepareSecond(pc) {
+    const media = new MediaStream();
+    this.#receiveOn(pc);
+    if (this.#data) this.#receive(pc);
+    pc.addEventListener('track', ({ track }) => media.addTrack(track));
+    /** @type {Handover | null} */
+    let handover = null;
+    return {
+      begin: async () => {
+        if (!this.#video) return;
+        handover = new Handover(this.#video, media);
+        await handover.begin();
+      },
+      finish: () => handover?.finish(),
+      cancel: () => handover?.cancel(),
+    };
+  }
+
+  /** @param {RTCPeerConnection} pc */
+  #receiveOn(pc) {
+    for (const kind of this.#kinds) {
+      const { receiver } = pc.addTransceiver(kind, { direction: 'recvonly' });
+      if (this.#jitterBufferMs !== undefined && 'jitterBufferTarget' in receiver) receiver.jitterBufferTarget = this.#jitterBufferMs;
+    }
+  }
+
+  /** @protected @override @param {RTCPeerConnection} pc */
   prepare(pc) {
     const media = new MediaStream();
     this.#accepted = null;
@@ -213,10 +241,7 @@ export class Viewer extends Session {
     this.#firstFrameMs = undefined;
     this.#packets = { frames: 0, packets: 0, atMs: -Infinity };
     this.#setLive(false);
-    for (const kind of this.#kinds) {
-      const { receiver } = pc.addTransceiver(kind, { direction: 'recvonly' });
-      if (this.#jitterBufferMs !== undefined && 'jitterBufferTarget' in receiver) receiver.jitterBufferTarget = this.#jitterBufferMs;
-    }
+    this.#receiveOn(pc);
     if (this.#data) this.#receive(pc);
     pc.addEventListener('track', ({ track }) => {
       media.addTrack(track);

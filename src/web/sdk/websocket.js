@@ -134,6 +134,11 @@ export class Signalling {
             await this.#alive();
             await this.#request({ type: 'layer', session, ...request }, () => {});
           },
+          rekey: async (/** @type {string} */ second) => {
+            await this.#alive();
+            return this.#request({ type: 'rekey', session, sdp: second }, ({ sdp, ice_servers: iceServers = [] }) => ({ sdp, iceServers }));
+          },
+          switched: () => this.#send({ type: 'switched', session }),
           // The node says it without being asked, and DTLS may be faster than its word.
           whyEnded: () => new Promise((resolve) => { setTimeout(() => resolve(null), NOTICE_WITHIN_MS); }),
           close: () => this.#release(session),
@@ -282,10 +287,16 @@ export class Signalling {
       case 'layers':
         if (session !== undefined) this.#sessions.get(session)?.notices.layers(message);
         break;
+      case 'rekey':
+        if (session !== undefined) this.#sessions.get(session)?.notices.rekey();
+        break;
+      case 'rekey_failed':
+        if (session !== undefined) this.#sessions.get(session)?.notices.rekeyFailed(String(message.reason), String(message.detail ?? ''));
+        break;
       case 'going_away':
         for (const held of this.#sessions.values()) held.notices.goingAway(Number(message.in_s) || 0);
         break;
-      default: // `connected`, `moved` and `candidate`: the peer connection knows by itself
+      default: // `connected`, `moved`, `rekeyed` and `candidate`: the peer connection knows by itself
     }
   }
 

@@ -33,6 +33,8 @@ export declare class Channel {
     send(message: string | ArrayBuffer): boolean;
     /** Opens it over a connection, in place of the one before. @param {RTCPeerConnection} pc */
     openOn(pc: RTCPeerConnection): void;
+    /** Opens it over a second connection as well. @param {RTCPeerConnection} pc @returns {() => void} from then on it is the one that is used */
+    openBeside(pc: RTCPeerConnection): () => void;
 }
 /** Throws where a message is longer than a node takes. @param {string | ArrayBuffer} message @param {number} bytesMax */
 export declare function check(message: string | ArrayBuffer, bytesMax: number): void;

@@ -17,6 +17,10 @@ export declare class Connection {
     ended(reason: string, detail: string): void;
     /** The network may have changed: looks for a new path, while media continues on the old one if that still works. */
     networkChanged(): void;
+    get pc(): RTCPeerConnection;
+    get accepted(): import("./transport.js").Accepted;
+    /** Ends the connection here only: the session has another one. */
+    retire(): void;
     /** Ends the connection here and on the node. */
     close(): void;
 }

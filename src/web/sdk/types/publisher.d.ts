@@ -44,23 +44,11 @@ export type PublisherOwnEvents = {
     };
 };
 export type PublisherEvents = import('./session.js').SessionEvents & PublisherOwnEvents;
-/**
- * @typedef {object} PublisherOwnOptions
- * @property {string} [codec] the video codec, as `H264`, `VP8`, `VP9`, `AV1`, where the browser has it; without, the node chooses, H.264 being offered first
- * @property {string} [twin] a second codec in which the same picture is sent as well, in one size, for viewers that cannot decode the first; it takes `maxBitrate` once more. Left out where the browser does not have it
- * @property {number} [maxBitrate] of video, in bit/s; 2,500,000. With simulcast of the largest layer; the lower ones take a quarter more
- * @property {boolean} [simulcast] send the picture in several sizes, from 480 lines up, so that each viewer gets what its network carries; true
- * @property {number | false} [startBitrate] where Chromium's estimate begins, in bit/s; half of `maxBitrate` within 300,000 to 2,500,000, with simulcast nine tenths of all layers; false: Chromium's own
- * @property {number} [maxFramerate] pictures a second
- *
- * @typedef {import('./session.js').SessionOptions & PublisherOwnOptions} PublisherOptions
- *
- * @typedef {object} PublisherOwnEvents
- * @property {{ label: string, data: string | ArrayBuffer }} message a viewer said something on a data channel; the node lets those whose token has `messages`
- * @property {{ kind: 'audio' | 'video', track: MediaStreamTrack }} sourceended a source stopped: unplugged, or "stop sharing" was pressed
- *
- * @typedef {import('./session.js').SessionEvents & PublisherOwnEvents} PublisherEvents
- */
+export type Senders = {
+    audio: RTCRtpSender | null;
+    video: RTCRtpSender | null;
+    twin: RTCRtpSender | null;
+};
 /** @extends {Session<PublisherEvents>} */
 export declare class Publisher extends Session<PublisherEvents> {
     #private;
@@ -117,6 +105,12 @@ export declare class Publisher extends Session<PublisherEvents> {
     setMaxBitrate(bitsPerSecond: number): Promise<void>;
     /** @protected @override @param {RTCPeerConnection} pc */
     protected prepare(pc: RTCPeerConnection): void;
+    /** @protected @override @param {RTCPeerConnection} pc */
+    protected prepareSecond(pc: RTCPeerConnection): {
+        begin: () => Promise<void>;
+        finish: () => void;
+        cancel: () => void;
+    };
     /** @protected @override @param {string} sdp */
     protected adjustOffer(sdp: string): string;
     /** @protected @override @param {string} sdp */

@@ -28,6 +28,10 @@ export type SessionOptions = {
      */
     statsIntervalMs?: number;
     /**
+     * over HTTP, where a node cannot ask for it: the age in seconds at which the session's keys are changed; 3,600, a tenth more or less; 0: never
+     */
+    keyLifetimeS?: number;
+    /**
      * besides those the node names; used at once, where the node's TURN servers wait half a second for a way without them
      */
     iceServers?: RTCIceServer[];
@@ -73,6 +77,18 @@ export type SessionEvents = {
      */
     restarted: Record<string, never>;
     /**
+     * another connection with other keys carries the session, the `count`th time
+     */
+    rekeyed: {
+        count: number;
+    };
+    /**
+     * the keys were not changed; the session goes on with those it has, and it is tried again
+     */
+    rekeyfailed: {
+        error: CorecastError;
+    };
+    /**
      * the socket was lost (media goes on), or taken up again
      */
     signalling: {
@@ -107,6 +123,25 @@ export type Run = {
     connection: Connection | null;
     pc: RTCPeerConnection | null;
     hurry: () => void;
+    /**
+     * there is a second connection
+     */
+    rekeying: AbortController | null;
+    rekeys: number;
+};
+export type Takeover = {
+    /**
+     * the second connection is connected: resolves when its media is in use
+     */
+    begin: () => Promise<void>;
+    /**
+     * the first one is about to be closed
+     */
+    finish: () => Promise<void> | void;
+    /**
+     * there is no second connection any more
+     */
+    cancel: () => void;
 };
 /**
  * @typedef {import('./stats.js').Stats} Stats
@@ -118,6 +153,7 @@ export type Run = {
  * @property {'auto' | 'websocket' | 'http' | 'whip' | 'whep'} [transport] `auto`: a WebSocket where the node has one, else WHIP and WHEP (`http`)
  * @property {false | import('./backoff.js').BackoffOptions} [reconnect] how long to wait before a new connection; false: the first loss is the end
  * @property {number} [statsIntervalMs] 1,000
+ * @property {number} [keyLifetimeS] over HTTP, where a node cannot ask for it: the age in seconds at which the session's keys are changed; 3,600, a tenth more or less; 0: never
  * @property {RTCIceServer[]} [iceServers] besides those the node names; used at once, where the node's TURN servers wait half a second for a way without them
  * @property {RTCIceTransportPolicy} [iceTransportPolicy]
  *
@@ -130,6 +166,8 @@ export type Run = {
  * @property {{ error: CorecastError }} disconnected the connection was lost
  * @property {{ attempt: number, delayMs: number, error: CorecastError }} reconnecting another will be made after the wait
  * @property {Record<string, never>} restarted ICE was restarted: the session goes on over the network there is now
+ * @property {{ count: number }} rekeyed another connection with other keys carries the session, the `count`th time
+ * @property {{ error: CorecastError }} rekeyfailed the keys were not changed; the session goes on with those it has, and it is tried again
  * @property {{ up: boolean }} signalling the socket was lost (media goes on), or taken up again
  * @property {{ inSeconds: number }} goingaway the node is about to end
  * @property {{ reason: string, detail: string }} ended by `close()` (`closed`), or for good by the node
@@ -144,6 +182,16 @@ export type Run = {
  * @property {Connection | null} connection
  * @property {RTCPeerConnection | null} pc
  * @property {() => void} hurry
+ * @property {AbortController | null} rekeying there is a second connection
+ * @property {number} rekeys
+ */
+/**
+ * What becomes of the media while a second connection takes the session over.
+ *
+ * @typedef {object} Takeover
+ * @property {() => Promise<void>} begin the second connection is connected: resolves when its media is in use
+ * @property {() => Promise<void> | void} finish the first one is about to be closed
+ * @property {() => void} cancel there is no second connection any more
  */
 /**
  * @template {SessionEvents} [Events=SessionEvents]
@@ -168,6 +216,11 @@ export declare class Session<Events extends SessionEvents = SessionEvents> exten
     renew(): Promise<void>;
     /** Adds the media that the connection carries. @protected @param {RTCPeerConnection} pc @returns {void | Promise<void>} */
     protected prepare(pc: RTCPeerConnection): void | Promise<void>;
+    /**
+     * Adds the media that a second connection carries, beside the one in use. @protected @param {RTCPeerConnection} pc
+     * @returns {Takeover | Promise<Takeover>}
+     */
+    protected prepareSecond(pc: RTCPeerConnection): Takeover | Promise<Takeover>;
     /** @protected @param {string} sdp the browser's offer @returns {string} the offer as the node is sent it */
     protected adjustOffer(sdp: string): string;
     /** @protected @param {string} sdp the node's answer @returns {string} the answer as it is applied */
@@ -198,4 +251,11 @@ export declare class Session<Events extends SessionEvents = SessionEvents> exten
      * @param {SessionEvents[Name]} detail
      */
     protected tell<Name extends keyof SessionEvents>(name: Name, detail: SessionEvents[Name]): void;
+    /**
+     * Changes the session's SRTP keys now: a second connection is made, takes the media over without a gap, and the first one is
+     * closed. Resolves with whether it was done. The node asks for it by itself when keys are old.
+     *
+     * @returns {Promise<boolean>}
+     */
+    rekey(): Promise<boolean>;
 }

@@ -18,6 +18,14 @@ export type Notices = {
      */
     layers: (layers: Record<string, any>) => void;
     /**
+     * the session's keys are old: a second connection is to take it over
+     */
+    rekey: () => void;
+    /**
+     * the second connection has ended, and the session goes on with the first
+     */
+    rekeyFailed: (reason: string, detail: string) => void;
+    /**
      * the socket was lost, or taken up again; media goes on
      */
     signalling: (up: boolean) => void;
@@ -46,6 +54,17 @@ export type Accepted = {
      * asks for another encoding of the picture; from then on `notices.layers` tells what there is
      */
     layer: (request: import('./layers.js').LayerRequest) => Promise<void>;
+    /**
+     * offers a second connection for the session
+     */
+    rekey: (offer: string) => Promise<{
+        sdp: string;
+        iceServers: RTCIceServer[];
+    }>;
+    /**
+     * the second connection is in use, and the first one ends
+     */
+    switched: () => void;
     /**
      * asked when the node has ended the session: why, if that can be found out
      */

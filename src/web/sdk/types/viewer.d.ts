@@ -147,6 +147,12 @@ export declare class Viewer extends Session<ViewerEvents> {
     /** @protected @override @param {string} sdp */
     protected adjustOffer(sdp: string): string;
     /** @protected @override @param {RTCPeerConnection} pc */
+    protected prepareSecond(pc: RTCPeerConnection): {
+        begin: () => Promise<void>;
+        finish: () => Promise<void> | undefined;
+        cancel: () => void | undefined;
+    };
+    /** @protected @override @param {RTCPeerConnection} pc */
     protected prepare(pc: RTCPeerConnection): void;
     /** @protected @override @param {boolean} live */
     protected onLive(live: boolean): void;

@@ -1,0 +1,99 @@
+// A session's keys change while the picture runs: a second connection takes over, and whoever watches sees every numbered frame, in
+// order and without a gap, in the page's own element and what the SDK lays over it for a moment.
+//
+// The long form: CORECAST_REKEY_CHANGES=10 (changes of each case; 2 in the run).
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { enter } from './lib/netns.mjs';
+import { Browser, Publisher, closePages, servePages, until } from './lib/browsers.mjs';
+import { BASE, Corecast } from './lib/corecast.mjs';
+import { figures } from './lib/judge.mjs';
+import { Suite } from './lib/suite.mjs';
+
+await enter();
+const suite = new Suite('rekey');
+const site = await servePages();
+const publishing = await Browser.start('chromium', { first: true });
+const watching = { chromium: await Browser.start('chromium'), firefox: await Browser.start('firefox') };
+const CHANGES = Number(process.env.CORECAST_REKEY_CHANGES ?? 2);
+
+/** The reader of numbered frames as a script for a page of the node, whose policy lets it load none. */
+const barcode = `(() => { ${readFileSync(new URL('pages/barcode.js', import.meta.url), 'utf8').replaceAll('export ', '')}; window.readVideoFrame = readVideoFrame; })()`;
+
+/** Begins to watch, and to write down every frame that can be seen: of the SDK's own element while it lies over the page's. */
+function watch({ stream, transport }) {
+  const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true });
+  video.style.cssText = 'width:320px;height:180px';
+  document.body.prepend(video);
+  const scratch = { bytes: new Uint8Array(1 << 17) };
+  const probe = (window.probe = { frames: [], overlays: 0, rekeyed: 0, failed: [] });
+  const follow = (element) => {
+    const shown = async (now, { expectedDisplayTime, width }) => {
+      element.requestVideoFrameCallback(shown);
+      const over = [...document.querySelectorAll('video')].find((each) => each !== video && each.style.visibility === 'visible');
+      if (over ? element !== over : element !== video) return;
+      let picture;
+      try { picture = new VideoFrame(element, { timestamp: 0 }); } catch { return; }
+      const code = await window.readVideoFrame(picture, scratch).catch(() => null);
+      picture.close();
+      probe.frames.push([code?.frame ?? -1, expectedDisplayTime, 0, width]);
+    };
+    element.requestVideoFrameCallback(shown);
+  };
+  follow(video);
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeName === 'VIDEO') { probe.overlays += 1; follow(node); }
+  }).observe(document.body, { childList: true });
+  return import('/sdk.js').then(({ Viewer }) => {
+    window.session = new Viewer({ stream, transport });
+    window.session.on('rekeyed', () => { probe.rekeyed += 1; });
+    window.session.on('rekeyfailed', ({ detail }) => { probe.failed.push(`${detail.error.code}: ${detail.error.message}`); });
+    return window.session.attach(video);
+  });
+}
+
+/** The session's entry in the node's report. */
+async function sessionOf(node) {
+  return (await node.workers()).flatMap(({ sessions }) => sessions).find(({ direction }) => direction === 'play');
+}
+
+for (const [kind, transport] of [['chromium', 'websocket'], ['chromium', 'http'], ['firefox', 'websocket']]) {
+  await suite.case(`${kind} over ${transport}: a viewer's keys change ${CHANGES} times, every frame is seen`, async (check, note) => {
+    const node = await Corecast.start(`rekey-${kind}-${transport}`);
+    const page = await watching[kind].open(`${BASE}/`, 'viewer');
+    try {
+      const publisher = await Publisher.start(publishing, site.base, node, 'keys', { codec: 'video/VP8', width: 640, height: 360, maxBitrate: 800_000 });
+      await page.evaluate(barcode);
+      await page.evaluate(watch, { stream: 'keys', transport });
+      await until('pictures', () => page.evaluate(() => window.probe.frames.length > 60), { within: 60_000 });
+      const before = await sessionOf(node);
+      await page.evaluate(() => { window.probe.frames = []; });
+      const from = (await publisher.stats()).framesSent;
+      for (let change = 1; change <= CHANGES; change += 1) {
+        const done = await page.evaluate(() => window.session.rekey());
+        check(done, `change ${change}: ${await page.evaluate(() => window.probe.failed.join())}`);
+        await sleep(2_000);
+      }
+      const sent = (await publisher.stats()).framesSent - from;
+      const { frames, overlays, rekeyed } = await page.evaluate(() => window.probe);
+      const seen = figures({ frames, flags: [], beeps: [] });
+      const after = await sessionOf(node);
+      note({ frames: `${seen.frames} of ${sent}`, longestGapMs: seen.longestGapMs, backwards: seen.backwards, overlays, rekeys: after?.rekeys, keyAgeS: after?.key_age_s });
+      check(rekeyed === CHANGES && after?.rekeys === CHANGES, `${rekeyed} changes here, ${after?.rekeys} at the node`);
+      check(before?.session === after?.session, `session ${before?.session} became ${after?.session}`);
+      check(overlays === CHANGES, `${overlays} elements were laid over`);
+      check(seen.backwards === 0, `${seen.backwards} frames back`);
+      check(seen.frames >= 0.9 * sent, `${seen.frames} frames of ${sent} seen`);
+      check(seen.longestGapMs <= 400, `a gap of ${seen.longestGapMs} ms`);
+      check(await page.evaluate(() => document.querySelectorAll('video').length) === 1, 'the page has its own element alone again');
+    } finally {
+      await page.close();
+      await node.stop();
+      await closePages(publishing);
+    }
+  }, { attempts: 2 });
+}
+
+await Promise.all([publishing, watching.chromium, watching.firefox].map((each) => each.close()));
+suite.finish();
