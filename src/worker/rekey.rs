@@ -12,7 +12,8 @@
 //! session is here: one number, which names the old one until it ends; one entry in reports, limits and counts; one
 //! [`Notice::Ended`], with what all of its transports carried.
 //!
-//! A viewer's new transport begins as a join does, at the key frame in the ring; it is sent what the old one was sent.
+//! A viewer's new transport begins as a join does, at the key frame in the ring; it is sent what the old one was sent, with the same
+//! RTP timestamps, so that the viewer knows which of two pictures is the later one.
 //! A publisher's goes over encoding by encoding ([`super::next_publisher`]).
 //!
 //! When a transport ends it is dropped with its keys, which are wiped then. Nothing is sealed under them afterwards.
@@ -38,6 +39,7 @@ struct Inherited {
     is_withheld: bool,
     chosen: Option<EncodingId>,
     encoding: EncodingId,
+    timestamp_offset: u32,
 }
 
 impl Lifecycle<'_> {
@@ -104,10 +106,11 @@ impl Lifecycle<'_> {
             next.connected(now);
         }
         if let Role::Viewer(playback) = &mut peer.role {
-            for Inherited { track, wish, is_paused, is_withheld, chosen, encoding } in inherited {
+            for Inherited { track, wish, is_paused, is_withheld, chosen, encoding, timestamp_offset } in inherited {
                 let Some(track) = playback.tracks.iter_mut().find(|other| other.track == track) else { continue };
                 (track.wish, track.is_paused, track.is_withheld, track.chosen) = (wish, is_paused, is_withheld, chosen);
                 track.begin_with(encoding);
+                track.subscription.begin_with_timestamp_offset(timestamp_offset);
             }
         }
         self.connected(key, now);
@@ -307,6 +310,7 @@ fn inherited(old: &Peer) -> Vec<Inherited> {
         is_paused: track.is_paused,
         is_withheld: track.is_withheld,
         chosen: track.chosen,
+        timestamp_offset: track.subscription.timestamp_offset(),
         encoding: match track.kind {
             crate::description::MediaKind::Video => track.encoding(),
             // Whether its sound is repeated is found out anew.

@@ -37,7 +37,7 @@ function watch({ stream, transport }) {
       try { picture = new VideoFrame(element, { timestamp: 0 }); } catch { return; }
       const code = await window.readVideoFrame(picture, scratch).catch(() => null);
       picture.close();
-      probe.frames.push([code?.frame ?? -1, expectedDisplayTime, 0, width]);
+      probe.frames.push([code?.frame ?? -1, expectedDisplayTime, element === video ? 0 : 1, width]);
     };
     element.requestVideoFrameCallback(shown);
   };
@@ -54,8 +54,8 @@ function watch({ stream, transport }) {
 }
 
 /** The session's entry in the node's report. */
-async function sessionOf(node) {
-  return (await node.workers()).flatMap(({ sessions }) => sessions).find(({ direction }) => direction === 'play');
+async function sessionOf(node, of = 'play') {
+  return (await node.workers()).flatMap(({ sessions }) => sessions).find(({ direction }) => direction === of);
 }
 
 for (const [kind, transport] of [['chromium', 'websocket'], ['chromium', 'http'], ['firefox', 'websocket']]) {
@@ -83,7 +83,8 @@ for (const [kind, transport] of [['chromium', 'websocket'], ['chromium', 'http']
       check(rekeyed === CHANGES && after?.rekeys === CHANGES, `${rekeyed} changes here, ${after?.rekeys} at the node`);
       check(before?.session === after?.session, `session ${before?.session} became ${after?.session}`);
       check(overlays === CHANGES, `${overlays} elements were laid over`);
-      check(seen.backwards === 0, `${seen.backwards} frames back`);
+      const back = frames.findIndex(([frame], index) => index > 0 && frame < frames[index - 1][0]);
+      check(seen.backwards === 0, `${seen.backwards} frames back: ${JSON.stringify(frames.slice(Math.max(0, back - 4), back + 4).map(([frame, at, over]) => [frame, Math.round(at), over]))}`);
       check(seen.frames >= 0.9 * sent, `${seen.frames} frames of ${sent} seen`);
       check(seen.longestGapMs <= 400, `a gap of ${seen.longestGapMs} ms`);
       check(await page.evaluate(() => document.querySelectorAll('video').length) === 1, 'the page has its own element alone again');
@@ -91,6 +92,53 @@ for (const [kind, transport] of [['chromium', 'websocket'], ['chromium', 'http']
       await page.close();
       await node.stop();
       await closePages(publishing);
+    }
+  }, { attempts: 2 });
+}
+
+for (const [kind, transport, simulcast] of [['chromium', 'websocket', true], ['firefox', 'http', false]]) {
+  await suite.case(`${kind} over ${transport}: a publisher's keys change ${CHANGES} times${simulcast ? ', in three sizes' : ''}`, async (check, note) => {
+    const node = await Corecast.start(`rekey-publisher-${kind}`);
+    const [publisher, viewer] = [await (kind === 'firefox' ? watching.firefox : publishing).open(`${BASE}/`, 'publisher'), await watching.chromium.open(`${BASE}/`, 'viewer')];
+    try {
+      await publisher.evaluate(async (options) => {
+        const { Publisher, capture } = await import('/sdk.js');
+        window.session = new Publisher({ stream: 'keys', codec: 'VP8', maxBitrate: 1_000_000, maxFramerate: 15, ...options });
+        window.failed = [];
+        window.session.on('rekeyfailed', ({ detail }) => window.failed.push(`${detail.error.code}: ${detail.error.message}`));
+        await window.session.start(await capture({ width: 1280, height: 720, frameRate: 15, microphone: false }));
+      }, { transport, simulcast });
+      await viewer.evaluate(async () => {
+        const { Viewer } = await import('/sdk.js');
+        const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true });
+        document.body.prepend(video);
+        window.times = [];
+        const shown = (now) => { window.times.push(now); video.requestVideoFrameCallback(shown); };
+        video.requestVideoFrameCallback(shown);
+        window.connections = 0;
+        window.session = new Viewer({ stream: 'keys' });
+        window.session.on('connected', () => { window.connections += 1; });
+        await window.session.attach(video);
+      });
+      await until('pictures', () => viewer.evaluate(() => window.times.length > 60), { within: 60_000 });
+      const before = await sessionOf(node, 'publish');
+      await viewer.evaluate(() => { window.times = []; });
+      for (let change = 1; change <= CHANGES; change += 1) {
+        const done = await publisher.evaluate(() => window.session.rekey());
+        check(done, `change ${change}: ${await publisher.evaluate(() => window.failed.join())}`);
+        await sleep(2_000);
+      }
+      const times = await viewer.evaluate(() => window.times);
+      const longestGapMs = Math.round(Math.max(...times.slice(1).map((time, index) => time - times[index])));
+      const after = await sessionOf(node, 'publish');
+      note({ frames: times.length, longestGapMs, rekeys: after?.rekeys, keyAgeS: after?.key_age_s });
+      check(after?.rekeys === CHANGES && before?.session === after?.session, `session ${before?.session} became ${after?.session} after ${after?.rekeys} changes`);
+      check(longestGapMs <= 1_000, `a gap of ${longestGapMs} ms`);
+      check(await viewer.evaluate(() => window.connections) === 1, 'the viewer connected once');
+      check(times.length > 20 * CHANGES, `${times.length} pictures`);
+    } finally {
+      await Promise.all([publisher, viewer].map((page) => page.close()));
+      await node.stop();
     }
   }, { attempts: 2 });
 }

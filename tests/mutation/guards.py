@@ -37,6 +37,13 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "keys: a viewer's two transports have one timeline",
+        "src/worker/rekey.rs",
+        "track.subscription.begin_with_timestamp_offset(timestamp_offset);",
+        "let _ = timestamp_offset;",
+        "parts worker_rekey::a_viewers_transports_both_play_until_it_says_that_it_has_switched_and_they_are_one_session",
+    ),
+    Guard(
         "bandwidth: feedback on request is asked for once for each packet",
         "src/bandwidth/history.rs",
         "self.untold = u8::try_from(left).map_or(self.untold, |left| left.min(self.untold));",

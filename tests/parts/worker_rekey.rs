@@ -91,6 +91,9 @@ fn a_viewers_transports_both_play_until_it_says_that_it_has_switched_and_they_ar
         }
         let first = &world.clients[new].received(MediaKind::Video)[0];
         assert_eq!(first.payload[0] & 0x1f, 24, "it begins with the parameter sets of the ring's key frame");
+        let last =
+            |client: usize| world.clients[client].received(MediaKind::Video).last().map(|packet| packet.timestamp);
+        assert_eq!(last(old), last(new), "the viewer can tell which of two pictures is the later one");
         assert_eq!(world.clients[publisher].publisher().key_frame_requests.len(), asked, "nobody asks for another one");
 
         switched(&mut world, old);

@@ -183,6 +183,13 @@ impl Rewriter {
         (!self.current.is_vacant()).then_some(self.current.encoding)
     }
 
+    /// What is to be added to the timestamps of the first run; nothing changes after it has begun.
+    pub fn begin_with_timestamp_offset(&mut self, timestamp_offset: u32) {
+        if self.current.is_vacant() {
+            self.current.timestamp_offset = timestamp_offset;
+        }
+    }
+
     /// What is added to timestamps now.
     #[must_use]
     pub fn timestamp_offset(&self) -> u32 {

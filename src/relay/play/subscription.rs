@@ -92,6 +92,17 @@ impl Subscription {
         }
     }
 
+    /// What is added to its publisher's timestamps now.
+    #[must_use]
+    pub fn timestamp_offset(&self) -> u32 {
+        self.rewriter.timestamp_offset()
+    }
+
+    /// Begins on the timeline of another subscription of the same viewer, so that it can tell which picture is the later one.
+    pub fn begin_with_timestamp_offset(&mut self, timestamp_offset: u32) {
+        self.rewriter.begin_with_timestamp_offset(timestamp_offset);
+    }
+
     /// The SSRC of the viewer's stream.
     #[must_use]
     pub fn ssrc(&self) -> u32 {

@@ -1,8 +1,8 @@
 // One `<video>` goes over from one connection's stream to another's without a gap in picture or sound.
 //
 // A new source in an element costs 86 to 117 ms in Chromium, in which it shows nothing new. So the new stream first plays in an
-// element of the SDK's own that lies over the page's: it is shown in the callback of its own first picture, its sound takes over
-// from the old one's, and then the page's element is given the new stream below it. When that shows a picture, the SDK's own
+// element of the SDK's own that lies over the page's: it is shown in the callback of its own first picture that is no older than what
+// the page's element shows (both carry the same RTP timestamps), its sound takes over from the old one's, and then the page's element is given the new stream below it. When that shows a picture, the SDK's own
 // element goes.
 //
 // Nothing is laid over an element that nobody sees through the page (hidden page, picture in picture, full screen): there the
@@ -11,6 +11,8 @@
 
 /** A stream that has shown nothing for so long is taken as it is: a publisher may be away. */
 const FIRST_FRAME_MS = 4_000;
+/** A node begins with the past, sends it faster than it was with timestamps of now, and is at the live edge after this long. */
+const LIVE_AFTER_MS = 700;
 /** How long the page's element is waited for below. */
 const TAKEN_MS = 2_000;
 
@@ -27,6 +29,9 @@ function nextFrame(/** @type {HTMLVideoElement} */ video, /** @type {number} */ 
     else video.addEventListener('playing', done, { once: true });
   });
 }
+
+/** How much later `b` is, in ticks of 32 bits that wrap around. @param {number} a @param {number} b */
+const later = (a, b) => (b - a) | 0;
 
 export class Handover {
   #video;
@@ -59,9 +64,9 @@ export class Handover {
     const lies = this.#isSeen;
     if (lies) this.#layOver();
     own.srcObject = this.#media;
-    const first = nextFrame(own, FIRST_FRAME_MS);
+    const caughtUp = document.hidden ? nextFrame(own, FIRST_FRAME_MS) : this.#caughtUp();
     own.play().catch(() => {});
-    await first;
+    await caughtUp;
     if (lies) own.style.visibility = 'visible';
     // The old sound ends as the new one begins. Volume and muting of the page's element stay as the page set them.
     if (!video.muted) {
@@ -69,6 +74,42 @@ export class Handover {
       own.muted = false;
       for (const track of old(video)) track.enabled = false;
     }
+  }
+
+  /** Resolves with a picture of the new stream that is no older than what the page's element shows. */
+  #caughtUp() {
+    const [video, own] = [this.#video, this.#own];
+    /** @type {number | undefined} the RTP timestamp of what the page's element shows */
+    let shown;
+    let over = false;
+    return new Promise((resolve) => {
+      const end = () => {
+        over = true;
+        clearTimeout(late);
+        resolve(undefined);
+      };
+      const late = setTimeout(end, FIRST_FRAME_MS);
+      if (!video.requestVideoFrameCallback) {
+        own.addEventListener('playing', () => setTimeout(end, LIVE_AFTER_MS), { once: true });
+        return;
+      }
+      /** @type {VideoFrameRequestCallback} */
+      const ofOld = (_, { rtpTimestamp }) => {
+        shown = rtpTimestamp;
+        if (!over) video.requestVideoFrameCallback(ofOld);
+      };
+      let firstMs = 0;
+      /** @type {VideoFrameRequestCallback} */
+      const ofNew = (now, { rtpTimestamp }) => {
+        if (over) return;
+        firstMs ||= now;
+        const isBehind = shown !== undefined && rtpTimestamp !== undefined && later(shown, rtpTimestamp) < 0;
+        if (now - firstMs > LIVE_AFTER_MS && !isBehind) end();
+        else own.requestVideoFrameCallback(ofNew);
+      };
+      video.requestVideoFrameCallback(ofOld);
+      own.requestVideoFrameCallback(ofNew);
+    });
   }
 
   /** Gives the page's element the new stream, and takes the SDK's own away when that plays. */
