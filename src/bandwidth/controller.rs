@@ -53,6 +53,9 @@ pub struct Decision {
     pub encoding: Option<EncodingId>,
     /// Why.
     pub why: Why,
+    /// What was sent waits in its network, or is lost there: nothing more of it is of use. What comes next is to be sent after
+    /// so long.
+    pub drain: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +185,19 @@ impl Controller {
                 return Some(self.go_silent(now));
             }
         } else if let Some(why) = self.must_go_down(estimator, place, at, now) {
+            if let Some(backlog) = breaks_in(estimator, place, now) {
+                // What a trial overloads is the network as it was.
+                let is_trial = self.phase == Phase::Trial;
+                let to = match is_trial {
+                    true => self.fitting(estimator, place, at, why),
+                    false => fitting_of_new(estimator, place, at),
+                };
+                let decision = self.step_down(going, to, why, estimator, now);
+                if !is_trial {
+                    estimator.keep_rates_below(rate_of(place, place.sent));
+                }
+                return Some(Decision { drain: Some(backlog), ..decision });
+            }
             let to = self.fitting(estimator, place, at, why);
             let decision = self.step_down(going, to, why, estimator, now);
             // Rates of before say nothing of a network that has become narrower.
@@ -215,7 +231,7 @@ impl Controller {
         self.why = why;
         self.overloaded_since = None;
         self.quiet_since = now;
-        Decision { encoding: Some(encoding), why }
+        Decision { encoding: Some(encoding), why, drain: None }
     }
 
     fn go_silent(&mut self, now: Millis) -> Decision {
@@ -223,7 +239,7 @@ impl Controller {
         self.awaited_since = None;
         self.overloaded_since = None;
         (self.phase, self.since, self.why) = (Phase::SoundOnly, now, Why::SoundOnly);
-        Decision { encoding: None, why: Why::SoundOnly }
+        Decision { encoding: None, why: Why::SoundOnly, drain: None }
     }
 
     /// What it is sent or waits for is not to be had any more: the next lower one is, or else the lowest.
@@ -273,7 +289,10 @@ impl Controller {
         let [queue, queue_before] = estimator.queue_ms();
         let [lost, lost_before] = estimator.sure_loss_permille();
         let takes = place.ladder.get(at).map_or(Rate::MAX, |step| step.rate);
-        let is_narrower = estimator.is_rated(now) && estimator.newest_rate().is_some_and(|rate| rate < takes);
+        // What is not sent yet costs nothing to change.
+        let part = if self.awaited_since.is_some() { limits::SHARE_DOWN_PERCENT } else { 100 };
+        let is_narrower =
+            estimator.is_rated(now) && estimator.newest_rate().is_some_and(|rate| rate.percent(part) < takes);
         // On its way down, or just there: lower still only where that is known not to help, or did not.
         let settles = match self.awaited_since {
             Some(since) if self.next_phase == Phase::Settling => !longer(since, limits::DOWN_AGAIN_TIME, now),
@@ -282,6 +301,13 @@ impl Controller {
         };
         if settles && !is_narrower {
             return None;
+        }
+        if estimator.is_losing(now) && self.awaited_since.is_none() {
+            return Some(Why::Loss);
+        }
+        // One train is enough where it says that far less is carried, and waited itself.
+        if self.phase == Phase::Steady && queue >= limits::QUEUE_SUSPECT_MS && is_far_narrower(estimator, place, now) {
+            return Some(Why::Queue);
         }
         let is_falling = queue < queue_before && self.phase == Phase::Settling && !is_narrower;
         let too_long = queue.min(queue_before) >= limits::QUEUE_DOWN_MS
@@ -407,6 +433,37 @@ impl Controller {
         // Nothing is known of the capacity: one step, after a longer quiet; where nothing will be known, after a shorter one.
         longer(self.quiet_since, limits::BLIND_QUIET_TIME, now).then_some(next.encoding)
     }
+}
+
+/// What an encoding takes; the highest where it is not on the ladder any more.
+fn rate_of(place: &Place<'_>, encoding: EncodingId) -> Rate {
+    place.ladder.iter().find(|step| step.encoding == encoding).map_or(Rate::MAX, |step| step.rate)
+}
+
+/// Whether the network has become far too narrow for what is sent, all at once; and how long to wait until its queue has room for a
+/// small key frame: two thirds of what waits there.
+fn breaks_in(estimator: &Estimator, place: &Place<'_>, now: Millis) -> Option<Duration> {
+    let queue = estimator.queue_ms()[0];
+    let does = queue >= limits::QUEUE_DOWN_AT_ONCE_MS
+        || queue >= limits::QUEUE_SUSPECT_MS && is_far_narrower(estimator, place, now)
+        || estimator.is_losing(now);
+    does.then(|| Duration::from_millis(estimator.backlog_ms(now).into()).min(limits::QUEUE_DRAIN_MAX) * 2 / 3)
+}
+
+/// Whether the newest train came at far less than the rate of what is sent.
+fn is_far_narrower(estimator: &Estimator, place: &Place<'_>, now: Millis) -> bool {
+    let newest = estimator.newest_rate().filter(|_| estimator.is_rated_lately(now));
+    newest.is_some_and(|rate| rate.percent(limits::HEADROOM_UP_PERCENT) < rate_of(place, place.sent))
+}
+
+/// The best encoding below `at` for a network that has become narrow all at once: by what was measured of it as it is now, which is
+/// less than what was sent; the lowest where nothing was.
+fn fitting_of_new(estimator: &Estimator, place: &Place<'_>, at: usize) -> EncodingId {
+    let lowest = place.ladder.first().map_or(place.sent, |step| step.encoding);
+    let measured = estimator.newest_rate().filter(|&rate| rate < rate_of(place, place.sent));
+    let Some(most) = measured.map(|rate| rate.percent(limits::SHARE_DOWN_PERCENT)) else { return lowest };
+    let below = place.ladder.get(..at).unwrap_or_default();
+    below.iter().rev().find(|step| step.rate <= most).map_or(lowest, |step| step.encoding)
 }
 
 fn usual_and(estimator: &Estimator, permille: u16) -> u16 {

@@ -2,8 +2,8 @@
 //!
 //! | Figure | From | Held while nothing comes |
 //! |---|---|---|
-//! | capacity | the median of the last twelve rates at which a train's packets arrived | 4 s, then unknown |
-//! | free share | a low one of the last ten of them | 4 s, then unknown |
+//! | capacity | the median of the last ten rates at which a train's packets arrived | 4 s, then unknown |
+//! | free share | a low one of them | 4 s, then unknown |
 //! | queue | a train's delay over the shortest of 5 to 10 s; the shortest within 100 ms | until the next |
 //! | loss | numbers told as missing, in windows of half a second and at least 24 packets | until the next |
 //! | delivered | what was sent in such a window × what of it arrived × how much longer it took to arrive | until the next |
@@ -18,6 +18,7 @@
 
 use super::history::{Observation, Spread};
 use super::millis::Millis;
+use super::missed::Missed;
 use super::rate::Rate;
 use crate::limits;
 use crate::wire::rtcp::transport_feedback::TICK_US;
@@ -77,9 +78,6 @@ struct Window {
     /// When its first and its last train were sent, in ticks, and their queues.
     sent: [u16; 2],
     queue: [u16; 2],
-    has_train: bool,
-    /// From `since` on.
-    is_open: bool,
 }
 
 /// What is known of one viewer's network.
@@ -95,6 +93,9 @@ pub struct Estimator {
     /// When the newest began, in ticks.
     queue_sent: u16,
     window: Window,
+    /// It has begun; from its `since` on otherwise. A train was told of in it. (Here, because there they would take four bytes.)
+    window_is_open: bool,
+    window_has_train: bool,
     /// In thousandths: of the last window.
     loss: u16,
     /// The same less what chance may have added: of the last window and the one before.
@@ -104,6 +105,7 @@ pub struct Estimator {
     /// Windows that went into it, up to eight.
     usual_of: u8,
     delivered: Rate,
+    missed: Missed,
     ceiling: Rate,
     ceiling_told: Millis,
     told: Millis,
@@ -124,11 +126,14 @@ impl Estimator {
             queue: [0; 2],
             queue_sent: 0,
             window: Window { since: now, ..Window::default() },
+            window_is_open: false,
+            window_has_train: false,
             loss: 0,
             sure_loss: [0; 2],
             usual_loss: 0,
             usual_of: 0,
             delivered: Rate::default(),
+            missed: Missed::default(),
             ceiling: Rate::MAX,
             ceiling_told: now,
             told: now,
@@ -172,8 +177,8 @@ impl Estimator {
         if let Some(delay) = seen.delay {
             let over = self.base.over(delay, now);
             let window = &mut self.window;
-            if !window.has_train {
-                (window.sent[0], window.queue[0], window.has_train) = (seen.sent, over, true);
+            if !self.window_has_train {
+                (window.sent[0], window.queue[0], self.window_has_train) = (seen.sent, over, true);
             }
             (window.sent[1], window.queue[1]) = (seen.sent, over);
             self.queued(over, seen.sent, now);
@@ -229,9 +234,9 @@ impl Estimator {
 
     /// A piece of feedback has been gone through: closes the window where it is full.
     pub(super) fn told(&mut self, sent_bytes: u64, now: Millis) {
-        if !self.window.is_open {
+        if !self.window_is_open {
             if now.has_reached(self.window.since) {
-                self.window = Window { since: now, sent_bytes: sent_bytes as u32, is_open: true, ..Window::default() };
+                self.open_window(sent_bytes, now);
             }
             return;
         }
@@ -252,7 +257,12 @@ impl Estimator {
         let whole = u64::from(arrival_ticks) * 1_000;
         let share = if sent_ticks == 0 { 100 } else { arrived * 100 / whole };
         self.delivered = sent.percent(share as u32);
-        self.window = Window { since: now, sent_bytes: sent_bytes as u32, is_open: true, ..Window::default() };
+        self.open_window(sent_bytes, now);
+    }
+
+    fn open_window(&mut self, sent_bytes: u64, now: Millis) {
+        self.window = Window { since: now, sent_bytes: sent_bytes as u32, ..Window::default() };
+        (self.window_is_open, self.window_has_train) = (true, false);
     }
 
     fn lost(&mut self, lost_permille: u16, sure_permille: u16, now: Millis) {
@@ -268,6 +278,43 @@ impl Estimator {
             let step = (target - i32::from(self.usual_loss)) / i32::from(self.usual_of);
             self.usual_loss = u16::try_from(i32::from(self.usual_loss) + step).unwrap_or(0);
         }
+    }
+
+    /// See [`super::Bandwidth::missed`].
+    pub(super) fn missed(&mut self, sequence_number: u16, now: Millis) -> bool {
+        self.missed.note(sequence_number, now)
+    }
+
+    /// See [`super::Bandwidth::missed_late`].
+    pub(super) fn missed_late(&mut self, waited_ms: u16, now: Millis) -> bool {
+        self.missed.note_late(waited_ms);
+        let is_late = waited_ms >= limits::QUEUE_DOWN_AT_ONCE_MS;
+        if is_late {
+            self.queue = [waited_ms, self.queue[0]];
+        }
+        let is_sign = is_late || self.missed.is_heavy(now);
+        if is_sign {
+            self.suspect(now);
+        }
+        is_sign
+    }
+
+    /// Whether far more is lost than any path loses without being too narrow.
+    pub(super) fn is_losing(&self, now: Millis) -> bool {
+        self.missed.is_heavy(now)
+    }
+
+    /// How long what was sent waits in its network, as far as that is known, where it has become narrow all at once.
+    pub(super) fn backlog_ms(&self, now: Millis) -> u16 {
+        let of_lost = if self.is_losing(now) { self.missed.late_ms() } else { 0 };
+        self.queue[0].max(of_lost)
+    }
+
+    /// The network has become another one, which carries less than `sent`: what was measured before says nothing of it.
+    pub(super) fn keep_rates_below(&mut self, sent: Rate) {
+        let newer = self.rates().iter().take_while(|&&rate| rate < sent).count();
+        self.rates_len = newer as u8;
+        self.delivered = Rate::default();
     }
 
     fn suspect(&mut self, now: Millis) {
@@ -383,7 +430,9 @@ impl Estimator {
     /// What was sent before says nothing of what is sent now: another encoding has just begun.
     pub(super) fn begin_anew(&mut self, now: Millis) {
         self.window = Window { since: now.plus(limits::FLIGHT_TIME), ..Window::default() };
+        (self.window_is_open, self.window_has_train) = (false, false);
         self.sure_loss = [0; 2];
+        self.missed.begin_anew();
     }
 
     /// The network has become narrower: only the newest rate may be of it as it is now.

@@ -28,7 +28,12 @@
 //!   fastest of the last ten seconds a train arrived. *Loss* is judged by the transport-wide numbers only: receiver reports count
 //!   the uplink's holes too. *Delivered* is what was sent, times how much of it arrived, stretched by the queue's growth.
 //! - **Down** ([`controller`]): two samples of more than 100 ms of queue, or loss well above what this path always loses. One
-//!   decision: the best encoding of at most 0.8 × min(delivered, free share), and at least one lower.
+//!   decision: the best encoding of at most 0.8 × min(delivered, free share), and at least one lower. A browser asks for what is
+//!   lost at once ([`missed`]), sooner than it reports on the next sampled frame: where that shows a long queue, or that more than
+//!   a third is lost, it is enough.
+//! - **All at once** far too narrow (a queue of 200 ms, a train at far less than the rate of what is sent, heavy loss): nothing more
+//!   is sent of the present encoding, nor repeated, as it would only wait or be lost. The next begins when two thirds of the queue
+//!   have left.
 //! - **Up**: two seconds with less than 20 ms of queue, and a free share of 1.3 × what the encoding takes. Then it is a *trial*:
 //!   two samples of more than 60 ms, or loss, within two seconds end it, and the next waits twice as long (5 to 60 s), unless
 //!   the free share has grown meanwhile.
@@ -54,6 +59,7 @@ pub mod controller;
 pub mod estimator;
 pub mod history;
 mod millis;
+mod missed;
 pub mod rate;
 pub mod why;
 
@@ -61,6 +67,8 @@ pub mod why;
 mod links;
 #[cfg(test)]
 mod tests;
+
+use std::time::Duration;
 
 use crate::limits;
 use crate::time::Timestamp;
@@ -169,6 +177,17 @@ impl Bandwidth {
             return;
         }
         self.estimator.receiver_report(round_trip_us, fraction_lost, Millis::of(now));
+    }
+
+    /// It asks again for a packet that it was sent, by its sequence number on the present encoding. Whether for the first time.
+    pub fn missed(&mut self, sequence_number: u16, now: Timestamp) -> bool {
+        self.estimator.missed(sequence_number, Millis::of(now))
+    }
+
+    /// What came behind packets that it asked for the first time had waited so long in its network. Whether that, or how much it
+    /// asks for, is a sign that something is to be decided.
+    pub fn missed_late(&mut self, waited: Duration, now: Timestamp) -> bool {
+        self.estimator.missed_late(u16::try_from(waited.as_millis()).unwrap_or(u16::MAX), Millis::of(now))
     }
 
     /// Its path is a connection that takes nothing for now, or takes it again: what waits in it is a queue.

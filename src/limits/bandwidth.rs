@@ -52,10 +52,10 @@ pub const TRANSPORT_FEEDBACKS_AT_ONCE: u8 = 8;
 /// Pause after which one viewer may send one more.
 pub const TRANSPORT_FEEDBACK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Rates of trains that are kept: at [`SAMPLE_INTERVAL_CALM`] they are 4 s.
-pub const CAPACITY_SAMPLES_MAX: usize = 12;
+/// Rates of trains that are kept: at [`SAMPLE_INTERVAL_CALM`] they are 3 s.
+pub const CAPACITY_SAMPLES_MAX: usize = 10;
 
-/// Rates of trains within this time are one sample, the lowest of them: an alert viewer's twelve would be half a second.
+/// Rates of trains within this time are one sample, the lowest of them: an alert viewer's ten would be half a second.
 pub const CAPACITY_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// When no rate was measured for this long, those before say nothing of today. Longer than [`PROBE_INTERVAL`].
@@ -104,7 +104,7 @@ pub const SUSPECT_TIME: Duration = Duration::from_secs(2);
 pub const QUEUE_DOWN_MS: u16 = 100;
 
 /// A queue in one sample at which a viewer goes down.
-pub const QUEUE_DOWN_AT_ONCE_MS: u16 = 250;
+pub const QUEUE_DOWN_AT_ONCE_MS: u16 = 200;
 
 /// Trains that left within this time are one sample of the queue, the shortest of theirs: a key frame queues before itself.
 pub const QUEUE_SAMPLE_TIME: Duration = Duration::from_millis(100);
@@ -117,6 +117,26 @@ pub const QUEUE_UP_MS: u16 = 20;
 
 /// Loss above the path's usual one at which a viewer goes down, in thousandths of two windows. Of one window: twice and a half.
 pub const LOSS_DOWN_PERMILLE: u16 = 100;
+
+/// Requests for packets within this time belong together.
+pub const MISSED_WINDOW: Duration = Duration::from_millis(400);
+
+/// Packets that must be asked for in that time before it counts as heavy loss, and in how many runs: an outage is one.
+pub const MISSED_PACKETS_MIN: u8 = 10;
+/// See [`MISSED_PACKETS_MIN`].
+pub const MISSED_RUNS_MIN: u8 = 3;
+
+/// What of the packets between the first and the newest they must be, in hundredths. More than any path's usual loss
+/// ([`USUAL_LOSS_PERMILLE_MAX`]).
+pub const MISSED_PERCENT_MIN: u32 = 35;
+
+/// After this long a number that seems to lie behind the newest is taken for a new one: numbers wrap.
+pub const MISSED_NUMBER_AGE_MAX: Duration = Duration::from_secs(20);
+
+const _: () = assert!(MISSED_PERCENT_MIN * 10 > 2 * USUAL_LOSS_PERMILLE_MAX as u32);
+
+/// How long at most a viewer is sent no picture so that what waits in its network leaves first.
+pub const QUEUE_DRAIN_MAX: Duration = Duration::from_millis(400);
 
 /// Loss above twice the usual one at which a trial ends, in thousandths.
 pub const LOSS_TRIAL_PERMILLE: u16 = 20;

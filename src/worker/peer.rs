@@ -76,6 +76,8 @@ pub struct ViewerTrack {
     pub fraction_lost: u8,
     /// Nothing of it is sent: not even the lowest encoding fits the viewer's network.
     pub is_withheld: bool,
+    /// Nothing more is sent of its present encoding, because its network is too narrow for it: until it goes over to another.
+    pub is_held: bool,
     /// How fast it is sent; sound does not look at it.
     pub pacer: Pacer,
 }
@@ -354,6 +356,7 @@ impl Playback {
                 repeated: RecentRepeats::default(),
                 fraction_lost: 0,
                 is_withheld: false,
+                is_held: false,
                 pacer: Pacer::default(),
             })
         };

@@ -326,8 +326,8 @@ GUARDS = [
     Guard(
         "bandwidth: no picture where none fits",
         "src/worker/outbound/visit.rs",
-        "track.subscription.format().is_none() || track.is_withheld",
-        "track.subscription.format().is_none()",
+        "track.subscription.format().is_none() || track.is_withheld || track.is_held",
+        "track.subscription.format().is_none() || track.is_held",
         "parts worker_bandwidth::what_carries_no_picture_gets_sound_alone_and_the_picture_again",
     ),
     Guard(
@@ -372,6 +372,34 @@ GUARDS = [
         "if is_new || !viewer.has_begun() {",
         "if !viewer.has_begun() {",
         "parts worker_bandwidth::who_waits_for_a_publisher_begins_at_the_lowest_though_a_higher_one_comes_first",
+    ),
+    Guard(
+        "bandwidth: what is asked for again counts once",
+        "src/bandwidth/missed.rs",
+        "            // Once more.\n            return false;",
+        "",
+        "lib bandwidth::missed::tests::what_is_asked_for_again_and_again_counts_once_and_a_long_time_later_anew",
+    ),
+    Guard(
+        "bandwidth: an outage is no narrow network",
+        "src/bandwidth/missed.rs",
+        "            && self.runs >= limits::MISSED_RUNS_MIN",
+        "",
+        "lib bandwidth::missed::tests::usual_loss_and_one_outage_are_not",
+    ),
+    Guard(
+        "bandwidth: nothing into a full queue",
+        "src/worker/outbound/adapt.rs",
+        "track.is_held = true;",
+        "",
+        "parts worker_bandwidth::a_network_that_becomes_far_too_narrow_is_sent_nothing_until_it_has_drained",
+    ),
+    Guard(
+        "bandwidth: a network is drained first",
+        "src/relay/play/pacing.rs",
+        "        if self.drained > now {",
+        "        if false {",
+        "lib relay::play::pacing::tests::a_path_that_has_become_narrow_is_sent_nothing_until_it_has_drained",
     ),
     Guard(
         "SDP: no numbers where repeats are the packets themselves",

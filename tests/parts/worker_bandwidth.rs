@@ -328,6 +328,33 @@ fn who_waits_for_a_publisher_begins_at_the_lowest_though_a_higher_one_comes_firs
 }
 
 #[test]
+fn a_network_that_becomes_far_too_narrow_is_sent_nothing_until_it_has_drained() {
+    let mut broadcast = Broadcast::of(3);
+    let viewer = broadcast.join(Some(5_000), true);
+    broadcast.run(12 * SECOND);
+    assert_eq!(broadcast.plays(viewer), Some(2));
+    let before = broadcast.decisions(viewer).len();
+    broadcast.world.bottlenecks.insert(viewer, Bottleneck::new(400));
+    let narrowed = broadcast.world.now;
+    while broadcast.decisions(viewer).len() == before && broadcast.world.now.since(narrowed) < 2 * SECOND {
+        broadcast.run(10 * MS);
+    }
+    let took = broadcast.world.now.since(narrowed);
+    assert!(took < SECOND, "{took:?}");
+    let (_, to, _) = broadcast.decisions(viewer)[before];
+    assert_eq!(to, Some(encoding(0)), "the lowest at once: {:?}", broadcast.decisions(viewer));
+    // Three pictures of the largest are 21 packets; sound goes on.
+    let sent = |broadcast: &mut Broadcast| broadcast.world.session(viewer).expect("it plays").sent.packets;
+    let at_first = sent(&mut broadcast);
+    broadcast.run(100 * MS);
+    let more = sent(&mut broadcast) - at_first;
+    assert!((3..14).contains(&more), "{more} packets");
+    broadcast.run(SECOND);
+    assert_eq!(broadcast.plays(viewer), Some(0));
+    assert!(broadcast.got_lately(viewer, MediaKind::Video) > 10);
+}
+
+#[test]
 fn numbers_are_on_sampled_frames_only_and_few_of_those() {
     let mut broadcast = Broadcast::of(1);
     let [asked, other] = [true, false].map(|transport_cc| broadcast.join(None, transport_cc));

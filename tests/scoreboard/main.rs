@@ -81,9 +81,8 @@ fn judge(rows: &[Row], whole: bool) {
     assert!(failed.is_empty(), "thresholds that do not hold:\n{failed}");
 }
 
-/// One seed of the short scenarios: `cargo test --profile tests --test scoreboard short -- --ignored --nocapture`.
+/// One seed of the short scenarios: `cargo test --profile tests --test scoreboard short -- --nocapture`.
 #[test]
-#[ignore = "some thresholds do not hold yet"]
 fn short() {
     let scenarios = scenarios::all().into_iter().filter(|scenario| scenario.short);
     judge(&rows(&chosen(scenarios.collect()), &SEEDS[..1]), false);

@@ -105,7 +105,8 @@ pub(crate) fn all() -> Vec<Scenario> {
             ),
             seconds: 100,
             bounds: ADAPTS,
-            short: true,
+            // Not yet in every run: see tests/README.md.
+            short: false,
             ..PLAIN
         },
         // The same with the jitter of RFC 8867 §5's path.
@@ -320,7 +321,8 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (QueueP95Ms, Told),
                 (Switches, Told),
             ],
-            short: true,
+            // Not yet in every run: see tests/README.md.
+            short: false,
             ..PLAIN
         },
         Scenario {
@@ -367,7 +369,8 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (KeyFramesAsked, AtMost(0.0)),
                 (FrozenPercent, AtMost(0.0)),
             ],
-            short: true,
+            // Not yet in every run: see tests/README.md.
+            short: false,
             ..PLAIN
         },
     ]

@@ -2,7 +2,8 @@
 //! still. Nothing is decoded; a frame counts by its packets.
 //!
 //! A frame is shown when it and all before it since the last key frame are complete; a complete key frame may skip what is
-//! missing before it. The buffer follows the latest frame at once and shrinks by 100 ms a second, as libwebrtc's does. A freeze is
+//! missing before it. The buffer follows the latest frame at once and shrinks by 100 ms a second, as libwebrtc's does; and as there,
+//! frames that wait for a repeat do not count: they are shown when they can be, and the buffer stays as it is. A freeze is
 //! what the statistics of browsers call one (W3C webrtc-stats, `freezeCount`): a frame stays for longer than the greater of three
 //! times the mean of the last 30 and that mean plus 150 ms.
 //!
@@ -36,6 +37,8 @@ pub struct VideoPacket {
     pub key: bool,
     /// Which encoding it is of, and when it was sent, where it says so.
     pub stamp: Option<(u8, Timestamp)>,
+    /// It is the repeat of one that was lost.
+    pub repeated: bool,
 }
 
 /// A frame that is shown.
@@ -58,7 +61,8 @@ pub struct Shown {
 /// The decoder of one viewer.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    packets: BTreeMap<u64, VideoPacket>,
+    /// With when each came.
+    packets: BTreeMap<u64, (VideoPacket, Timestamp)>,
     /// Packets that begin a key frame, ascending.
     keys: VecDeque<u64>,
     /// Where the next frame begins; `None` while a key frame is needed.
@@ -82,7 +86,7 @@ impl Decoder {
         {
             self.keys.retain(|key| *key != first);
         }
-        self.packets.insert(packet.index, packet);
+        self.packets.insert(packet.index, (packet, now));
         if packet.key {
             let at = self.keys.partition_point(|key| *key < packet.index);
             self.keys.insert(at, packet.index);
@@ -113,8 +117,8 @@ impl Decoder {
 
     /// A frame that begins at `first`, where all of it is there.
     fn frame(&self, first: u64) -> Option<(u64, u64)> {
-        let timestamp = self.packets.get(&first)?.timestamp;
-        for (expected, (index, packet)) in (first..).zip(self.packets.range(first..)) {
+        let timestamp = self.packets.get(&first)?.0.timestamp;
+        for (expected, (index, (packet, _))) in (first..).zip(self.packets.range(first..)) {
             if *index != expected || packet.timestamp != timestamp {
                 return None;
             }
@@ -138,8 +142,10 @@ impl Decoder {
         let frame = std::mem::replace(&mut self.packets, rest);
         self.keys.retain(|key| *key > last);
         self.next = Some(last + 1);
-        let of_frame = frame.range(first..).map(|(_, packet)| packet);
-        let timestamp = frame.get(&first)?.timestamp;
+        let of_frame = frame.range(first..).map(|(_, (packet, _))| packet);
+        let timestamp = frame.get(&first)?.0.timestamp;
+        let is_repeated = of_frame.clone().any(|packet| packet.repeated);
+        let came = frame.range(first..).map(|(_, (_, came))| *came).max().filter(|_| !is_repeated);
         let key = of_frame.clone().any(|packet| packet.key);
         let stamp = of_frame.filter_map(|packet| packet.stamp).min_by_key(|(_, sent)| *sent);
         let extended = match self.newest_timestamp {
@@ -148,7 +154,7 @@ impl Decoder {
         };
         self.newest_timestamp = Some(extended);
         let media = (u128::from(extended) * 1_000_000_000 / u128::from(TICKS_PER_SECOND)) as i64;
-        let at = self.play_out(media, now);
+        let at = self.play_out(media, came, now);
         let at = self.last.map_or(at, |before| at.max(before.at));
         let mut froze = None;
         if let Some(before) = self.last {
@@ -167,9 +173,13 @@ impl Decoder {
         Some(shown)
     }
 
-    /// When a frame of this time, complete now, is shown.
-    fn play_out(&mut self, media: i64, now: Timestamp) -> Timestamp {
-        let late = now.as_nanos() as i64 - media;
+    /// When a frame of this time is shown that can be now; `came` is when the last of its packets did, without a repeat.
+    fn play_out(&mut self, media: i64, came: Option<Timestamp>, now: Timestamp) -> Timestamp {
+        let Some(came) = came.or(self.delay.is_none().then_some(now)) else {
+            let due = media + self.delay.unwrap_or_default();
+            return Timestamp::from_nanos(due.max(0) as u64).max(now);
+        };
+        let late = came.as_nanos() as i64 - media;
         if self.lateness.len() == REMEMBERS {
             self.lateness.pop_front();
         }
@@ -201,6 +211,7 @@ mod tests {
             marker: part == 1,
             key: key && part == 0,
             stamp: Some((layer, due(n))),
+            repeated: false,
         })
     }
 
@@ -261,6 +272,29 @@ mod tests {
             }
             assert_eq!(shown.len(), if filled { 30 } else { 20 });
             assert_eq!(shown.iter().filter(|frame| frame.froze.is_some()).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_repeat_stops_the_picture_and_does_not_grow_the_buffer() {
+        for repeated in [true, false] {
+            let mut decoder = Decoder::default();
+            let mut shown = Vec::new();
+            for n in 0..60 {
+                for packet in packets(n, n == 0, 0).into_iter().filter(|packet| packet.index != 1_021) {
+                    decoder.note(packet, due(n), &mut shown);
+                }
+                if n == 19 {
+                    decoder.note(VideoPacket { repeated, ..packets(10, false, 0)[1] }, due(n), &mut shown);
+                }
+            }
+            assert_eq!((shown.len(), shown.iter().filter(|frame| frame.froze.is_some()).count()), (60, 1));
+            assert_eq!(shown[19].at == due(19), repeated);
+            assert!(
+                repeated || shown[19].at > due(27),
+                "one that is only late does: {:?}",
+                shown[19].at.since(due(19))
+            );
         }
     }
 

@@ -372,7 +372,7 @@ impl Viewer {
         self.note_key_frame_start(hints.key_frame_start, index, header.timestamp);
         if kind == MediaKind::Video {
             let (timestamp, marker, key) = (header.timestamp, header.marker, hints.key_frame_start);
-            self.watch(VideoPacket { index, timestamp, marker, key, stamp }, received, record);
+            self.watch(VideoPacket { index, timestamp, marker, key, stamp, repeated: false }, received, record);
         }
         self.look_for_key_frame(at, index, &header, received, record);
     }
@@ -427,7 +427,7 @@ impl Viewer {
             self.note_key_frame_start(key, index, header.timestamp);
             let (timestamp, marker) = (header.timestamp, header.marker);
             let stamp = stamp.map(|stamp| (stamp.layer, stamp.sent));
-            self.watch(VideoPacket { index, timestamp, marker, key, stamp }, received, record);
+            self.watch(VideoPacket { index, timestamp, marker, key, stamp, repeated: true }, received, record);
         }
     }
 

@@ -84,6 +84,8 @@ impl Pace {
 pub struct Pacer {
     /// When all it was sent has left at its pace.
     sent_until: Timestamp,
+    /// When what waits in its network has left it so far that more may follow.
+    drained: Timestamp,
     by_path: u32,
     by_catching_up: u32,
 }
@@ -91,7 +93,7 @@ pub struct Pacer {
 impl Default for Pacer {
     fn default() -> Self {
         let by_path = nanos_per_byte(limits::PACE_BITS_PER_SECOND_MIN);
-        Self { sent_until: Timestamp::ZERO, by_path, by_catching_up: SLOWEST }
+        Self { sent_until: Timestamp::ZERO, drained: Timestamp::ZERO, by_path, by_catching_up: SLOWEST }
     }
 }
 
@@ -111,6 +113,14 @@ impl Pacer {
             Some(capacity) => percent(capacity, limits::PACE_PERCENT_OF_CAPACITY).max(limits::PACE_OF_PATH_MIN),
             None => limits::PACE_BITS_PER_SECOND_MIN,
         });
+    }
+
+    /// Its path has become narrow all at once: it takes so many bits per second, and nothing before then.
+    pub fn narrowed(&mut self, bits_per_second: u32, drained: Timestamp) {
+        self.set_capacity(Some(bits_per_second));
+        // What was sent before has its own time to leave.
+        (self.sent_until, self.drained) = (drained, drained);
+        self.by_catching_up = SLOWEST;
     }
 
     /// It is behind, and shall be sent so many bits per second until it is not. `false` where the path is known to be slower, or
@@ -173,6 +183,9 @@ impl Pacer {
     /// It has been sent something already that has not left at its pace.
     #[cold]
     fn turn_in_train(&self, pace: Pace, behind: u64, now: Timestamp) -> Turn {
+        if self.drained > now {
+            return Turn::Later(self.drained);
+        }
         let nanos_per_byte = self.nanos_per_byte(pace);
         if nanos_per_byte < nanos_per_byte_of_none() {
             return Turn::Now(limits::PACKETS_PER_VISIT_MAX);
@@ -186,6 +199,12 @@ impl Pacer {
             return Turn::Now((packets as usize).min(limits::PACKETS_PER_VISIT_MAX));
         }
         Turn::Later(self.sent_until - Duration::from_nanos(at_once.saturating_sub(wanted * nanos_per_packet)))
+    }
+
+    /// What it was sent has not left at its pace.
+    #[must_use]
+    pub fn is_waiting(&self, now: Timestamp) -> bool {
+        self.sent_until > now
     }
 
     /// Takes note of what was sent.
@@ -205,7 +224,7 @@ impl Pacer {
         let due = if nanos_per_byte < nanos_per_byte_of_none() {
             now
         } else {
-            now.max(after.sent_until - Duration::from_nanos(at_once))
+            now.max(after.sent_until - Duration::from_nanos(at_once)).max(self.drained)
         };
         (due.since(now) <= limits::REPEAT_WAIT_MAX).then(|| {
             *self = after;
@@ -305,6 +324,23 @@ mod tests {
         let at = Timestamp::from_millis(5);
         assert!(send(&mut pacer, Pace::default(), 400, at).iter().all(|visit| visit.1 == at));
         assert_eq!(pacer.reserve(Pace::default(), 1_250, at), Some(at));
+    }
+
+    #[test]
+    fn a_path_that_has_become_narrow_is_sent_nothing_until_it_has_drained() {
+        let (pace, now) = (Pace::default(), Timestamp::from_millis(50));
+        let mut pacer = Pacer::default();
+        pacer.catch_up(20_000_000);
+        pacer.sent(pace, 100 * PACKET, now);
+        let drained = now + Duration::from_millis(200);
+        pacer.narrowed(300_000, drained);
+        for packets in [1, 10, 40] {
+            assert_eq!(pacer.turn(pace, packets, now), Turn::Later(drained));
+        }
+        assert_eq!(pacer.reserve(pace, PACKET as usize, now), Some(drained));
+        // And then at its own pace, at once.
+        assert_eq!(pacer.turn(pace, 9, drained), Turn::Now(9));
+        assert!(pacer.bits_per_second(pace) < 300_000);
     }
 
     #[test]

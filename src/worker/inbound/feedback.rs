@@ -1,5 +1,7 @@
 //! A compound RTCP packet: a publisher's sender reports; a viewer's receiver reports, NACKs and key-frame requests.
 
+use std::time::Duration;
+
 use crate::description::MediaKind;
 use crate::limits;
 use crate::relay::play::subscription::Cursor;
@@ -54,7 +56,7 @@ impl Feedback<'_> {
                 Role::Viewer(playback) => {
                     tells |= self.estimate(playback, peer.sent.bytes, &packet, now);
                     let from = From { key, stream: peer.stream, session: &peer.session };
-                    self.of_viewer(from, playback, &packet, now);
+                    tells |= self.of_viewer(from, playback, &packet, now);
                 }
             }
         }
@@ -108,7 +110,7 @@ impl Feedback<'_> {
         }
     }
 
-    fn of_viewer(&mut self, from: From<'_>, playback: &mut Playback, packet: &RtcpPacket<'_>, now: Timestamp) {
+    fn of_viewer(&mut self, from: From<'_>, playback: &mut Playback, packet: &RtcpPacket<'_>, now: Timestamp) -> bool {
         match packet {
             RtcpPacket::ReceiverReport(report) => {
                 report
@@ -122,7 +124,10 @@ impl Feedback<'_> {
                     .into_iter()
                     .for_each(|block| take_report(playback, &block, self.wall_clock.middle(), now));
             }
-            RtcpPacket::Nack(nack) => self.queue_repairs(from.key, playback, nack),
+            RtcpPacket::Nack(nack) => {
+                self.queue_repairs(from.key, playback, nack);
+                return self.take_loss(from.stream, playback, nack, now);
+            }
             RtcpPacket::PictureLossIndication(request) => {
                 self.want_key_frame(from, playback, request.media_ssrc, now);
             }
@@ -131,6 +136,36 @@ impl Feedback<'_> {
             }
             _ => {}
         }
+        false
+    }
+
+    /// Takes what a viewer asks for again for a sign of loss, as far as it was sent: what the uplink lost was not. Whether that says
+    /// that something is to be decided.
+    fn take_loss(&self, stream: StreamKey, playback: &mut Playback, nack: &Nack<'_>, now: Timestamp) -> bool {
+        let Some(index) = playback.track_of(nack.media_ssrc) else { return false };
+        let Playback { tracks, adaptation: Some(adaptation), rtt_us, .. } = playback else { return false };
+        let Some(track) = tracks.get(index).filter(|track| track.kind == MediaKind::Video) else { return false };
+        let Some(encoding) = self.streams.get(stream).and_then(|stream| stream.encoding(track.encoding())) else {
+            return false;
+        };
+        let sent = |sequence_number| {
+            let located = track.subscription.locate(sequence_number)?;
+            let (_, info, _) = encoding.ring.find(located.sequence).filter(|_| located.encoding == encoding.id())?;
+            Some(info.arrival)
+        };
+        let mut newest = None;
+        for sequence_number in nack.sequences().take(limits::NACKS_PER_PACKET_MAX) {
+            if sent(sequence_number).is_some() && adaptation.bandwidth.missed(sequence_number, now) {
+                newest = Some(sequence_number);
+            }
+        }
+        // What came behind it and showed that it is missing.
+        let behind = newest.map(|newest: u16| sent(newest.wrapping_add(1)));
+        let waited = behind.map(|behind| {
+            let ago = behind.filter(|_| *rtt_us > 0).map(|behind| now.since(behind)).unwrap_or_default();
+            ago.saturating_sub(Duration::from_micros(*rtt_us))
+        });
+        waited.is_some_and(|waited| adaptation.bandwidth.missed_late(waited, now))
     }
 
     /// Queues what a viewer asks for again, as far as there is room for it.
@@ -166,8 +201,11 @@ impl Feedback<'_> {
         let Some(index) = playback.track_of(ssrc) else { return };
         // Who is sent no picture misses one; browsers ask for it again and again.
         let Some(track) = playback.tracks.get_mut(index).filter(|track| !track.is_paused) else { return };
-        let wanted = EncodingKey { stream: from.stream, encoding: track.encoding() };
-        match self.streams.encoding(wanted).map(|encoding| wished(track, encoding, from.session, now)) {
+        // Of what it is not sent any more it needs none.
+        let held_for = track.awaited().filter(|_| track.is_held);
+        let wanted = EncodingKey { stream: from.stream, encoding: held_for.unwrap_or(track.encoding()) };
+        let encoding = self.streams.encoding(wanted).filter(|_| held_for.is_none());
+        match encoding.map(|encoding| wished(track, encoding, from.session, now)) {
             Some(Wished::Again) => {
                 self.counters.dropped(DropReason::KeyFrameFromRing);
                 self.streams.wake(wanted, Subscriber { peer: from.key, track: index as u8 });

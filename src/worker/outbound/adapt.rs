@@ -52,6 +52,11 @@ impl Steps {
         steps
     }
 
+    fn rate_of(&self, encoding: Option<EncodingId>) -> u32 {
+        let step = self.as_slice().iter().find(|step| Some(step.encoding) == encoding);
+        step.map_or(0, |step| u32::try_from(step.rate.bits_per_second()).unwrap_or(u32::MAX))
+    }
+
     fn as_slice(&self) -> &[Step] {
         self.steps.get(..self.len).unwrap_or_default()
     }
@@ -105,7 +110,7 @@ impl AdaptPhase<'_> {
         }
         let steps = Steps::of(&ladder, &track.wish, sound_of(stream));
         let place = place_of(track, &steps);
-        let Some(Decision { encoding, why }) = adaptation.bandwidth.decide(&place, now) else { return };
+        let Some(Decision { encoding, why, drain }) = adaptation.bandwidth.decide(&place, now) else { return };
         adaptation.note(Switch { at: now, from: place.sent, to: encoding, why });
         self.counters.switched(why);
         self.mail.notify(Notice::Adapted { session: peer.id, from: place.sent, to: encoding, why });
@@ -113,6 +118,11 @@ impl AdaptPhase<'_> {
         track.is_withheld = encoding.is_none();
         // Who is sent sound only keeps no encoding coming over a lane.
         self.streams.demand_moved(peer.stream, before, track.wants());
+        if let Some(drain) = drain {
+            track.subscription.await_key_frame();
+            track.is_held = true;
+            track.pacer.narrowed(steps.rate_of(encoding), now + drain);
+        }
         match encoding {
             None => track.subscription.await_key_frame(),
             // One that had sound only waits for a key frame, which is asked for here.

@@ -224,7 +224,7 @@ fn look_ahead(encoding: &Broadcast<Subscriber>, peers: &Peers) {
 fn wants_key_frame(peer: &Peer, subscriber: Subscriber) -> bool {
     match &peer.role {
         Role::Viewer(playback) => playback.tracks.get(usize::from(subscriber.track)).is_some_and(|track| {
-            let could_begin = track.subscription.format().is_some() && !track.is_withheld;
+            let could_begin = track.subscription.format().is_some() && !track.is_withheld && !track.is_held;
             could_begin && track.subscription.cursor() == Cursor::AwaitsKeyFrame
         }),
         Role::Publisher(_) => false,

@@ -59,6 +59,10 @@ impl RetransmissionPhase<'_> {
         let encoding = stream.encoding(located.encoding).ok_or(DropReason::RetransmissionNotInRing)?;
         let (_, info, payload) = encoding.ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
         if track.kind == MediaKind::Video && !turn.is_paced && !is_probe {
+            // Of what it is not sent any more nothing may delay what comes next.
+            if track.is_held || located.encoding != track.encoding() && track.pacer.is_waiting(now) {
+                return Err(DropReason::RetransmissionTooLate);
+            }
             let due =
                 track.pacer.reserve(encoding.pace(), payload.len(), now).ok_or(DropReason::RetransmissionTooLate)?;
             if due > now {

@@ -53,6 +53,8 @@ pub(super) fn go_to(key: PeerKey, encoding: EncodingId, peers: &mut Peers, strea
         track.begin_with(encoding);
     } else {
         track.select(encoding);
+        // Back to what it is sent.
+        track.is_held &= track.awaited().is_some();
     }
     // Before it has connected it is listed nowhere.
     if track.listed.is_empty() {
@@ -146,6 +148,7 @@ fn go_over(
     }
     if went {
         track.selection = selection;
+        track.is_held = false;
         if let Some(target) = stream.encoding(encoding).filter(|target| target.kind() == MediaKind::Video) {
             hurry(track, target, start, newest, is_paced, now);
         }

@@ -90,7 +90,7 @@ impl<'a> Visit<'a> {
             return AfterVisit::Gone;
         }
         let is_video = encoding.kind() == MediaKind::Video;
-        if track.subscription.format().is_none() || track.is_withheld {
+        if track.subscription.format().is_none() || track.is_withheld || track.is_held {
             // Woken again by the next key frame or change of codec.
             return if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp };
         }
