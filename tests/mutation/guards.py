@@ -1785,9 +1785,9 @@ GUARDS = [
     ),
     Guard(
         "keys: the time of both transports is bounded",
-        "src/worker/peer.rs",
-        "[self.session.next_deadline(), role, data, overlap, self.ask_for_keys]",
-        "[self.session.next_deadline(), role, data, overlap.filter(|_| false), self.ask_for_keys]",
+        "src/worker/rekey.rs",
+        "let is_over = peer.overlap_ends().is_some_and(|ends| ends <= now);",
+        "let is_over = peer.overlap_ends().is_some_and(|ends| ends < ends);",
         "parts worker_rekey::a_publishers_transport_without_a_key_frame_is_given_up_and_the_old_one_was_never_interrupted",
     ),
     Guard(
@@ -1795,7 +1795,7 @@ GUARDS = [
         "src/worker/next_publisher.rs",
         "return if self.has(encoding) { Passage::Dropped } else { Passage::Passes };",
         "return Passage::Passes;",
-        "parts worker_rekey::a_publishers_stream_goes_over_with_the_new_transports_key_frame_on_one_timeline",
+        "lib worker::next_publisher::tests::each_encoding_goes_over_with_its_own_key_frame_and_sound_with_the_first",
     ),
     Guard(
         "keys: what a publisher's old transport sent meanwhile is a gap when it takes its stream back",
