@@ -71,7 +71,7 @@ impl World {
             for name in ["unknown_address", "path_not_validated"] {
                 lost_inside += dropped(name);
             }
-            skips += dropped("lane_full") + dropped("cursor_skips");
+            skips += dropped("lane_full") + dropped("cursor_skips") + dropped("key_frame_from_ring");
             if std::env::var_os("SHOW").is_some() {
                 eprintln!("{:?} ended {:?}", report.dropped, report.ended);
             }

@@ -41,6 +41,9 @@ const AUDIO_TICKS: u64 = 960;
 /// A viewer has caught up with what is published so long after it was put at a key frame.
 const LIVE_WITHIN: Duration = Duration::from_secs(2);
 
+/// And so much later after a second start: it has lost packets, so it is not hurried, and gains half as much again on what it is behind.
+const UNHURRIED_MORE: Duration = Duration::from_secs(2);
+
 /// Pictures whose timestamps are remembered, for the repeats of their packets.
 const PICTURES_REMEMBERED: usize = 256;
 
@@ -108,7 +111,7 @@ pub(crate) struct Content {
     last: [Option<Last>; 2],
     /// Times it was started again, and the newest picture's packet before the last time.
     again: u32,
-    before: Option<Last>,
+    before: [Option<Last>; limits::STARTS_AGAIN_MAX as usize],
     /// Publication, frame and timestamp.
     pictures: VecDeque<(usize, u32, u32)>,
     /// For the proof that time which goes back is found out.
@@ -210,11 +213,16 @@ impl Content {
         let is_known = told_before.clone().any(|picture| picture.2 == timestamp);
         let others = told_before.count();
         if !received.is_repair {
-            self.start_again(&now, !is_known && others > 0, received.asked)?;
+            self.start_again(&now, !is_known && others > self.again as usize, received.asked)?;
         }
         // Sent once more it has another one, and a repeat of that may come first. A repeat may be of before a skip, of another timeline,
         // or of before a second start.
-        let starts = if received.is_repair { received.asked.min(limits::STARTS_AGAIN_MAX.into()) } else { self.again };
+        let is_late = self.last[1].is_some_and(|last| received.index < last.index);
+        let starts = if received.is_repair || is_late {
+            received.asked.min(limits::STARTS_AGAIN_MAX.into())
+        } else {
+            self.again
+        };
         if !is_known && others > starts as usize {
             let what =
                 format!("{tag:?} has the timestamp {timestamp}, its picture another: {:?}", self.pictures.back());
@@ -303,13 +311,17 @@ impl Content {
             return Err(Violation::new(TIME_RULE, format!("started again at {now:?} behind {before:?}")));
         }
         self.again += 1;
-        self.before = self.last[1].take();
+        self.before.rotate_right(1);
+        self.before[0] = self.last[1].take();
         Ok(())
     }
 
     fn follow(&mut self, kind: usize, mut now: Last, asked: u32) -> Result<(), Violation> {
         let Some(before) = self.last[kind].filter(|last| last.publication == now.publication) else {
             // Numbers begin anew with a publication, the viewer's go on.
+            if kind == 1 && self.again > 0 {
+                now.placed = now.placed + UNHURRIED_MORE;
+            }
             if self.last[kind].is_none_or(|last| last.index < now.index) {
                 self.last[kind] = Some(now);
             }
@@ -317,16 +329,19 @@ impl Content {
         };
         let judged = followed(kind == 1, &before, &now);
         let is_late = kind == 1 && now.index < before.index;
-        let earlier = self.before.filter(|earlier| earlier.publication == now.publication);
-        let was_led = match (judged, earlier) {
+        let of_it = |earlier: &&Last| earlier.publication == now.publication;
+        let earlier: Vec<Last> = self.before.iter().flatten().filter(of_it).copied().collect();
+        let was_led = match judged {
             // Overtaken by a second start: by one that is known, or by the first packet of one.
-            (Err(_), Some(earlier)) if is_late => return followed(true, &earlier, &now).map(|_| ()),
-            (Err(_), None) if is_late && self.again < asked.min(limits::STARTS_AGAIN_MAX.into()) => {
+            Err(_) if is_late && earlier.iter().any(|earlier| followed(true, earlier, &now).is_ok()) => return Ok(()),
+            Err(_) if is_late && self.again < asked.min(limits::STARTS_AGAIN_MAX.into()) => {
                 self.again += 1;
-                self.before = Some(now);
+                self.before.rotate_right(1);
+                self.before[0] = Some(now);
+                self.last[1] = Some(Last { placed: now.placed + UNHURRIED_MORE, ..before });
                 return Ok(());
             }
-            (judged, _) => judged?,
+            judged => judged?,
         };
         if !was_led || now.index < before.index {
             now.placed = before.placed;
@@ -464,7 +479,7 @@ mod tests {
         let mut content = begun();
         assert!(starts(&mut content, 105, 10, 42_001, 3) && starts(&mut content, 106, 11, 42_100, 3));
         assert!(starts(&mut content, 103, 13, 39_000, 3), "one from before comes late");
-        assert!(!starts(&mut content, 103, 15, 45_000, 3), "which was another one");
+        assert!(!starts(&mut content, 103, 15, 45_000, 1), "which was another one");
         assert!(!starts(&mut content, 109, 12, 42_300, 1), "a hole is a hole");
         // The first packets of the second start may be lost: only the distance tells then.
         assert!(starts(&mut content, 120, 15, 45_000, 3));
