@@ -96,6 +96,48 @@ for (const [kind, transport] of [['chromium', 'websocket'], ['chromium', 'http']
   }, { attempts: 2 });
 }
 
+await suite.case('a second connection that is given up leaves the old picture and sound as they were', async (check) => {
+  const node = await Corecast.start('rekey-given-up');
+  const page = await watching.chromium.open(`${BASE}/`, 'viewer');
+  try {
+    const after = await page.evaluate(async () => {
+      const { Handover } = await import('/sdk/handover.js');
+      const video = Object.assign(document.createElement('video'), { playsInline: true });
+      document.body.prepend(video);
+      const canvas = document.createElement('canvas');
+      const context = canvas.getContext('2d');
+      const drawing = setInterval(() => context.fillRect(0, 0, Math.random() * 9, 9), 40);
+      const audio = new AudioContext();
+      const sound = audio.createMediaStreamDestination();
+      const stream = (media) => new MediaStream([...media.getVideoTracks(), ...sound.stream.clone().getAudioTracks()]);
+      const old = (video.srcObject = stream(canvas.captureStream(25)));
+      await video.play();
+      const states = [];
+      // Given up before the new stream has shown anything, and after it was heard and seen.
+      for (const early of [true, false]) {
+        const handover = new Handover(video, stream(canvas.captureStream(25)));
+        const begun = handover.begin();
+        if (!early) await begun;
+        handover.cancel();
+        await begun;
+        states.push({
+          sounds: old.getAudioTracks().every((track) => track.enabled), shows: video.srcObject === old && !video.paused,
+          alone: document.querySelectorAll('video').length === 1,
+        });
+      }
+      clearInterval(drawing);
+      await audio.close();
+      return states;
+    });
+    for (const [index, { sounds, shows, alone }] of after.entries()) {
+      check(sounds && shows && alone, `${index ? 'after' : 'before'} it was seen: sound ${sounds}, picture ${shows}, one element ${alone}`);
+    }
+  } finally {
+    await page.close();
+    await node.stop();
+  }
+}, { attempts: 2 });
+
 for (const [kind, transport, simulcast] of [['chromium', 'websocket', true], ['firefox', 'http', false]]) {
   await suite.case(`${kind} over ${transport}: a publisher's keys change ${CHANGES} times${simulcast ? ', in three sizes' : ''}`, async (check, note) => {
     const node = await Corecast.start(`rekey-publisher-${kind}`);

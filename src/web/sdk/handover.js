@@ -37,6 +37,9 @@ export class Handover {
   #video;
   #own = document.createElement('video');
   #media;
+  #cancelled = false;
+  /** Sound of the old stream that was turned off. @type {MediaStreamTrack[]} */
+  #silenced = [];
 
   /** @param {HTMLVideoElement} video the page's @param {MediaStream} media the new stream */
   constructor(video, media) {
@@ -67,12 +70,16 @@ export class Handover {
     const caughtUp = document.hidden ? nextFrame(own, FIRST_FRAME_MS) : this.#caughtUp();
     own.play().catch(() => {});
     await caughtUp;
-    if (lies) own.style.visibility = 'visible';
+    // Given up meanwhile: the old stream stays as it is.
+    if (this.#cancelled) return;
+    // Without a picture there is nothing that could lie over the old one.
+    if (lies && own.readyState >= own.HAVE_CURRENT_DATA) own.style.visibility = 'visible';
     // The old sound ends as the new one begins. Volume and muting of the page's element stay as the page set them.
-    if (!video.muted) {
+    if (!video.muted && !own.paused) {
       own.volume = video.volume;
       own.muted = false;
-      for (const track of old(video)) track.enabled = false;
+      this.#silenced = old(video).filter((track) => track.enabled);
+      for (const track of this.#silenced) track.enabled = false;
     }
   }
 
@@ -123,11 +130,17 @@ export class Handover {
     const taken = nextFrame(video, TAKEN_MS);
     this.#give();
     await taken;
-    this.cancel();
+    this.#takeAway();
   }
 
-  /** Takes the SDK's own element away. */
+  /** The new stream is given up: the old one is seen and heard as before. */
   cancel() {
+    this.#cancelled = true;
+    for (const track of this.#silenced) track.enabled = true;
+    this.#takeAway();
+  }
+
+  #takeAway() {
     this.#own.srcObject = null;
     this.#own.remove();
   }

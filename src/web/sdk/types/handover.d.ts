@@ -6,6 +6,6 @@ export declare class Handover {
     begin(): Promise<void>;
     /** Gives the page's element the new stream, and takes the SDK's own away when that plays. */
     finish(): Promise<void>;
-    /** Takes the SDK's own element away. */
+    /** The new stream is given up: the old one is seen and heard as before. */
     cancel(): void;
 }
