@@ -131,6 +131,10 @@ pub(crate) struct Watch {
     /// checked. Where no send times come (pictures of another publisher) there is nothing to check
     #[arg(long, default_value = "1000", value_parser = latency, value_name = "MS")]
     pub(crate) max_latency: Latency,
+    /// After --seconds, every viewer changes its keys once, spread evenly over so many seconds: a second connection is made, and
+    /// the server ends the first one when it is told that the second plays. The check fails when a packet is lost between the two
+    #[arg(long, value_parser = seconds, value_name = "SECONDS", conflicts_with_all = ["find_knee", "link", "viewers_first", "read_data"])]
+    pub(crate) rekey: Option<Duration>,
     /// Raise the viewers in steps until loss, latency or the server's CPU crosses its line
     #[arg(long)]
     pub(crate) find_knee: bool,

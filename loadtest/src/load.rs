@@ -18,6 +18,8 @@ use corecast::net::{self, StartError, Waker, process};
 use corecast::time::Timestamp;
 use corecast::transport::TrainBatch;
 
+use crate::handovers::Handovers;
+
 /// Time from one account of a load thread to the next.
 pub(crate) const ACCOUNT_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -28,6 +30,10 @@ pub(crate) struct NewClient {
     pub(crate) kind: NewKind,
     /// The link it lives behind.
     pub(crate) link: Option<Arc<Script>>,
+    /// Which viewer it is, of all of the test.
+    pub(crate) viewer: Option<u32>,
+    /// It is the second transport of that viewer's session.
+    pub(crate) is_second: bool,
 }
 
 /// Whether the client publishes or plays.
@@ -57,11 +63,13 @@ pub(crate) struct Account {
     /// Of the present clients: connected viewers, and viewers that have a complete key frame.
     pub(crate) viewers_connected: u32,
     pub(crate) viewers_with_picture: u32,
+    /// Viewers whose second transport plays: the server is to end the first one.
+    pub(crate) ready: Vec<u32>,
     /// The thread has ended; the reason if it was an error.
     pub(crate) ended: Option<Option<String>>,
 }
 
-enum Client {
+pub(crate) enum Client {
     Viewer(Box<Viewer>),
     Linked(Box<Behind<Viewer>>),
     Publisher(Box<Publisher>),
@@ -115,6 +123,19 @@ impl Client {
             Self::Publisher(_) => None,
         }
     }
+
+    /// A viewer that lives behind no link.
+    pub(crate) fn viewer_mut(&mut self) -> Option<&mut Viewer> {
+        match self {
+            Self::Viewer(viewer) => Some(viewer),
+            Self::Linked(_) | Self::Publisher(_) => None,
+        }
+    }
+
+    /// A viewer that is not the second transport of another one.
+    fn counted(&self) -> Option<&Viewer> {
+        self.viewer().filter(|viewer| !viewer.is_second())
+    }
 }
 
 /// A load thread's mailbox.
@@ -150,6 +171,7 @@ impl LoadThread {
                         identity,
                         inbox,
                         accounts,
+                        handovers: Handovers::default(),
                         taken: net::now(),
                         cpu: process::thread_cpu_time(),
                     }
@@ -176,6 +198,7 @@ struct Loop {
     identity: DtlsIdentity,
     inbox: flume::Receiver<LoadCommand>,
     accounts: flume::Sender<Account>,
+    handovers: Handovers,
     /// When the last account was made, and the thread's CPU time then.
     taken: Timestamp,
     cpu: Duration,
@@ -199,7 +222,7 @@ impl Loop {
         let clients: Vec<u32> = self.fleet.agents().map(|(client, _)| client).collect();
         let (mut viewers, mut pictures) = (0, 0);
         for client in clients {
-            if let Some(viewer) = self.fleet.remove(client).as_ref().and_then(Client::viewer) {
+            if let Some(viewer) = self.fleet.remove(client).as_ref().and_then(Client::counted) {
                 viewers += u32::from(viewer.is_connected());
                 pictures += u32::from(viewer.has_picture());
             }
@@ -232,6 +255,7 @@ impl Loop {
         let client = match new.kind {
             NewKind::Viewer(config) => {
                 let viewer = Viewer::new(peer, config, now);
+                let viewer = if new.is_second { viewer.as_second() } else { viewer };
                 match new.link {
                     Some(link) => Client::Linked(Box::new(Behind::new(viewer, &link, random(), now))),
                     None => Client::Viewer(Box::new(viewer)),
@@ -239,8 +263,20 @@ impl Loop {
             }
             NewKind::Publisher(config) => Client::Publisher(Box::new(Publisher::new(peer, *config, now))),
         };
-        if self.fleet.add(new.socket, client).is_err() {
+        let Ok(client) = self.fleet.add(new.socket, client) else {
             self.fleet.record.counts.ended_early += 1;
+            return;
+        };
+        match new.viewer {
+            Some(viewer) if new.is_second => {
+                let old = self.handovers.client(viewer);
+                if let Some(old) = old.and_then(|old| self.fleet.agent_mut(old)).and_then(Client::viewer_mut) {
+                    old.is_replaced();
+                }
+                self.handovers.begin(viewer, client, now);
+            }
+            Some(viewer) => self.handovers.add(viewer, client),
+            None => {}
         }
     }
 
@@ -248,7 +284,7 @@ impl Loop {
         let (at, cpu) = (net::now(), process::thread_cpu_time());
         let (mut viewers_connected, mut viewers_with_picture) = (0, 0);
         for (_, client) in self.fleet.agents() {
-            if let Some(viewer) = client.viewer() {
+            if let Some(viewer) = client.counted() {
                 viewers_connected += u32::from(viewer.is_connected());
                 viewers_with_picture += u32::from(viewer.has_picture());
             }
@@ -256,6 +292,7 @@ impl Loop {
         if let Some((_, connected, pictures)) = ended {
             (viewers_connected, viewers_with_picture) = (connected, pictures);
         }
+        let ready = self.handovers.look(&mut self.fleet, at);
         let account = Account {
             thread: self.index,
             record: Box::new(self.fleet.take_record()),
@@ -264,6 +301,7 @@ impl Loop {
             counters: self.fleet.counters(),
             viewers_connected,
             viewers_with_picture,
+            ready,
             ended: ended.map(|(error, ..)| error),
         };
         (self.taken, self.cpu) = (at, cpu);

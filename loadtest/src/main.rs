@@ -15,15 +15,18 @@
 mod cli;
 mod file;
 mod forward;
+mod handovers;
 mod http;
 mod knee;
 mod load;
 mod machine;
 mod plots;
+mod rekeys;
 mod report;
 mod results;
 mod run;
 mod script;
+mod second;
 mod signalling;
 mod ways;
 

@@ -7,15 +7,18 @@ use std::io;
 use std::path::Path;
 
 use crate::plots;
+use crate::rekeys::Rekeys;
 use crate::results::{Distribution, Results};
 
 /// The distributions' names in `report.json` and for people.
-const NAMES: [(&str, &str); 11] = [
+const NAMES: [(&str, &str); 13] = [
     ("start_to_answer", "start to answer (HTTP)"),
     ("start_to_connected", "start to connected (DTLS)"),
     ("start_to_first_packet", "start to first packet"),
     ("start_to_key_frame", "start to first complete key frame"),
     ("start_to_live", "start to live picture"),
+    ("rekey_to_connected", "keys: start to connected (DTLS)"),
+    ("rekey_overlap", "keys: two transports play"),
     ("video_latency", "one-way latency, video"),
     ("audio_latency", "one-way latency, audio"),
     ("data_latency", "one-way latency, data messages"),
@@ -139,6 +142,7 @@ fn facts(results: &Results) -> Vec<(&'static str, String)> {
             ),
         ));
     }
+    facts.extend(results.rekeys.iter().flat_map(Rekeys::facts));
     let kernel = &results.kernel;
     facts.push((
         "kernel",

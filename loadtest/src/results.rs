@@ -8,6 +8,7 @@ use corecast::net::host::KernelUdpCounters;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::rekeys::Rekeys;
 use crate::signalling::SignalRecord;
 
 /// Above this part of a core a thread of the tester has no time left for bursts.
@@ -238,6 +239,7 @@ pub(crate) struct Results {
     pub(crate) accounts: Accounts,
     pub(crate) data: Option<DataAccounts>,
     pub(crate) picture: Option<Picture>,
+    pub(crate) rekeys: Option<Rekeys>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
     /// Microseconds.
     pub(crate) distributions: BTreeMap<&'static str, Distribution>,
@@ -263,6 +265,8 @@ pub(crate) fn distributions(record: &LoadRecord, signalling: &SignalRecord) -> B
         ("start_to_first_packet", &record.first_packet_us),
         ("start_to_key_frame", &record.key_frame_us),
         ("start_to_live", &record.live_us),
+        ("rekey_to_connected", &record.second_connect_us),
+        ("rekey_overlap", &record.overlap_us),
         ("video_latency", &record.video_latency_us),
         ("audio_latency", &record.audio_latency_us),
         ("data_latency", &record.data_latency_us),
@@ -353,6 +357,7 @@ pub(crate) fn verdict(results: &Results, lines: &Lines) -> Verdict {
             failed.push(format!("{} packets {what}", count(name)));
         }
     }
+    failed.extend(results.rekeys.iter().flat_map(Rekeys::failures));
     failed.extend(late(results.distributions.get("video_latency"), lines.latency));
     failed.extend(results.data.as_ref().and_then(|data| failed_data(data, max_loss)));
     Verdict { failed }

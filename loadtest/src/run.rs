@@ -1,6 +1,7 @@
 //! A test from its start to its report.
 
 mod finish;
+mod rekeying;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +23,10 @@ use crate::http;
 use crate::knee;
 use crate::load::{Account, LoadThread};
 use crate::machine::{self, CpuTimes};
+use crate::rekeys::{self, Rekeys};
 use crate::report;
 use crate::results::{self, Lines, OwnThread, Results, Second, ServerCpu, Verdict};
-use crate::signalling::{Join, Publishing, Signalling, What, pictures};
+use crate::signalling::{Join, Publishing, Signalling, Viewing, What, pictures};
 
 /// How long publishers have to connect before viewers begin.
 const PUBLISHERS_CONNECT_MAX: Duration = Duration::from_secs(15);
@@ -47,6 +49,9 @@ pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
                     three: leave out one of the two"
                 .to_owned(),
         );
+    }
+    if let Some(watch) = watch {
+        rekeys::check(publish, watch)?;
     }
     let mut load = Load::start(publish, watch, common)?;
     let viewers_first = watch.is_some_and(|watch| watch.viewers_first && !watch.find_knee);
@@ -78,6 +83,9 @@ pub(crate) fn run(command: &cli::Command) -> Result<Results, String> {
                     load.begin_window();
                 }
                 load.run_until(last + watch.seconds);
+            }
+            if let Some(span) = watch.rekey {
+                load.rekey(span);
             }
             None
         }
@@ -161,6 +169,7 @@ pub(crate) struct Load {
     /// Viewers watch their picture.
     pictures: bool,
     rests: Option<u64>,
+    rekeys: Option<Rekeys>,
 }
 
 /// What publishers send on data channels.
@@ -237,7 +246,8 @@ fn raise_limits(viewers: u32, streams: u32) -> Result<(), String> {
 impl Load {
     fn start(publish: Option<&Publish>, watch: Option<&Watch>, common: &Common) -> Result<Self, String> {
         let stop = catch_interrupts()?;
-        let viewers = watch.map_or(0, |watch| watch.viewers);
+        // While keys change a viewer has two sockets.
+        let viewers = watch.map_or(0, |watch| watch.viewers << u32::from(watch.rekey.is_some()));
         let streams = publish.map_or(0, |publish| publish.streams);
         raise_limits(viewers, streams)?;
         let identity = DtlsIdentity::generate(SystemTime::now()).map_err(|error| error.to_string())?;
@@ -284,6 +294,7 @@ impl Load {
             pictures: watch.is_some_and(|watch| watch.picture || watch.link.is_some())
                 || publish.is_some_and(|publish| publish.simulcast),
             rests: common.server_pid.and_then(machine::resident_bytes),
+            rekeys: None,
         })
     }
 
@@ -329,8 +340,15 @@ impl Load {
                 false => DataViewer::Reads,
             };
             let data = self.reads_data.then_some(data);
-            let (verify_fraction, link) = (watch.verify_fraction, watch.link.clone());
-            let what = What::View { verify_fraction, data, over: watch.over, picture: self.pictures, link };
+            let what = What::View(Viewing {
+                number: viewer,
+                is_second: false,
+                verify_fraction: watch.verify_fraction,
+                data,
+                over: watch.over,
+                picture: self.pictures,
+                link: watch.link.clone(),
+            });
             self.join(Join { url: cli::address(&watch.whep, viewer % streams)?, at: last, thread, what });
             self.planned.push(last);
         }
@@ -375,7 +393,8 @@ impl Load {
     }
 
     fn take(&mut self, account: Account) {
-        let Account { thread, record, cpu, wall, counters, viewers_connected, viewers_with_picture, ended } = account;
+        let Account { thread, record, cpu, wall, counters, ready, ended, .. } = account;
+        let (viewers_connected, viewers_with_picture) = (account.viewers_connected, account.viewers_with_picture);
         let state = &mut self.states[thread];
         (state.connected, state.with_picture) = (viewers_connected.into(), viewers_with_picture.into());
         state.cpu += cpu;
@@ -390,6 +409,9 @@ impl Load {
         if let Some(error) = ended {
             state.ended = true;
             self.broken = self.broken.take().or(error);
+        }
+        for viewer in ready {
+            self.switch(viewer);
         }
         self.note_second(&record);
         self.total.merge(&record);

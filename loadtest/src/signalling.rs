@@ -33,6 +33,7 @@ use crate::file::Pictures;
 use crate::http::{Client, HttpError, resolve};
 use crate::load::{LoadCommand, LoadThread, NewClient, NewKind, random};
 use crate::script::TraceScript;
+use crate::second::{self, Session};
 use crate::ways::{self, Way};
 
 /// The encodings of `--simulcast`, from the lowest, and the part of `--bitrate` that each has: half and a quarter of the width.
@@ -55,14 +56,22 @@ pub(crate) struct Join {
 
 /// What kind of client.
 pub(crate) enum What {
-    View {
-        verify_fraction: f64,
-        data: Option<DataViewer>,
-        over: Way,
-        picture: bool,
-        link: Option<Arc<link::script::Script>>,
-    },
+    View(Viewing),
     Publish(Publishing),
+}
+
+/// A viewer.
+#[derive(Clone)]
+pub(crate) struct Viewing {
+    /// Which one, of all of the test.
+    pub(crate) number: u32,
+    /// Its session's second transport.
+    pub(crate) is_second: bool,
+    pub(crate) verify_fraction: f64,
+    pub(crate) data: Option<DataViewer>,
+    pub(crate) over: Way,
+    pub(crate) picture: bool,
+    pub(crate) link: Option<Arc<link::script::Script>>,
 }
 
 /// A publisher's video and audio.
@@ -120,6 +129,8 @@ pub(crate) struct SignalRecord {
     pub(crate) failures: BTreeMap<String, u64>,
     /// Clients that asked for data channels and were refused them.
     pub(crate) data_refused: u64,
+    /// Requests for other keys that failed, by reason.
+    pub(crate) rekeys_failed: BTreeMap<String, u64>,
     /// From intended start to the whole answer, µs.
     pub(crate) answer_us: Histogram<u64>,
     /// From intended start to when this thread started the request, µs.
@@ -136,6 +147,7 @@ impl SignalRecord {
             answered: 0,
             failures: BTreeMap::new(),
             data_refused: 0,
+            rekeys_failed: BTreeMap::new(),
             answer_us: connect_us,
             late_us: first_packet_us,
             cpu: Duration::ZERO,
@@ -143,9 +155,11 @@ impl SignalRecord {
     }
 
     fn fail(&mut self, reason: String) {
-        let known = self.failures.len() < REASONS_MAX || self.failures.contains_key(&reason);
-        let reason = if known { reason } else { "other reasons".to_owned() };
-        *self.failures.entry(reason).or_default() += 1;
+        count(&mut self.failures, reason);
+    }
+
+    pub(crate) fn fail_rekey(&mut self, reason: String) {
+        count(&mut self.rekeys_failed, reason);
     }
 
     pub(crate) fn failed(&self) -> u64 {
@@ -153,8 +167,16 @@ impl SignalRecord {
     }
 }
 
+fn count(failures: &mut BTreeMap<String, u64>, reason: String) {
+    let known = failures.len() < REASONS_MAX || failures.contains_key(&reason);
+    let reason = if known { reason } else { "other reasons".to_owned() };
+    *failures.entry(reason).or_default() += 1;
+}
+
 enum Order {
     Join(Box<Join>),
+    Rekey(u32, Timestamp),
+    Switch(u32),
     End,
 }
 
@@ -165,13 +187,15 @@ pub(crate) struct Signalling {
     ended: flume::Receiver<()>,
 }
 
-struct Shared {
-    client: Client,
+pub(crate) struct Shared {
+    pub(crate) client: Client,
     threads: Vec<LoadThread>,
     fingerprint_sha256: [u8; 32],
     socket_buffer: usize,
     ntp_at_zero: NtpTime,
-    record: Mutex<SignalRecord>,
+    pub(crate) record: Mutex<SignalRecord>,
+    /// Viewers' sessions by the viewer's number.
+    pub(crate) viewers: Mutex<BTreeMap<u32, Session>>,
     sessions: Mutex<Vec<(Url, SocketAddr)>>,
     servers: Mutex<BTreeMap<String, SocketAddr>>,
 }
@@ -193,6 +217,7 @@ impl Signalling {
             socket_buffer,
             ntp_at_zero: ntp_at_zero(),
             record: Mutex::new(SignalRecord::new()),
+            viewers: Mutex::default(),
             sessions: Mutex::default(),
             servers: Mutex::default(),
         });
@@ -214,6 +239,16 @@ impl Signalling {
         let _ = self.orders.send(Order::Join(Box::new(join)));
     }
 
+    /// Schedules other keys for a viewer.
+    pub(crate) fn rekey(&self, viewer: u32, at: Timestamp) {
+        let _ = self.orders.send(Order::Rekey(viewer, at));
+    }
+
+    /// A viewer uses its second transport.
+    pub(crate) fn switch(&self, viewer: u32) {
+        let _ = self.orders.send(Order::Switch(viewer));
+    }
+
     /// What was measured so far.
     pub(crate) fn record(&self) -> SignalRecord {
         lock(&self.shared.record).clone()
@@ -227,7 +262,7 @@ impl Signalling {
 }
 
 /// Locks the value, even after a panic of another thread: it holds only figures, which are valid at any time.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -248,6 +283,14 @@ async fn serve(shared: Arc<Shared>, mut inbox: tokio::sync::mpsc::UnboundedRecei
                 Some(Order::Join(join)) => {
                     let shared = Arc::clone(&shared);
                     tokio::spawn(async move { begin(&shared, *join).await });
+                }
+                Some(Order::Rekey(viewer, at)) => {
+                    let shared = Arc::clone(&shared);
+                    tokio::spawn(async move { second::rekey(&shared, viewer, at).await });
+                }
+                Some(Order::Switch(viewer)) => {
+                    let shared = Arc::clone(&shared);
+                    tokio::spawn(async move { second::switch(&shared, viewer).await });
                 }
                 Some(Order::End) | None => break,
             },
@@ -274,12 +317,13 @@ async fn serve(shared: Arc<Shared>, mut inbox: tokio::sync::mpsc::UnboundedRecei
     let _ = tokio::time::timeout(GOODBYES_MAX, all).await;
 }
 
-async fn begin(shared: &Shared, join: Join) {
+pub(crate) async fn begin(shared: &Shared, join: Join) {
     tokio::time::sleep(join.at.since(net::now())).await;
     let late = net::now().since(join.at);
+    let is_second = matches!(&join.what, What::View(viewing) if viewing.is_second);
     {
         let mut record = lock(&shared.record);
-        record.started += 1;
+        record.started += u64::from(!is_second);
         record::note(&mut record.late_us, late);
     }
     let (at, thread) = (join.at, join.thread);
@@ -287,13 +331,16 @@ async fn begin(shared: &Shared, join: Join) {
         Ok(client) => {
             let took = net::now().since(at);
             let mut record = lock(&shared.record);
-            record.answered += 1;
-            record::note(&mut record.answer_us, took);
+            if !is_second {
+                record.answered += 1;
+                record::note(&mut record.answer_us, took);
+            }
             drop(record);
             if let Some(thread) = shared.threads.get(thread) {
                 thread.tell(LoadCommand::Add(Box::new(client)));
             }
         }
+        Err(reason) if is_second => lock(&shared.record).fail_rekey(reason),
         Err(reason) => lock(&shared.record).fail(reason),
     }
 }
@@ -330,7 +377,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
     // Chromium's lengths.
     let local_ice = IceCredentials { ufrag: ice_text(4), password: ice_text(24) };
     let data = match &join.what {
-        What::View { data, .. } => data.is_some(),
+        What::View(viewing) => viewing.data.is_some(),
         What::Publish(publishing) => publishing.data.is_some(),
     };
     let fingerprint_sha256 = shared.fingerprint_sha256;
@@ -339,14 +386,17 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
     let sources = Sources { audio: base | 1, video: base | 2, video_rtx: Some(base | 3) };
     let cname = ice_text(16);
     let offer = match &join.what {
-        What::View { .. } => offer::play(&local),
+        What::View(_) => offer::play(&local),
         What::Publish(publishing) => {
             let (codec, audio) = (publishing.codec(), publishing.audio);
             offer::publish(&local, &Published { codec, audio, sources, cname: &cname, rids: publishing.rids() })
         }
     };
     let created = shared.client.post(&join.url, server, offer).await.map_err(|error| error.to_string())?;
-    if let Some(session) = &created.session {
+    let is_second = matches!(&join.what, What::View(viewing) if viewing.is_second);
+    if let Some(session) = &created.session
+        && !is_second
+    {
         lock(&shared.sessions).push((session.clone(), created.server));
     }
     let answer = RemoteAnswer::parse(&created.sdp).map_err(|error| error.to_string())?;
@@ -355,7 +405,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
     }
     let remote = answer.candidate_near(created.server.ip()).map_err(|error| error.to_string())?;
     let over = match &join.what {
-        What::View { over, .. } => *over,
+        What::View(viewing) => viewing.over,
         What::Publish(_) => Way::Udp,
     };
     if over != Way::Udp {
@@ -378,12 +428,15 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
         node: remote,
         seed: random(),
     };
-    let link = match &join.what {
-        What::View { link, .. } => link.clone(),
-        What::Publish(_) => None,
+    let (link, viewer) = match &join.what {
+        What::View(viewing) => {
+            second::note(shared, viewing, join.thread, &created);
+            (viewing.link.clone(), Some(viewing.number))
+        }
+        What::Publish(_) => (None, None),
     };
     let kind = match join.what {
-        What::View { verify_fraction, data, picture, .. } => NewKind::Viewer(ViewerConfig {
+        What::View(Viewing { verify_fraction, data, picture, .. }) => NewKind::Viewer(ViewerConfig {
             answer,
             intended: join.at,
             verify_fraction,
@@ -402,7 +455,7 @@ async fn connect(shared: &Shared, join: Join) -> Result<NewClient, String> {
             seed: random(),
         })),
     };
-    Ok(NewClient { socket, peer, kind, link })
+    Ok(NewClient { socket, peer, kind, link, viewer, is_second })
 }
 
 /// Whether the server takes the encodings of a simulcast.

@@ -279,6 +279,8 @@ fn what_cannot_be_meant_is_refused_with_what_to_change() {
     for (arguments, expected) in [
         (vec!["--link", wrong], "line 2: rate=fast: must be a rate"),
         (vec!["--simulcast", "--viewers-first"], "leave out one of the two"),
+        (vec!["--simulcast", "--rekey", "5"], "may be sent different encodings: leave out one of the two"),
+        (vec!["--data", "5", "--rekey", "5"], "messages come by both transports: leave out one of the two"),
     ] {
         let output = Command::new(LOADTEST).args(both).args(arguments).output().unwrap();
         let words = text(&output.stderr);
@@ -306,6 +308,32 @@ fn messages_of_a_data_channel_are_counted_by_every_viewer_beside_one_that_never_
     let stored = node.report();
     let channels = stored.pointer("/workers/0/streams/0/channels/0/stored");
     assert!(channels.is_none_or(|stored| stored.as_i64() == Some(sent)), "{stored}");
+}
+
+/// Changes of keys by what became of them.
+fn rekeys(node: &Node, outcome: &str) -> i64 {
+    node.report().pointer(&format!("/workers/0/rekeys/{outcome}")).and_then(Value::as_i64).unwrap_or(0)
+}
+
+#[test]
+fn viewers_change_their_keys_and_nothing_is_lost_between_two_transports() {
+    let node = Node::start(false);
+    let pid = node.child.id().to_string();
+    let arguments =
+        ["--viewers", "60", "--seconds", "3", "--rekey", "6", "--ramp", "100/s", "--bitrate", "300k", "--audio"];
+    let (code, words, report) =
+        run(&node, &[&arguments[..], &["--max-latency", "none", "--server-pid", &pid]].concat());
+    assert_eq!(code, Some(0), "{words}");
+    for (name, expected) in [("asked", 60), ("connected", 60), ("changed", 60), ("lost", 0), ("unnumbered", 0)] {
+        assert_eq!(number(&report, &format!("/rekeys/{name}")), expected, "{name}: {words}");
+    }
+    assert_eq!(number(&report, "/distributions/rekey_overlap/count"), 60, "{words}");
+    assert_eq!((number(&report, "/viewers_connected"), number(&report, "/viewers_with_picture")), (60, 60), "{words}");
+    assert!(words.contains("60 of 60 viewers in 6 s"), "{words}");
+    // The node says so too: by the clients' word, and not because ten seconds were over.
+    assert_eq!(rekeys(&node, "switched"), 60, "{words}");
+    let [before, after] = ["before", "after"].map(|name| number(&report, &format!("/rekeys/resident_{name}")));
+    assert!(after <= before + (8 << 20), "{before} bytes before, {after} after: {words}");
 }
 
 #[test]

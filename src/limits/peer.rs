@@ -38,6 +38,10 @@ pub const FLEET_RECEIVE_BUFFER_BYTES: usize = 66 * 1024;
 /// only while it is filled. Full: datagrams are dropped and counted by the socket.
 pub const FLEET_SOCKET_BUFFER_BYTES: usize = 1 << 20;
 
+/// Packets of a track that a viewer notes while its session's keys change: a minute of 500 packets a second. Full: the oldest is
+/// forgotten, and what was lost before is not seen.
+pub const LEDGER_PACKETS_MAX: usize = 30_000;
+
 /// Bytes that wait because a client's TCP connection does not take them: half a second of a 1 Mbit/s publisher. More: what is
 /// sent is lost.
 pub const FLEET_STREAM_QUEUE_BYTES_MAX: usize = 64 * 1024;

@@ -94,6 +94,7 @@ impl Load {
         let accounts = self.packet_accounts();
         let data = self.data_accounts(signal.data_refused, data_per_second);
         let picture = self.picture_accounts();
+        let rekeys = self.rekeys.take().map(|rekeys| rekeys.complete(&counts, &signal.rekeys_failed));
         let whole_busy = CpuTimes::read(None).machine_busy_since(&self.cpu);
         let bottleneck = results::bottleneck(&counts, &distributions, &threads, machine_busy.max(whole_busy));
         Ok(Results {
@@ -112,6 +113,7 @@ impl Load {
             accounts,
             data,
             picture,
+            rekeys,
             counts: counts.named().into_iter().collect(),
             distributions,
             timeline: self.timeline,

@@ -109,6 +109,12 @@ impl<A: Agent> Fleet<A> {
         Some(&mut self.members.get_mut(client as usize)?.as_mut()?.agent)
     }
 
+    /// A client, and where what it measures is added.
+    pub fn agent_and_record(&mut self, client: u32) -> (Option<&mut A>, &mut LoadRecord) {
+        let member = self.members.get_mut(client as usize).and_then(Option::as_mut);
+        (member.map(|member| &mut member.agent), &mut self.record)
+    }
+
     /// Lets a client say goodbye, and removes it.
     pub fn remove(&mut self, client: u32) -> Option<A> {
         let mut member = self.members.get_mut(client as usize)?.take()?;

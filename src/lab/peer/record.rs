@@ -110,6 +110,18 @@ pub struct Counts {
     pub data_late: u64,
     /// Channels that the server closed.
     pub data_closed: u64,
+    /// Second transports whose DTLS handshake completed.
+    pub seconds_connected: u64,
+    /// Viewers whose keys have changed: the server has ended the first transport, and what came was added up.
+    pub rekeyed: u64,
+    /// Packets that neither of two transports brought.
+    pub rekey_lost: u64,
+    /// Viewers of whose losses nothing can be said, because their packets bear no numbers of the publisher.
+    pub rekey_unnumbered: u64,
+    /// Packets of media that the server sent by a transport which it had ended.
+    pub rekey_after_end: u64,
+    /// Second transports that were given up.
+    pub rekeys_given_up: u64,
 }
 
 impl Counts {
@@ -206,6 +218,12 @@ fields!(
     data_filled,
     data_late,
     data_closed,
+    seconds_connected,
+    rekeyed,
+    rekey_lost,
+    rekey_unnumbered,
+    rekey_after_end,
+    rekeys_given_up,
 );
 
 /// Counters and histograms.
@@ -224,6 +242,10 @@ pub struct LoadRecord {
     /// From a viewer's intended start to its first frame that is shown less than [`LIVE`] after it was sent, µs; of viewers that
     /// watch their picture.
     pub live_us: Histogram<u64>,
+    /// From a second transport's intended start to its SRTP keys, µs.
+    pub second_connect_us: Histogram<u64>,
+    /// How long a session had two connected transports, µs.
+    pub overlap_us: Histogram<u64>,
     /// One way, from the publisher's send to the kernel's receive, video, µs.
     pub video_latency_us: Histogram<u64>,
     /// As above, audio.
@@ -245,6 +267,8 @@ impl Default for LoadRecord {
             first_packet_us: histogram(),
             key_frame_us: histogram(),
             live_us: histogram(),
+            second_connect_us: histogram(),
+            overlap_us: histogram(),
             video_latency_us: histogram(),
             audio_latency_us: histogram(),
             data_latency_us: histogram(),
@@ -264,6 +288,8 @@ impl LoadRecord {
             (&mut self.first_packet_us, &other.first_packet_us),
             (&mut self.key_frame_us, &other.key_frame_us),
             (&mut self.live_us, &other.live_us),
+            (&mut self.second_connect_us, &other.second_connect_us),
+            (&mut self.overlap_us, &other.overlap_us),
             (&mut self.video_latency_us, &other.video_latency_us),
             (&mut self.audio_latency_us, &other.audio_latency_us),
             (&mut self.data_latency_us, &other.data_latency_us),

@@ -15,10 +15,13 @@
 //! Left out: decoding.
 
 mod asking;
+mod handover;
 mod receiving;
 
 use std::time::Duration;
 
+use self::handover::Handover;
+pub use self::handover::Ledger;
 use super::answer::{AnsweredMedia, RemoteAnswer};
 use super::client::{ClientPeer, PeerEvent, Refused};
 use super::data::{DataSink, DataViewer};
@@ -101,6 +104,8 @@ pub struct Viewer {
     agreed: Agreed,
     feedback: Box<Feedback>,
     picture: Option<Box<Picture>>,
+    /// Its session's keys change, and it is one of two transports.
+    handover: Option<Box<Handover>>,
     ended: bool,
 }
 
@@ -166,6 +171,7 @@ impl Viewer {
             agreed,
             feedback: Box::default(),
             picture: config.watches.then(Box::default),
+            handover: None,
             ended: false,
         }
     }
@@ -234,7 +240,8 @@ impl Viewer {
             counts.switches += u64::from(shown.switched);
             counts.freezes += u64::from(shown.froze.is_some());
             counts.frozen_ms += shown.froze.unwrap_or_default().as_millis() as u64;
-            if !picture.is_live && shown.sent.is_some_and(|sent| shown.at.since(sent) < LIVE) {
+            let is_second = self.handover.is_some();
+            if !picture.is_live && !is_second && shown.sent.is_some_and(|sent| shown.at.since(sent) < LIVE) {
                 picture.is_live = true;
                 note(&mut record.live_us, shown.at.since(self.intended));
             }
@@ -312,7 +319,7 @@ impl Viewer {
             return;
         }
         (self.key_frame, self.needs_key_frame, self.pli_sent) = (None, None, None);
-        if !std::mem::replace(&mut self.key_frame_complete, true) {
+        if !std::mem::replace(&mut self.key_frame_complete, true) && !self.is_second() {
             note(&mut record.key_frame_us, received.since(self.intended));
         }
     }
@@ -341,12 +348,18 @@ impl Viewer {
             match event {
                 PeerEvent::Connected => {
                     self.connected = Some(now);
-                    record.counts.connected += 1;
-                    record.last_connected = Some(now);
-                    note(&mut record.connect_us, now.since(self.intended));
+                    if self.is_second() {
+                        record.counts.seconds_connected += 1;
+                        note(&mut record.second_connect_us, now.since(self.intended));
+                    } else {
+                        record.counts.connected += 1;
+                        record.last_connected = Some(now);
+                        note(&mut record.connect_us, now.since(self.intended));
+                    }
                     // Reports are spread over the interval, as those of viewers that joined at different times are.
                     self.next_report = now + REPORT_INTERVAL.mul_f64(0.5 + self.random.u64() as f64 / u64::MAX as f64);
                 }
+                PeerEvent::Closed if self.may_be_ended() => self.ended = true,
                 PeerEvent::Closed | PeerEvent::Failed(_) => self.end_early(record),
                 PeerEvent::PathValidated(_) => {}
             }

@@ -25,6 +25,9 @@ impl Viewer {
             record.counts.unknown += 1;
             return;
         };
+        if self.ended && self.may_be_ended() {
+            record.counts.rekey_after_end += 1;
+        }
         record.counts.received_bytes += bytes.len() as u64;
         self.note_feedback(&header, bytes, received);
         let is_new = self.tracks.len() > tracks;
@@ -45,6 +48,7 @@ impl Viewer {
                 self.next_request = Some(received);
             }
         }
+        let is_second = self.is_second();
         let track = &mut self.tracks[at];
         track.reception.bytes += bytes.len() as u64;
         let kind = track.kind;
@@ -61,11 +65,14 @@ impl Viewer {
             self.first_packet = Some(received);
             self.needs_key_frame = Some(received);
             self.settled = Some(received + SETTLING);
-            note(&mut record.first_packet_us, received.since(self.intended));
+            if !is_second {
+                note(&mut record.first_packet_us, received.since(self.intended));
+            }
         }
         let looking = kind == MediaKind::Video && self.needs_key_frame.is_some();
         let unknown_since = track.opened.map_or(u64::MAX, |opened| index.saturating_sub(opened));
-        if looking || unknown_since >= OPEN_AT_LEAST_EVERY || self.random.u64() < self.open_below {
+        let all = looking || self.handover.is_some();
+        if all || unknown_since >= OPEN_AT_LEAST_EVERY || self.random.u64() < self.open_below {
             self.open(at, index, &header, bytes, received, record);
         }
         if looking {
@@ -96,7 +103,11 @@ impl Viewer {
             MediaKind::Video => record.counts.received_video += 1,
         }
         let hints = inspect(codec, rest);
-        let stamp = Stamp::read(rest).map(|stamp| (stamp.layer, stamp.sent));
+        let stamp = Stamp::read(rest);
+        if let Some(handover) = &mut self.handover {
+            handover.note(kind, index, stamp.map(|stamp| stamp.number));
+        }
+        let stamp = stamp.map(|stamp| (stamp.layer, stamp.sent));
         self.note_key_frame_start(hints.key_frame_start, index, header.timestamp);
         if kind == MediaKind::Video {
             let (timestamp, marker, key) = (header.timestamp, header.marker, hints.key_frame_start);
@@ -141,7 +152,12 @@ impl Viewer {
         let kind = self.tracks[at].kind;
         let opened = &mut self.tracks[at].opened;
         *opened = (*opened).max(Some(index));
-        if let Some(stamp) = stamp.filter(|_| self.settled.is_some_and(|settled| settled <= received)) {
+        if let Some(handover) = &mut self.handover {
+            handover.note(kind, index, stamp.map(|stamp| stamp.number));
+        }
+        if let Some(stamp) =
+            stamp.filter(|_| !self.is_second() && self.settled.is_some_and(|settled| settled <= received))
+        {
             let histogram = match kind {
                 MediaKind::Audio => &mut record.audio_latency_us,
                 MediaKind::Video => &mut record.video_latency_us,
