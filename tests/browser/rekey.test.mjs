@@ -3,12 +3,12 @@
 //
 // The long form: CORECAST_REKEY_CHANGES=10 (changes of each case; 2 in the run).
 
-import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { enter } from './lib/netns.mjs';
 import { Browser, Publisher, closePages, servePages, until } from './lib/browsers.mjs';
 import { BASE, Corecast } from './lib/corecast.mjs';
 import { figures } from './lib/judge.mjs';
+import { barcode, sessionOf, watch } from './lib/rekeying.mjs';
 import { Suite } from './lib/suite.mjs';
 
 await enter();
@@ -17,46 +17,6 @@ const site = await servePages();
 const publishing = await Browser.start('chromium', { first: true });
 const watching = { chromium: await Browser.start('chromium'), firefox: await Browser.start('firefox') };
 const CHANGES = Number(process.env.CORECAST_REKEY_CHANGES ?? 2);
-
-/** The reader of numbered frames as a script for a page of the node, whose policy lets it load none. */
-const barcode = `(() => { ${readFileSync(new URL('pages/barcode.js', import.meta.url), 'utf8').replaceAll('export ', '')}; window.readVideoFrame = readVideoFrame; })()`;
-
-/** Begins to watch, and to write down every frame that can be seen: of the SDK's own element while it lies over the page's. */
-function watch({ stream, transport }) {
-  const video = Object.assign(document.createElement('video'), { muted: true, playsInline: true });
-  video.style.cssText = 'width:320px;height:180px';
-  document.body.prepend(video);
-  const scratch = { bytes: new Uint8Array(1 << 17) };
-  const probe = (window.probe = { frames: [], overlays: 0, rekeyed: 0, failed: [] });
-  const follow = (element) => {
-    const shown = async (now, { expectedDisplayTime, width }) => {
-      element.requestVideoFrameCallback(shown);
-      const over = [...document.querySelectorAll('video')].find((each) => each !== video && each.style.visibility === 'visible');
-      if (over ? element !== over : element !== video) return;
-      let picture;
-      try { picture = new VideoFrame(element, { timestamp: 0 }); } catch { return; }
-      const code = await window.readVideoFrame(picture, scratch).catch(() => null);
-      picture.close();
-      probe.frames.push([code?.frame ?? -1, expectedDisplayTime, element === video ? 0 : 1, width]);
-    };
-    element.requestVideoFrameCallback(shown);
-  };
-  follow(video);
-  new MutationObserver((changes) => {
-    for (const { addedNodes } of changes) for (const node of addedNodes) if (node.nodeName === 'VIDEO') { probe.overlays += 1; follow(node); }
-  }).observe(document.body, { childList: true });
-  return import('/sdk.js').then(({ Viewer }) => {
-    window.session = new Viewer({ stream, transport });
-    window.session.on('rekeyed', () => { probe.rekeyed += 1; });
-    window.session.on('rekeyfailed', ({ detail }) => { probe.failed.push(`${detail.error.code}: ${detail.error.message}`); });
-    return window.session.attach(video);
-  });
-}
-
-/** The session's entry in the node's report. */
-async function sessionOf(node, of = 'play') {
-  return (await node.workers()).flatMap(({ sessions }) => sessions).find(({ direction }) => direction === of);
-}
 
 for (const [kind, transport] of [['chromium', 'websocket'], ['chromium', 'http'], ['firefox', 'websocket']]) {
   await suite.case(`${kind} over ${transport}: a viewer's keys change ${CHANGES} times, every frame is seen`, async (check, note) => {

@@ -26,7 +26,7 @@ const CHROMIUM_FIRST = fileURLToPath(new URL('chromium-first.sh', import.meta.ur
 const FIREFOX = process.env.CORECAST_FIREFOX ?? '/usr/bin/firefox-esr';
 const CHROMIUM_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--disable-extensions', '--mute-audio',
+  '--disable-component-update', '--disable-sync', '--disable-extensions',
   '--autoplay-policy=no-user-gesture-required', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream',
   '--disable-background-timer-throttling', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
   '--disable-features=WebRtcHideLocalIpsWithMdns,CalculateNativeWinOcclusion',
@@ -34,13 +34,15 @@ const CHROMIUM_FLAGS = [
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript' };
 const pages = path.join(path.dirname(fileURLToPath(import.meta.url)), '../pages');
-const examples = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../../examples');
+const [examples, web] = ['examples', 'src/web'].map((directory) => fileURLToPath(new URL(`../../../${directory}`, import.meta.url)));
 
-/** Serves tests/browser/pages and the examples on a port of localhost, which browsers treat as a secure context. */
+/** Serves tests/browser/pages, the examples and the SDK on a port of localhost, which browsers treat as a secure context. */
 export async function servePages() {
   const server = createServer((request, response) => {
-    const name = path.basename(new URL(request.url, 'http://localhost').pathname);
-    const file = [pages, examples].map((directory) => path.join(directory, name)).find((each) => existsSync(each)) ?? '';
+    const { pathname } = new URL(request.url, 'http://localhost');
+    const ofSdk = /^\/sdk(\/\w+)?\.js$/.test(pathname);
+    const places = ofSdk ? [path.join(web, pathname)] : [pages, examples].map((directory) => path.join(directory, path.basename(pathname)));
+    const file = places.find((each) => existsSync(each)) ?? '';
     if (!existsSync(file)) { response.writeHead(404).end(); return; }
     response.writeHead(200, { 'content-type': TYPES[path.extname(file)], 'cache-control': 'no-store' });
     response.end(readFileSync(file));
@@ -50,8 +52,8 @@ export async function servePages() {
 }
 
 export class Browser {
-  /** `first`: ahead of the test's other processes, for publishers. */
-  static async start(kind, { name = kind, flags = [], prefs = {}, first = false } = {}) {
+  /** `first`: ahead of the test's other processes, for publishers. `heard`: the environment that brings its sound to a `Listener`. */
+  static async start(kind, { name = kind, flags = [], prefs = {}, first = false, heard = null } = {}) {
     const executablePath = kind === 'firefox' ? FIREFOX : first ? CHROMIUM_FIRST : CHROMIUM;
     if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: run tests/run --setup`);
     const browser = new Browser();
@@ -59,13 +61,14 @@ export class Browser {
     browser.handle = await puppeteer.launch({
       executablePath, browser: kind === 'firefox' ? 'firefox' : 'chrome', headless: true, acceptInsecureCerts: true,
       userDataDir: browser.profile, protocolTimeout: 180_000, timeout: 120_000, defaultViewport: null,
+      ...(heard && { env: { ...process.env, ...heard }, ignoreDefaultArgs: ['--mute-audio'] }),
       ...(kind === 'firefox'
         ? { extraPrefsFirefox: {
           'media.navigator.streams.fake': true, 'media.navigator.permission.disabled': true, 'media.autoplay.default': 0, 'media.autoplay.blocking_policy': 0, 'app.update.enabled': false,
           'network.captive-portal-service.enabled': false, 'network.connectivity-service.enabled': false,
           'datareporting.policy.dataSubmissionEnabled': false, 'media.gmp-manager.updateEnabled': false, ...prefs,
         } }
-        : { args: [...CHROMIUM_FLAGS, '--window-size=320,240', ...flags] }),
+        : { args: [...CHROMIUM_FLAGS, ...(heard ? [] : ['--mute-audio']), '--window-size=320,240', ...flags] }),
     });
     return browser;
   }

@@ -47,7 +47,8 @@ export async function drawn(probe, { width, height, fps }) {
   paint();
   // A timer: a page that is not seen draws no animation frames.
   setInterval(paint, 1_000 / fps / 2);
-  const [video] = canvas.captureStream(fps).getVideoTracks();
+  // Every picture that is drawn: with a rate of its own it would leave out every other one.
+  const [video] = canvas.captureStream().getVideoTracks();
   const sound = new AudioContext();
   const out = sound.createMediaStreamDestination();
   const tone = new OscillatorNode(sound, { frequency: 440 });

@@ -53,7 +53,7 @@ function painter(width, height) {
   };
 }
 
-async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs }) {
+async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs, tone = 0 }) {
   const paint = painter(width, height);
   const start = performance.now() + 50;
   const frameMs = 1_000 / fps;
@@ -68,9 +68,10 @@ async function run({ video, audio, width, height, fps, firstFrame, audioDelayMs 
       // The time of frame 0 is a whole second of sound; 100 seconds more keep the remainder positive.
       const phase = Math.round((firstFrame * frameMs) / 10);
       const inSecond = (block + phase - delayBlocks + 100 * 100) % 100;
-      if (inSecond < BEEP_BLOCKS) {
+      const loud = inSecond < BEEP_BLOCKS ? 0.5 : tone;
+      if (loud) {
         for (let i = 0; i < BLOCK; i++) {
-          samples[i] = 0.5 * Math.sin((2 * Math.PI * BEEP_HZ * (inSecond * BLOCK + i)) / SAMPLE_RATE);
+          samples[i] = loud * Math.sin((2 * Math.PI * BEEP_HZ * (inSecond * BLOCK + i)) / SAMPLE_RATE);
         }
       }
       const data = new AudioData({

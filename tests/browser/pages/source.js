@@ -31,11 +31,13 @@ function written(how) {
   return { video, audio };
 }
 
+/** Starts the picture and the sound; `tone` is how loud it is between beeps, where it is to be heard all the time. */
+probe.tracks = async ({ width = 1280, height = 720, fps = 30, firstFrame = 0, audioDelayMs = 0, tone = 0 } = {}) => (
+  'MediaStreamTrackGenerator' in window ? written({ width, height, fps, firstFrame, audioDelayMs, tone }) : drawn(probe, { width, height, fps }));
+
 /** Starts the picture and the sound and returns an SDP offer; `layers` are its encodings. */
-probe.offer = async ({ codec = 'video/H264', width = 1280, height = 720, fps = 30, maxBitrate = 2_500_000,
-  firstFrame = 0, audioDelayMs = 0, gather = false, layers = [{ maxBitrate }] } = {}) => {
-  const { video, audio } = 'MediaStreamTrackGenerator' in window
-    ? written({ width, height, fps, firstFrame, audioDelayMs }) : await drawn(probe, { width, height, fps });
+probe.offer = async ({ codec = 'video/H264', fps = 30, maxBitrate = 2_500_000, gather = false, layers = [{ maxBitrate }], ...source } = {}) => {
+  const { video, audio } = await probe.tracks({ fps, ...source });
 
   const pc = (probe.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' }));
   const stream = new MediaStream([video, audio]);
