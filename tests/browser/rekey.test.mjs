@@ -98,6 +98,73 @@ await suite.case('a second connection that is given up leaves the old picture an
   }
 }, { attempts: 2 });
 
+/** Brings the page's element where nothing can be laid over it, and back. Resolves when it is there. */
+const elsewhere = {
+  paused: { enter: (page) => page.evaluate(() => { window.video.pause(); }), leave: (page) => page.evaluate(() => window.video.play()), holds: () => window.video.paused },
+  'in full screen': {
+    enter: (page) => page.click('#fullscreen'), leave: (page) => page.evaluate(() => document.exitFullscreen()),
+    holds: () => document.fullscreenElement === window.video,
+  },
+  'in picture in picture': {
+    enter: (page) => page.click('#pip'), leave: (page) => page.evaluate(() => document.exitPictureInPicture()),
+    holds: () => document.pictureInPictureElement === window.video,
+  },
+  'on a page behind another': {
+    enter: async (page) => { page.front = await page.browser().newPage(); await page.front.bringToFront(); },
+    leave: async (page) => { await page.front.close(); await page.bringToFront(); },
+    holds: () => document.hidden,
+  },
+};
+
+for (const [kind, wheres] of [['chromium', Object.keys(elsewhere)], ['firefox', ['paused', 'in full screen', 'on a page behind another']]]) {
+  await suite.case(`${kind}: keys change while the element is ${wheres.join(', ')}`, async (check, note) => {
+    const node = await Corecast.start(`rekey-elsewhere-${kind}`);
+    const page = await watching[kind].open(`${BASE}/`, 'viewer');
+    try {
+      await Publisher.start(publishing, site.base, node, 'keys', { codec: 'video/VP8', width: 640, height: 360, maxBitrate: 800_000 });
+      await page.evaluate(async () => {
+        const video = (window.video = Object.assign(document.createElement('video'), { muted: true, playsInline: true }));
+        video.style.cssText = 'width:320px;height:180px';
+        const button = (id, act) => Object.assign(document.createElement('button'), { id, textContent: id, onclick: act });
+        document.body.prepend(video, button('fullscreen', () => video.requestFullscreen()), button('pip', () => video.requestPictureInPicture()));
+        const { Viewer } = await import('/sdk.js');
+        window.failed = [];
+        window.session = new Viewer({ stream: 'keys' });
+        window.session.on('rekeyfailed', ({ detail }) => window.failed.push(detail.error.message));
+        await window.session.attach(video);
+      });
+      const plays = async () => {
+        const from = await page.evaluate(() => window.video.currentTime);
+        await until('it plays', () => page.evaluate((time) => window.video.currentTime > time + 0.3, from), { within: 20_000 });
+      };
+      await plays();
+      for (const where of wheres) {
+        const { enter: go, leave, holds } = elsewhere[where];
+        await go(page);
+        await until(`the element is ${where}`, () => page.evaluate(holds), { within: 10_000 });
+        const done = await page.evaluate(() => window.session.rekey());
+        check(done, `${where}: ${await page.evaluate(() => window.failed.join())}`);
+        check(await page.evaluate(holds), `${where}: no longer so`);
+        if (where !== 'paused') await plays();
+        await leave(page);
+        await plays();
+        const { isNew, elements } = await page.evaluate(() => ({
+          isNew: window.session.pc.getReceivers().every(({ track }) => window.video.srcObject.getTracks().includes(track)),
+          elements: document.querySelectorAll('video').length,
+        }));
+        check(isNew, `${where}: the element plays another stream than the session's connection brings`);
+        check(elements === 1, `${where}: ${elements} elements`);
+        note({ [where]: 'changed' });
+      }
+    } finally {
+      await page.front?.close().catch(() => {});
+      await page.close();
+      await node.stop();
+      await closePages(publishing);
+    }
+  }, { attempts: 2 });
+}
+
 for (const [kind, transport, simulcast] of [['chromium', 'websocket', true], ['firefox', 'http', false]]) {
   await suite.case(`${kind} over ${transport}: a publisher's keys change ${CHANGES} times${simulcast ? ', in three sizes' : ''}`, async (check, note) => {
     const node = await Corecast.start(`rekey-publisher-${kind}`);

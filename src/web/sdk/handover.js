@@ -2,12 +2,12 @@
 //
 // A new source in an element costs 86 to 117 ms in Chromium, in which it shows nothing new. So the new stream first plays in an
 // element of the SDK's own that lies over the page's: it is shown in the callback of its own first picture that is no older than what
-// the page's element shows (both carry the same RTP timestamps), its sound takes over from the old one's, and then the page's element is given the new stream below it. When that shows a picture, the SDK's own
-// element goes.
+// the page's element shows (both carry the same RTP timestamps), its sound takes over from the old one's, and then the page's element is
+// given the new stream below it. When that shows a picture, the SDK's own element goes.
 //
 // Nothing is laid over an element that nobody sees through the page (hidden page, picture in picture, full screen): there the
-// source is changed at once, with the sound in the SDK's own element meanwhile. A paused element keeps its picture, and gets the new
-// stream when it is played.
+// source is changed at once, with the sound in the SDK's own element meanwhile. A paused element keeps its picture: the new
+// tracks are exchanged in its stream, and seen when it is played.
 
 /** A stream that has shown nothing for so long is taken as it is: a publisher may be away. */
 const FIRST_FRAME_MS = 4_000;
@@ -123,8 +123,7 @@ export class Handover {
   async finish() {
     const video = this.#video;
     if (video.paused) {
-      // Its picture stays; what was paused goes on with what there is when it is played.
-      video.addEventListener('play', () => { if (video.srcObject !== this.#media) this.#give(); }, { once: true });
+      this.#exchange();
       return;
     }
     const taken = nextFrame(video, TAKEN_MS);
@@ -143,6 +142,17 @@ export class Handover {
   #takeAway() {
     this.#own.srcObject = null;
     this.#own.remove();
+  }
+
+  /**
+   * A paused element keeps its source, which gets the new tracks: its picture stays, and what plays it is not told, in the middle of
+   * `play()`, that its source is another one (Firefox rejects that, and for ended tracks it is never done).
+   */
+  #exchange() {
+    const source = this.#video.srcObject;
+    if (!(source instanceof MediaStream)) return;
+    for (const track of source.getTracks()) source.removeTrack(track);
+    for (const track of this.#media.getTracks()) source.addTrack(track);
   }
 
   #give() {
