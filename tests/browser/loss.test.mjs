@@ -1,8 +1,13 @@
 // Single packets are dropped at random on the wire, first towards a viewer, then from the publisher: retransmission
 // repairs it, and nobody sees a freeze. Offloads are off, so that what is dropped is one packet and not a train.
 
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { disableOffloads, enter, startLoss } from './lib/netns.mjs';
+import { repository } from './lib/artifacts.mjs';
+import { disableOffloads, enter, startLoss, NODE_IP, PEER_IP } from './lib/netns.mjs';
 import { Browser, Publisher, Viewer, closePages, servePages } from './lib/browsers.mjs';
 import { Corecast } from './lib/corecast.mjs';
 import { judgePicture, reachesBitrate, summary, watch } from './lib/watching.mjs';
@@ -15,6 +20,11 @@ const site = await servePages();
 const chromium = await Browser.start('chromium');
 const publishing = await Browser.start('chromium', { first: true });
 const SECONDS = 20;
+/** Of the sound's samples, those that the browser had to make up. */
+const CONCEALED_MAX = 0.02;
+
+/** Built beside the node. */
+const LOADTEST = path.join(path.dirname(process.env.CORECAST_BIN ?? path.join(repository, 'target/release/corecast')), 'corecast-loadtest');
 
 /** The stream's video, summed over workers. */
 async function uplink(node, stream) {
@@ -51,6 +61,9 @@ async function lossy(check, note, percent, direction) {
     note({ wire: { ...wire, percent: (100 * wire.dropped / wire.seen).toFixed(1) }, viewer: summary(seen) });
     check(wire.dropped >= 0.6 * percent * wire.seen / 100 && wire.dropped > 50, `only ${wire.dropped} of ${wire.seen} packets were dropped`);
     judgePicture(check, seen);
+    const concealed = seen.change.audioConcealed / seen.change.audioSamples;
+    note({ sound: `${(100 * concealed).toFixed(2)} % of ${seen.change.audioSamples} samples concealed` });
+    check(concealed <= CONCEALED_MAX, `${(100 * concealed).toFixed(2)} % of the sound was concealed`);
     if (direction === 'downlink') {
       // Chromium counts a packet as lost even when its retransmission came.
       const share = seen.change.retransmitted / seen.change.lost;
@@ -77,6 +90,33 @@ for (const direction of ['downlink', 'uplink']) {
     await suite.case(`${percent} % on the ${direction}`, (check, note) => lossy(check, note, percent, direction), { attempts: 3 });
   }
 }
+
+// Asking takes longer than sound can wait: what repairs it is that each packet repeats the one before (RED, RFC 2198).
+await suite.case('10 % on the downlink of a viewer 75 ms away', async (check, note) => {
+  const node = await Corecast.start('loss-far');
+  const directory = mkdtempSync(path.join(tmpdir(), 'corecast-link-'));
+  const script = path.join(directory, 'far.link');
+  // The way back is whole, and the first seconds are: what is measured is the sound of one who plays.
+  writeFileSync(script, '0s delay=75ms up.delay=75ms\n10s loss=10%\n');
+  const to = `${PEER_IP}:19000`;
+  const link = spawn(LOADTEST, ['link', '--listen', to, '--to', `${NODE_IP}:20000`, '--link', script, '--seconds', '120'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  try {
+    const publisher = await Publisher.start(publishing, site.base, node, 'far', { codec: 'video/VP8', width: 640, height: 360, maxBitrate: 600_000 });
+    const through = (sdp) => sdp.replace(/^(a=candidate:\S+ 1 udp \d+) \S+ 20000 /gim, `$1 ${PEER_IP} 19000 `).replace(/^a=candidate:\S+ \d+ tcp .*\r?\n/gim, '');
+    const viewer = await (await Viewer.start(chromium, site.base, node, 'far', { answer: through })).playing();
+    await sleep(13_000);
+    const [seen] = await watch(publisher, [viewer], SECONDS);
+    const concealed = seen.change.audioConcealed / seen.change.audioSamples;
+    note({ sound: `${(100 * concealed).toFixed(2)} % of ${seen.change.audioSamples} samples concealed`, audio: `${seen.change.audioLost} of ${seen.change.audioPackets} packets lost`, viewer: summary(seen) });
+    check(seen.change.lost > 20, `only ${seen.change.lost} packets were lost`);
+    check(concealed <= CONCEALED_MAX, `${(100 * concealed).toFixed(2)} % of the sound was concealed`);
+  } finally {
+    link.kill();
+    await node.stop();
+    rmSync(directory, { recursive: true, force: true });
+    await closePages(chromium, publishing);
+  }
+}, { attempts: 2 });
 
 await Promise.all([chromium.close(), publishing.close()]);
 site.close();

@@ -116,9 +116,9 @@ pub(super) fn common(
                 // RFC 4588 §5: retransmissions are requested by NACK, so RTX is of no use without it.
                 rtx_payload_type: retransmissions.get(&payload_type).copied().filter(|_| feedback.nack),
                 clock_rate_hz: if video { 90_000 } else { 48_000 },
-                // Lost sound is in the ring too. Browsers do not offer to ask for it: Chromium asks when it is answered so, and
-                // Firefox takes no notice.
-                nack: feedback.nack || (playing && !video),
+                // Lost sound is sent again too, though browsers offer it for pictures only: Chromium asks, and sends, when it is
+                // answered so, and Firefox takes no notice.
+                nack: feedback.nack || !video,
                 pli: feedback.pli && video,
                 fir: feedback.fir && video,
                 // Towards a viewer on pictures only, whose frames are trains.

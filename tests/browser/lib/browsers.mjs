@@ -188,11 +188,12 @@ export class Publisher extends End {
 }
 
 export class Viewer extends End {
-  static async start(browser, base, node, stream, { name = `viewer of ${stream}`, sound = true } = {}) {
+  /** `answer`: what becomes of the node's answer on its way to the page. */
+  static async start(browser, base, node, stream, { name = `viewer of ${stream}`, sound = true, answer = (sdp) => sdp } = {}) {
     const page = await browser.open(`${base}/viewer.html`, name);
     await page.waitForFunction(() => window.probe?.ready);
     const session = await node.whep(stream, await call(page, 'offer', { sound }));
-    await call(page, 'accept', session.sdp);
+    await call(page, 'accept', answer(session.sdp));
     return new Viewer(page, node, session).connected();
   }
 
