@@ -462,7 +462,7 @@ GUARDS = [
         "src/worker/starts.rs",
         "if by_connection { limits::CONNECTION_KEY_FRAME_AGE_MAX }",
         "if by_connection { limits::KEY_FRAME_AGE_MAX }",
-        "simulation proofs::nothing_is_found_where_everybody_is_on_connections",
+        "parts worker_joins::who_comes_on_a_connection_begins_with_a_key_frame_of_now",
     ),
     Guard(
         "join: the ring keeps the newest key frame",

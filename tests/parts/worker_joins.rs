@@ -329,3 +329,25 @@ fn a_repeat_of_what_was_squeezed_says_what_was_said() {
         }
     }
 }
+
+/// What follows an older key frame cannot be dropped on its way: a thin connection would be busy with it, and its sound would wait.
+#[test]
+fn who_comes_on_a_connection_begins_with_a_key_frame_of_now() {
+    for (age_ms, is_asked_for) in [(100, false), (1_000, true), (1_900, true)] {
+        let (mut world, publisher) = world_with_one_key_frame(age_ms * MS);
+        let viewer = world.join(&Opening { tcp: true, ..Opening::viewer(0) });
+        world.run(500 * MS);
+        let asked = !world.clients[publisher].publisher().key_frame_requests.is_empty();
+        assert_eq!(asked, is_asked_for, "{age_ms} ms: its publisher is asked for one");
+        let begun = !world.clients[viewer].received(MediaKind::Video).is_empty();
+        assert_eq!(begun, !is_asked_for, "{age_ms} ms: it is sent the ring's");
+        let now = world.now;
+        world.clients[publisher].publish_frame(30, true, now);
+        world.run(500 * MS);
+        let received = world.clients[viewer].received(MediaKind::Video);
+        assert!(received.len() > 30, "{age_ms} ms: {} packets", received.len());
+        if is_asked_for {
+            assert!(inspect(Codec::H264, &received[1].payload).key_frame_start && received[0].at >= now, "{age_ms} ms");
+        }
+    }
+}
