@@ -106,6 +106,16 @@ pub const EPOCH_OVERLAP_MAX: Duration = Duration::from_secs(10);
 /// has, and tries again. At a lifetime of a minute 10,000 sessions need 170 changes a second of some three seconds each.
 pub const REKEYS_PER_WORKER_MAX: usize = 1_024;
 
+/// How old keys must be before a peer may change them on the connection it has: until then a hello may be one of the first handshake's
+/// that comes late.
+pub const IN_PLACE_AGE_MIN: Duration = Duration::from_secs(2);
+
+/// Between two such attempts: anybody who can send from the peer's address can begin one.
+pub const IN_PLACE_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long a peer that has closed its association may take to say hello. Chromium closes the old one just before.
+pub const IN_PLACE_CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Sessions that may be open and not connected yet, beyond which nobody's keys are changed: joins come first.
 pub const REKEY_HANDSHAKES_MAX: usize = HANDSHAKES_PER_WORKER_MAX / 4;
 

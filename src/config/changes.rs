@@ -86,7 +86,7 @@ mod tests {
     const ALL_CHANGED: &str = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nhttp_redirect = '127.0.0.1:80'\n\
         admin = '127.0.0.1:3'\npublic_url = 'https://a.example'\ntrusted_proxies = ['10.0.0.0/8']\ncores = '0'\nio = 'mmsg'\nstate_directory = '/s'\n\
         allow_anyone = true\n[signalling]\ncores = '0'\nnice = 3\n\
-        [media]\nips = ['192.0.2.1']\nport_base = 30000\nannounce = ['203.0.113.7']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\nkey_lifetime_s = 61\nplain_clients_at_key_age = 'end'\n[turn]\nenabled = false\n\
+        [media]\nips = ['192.0.2.1']\nport_base = 30000\nannounce = ['203.0.113.7']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\nkey_lifetime_s = 61\nplain_clients_at_key_age = 'end'\nrekey_in_place = true\n[turn]\nenabled = false\n\
         [tls]\ncert = 'c'\nkey = 'k'\nacme_webroot = '/w'\nhsts_age_s = 5\n[[tls.certificates]]\ncert = 'd'\nkey = 'l'\n\
         [log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = true\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\

@@ -69,6 +69,7 @@ pub struct MediaSettings {
     pub certificate_age_h: Option<i64>,
     pub key_lifetime_s: Option<i64>,
     pub plain_clients_at_key_age: Option<String>,
+    pub rekey_in_place: Option<bool>,
 }
 
 /// `[signalling]`
@@ -210,6 +211,7 @@ impl From<&Config> for Settings {
                 certificate_age_h: i64::try_from(config.media.certificate_age.as_secs() / 3_600).ok(),
                 key_lifetime_s: i64::try_from(config.media.key_lifetime.map_or(0, |lifetime| lifetime.as_secs())).ok(),
                 plain_clients_at_key_age: Some(config.media.plain_clients.name().to_owned()),
+                rekey_in_place: Some(config.media.rekey_in_place),
             },
             turn: TurnSettings { enabled: Some(config.turn) },
             tls: tls_settings(config),

@@ -140,6 +140,8 @@ pub struct Media {
     pub key_lifetime: Option<Duration>,
     /// What becomes of clients that cannot change them.
     pub plain_clients: PlainClients,
+    /// A client may begin DTLS anew on its connection.
+    pub rekey_in_place: bool,
 }
 
 /// What becomes of clients of WHIP and WHEP whose keys are old, and which cannot be told.

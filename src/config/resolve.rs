@@ -210,6 +210,9 @@ fn media(sources: &Sources<'_>, workers: usize) -> Result<Media, ConfigError> {
         certificate_age: Duration::from_secs(3_600 * u64::from(age_h)),
         key_lifetime: key_lifetime(sources)?,
         plain_clients: plain_clients(sources)?,
+        rekey_in_place: sources
+            .pick("media.rekey_in_place", |s| s.media.rekey_in_place)
+            .is_some_and(|placed| placed.value),
     })
 }
 

@@ -142,6 +142,9 @@ const MEDIA: &[Setting] = &[
         .live()
         .help("What becomes of WHIP and WHEP clients whose keys are that old, and which cannot be asked")
         .remark("`end` ends their sessions 30 s later, unless they changed their keys by themselves"),
+    Setting::switch("media.rekey_in_place")
+        .help("A client may change its keys by beginning DTLS anew on the connection it has")
+        .remark("Not gapless in browsers: [Keys that change](keys.md)"),
 ];
 
 const TLS: &[Setting] = &[

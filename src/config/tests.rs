@@ -265,7 +265,7 @@ fn the_state_directory_follows_systemd_then_xdg_then_home() {
 fn the_printed_configuration_reads_back_to_itself() {
     let full = "https = '[::1]:1'\nhttp = '127.0.0.1:2'\nhttp_redirect = '0.0.0.0:80'\nadmin = '127.0.0.1:3'\npublic_url = 'https://a.example'\n\
         cores = '0,2-3'\nio = 'mmsg'\nstate_directory = '/s'\nallow_anyone = true\n\
-        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7:443']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\nkey_lifetime_s = 61\nplain_clients_at_key_age = 'end'\n[turn]\nenabled = false\n\
+        [media]\nips = ['192.0.2.1', '2001:db8::1']\nport_base = 30000\nannounce = ['203.0.113.7:443']\nudp_only = true\ndata = false\ndscp = 34\nframe_hold_ms = 2\ncertificate_age_h = 20\nkey_lifetime_s = 61\nplain_clients_at_key_age = 'end'\nrekey_in_place = true\n[turn]\nenabled = false\n\
         [tls]\ncert = 'c'\nkey = 'k'\nacme_webroot = '/w'\nhsts_age_s = 19\n\
         [[tls.certificates]]\ncert = 'd'\nkey = 'l'\n[log]\nlevel = 'debug'\nformat = 'json'\naddresses = true\n\
         [auth]\nrequire = false\nsecret_file = 's'\njwks = 'k.json'\njwks_interval_s = 16\nwebhook = 'https://a.example/'\n\

@@ -83,7 +83,11 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
                 sessions_max: config.limits.sessions_per_worker_max as usize,
                 hold_max: config.media.frame_hold,
                 publisher_bits_per_second_max: u64::from(config.limits.publisher_bitrate_max_kbps) * 1_000,
-                keys: KeyPolicy { lifetime: config.media.key_lifetime, ..KeyPolicy::default() },
+                keys: KeyPolicy {
+                    lifetime: config.media.key_lifetime,
+                    in_place: config.media.rekey_in_place,
+                    ..KeyPolicy::default()
+                },
                 wall_clock,
             },
             sockets,

@@ -185,6 +185,7 @@ impl Session {
         self.current.handle_timeout(now);
         self.drain_current(path, out, now);
         self.handle_other_timeout(out, now);
+        self.close_if_due(now);
         if self.current.shrink(now) {
             self.events.shrink_to_fit();
         }
@@ -194,7 +195,8 @@ impl Session {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         // What is sent on a path waits for one: its only one may have been a connection that is closed.
-        let on_path = self.ice.selected().map(|_| [self.current.next_deadline(), self.other_deadline()]);
+        let on_path =
+            self.ice.selected().map(|_| [self.current.next_deadline(), self.other_deadline(), self.closes_at()]);
         on_path.into_iter().flatten().chain([self.ice.next_deadline()]).flatten().min()
     }
 

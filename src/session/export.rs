@@ -183,6 +183,7 @@ impl Session {
             ice,
             current,
             other,
+            in_place: None,
             retired_ice: None,
             state: SessionState::Connected,
             last_heard: from.age(now)?,

@@ -16,11 +16,12 @@
 //! | `other` | the epoch beside the current one, while keys change |
 //! | `peer` | the [`Session`]: what it holds and what can be asked of it |
 //! | `rekey` | how a second epoch begins, takes over and ends |
+//! | `in_place` | a peer that says hello once more on its path begins one |
 //! | `drive` | datagrams, time, and the close |
 //! | `data` | application data, where the peers agreed on it |
 //! | `export` | a session as bytes, and back |
 //!
-//! No worker begins a second epoch or exports a session yet. `rekey` and `export` are prepared for later use and are
+//! A worker begins a second epoch only in place. Epochs with paths of their own and `export` are prepared for later use and are
 //! covered by this module's tests.
 //!
 //! This module uses [`crate::transport`] for plain data only: path identifiers, and the slots that outgoing datagrams
@@ -32,6 +33,7 @@ mod drive;
 mod epoch;
 mod event;
 mod export;
+mod in_place;
 mod inbox;
 mod other;
 mod peer;

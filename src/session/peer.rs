@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::epoch::{Epoch, EpochNews, EpochNumber};
 use super::event::{Inbound, Rejected, SessionEvent, SessionState};
+use super::in_place::InPlace;
 use super::other::{Other, Stage};
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
 use crate::dtls::DtlsError;
@@ -24,6 +25,8 @@ pub struct Session {
     pub(super) current: Epoch,
     /// A newer or older epoch beside it, while keys change.
     pub(super) other: Option<Box<Other>>,
+    /// What a change of keys in place needs; `None` where it is not allowed.
+    pub(super) in_place: Option<Box<InPlace>>,
     /// The ICE agent of an epoch that has ended, kept until [`Self::retired_ufrag`] has returned its user fragments.
     pub(super) retired_ice: Option<Box<IceLite>>,
     pub(super) state: SessionState,
@@ -58,6 +61,7 @@ impl Session {
             ice: IceLite::new(local, remote, ice_secret),
             current: Epoch::new(EpochNumber::default(), dtls_role, remote_fingerprints, now),
             other: None,
+            in_place: None,
             retired_ice: None,
             state: SessionState::New,
             last_heard: now,
@@ -231,6 +235,7 @@ impl Session {
                 // A peer that re-keys on the same path closes the old association before the new one is connected
                 // (Chromium does). The current epoch's keys stay in use until the next epoch is connected or fails.
                 EpochNews::Closed | EpochNews::Failed(_) if self.next_is_coming() => {}
+                EpochNews::Closed if self.waits_for_hello(now) => {}
                 EpochNews::Closed => {
                     self.state = SessionState::Ended;
                     self.events.push_back(SessionEvent::Closed);

@@ -10,7 +10,7 @@
 //! SRTCP indexes.
 //!
 //! **What a session costs.** With the default backend a keyed GCM transform is 40 bytes here and 632 on aws-lc's heap
-//! ([`AwsLcKey`](crate::crypto::aead::AwsLcKey)). A sender is 136 bytes and holds two transforms. A receiver is 176
+//! ([`AwsLcKey`](crate::crypto::aead::AwsLcKey)). A sender is 136 bytes and holds two transforms. A receiver is 184
 //! bytes and holds one for RTCP; it makes one for RTP when the first RTP packet comes, which a viewer never sends. Each
 //! SSRC received adds 144 bytes for RTP and 32 for RTCP. So a viewer costs about 2.2 KB. With AES_CM a transform is 320
 //! bytes, boxed. The test `contexts_stay_small` checks these sizes.

@@ -18,14 +18,14 @@ use crate::wire::bytes::{ImportError, StateReader, StateWriter};
 use crate::wire::rtp::RtpHeader;
 
 /// The format version that [`SrtpReceiver::export`] writes.
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// An RTP packet that was opened in place: its parsed header, and the length of the payload behind the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenedRtp {
     /// The header, which SRTP leaves in the clear.
     pub header: RtpHeader,
-    /// Rollover counter and sequence number: 48 bits that rise over the source's life.
+    /// Rollover counter and sequence number: 48 bits that rise over the source's life, whatever keys it is sealed with.
     pub packet_index: u64,
     /// Bytes of the payload; it still ends in the padding where the header's padding bit is set.
     pub payload_len: usize,
@@ -49,6 +49,8 @@ pub struct SrtpReceiver<A: AeadKey = DefaultAead> {
     rtcp: Transform<A>,
     rtp_sources: Vec<ReceivedSource<{ limits::SRTP_REPLAY_WINDOW_PACKETS / 64 }>>,
     rtcp_sources: Vec<ReceivedSource<{ limits::SRTCP_REPLAY_WINDOW_PACKETS / 64 }>>,
+    /// Sources that were received under other keys before, with their highest numbers.
+    continued: Option<Box<Continued>>,
 }
 
 impl<A: AeadKey> SrtpReceiver<A> {
@@ -62,14 +64,30 @@ impl<A: AeadKey> SrtpReceiver<A> {
             master: master.clone(),
             rtp_sources: Vec::new(),
             rtcp_sources: Vec::new(),
+            continued: None,
         }
+    }
+
+    /// Gives the sources of `older`, whose keys this one's take the place of, the numbers that follow: with other keys the rollover
+    /// counter begins anew. For a receiver that has opened nothing yet.
+    pub fn continue_from(&mut self, older: &Self) {
+        let highest = |source: &ReceivedSource<_>| (source.ssrc, source.reported(source.window.highest()));
+        self.continued = Some(Box::new(Continued { highest: older.rtp_sources.iter().map(highest).collect() }));
     }
 
     /// A receiver under session keys, as RFC 7714's examples give them. It cannot be exported.
     #[cfg(test)]
     pub(super) fn from_session_keys(profile: SrtpProfile, rtp: &SessionKeys, rtcp: &SessionKeys) -> Self {
         let (rtp, rtcp) = (Some(Transform::new(profile, rtp)), Transform::new(profile, rtcp));
-        Self { profile, rtp, rtcp, master: MasterKey::none(), rtp_sources: Vec::new(), rtcp_sources: Vec::new() }
+        Self {
+            profile,
+            rtp,
+            rtcp,
+            master: MasterKey::none(),
+            rtp_sources: Vec::new(),
+            rtcp_sources: Vec::new(),
+            continued: None,
+        }
     }
 
     /// Writes the receiver's state, consuming it: the keys, and the rollover counter and replay window of each SSRC.
@@ -121,10 +139,21 @@ impl<A: AeadKey> SrtpReceiver<A> {
             Transform::new(self.profile, &SessionKeys::derive(self.profile, &self.master, PacketKind::Rtp))
         });
         let payload_len = transform.open_rtp(header.ssrc, packet_index, packet, header.header_len)?;
-        match source {
-            Some(source) => source.window.accept(packet_index),
-            None => self.rtp_sources.push(ReceivedSource::new(header.ssrc, packet_index)),
-        }
+        let packet_index = match source {
+            Some(source) => {
+                source.window.accept(packet_index);
+                source.reported(packet_index)
+            }
+            None => {
+                let mut source = ReceivedSource::new(header.ssrc, packet_index);
+                if let Some(highest) = self.continued.as_deref().and_then(|before| before.highest_of(header.ssrc)) {
+                    source.rolled_before = rollovers_to(highest, packet_index);
+                }
+                let reported = source.reported(packet_index);
+                self.rtp_sources.push(source);
+                reported
+            }
+        };
         Ok(OpenedRtp { header, packet_index, payload_len })
     }
 
@@ -167,15 +196,34 @@ impl<A: AeadKey> fmt::Debug for SrtpReceiver<A> {
     }
 }
 
+/// What was received under keys before.
+struct Continued {
+    /// The highest number of each SSRC.
+    highest: Vec<(u32, u64)>,
+}
+
+impl Continued {
+    fn highest_of(&self, ssrc: u32) -> Option<u64> {
+        self.highest.iter().find(|(other, _)| *other == ssrc).map(|&(_, highest)| highest)
+    }
+}
+
 /// The state of one SSRC.
 pub(super) struct ReceivedSource<const WORDS: usize> {
     window: ReplayWindow<WORDS>,
     ssrc: u32,
+    /// How often its sequence numbers went round under keys before these.
+    rolled_before: u32,
 }
 
 impl<const WORDS: usize> ReceivedSource<WORDS> {
     fn new(ssrc: u32, index: u64) -> Self {
-        Self { window: ReplayWindow::starting_at(index), ssrc }
+        Self { window: ReplayWindow::starting_at(index), ssrc, rolled_before: 0 }
+    }
+
+    /// The number of a packet over the source's life.
+    fn reported(&self, index: u64) -> u64 {
+        index.wrapping_add(u64::from(self.rolled_before) << 16)
     }
 }
 
@@ -183,14 +231,24 @@ fn export_sources<const WORDS: usize>(sources: &[ReceivedSource<WORDS>], out: &m
     out.count(sources.len());
     for source in sources {
         out.u32(source.ssrc);
+        out.u32(source.rolled_before);
         source.window.export(out);
     }
 }
 
 fn import_sources<const WORDS: usize>(from: &mut StateReader<'_>) -> Result<Vec<ReceivedSource<WORDS>>, ImportError> {
     let count = from.count(limits::SRTP_SOURCES_PER_SESSION_MAX)?;
-    let read = |_| Ok(ReceivedSource { ssrc: from.u32()?, window: ReplayWindow::import(from)? });
+    let read = |_| {
+        let (ssrc, rolled_before) = (from.u32()?, from.u32()?);
+        Ok(ReceivedSource { ssrc, rolled_before, window: ReplayWindow::import(from)? })
+    };
     (0..count).map(read).collect()
+}
+
+/// How many rounds of 2¹⁶ bring `index` nearest to `highest`.
+fn rollovers_to(highest: u64, index: u64) -> u32 {
+    let rounds = (highest.saturating_sub(index) + 0x8000) >> 16;
+    u32::try_from(rounds).unwrap_or(u32::MAX)
 }
 
 /// The source of `ssrc`, or `None` where it is new and there is room for it. A session has few, so this is a short walk.

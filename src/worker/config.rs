@@ -28,12 +28,14 @@ pub struct KeyPolicy {
     pub lifetime: Option<Duration>,
     /// Packets under one key.
     pub packets_max: u64,
+    /// A peer may change them on the transport that it has.
+    pub in_place: bool,
 }
 
 impl Default for KeyPolicy {
     /// No age, and as many packets as may be.
     fn default() -> Self {
-        Self { lifetime: None, packets_max: limits::SRTP_PACKETS_PER_KEY_MAX }
+        Self { lifetime: None, packets_max: limits::SRTP_PACKETS_PER_KEY_MAX, in_place: false }
     }
 }
 

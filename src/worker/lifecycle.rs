@@ -81,8 +81,9 @@ impl Lifecycle<'_> {
                     self.mail.notify(Notice::Connected { session: peer.id });
                     self.connected(key, now);
                 }
-                // No worker begins a second epoch within a session: see `rekey`.
-                SessionEvent::EpochConnected(_) | SessionEvent::EpochFailed(..) | SessionEvent::EpochEnded(_) => {}
+                SessionEvent::EpochConnected(_) => self.keys_changed_in_place(key, now),
+                SessionEvent::EpochFailed(..) => self.keys_stay_in_place(key),
+                SessionEvent::EpochEnded(_) => {}
                 SessionEvent::Closed => self.end(key, EndReason::PeerClosed, now),
                 SessionEvent::Failed(error) => self.end(key, why_dtls_failed(error), now),
             }

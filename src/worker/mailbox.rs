@@ -332,9 +332,11 @@ reasons! {
         OverlapOver = "overlap_over",
         /// The old transport fell silent or was closed while the new one was connected, which goes on.
         OldEnded = "old_ended",
+        /// The client's DTLS began anew on its transport (`media.rekey_in_place`), and made other keys.
+        InPlace = "in_place",
         /// ICE and DTLS of the new transport were not finished within [`limits::SESSION_SETUP_MAX`].
         NeverConnected = "never_connected",
-        /// DTLS of the new transport failed.
+        /// DTLS of the new transport failed, or DTLS that had begun anew on the transport there is.
         DtlsFailed = "dtls_failed",
         /// The client gave the new transport up, or it fell silent.
         Abandoned = "abandoned",
@@ -351,7 +353,7 @@ impl Rekeyed {
     /// Whether the session has other keys now; else it goes on with those that it had.
     #[must_use]
     pub const fn is_change(self) -> bool {
-        matches!(self, Self::Switched | Self::OverlapOver | Self::OldEnded)
+        matches!(self, Self::Switched | Self::OverlapOver | Self::OldEnded | Self::InPlace)
     }
 }
 

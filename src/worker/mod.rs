@@ -60,6 +60,7 @@ pub mod event_loop;
 mod handshakes;
 #[cfg(any(test, feature = "peer"))]
 pub mod holdings;
+mod in_place;
 mod inbound;
 pub mod lane;
 pub mod layers;

@@ -205,6 +205,13 @@ impl Worker {
         crate::worker::holdings::DataHoldings::of(&self.peers, &self.streams)
     }
 
+    /// How often a session's keys have changed in place.
+    #[must_use]
+    pub fn changes_in_place(&self, session: crate::worker::mailbox::SessionId) -> u32 {
+        let peer = self.peers.find_session(session).and_then(|key| self.peers.get(key));
+        peer.map_or(0, |peer| peer.session.epoch().number().0)
+    }
+
     /// What it holds now.
     #[must_use]
     pub fn holdings(&self) -> crate::worker::holdings::Holdings {

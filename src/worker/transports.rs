@@ -62,6 +62,7 @@ impl Lifecycle<'_> {
             }
             Direction::Play => Role::Viewer(Playback::new(&description, || random.u64(), now)),
         };
+        let fingerprints = if self.config.keys.in_place { description.remote_fingerprints.clone() } else { Vec::new() };
         let mut ice_secret = [0; limits::ICE_SECRET_BYTES];
         random.fill(&mut ice_secret);
         let mut session = Session::new(
@@ -72,6 +73,9 @@ impl Lifecycle<'_> {
             ice_secret,
             now,
         );
+        if self.config.keys.in_place && description.data.is_none() {
+            session.allow_in_place(fingerprints);
+        }
         let data = description.data.map(|terms| {
             session.carry_data();
             Box::new(PeerChannels::new(terms, description.dtls_role, description.direction, random.u64(), now))
@@ -166,7 +170,7 @@ impl Lifecycle<'_> {
 }
 
 /// A lifetime of keys that differs from session to session and from transport to transport, by which `number` is meant.
-fn spread(lifetime: Duration, number: u64) -> Duration {
+pub(super) fn spread(lifetime: Duration, number: u64) -> Duration {
     // Numbers that follow each other are far apart in the upper bits (Knuth's multiplicative hashing).
     let place = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let width = lifetime.as_millis() as u64 * 2 * limits::KEY_LIFETIME_SPREAD_PERCENT / 100;

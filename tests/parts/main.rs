@@ -40,6 +40,7 @@ mod worker_bandwidth;
 mod worker_channels;
 mod worker_encodings;
 mod worker_fairness;
+mod worker_in_place;
 mod worker_joins;
 mod worker_layers;
 mod worker_media;

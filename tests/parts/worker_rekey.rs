@@ -375,7 +375,8 @@ fn who_joins_comes_before_who_is_asked_for_other_keys() {
 #[test]
 fn no_more_packets_are_sent_under_a_key_than_may_be() {
     let packets_max = 4_000;
-    let (mut world, publisher, viewer) = playing_in(World::with_keys(2, KeyPolicy { lifetime: None, packets_max }), 1);
+    let (mut world, publisher, viewer) =
+        playing_in(World::with_keys(2, KeyPolicy { packets_max, ..KeyPolicy::default() }), 1);
     let times = asked(&mut world, viewer, 60);
     assert!(matches!(times[..], [(_, true), ..]), "{times:?}");
     assert_eq!(world.ended(viewer), Some(EndReason::KeysUsedUp));
@@ -388,7 +389,8 @@ fn no_more_packets_are_sent_under_a_key_than_may_be() {
 #[test]
 fn a_session_whose_keys_are_used_up_goes_on_with_those_that_it_has_changed_to() {
     let packets_max = 4_000;
-    let (mut world, publisher, viewer) = playing_in(World::with_keys(2, KeyPolicy { lifetime: None, packets_max }), 1);
+    let (mut world, publisher, viewer) =
+        playing_in(World::with_keys(2, KeyPolicy { packets_max, ..KeyPolicy::default() }), 1);
     while asked(&mut world, viewer, 1).is_empty() {}
     // The publisher has changed its own before.
     let newer = second(&mut world, publisher);

@@ -93,6 +93,10 @@ pub struct ClientPeer {
     dtls_done: bool,
     sender: Option<Box<SrtpSender>>,
     receiver: Option<Box<SrtpReceiver>>,
+    /// That of keys before, whose numbers go on.
+    former: Option<Box<SrtpReceiver>>,
+    /// What indexes of each SSRC have counted under keys before.
+    rolled: Vec<(u32, u64)>,
     events: VecDeque<PeerEvent>,
     closed: bool,
     /// Received application data, where it was agreed on.
@@ -119,6 +123,8 @@ impl ClientPeer {
             dtls_done: false,
             sender: None,
             receiver: None,
+            former: None,
+            rolled: Vec::new(),
             events: VecDeque::new(),
             closed: false,
             data: None,
@@ -140,7 +146,11 @@ impl ClientPeer {
 
     fn use_keys(&mut self, keys: &SrtpKeys) {
         self.sender = Some(Box::new(SrtpSender::new(keys.profile, &keys.local)));
-        self.receiver = Some(Box::new(SrtpReceiver::new(keys.profile, &keys.remote)));
+        let mut receiver = Box::new(SrtpReceiver::new(keys.profile, &keys.remote));
+        if let Some(former) = self.former.take() {
+            receiver.continue_from(&former);
+        }
+        self.receiver = Some(receiver);
         self.events.push_back(PeerEvent::Connected);
     }
 
@@ -235,14 +245,7 @@ impl ClientPeer {
             self.events.push_back(PeerEvent::PathValidated(answer.mapped));
         }
         if self.dtls.is_none() && !self.dtls_done && !self.closed {
-            let fingerprints = self.config.remote_fingerprints.clone();
-            let dtls = match self.config.dtls_role {
-                DtlsRole::Client => Dtls::new_client(&self.identity, self.config.versions, fingerprints, now),
-                DtlsRole::Server => Dtls::new(&self.identity, DtlsRole::Server, fingerprints, now),
-            };
-            let dtls = self.dtls.insert(Box::new(dtls));
-            dtls.expect_application_data(self.data.is_some());
-            self.drain_dtls(out);
+            self.begin_dtls(out, now);
         }
         Ok(Inbound::Handled)
     }
@@ -319,6 +322,35 @@ impl ClientPeer {
         Some(self.dtls.as_ref().and_then(|dtls| dtls.next_deadline()).map_or(checks, |dtls| dtls.min(checks)))
     }
 
+    /// Begins another DTLS association on its path, as Chromium does: the old one is closed, and nothing is opened or sealed until the
+    /// new one has keys. `sources` are the SSRCs it sends with the index that each has come to: with other keys rollover counters begin
+    /// anew, also of what it receives.
+    pub fn restart_dtls(&mut self, sources: &[(u32, u64)], out: &mut TrainBatch, now: Timestamp) {
+        self.rolled = sources.iter().map(|&(ssrc, index)| (ssrc, index & !0xffff)).collect();
+        if let Some(mut old) = self.dtls.take() {
+            old.close(now);
+            while out.has_room(limits::DATAGRAM_OUT_BYTES_MAX)
+                && let Some(DtlsEvent::Datagram(len)) = old.poll(out.slot())
+            {
+                out.commit(PathId::default(), len);
+            }
+        }
+        self.sender = None;
+        self.former = self.receiver.take().or(self.former.take());
+        self.begin_dtls(out, now);
+    }
+
+    fn begin_dtls(&mut self, out: &mut TrainBatch, now: Timestamp) {
+        let fingerprints = self.config.remote_fingerprints.clone();
+        let dtls = match self.config.dtls_role {
+            DtlsRole::Client => Dtls::new_client(&self.identity, self.config.versions, fingerprints, now),
+            DtlsRole::Server => Dtls::new(&self.identity, DtlsRole::Server, fingerprints, now),
+        };
+        let dtls = self.dtls.insert(Box::new(dtls));
+        dtls.expect_application_data(self.data.is_some());
+        self.drain_dtls(out);
+    }
+
     /// New credentials on both sides (RFC 8445 §9): the next check uses them.
     pub fn restart_ice(&mut self, local: IceCredentials, remote: IceCredentials, now: Timestamp) {
         self.config.local_ice = local.clone();
@@ -338,6 +370,8 @@ impl ClientPeer {
     /// written.
     pub fn send_rtp(&self, out: &mut TrainBatch, packet: &OutgoingRtp<'_>) -> Option<usize> {
         let sender = self.sender.as_deref()?;
+        let rolled = self.rolled.iter().find(|(ssrc, _)| *ssrc == packet.ssrc).map_or(0, |&(_, rolled)| rolled);
+        let index = packet.index.checked_sub(rolled)?;
         if !out.has_room(limits::DATAGRAM_IN_BYTES_MAX) {
             return None;
         }
@@ -352,12 +386,12 @@ impl ClientPeer {
         let slot = out.slot().get_mut(..limits::DATAGRAM_IN_BYTES_MAX)?;
         let header_len = rtp::write_header(slot, &fields, packet.extensions)?;
         let len = if usize::from(packet.padding) <= limits::RTP_PADDING_BYTES_MAX {
-            sender.seal_rtp(packet.index, header_len, slot, packet.payload, packet.padding)?
+            sender.seal_rtp(index, header_len, slot, packet.payload, packet.padding)?
         } else {
             let mut padded = packet.payload.to_vec();
             padded.resize(packet.payload.len() + usize::from(packet.padding), 0);
             rtp::write_padding(padded.get_mut(packet.payload.len()..)?)?;
-            sender.seal_rtp(packet.index, header_len, slot, &padded, 0)?
+            sender.seal_rtp(index, header_len, slot, &padded, 0)?
         };
         out.commit(PathId::default(), len);
         Some(len)

@@ -395,6 +395,20 @@ impl Rewriter {
         self.earlier.drain(..old);
     }
 
+    /// Other keys seal from now on, under which the rollover counter begins anew: the present round of sequence numbers becomes the
+    /// first. What was sent in rounds before has no index under these keys, and is not repeated.
+    pub fn restart_rollovers(&mut self) {
+        let rounds = self.next_index.0 & !0xffff;
+        // Vacant runs and ones of the present round only lose what they count on.
+        self.earlier.retain(|run| run.first_index().0 >= rounds);
+        for run in self.earlier.iter_mut().chain([&mut self.current]).filter(|run| !run.is_vacant()) {
+            run.from = run.from.max(run.sequence_of(PacketIndex(rounds)));
+            run.index_offset = run.index_offset.wrapping_sub(rounds);
+        }
+        self.next_index = PacketIndex(self.next_index.0 - rounds);
+        self.repeat_from = PacketIndex(self.repeat_from.0.saturating_sub(rounds));
+    }
+
     /// Nothing sent so far is repeated: it would be sealed again under its index with another header, which RFC 7714 §8.1
     /// forbids.
     pub fn forget_sent(&mut self) {

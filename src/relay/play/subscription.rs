@@ -103,6 +103,12 @@ impl Subscription {
         self.rewriter.begin_with_timestamp_offset(timestamp_offset);
     }
 
+    /// Other keys seal from now on: see [`Rewriter::restart_rollovers`].
+    pub fn restart_rollovers(&mut self) {
+        self.rewriter.restart_rollovers();
+        self.rtx_index = PacketIndex(self.rtx_index.0 & 0xffff);
+    }
+
     /// The SSRC of the viewer's stream.
     #[must_use]
     pub fn ssrc(&self) -> u32 {

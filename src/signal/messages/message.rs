@@ -445,6 +445,7 @@ pub(in crate::signal) const fn detail_of_rekey(outcome: Rekeyed) -> &'static str
         Rekeyed::Switched => "the client uses the new transport",
         Rekeyed::OverlapOver => "the time in which both transports play is over",
         Rekeyed::OldEnded => "the old transport has ended",
+        Rekeyed::InPlace => "DTLS began anew on the connection",
         Rekeyed::NeverConnected => "ICE and DTLS of the new transport did not finish within 20 s",
         Rekeyed::DtlsFailed => "the DTLS handshake of the new transport failed",
         Rekeyed::Abandoned => "the new transport was closed, or nothing came by it",

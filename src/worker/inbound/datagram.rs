@@ -6,6 +6,7 @@ use crate::time::Timestamp;
 use crate::transport::{Arrival, Datagram, PathAddress};
 use crate::wire::demux::{self, DatagramKind};
 use crate::wire::stun::{StunClass, StunMessage};
+use crate::worker::in_place;
 use crate::worker::inbound::binding::{self, Addressee};
 use crate::worker::inbound::feedback::Feedback;
 use crate::worker::inbound::media::{self, MediaPhase};
@@ -122,6 +123,9 @@ impl DatagramPhase<'_> {
         // client believes the first answer. It says hello again.
         if is_contested && peer.session.confirmed(path).is_none() {
             return Err(DropReason::PathDisputed);
+        }
+        if kind == DatagramKind::Dtls && config.keys.in_place {
+            in_place::look_at(peer, bytes, handshakes, outbox.batch(), now);
         }
         if kind == DatagramKind::Dtls && handshakes.defer(key, peer, from, bytes, counters) {
             return Ok(());

@@ -303,3 +303,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn under_other_keys_the_round_of_sequence_numbers_becomes_the_first() {
+    let mut rewriter = Rewriter::new(PacketIndex(65_530), 0);
+    let encoding = EncodingId::from_number(0).unwrap();
+    let now = Timestamp::from_millis(1_000);
+    rewriter.jump(encoding, Sequence(100), 0, now);
+    for sequence in 100..110 {
+        let placed = rewriter.place(Sequence(sequence)).unwrap();
+        assert_eq!(placed.index.0, 65_430 + sequence);
+        rewriter.sent(placed.index);
+    }
+    assert_eq!(rewriter.locate(65_535).unwrap().sequence, Sequence(105));
+    rewriter.restart_rollovers();
+    // 65,536 was the round's first number.
+    assert_eq!(rewriter.next_index(), PacketIndex(4));
+    assert_eq!(rewriter.place(Sequence(110)).unwrap().index, PacketIndex(4));
+    assert_eq!(
+        rewriter.locate(3).map(|located| (located.sequence, located.index)),
+        Some((Sequence(109), PacketIndex(3)))
+    );
+    assert_eq!(rewriter.locate(65_535), None, "it has no index under these keys");
+    assert_eq!(rewriter.place(Sequence(105)), None, "nor when it comes late");
+    // In the first round nothing changes.
+    let before = rewriter.next_index();
+    rewriter.restart_rollovers();
+    assert_eq!(rewriter.next_index(), before);
+    assert!(rewriter.locate(3).is_some());
+}
