@@ -48,6 +48,7 @@ mod worker_paths;
 mod worker_recovery;
 mod worker_refusals;
 mod worker_rekey;
+mod worker_rekey_keys;
 mod worker_sessions;
 mod worker_simulcast;
 mod worker_sound;

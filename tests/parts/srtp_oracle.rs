@@ -11,14 +11,14 @@ use corecast::crypto::random::{Random, SeededRandom};
 use corecast::srtp::{MasterKey, SrtpError, SrtpProfile, SrtpReceiver, SrtpSender};
 
 /// The Python process; ended when dropped.
-struct Oracle {
+pub(crate) struct Oracle {
     process: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
 impl Oracle {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let python = std::env::var_os("CORECAST_TEST_PYTHON").expect(
             "CORECAST_TEST_PYTHON is not set: run tests/run, which installs tests/oracle/requirements.txt and sets it",
         );
@@ -32,7 +32,7 @@ impl Oracle {
     }
 
     /// Sends a command; `Err` is libsrtp's refusal.
-    fn ask(&mut self, command: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    pub(crate) fn ask(&mut self, command: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         writeln!(self.input.as_mut().unwrap(), "{command} {hex}").expect("the oracle reads");
         let mut line = String::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::checks::Checks;
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
-use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions};
+use crate::dtls::{Dtls, DtlsError, DtlsEvent, DtlsIdentity, DtlsVersions, ExportedKeys};
 use crate::limits;
 use crate::session::Inbound;
 use crate::srtp::{OpenedRtp, SrtpError, SrtpKeys, SrtpProfile, SrtpReceiver, SrtpSender};
@@ -101,6 +101,8 @@ pub struct ClientPeer {
     closed: bool,
     /// Received application data, where it was agreed on.
     data: Option<VecDeque<Box<[u8]>>>,
+    /// What DTLS exported, where it is to be kept.
+    exported: Option<Option<Box<ExportedKeys>>>,
     /// Round-trip time of the last answered check.
     pub rtt: Option<Duration>,
 }
@@ -128,6 +130,7 @@ impl ClientPeer {
             events: VecDeque::new(),
             closed: false,
             data: None,
+            exported: None,
             rtt: None,
             config,
         }
@@ -260,6 +263,9 @@ impl ClientPeer {
                 DtlsEvent::Connected(exported) => {
                     let keys = SrtpKeys::from_exported(exported.profile(), exported.material(), exported.is_client());
                     let Some(keys) = keys else { continue };
+                    if let Some(kept) = &mut self.exported {
+                        *kept = Some(Box::new(exported));
+                    }
                     self.use_keys(&keys);
                 }
                 DtlsEvent::Failed(error) => {
@@ -293,6 +299,17 @@ impl ClientPeer {
             dtls.handle_timeout(now);
             self.drain_dtls(out);
         }
+    }
+
+    /// Keeps what DTLS exports, for tests that open what was captured: call this before the first datagram.
+    pub fn keep_exported(&mut self) {
+        self.exported = Some(None);
+    }
+
+    /// What was kept, once it is connected.
+    #[must_use]
+    pub fn exported(&self) -> Option<&ExportedKeys> {
+        self.exported.as_ref()?.as_deref()
     }
 
     /// Agrees to carry application data: call this before the first datagram.
