@@ -337,6 +337,23 @@ fn viewers_change_their_keys_and_nothing_is_lost_between_two_transports() {
 }
 
 #[test]
+fn keys_change_over_tcp_and_turn_too() {
+    for way in ["tcp", "turn-tcp", "turn-tls"] {
+        let node = Node::start(false);
+        let arguments =
+            ["--viewers", "5", "--seconds", "2", "--rekey", "1", "--ramp", "100/s", "--bitrate", "300k", "--audio"];
+        let (code, words, report) =
+            run(&node, &[&arguments[..], &["--max-latency", "none", "--insecure", "--over", way]].concat());
+        assert_eq!(
+            (code, number(&report, "/rekeys/changed"), number(&report, "/rekeys/lost")),
+            (Some(0), 5, 0),
+            "{way}: {words}"
+        );
+        assert_eq!(rekeys(&node, "switched"), 5, "{way}: {words}");
+    }
+}
+
+#[test]
 fn viewers_over_tcp_and_turn_get_what_is_published_and_the_node_has_them_on_that_path() {
     for way in ["tcp", "turn-tcp", "turn-tls"] {
         let node = Node::start(false);

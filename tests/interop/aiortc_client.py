@@ -164,7 +164,7 @@ async def play(stream, seconds, kinds=("audio", "video")):
         pc.addTransceiver(kind, direction="recvonly")
     try:
         session = await _join(pc, "whep", stream)
-        deadline = time.monotonic() + PLAYED_SECONDS
+        deadline = time.monotonic() + PLAYED_SECONDS + seconds
         while min(played.values()) < seconds and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
         seen["played"] = {kind: round(time_of_kind, 1) for kind, time_of_kind in played.items()}

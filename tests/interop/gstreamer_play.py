@@ -98,7 +98,8 @@ def main(stream, seconds):
     bus = pipeline.get_bus()
     bus.add_signal_watch()
     bus.connect("message", on_message)
-    GLib.timeout_add_seconds(GIVE_UP_SECONDS, lambda: fail(f"{played} s of the stream came in {GIVE_UP_SECONDS} s: {seen}"))
+    give_up = GIVE_UP_SECONDS + int(seconds)
+    GLib.timeout_add_seconds(give_up, lambda: fail(f"{played} s of the stream came in {give_up} s: {seen}"))
     pipeline.set_state(Gst.State.PLAYING)
     loop.run()
     if session:

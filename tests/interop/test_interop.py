@@ -1,6 +1,8 @@
 """WebRTC stacks written by others publish to the node and play from it.
 
     test_interop.py [PART OF A CASE'S NAME]
+
+CORECAST_OLD_KEYS=whole: the case of old keys with every client; without it a publisher and one viewer, beside the other cases.
 """
 
 import asyncio
@@ -10,17 +12,21 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import urllib.request
 from pathlib import Path
 
-from node_under_test import ADDRESS, ANSWER_SECONDS, ARTIFACTS, HTTP, Node, enter_network
+from node_under_test import ADDRESS, ADMIN, ANSWER_SECONDS, ARTIFACTS, HTTP, INSIDE, Node, enter_network
 
 HERE = Path(__file__).resolve().parent
 SYSTEM_PYTHON = os.environ.get("CORECAST_SYSTEM_PYTHON", "/usr/bin/python3")
 UCLIENT = os.environ.get("CORECAST_UCLIENT", "turnutils_uclient")
 SECONDS = 6
+# Keys live for 60 s and a tenth more at most; then clients play on for a while.
+OLD_KEYS_SECONDS = 80
+OLD_KEYS = "clients of WHIP and WHEP whose keys are old play on and are counted"
 # For one case: an end to what hangs.
 CASE_SECONDS = 200
 
@@ -30,29 +36,29 @@ def require(holds, what):
         raise AssertionError(what)
 
 
-def check_rates(who, seen, frames):
+def check_rates(who, seen, frames, seconds=SECONDS):
     """Against the stream's own time: a machine that is held up takes longer for it and loses nothing."""
     played = seen["played"]
-    require(min(played.values()) >= SECONDS, f"{who}: {played} s of the stream came: {seen}")
+    require(min(played.values()) >= seconds, f"{who}: {played} s of the stream came: {seen}")
     require(frames >= 15 * played["video"], f"{who}: {frames} frames in {played['video']} s: {seen}")
     require(seen["audio"] >= 40 * played["audio"], f"{who}: {seen['audio']} pieces of sound in {played['audio']} s: {seen}")
 
 
-def check_decoded(seen, bands):
-    check_rates("aiortc", seen, seen["video"])
+def check_decoded(seen, bands, seconds=SECONDS):
+    check_rates("aiortc", seen, seen["video"], seconds)
     require((seen["width"], seen["height"]) == (640, 360), f"{seen['width']}x{seen['height']} decoded")
     require(seen["loudest"] > 2000, f"the tone is silent: {seen['loudest']}")
     require(seen["backwards"] == 0, f"{seen['backwards']} frames went back in time")
     require(not bands or len(seen["bands"]) >= 4, f"the bright band was only at {seen['bands']}")
 
 
-async def werift(stream, sound=True):
+async def werift(stream, sound=True, seconds=SECONDS):
     """Plays with werift in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        "node", HERE / "werift_play.mjs", f"{HTTP}/whep/{stream}", str(SECONDS), *([] if sound else ["silent"]),
+        "node", HERE / "werift_play.mjs", f"{HTTP}/whep/{stream}", str(seconds), *([] if sound else ["silent"]),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), 120 + seconds)
     except asyncio.TimeoutError:
         process.kill()
         raise
@@ -60,7 +66,7 @@ async def werift(stream, sound=True):
     seen = json.loads(out.decode().splitlines()[-1])
     print(f"    werift: {seen}")
     if sound:
-        check_rates("werift", seen, seen["frames"])
+        check_rates("werift", seen, seen["frames"], seconds)
     else:
         require(seen["played"]["video"] >= SECONDS and seen["frames"] >= 15 * seen["played"]["video"], f"werift: {seen}")
     require(seen["gaps"] <= 2 and len(seen["payloadTypes"]) == 1, f"werift: {seen}")
@@ -117,21 +123,21 @@ async def gstreamer(stream, codec):
         log.close()
 
 
-async def gstreamer_plays(stream):
+async def gstreamer_plays(stream, seconds=SECONDS):
     """Plays with GStreamer in a process of its own, as its WHEP players do."""
     environment = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONHOME")}
     process = await asyncio.create_subprocess_exec(
-        SYSTEM_PYTHON, HERE / "gstreamer_play.py", stream, str(SECONDS),
+        SYSTEM_PYTHON, HERE / "gstreamer_play.py", stream, str(seconds),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 120)
+        out, err = await asyncio.wait_for(process.communicate(), 120 + seconds)
     except asyncio.TimeoutError:
         process.kill()
         raise
     require(process.returncode == 0, f"GStreamer: {out.decode()} {err.decode()[-2000:]}")
     seen = json.loads(out.decode().splitlines()[-1])
     print(f"    GStreamer: {seen}")
-    check_rates("GStreamer", seen, seen["video"])
+    check_rates("GStreamer", seen, seen["video"], seconds)
 
 
 async def gstreamer_publishes_bare():
@@ -174,6 +180,55 @@ async def gstreamer_publishes(codec):
         except BaseException:
             print(node.tail())
             raise
+
+
+async def old_keys():
+    """Clients that can neither be told nor change their keys by themselves (`plain_clients_at_key_age = keep`)."""
+    from aiortc_client import Publisher, play
+
+    whole = os.environ.get("CORECAST_OLD_KEYS") == "whole"
+    stream, of_gstreamer = "old-keys", "old-keys-gstreamer"
+
+    async def aiortc_plays(stream, bands):
+        seen = await play(stream, OLD_KEYS_SECONDS)
+        print(f"    aiortc, of {stream}: {seen}")
+        check_decoded(seen, bands, OLD_KEYS_SECONDS)
+
+    async def counted(node, clients):
+        """Waits until so many clients' keys were old; each of them plays then, with the keys that it came with."""
+        deadline = time.monotonic() + OLD_KEYS_SECONDS
+        while True:
+            await asyncio.sleep(0.5)
+            metrics = await asyncio.to_thread(lambda: urllib.request.urlopen(ADMIN + "/metrics", timeout=ANSWER_SECONDS).read().decode())
+            number = re.search(r"^corecast_plain_clients_at_key_age_total(?:{[^}]*})? (\d+)", metrics, re.MULTILINE)
+            if number and int(number[1]) == clients:
+                break
+            require(time.monotonic() < deadline, f"{number and number[1]} of {clients} clients were counted")
+        sessions = [one for name in (stream, of_gstreamer) for one in await asyncio.to_thread(node.sessions, name)]
+        ages = [one["key_age_s"] for one in sessions]
+        print(f"    node: {number[0]}; keys are {ages} s old")
+        require(len(sessions) == clients and min(ages) >= 54, f"{sessions}")
+        require(all(one["rekeys"] == 0 for one in sessions), f"{sessions}")
+
+    with tempfile.TemporaryDirectory(prefix="corecast-interop-") as directory, contextlib.ExitStack() as stack:
+        config = Path(directory) / "config.toml"
+        config.write_text("[media]\nkey_lifetime_s = 60\n")
+        node = stack.enter_context(Node(stream, "--config", config))
+        async with contextlib.AsyncExitStack() as publishers:
+            try:
+                publisher = await Publisher.start(stream, "VP8")
+                publishers.push_async_callback(publisher.close)
+                everybody = [werift(stream, seconds=OLD_KEYS_SECONDS)]
+                if whole:
+                    await publishers.enter_async_context(gstreamer(of_gstreamer, "H264"))
+                    everybody += [
+                        aiortc_plays(stream, True), aiortc_plays(of_gstreamer, False),
+                        werift(of_gstreamer, seconds=OLD_KEYS_SECONDS), gstreamer_plays(of_gstreamer, OLD_KEYS_SECONDS)]
+                clients = len(everybody) + (2 if whole else 1)
+                await asyncio.gather(*everybody, counted(node, clients))
+            except BaseException:
+                print(node.tail())
+                raise
 
 
 @contextlib.asynccontextmanager
@@ -380,6 +435,7 @@ CASES = {
         gstreamer_publishes_bare,
     "GStreamer publishes H.264 with an RSA certificate; aiortc, werift and GStreamer as WHEP player play": lambda: gstreamer_publishes("H264"),
     "GStreamer publishes VP8 with an RSA certificate; aiortc plays": lambda: gstreamer_publishes("VP8"),
+    OLD_KEYS: old_keys,
 }
 
 
@@ -387,8 +443,14 @@ def main():
     enter_network()
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     results = []
+    alongside = None
+    if not wanted:
+        # It waits most of its time, in a network of its own.
+        outside = {name: value for name, value in os.environ.items() if name != INSIDE}
+        log = tempfile.TemporaryFile("w+")
+        alongside = subprocess.Popen([sys.executable, __file__, OLD_KEYS], env=outside, stdout=log, stderr=subprocess.STDOUT)
     for name, case in CASES.items():
-        if wanted not in name:
+        if wanted not in name or (alongside and name == OLD_KEYS):
             continue
         print(f"▶ {name}", flush=True)
         start = time.monotonic()
@@ -400,6 +462,15 @@ def main():
             passed = False
         results.append(passed)
         print(f"{'PASS' if passed else 'FAIL'} interop: {name} ({time.monotonic() - start:.1f} s)", flush=True)
+    if alongside:
+        try:
+            alongside.wait(CASE_SECONDS)
+        except subprocess.TimeoutExpired:
+            alongside.kill()
+            alongside.wait()
+        results.append(alongside.returncode == 0)
+        log.seek(0)
+        print("\n".join(line for line in log.read().splitlines() if not line.startswith("interop: ")))
     failed = results.count(False)
     print(f"interop: {len(results) - failed} passed, {failed} failed")
     sys.exit(1 if failed or not results else 0)

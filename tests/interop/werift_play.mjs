@@ -22,7 +22,7 @@ const pc = new RTCPeerConnection({
   },
 });
 
-const PLAYED_WITHIN_MS = 60_000;
+const PLAYED_WITHIN_MS = 60_000 + Number(seconds) * 1_000;
 const RATES = { video: 90_000, audio: 48_000 };
 const seen = { video: 0, audio: 0, frames: 0, gaps: 0, payloadTypes: [], state: '', played: { video: 0, audio: 0 } };
 const newest = {};
