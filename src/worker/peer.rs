@@ -78,6 +78,8 @@ pub struct ViewerTrack {
     pub is_withheld: bool,
     /// Nothing more is sent of its present encoding, because its network is too narrow for it: until it goes over to another.
     pub is_held: bool,
+    /// The last time it went over it was held before: what it was sent of another encoding is of no use to it any more.
+    pub has_let_go: bool,
     /// How fast it is sent; sound does not look at it.
     pub pacer: Pacer,
 }
@@ -357,6 +359,7 @@ impl Playback {
                 fraction_lost: 0,
                 is_withheld: false,
                 is_held: false,
+                has_let_go: false,
                 pacer: Pacer::default(),
             })
         };

@@ -3,8 +3,9 @@
 //! A browser that is sent media in the same moment as the last datagram of its handshake may not have its keys yet, and loses what
 //! comes first. It misses nothing by its numbers, which begin for it with what came later, and asks for a key frame as soon as it has
 //! a picture that it cannot decode. That key frame is in the ring: the viewer is put at it once more, under new numbers, and nobody
-//! else notices. So it goes [`limits::STARTS_AGAIN_MAX`] times in a track's life; who asks on is on its way to the live edge, or asks
-//! the publisher when it should be there.
+//! else notices. So it goes [`limits::STARTS_AGAIN_MAX`] times in a track's life, and only with its first start: who asks later has lost
+//! packets for lack of room, which a second key frame with all that follows it would not make. Who asks on is on its way to the live
+//! edge, or asks the publisher when it should be there.
 //!
 //! Not here: the new numbers ([`Subscription::start_again`](crate::relay::play::subscription::Subscription::start_again)).
 
@@ -23,6 +24,8 @@ pub(super) const fn key_frame_age_max(by_connection: bool) -> Duration {
 pub struct Starts {
     newest: Option<Timestamp>,
     again: u8,
+    /// It has gone over to another encoding, or was put at a later key frame: its keys were there before.
+    is_later: bool,
     /// It is to be put at the ring's key frame with its next visit, whatever it was sent.
     due: bool,
 }
@@ -41,6 +44,7 @@ pub enum Wished {
 impl Starts {
     /// It was put at a key frame.
     pub fn started(&mut self, now: Timestamp) {
+        self.is_later |= self.newest.is_some() && !self.due;
         self.newest = Some(now);
         self.due = false;
     }
@@ -61,7 +65,7 @@ impl Starts {
             return Wished::Upstream;
         }
         let is_answer = self.again == 0 || since >= limits::START_AGAIN_PAUSE;
-        if !has_passed || !is_answer || self.again >= limits::STARTS_AGAIN_MAX {
+        if self.is_later || !has_passed || !is_answer || self.again >= limits::STARTS_AGAIN_MAX {
             return Wished::OnItsWay;
         }
         self.again += 1;
@@ -98,6 +102,20 @@ mod tests {
         assert_eq!(starts.wished(true, late + Duration::from_millis(1)), Wished::Upstream);
         starts.started(late);
         assert_eq!(starts.wished(true, late), Wished::OnItsWay, "nor after a later start");
+    }
+
+    #[test]
+    fn who_has_gone_over_and_asks_is_sent_nothing_a_second_time() {
+        let mut starts = Starts::default();
+        let now = Timestamp::from_millis(5_000);
+        starts.started(now);
+        let later = now + Duration::from_millis(300);
+        starts.started(later);
+        for ms in [0, 200, 900] {
+            assert_eq!(starts.wished(true, later + Duration::from_millis(ms)), Wished::OnItsWay);
+        }
+        assert!(!starts.is_due());
+        assert_eq!(starts.wished(true, later + 2 * limits::CATCH_UP_PATIENCE), Wished::Upstream);
     }
 
     #[test]

@@ -556,6 +556,20 @@ GUARDS = [
         "parts worker_joins::who_lost_its_first_packets_is_started_again_from_the_ring_and_the_publisher_is_asked_for_nothing",
     ),
     Guard(
+        "join: nobody is started again after it has gone over",
+        "src/worker/starts.rs",
+        "if self.is_later || !has_passed",
+        "if !has_passed",
+        "lib worker::starts::tests::who_has_gone_over_and_asks_is_sent_nothing_a_second_time",
+    ),
+    Guard(
+        "bandwidth: nothing is repeated of what a narrow link was let go of",
+        "src/worker/outbound/retransmission.rs",
+        "is_of_other && (track.has_let_go || track.pacer.is_waiting(now))",
+        "is_of_other && track.pacer.is_waiting(now)",
+        "scoreboard where_a_link_becomes_narrow_the_picture_stands_once",
+    ),
+    Guard(
         "join: started again at once",
         "src/worker/inbound/feedback.rs",
         "self.streams.wake(wanted, Subscriber { peer: from.key, track: index as u8 });",

@@ -21,12 +21,12 @@ mod scenarios;
 mod table;
 mod world;
 
-use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use figures::Row;
 use scenarios::Scenario;
+use table::Table;
 
 /// Seeds of the whole board.
 const SEEDS: [u64; 3] = [1, 2, 3];
@@ -63,29 +63,34 @@ fn chosen(all: Vec<Scenario>) -> Vec<Scenario> {
     chosen
 }
 
+/// Prints the rows, and fails where one does not hold that held when the table was written. What was missed then is named; `whole`
+/// fails for it too.
 #[track_caller]
-fn judge(rows: &[Row], whole: bool) {
-    let kept = table::kept();
-    println!("{}", table::text(rows, &kept));
+fn judge(rows: &[Row], kept: &Table, may_bless: bool, allows_missed: bool) {
+    println!("{}", table::text(rows, kept));
     if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {
         assert!(
-            whole,
+            may_bless,
             "BLESS=1: table.txt holds the whole board, of all seeds: run `whole` without SEEDS and SCENARIO"
         );
         table::bless(rows);
     }
-    let mut failed = String::new();
-    for row in rows.iter().filter(|row| !row.holds()) {
-        let _ = writeln!(failed, "    {}", row.told());
+    let told = |rows: Vec<&Row>| rows.iter().fold(String::new(), |told, row| format!("{told}\n    {}", row.told()));
+    let (missed, fell): (Vec<_>, Vec<_>) =
+        rows.iter().filter(|row| !row.holds()).partition(|row| kept.is_known_as_missed(row));
+    let is_good = fell.is_empty() && (missed.is_empty() || allows_missed);
+    let (fell, missed) = (told(fell), told(missed));
+    if !missed.is_empty() {
+        println!("known as missed in tests/scoreboard/table.txt:{missed}");
     }
-    assert!(failed.is_empty(), "thresholds that do not hold:\n{failed}");
+    assert!(is_good, "thresholds that fell:{fell}\nknown as missed:{missed}");
 }
 
 /// One seed of the short scenarios: `cargo test --profile tests --test scoreboard short -- --nocapture`.
 #[test]
 fn short() {
     let scenarios = scenarios::all().into_iter().filter(|scenario| scenario.short);
-    judge(&rows(&chosen(scenarios.collect()), &SEEDS[..1]), false);
+    judge(&rows(&chosen(scenarios.collect()), &SEEDS[..1]), &Table::kept(), false, true);
 }
 
 /// The whole board: `cargo test --profile tests --test scoreboard whole -- --ignored --nocapture`.
@@ -97,7 +102,53 @@ fn whole() {
         Err(_) => SEEDS.to_vec(),
     };
     let is_whole = seeds == SEEDS && std::env::var_os("SCENARIO").is_none();
-    judge(&rows(&chosen(scenarios::all()), &seeds), is_whole);
+    judge(&rows(&chosen(scenarios::all()), &seeds), &Table::kept(), is_whole, false);
+}
+
+/// Every row of every scenario, with a figure that it did not measure.
+fn rows_of_the_board() -> Vec<Row> {
+    let row = |scenario: Scenario, figure, bound| Row { scenario: scenario.name, figure, worst: 0.0, bound };
+    let rows_of =
+        |scenario: Scenario| scenario.bounds.iter().map(move |(figure, bound)| row(scenario, *figure, *bound));
+    scenarios::all().into_iter().flat_map(rows_of).collect()
+}
+
+#[test]
+fn the_table_in_the_tree_is_of_this_board() {
+    let (kept, rows) = (Table::kept(), rows_of_the_board());
+    let other = kept.differs_from(&rows);
+    assert!(other.is_empty(), "run `whole` with BLESS=1, tests/scoreboard/table.txt is of another board: {other:?}");
+    let wrong = kept.wrong_verdicts(&rows);
+    assert!(wrong.is_empty(), "edited by hand? {wrong:?}");
+}
+
+#[test]
+#[should_panic(expected = "thresholds that fell:\n    variable: DownSeconds is 9.00")]
+fn a_row_that_held_in_the_tree_and_falls_fails_a_run() {
+    let mut rows = rows_of_the_board();
+    rows.retain(|row| row.scenario == "variable" && row.figure == figures::Figure::DownSeconds);
+    rows.iter_mut().for_each(|row| row.worst = 9.0);
+    judge(&rows, &Table::read("| variable | DownSeconds | 0.90 | ≤ 1 | yes |"), false, true);
+}
+
+#[test]
+fn a_row_that_is_known_as_missed_fails_the_whole_board_only() {
+    let mut rows = rows_of_the_board();
+    rows.retain(|row| row.scenario == "variable" && row.figure == figures::Figure::DownSeconds);
+    rows.iter_mut().for_each(|row| row.worst = 9.0);
+    let kept = Table::read("| variable | DownSeconds | 1.10 | ≤ 1 | **no** |");
+    judge(&rows, &kept, false, true);
+    let whole = std::panic::catch_unwind(|| judge(&rows, &kept, false, false));
+    assert!(whole.is_err());
+}
+
+#[test]
+fn where_a_link_becomes_narrow_the_picture_stands_once() {
+    let scenario =
+        scenarios::all().into_iter().find(|scenario| scenario.name.starts_with("0.4, 5")).expect("it is there");
+    let run = figures::measure(&Scenario { seconds: 66, ..scenario }, 1);
+    // The queue of 300 ms, twice: until it is known of, and until the next picture has come through it.
+    assert!(run[&figures::Figure::LongestFreezeMs] < 720.0, "{run:?}");
 }
 
 #[test]

@@ -381,7 +381,14 @@ impl World {
         let Client { agent, record, shown, up, further, .. } = &mut self.clients[client];
         what(agent, self.now, &mut self.out, record);
         if let Agent::Viewer(viewer) = agent {
+            let before = shown.len();
             shown.extend(viewer.take_shown());
+            let told = |frame: &&Shown| self.is_traced && (frame.froze.is_some() || frame.key);
+            for Shown { at, layer, sent, froze, .. } in shown.iter().skip(before).filter(told) {
+                let seconds = |at: &Timestamp| at.since(BEGIN).as_secs_f64();
+                let (at, sent) = (seconds(at), sent.as_ref().map_or(0.0, seconds));
+                println!("{at:>8.3} s client {client} is shown {layer:?} of {sent:.3} s, after a freeze of {froze:?}");
+            }
         }
         let (up, further) = (*up, *further);
         let mut sent = Vec::new();

@@ -118,6 +118,7 @@ impl AdaptPhase<'_> {
         track.is_withheld = encoding.is_none();
         // Who is sent sound only keeps no encoding coming over a lane.
         self.streams.demand_moved(peer.stream, before, track.wants());
+        track.has_let_go = drain.is_some();
         if let Some(drain) = drain {
             track.subscription.await_key_frame();
             track.is_held = true;

@@ -60,7 +60,8 @@ impl RetransmissionPhase<'_> {
         let (_, info, payload) = encoding.ring.find(located.sequence).ok_or(DropReason::RetransmissionNotInRing)?;
         if track.kind == MediaKind::Video && !turn.is_paced && !is_probe {
             // Of what it is not sent any more nothing may delay what comes next.
-            if track.is_held || located.encoding != track.encoding() && track.pacer.is_waiting(now) {
+            let is_of_other = located.encoding != track.encoding();
+            if track.is_held || is_of_other && (track.has_let_go || track.pacer.is_waiting(now)) {
                 return Err(DropReason::RetransmissionTooLate);
             }
             let due =
