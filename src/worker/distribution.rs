@@ -1,9 +1,11 @@
 //! A record of the publisher goes to this worker's own encoding, and once each to every other worker with viewers: packets to
 //! those whose viewers want the encoding, what is told of it to all.
 
+use crate::limits;
 use crate::relay::publish::publication::Publication;
 use crate::relay::store::address::RecordAddress;
-use crate::relay::store::record::Record;
+use crate::relay::store::record::{MediaRecord, Record};
+use crate::wire::codec::picture_numbers;
 use crate::worker::lane::Lanes;
 use crate::worker::mailbox::WorkerIndex;
 use crate::worker::next_publisher::Passage;
@@ -57,7 +59,32 @@ pub(super) fn publish(streams: &mut Streams, lanes: &mut Lanes, from: PeerKey, k
             }
         }
     }
+    if let Record::Media(media) = record
+        && let Some((codec, shift)) =
+            streams.get_mut(key.stream).and_then(|stream| stream.shift_of(key.encoding, media))
+    {
+        return distribute_counted_on(streams, lanes, key, *media, |payload| {
+            picture_numbers::rewrite(codec, payload, shift);
+        });
+    }
     distribute(streams, lanes, key, record);
+}
+
+/// As [`distribute`], for a packet whose payload is changed first.
+#[inline(never)]
+fn distribute_counted_on(
+    streams: &mut Streams,
+    lanes: &mut Lanes,
+    key: EncodingKey,
+    media: MediaRecord<'_>,
+    rewrite: impl FnOnce(&mut [u8]),
+) {
+    // What came is read only.
+    let mut copy = [0; limits::DATAGRAM_IN_BYTES_MAX];
+    let Some(payload) = copy.get_mut(..media.payload.len()) else { return };
+    payload.copy_from_slice(media.payload);
+    rewrite(payload);
+    distribute(streams, lanes, key, &Record::Media(MediaRecord { payload, ..media }));
 }
 
 /// Tells everyone what was measured of a publisher's encodings, where there is something new.

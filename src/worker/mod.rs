@@ -75,6 +75,7 @@ mod outbox;
 pub mod peer;
 mod peer_channels;
 mod peers;
+mod picture_counts;
 mod plain_bindings;
 #[cfg(any(test, feature = "peer"))]
 mod preconnected;

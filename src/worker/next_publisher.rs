@@ -5,7 +5,7 @@
 //! What the old transport still brings of it is dropped. Viewers see one timeline, because the new transport is another
 //! incarnation of the encoding ([`crate::relay::store::timeline`]).
 //!
-//! Left out: pictures' own numbers (VP8, VP9) are not moved. Decoders take those of a key frame as they come.
+//! Pictures' own numbers (VP8, VP9) go on as well ([`super::picture_counts`]).
 
 use crate::description::MediaKind;
 use crate::limits;

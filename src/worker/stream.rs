@@ -4,12 +4,16 @@ use crate::limits;
 use crate::relay::play::broadcast::Broadcast;
 use crate::relay::store::ladder::{Ladder, Rung};
 use crate::relay::store::numbers::{EncodingId, EncodingSet, Position, TrackId};
+use crate::relay::store::record::MediaRecord;
 use crate::relay::store::redundancy;
 use crate::time::Timestamp;
+use crate::wire::codec::Codec;
+use crate::wire::codec::picture_numbers::NumberShift;
 use crate::worker::demand::Demand;
 use crate::worker::mailbox::{Listener, Origin, StreamId};
 use crate::worker::next_publisher::NextPublisher;
 use crate::worker::peer::{PeerKey, StreamKey, Subscriber, ViewerTrack};
+use crate::worker::picture_counts::PictureCounts;
 use crate::worker::send_progress::SendProgress;
 use crate::worker::stream_channels::StreamChannels;
 use crate::worker::tracks::{TRACKS, kind_of, track_of};
@@ -30,6 +34,8 @@ pub struct Stream {
     pub publisher: Option<PeerKey>,
     /// That publisher's second transport, while its keys change.
     pub(super) next_publisher: Option<Box<NextPublisher>>,
+    /// How its publisher's pictures are counted, where the publisher is on this worker.
+    pub(super) picture_counts: PictureCounts,
     /// The publisher's worker or node.
     pub origin: Option<Origin>,
     /// Other workers with viewers of it; used on the publisher's worker.
@@ -70,6 +76,7 @@ impl Stream {
             places: [NOWHERE; EncodingId::COUNT],
             publisher: None,
             next_publisher: None,
+            picture_counts: PictureCounts::default(),
             origin: None,
             audience: Vec::new(),
             viewers: 0,
@@ -100,6 +107,13 @@ impl Stream {
         self.encodings.push(Broadcast::new(id, kind));
         self.progress.push(SendProgress::default());
         true
+    }
+
+    /// What is added to a publisher's picture numbers before its packet is stored, where anything is.
+    #[inline]
+    pub(super) fn shift_of(&mut self, id: EncodingId, media: &MediaRecord<'_>) -> Option<(Codec, NumberShift)> {
+        let place = self.place(id)?;
+        self.picture_counts.shift_of(self.encodings.get(place)?, media)
     }
 
     /// Makes the packet at `position` of a track's sound once more, with the ones before it in it, where somebody is sent

@@ -1888,6 +1888,20 @@ GUARDS = [
         "let has = |_: &i64| true;",
         "lib lab::peer::viewer::handover::tests::what_either_brought_is_not_lost",
     ),
+    Guard(
+        "keys: a publisher's picture numbers go on with its second transport",
+        "src/worker/picture_counts.rs",
+        "(shift != NumberShift::default()).then_some((codec, shift))",
+        "(shift != NumberShift::default() && cfg!(any())).then_some((codec, shift))",
+        "parts worker_rekey_pictures::viewers_see_one_run_of_picture_numbers_whichever_transport_of_the_publisher_they_are_of",
+    ),
+    Guard(
+        "keys: what is left of a publisher's numbers before is not taken for a new beginning",
+        "src/worker/picture_counts.rs",
+        "Some(run) if run.retired == Some(media.incarnation) => return None,",
+        "Some(run) if run.retired == Some(media.incarnation) && cfg!(any()) => return None,",
+        "lib worker::picture_counts::tests::a_late_packet_of_the_numbers_before_changes_nothing",
+    ),
 ]
 
 

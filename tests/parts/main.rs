@@ -49,6 +49,7 @@ mod worker_recovery;
 mod worker_refusals;
 mod worker_rekey;
 mod worker_rekey_keys;
+mod worker_rekey_pictures;
 mod worker_sessions;
 mod worker_simulcast;
 mod worker_sound;

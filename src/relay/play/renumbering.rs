@@ -87,16 +87,7 @@ impl Renumbering {
         let Some((last, first)) = both else { return Self::NONE };
         // A run of another codec says nothing of these numbers.
         let sent = if self.codec() == Some(codec) { self.shift() } else { NumberShift::default() };
-        let next = |last: u8, sent: u8| last.wrapping_add(sent).wrapping_add(1);
-        let (base_layer, key_frame) = (last.base_layer.zip(first.base_layer), last.key_frame.zip(first.key_frame));
-        let shift = NumberShift {
-            picture: last.picture.zip(first.picture).map_or(0, |((last, is_long), (first, _))| {
-                let last = last.wrapping_add(sent.picture) & if is_long { 0x7fff } else { 0x7f };
-                last.wrapping_add(1).wrapping_sub(first)
-            }),
-            base_layer: base_layer.map_or(0, |(last, first)| next(last, sent.base_layer).wrapping_sub(first)),
-            key_frame: key_frame.map_or(0, |(last, first)| next(last, sent.key_frame).wrapping_sub(first)),
-        };
+        let shift = last.moved(sent).shift_to_next(first);
         Self::new(codec, shift, self.highest_spatial())
     }
 

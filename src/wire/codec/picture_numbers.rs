@@ -35,6 +35,33 @@ pub struct PictureNumbers {
     pub key_frame: Option<u8>,
 }
 
+impl PictureNumbers {
+    /// As [`rewrite`] leaves them.
+    #[must_use]
+    pub fn moved(self, shift: NumberShift) -> Self {
+        let mask = |is_long: bool| if is_long { 0x7fff } else { 0x7f };
+        Self {
+            picture: self.picture.map(|(number, long)| (number.wrapping_add(shift.picture) & mask(long), long)),
+            base_layer: self.base_layer.map(|number| number.wrapping_add(shift.base_layer)),
+            key_frame: self.key_frame.map(|number| number.wrapping_add(shift.key_frame) & 31),
+        }
+    }
+
+    /// What is to be added to the numbers of `first`, a picture that begins anew, for it to come next. Nothing to a number that only
+    /// one of the two has.
+    #[must_use]
+    pub fn shift_to_next(self, first: Self) -> NumberShift {
+        let next = |(last, first): (u8, u8)| last.wrapping_add(1).wrapping_sub(first);
+        let picture = self.picture.zip(first.picture);
+        let picture = picture.map_or(0, |((last, _), (first, _))| last.wrapping_add(1).wrapping_sub(first) & 0x7fff);
+        NumberShift {
+            picture,
+            base_layer: self.base_layer.zip(first.base_layer).map_or(0, next),
+            key_frame: self.key_frame.zip(first.key_frame).map_or(0, next) & 31,
+        }
+    }
+}
+
 /// Where the numbers lie in a payload.
 #[derive(Clone, Copy, Debug, Default)]
 struct Places {
