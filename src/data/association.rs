@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use dcsctp::api::handover::HandoverReadiness;
 use dcsctp::api::{DcSctpSocket, Message, Options, PpId, SendOptions, SocketEvent, SocketTime, StreamId};
 
 use super::chunks::{self, PacketRefused};
@@ -175,6 +176,16 @@ impl Association {
     /// Bytes of a stream that the network has not taken yet.
     pub(super) fn buffered(&self, stream: u16) -> usize {
         self.socket.as_ref().map_or(0, |socket| socket.buffered_amount(StreamId(stream)))
+    }
+
+    /// Whether the peer has acknowledged all that was sent. One that is over has nothing left.
+    pub(super) fn is_drained(&self) -> bool {
+        let left = HandoverReadiness(
+            HandoverReadiness::SEND_QUEUE_NOT_EMPTY.0
+                | HandoverReadiness::RETRANSMISSION_QUEUE_OUTSTANDING_DATA.0
+                | HandoverReadiness::RETRANSMISSION_QUEUE_NOT_EMPTY.0,
+        );
+        self.socket.as_ref().is_none_or(|socket| !socket.get_handover_readiness().contains(left))
     }
 
     /// Whether it is over.

@@ -186,6 +186,12 @@ impl Channels {
         self.association.is_over()
     }
 
+    /// Whether the peer has acknowledged all that was sent.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.association.is_drained()
+    }
+
     /// Opens a channel towards the peer on the lowest free stream of this end's parity (RFC 8832 §6); its stream, or
     /// `None` where there is no place for it.
     pub fn open(&mut self, terms: &ChannelTerms, now: Timestamp) -> Option<u16> {

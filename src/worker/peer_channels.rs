@@ -73,6 +73,10 @@ pub(super) struct PeerChannels {
     pub(super) back: Allowance,
     /// Of a viewer: channels that it has lost because it lagged; a new one begins where it is then.
     pub(super) lagged: Vec<u64>,
+    /// Of a viewer: its session's second transport is given what comes from now on.
+    pub(super) is_replaced: bool,
+    /// Of a viewer: where its session's first transport was in each channel.
+    pub(super) follows: Vec<(u64, u64)>,
     /// Messages that it sent and were relayed.
     pub(super) received: u64,
     /// Messages that it was given.
@@ -96,6 +100,8 @@ impl PeerChannels {
             chunks: Allowance::new(now),
             back: Allowance::new(now),
             lagged: Vec::new(),
+            is_replaced: false,
+            follows: Vec::new(),
             received: 0,
             sent: 0,
         }

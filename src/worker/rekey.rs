@@ -253,6 +253,10 @@ impl Lifecycle<'_> {
         if let Some(old) = self.peers.get_mut(old) {
             old.rekeying = Rekeying::No;
             old.former = old.former.plus(peer.totals());
+            if let Some(data) = &mut old.data {
+                // Its channels are its own again.
+                data.is_replaced = false;
+            }
             if let Role::Publisher(publication) = &mut old.role {
                 taken_back.iter().for_each(|encoding| publication.begin_anew(encoding));
             }

@@ -1902,6 +1902,27 @@ GUARDS = [
         "Some(run) if run.retired == Some(media.incarnation) && cfg!(any()) => return None,",
         "lib worker::picture_counts::tests::a_late_packet_of_the_numbers_before_changes_nothing",
     ),
+    Guard(
+        "keys: a viewer's channels pass on when all before has been acknowledged",
+        "src/worker/channels/handover.rs",
+        "if before.channels.as_ref().is_some_and(|channels| !channels.is_drained()) {",
+        "if before.channels.is_none() {",
+        "parts worker_channels::a_viewers_channels_pass_to_its_second_transport_with_every_message_once_and_in_order",
+    ),
+    Guard(
+        "keys: a viewer's channels are given nothing by the old transport when the new one has them",
+        "src/worker/channels/handover.rs",
+        "before.is_replaced = true;",
+        "before.is_replaced = false;",
+        "parts worker_channels::a_viewers_channels_pass_to_its_second_transport_with_every_message_once_and_in_order",
+    ),
+    Guard(
+        "keys: a viewer's channels are the old transport's again when the new one is given up",
+        "src/worker/rekey.rs",
+        "data.is_replaced = false;",
+        "data.is_replaced = true;",
+        "parts worker_channels::a_viewers_channels_are_its_first_transports_again_where_the_second_is_given_up",
+    ),
 ]
 
 

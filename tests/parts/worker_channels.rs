@@ -9,7 +9,7 @@ use corecast::data::{MessageKind, RETAIN};
 use corecast::description::DtlsRole;
 use corecast::limits;
 use corecast::wire::demux::{self, DatagramKind};
-use corecast::worker::mailbox::StreamId;
+use corecast::worker::mailbox::{Control, StreamId};
 
 use crate::worker_support::{MS, Opening, World};
 
@@ -401,4 +401,76 @@ fn nothing_is_left_of_channels_when_everybody_has_gone_and_idle_channels_send_no
         let holdings = node.worker.holdings();
         assert_eq!((holdings.sessions, holdings.streams, holdings.queued_encodings), (0, 0, 0));
     }
+}
+
+/// Numbers of the messages that came to a client, in order, since the last call; and whether a channel was opened.
+fn numbers(world: &mut World, client: usize) -> (Vec<u16>, bool) {
+    let events = events(world, client);
+    let numbers = messages(&events).iter().map(|(_, payload)| u16::from_be_bytes([payload[0], payload[1]])).collect();
+    (numbers, !opened(&events).is_empty())
+}
+
+/// Says so many messages, no faster than a publisher may.
+fn count(world: &mut World, publisher: usize, stream: u16, from: u16, to: u16) {
+    for number in from..to {
+        say(world, publisher, stream, &number.to_be_bytes());
+        world.run(20 * MS);
+    }
+}
+
+#[test]
+fn a_viewers_channels_pass_to_its_second_transport_with_every_message_once_and_in_order() {
+    for (worker, lost) in [(0, 0), (1, 0), (0, 5), (1, 5)] {
+        let mut world = World::new(2);
+        let (publisher, streams) = publish(&mut world, &publisher(0), &[terms("count", "", RELIABLE)]);
+        let old = world.join(&viewer(worker));
+        world.run(300 * MS);
+        events(&mut world, old);
+        count(&mut world, publisher, streams[0], 0, 20);
+        let new = world.rekey(old, &viewer(worker)).expect("it may");
+        // One datagram in so many of the viewer's is lost, either way.
+        let mut passed = 0_u64;
+        world.filter = Box::new(move |hop| {
+            passed += u64::from(hop.client == old || hop.client == new);
+            lost == 0 || demux::classify(hop.bytes) != DatagramKind::Dtls || passed % lost != 0
+        });
+        // In the order in which they came, on whichever transport.
+        let (mut all, mut of_new) = (numbers(&mut world, old).0, 0);
+        let mut look = |world: &mut World| {
+            all.extend(numbers(world, old).0);
+            if world.clients[new].channels().is_some() {
+                let (after, _) = numbers(world, new);
+                of_new += after.len();
+                all.extend(after);
+            }
+        };
+        for number in 20..200 {
+            count(&mut world, publisher, streams[0], number, number + 1);
+            look(&mut world);
+        }
+        world.filter = Box::new(|_| true);
+        for _ in 0..400 {
+            world.run(50 * MS);
+            look(&mut world);
+        }
+        assert!(of_new >= 20, "{of_new} came on the new one");
+        assert_eq!(all, (0..200).collect::<Vec<u16>>(), "{lost} on {worker}");
+    }
+}
+
+#[test]
+fn a_viewers_channels_are_its_first_transports_again_where_the_second_is_given_up() {
+    let mut world = World::new(1);
+    let (publisher, streams) = publish(&mut world, &publisher(0), &[terms("count", "", RELIABLE)]);
+    let old = world.join(&viewer(0));
+    world.run(300 * MS);
+    events(&mut world, old);
+    let new = world.rekey(old, &viewer(0)).expect("it may");
+    count(&mut world, publisher, streams[0], 0, 100);
+    assert!(!numbers(&mut world, new).0.is_empty(), "they had passed");
+    let session = world.clients[old].session;
+    world.control(0, Control::AbandonRekey { session });
+    count(&mut world, publisher, streams[0], 100, 150);
+    world.run(500 * MS);
+    assert_eq!(numbers(&mut world, old).0, (0..150).collect::<Vec<u16>>(), "nothing is missing of what the other had");
 }

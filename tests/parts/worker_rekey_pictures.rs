@@ -77,7 +77,7 @@ impl Transport {
 
     /// One picture of each encoding; key frames of those that `keys` names.
     fn publish(&mut self, world: &mut World, codec: Codec, n: u32, keys: &[usize]) {
-        for rid in 0..RIDS.len() {
+        for (rid, name) in RIDS.iter().enumerate() {
             for packet in 0..PACKETS {
                 let payload = self.payload(codec, rid, packet, keys.contains(&rid));
                 let outgoing = OutgoingRtp {
@@ -86,7 +86,7 @@ impl Transport {
                     timestamp: (self.client as u32 * 77_777_777).wrapping_add(n * 33 * 90),
                     payload_type: PUBLISH.video,
                     marker: packet + 1 == PACKETS,
-                    extensions: &[(PUBLISH.mid, b"1"), (RID, RIDS[rid].as_bytes())],
+                    extensions: &[(PUBLISH.mid, b"1"), (RID, name.as_bytes())],
                     payload: &payload,
                     padding: 0,
                 };

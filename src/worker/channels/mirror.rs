@@ -64,7 +64,7 @@ pub(super) fn take_events(data: &mut PeerChannels, counters: &mut Counters, now:
 /// Gives a viewer what it has room for.
 pub(super) fn give(data: &mut PeerChannels, stream: &mut StreamChannels, counters: &mut Counters, now: Timestamp) {
     let (Side::Viewer(mirrors), Some(channels)) = (&mut data.side, &mut data.channels) else { return };
-    let Some(joined) = data.joined.filter(|_| !channels.is_over()) else { return };
+    let Some(joined) = data.joined.filter(|_| !channels.is_over() && !data.is_replaced) else { return };
     mirrors.retain(|mirror| {
         let is_there = stream.find(mirror.serial).is_some();
         if let (false, MirrorState::Open(stream)) = (is_there, mirror.state) {
@@ -77,7 +77,12 @@ pub(super) fn give(data: &mut PeerChannels, stream: &mut StreamChannels, counter
             let state = channels.open(&channel.ring.terms, now).map_or(MirrorState::Unwanted, MirrorState::Open);
             // Who was there when it was opened gets all of it, however late the turn comes.
             let was_there = joined <= channel.opened && !data.lagged.contains(&channel.serial);
-            let cursor = if was_there { 0 } else { channel.ring.cursor_of_newcomer() };
+            let follows = data.follows.iter().find(|(serial, _)| *serial == channel.serial);
+            let cursor = match follows {
+                Some((_, cursor)) => *cursor,
+                None if was_there => 0,
+                None => channel.ring.cursor_of_newcomer(),
+            };
             mirrors.push(Mirror { serial: channel.serial, cursor, state });
         }
     }

@@ -11,12 +11,14 @@
 //! | [`super::channel_work`] | who has something to do |
 //! | [`uplink`] | what a publisher sends, to this worker's rings and to other workers |
 //! | [`mirror`] | what a viewer is given |
+//! | [`handover`] | how they pass from one transport of a viewer's session to the other |
 //! | [`back`] | what a viewer says to the publisher, where it may |
 //! | [`phase`] | the turn of all of them in a round |
 //!
 //! Nothing here is made for a session that did not negotiate data, or for a stream without channels.
 
 pub(super) mod back;
+pub(super) mod handover;
 pub(super) mod mirror;
 pub(super) mod phase;
 pub(super) mod uplink;

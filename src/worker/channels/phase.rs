@@ -8,7 +8,7 @@ use crate::relay::store::numbers::EncodingId;
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::channels::uplink::UplinkPhase;
-use crate::worker::channels::{back, mirror};
+use crate::worker::channels::{back, handover, mirror};
 use crate::worker::counters::Counters;
 use crate::worker::lane::Lanes;
 use crate::worker::outbox::Outbox;
@@ -93,15 +93,25 @@ impl ChannelPhase<'_> {
                 if joined {
                     stream.channels.get_or_insert_default().join(key);
                 }
-                if let Some(channels) = stream.channels.as_deref_mut().filter(|_| !is_full) {
+                let waits = handover::waits(key, self.peers);
+                let Some(peer) = self.peers.get_mut(key) else { return };
+                let channels = stream.channels.as_deref_mut().filter(|_| !is_full && !waits);
+                if let Some((data, channels)) = peer.data.as_deref_mut().zip(channels) {
                     mirror::give(data, channels, self.counters, now);
                 }
             }
         }
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(data) = peer.data.as_deref_mut() else { return };
         // A connection that is full says when it has drained.
         let left = !is_full && data.send_packets(&mut peer.session, self.outbox.batch(), self.counters, now);
         if left {
             self.streams.channel_work.list(key, data);
+        }
+        if let Some(new) = handover::is_awaited(peer)
+            && let Some(data) = self.peers.get_mut(new).and_then(|new| new.data.as_deref_mut())
+        {
+            self.streams.channel_work.list(new, data);
         }
         self.peers.arm(key);
     }
