@@ -225,6 +225,8 @@ impl Lifecycle<'_> {
             self.pass_stream(stream, new);
         }
         self.told_outcome(session, outcome);
+        // A viewer's channels that waited for the old one's wait no more.
+        self.list_channels(new);
         self.peers.arm(new);
         layers_told::tell(new, self.peers, self.streams, self.mail);
     }

@@ -1923,6 +1923,13 @@ GUARDS = [
         "data.is_replaced = true;",
         "parts worker_channels::a_viewers_channels_are_its_first_transports_again_where_the_second_is_given_up",
     ),
+    Guard(
+        "keys: a viewer's channels that waited for the old transport open when it has ended",
+        "src/worker/rekey.rs",
+        "self.list_channels(new);",
+        "let _ = new;",
+        "parts worker_channels::a_viewers_channels_open_anew_where_the_old_transport_ends_with_messages_on_their_way",
+    ),
 ]
 
 
