@@ -110,3 +110,60 @@ pub(super) fn introduce(
 ) -> bool {
     std::iter::once(Record::Begin).chain(introduction).all(|record| lanes.send(to, address, &record))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::description::MediaKind;
+    use crate::net::Waker;
+    use crate::relay::store::numbers::EncodingSet;
+    use crate::relay::store::packet_ring::Layers;
+    use crate::relay::store::record::MediaRecord;
+    use crate::relay::store::timeline::Incarnation;
+    use crate::time::Timestamp;
+    use crate::worker::mailbox::{Listener, StreamId};
+    use crate::worker::stream::Audience;
+    use crate::worker::tracks::track_of;
+
+    #[test]
+    fn what_comes_while_a_worker_is_given_the_past_is_not_told_it_before_its_turn() {
+        let mut streams = Streams::default();
+        streams.get_or_create(StreamId(0), "name");
+        let stream = streams.find(StreamId(0)).unwrap();
+        let key = EncodingKey { stream, encoding: track_of(MediaKind::Video).only_encoding() };
+        let mut lanes = Lanes::connect(&[Waker::noop(), Waker::noop()]);
+        let mut reader = lanes.pop().unwrap();
+        let mut lanes = lanes.pop().unwrap();
+        let mut audience = Audience::new(Listener { worker: WorkerIndex(1), membership: 1 });
+        let wanted: EncodingSet = [key.encoding].into_iter().collect();
+        (audience.wanted, audience.replayed) = (wanted, wanted);
+        streams.get_mut(stream).unwrap().audience.push(audience);
+        let media = |sequence| {
+            let (incarnation, timestamp, layers) = (Incarnation(1), 0, Layers::UNKNOWN);
+            let (arrival, marker, padding, payload) = (Timestamp::ZERO, true, 0, &[1][..]);
+            let key_frame = sequence == 0;
+            Record::Media(MediaRecord {
+                incarnation,
+                sequence,
+                timestamp,
+                arrival,
+                marker,
+                key_frame,
+                padding,
+                layers,
+                payload,
+            })
+        };
+        let mut told = |lanes: &mut Lanes| {
+            lanes.wake();
+            let mut packets = 0;
+            reader.receive(100, |_, record| packets += usize::from(matches!(record, Record::Media(_))));
+            packets
+        };
+        distribute(&mut streams, &mut lanes, key, &media(0));
+        assert_eq!(told(&mut lanes), 0, "it is in the ring, and comes in its turn");
+        streams.get_mut(stream).unwrap().audience[0].replayed = EncodingSet::NONE;
+        distribute(&mut streams, &mut lanes, key, &media(1));
+        assert_eq!(told(&mut lanes), 1);
+    }
+}

@@ -616,7 +616,7 @@ GUARDS = [
         "src/worker/distribution.rs",
         "if audience.replayed.contains(key.encoding) {",
         "if false {",
-        "parts worker_joins::the_first_viewer_of_another_worker_starts_at_once_and_so_does_the_next_first_one",
+        "lib worker::distribution::tests::what_comes_while_a_worker_is_given_the_past_is_not_told_it_before_its_turn",
     ),
     Guard(
         "join: another worker is given the past every second at most",
