@@ -1907,7 +1907,7 @@ GUARDS = [
         "src/worker/channels/handover.rs",
         "if before.channels.as_ref().is_some_and(|channels| !channels.is_drained()) {",
         "if before.channels.is_none() {",
-        "parts worker_channels::a_viewers_channels_pass_to_its_second_transport_with_every_message_once_and_in_order",
+        "parts worker_channels::a_viewers_channels_open_anew_where_the_old_transport_ends_with_messages_on_their_way",
     ),
     Guard(
         "keys: a viewer's channels are given nothing by the old transport when the new one has them",
