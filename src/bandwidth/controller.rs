@@ -88,6 +88,10 @@ pub struct Controller {
     failed_share: Rate,
     /// What did not fit.
     failed: Option<EncodingId>,
+    /// How much samples of the queue differ from one to the next, in quarters of a millisecond.
+    jitter: u8,
+    /// What arrives is most of what the network carries.
+    is_tight: bool,
     /// When a probe was sent last.
     probed: Millis,
     /// Where a trial began.
@@ -112,6 +116,8 @@ impl Controller {
             wait_s: limits::TRIAL_WAIT_S_MIN,
             failed_share: Rate::default(),
             failed: None,
+            jitter: 0,
+            is_tight: false,
             probed: now,
             before: EncodingId::default(),
         }
@@ -128,6 +134,11 @@ impl Controller {
         self.phase == Phase::Start && self.awaited_since.is_none()
     }
 
+    /// Whether what it is sent is so much of what its network carries that little less makes it wait.
+    pub(super) const fn is_tight(&self) -> bool {
+        self.is_tight
+    }
+
     /// Whether all its frames are to be sampled.
     pub(super) fn is_alert(&self, now: Millis) -> bool {
         self.awaited_since.is_some()
@@ -138,27 +149,34 @@ impl Controller {
             }
     }
 
-    /// Whether a probe is to be sent, because the viewer would go up if there is room, and its frames are too small to tell. At
-    /// most one in [`limits::PROBE_INTERVAL`].
-    pub(super) fn wants_probe(&mut self, estimator: &Estimator, place: &Place<'_>, now: Millis) -> bool {
+    /// How many packets a probe is to have that is due now, because the viewer would go up if there is room, and its frames are too
+    /// small to tell; none where none is.
+    pub(super) fn probe(&mut self, estimator: &Estimator, place: &Place<'_>, now: Millis) -> usize {
         let at = place.ladder.iter().position(|step| step.encoding == place.sent);
-        let Some(next) = at.and_then(|at| place.ladder.get(at + 1)) else { return false };
+        let Some(next) = at.and_then(|at| place.ladder.get(at + 1)) else { return 0 };
         if !place.can_probe || estimator.source() != Source::Transport {
-            return false;
+            return 0;
         }
-        // Where the newest says that there is room and the one before does not, a third decides, soon.
-        let fits = |rate: Option<Rate>| rate.is_some_and(|rate| rate >= next.rate.percent(limits::HEADROOM_UP_PERCENT));
-        let is_open = fits(estimator.newest_rate()) && !fits(estimator.free_share());
-        if estimator.is_rated_lately(now) && !is_open {
-            return false;
+        let fits = |rate: Rate| rate >= next.rate.percent(limits::HEADROOM_PROBED_PERCENT);
+        let is_rated_lately = estimator.is_rated_lately(now);
+        // One rate that says that there is room is made sure of before anything is decided.
+        let is_open = is_rated_lately && !estimator.is_sure() && estimator.newest_rate().is_some_and(fits);
+        if is_rated_lately && !is_open {
+            return 0;
         }
-        let is_known = estimator.is_rated(now) && !is_open;
-        let pause = if is_known { limits::PROBE_INTERVAL } else { limits::PROBE_AGAIN };
-        if !longer(self.probed, pause, now) || !self.is_quiet_enough(estimator, place, now) {
-            return false;
+        let (pause, packets) = if is_open {
+            (limits::PROBE_SURE_PAUSE, limits::PROBE_PACKETS_SURE)
+        } else if estimator.is_rated(now) && (estimator.is_sure() || !estimator.newest_rate().is_some_and(fits)) {
+            (limits::PROBE_INTERVAL, limits::PROBE_PACKETS)
+        } else {
+            (limits::PROBE_AGAIN, limits::PROBE_PACKETS)
+        };
+        let may = !is_open || self.may_try(estimator.newest_rate(), now) || self.failed != Some(next.encoding);
+        if !may || !longer(self.probed, pause, now) || !self.is_quiet_enough(estimator, place, now) {
+            return 0;
         }
         self.probed = now;
-        true
+        packets
     }
 
     /// See [`super::Bandwidth::decide`].
@@ -180,6 +198,8 @@ impl Controller {
             return self.go_on_without(place, now);
         };
         self.take_note_of_quiet(estimator, now);
+        let most = estimator.delivered().percent(limits::TIGHT_PERCENT);
+        self.is_tight = estimator.capacity().is_some_and(|capacity| capacity < most);
         if at == 0 {
             if self.is_lowest_too_much(estimator, now) {
                 return Some(self.go_silent(now));
@@ -189,17 +209,24 @@ impl Controller {
                 // What a trial overloads is the network as it was.
                 let is_trial = self.phase == Phase::Trial;
                 let to = match is_trial {
-                    true => self.fitting(estimator, place, at, why),
+                    true => self.fitting(estimator, place, at, why, now),
                     false => fitting_of_new(estimator, place, at),
                 };
                 let decision = self.step_down(going, to, why, estimator, now);
                 if !is_trial {
                     estimator.keep_rates_below(rate_of(place, place.sent));
                 }
-                return Some(Decision { drain: Some(backlog), ..decision });
+                let drain = room_for(estimator, place, to, now).unwrap_or(backlog * 2 / 3);
+                return Some(Decision { drain: Some(drain.min(limits::QUEUE_DRAIN_MAX)), ..decision });
             }
-            let to = self.fitting(estimator, place, at, why);
-            let decision = self.step_down(going, to, why, estimator, now);
+            let to = self.fitting(estimator, place, at, why, now);
+            // What a trial has sent fills the queue, and would push out what follows it.
+            let drain = if self.phase == Phase::Trial && estimator.queue_ms()[0] >= limits::QUEUE_DOWN_MS {
+                room_for(estimator, place, to, now)
+            } else {
+                None
+            };
+            let decision = Decision { drain, ..self.step_down(going, to, why, estimator, now) };
             // Rates of before say nothing of a network that has become narrower.
             estimator.keep_newest_rate();
             return Some(decision);
@@ -235,6 +262,8 @@ impl Controller {
     }
 
     fn go_silent(&mut self, now: Millis) -> Decision {
+        // Who has no picture is not kept from it by trials of before.
+        self.wait_s = self.wait_s.min(limits::PICTURE_AGAIN_S_MAX);
         self.wait(now);
         self.awaited_since = None;
         self.overloaded_since = None;
@@ -258,7 +287,10 @@ impl Controller {
     fn take_note_of_quiet(&mut self, estimator: &Estimator, now: Millis) {
         let unusual = usual_and(estimator, limits::LOSS_TRIAL_PERMILLE);
         let [queue, before] = estimator.queue_ms();
-        let is_quiet = queue.min(before) < limits::QUEUE_UP_MS
+        let moved = queue.abs_diff(before).min(limits::QUEUE_TRIAL_MS);
+        self.jitter = self.jitter - self.jitter / 8 + (moved / 2) as u8;
+        let jitter_ms = u16::from(self.jitter / 4);
+        let is_quiet = queue.min(before) < limits::QUEUE_UP_MS + jitter_ms.min(limits::QUEUE_UP_MS)
             && queue.max(before) < limits::QUEUE_TRIAL_MS
             && estimator.sure_loss_permille()[0] <= unusual;
         if !is_quiet || estimator.source() == Source::Nothing {
@@ -297,7 +329,12 @@ impl Controller {
         let settles = match self.awaited_since {
             Some(since) if self.next_phase == Phase::Settling => !longer(since, limits::DOWN_AGAIN_TIME, now),
             Some(_) => false,
-            None => self.phase == Phase::Settling && !longer(self.since, limits::DOWN_SETTLE_TIME, now),
+            None => {
+                // What is heard is as old as the queue was long.
+                let settle =
+                    limits::DOWN_SETTLE_TIME + Duration::from_millis(queue.min(limits::QUEUE_DOWN_AT_ONCE_MS).into());
+                self.phase == Phase::Settling && !longer(self.since, settle, now)
+            }
         };
         if settles && !is_narrower {
             return None;
@@ -320,6 +357,8 @@ impl Controller {
         if lost.min(lost_before) >= usual_and(estimator, twice) || lost >= usual_and(estimator, once) {
             return Some(if self.phase == Phase::Trial { Why::TrialFailed } else { Why::Loss });
         }
+        // Where a path loses anyway, one window may be chance.
+        let lost = if estimator.usual_loss() > limits::LOSS_TRIAL_PERMILLE { lost.min(lost_before) } else { lost };
         if self.phase == Phase::Trial
             && lost > usual_and(estimator, estimator.usual_loss() + limits::LOSS_TRIAL_PERMILLE)
         {
@@ -338,11 +377,17 @@ impl Controller {
     }
 
     /// The best encoding below `at` that what was measured carries; the lowest where none is.
-    fn fitting(&self, estimator: &Estimator, place: &Place<'_>, at: usize, why: Why) -> EncodingId {
+    fn fitting(&self, estimator: &Estimator, place: &Place<'_>, at: usize, why: Why, now: Millis) -> EncodingId {
         let below = place.ladder.get(..at).unwrap_or_default();
         let lowest = place.ladder.first().map_or(place.sent, |step| step.encoding);
-        if self.phase == Phase::Trial && below.iter().any(|step| step.encoding == self.before) {
-            return self.before;
+        if self.phase == Phase::Trial
+            && let Some(before) = below.iter().position(|step| step.encoding == self.before)
+        {
+            // A trial that went over several may have shown that one between fits.
+            let most = estimator.newest_rate().filter(|_| estimator.is_rated_lately(now)).unwrap_or_default();
+            let most = most.percent(limits::SHARE_DOWN_PERCENT);
+            let mut between = below.get(before + 1..).unwrap_or_default().iter().rev();
+            return between.find(|step| step.rate <= most).map_or(self.before, |step| step.encoding);
         }
         let delivered = Some(estimator.delivered()).filter(|&rate| rate > Rate::default());
         let ceiling = Some(estimator.ceiling_told()).filter(|_| why == Why::Ceiling);
@@ -359,7 +404,7 @@ impl Controller {
         // Who goes up and down again and again waits longer each time, whether within a trial or soon after.
         if self.why == Why::Room && !longer(self.since, limits::PROVEN_TIME, now) || self.phase == Phase::Trial {
             self.fail(from, estimator, now);
-        } else {
+        } else if now.has_reached(self.next_trial) || self.failed_share != Rate::MAX {
             self.next_trial = now.plus(Duration::from_secs(limits::TRIAL_WAIT_S_MIN.into()));
             let measured = estimator.newest_rate().unwrap_or_default();
             self.failed_share = if self.failed_share == Rate::MAX { Rate::MAX } else { measured };
@@ -372,7 +417,13 @@ impl Controller {
     fn fail(&mut self, tried: Step, estimator: &Estimator, now: Millis) {
         let measured = estimator.free_share().unwrap_or_default();
         let explains = measured < tried.rate.percent(limits::HEADROOM_UP_PERCENT);
-        let lied = !now.has_reached(self.next_trial) || !explains || self.failed_share == Rate::MAX;
+        // Such a path passes bursts at once that are longer than any probe: a trial is all that tells.
+        let newest = estimator.newest_rate().map_or(Rate::MAX, |newest| newest.percent(limits::LIED_PERCENT));
+        let lied_much = self.phase == Phase::Trial && estimator.highest_rate().is_some_and(|highest| highest > newest);
+        if lied_much {
+            self.wait_s = self.wait_s.max(limits::TRIAL_WAIT_S_LIED);
+        }
+        let lied = lied_much || !now.has_reached(self.next_trial) || !explains || self.failed_share == Rate::MAX;
         self.failed_share = if lied { Rate::MAX } else { measured };
         self.failed = Some(tried.encoding);
         self.wait(now);
@@ -414,12 +465,21 @@ impl Controller {
         if !self.is_quiet_enough(estimator, place, now) {
             return None;
         }
-        let share = estimator.free_share().filter(|_| estimator.is_rated(now));
+        let is_sure = estimator.is_sure() || !place.can_probe;
+        let share = estimator.sure_share().filter(|_| estimator.is_rated(now) && is_sure);
+        if share.is_none() && place.can_probe && estimator.was_rated(now) {
+            // The next probe says more than a trial would.
+            return None;
+        }
         let mut above = place.ladder.get(at + 1..)?;
         if !self.may_try(share, now) {
             // What failed waits; what is less than that does not.
             let failed = above.iter().position(|step| self.failed == Some(step.encoding))?;
             above = above.get(..failed)?;
+        }
+        if self.failed_share == Rate::MAX {
+            // What is measured here says too much. A smaller key frame finds that out as well.
+            above = above.get(..1)?;
         }
         let next = above.first()?;
         if let Some(share) = share {
@@ -440,14 +500,23 @@ fn rate_of(place: &Place<'_>, encoding: EncodingId) -> Rate {
     place.ladder.iter().find(|step| step.encoding == encoding).map_or(Rate::MAX, |step| step.rate)
 }
 
-/// Whether the network has become far too narrow for what is sent, all at once; and how long to wait until its queue has room for a
-/// small key frame: two thirds of what waits there.
+/// Whether the network has become far too narrow for what is sent, all at once; and what waits in its queue.
 fn breaks_in(estimator: &Estimator, place: &Place<'_>, now: Millis) -> Option<Duration> {
     let queue = estimator.queue_ms()[0];
     let does = queue >= limits::QUEUE_DOWN_AT_ONCE_MS
         || queue >= limits::QUEUE_SUSPECT_MS && is_far_narrower(estimator, place, now)
         || estimator.is_losing(now);
-    does.then(|| Duration::from_millis(estimator.backlog_ms(now).into()).min(limits::QUEUE_DRAIN_MAX) * 2 / 3)
+    does.then(|| Duration::from_millis(estimator.backlog_ms(now).into()).min(limits::QUEUE_DRAIN_MAX))
+}
+
+/// How long a network needs, by what was measured of it as it is now, to make room for a key frame of `to` and what follows it in that
+/// time: where the queue is full, no more would be lost than if it were empty, and the picture comes as soon as it can. `None` where
+/// nothing was measured.
+fn room_for(estimator: &Estimator, place: &Place<'_>, to: EncodingId, now: Millis) -> Option<Duration> {
+    let newest = estimator.newest_rate().filter(|_| estimator.is_rated_lately(now))?;
+    let bits = rate_of(place, to).bits_per_second();
+    let is_newer = newest < rate_of(place, place.sent) && newest > Rate::default();
+    is_newer.then(|| limits::KEY_FRAME_TIME.mul_f64(bits as f64 / newest.bits_per_second() as f64))
 }
 
 /// Whether the newest train came at far less than the rate of what is sent.

@@ -26,6 +26,8 @@ use crate::wire::rtcp::transport_feedback::TICK_US;
 /// Ticks of a millisecond.
 const TICKS_PER_MS: u16 = (1_000 / TICK_US) as u16;
 
+const CAPACITY_MAX: Rate = Rate::from_bits_per_second(limits::CAPACITY_BITS_PER_SECOND_MAX);
+
 /// Where the figures come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
@@ -206,21 +208,21 @@ impl Estimator {
     fn spread(&mut self, spread: &Spread, now: Millis) {
         // The clocks count in ticks, so that both ends of a spread are up to half a tick off.
         let micros = u64::from(spread.arrival_ticks) * TICK_US;
-        let rate = Rate::of(spread.bytes.into(), micros.max(TICK_US / 2));
+        let rate = Rate::of(spread.bytes.into(), micros.max(TICK_US / 2)).min(CAPACITY_MAX);
         // A short one says what the network carries at most.
         if !spread.is_long && self.newest_rate().is_none_or(|known| rate >= known) {
             return;
         }
         let is_of_network = u32::from(spread.arrival_ticks) * 4 > u32::from(spread.sent_ticks) * 5;
-        if !is_of_network && self.capacity().is_some_and(|known| rate <= known) {
+        if !is_of_network && self.capacity().is_some_and(|known| rate < known) {
             return;
         }
         let passed = now.since(self.rated);
         if passed > limits::CAPACITY_AGE_MAX.as_millis() as u32 {
             self.rates_len = 0;
         } else if passed > limits::CAPACITY_SPARSE.as_millis() as u32 {
-            // Of probes the last two count: twelve would be a minute.
-            self.rates_len = self.rates_len.min(1);
+            // Of a probe that was long ago: the next one says whether this one is right.
+            self.rates_len = 0;
         }
         if self.rates_len > 0 && passed < limits::CAPACITY_SAMPLE_INTERVAL.as_millis() as u32 {
             self.rates[0] = self.rates[0].min(rate);
@@ -395,6 +397,20 @@ impl Estimator {
         sorted.get(place(newest.len())).copied()
     }
 
+    /// The free share, for going up. Of a probe and the long one that made sure of it, what the long one says, where the other says
+    /// nearly the same: sound that comes between its packets makes a short one say less.
+    pub(super) fn sure_share(&self) -> Option<Rate> {
+        match *self.rates() {
+            [sure, first] => Some(sure.min(first.percent(limits::SURE_PERCENT))),
+            _ => self.free_share(),
+        }
+    }
+
+    /// Whether more than one rate says so.
+    pub(super) const fn is_sure(&self) -> bool {
+        self.rates_len as usize >= limits::RATES_FOR_TRIAL_MIN
+    }
+
     /// Whether fewer rates were measured than are kept.
     pub(super) const fn is_new(&self) -> bool {
         (self.rates_len as usize) < limits::CAPACITY_SAMPLES_MAX
@@ -403,6 +419,16 @@ impl Estimator {
     /// Whether the rates are of today.
     pub(super) fn is_rated(&self, now: Millis) -> bool {
         self.rates_len > 0 && now.since(self.rated) <= limits::CAPACITY_AGE_MAX.as_millis() as u32
+    }
+
+    /// Whether rates were measured not so long ago that probes must be taken to be of no use.
+    pub(super) fn was_rated(&self, now: Millis) -> bool {
+        self.rates_len > 0 && now.since(self.rated) <= limits::PROBES_IN_VAIN_TIME.as_millis() as u32
+    }
+
+    /// The highest of the rates; what is newest if it is.
+    pub(super) fn highest_rate(&self) -> Option<Rate> {
+        self.rates().iter().max().copied()
     }
 
     /// Whether a rate has been measured just now.

@@ -10,7 +10,6 @@ use super::Bandwidth;
 use super::controller::{Place, Step};
 use super::rate::Rate;
 use super::why::Why;
-use crate::limits;
 use crate::relay::store::numbers::{EncodingId, TrackId};
 use crate::time::Timestamp;
 use crate::wire::rtcp::transport_feedback::{self, FeedbackHeader};
@@ -19,6 +18,8 @@ use crate::wire::rtcp::{self, RtcpPacket};
 const PACKET_BYTES: u64 = 1_200;
 const FRAME_US: u64 = 33_333;
 const TRAIN_PACKETS: u64 = 10;
+/// As long as what is rated of a short probe takes behind 0.4 Mbit/s.
+const BUSY_US: u64 = 40_000;
 
 pub(super) fn encoding(rid: usize) -> EncodingId {
     TrackId::new(1).unwrap().encoding(rid).unwrap()
@@ -46,6 +47,9 @@ pub(super) struct Link {
     pub(super) bucket_bytes: u64,
     /// How much later than others whatever arrives within the same ten milliseconds may be.
     pub(super) jitter_ms: u64,
+    /// Of a thousand times of [`BUSY_US`] those in which the receiver does something else: it takes what comes in one for what came at
+    /// its end.
+    pub(super) busy: u64,
     /// How far apart the publisher's uplink spaces a frame's packets.
     pub(super) uplink_kbps: u64,
 }
@@ -62,6 +66,7 @@ impl Link {
             cross_kbps: 0,
             bucket_bytes: 0,
             jitter_ms: 0,
+            busy: 0,
             uplink_kbps: 1_000_000,
         }
     }
@@ -298,7 +303,11 @@ impl World {
     fn arrive(&mut self, passed_us: u64, number: u16) {
         let slot = passed_us / 10_000;
         let jitter_us = Random(slot.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1).below(self.link.jitter_ms * 1_000 + 1);
-        let at = passed_us + self.link.delay_ms * 1_000 + jitter_us;
+        let mut at = passed_us + self.link.delay_ms * 1_000 + jitter_us;
+        let slot = at / BUSY_US;
+        if Random(slot.wrapping_mul(0xd134_2543_de82_ef95) | 1).below(1_000) < self.link.busy {
+            at = (slot + 1) * BUSY_US;
+        }
         let earliest = self.arriving.back().map_or(0, |&(at, _)| at);
         self.arriving.push_back((at.max(earliest), number));
     }
@@ -377,10 +386,11 @@ impl World {
             can_probe: true,
             is_sound_only: self.sound_only,
         };
-        if self.bandwidth.wants_probe(&place, now) {
+        let packets = self.bandwidth.probe(&place, now);
+        if packets > 0 {
             let first = self.bandwidth.next_number();
-            for packet in 1..=limits::PROBE_PACKETS {
-                let number = self.bandwidth.stamp(600, packet == limits::PROBE_PACKETS, now);
+            for packet in 1..=packets {
+                let number = self.bandwidth.stamp(600, packet == packets, now);
                 self.seen.probed_bytes += 600;
                 if let Some(at) = self.pass(600) {
                     self.arrive(at, number);

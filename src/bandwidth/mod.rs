@@ -13,8 +13,8 @@
 //! viewer's state, at most [`limits::BANDWIDTH_STATE_BYTES_MAX`] bytes.
 //!
 //! Browsers report only on packets that carry a transport-wide sequence number, so the node sets the rate of reports: a few
-//! frames a second are *sampled* while all is calm, and up to twenty when the viewer has just come, when it switches, and when
-//! something looks wrong ([`Bandwidth::samples`]).
+//! frames a second are *sampled* while all is calm, eight where what is sent is more than half of what the network carries, and up to
+//! twenty when the viewer has just come, when it switches, and when something looks wrong ([`Bandwidth::samples`]).
 //!
 //! Where the viewer offers it (`transport-wide-cc-02`; no browser does by itself, our SDK does for Chromium), what ends a sampled
 //! frame asks for feedback ([`Bandwidth::asked`]), which then comes at once and not 50 to 250 ms later. It saves no packets: a calm
@@ -32,12 +32,15 @@
 //!   lost at once ([`missed`]), sooner than it reports on the next sampled frame: where that shows a long queue, or that more than
 //!   a third is lost, it is enough.
 //! - **All at once** far too narrow (a queue of 200 ms, a train at far less than the rate of what is sent, heavy loss): nothing more
-//!   is sent of the present encoding, nor repeated, as it would only wait or be lost. The next begins when two thirds of the queue
-//!   have left.
-//! - **Up**: two seconds with less than 20 ms of queue, and a free share of 1.3 × what the encoding takes. Then it is a *trial*:
-//!   two samples of more than 60 ms, or loss, within two seconds end it, and the next waits twice as long (5 to 60 s), unless
-//!   the free share has grown meanwhile.
-//! - **Probe**: where frames have one packet, so that nothing spreads, three packets once more (RTX) every four seconds.
+//!   is sent of the present encoding, nor repeated, as it would only wait or be lost. The next begins when a full queue has
+//!   room for its key frame by the newest rate; where none is known, when two thirds of what waits have left.
+//! - **Up**: two seconds with less than 20 ms of queue (more where it jitters), and a free share of 1.3 × what the encoding takes. Then
+//!   it is a *trial*: two samples of more than 60 ms, or loss, within two seconds end it, and the next waits twice as long (5 to 240 s),
+//!   unless the free share has grown meanwhile. Where a trial shows less than a fourth of what was measured, as behind a large token
+//!   bucket, it waits 60 s at least, and then tries the next encoding only.
+//! - **Probe**: where frames have too few packets, so that nothing spreads, six packets once more (RTX) every four seconds. Where
+//!   that found room, fourteen make sure of it before more is sent: a receiver that was busy for a moment reports what waited for it
+//!   as if it had come at once, and a trial behind a thin link is a picture that stands still.
 //! - **Start**: the lowest encoding, until something is known (`worker/outbound/ladder.rs`).
 //! - **Sound** is not sampled: its packets come alone, and would take the turns of frames.
 //! - **Sound only**: where even the lowest encoding does not fit for three seconds. It is tried again after the same waits:
@@ -102,7 +105,13 @@ impl Bandwidth {
     #[inline]
     pub fn samples(&mut self, now: Timestamp) -> bool {
         let now = Millis::of(now);
-        let interval = if self.is_alert(now) { limits::SAMPLE_INTERVAL_ALERT } else { limits::SAMPLE_INTERVAL_CALM };
+        let interval = if self.is_alert(now) {
+            limits::SAMPLE_INTERVAL_ALERT
+        } else if self.controller.is_tight() {
+            limits::SAMPLE_INTERVAL_TIGHT
+        } else {
+            limits::SAMPLE_INTERVAL_CALM
+        };
         self.history.samples(interval, now)
     }
 
@@ -200,10 +209,14 @@ impl Bandwidth {
         self.controller.decide(&mut self.estimator, place, Millis::of(now))
     }
 
-    /// Whether [`limits::PROBE_PACKETS`] packets are to be repeated with numbers ([`Self::stamp`]), to find out whether there is
-    /// room for more.
-    pub fn wants_probe(&mut self, place: &Place<'_>, now: Timestamp) -> bool {
-        self.controller.wants_probe(&self.estimator, place, Millis::of(now))
+    /// How many packets are to be repeated now with numbers ([`Self::stamp`]), to find out whether there is room for more: none, or
+    /// at most [`limits::PROBE_PACKETS_SURE`].
+    pub fn probe(&mut self, place: &Place<'_>, now: Timestamp) -> usize {
+        let packets = self.controller.probe(&self.estimator, place, Millis::of(now));
+        if packets > 0 {
+            self.history.cut();
+        }
+        packets
     }
 
     /// Whether little was heard of its network yet, and nothing decided.

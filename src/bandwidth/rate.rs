@@ -13,8 +13,9 @@ impl Rate {
 
     /// Rounded down.
     #[must_use]
-    pub fn from_bits_per_second(bits_per_second: u64) -> Self {
-        Self(u16::try_from(bits_per_second / UNIT).unwrap_or(u16::MAX))
+    pub const fn from_bits_per_second(bits_per_second: u64) -> Self {
+        let units = bits_per_second / UNIT;
+        Self(if units > u16::MAX as u64 { u16::MAX } else { units as u16 })
     }
 
     /// `bytes` in `micros`; the highest where no time passed.

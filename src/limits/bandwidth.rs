@@ -26,6 +26,12 @@ const _: () = assert!(2 * TRAIN_AGE_MAX.as_millis() < 65_536 / 4);
 /// Pause between two sampled frames while all is calm: three reports a second and viewer.
 pub const SAMPLE_INTERVAL_CALM: Duration = Duration::from_millis(330);
 
+/// The same for a viewer whose network carries less than [`TIGHT_PERCENT`] of what it is sent: where that becomes narrower, it must be
+/// known before the queue is full.
+pub const SAMPLE_INTERVAL_TIGHT: Duration = Duration::from_millis(120);
+/// See [`SAMPLE_INTERVAL_TIGHT`].
+pub const TIGHT_PERCENT: u32 = 200;
+
 /// The same for a viewer that has just come, switches, or whose network looks wrong.
 pub const SAMPLE_INTERVAL_ALERT: Duration = Duration::from_millis(60);
 
@@ -61,19 +67,37 @@ pub const CAPACITY_SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 /// When no rate was measured for this long, those before say nothing of today. Longer than [`PROBE_INTERVAL`].
 pub const CAPACITY_AGE_MAX: Duration = Duration::from_secs(6);
 
+/// A rate above this, in bits a second, is taken for this: what is measured of so few packets differs, and nothing that is decided does.
+pub const CAPACITY_BITS_PER_SECOND_MAX: u64 = 50_000_000;
+
 /// Pause between two probes of a viewer whose frames are of one packet and say nothing of the capacity: a few packets once more
 /// (RTX). Of a layer of 150 kbit/s they are 5 %, and none where a frame has several packets.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(4);
 
-/// Pause until the next probe where the newest says something else than the one before, or nothing was heard of it. Longer than
-/// [`CAPACITY_SPARSE`]: these two then decide, and not those before.
+/// Pause until the next probe where nothing was heard of the last one.
 pub const PROBE_AGAIN: Duration = Duration::from_millis(1_600);
 
-/// Rates further apart than this come from probes.
+/// Pause until a probe that found room is followed by one that makes sure. Longer than a round trip, a report's interval and a
+/// receiver that was busy.
+pub const PROBE_SURE_PAUSE: Duration = Duration::from_millis(450);
+
+/// Rates further apart than this do not belong together. Shorter than the pauses between probes that say the same.
 pub const CAPACITY_SPARSE: Duration = Duration::from_millis(1_500);
+
+/// Rates without which nobody goes up where they come from probes: one says what a receiver did that was busy for a moment.
+pub const RATES_FOR_TRIAL_MIN: usize = 2;
+
+/// After so long without a rate probes are taken to be of no use, and a trial is made without.
+pub const PROBES_IN_VAIN_TIME: Duration = Duration::from_secs(30);
 
 /// Packets of a probe. What comes after [`TRAIN_BYTES_UNRATED`] must be more than one, where they have 300 bytes or more.
 pub const PROBE_PACKETS: usize = 6;
+
+/// Packets of one that makes sure, before real media is sent: of 450 bytes they wait 0.12 s behind 0.4 Mbit/s, which no busy receiver
+/// hides, and nobody sees.
+pub const PROBE_PACKETS_SURE: usize = 14;
+const _: () = assert!(PROBE_PACKETS_SURE <= TRAIN_PACKETS_SAMPLED_MAX);
+const _: () = assert!(PROBE_SURE_PAUSE.as_millis() < CAPACITY_SPARSE.as_millis());
 
 /// What a link may pass at once after a train's first packet, and what its rate is therefore not made of: with that packet it is more
 /// than the smallest token bucket of Linux, which holds one full packet.
@@ -135,6 +159,9 @@ pub const MISSED_NUMBER_AGE_MAX: Duration = Duration::from_secs(20);
 
 const _: () = assert!(MISSED_PERCENT_MIN * 10 > 2 * USUAL_LOSS_PERMILLE_MAX as u32);
 
+/// A key frame and the frames that follow until it is sent are as much as this time of their encoding: seven to ten frames at once.
+pub const KEY_FRAME_TIME: Duration = Duration::from_millis(330);
+
 /// How long at most a viewer is sent no picture so that what waits in its network leaves first.
 pub const QUEUE_DRAIN_MAX: Duration = Duration::from_millis(400);
 
@@ -159,13 +186,27 @@ pub const SOUND_ONLY_AFTER: Duration = Duration::from_secs(3);
 /// What the free share must be of what a layer takes before it is tried, in hundredths.
 pub const HEADROOM_UP_PERCENT: u32 = 130;
 
+/// The same for one that is only probed for, by a long probe.
+pub const HEADROOM_PROBED_PERCENT: u32 = 110;
+
+/// How much more than a short probe the long one after it may say, in hundredths of that.
+pub const SURE_PERCENT: u32 = 120;
+
 /// What of the measured rate a layer may take after a switch downward, in hundredths.
 pub const SHARE_DOWN_PERCENT: u32 = 80;
 
 /// Seconds until the next trial after one has failed, at first and at most; doubled each time.
 pub const TRIAL_WAIT_S_MIN: u8 = 5;
 /// See [`TRIAL_WAIT_S_MIN`].
-pub const TRIAL_WAIT_S_MAX: u8 = 60;
+pub const TRIAL_WAIT_S_MAX: u8 = 240;
+
+/// The same at most for who is sent no picture.
+pub const PICTURE_AGAIN_S_MAX: u8 = 60;
+
+/// The same after one that showed less than a fourth of what had been measured.
+pub const TRIAL_WAIT_S_LIED: u8 = 60;
+/// See [`TRIAL_WAIT_S_LIED`].
+pub const LIED_PERCENT: u32 = 400;
 
 /// How old a receiver's own estimate may be.
 pub const REMB_AGE_MAX: Duration = Duration::from_secs(5);

@@ -38,9 +38,6 @@ impl Adaptation {
 
     /// The number of a packet of a probe of which so many more come.
     pub(super) fn probe(&mut self, left: u8, bytes: usize, now: Timestamp) -> u16 {
-        if usize::from(left) + 1 == limits::PROBE_PACKETS {
-            self.bandwidth.paused();
-        }
         self.bandwidth.stamp(bytes, left == 0, now)
     }
 

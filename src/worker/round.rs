@@ -191,6 +191,38 @@ impl Worker {
         lifecycle.open_connected(request, keys, &path.into(), random.as_mut(), now)
     }
 
+    /// Opens a session that is not connected yet.
+    ///
+    /// # Errors
+    /// As for any session.
+    pub fn open(
+        &mut self,
+        request: crate::worker::mailbox::OpenSession,
+        now: Timestamp,
+    ) -> Result<(), crate::worker::mailbox::OpenRefused> {
+        let Self { config, random, peers, streams, handshakes, mail, outbox, counters, .. } = self;
+        let mut lifecycle = Lifecycle { config, peers, streams, handshakes, mail, outbox, counters };
+        lifecycle.open(request, random.as_mut(), now).map(|_| ())
+    }
+
+    /// Gives it its path and its keys, as if ICE (by these credentials, its own first) and DTLS had just finished.
+    ///
+    /// # Errors
+    /// Where there is no such session, or no room for its path.
+    pub fn connect(
+        &mut self,
+        session: crate::worker::mailbox::SessionId,
+        ice: (crate::description::IceCredentials, crate::description::IceCredentials),
+        keys: &crate::srtp::SrtpKeys,
+        path: impl Into<crate::transport::PathAddress>,
+        now: Timestamp,
+    ) -> Result<(), crate::worker::mailbox::OpenRefused> {
+        let key = self.peers.find_session(session).ok_or(crate::worker::mailbox::OpenRefused::Full)?;
+        let Self { config, random, peers, streams, handshakes, mail, outbox, counters, .. } = self;
+        let mut lifecycle = Lifecycle { config, peers, streams, handshakes, mail, outbox, counters };
+        lifecycle.connect(key, ice, keys, &path.into(), random.as_mut(), now)
+    }
+
     /// What a viewer's path takes in bits per second, for pacing.
     pub fn set_capacity(&mut self, session: crate::worker::mailbox::SessionId, bits_per_second: Option<u32>) {
         let peer = self.peers.find_session(session).and_then(|key| self.peers.get_mut(key));

@@ -142,13 +142,35 @@ fn a_row_that_is_known_as_missed_fails_the_whole_board_only() {
     assert!(whole.is_err());
 }
 
+/// One figure of the first seconds of a scenario.
+fn figure(name: &str, seconds: u64, seed: u64, figure: figures::Figure) -> f64 {
+    let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == name).expect("it is there");
+    figures::measure(&Scenario { seconds, ..scenario }, seed)[&figure]
+}
+
 #[test]
 fn where_a_link_becomes_narrow_the_picture_stands_once() {
-    let scenario =
-        scenarios::all().into_iter().find(|scenario| scenario.name.starts_with("0.4, 5")).expect("it is there");
-    let run = figures::measure(&Scenario { seconds: 66, ..scenario }, 1);
     // The queue of 300 ms, twice: until it is known of, and until the next picture has come through it.
-    assert!(run[&figures::Figure::LongestFreezeMs] < 720.0, "{run:?}");
+    let longest_ms = figure("0.4, 5, 0.4 Mbit/s", 66, 1, figures::Figure::LongestFreezeMs);
+    assert!(longest_ms < 720.0, "{longest_ms} ms");
+}
+
+#[test]
+fn a_network_that_is_nearly_full_is_watched_closely() {
+    let seconds = figure("variable", 64, 1, figures::Figure::DownSeconds);
+    assert!(seconds < 1.0, "{seconds} s");
+}
+
+#[test]
+fn what_a_trial_sent_leaves_before_what_follows_it() {
+    let longest_ms = figure("token bucket", 9, 2, figures::Figure::LongestFreezeMs);
+    assert!(longest_ms < 500.0, "{longest_ms} ms");
+}
+
+#[test]
+fn jitter_is_no_queue() {
+    let seconds = figure("variable, jitter", 20, 3, figures::Figure::UpSeconds);
+    assert!(seconds < 8.0, "{seconds} s");
 }
 
 #[test]

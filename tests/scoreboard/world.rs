@@ -252,9 +252,13 @@ impl World {
         };
         let path = UdpPath { remote: address, local_ip: node_address(worker).ip(), socket: 0 };
         let preset = |is_client| keys(1 + client as u64, is_client);
-        let node = &mut self.nodes[worker];
-        node.worker.open_connected(request, &preset(false), path, self.now).expect("there is room");
+        let (session, ice) = (request.session, (node_ice.clone(), peer_ice.clone()));
+        self.nodes[worker].worker.open(request, self.now).expect("there is room");
         let _ = opened.try_recv();
+        // As on a node: while a client connects, its worker is told of the stream, and says what it wants of it.
+        self.route(direction == Direction::Play);
+        let node = &mut self.nodes[worker];
+        node.worker.connect(session, ice, &preset(false), path, self.now).expect("there is room");
         let config = PeerConfig {
             local_ice: peer_ice,
             remote_ice: node_ice,
@@ -282,12 +286,11 @@ impl World {
             record: LoadRecord::default(),
         });
         self.by_address.insert(address, client);
-        self.route();
+        self.settle();
         client
     }
 
-    fn route(&mut self) {
-        let has_viewers = self.clients.iter().any(|client| matches!(client.agent, Agent::Viewer(_)));
+    fn route(&mut self, has_viewers: bool) {
         let listener = Listener { worker: WorkerIndex(EDGE as u16), membership: 1 };
         let audience: Vec<_> = has_viewers.then_some(listener).into_iter().collect();
         for worker in 0..self.nodes.len() {

@@ -149,11 +149,10 @@ pub(in crate::worker) fn probe(
     };
     let steps = Steps::of(&stream.ladder_for(track), &track.wish, sound_of(stream));
     let Some(sequence_number) = track.subscription.newest_sequence_number() else { return };
-    if !repairs.has_room_for(limits::PROBE_PACKETS) || !adaptation.bandwidth.wants_probe(&place_of(track, &steps), now)
-    {
+    if !repairs.has_room_for(limits::PROBE_PACKETS_SURE) {
         return;
     }
-    for left in (0..limits::PROBE_PACKETS).rev() {
+    for left in (0..adaptation.bandwidth.probe(&place_of(track, &steps), now)).rev() {
         let subscriber = Subscriber { peer: key, track: index as u8 };
         repairs.push(Repair { subscriber, sequence_number, probe: Some(left as u8) });
     }

@@ -70,7 +70,7 @@ pub fn run(data: &[u8]) {
                     can_probe: script.byte().is_multiple_of(2),
                     is_sound_only: silent,
                 };
-                bandwidth.wants_probe(&place, now);
+                assert!(bandwidth.probe(&place, now) <= limits::PROBE_PACKETS_SURE);
                 if let Some(decision) = bandwidth.decide(&place, now) {
                     silent = decision.encoding.is_none();
                     let has = |encoding| ladder.iter().any(|step| step.encoding == encoding);
