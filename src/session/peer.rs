@@ -245,6 +245,15 @@ impl Session {
         }
     }
 
+    /// The peer has closed its association. Whether the session waits whether it says hello.
+    fn waits_for_hello(&mut self, now: Timestamp) -> bool {
+        let Some(in_place) = self.in_place.as_deref_mut().filter(|_| self.state == SessionState::Connected) else {
+            return false;
+        };
+        in_place.closed(now);
+        true
+    }
+
     fn fail(&mut self, error: DtlsError) {
         self.state = SessionState::Ended;
         self.events.push_back(SessionEvent::Failed(error));

@@ -21,10 +21,11 @@ use std::time::Duration;
 
 use super::epoch::{Epoch, EpochNews, EpochNumber};
 use super::event::{Inbound, Rejected, SessionEvent, SessionState};
+use super::in_place::InPlace;
 use super::other::{Other, Stage};
 use super::peer::{Session, answer_check, open, send_requests};
 use crate::description::{DtlsRole, Fingerprint, IceCredentials};
-use crate::dtls::{DtlsError, DtlsIdentity};
+use crate::dtls::{self, DtlsError, DtlsIdentity};
 use crate::ice::{CheckRefused, IceLite};
 use crate::limits;
 use crate::srtp::{SrtpError, SrtpSender};
@@ -114,6 +115,68 @@ impl Session {
         let stage = Stage::Next { until: now + limits::SESSION_SETUP_MAX };
         self.other = Some(Box::new(Other::new(epoch, stage, ice)));
         Ok(number)
+    }
+
+    /// Allows the peer to begin another association on its path ([`super::in_place`]), with a certificate of `fingerprints`. Not for
+    /// sessions that carry data.
+    pub fn allow_in_place(&mut self, fingerprints: Vec<Fingerprint>) {
+        if self.current.data.is_none() {
+            self.in_place = Some(Box::new(InPlace::new(fingerprints)));
+        }
+    }
+
+    /// Whether a DTLS datagram begins another association, and may.
+    #[must_use]
+    pub fn is_greeted_anew(&self, datagram: &[u8], now: Timestamp) -> bool {
+        self.state == SessionState::Connected
+            && self.other.is_none()
+            && self.in_place.as_deref().is_some_and(|in_place| in_place.may_begin(self.current.age(now), now))
+            && dtls::starts_association(datagram)
+    }
+
+    /// Begins the epoch that a hello asks for, which is to be given to [`Self::handle_datagram`] then. The outcome comes as
+    /// [`SessionEvent::EpochConnected`] or [`SessionEvent::EpochFailed`].
+    ///
+    /// # Errors
+    /// As [`Self::begin_epoch`].
+    pub fn begin_in_place(
+        &mut self,
+        identity: &DtlsIdentity,
+        out: &mut TrainBatch,
+        now: Timestamp,
+    ) -> Result<EpochNumber, EpochRefused> {
+        let fingerprints = self.in_place.as_deref_mut().ok_or(EpochRefused::NotConnected)?.begin(now);
+        self.begin_epoch(identity, DtlsRole::Server, fingerprints, out, now)
+    }
+
+    /// The epoch that was begun in place has keys: they seal from now on.
+    ///
+    /// # Errors
+    /// As [`Self::switch_epoch`].
+    pub fn take_over_in_place(&mut self, now: Timestamp) -> Result<EpochNumber, EpochRefused> {
+        let number = self.switch_epoch(limits::EPOCH_OVERLAP_MAX, now)?;
+        if let Some(in_place) = self.in_place.as_deref_mut() {
+            in_place.over();
+        }
+        let older = self.other.as_deref().and_then(|other| other.epoch.receiver.as_deref());
+        if let (Some(newer), Some(older)) = (self.current.receiver.as_deref_mut(), older) {
+            newer.continue_from(older);
+        }
+        Ok(number)
+    }
+
+    /// When a session that was closed ends, unless its peer says hello; `None` where it was not, and while a handshake is under way.
+    pub(super) fn closes_at(&self) -> Option<Timestamp> {
+        let is_alone = self.state == SessionState::Connected && self.other.is_none();
+        self.in_place.as_deref().filter(|_| is_alone)?.closes_at()
+    }
+
+    /// Ends a session whose peer has closed and said no hello.
+    pub(super) fn close_if_due(&mut self, now: Timestamp) {
+        if self.closes_at().is_some_and(|at| at <= now) {
+            self.state = SessionState::Ended;
+            self.events.push_back(SessionEvent::Closed);
+        }
     }
 
     /// The next epoch's sender and path, once it is connected. A peer that must receive a packet under the new keys

@@ -45,7 +45,7 @@ GUARDS = [
     ),
     Guard(
         "keys: in place what comes keeps the numbers that follow",
-        "src/session/in_place.rs",
+        "src/session/rekey.rs",
         "newer.continue_from(older);",
         "_ = (newer, older);",
         "parts worker_in_place::a_publisher_whose_sequence_numbers_went_round_goes_on_under_other_keys_on_one_timeline",

@@ -266,7 +266,9 @@ export class Viewer extends Session {
       this.#channels.set(label, channel);
       channel.addEventListener('message', ({ data }) => this.dispatchEvent(new CustomEvent('message', { detail: { label, data } })));
       channel.addEventListener('close', () => {
-        if (this.#channels.get(label) === channel) this.#channels.delete(label);
+        // Another connection's has taken its place.
+        if (this.#channels.has(label) && this.#channels.get(label) !== channel) return;
+        this.#channels.delete(label);
         this.dispatchEvent(new CustomEvent('channelclosed', { detail: { label } }));
       });
       this.dispatchEvent(new CustomEvent('channel', { detail: { label, protocol } }));
