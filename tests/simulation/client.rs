@@ -28,6 +28,7 @@ use corecast::worker::timers::NEVER;
 use crate::check::content::Content;
 use crate::check::sealed_once::SealedOnce;
 use crate::check::silence::Heard;
+use crate::check::timeline::Continuity;
 use crate::data::DataEnd;
 use crate::link::Link;
 use crate::script::SimScript;
@@ -67,6 +68,19 @@ pub(crate) enum Agent {
 
 pub(crate) struct Client {
     pub(crate) session: SessionId,
+    /// What it was made for.
+    pub(crate) wish: Wish,
+    /// The session's first client, whose number it has; the same one while its keys have not changed.
+    pub(crate) first: ClientId,
+    /// Of a first client: the transport that the session has, and the second one while its keys change.
+    pub(crate) transport: ClientId,
+    pub(crate) next: Option<ClientId>,
+    pub(crate) rekeys: u32,
+    /// When media was first sealed for this transport, and when its worker said that it has ended.
+    pub(crate) sealed_since: Option<Timestamp>,
+    pub(crate) over: Option<Timestamp>,
+    /// The client closes it, or is about to.
+    pub(crate) is_leaving: bool,
     pub(crate) stream: usize,
     pub(crate) worker: usize,
     pub(crate) direction: Direction,
@@ -107,6 +121,7 @@ pub(crate) struct Client {
     pub(crate) heard: Heard,
     pub(crate) sealed: SealedOnce,
     pub(crate) content: Content,
+    pub(crate) continuity: Continuity,
 }
 
 impl Client {

@@ -30,7 +30,8 @@ impl World {
         let until = self.now + 3_000 * MS;
         self.run_until(until)?;
         for id in 0..self.clients.len() {
-            if self.clients[id].is_open && !std::mem::take(&mut spared) {
+            let is_session = self.clients[id].first == id;
+            if is_session && self.clients[id].is_open && !std::mem::take(&mut spared) {
                 self.close(id);
             }
         }
@@ -80,7 +81,9 @@ impl World {
             self.totals.repeats += client.sealed.repeats;
             let stream = &self.streams[client.stream];
             // Nor is what the clock jumped over waited for.
-            let overtaken = if skips > 0 || !self.ahead.get().is_zero() { stream.overtaken } else { 0 };
+            // Nor what a publisher's old transport still brings when the next one has taken over.
+            let changes = self.scenario.rekeys > 0.0;
+            let overtaken = if skips > 0 || !self.ahead.get().is_zero() || changes { stream.overtaken } else { 0 };
             let explained = stream.uplink_lost + lost_inside.min(stream.at_risk) + overtaken;
             let rtx = client.sources.video_rtx.map_or(0, |ssrc| client.sealed.missing(ssrc));
             let [video, audio] = [client.sources.video, client.sources.audio].map(|ssrc| client.sealed.missing(ssrc));

@@ -58,6 +58,7 @@ impl World {
         }
         self.keep_publishing();
         self.come_and_go();
+        self.change_keys();
         self.disturb();
         self.disturb_ways();
         self.forge();
@@ -134,15 +135,15 @@ impl World {
             match self.random.u64() % 3 {
                 0 => {
                     self.faults.count(Fault::ViewerVanished);
-                    self.drop_agent(id, false);
+                    self.drop_session(id, false);
                 }
                 1 => {
                     self.faults.count(Fault::ViewerClosed);
-                    self.drop_agent(id, true);
+                    self.drop_session(id, true);
                 }
                 _ => {
                     self.faults.count(Fault::ViewerDeleted);
-                    self.drop_agent(id, false);
+                    self.drop_session(id, false);
                     self.close(id);
                 }
             }
@@ -154,7 +155,7 @@ impl World {
             self.streams[stream].return_at = self.now + MS * between(&mut self.random, 0, 4_000) as u32;
             let vanishes = self.random.u64().is_multiple_of(2);
             self.faults.count(if vanishes { Fault::PublisherVanished } else { Fault::PublisherLeft });
-            self.drop_agent(id, !vanishes);
+            self.drop_session(id, !vanishes);
             // One that vanished and is not deleted is missed after 30 s.
             if vanishes && !self.random.u64().is_multiple_of(4) {
                 self.close(id);
@@ -201,6 +202,7 @@ impl World {
         }
         if self.happens(rates.ice_restarts)
             && let Some(id) = self.anyone(Direction::Play)
+            && !self.is_changing(id)
         {
             self.restart_ice(id);
         }
@@ -262,8 +264,8 @@ impl World {
         let client = &self.clients[id];
         let stream = &self.streams[client.stream];
         let origin = stream.publisher.map_or(Timestamp::ZERO, |publisher| {
-            let publisher = &self.clients[publisher];
-            publisher.excused.max(self.nodes[publisher.worker].excused)
+            let excused = self.transports_of(publisher).into_iter().map(|id| self.clients[id].excused).max();
+            excused.unwrap_or_default().max(self.nodes[self.clients[publisher].worker].excused)
         });
         let own = client.excused.max(self.nodes[client.worker].excused);
         own.max(origin).max(stream.excused).max(self.excused)
@@ -282,13 +284,16 @@ impl World {
                 let publisher = &self.clients[publisher];
                 publisher.is_served && publisher.node_connected
             });
+            let is_served = self.clients[self.clients[id].first].is_served;
+            let is_over = self.is_about_to_end(id);
             let client = &mut self.clients[id];
             let is_viewer = matches!(client.agent, Some(Agent::Viewer(_)));
             if client.is_forger
                 || !is_viewer
+                || is_over
                 || !client.is_connected
                 || !client.node_connected
-                || !client.is_served
+                || !is_served
                 || !self.streams[client.stream].is_live
             {
                 continue;

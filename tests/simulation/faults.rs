@@ -41,6 +41,27 @@ faults! {
     WayBack => "client: went back to UDP",
     DataClosed => "client: a data channel was closed and said so",
     DataDropped => "client: a message of an unreliable channel did not come",
+    RekeyAsked => "keys: a second transport asked for",
+    RekeyRefused => "keys: refused by the worker",
+    RekeyAnswerLate => "keys: the worker's answer came too late",
+    RekeyLingers => "keys: the old connection stays after its end",
+    RekeyClosesOld => "keys: the old connection closed, unsaid",
+    RekeyClosesNew => "keys: the new connection closed",
+    RekeyGivenUp => "keys: given up",
+    RekeyNeverPasses => "keys: nothing of the new connection passes",
+    RekeyNoAnswer => "keys: the answer never came",
+    RekeyWrongCertificate => "keys: another certificate",
+    RekeyBringsNothing => "keys: a publisher's new one brings nothing",
+    RekeyVanished => "keys: the client vanished meanwhile",
+    RekeyLeft => "keys: the client left meanwhile",
+    RekeySwitched => "keys: outcome switched",
+    RekeyOverlapOver => "keys: outcome overlap_over",
+    RekeyOldEnded => "keys: outcome old_ended",
+    RekeyNeverConnected => "keys: outcome never_connected",
+    RekeyDtlsFailed => "keys: outcome dtls_failed",
+    RekeyAbandoned => "keys: outcome abandoned",
+    RekeyNoKeyFrame => "keys: outcome no_key_frame",
+    RekeySessionEnded => "keys: outcome session_ended",
     SendFull => "node: send refused, EAGAIN",
     SendNoBuffers => "node: send refused, ENOBUFS",
     SendTooLong => "node: send refused, EMSGSIZE",
@@ -104,10 +125,12 @@ impl Faults {
         }
     }
 
-    /// Kinds that were never made; those of `ways` are made only where there are any.
-    pub(crate) fn missing(&self, ways: bool) -> Vec<&'static str> {
+    /// Kinds that were never made; those of `ways` and of `rekeys` are made only where there are any.
+    pub(crate) fn missing(&self, ways: bool, rekeys: bool) -> Vec<&'static str> {
+        let is_in = |fault: Fault, from: Fault, to: Fault| (from as usize..=to as usize).contains(&(fault as usize));
         let is_due = |fault: Fault| {
-            ways || !(Fault::ConnectionStopped as usize..=Fault::DataDropped as usize).contains(&(fault as usize))
+            (ways || !is_in(fault, Fault::ConnectionStopped, Fault::DataDropped))
+                && (rekeys || !is_in(fault, Fault::RekeyAsked, Fault::RekeySessionEnded))
         };
         Fault::ALL.iter().filter(|(fault, _)| is_due(*fault) && self.of(*fault) == 0).map(|(_, name)| *name).collect()
     }

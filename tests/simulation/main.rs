@@ -11,6 +11,7 @@
 //! | `link` | one direction between a client and the node, by UDP |
 //! | `tcp`, `turn`, `ways` | a connection, a TURN client in it, and how clients go over to them |
 //! | `data` | data channels |
+//! | `rekeys` | clients whose keys change while they play or publish |
 //! | `signalling` | opening, closing and routing through the bounded mailboxes |
 //! | `client`, `script` | clients, and media that tells which packet of which stream it is |
 //! | `scenario`, `events`, `faults` | what a seed becomes, what happens beside the network, every kind of fault counted |
@@ -36,6 +37,7 @@ mod io;
 mod link;
 mod node;
 mod proofs;
+mod rekeys;
 mod runner;
 mod scale;
 mod scenario;

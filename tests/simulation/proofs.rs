@@ -103,7 +103,9 @@ impl World {
             | Sabotage::OpenRelay
             | Sabotage::LoseMessage
             | Sabotage::RepeatMessage
-            | Sabotage::ForeignTalk => {}
+            | Sabotage::ForeignTalk
+            | Sabotage::UndeadKeys
+            | Sabotage::OtherTimeline => {}
         }
     }
 }

@@ -5,7 +5,7 @@
 //! cargo test --release --test simulation campaign -- --ignored --nocapture
 //! ```
 //! `WAYS=1` runs seeds with connections and data channels, which are kept out of the fresh ones until a campaign of some
-//! thousand has passed. `FORGERIES=0` runs a seed without its forger, another number with so many tries per second. `WATCH=4` prints every
+//! thousand has passed. `REKEYS=1` runs seeds whose clients change their keys, a few of which are among the fresh ones. `FORGERIES=0` runs a seed without its forger, another number with so many tries per second. `WATCH=4` prints every
 //! datagram of client 4.
 //!
 //! A campaign takes `SEEDS` (200), `PACKETS` (10⁸), `JOINS` (10⁴), `FIRST` (1), `THREADS` (all), `SIZE` (long) and `MINUTES` (60) from the
@@ -27,6 +27,32 @@ use crate::world::World;
 /// Fresh seeds with every test run.
 const FRESH: u64 = 12;
 
+/// Fresh seeds with keys that change.
+const FRESH_REKEYS: u64 = 3;
+
+/// What a seed has beside media over UDP.
+#[derive(Clone, Copy, Debug, Default)]
+struct With {
+    /// Connections and data channels.
+    ways: bool,
+    /// Keys that change.
+    rekeys: bool,
+}
+
+impl With {
+    const NOTHING: Self = Self { ways: false, rekeys: false };
+
+    fn from_environment() -> Self {
+        Self { ways: number("WAYS", 0) > 0, rekeys: number("REKEYS", 0) > 0 }
+    }
+
+    fn scenario(self, seed: u64, size: Size) -> Scenario {
+        let scenario = Scenario::from_seed(seed, size);
+        let scenario = if self.ways { scenario.with_ways() } else { scenario };
+        if self.rekeys { scenario.with_rekeys() } else { scenario }
+    }
+}
+
 /// What a run left.
 #[derive(Clone, Debug, Default)]
 struct Outcome {
@@ -36,18 +62,18 @@ struct Outcome {
 }
 
 /// Runs a seed; says how to run it again where it fails.
-fn run(seed: u64, size: Size, ways: bool) -> Result<Outcome, String> {
+fn run(seed: u64, size: Size, with: With) -> Result<Outcome, String> {
     let failed = |what: String| {
         let size = size.name();
         format!(
             "seed {seed} ({size}): {what}\n\
-             again: SEED={seed} SIZE={size} WAYS={} cargo test --release --test simulation replay -- --ignored --nocapture",
-            u8::from(ways)
+             again: SEED={seed} SIZE={size} WAYS={} REKEYS={} cargo test --release --test simulation replay -- --ignored --nocapture",
+            u8::from(with.ways),
+            u8::from(with.rekeys)
         )
     };
     let scenario = || {
-        let scenario = Scenario::from_seed(seed, size);
-        let scenario = if ways { scenario.with_ways() } else { scenario };
+        let scenario = with.scenario(seed, size);
         Scenario { forgeries: number("FORGERIES", scenario.forgeries as u64) as f64, ..scenario }
     };
     let watched = Some(number("WATCH", u64::MAX) as usize);
@@ -63,16 +89,20 @@ fn run(seed: u64, size: Size, ways: bool) -> Result<Outcome, String> {
     }
 }
 
-/// The committed seeds: `seed size` a line, and `ways` behind it where there are connections and data channels; `#` begins a
-/// comment.
-fn committed() -> Vec<(u64, Size, bool)> {
+/// The committed seeds: `seed size` a line, and behind it `ways` where there are connections and data channels, `rekeys` where
+/// keys change; `#` begins a comment.
+fn committed() -> Vec<(u64, Size, With)> {
     let lines = include_str!("seeds.txt").lines().filter_map(|line| line.split('#').next());
     let entry = |line: &str| {
         let mut words = line.split_whitespace();
         let seed = words.next()?.parse().expect("a seed is a number");
         let size = Size::parse(words.next().expect("a size follows")).expect("a size is short or long");
-        let ways = words.next().inspect(|word| assert_eq!(*word, "ways"));
-        Some((seed, size, ways.is_some()))
+        let with = words.fold(With::NOTHING, |with, word| match word {
+            "ways" => With { ways: true, ..with },
+            "rekeys" => With { rekeys: true, ..with },
+            other => panic!("seed {seed}: {other}: must be ways or rekeys"),
+        });
+        Some((seed, size, with))
     };
     lines.filter_map(entry).collect()
 }
@@ -81,8 +111,8 @@ fn committed() -> Vec<(u64, Size, bool)> {
 fn the_committed_seeds_break_no_rule() {
     let seeds = committed();
     assert!(seeds.len() >= 20);
-    for (seed, size, ways) in seeds {
-        run(seed, size, ways).unwrap_or_else(|what| panic!("{what}"));
+    for (seed, size, with) in seeds {
+        run(seed, size, with).unwrap_or_else(|what| panic!("{what}"));
     }
 }
 
@@ -92,16 +122,20 @@ fn fresh_seeds_break_no_rule() {
     let first = now.as_nanos() as u64 % 1_000_000_000_000;
     println!("fresh seeds {first} to {}", first + FRESH - 1);
     for seed in first..first + FRESH {
-        run(seed, Size::Short, false).unwrap_or_else(|what| panic!("{what}"));
+        run(seed, Size::Short, With::NOTHING).unwrap_or_else(|what| panic!("{what}"));
+    }
+    for seed in first..first + FRESH_REKEYS {
+        run(seed, Size::Short, With { rekeys: true, ..With::NOTHING }).unwrap_or_else(|what| panic!("{what}"));
     }
 }
 
 #[test]
 fn the_same_seed_twice_is_the_same_run() {
-    for (seed, ways) in (1..=6).map(|seed| (seed, false)).chain((1..=6).map(|seed| (seed, true))) {
+    let with = |ways, rekeys| With { ways, rekeys };
+    let plain = (1..=6).map(|seed| (seed, With::NOTHING)).chain((1..=6).map(|seed| (seed, with(true, false))));
+    for (seed, with) in plain.chain([(1, with(false, true))]) {
         let worlds = [0, 1].map(|_| {
-            let scenario = Scenario::from_seed(seed, Size::Short);
-            let mut world = World::new(if ways { scenario.with_ways() } else { scenario });
+            let mut world = World::new(with.scenario(seed, Size::Short));
             world.trace_log = Some(Vec::new());
             world.finish().unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
             world
@@ -117,7 +151,8 @@ fn the_same_seed_twice_is_the_same_run() {
 
 #[test]
 fn different_seeds_are_different_runs() {
-    let [first, second] = [1, 2].map(|seed| run(seed, Size::Short, false).unwrap_or_else(|what| panic!("{what}")));
+    let [first, second] =
+        [1, 2].map(|seed| run(seed, Size::Short, With::NOTHING).unwrap_or_else(|what| panic!("{what}")));
     assert_ne!(first.trace, second.trace);
 }
 
@@ -127,27 +162,26 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 #[test]
-#[ignore = "runs one seed: SEED=7 SIZE=long WAYS=1"]
+#[ignore = "runs one seed: SEED=7 SIZE=long WAYS=1 REKEYS=1"]
 fn replay() {
     let seed = number("SEED", 1);
     let text = std::env::var("SIZE").unwrap_or_else(|_| "short".to_owned());
     let size = Size::parse(&text).unwrap_or_else(|| panic!("SIZE={text}: must be short or long"));
-    let ways = number("WAYS", 0) > 0;
-    let scenario = Scenario::from_seed(seed, size);
-    println!("{:#?}", if ways { scenario.with_ways() } else { scenario });
-    let outcome = run(seed, size, ways).unwrap_or_else(|what| panic!("{what}"));
+    let with = With::from_environment();
+    println!("{:#?}", with.scenario(seed, size));
+    let outcome = run(seed, size, with).unwrap_or_else(|what| panic!("{what}"));
     println!("{:#?}\ntrace {:016x}\n{}", outcome.totals, outcome.trace, outcome.faults);
 }
 
 #[test]
-#[ignore = "minutes to an hour: SEEDS, PACKETS, JOINS, FIRST, THREADS, MINUTES, WAYS, SIZE"]
+#[ignore = "minutes to an hour: SEEDS, PACKETS, JOINS, FIRST, THREADS, MINUTES, WAYS, REKEYS, SIZE"]
 fn campaign() {
     let (seeds, first) = (number("SEEDS", 200), number("FIRST", 1));
     let (packets, joins) = (number("PACKETS", 100_000_000), number("JOINS", 10_000));
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     let threads = number("THREADS", processors);
     let limit = Duration::from_secs(60 * number("MINUTES", 60));
-    let ways = number("WAYS", 0) > 0;
+    let with = With::from_environment();
     let size = std::env::var("SIZE").ok().and_then(|size| Size::parse(&size)).unwrap_or(Size::Long);
     let start = Instant::now();
     let next = AtomicU64::new(first);
@@ -162,7 +196,7 @@ fn campaign() {
             }
         }
         let seed = next.fetch_add(1, Ordering::Relaxed);
-        match run(seed, size, ways) {
+        match run(seed, size, with) {
             Ok(outcome) => {
                 let (done, totals, faults) = &mut *sum.lock().expect("no panic inside");
                 println!("seed {seed}: {} packets, {} tries", outcome.totals.delivered, outcome.totals.tries);
@@ -200,7 +234,7 @@ fn campaign() {
     println!("{text}");
     assert_eq!(failures, Vec::<String>::new());
     assert!(done >= seeds && totals.delivered >= packets && totals.joins >= joins, "the time was too short");
-    assert_eq!(faults.missing(ways), Vec::<&str>::new(), "kinds of fault that were never made");
+    assert_eq!(faults.missing(with.ways, with.rekeys), Vec::<&str>::new(), "kinds of fault that were never made");
 }
 
 /// For tests that expect a rule to be broken.

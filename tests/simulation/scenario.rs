@@ -88,6 +88,10 @@ pub(crate) enum Sabotage {
     RepeatMessage,
     /// A publisher's channels are said to be of another stream.
     ForeignTalk,
+    /// A transport's media goes on after its end.
+    UndeadKeys,
+    /// A second transport's timestamps are one tick later.
+    OtherTimeline,
 }
 
 /// Events of a kind per virtual second.
@@ -156,6 +160,8 @@ pub(crate) struct Scenario {
     pub(crate) verify: f64,
     pub(crate) rates: Rates,
     pub(crate) ways: Ways,
+    /// Sessions per second that change their keys.
+    pub(crate) rekeys: f64,
     /// How many times slower than measured the machine is.
     pub(crate) slower: u64,
     /// Datagrams of the forger per second; none: he is not there.
@@ -202,6 +208,7 @@ impl Scenario {
             rates: Rates::default(),
             forgeries: 0.0,
             ways: Ways::default(),
+            rekeys: 0.0,
             slower: 1,
             sabotage: None,
         }
@@ -219,7 +226,19 @@ impl Scenario {
         Self { ways: ways(self.seed), ..self }
     }
 
-    /// The run of a seed, over UDP and without data channels.
+    /// The same with keys that change: fewer people, for long enough that what nobody ends ends by itself.
+    pub(crate) fn with_rekeys(self) -> Self {
+        let random = &mut crate::rekeys::random(self.seed);
+        let duration = self.duration.max(Duration::from_secs(between(random, 24, 34)));
+        let viewers = self.viewers.min(between(random, 3, 8) as usize);
+        let joins = self.rates.joins.min(0.3);
+        let rates =
+            Rates { joins, leaves: joins * 0.9, publisher_losses: self.rates.publisher_losses / 4.0, ..self.rates };
+        let node = NodeParams { sessions_max: pick(random, &[1_000, 1_000, 8]), ..self.node };
+        Self { node, rekeys: pick(random, &[0.3, 1.0, 3.0]), duration, viewers, rates, verify: 1.0, ..self }
+    }
+
+    /// The run of a seed, over UDP, without data channels, and with keys that stay.
     pub(crate) fn from_seed(seed: u64, size: Size) -> Self {
         let mut random = SeededRandom::new(seed ^ 0x5eed_0000_0000);
         let random = &mut random;
@@ -286,6 +305,7 @@ impl Scenario {
             rates: rates.times(pick(random, &[0.0, 1.0, 1.0, 3.0])),
             forgeries: forgeries(seed, slower),
             ways: Ways::default(),
+            rekeys: 0.0,
             slower,
             sabotage: None,
         }

@@ -25,10 +25,11 @@ use crate::check::content::{Content, Publication};
 use crate::check::data::Talk;
 use crate::check::sealed_once::SealedOnce;
 use crate::check::silence::Heard;
+use crate::check::timeline::Continuity;
 use crate::client::{self, Agent, Client, ClientId, Joining, Wish};
 use crate::data::DataEnd;
 use crate::faults::Fault;
-use crate::link::Link;
+use crate::link::{Link, LinkProfile};
 use crate::scenario::Sabotage;
 use crate::script::{SharedLog, SimScript};
 use crate::ways::Way;
@@ -109,17 +110,66 @@ impl World {
             Joining::Handshake => wish,
             Joining::Preconnected => Wish { way: Way::Udp, data: false, ..wish },
         };
+        let links = self.scenario.links(wish.direction, &mut self.random);
+        self.add_client(id, worker, wish, links);
+        let identity = &self.clients[id].identity;
+        let (request, answer) = client::open_session(id, worker, &wish, identity, &self.identity);
+        if wish.direction == Direction::Publish {
+            self.streams[wish.stream].publisher = Some(id);
+        }
+        let opened = match wish.joining {
+            Joining::Handshake => {
+                let sent = self.nodes[worker].try_control(Control::Open(Box::new(request)), &mut self.faults);
+                if sent {
+                    self.openings.push(Opening { client: id, wish, answer, asked: self.now });
+                }
+                sent
+            }
+            Joining::Preconnected => {
+                let path = UdpPath {
+                    remote: self.clients[id].address,
+                    local_ip: client::node_address(worker).ip(),
+                    socket: 0,
+                };
+                let keys = client::preset_keys(id, false);
+                let now = self.now + self.ahead.get();
+                let answer = self.nodes[worker].worker.open_connected(request, &keys, path, now);
+                self.nodes[worker].wake(self.now);
+                self.opened(id, &wish, answer);
+                answer.is_ok()
+            }
+        };
+        if !opened {
+            self.not_opened(id);
+        }
+        id
+    }
+
+    /// Another client, of the session that `first` began.
+    pub(crate) fn add_client(
+        &mut self,
+        first: ClientId,
+        worker: usize,
+        wish: Wish,
+        (up, down): (LinkProfile, LinkProfile),
+    ) -> ClientId {
+        let id = self.clients.len();
         self.addresses += 1;
-        let address = client::address(self.addresses);
-        let (up, down) = self.scenario.links(wish.direction, &mut self.random);
         let seed = self.scenario.seed ^ (id as u64) << 24;
         let identity = match wish.joining {
             Joining::Handshake => client::make_identity(seed),
             Joining::Preconnected => self.identity.clone(),
         };
-        let (request, answer) = client::open_session(id, worker, &wish, &identity, &self.identity);
         self.clients.push(Client {
-            session,
+            session: SessionId(first as u64),
+            wish,
+            first,
+            transport: id,
+            next: None,
+            rekeys: 0,
+            sealed_since: None,
+            over: None,
+            is_leaving: false,
             stream: wish.stream,
             worker,
             direction: wish.direction,
@@ -139,7 +189,7 @@ impl World {
             is_without_udp: false,
             data: None,
             publication: None,
-            address,
+            address: client::address(self.addresses),
             up: Link::new(up, true, seed ^ 0x11),
             down: Link::new(down, false, seed ^ 0x22),
             armed: NEVER,
@@ -148,31 +198,8 @@ impl World {
             heard: Heard::default(),
             sealed: SealedOnce::default(),
             content: Content::default(),
+            continuity: Continuity::default(),
         });
-        if wish.direction == Direction::Publish {
-            self.streams[wish.stream].publisher = Some(id);
-        }
-        let opened = match wish.joining {
-            Joining::Handshake => {
-                let sent = self.nodes[worker].try_control(Control::Open(Box::new(request)), &mut self.faults);
-                if sent {
-                    self.openings.push(Opening { client: id, wish, answer, asked: self.now });
-                }
-                sent
-            }
-            Joining::Preconnected => {
-                let path = UdpPath { remote: address, local_ip: client::node_address(worker).ip(), socket: 0 };
-                let keys = client::preset_keys(id, false);
-                let now = self.now + self.ahead.get();
-                let answer = self.nodes[worker].worker.open_connected(request, &keys, path, now);
-                self.nodes[worker].wake(self.now);
-                self.opened(id, &wish, answer);
-                answer.is_ok()
-            }
-        };
-        if !opened {
-            self.not_opened(id);
-        }
         id
     }
 
@@ -192,7 +219,6 @@ impl World {
             return;
         }
         self.totals.joins += 1;
-        let worker = self.clients[id].worker;
         let client = &mut self.clients[id];
         client.is_open = true;
         self.by_address.insert(client.address, id);
@@ -203,6 +229,12 @@ impl World {
             self.faults.count(Fault::NeverConnected);
             return;
         }
+        self.begin_agent(id);
+    }
+
+    /// The client's end of a transport that the node has made.
+    pub(crate) fn begin_agent(&mut self, id: ClientId) {
+        let (wish, worker) = (self.clients[id].wish, self.clients[id].worker);
         let seed = self.scenario.seed ^ 0xc11e_0000 ^ (id as u64) << 20;
         let script = (wish.direction == Direction::Publish).then(|| {
             let log = SharedLog::default();
@@ -212,11 +244,22 @@ impl World {
                 number += 1;
             }
             let publication = self.publications.len() as u32;
-            self.publications.push(Publication { stream: wish.stream as u32, log: log.clone(), audio_base: 0 });
+            let (stream, session) = (wish.stream as u32, self.clients[id].first);
+            let log_of = log.clone();
+            let begun = self.now;
+            self.publications.push(Publication {
+                stream,
+                session,
+                client: id,
+                log: log_of,
+                audio_base: 0,
+                begun,
+                over: None,
+            });
             SimScript::new(number, publication, self.scenario.shape, seed, log)
         });
         let agent =
-            client::make_agent(id, worker, wish, [&self.clients[id].identity, &self.identity], script, seed, self.now);
+            client::make_agent(id, worker, &wish, [&self.clients[id].identity, &self.identity], script, seed, self.now);
         if let Agent::Publisher(publisher) = &agent
             && let Some(publication) = self.publications.last_mut()
         {
@@ -246,7 +289,8 @@ impl World {
     pub(crate) fn connected(&mut self, id: ClientId) {
         self.note(5, id as u64, 0);
         let client = &self.clients[id];
-        if matches!(client.agent, Some(Agent::Publisher(_))) {
+        // Another connection of the same publisher is no excuse for anybody's silence.
+        if matches!(client.agent, Some(Agent::Publisher(_))) && client.first == id {
             let stream = &mut self.streams[client.stream];
             stream.is_live = true;
             stream.excused = self.now;
@@ -289,8 +333,8 @@ impl World {
             self.data_dropped += data.dropped;
         }
         client.is_connected = false;
-        let stream = client.stream;
-        if self.streams[stream].publisher == Some(id) {
+        let (stream, first) = (client.stream, client.first);
+        if self.streams[stream].publisher == Some(first) && self.clients[first].transport == id {
             self.streams[stream].is_live = false;
         }
     }
@@ -298,6 +342,7 @@ impl World {
     /// Signalling's turn.
     pub(crate) fn signal(&mut self) {
         self.read_answers();
+        self.read_rekey_answers();
         if self.notices_from <= self.now {
             while let Ok(notice) = self.notices.try_recv() {
                 self.take_notice(&notice);
@@ -401,12 +446,14 @@ impl World {
                     return;
                 }
                 let (stream, direction) = (client.stream, client.direction);
-                let is_there = client.agent.is_some() && !client.is_forger;
+                let transport = client.transport;
+                let client = &self.clients[transport];
+                let is_there = client.agent.is_some() && !client.is_forger && !client.is_leaving;
                 let is_watched = is_there && client.excused <= self.now;
                 let (has_read_dtls, has_keys) = (client.has_read_dtls, client.is_connected);
                 let has_lapsed = matches!(reason, EndReason::TimedOut | EndReason::NeverConnected);
                 let is_misled = *reason == EndReason::NeverConnected && client.handshake_forged;
-                if has_lapsed && is_watched && !is_misled && self.is_calm(id) {
+                if has_lapsed && is_watched && !is_misled && self.is_calm(transport) {
                     let what = format!(
                         "session {id} has {reason:?} while its client was there: it has read DTLS: {}, has keys: {}",
                         has_read_dtls, has_keys
@@ -422,14 +469,19 @@ impl World {
                     self.streams[stream].is_live = false;
                 }
                 self.not_served(id);
-                self.session_ended(id);
-                self.drop_agent(id, false);
+                for transport in self.transports_of(id) {
+                    self.clients[transport].is_open = false;
+                    self.session_ended(transport);
+                    self.drop_agent(transport, false);
+                }
+                self.forget_changes(id);
             }
             // Read with the answer.
             Notice::Refused { .. } => {}
             Notice::Moved { session } => self.note(11, session.0, 0),
-            // No client changes its keys yet.
-            Notice::Rekeyed { .. } | Notice::KeysDue { .. } => {}
+            Notice::Rekeyed { session, outcome } => self.rekeyed(session.0 as usize, *outcome),
+            // Who changes them when is drawn (`rekeys.rs`).
+            Notice::KeysDue { .. } => {}
             Notice::NothingFits { session, .. } => self.note(10, session.0, 0),
             Notice::NearestFits { session, .. } => self.note(12, session.0, 0),
             Notice::PathTooNarrow { session } => self.note(13, session.0, 0),

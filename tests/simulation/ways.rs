@@ -133,7 +133,7 @@ impl World {
         let is_turn = matches!(client.way, Way::Turn { .. });
         let turn = match client.way {
             Way::Turn { channel } => {
-                let credentials = self.turn_secret.credentials(id as u64, 0);
+                let credentials = self.turn_secret.credentials(client.first as u64, 0);
                 Some(TurnEnd::new(&credentials, channel, node_address(client.worker)))
             }
             Way::Tcp | Way::Udp => None,

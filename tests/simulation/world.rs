@@ -34,12 +34,14 @@ use crate::check::addresses::{Addresses, own_path};
 use crate::check::content::Publication;
 use crate::check::data::SharedTalk;
 use crate::check::over_tcp;
+use crate::check::timeline::Timeline;
 use crate::check::{Violation, queues};
 use crate::client::{self, Agent, Client, ClientId, node_address};
 use crate::faults::{Fault, Faults};
 use crate::forger::Forger;
 use crate::io::{BUFFER_BYTES, Buffer, SocketSabotage, To};
 use crate::node::Node;
+use crate::rekeys::Change;
 use crate::scenario::{Sabotage, Scenario};
 use crate::signalling::{Opening, Stream};
 use crate::totals::Totals;
@@ -120,6 +122,12 @@ pub(crate) struct World {
     pub(crate) talks: HashMap<u32, SharedTalk>,
     pub(crate) data_closed: u64,
     pub(crate) data_dropped: u64,
+    pub(crate) rekey_random: SeededRandom,
+    pub(crate) changes: Vec<Change>,
+    /// Connections whose transport has ended, and when their clients close them.
+    pub(crate) lingering: Vec<(Timestamp, ClientId)>,
+    /// By session.
+    pub(crate) timelines: HashMap<ClientId, Timeline>,
     pub(crate) totals: Totals,
     pub(crate) trace: u64,
     /// Every decision, where a test wants to see the first that differs.
@@ -168,6 +176,10 @@ impl World {
             talks: HashMap::new(),
             data_closed: 0,
             data_dropped: 0,
+            rekey_random: crate::rekeys::random(scenario.seed ^ 1),
+            changes: Vec::new(),
+            lingering: Vec::new(),
+            timelines: HashMap::new(),
             streams: (0..scenario.streams).map(|_| Stream::new(scenario.node.workers)).collect(),
             scenario,
             now,
@@ -211,20 +223,6 @@ impl World {
         }
         let word = self.now.as_nanos() ^ what << 56 ^ client << 40 ^ more.rotate_left(20);
         self.trace = (self.trace ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(27);
-    }
-
-    /// Prints a datagram of the client that is watched.
-    fn watch(&self, id: ClientId, what: &str, bytes: &[u8]) {
-        if self.watched != Some(id) {
-            return;
-        }
-        let (at, kind, len) = (self.now.as_nanos() as f64 / 1e9, demux::classify(bytes), bytes.len());
-        match RtpHeader::parse(bytes) {
-            Ok(header) if kind == DatagramKind::Rtp => {
-                println!("{at:.6} client {id} {what} Rtp {:#x} {} of {len} bytes", header.ssrc, header.sequence);
-            }
-            _ => println!("{at:.6} client {id} {what} {kind:?} of {len} bytes"),
-        }
     }
 
     pub(crate) fn break_rule(&mut self, violation: Violation) {
@@ -493,6 +491,11 @@ impl World {
         if let Err(violation) = queues::within_limits(&holdings, sessions_max) {
             self.violation.get_or_insert(violation);
         }
+        let changing = self.changes.iter().filter(|change| self.clients[change.new].worker == worker).count();
+        if holdings.sessions > holdings.session_names + changing {
+            let what = format!("worker {worker}: {changing} change their keys, and it has {holdings:?}");
+            self.violation.get_or_insert(Violation::new("one session", what));
+        }
         let longest = if self.scenario.sabotage == Some(Sabotage::NoQueue) {
             0
         } else {
@@ -551,6 +554,7 @@ impl World {
             for (segment, datagram) in
                 bytes[train.start..train.start + train.len].chunks(train.segment_size).enumerate()
             {
+                self.watch_epoch(id, datagram);
                 let observed = self.clients[id].sealed.observe(datagram);
                 match observed {
                     Ok(crate::check::sealed_once::Sealed::Rtp { .. }) => {

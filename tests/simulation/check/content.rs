@@ -12,6 +12,9 @@
 //! **Time goes on**: a later picture has a later timestamp, and a repeat the one that it was sent with. A viewer that starts at an
 //! older key frame, or is led to one, may have them squeezed; those published [`LIVE_WITHIN`] after that are not.
 //!
+//! A publisher whose keys change may get its stream back from the transport that was to follow it: timestamps advance by the time
+//! that passed there, as they do from one publication to another, and not by the publisher's own.
+//!
 //! **Started again**: a viewer that asked for a key frame may be sent packets once more under later numbers and with later
 //! timestamps, [`limits::STARTS_AGAIN_MAX`] times and no oftener than it asked. From there on its numbers go on as before.
 
@@ -28,6 +31,7 @@ use corecast::time::Timestamp;
 use corecast::wire::rtp::RtpPacket;
 
 use super::Violation;
+use crate::client::ClientId;
 use crate::script::{SharedLog, TAG_BYTES, Tag};
 
 const RULE: &str = "content";
@@ -44,6 +48,9 @@ const LIVE_WITHIN: Duration = Duration::from_secs(2);
 /// And so much later after a second start: it has lost packets, so it is not hurried, and gains half as much again on what it is behind.
 const UNHURRIED_MORE: Duration = Duration::from_secs(2);
 
+/// From the end of a publisher's transport that was to follow another until viewers get the other one's again.
+const GIVEN_BACK: Duration = Duration::from_secs(3);
+
 /// Pictures whose timestamps are remembered, for the repeats of their packets.
 const PICTURES_REMEMBERED: usize = 256;
 
@@ -51,8 +58,14 @@ const PICTURES_REMEMBERED: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
     pub(crate) stream: u32,
+    /// Its publisher's session, and which of that one's connections it comes by.
+    pub(crate) session: ClientId,
+    pub(crate) client: ClientId,
     pub(crate) log: SharedLog,
     pub(crate) audio_base: u64,
+    /// When it began, and when the node said that its transport has ended.
+    pub(crate) begun: Timestamp,
+    pub(crate) over: Option<Timestamp>,
 }
 
 /// The newest packet a viewer opened of one kind.
@@ -80,23 +93,35 @@ pub(crate) struct Received<'a> {
     /// How often its viewer has asked for a key frame.
     pub(crate) asked: u32,
     pub(crate) now: Timestamp,
+    /// How far timestamps may be from the publisher's where its stream was another transport's for a while.
+    pub(crate) slack: Duration,
 }
 
 /// What it turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// The packet with this number of that publication.
-    Media {
-        publication: usize,
-        number: u64,
-        published: Timestamp,
-    },
+    /// A packet of a publication.
+    Media(Media),
     ParameterSets,
     /// Nothing, or one so old that the log has forgotten it.
     Unknown,
 }
 
-/// Follows one viewer.
+/// The packet with this number of that publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Media {
+    pub(crate) publication: usize,
+    pub(crate) number: u64,
+    /// The picture that it is of; of sound, the number again.
+    pub(crate) picture: u64,
+    pub(crate) index: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) published: Timestamp,
+    pub(crate) is_repair: bool,
+    /// Its time is not squeezed any more.
+    pub(crate) is_live: bool,
+}
+
 /// The video packet with the highest index that a viewer opened; parameter sets have no number.
 #[derive(Clone, Copy, Debug)]
 struct Newest {
@@ -105,6 +130,7 @@ struct Newest {
     number: Option<u64>,
 }
 
+/// Follows one viewer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
     newest: Option<Newest>,
@@ -116,6 +142,9 @@ pub(crate) struct Content {
     pictures: VecDeque<(usize, u32, u32)>,
     /// For the proof that time which goes back is found out.
     pub(crate) turned_back: u32,
+    /// When the publication that is looked at may have been another transport's for a while.
+    taken_over: Vec<(Timestamp, Timestamp)>,
+    slack: Duration,
 }
 
 fn broken(what: impl Into<String>) -> Violation {
@@ -143,6 +172,8 @@ impl Content {
         if packet.extensions().find(|&(id, _)| id == PLAY.mid).is_none_or(|(_, value)| value != mid.as_bytes()) {
             return Err(broken(format!("no MID {mid}")));
         }
+        self.taken_over.clear();
+        self.slack = received.slack;
         let payload = if is_repair { packet.payload().get(2..).unwrap_or_default() } else { packet.payload() };
         let told = match kind {
             MediaKind::Audio => self.audio(received, payload, stream, publications)?,
@@ -184,6 +215,7 @@ impl Content {
         let Some(published) = publications.get(publication).filter(|published| published.stream == stream) else {
             return Err(broken(format!("{tag:?} was never on the air")));
         };
+        self.note_successors(published, publications, received.now);
         let (in_key, at) = {
             let log = published.log.lock();
             if log.is_forgotten(tag.number) {
@@ -202,11 +234,14 @@ impl Content {
             }
             (logged.in_key, logged.at)
         };
-        let told = Told::Media { publication, number: tag.number.into(), published: at };
         let timestamp = received.packet.header().timestamp.wrapping_sub(self.turned_back);
         let (keys, media_time) = (tag.keys.into(), u64::from(tag.frame) * FRAME_MILLITICKS);
         let (index, number) = (received.index, tag.number.into());
         let (published, placed) = (at, received.now);
+        let told = |is_live| {
+            let (picture, is_repair) = (tag.frame.into(), received.is_repair);
+            Told::Media(Media { publication, number, picture, index, timestamp, published, is_repair, is_live })
+        };
         let now = Last { publication, index, number, keys, timestamp, media_time, published, placed };
         let of_picture = |picture: &&(usize, u32, u32)| (picture.0, picture.1) == (publication, tag.frame);
         let told_before = self.pictures.iter().filter(of_picture);
@@ -229,14 +264,15 @@ impl Content {
             return Err(Violation::new(TIME_RULE, what));
         }
         if received.is_repair {
-            return Ok(told);
+            return Ok(told(false));
         }
         if !is_known {
             self.remember(publication, tag.frame, timestamp);
         }
         self.whole(Newest { publication, index: received.index, number: Some(tag.number.into()) }, in_key)?;
         self.follow(1, now, received.asked)?;
-        Ok(told)
+        let placed = self.last[1].filter(|last| last.publication == publication).map_or(now.placed, |last| last.placed);
+        Ok(told(published > placed + LIVE_WITHIN + UNHURRIED_MORE))
     }
 
     fn audio(
@@ -261,17 +297,21 @@ impl Content {
             };
             expected == payload
         };
-        let mut publications = publications.iter().enumerate().rev();
+        let all = publications;
+        let mut publications = all.iter().enumerate().rev();
         let found = publications.find(|(_, published)| published.stream == stream && is_it(published.audio_base));
-        let Some((publication, _)) = found else {
+        let Some((publication, of)) = found else {
             return Err(broken(format!("sound {} is none of stream {stream}", stamp.number)));
         };
+        self.note_successors(of, all, received.now);
         let number = u64::from(stamp.number);
         let timestamp = received.packet.header().timestamp;
         let media_time = number * AUDIO_TICKS * 1_000;
         let (index, published, placed) = (received.index, stamp.sent, received.now);
         self.follow(0, Last { publication, index, number, keys: 0, timestamp, media_time, published, placed }, 0)?;
-        Ok(Told::Media { publication, number, published: stamp.sent })
+        let (picture, is_repair, is_live) = (number, false, true);
+        let media = Media { publication, number, picture, index, timestamp, published, is_repair, is_live };
+        Ok(Told::Media(media))
     }
 
     /// **Whole frames**: where a viewer's numbers go on and the publisher's do not, it was led to a key frame. Not always to its
@@ -287,6 +327,11 @@ impl Content {
             return Ok(());
         }
         Err(Violation::new("whole frames", format!("{now:?} behind {before:?} is of no key frame")))
+    }
+
+    fn note_successors(&mut self, of: &Publication, all: &[Publication], now: Timestamp) {
+        let successors = all.iter().filter(|other| other.session == of.session && other.client > of.client);
+        self.taken_over.extend(successors.map(|other| (other.begun, other.over.unwrap_or(now))));
     }
 
     fn remember(&mut self, publication: usize, frame: u32, timestamp: u32) {
@@ -327,7 +372,13 @@ impl Content {
             }
             return Ok(());
         };
-        let judged = followed(kind == 1, &before, &now);
+        let (earlier_of, later_of) = (before.published.min(now.published), before.published.max(now.published));
+        let crosses =
+            |&(begun, over): &(Timestamp, Timestamp)| begun <= later_of + GIVEN_BACK && over + GIVEN_BACK >= earlier_of;
+        let judged = match self.taken_over.iter().any(crosses) {
+            false => followed(kind == 1, &before, &now),
+            true => followed_elsewhere(kind == 1, self.slack, &before, &now),
+        };
         let is_late = kind == 1 && now.index < before.index;
         let of_it = |earlier: &&Last| earlier.publication == now.publication;
         let earlier: Vec<Last> = self.before.iter().flatten().filter(of_it).copied().collect();
@@ -380,6 +431,29 @@ fn followed(is_video: bool, before: &Last, now: &Last) -> Result<bool, Violation
     let was_led = second.number - first.number > second.index - first.index;
     time_goes_on(is_video, was_led, first, second)?;
     Ok(was_led)
+}
+
+/// The same where another transport may have had the publication between the two.
+fn followed_elsewhere(is_video: bool, slack: Duration, before: &Last, now: &Last) -> Result<bool, Violation> {
+    if before.index == now.index {
+        return followed(is_video, before, now);
+    }
+    let (first, second) = if before.index < now.index { (before, now) } else { (now, before) };
+    // How many numbers the other one's packets took is not known here.
+    if second.number <= first.number {
+        return Err(Violation::new(GAP_RULE, format!("{second:?} behind {first:?}")));
+    }
+    let ticks = i64::from(second.timestamp.wrapping_sub(first.timestamp) as i32) * 1_000;
+    let expected = (second.media_time - first.media_time) as i64;
+    let later = expected == 0 || ticks > 0;
+    // A picture's may have been squeezed as well.
+    let slack = slack.as_millis() as i64 * if is_video { 90_000 } else { 48_000 };
+    let may_lack = if is_video { expected } else { slack };
+    if later && (expected - may_lack..=expected + slack).contains(&ticks) {
+        return Ok(second.number - first.number > second.index - first.index);
+    }
+    let what = format!("timestamps advance by {ticks}/1000, by the publisher's {expected}/1000: {first:?}, {second:?}");
+    Err(Violation::new(TIME_RULE, what))
 }
 
 fn time_goes_on(is_video: bool, was_led: bool, first: &Last, second: &Last) -> Result<(), Violation> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `sealed_once` | under one key, a (synchronisation source, packet index) belongs to one sequence of bytes |
 //! | `content` | a viewer gets what its own stream's publisher published, in its order, with no invented gap; time goes on |
+//! | `timeline` | a viewer's two transports have one timeline and no gap between them; a publisher's next one goes on in time; nothing lives after its keys |
 //! | `silence` | a live stream is not silent for long while its links are up |
 //! | `addresses` | media goes to a session's own addresses; one that never answered gets three times its bytes at most |
 //! | `over_tcp` | over a connection nothing old is played, and little waits |
@@ -24,6 +25,7 @@ pub(crate) mod over_tcp;
 pub(crate) mod queues;
 pub(crate) mod sealed_once;
 pub(crate) mod silence;
+pub(crate) mod timeline;
 
 use std::fmt;
 

@@ -34,6 +34,9 @@ pub(crate) fn within_limits(holdings: &Holdings, sessions_max: usize) -> Result<
     let tracks = limits::TRACKS_PER_SESSION_MAX;
     let stream_bytes = limits::VIDEO_RING_BYTES_MAX + limits::AUDIO_RING_BYTES_MAX;
     let stream_packets = limits::VIDEO_RING_PACKETS_MAX + limits::AUDIO_RING_PACKETS_MAX;
+    // A session whose keys change has two transports, each a session of the tables.
+    let second = sessions.saturating_sub(session_names);
+    let (sessions_max, viewers_max) = (sessions_max + second, viewers + second);
     let rules = [
         ("sessions", sessions, sessions_max),
         ("sessions by name", session_names, sessions),
@@ -42,7 +45,7 @@ pub(crate) fn within_limits(holdings: &Holdings, sessions_max: usize) -> Result<
         ("timers", timers, TIMERS_PER_SESSION_MAX * (sessions + 16)),
         ("streams", streams, sessions),
         ("viewers", viewers, sessions),
-        ("fan-out sets", subscribers, 2 * tracks * viewers + SUBSCRIBERS_SPARE * streams),
+        ("fan-out sets", subscribers, 2 * tracks * viewers_max + SUBSCRIBERS_SPARE * streams),
         // An encoding can be in a work queue, held and wanting; one that was dropped leaves them when it is met.
         ("queued encodings", queued_encodings, 3 * tracks * (streams + 4)),
         ("retransmissions", retransmissions, limits::RETRANSMISSIONS_WAITING_MAX),

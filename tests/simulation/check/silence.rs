@@ -26,6 +26,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    /// What the transport before heard was heard by the same viewer.
+    pub(crate) fn take_over(&mut self, before: Self) {
+        (self.audio, self.video) = (self.audio.max(before.audio), self.video.max(before.video));
+    }
+
     /// Judges a viewer at `now` whose last excuse ended at `calm_since`; `video` says whether its path can carry video, and
     /// `patience` how many times as long it may be silent.
     pub(crate) fn check(
