@@ -21,6 +21,8 @@ pub(super) struct Peers {
     timers: Timers<PeerKey>,
     /// Sessions that have ended, and whose TURN connections are to be closed.
     ended: Vec<SessionId>,
+    /// TURN connections of transports that have ended while their sessions go on.
+    left_relays: Vec<ConnectionId>,
 }
 
 impl Peers {
@@ -125,7 +127,22 @@ impl Peers {
     /// Takes a connection that belongs to nobody any more.
     #[inline]
     pub(super) fn take_abandoned(&mut self) -> Option<ConnectionId> {
-        self.paths.take_abandoned()
+        self.paths.take_abandoned().or_else(|| self.left_relays.pop())
+    }
+
+    /// A transport that was taken out has ended, and its session goes on with `other`: the TURN connections that carried the
+    /// one and do not carry the other are closed when its last words have left.
+    pub(super) fn leave_relays(&mut self, ended: &Peer, other: Option<PeerKey>) {
+        let book = self.paths.book();
+        let relay = |path| match book.address(path) {
+            Some(PathAddress::Relayed(relayed)) => Some(relayed.connection),
+            Some(PathAddress::Udp(_) | PathAddress::Tcp(_)) | None => None,
+        };
+        let other = other.and_then(|key| self.table.get(key));
+        let is_others =
+            |connection| other.is_some_and(|other| other.session.paths().any(|path| relay(path) == Some(connection)));
+        let left = ended.session.paths().filter_map(relay).filter(|&connection| !is_others(connection));
+        self.left_relays.extend(left);
     }
 
     /// A session has ended: the TURN connections that are its own are closed when its last words have left.

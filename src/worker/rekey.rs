@@ -280,6 +280,11 @@ impl Lifecycle<'_> {
     fn remove_transport(&mut self, key: PeerKey, now: Timestamp) -> Option<Peer> {
         let mut peer = self.peers.remove(key)?;
         self.release_transport(key, &mut peer, now);
+        let other = match peer.rekeying {
+            Rekeying::Old { new: other } | Rekeying::New { old: other, .. } => Some(other),
+            Rekeying::No => None,
+        };
+        self.peers.leave_relays(&peer, other);
         let peers = &*self.peers;
         if let Some(stream) = self.streams.get_mut(peer.stream) {
             stream.sweep(|key| peers.contains(key));
