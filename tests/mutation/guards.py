@@ -1964,6 +1964,13 @@ GUARDS = [
         "simulation rekeys::tests::every_plan_comes_out_as_it_should_for_viewers_and_publishers_at_once",
     ),
     Guard(
+        "keys in simulation: TURN of a transport ends with it",
+        "src/worker/rekey.rs",
+        "self.peers.leave_relays(&peer, other);",
+        "let _ = other;",
+        "simulation rekeys::tests::turn_and_connections_of_a_transport_end_with_it",
+    ),
+    Guard(
         "keys in simulation: a second transport is let go of with its session",
         "src/worker/rekey.rs",
         "self.end_new_transport(new, Rekeyed::SessionEnded, now);",

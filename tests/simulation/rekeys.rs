@@ -10,6 +10,7 @@
 //!
 //! Left out: the offers and answers (`tests/parts/signal_rekey.rs`), a rate limit that both connections of a client share.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use corecast::crypto::random::{Random, SeededRandom};
@@ -20,7 +21,7 @@ use corecast::worker::mailbox::{Control, OpenSession, RekeyRefused, Rekeyed};
 use corecast::worker::timers::NEVER;
 
 use crate::check::Violation;
-use crate::check::timeline::NoGap;
+use crate::check::timeline::{NoGap, Timeline};
 use crate::client::{self, Agent, ClientId, Joining, Wish};
 use crate::faults::Fault;
 use crate::scenario::{Sabotage, between, pick};
@@ -133,17 +134,37 @@ pub(crate) struct Change {
     act_at: Timestamp,
 }
 
+/// Keys that change, of the whole world.
+pub(crate) struct Keys {
+    random: SeededRandom,
+    pub(crate) changes: Vec<Change>,
+    /// Connections whose transport has ended, and when their clients close them.
+    lingering: Vec<(Timestamp, ClientId)>,
+    /// What carried such a transport, and when the node has closed it.
+    pub(crate) closing: Vec<(Timestamp, u32)>,
+    /// By session.
+    pub(crate) timelines: HashMap<ClientId, Timeline>,
+}
+
+impl Keys {
+    pub(crate) fn new(seed: u64) -> Self {
+        let (changes, lingering, closing) = Default::default();
+        Self { random: random(seed ^ 1), changes, lingering, closing, timelines: HashMap::new() }
+    }
+}
+
 impl World {
     /// What happens to keys in a tick.
     pub(crate) fn change_keys(&mut self) {
         if self.scenario.rekeys == 0.0 {
             return;
         }
-        for at in 0..self.changes.len() {
+        for at in 0..self.keys.changes.len() {
             self.go_on_with_change(at);
         }
         self.drop_lingering();
-        let draw = (self.rekey_random.u64() >> 11) as f64 / (1_u64 << 53) as f64;
+        self.check_closing();
+        let draw = (self.keys.random.u64() >> 11) as f64 / (1_u64 << 53) as f64;
         if draw < self.scenario.rekeys * TICK.as_secs_f64()
             && let Some(first) = self.one_to_change()
         {
@@ -153,8 +174,8 @@ impl World {
 
     /// A session that is connected: a publisher's one time in four. Rarely one whose keys are changing already.
     fn one_to_change(&mut self) -> Option<ClientId> {
-        let wants_publisher = self.rekey_random.u64().is_multiple_of(4);
-        let insists = self.rekey_random.u64().is_multiple_of(16);
+        let wants_publisher = self.keys.random.u64().is_multiple_of(4);
+        let insists = self.keys.random.u64().is_multiple_of(16);
         let direction = if wants_publisher { Direction::Publish } else { Direction::Play };
         let may = |(id, client): &(ClientId, &client::Client)| {
             let now_used = &self.clients[client.transport];
@@ -166,17 +187,17 @@ impl World {
                 && client.direction == direction
                 && now_used.is_connected
                 && !now_used.is_leaving
-                && (insists || !self.changes.iter().any(|change| change.first == *id))
+                && (insists || !self.keys.changes.iter().any(|change| change.first == *id))
         };
         let count = self.clients.iter().enumerate().filter(may).count();
-        let chosen = self.rekey_random.u64() as usize % count.max(1);
+        let chosen = self.keys.random.u64() as usize % count.max(1);
         let found = self.clients.iter().enumerate().filter(may).nth(chosen);
         found.map(|(id, _)| id)
     }
 
     /// A session's client offers a second connection.
     pub(crate) fn begin_change(&mut self, first: ClientId) {
-        let plan = pick(&mut self.rekey_random, PLANS);
+        let plan = pick(&mut self.keys.random, PLANS);
         self.begin_change_by(first, plan);
     }
 
@@ -205,39 +226,39 @@ impl World {
             self.faults.count(fault);
         }
         let (asked, answer, act_at) = (self.now, Some(answer), NEVER);
-        self.changes.push(Change { first, old, new, plan, asked, answer, step: Step::Connects, act_at });
+        self.keys.changes.push(Change { first, old, new, plan, asked, answer, step: Step::Connects, act_at });
     }
 
     /// Before notices are read: a worker's answer comes before what it tells later.
     pub(crate) fn read_rekey_answers(&mut self) {
         let mut refused = Vec::new();
-        for at in 0..self.changes.len() {
-            let Some(answer) = &self.changes[at].answer else { continue };
+        for at in 0..self.keys.changes.len() {
+            let Some(answer) = &self.keys.changes[at].answer else { continue };
             match answer.try_recv() {
                 Ok(Ok(())) => self.change_begins(at),
                 Ok(Err(_)) => {
                     self.faults.count(Fault::RekeyRefused);
                     refused.push(at);
                 }
-                Err(_) if self.now.since(self.changes[at].asked) < limits::WORKER_REPLY_TIME_MAX => {}
-                Err(_) if self.changes[at].step == Step::Waits => {}
+                Err(_) if self.now.since(self.keys.changes[at].asked) < limits::WORKER_REPLY_TIME_MAX => {}
+                Err(_) if self.keys.changes[at].step == Step::Waits => {}
                 Err(_) => {
                     // As signalling does: a transport that is made after all is let go of.
                     self.faults.count(Fault::RekeyAnswerLate);
-                    (self.changes[at].plan, self.changes[at].step) = (Plan::NoAnswer, Step::Waits);
-                    let first = self.changes[at].first;
+                    (self.keys.changes[at].plan, self.keys.changes[at].step) = (Plan::NoAnswer, Step::Waits);
+                    let first = self.keys.changes[at].first;
                     self.tell_worker(first, |session| Control::AbandonRekey { session });
                 }
             }
         }
         for at in refused.into_iter().rev() {
-            self.changes.remove(at);
+            self.keys.changes.remove(at);
         }
     }
 
     fn change_begins(&mut self, at: usize) {
-        self.changes[at].answer = None;
-        let Change { first, new, plan, .. } = self.changes[at];
+        self.keys.changes[at].answer = None;
+        let Change { first, new, plan, .. } = self.keys.changes[at];
         self.clients[first].next = Some(new);
         if !self.clients[first].is_open {
             return;
@@ -267,7 +288,7 @@ impl World {
     }
 
     fn go_on_with_change(&mut self, at: usize) {
-        let Change { first, old, new, plan, step, act_at, .. } = self.changes[at];
+        let Change { first, old, new, plan, step, act_at, .. } = self.keys.changes[at];
         match step {
             Step::Connects => {
                 let has_picture = match &self.clients[new].agent {
@@ -278,16 +299,16 @@ impl World {
                 // No picture passes where the path is too narrow for one.
                 let is_narrow = self.clients[new].is_connected && self.clients[new].down.profile.mtu < 1_500;
                 if has_picture || is_narrow {
-                    let pause = pick(&mut self.rekey_random, &[0, 60, 400, 2_500]);
-                    // A new one that is given up has the stream by then.
-                    let least = if matches!(plan, Plan::ClosesNew | Plan::GivesUp) { 300 } else { 0 };
-                    let pause = MS * (least + between(&mut self.rekey_random, 0, pause)) as u32;
-                    let change = &mut self.changes[at];
+                    let pause = pick(&mut self.keys.random, &[0, 60, 400, 2_500]);
+                    // One that is given up has the stream by then, also where its first key frame came before its keys.
+                    let least = if matches!(plan, Plan::ClosesNew | Plan::GivesUp) { 1_200 } else { 0 };
+                    let pause = MS * (least + between(&mut self.keys.random, 0, pause)) as u32;
+                    let change = &mut self.keys.changes[at];
                     (change.step, change.act_at) = (Step::Acts, self.now + pause);
                 }
             }
             Step::Acts if act_at <= self.now => {
-                self.changes[at].step = Step::Waits;
+                self.keys.changes[at].step = Step::Waits;
                 match plan {
                     Plan::Switches | Plan::SwitchesAndLingers => {
                         self.tell_worker(first, |session| Control::Switched { session });
@@ -299,7 +320,8 @@ impl World {
                     Plan::ClosesNew => {
                         self.given_back(new);
                         self.leaves_transport(new, Duration::ZERO);
-                        (self.changes[at].step, self.changes[at].act_at) = (Step::SaysSo, self.now + 1_000 * MS);
+                        (self.keys.changes[at].step, self.keys.changes[at].act_at) =
+                            (Step::SaysSo, self.now + 1_000 * MS);
                     }
                     Plan::GivesUp => {
                         self.given_back(new);
@@ -316,7 +338,7 @@ impl World {
                 }
             }
             Step::SaysSo if act_at <= self.now => {
-                self.changes[at].step = Step::Waits;
+                self.keys.changes[at].step = Step::Waits;
                 self.tell_worker(first, |session| Control::AbandonRekey { session });
             }
             _ => {}
@@ -338,14 +360,14 @@ impl World {
         if after.is_zero() {
             self.drop_agent(id, true);
         } else {
-            self.lingering.push((self.now + after, id));
+            self.keys.lingering.push((self.now + after, id));
         }
     }
 
     fn drop_lingering(&mut self) {
         let now = self.now;
-        let due: Vec<ClientId> = self.lingering.iter().filter(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
-        self.lingering.retain(|(at, _)| *at > now);
+        let due: Vec<ClientId> = self.keys.lingering.iter().filter(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        self.keys.lingering.retain(|(at, _)| *at > now);
         for id in due {
             self.drop_agent(id, true);
         }
@@ -369,19 +391,19 @@ impl World {
     /// Whether a session's keys are changing.
     pub(crate) fn is_changing(&self, id: ClientId) -> bool {
         let first = self.clients[id].first;
-        self.clients[first].next.is_some() || self.changes.iter().any(|change| change.first == first)
+        self.clients[first].next.is_some() || self.keys.changes.iter().any(|change| change.first == first)
     }
 
     /// A worker tells what became of a change.
     pub(crate) fn rekeyed(&mut self, first: ClientId, outcome: Rekeyed) {
         self.note(21, first as u64, outcome as u64);
         self.faults.count(fault_of(outcome));
-        let at = self.changes.iter().position(|change| change.first == first && change.answer.is_none());
+        let at = self.keys.changes.iter().position(|change| change.first == first && change.answer.is_none());
         let Some(at) = at else {
             let what = format!("session {first} tells {outcome:?}, and had asked for no other keys");
             return self.break_rule(Violation::new("one outcome", what));
         };
-        let Change { old, new, plan, asked, step, .. } = self.changes.remove(at);
+        let Change { old, new, plan, asked, step, .. } = self.keys.changes.remove(at);
         self.clients[first].next = None;
         let (over, stays) = if outcome.is_change() { (old, new) } else { (new, old) };
         self.transport_over(over);
@@ -432,17 +454,17 @@ impl World {
         if let Some(publication) = client.publication {
             self.publications[publication].over = Some(now);
         }
-        self.session_ended(id);
+        self.transport_ended(id);
         // Its client learns of it by signalling, or by an alert; half of them some time later.
-        if self.clients[id].agent.is_some() && !self.lingering.iter().any(|(_, lingers)| *lingers == id) {
+        if self.clients[id].agent.is_some() && !self.keys.lingering.iter().any(|(_, lingers)| *lingers == id) {
             let lingers = if id.is_multiple_of(2) { 1_500 } else { 30 };
-            self.lingering.push((now + lingers * MS, id));
+            self.keys.lingering.push((now + lingers * MS, id));
         }
     }
 
     /// A session has ended: so have its changes.
     pub(crate) fn forget_changes(&mut self, first: ClientId) {
-        self.changes.retain(|change| change.first != first);
+        self.keys.changes.retain(|change| change.first != first);
     }
 }
 
@@ -502,6 +524,12 @@ mod tests {
             world.begin_change_by(publisher, plan);
         }
         until(&mut world, 14_000).unwrap();
+        let playing =
+            world.clients.iter().filter(|client| client.direction == Direction::Play && client.agent.is_some());
+        for client in playing.filter(|client| client.is_connected) {
+            let heard = [client.heard.audio, client.heard.video].map(|at| world.now.since(at));
+            assert!(heard.iter().all(|ago| *ago < 500 * MS), "stream {}: {heard:?}", client.stream);
+        }
         let rekeys = |world: &World, id: ClientId| world.clients[id].rekeys;
         assert_eq!([one, two, three].map(|id| rekeys(&world, id)), [0, 1, 0]);
         for publisher in [one, two, three] {
@@ -521,6 +549,15 @@ mod tests {
         for (fault, name) in Fault::ALL.iter().filter(|(fault, _)| outcomes.contains(&(*fault as usize))) {
             assert!(world.faults.of(*fault) > 0, "{name}: {}", world.faults);
         }
+    }
+
+    #[test]
+    fn turn_and_connections_of_a_transport_end_with_it() {
+        let ways = crate::scenario::Ways { share: 1.0, ..Default::default() };
+        let duration = Duration::from_secs(20);
+        let (world, result) = World::run(Scenario { ways, duration, rekeys: 3.0, ..calm(1) });
+        assert_eq!(result, Ok(()));
+        assert!(world.faults.of(Fault::TurnMade) > 0 && world.faults.of(Fault::RekeySwitched) > 0, "{}", world.faults);
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl World {
             down: Link::new(down, false, seed ^ 0x22),
             armed: NEVER,
             ice_generation: 0,
-            excused: self.now,
+            excused: if first == id { self.now } else { Timestamp::ZERO },
             heard: Heard::default(),
             sealed: SealedOnce::default(),
             content: Content::default(),

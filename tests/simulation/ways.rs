@@ -35,6 +35,9 @@ const MS: Duration = Duration::from_millis(1);
 /// How long a new way may take until the node sends on it.
 const SETTLING: Duration = Duration::from_secs(3);
 
+/// From a transport's end until its connections are closed.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
+
 /// How a client reaches the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -490,6 +493,36 @@ impl World {
         let count = self.clients.iter().filter(|client| there(client)).count();
         let chosen = self.ways_random.u64() as usize % count.max(1);
         self.clients.iter().enumerate().filter(|(_, client)| there(client)).nth(chosen).map(|(id, _)| id)
+    }
+
+    /// A transport has ended, and its session goes on: nothing more may be written on the connections that carried it. On one that
+    /// was just made for it a TURN client may still be answered, until its client closes it.
+    pub(crate) fn transport_ended(&mut self, id: ClientId) {
+        let (now, node) = (self.now, &self.nodes[self.clients[id].worker]);
+        let carried = |since: Option<Timestamp>| since.is_some_and(|since| since.max(node.excused) + SETTLING < now);
+        for (number, connection) in self.connections.iter().enumerate().filter(|(_, it)| carried(it.since)) {
+            let mut tcp = connection.tcp.borrow_mut();
+            if tcp.client == id && tcp.is_usable() {
+                tcp.session_has_ended = true;
+                self.keys.closing.push((now + CLOSED_WITHIN, number as u32));
+            }
+        }
+    }
+
+    /// The node has closed the connections of transports that have ended.
+    pub(crate) fn check_closing(&mut self) {
+        let now = self.now;
+        let due: Vec<u32> = self.keys.closing.iter().filter(|(at, _)| *at <= now).map(|(_, number)| *number).collect();
+        self.keys.closing.retain(|(at, _)| *at > now);
+        for number in due {
+            let connection = &self.connections[number as usize];
+            let tcp = connection.tcp.borrow();
+            if tcp.is_usable() && self.nodes[connection.worker].excused + CLOSED_WITHIN < now {
+                let what = format!("connection {number} of transport {}, which has ended, is open", tcp.client);
+                drop(tcp);
+                return self.break_rule(Violation::new("nothing after the end", what));
+            }
+        }
     }
 
     /// A client's session has ended: nothing more may be written on its connections.

@@ -34,14 +34,13 @@ use crate::check::addresses::{Addresses, own_path};
 use crate::check::content::Publication;
 use crate::check::data::SharedTalk;
 use crate::check::over_tcp;
-use crate::check::timeline::Timeline;
 use crate::check::{Violation, queues};
 use crate::client::{self, Agent, Client, ClientId, node_address};
 use crate::faults::{Fault, Faults};
 use crate::forger::Forger;
 use crate::io::{BUFFER_BYTES, Buffer, SocketSabotage, To};
 use crate::node::Node;
-use crate::rekeys::Change;
+use crate::rekeys::Keys;
 use crate::scenario::{Sabotage, Scenario};
 use crate::signalling::{Opening, Stream};
 use crate::totals::Totals;
@@ -122,12 +121,7 @@ pub(crate) struct World {
     pub(crate) talks: HashMap<u32, SharedTalk>,
     pub(crate) data_closed: u64,
     pub(crate) data_dropped: u64,
-    pub(crate) rekey_random: SeededRandom,
-    pub(crate) changes: Vec<Change>,
-    /// Connections whose transport has ended, and when their clients close them.
-    pub(crate) lingering: Vec<(Timestamp, ClientId)>,
-    /// By session.
-    pub(crate) timelines: HashMap<ClientId, Timeline>,
+    pub(crate) keys: Keys,
     pub(crate) totals: Totals,
     pub(crate) trace: u64,
     /// Every decision, where a test wants to see the first that differs.
@@ -176,10 +170,7 @@ impl World {
             talks: HashMap::new(),
             data_closed: 0,
             data_dropped: 0,
-            rekey_random: crate::rekeys::random(scenario.seed ^ 1),
-            changes: Vec::new(),
-            lingering: Vec::new(),
-            timelines: HashMap::new(),
+            keys: Keys::new(scenario.seed),
             streams: (0..scenario.streams).map(|_| Stream::new(scenario.node.workers)).collect(),
             scenario,
             now,
@@ -428,7 +419,11 @@ impl World {
         };
         if connected && !client.is_connected {
             client.is_connected = true;
-            client.excused = client.excused.max(self.now);
+            match client.first == id {
+                true => client.excused = client.excused.max(self.now),
+                // Another transport of a session is no excuse for anybody's silence but its own until now.
+                false => client.heard.begin(self.now),
+            }
             self.connected(id);
         }
         if self.clients[id].agent.is_some() && self.clients[id].has_ended() {
@@ -491,7 +486,7 @@ impl World {
         if let Err(violation) = queues::within_limits(&holdings, sessions_max) {
             self.violation.get_or_insert(violation);
         }
-        let changing = self.changes.iter().filter(|change| self.clients[change.new].worker == worker).count();
+        let changing = self.keys.changes.iter().filter(|change| self.clients[change.new].worker == worker).count();
         if holdings.sessions > holdings.session_names + changing {
             let what = format!("worker {worker}: {changing} change their keys, and it has {holdings:?}");
             self.violation.get_or_insert(Violation::new("one session", what));

@@ -26,6 +26,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    /// Silence counts from here on.
+    pub(crate) fn begin(&mut self, now: Timestamp) {
+        (self.audio, self.video) = (now, now);
+    }
+
     /// What the transport before heard was heard by the same viewer.
     pub(crate) fn take_over(&mut self, before: Self) {
         (self.audio, self.video) = (self.audio.max(before.audio), self.video.max(before.video));

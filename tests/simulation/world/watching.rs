@@ -109,7 +109,7 @@ impl World {
         let mut continuity = self.clients[id].continuity;
         let goes_on = continuity.observe(kind, media, is_calm, related);
         self.clients[id].continuity = continuity;
-        let is_one = self.timelines.entry(first).or_default().observe(kind, id, media);
+        let is_one = self.keys.timelines.entry(first).or_default().observe(kind, id, media);
         if let Err(violation) = goes_on.and(is_one) {
             self.break_rule(Violation { what: format!("viewer {id}: {}", violation.what), ..violation });
         }
