@@ -1929,6 +1929,8 @@ GUARDS = [
         "let has = |number: &i64| old.came.contains(number) || self.came.contains(number);",
         "let has = |_: &i64| true;",
         "lib lab::peer::viewer::handover::tests::what_either_brought_is_not_lost",
+    ),
+    Guard(
         "keys in simulation: a transport that is told to be over is over",
         "src/worker/rekey.rs",
         "let Some(mut before) = self.remove_transport(old, now) else { return };",

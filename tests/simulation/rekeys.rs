@@ -470,7 +470,8 @@ impl World {
 
 const fn fault_of(outcome: Rekeyed) -> Fault {
     match outcome {
-        Rekeyed::Switched => Fault::RekeySwitched,
+        // In place it is off here: without a change that was asked for it breaks a rule.
+        Rekeyed::Switched | Rekeyed::InPlace => Fault::RekeySwitched,
         Rekeyed::OverlapOver => Fault::RekeyOverlapOver,
         Rekeyed::OldEnded => Fault::RekeyOldEnded,
         Rekeyed::NeverConnected => Fault::RekeyNeverConnected,
