@@ -6,7 +6,7 @@ use crate::limits;
 use crate::session::Session;
 use crate::srtp::SrtpKeys;
 use crate::time::Timestamp;
-use crate::transport::PathAddress;
+use crate::transport::{PathAddress, PathId};
 use crate::worker::lifecycle::Lifecycle;
 use crate::worker::mailbox::{OpenRefused, OpenSession};
 use crate::worker::peer::PeerKey;
@@ -24,28 +24,23 @@ impl Lifecycle<'_> {
         random: &mut dyn Random,
         now: Timestamp,
     ) -> Result<(), OpenRefused> {
-        if self.peers.arrive(address).is_none() {
-            return Err(OpenRefused::Full);
-        }
+        let path = self.peers.arrive(address).ok_or(OpenRefused::Full)?;
         let ice = (request.local_ice.clone(), request.description.remote_ice.clone());
         let key = self.open(request, random, now)?;
-        self.connect(key, ice, keys, address, random, now)
+        self.connect(key, ice, keys, path, random, now);
+        Ok(())
     }
 
     /// Gives a session that was opened its path and its keys, as if ICE and DTLS had just finished.
-    ///
-    /// # Errors
-    /// Where there are too many paths.
     pub(super) fn connect(
         &mut self,
         key: PeerKey,
         (local, remote): (IceCredentials, IceCredentials),
         keys: &SrtpKeys,
-        address: &PathAddress,
+        path: PathId,
         random: &mut dyn Random,
         now: Timestamp,
-    ) -> Result<(), OpenRefused> {
-        let path = self.peers.arrive(address).ok_or(OpenRefused::Full)?;
+    ) {
         let mut ice_secret = [0; limits::ICE_SECRET_BYTES];
         random.fill(&mut ice_secret);
         if let Some(peer) = self.peers.get_mut(key) {
@@ -54,6 +49,5 @@ impl Lifecycle<'_> {
         self.peers.claim_path(path, key);
         self.connected(key, now);
         self.peers.arm(key);
-        Ok(())
     }
 }

@@ -219,8 +219,10 @@ impl Worker {
     ) -> Result<(), crate::worker::mailbox::OpenRefused> {
         let key = self.peers.find_session(session).ok_or(crate::worker::mailbox::OpenRefused::Full)?;
         let Self { config, random, peers, streams, handshakes, mail, outbox, counters, .. } = self;
+        let path = peers.arrive(&path.into()).ok_or(crate::worker::mailbox::OpenRefused::Full)?;
         let mut lifecycle = Lifecycle { config, peers, streams, handshakes, mail, outbox, counters };
-        lifecycle.connect(key, ice, keys, &path.into(), random.as_mut(), now)
+        lifecycle.connect(key, ice, keys, path, random.as_mut(), now);
+        Ok(())
     }
 
     /// What a viewer's path takes in bits per second, for pacing.
