@@ -125,7 +125,6 @@ enum Step {
 /// A session that asked for a second transport.
 pub(crate) struct Change {
     pub(crate) first: ClientId,
-    pub(crate) old: ClientId,
     pub(crate) new: ClientId,
     plan: Plan,
     asked: Timestamp,
@@ -226,7 +225,7 @@ impl World {
             self.faults.count(fault);
         }
         let (asked, answer, act_at) = (self.now, Some(answer), NEVER);
-        self.keys.changes.push(Change { first, old, new, plan, asked, answer, step: Step::Connects, act_at });
+        self.keys.changes.push(Change { first, new, plan, asked, answer, step: Step::Connects, act_at });
     }
 
     /// Before notices are read: a worker's answer comes before what it tells later.
@@ -288,7 +287,8 @@ impl World {
     }
 
     fn go_on_with_change(&mut self, at: usize) {
-        let Change { first, old, new, plan, step, act_at, .. } = self.keys.changes[at];
+        let Change { first, new, plan, step, act_at, .. } = self.keys.changes[at];
+        let old = self.clients[first].transport;
         match step {
             Step::Connects => {
                 let has_picture = match &self.clients[new].agent {
@@ -403,8 +403,11 @@ impl World {
             let what = format!("session {first} tells {outcome:?}, and had asked for no other keys");
             return self.break_rule(Violation::new("one outcome", what));
         };
-        let Change { old, new, plan, asked, step, .. } = self.keys.changes.remove(at);
-        self.clients[first].next = None;
+        let Change { new, plan, asked, step, .. } = self.keys.changes.remove(at);
+        // The next one may have been answered already, and been asked for before this one was over.
+        let next = self.keys.changes.iter().find(|change| change.first == first && change.answer.is_none());
+        self.clients[first].next = next.map(|change| change.new);
+        let old = self.clients[first].transport;
         let (over, stays) = if outcome.is_change() { (old, new) } else { (new, old) };
         self.transport_over(over);
         if self.scenario.sabotage == Some(Sabotage::UndeadKeys) {
@@ -439,7 +442,9 @@ impl World {
 
     /// Whether nothing had disturbed a transport for some time when its successor was asked for, nor since.
     fn calm_before_change(&self, old: ClientId, asked: Timestamp) -> bool {
-        self.calm_since(old) + 3_000 * MS <= asked && self.scenario.slower <= 4
+        // What waits in a narrow link is lost with the connection that its client closes.
+        let is_narrow = self.clients[old].down.profile.rate > 0;
+        self.calm_since(old) + 3_000 * MS <= asked && self.scenario.slower <= 4 && !is_narrow
     }
 
     /// A transport has ended at its worker.
