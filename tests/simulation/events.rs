@@ -202,7 +202,9 @@ impl World {
         }
         if self.happens(rates.ice_restarts)
             && let Some(id) = self.anyone(Direction::Play)
+            // Of two connections, or of one that is over, nobody does.
             && !self.is_changing(id)
+            && self.clients[self.clients[id].first].transport == id
         {
             self.restart_ice(id);
         }
