@@ -6,9 +6,9 @@
 //!     └──close alert──▶ waits for a ClientHello ──in vain──▶ closed
 //! ```
 //!
-//! Only where it is allowed ([`Session::allow_in_place`](super::Session::allow_in_place)), because it is not gapless: Chromium is deaf from its hello to its keys, and
-//! closes the old association just before it says hello. So a close alert ends such a session only after
-//! [`limits::IN_PLACE_CLOSE_PATIENCE`].
+//! Only where it is allowed ([`Session::allow_in_place`](super::Session::allow_in_place)), because it is not gapless: Chromium is deaf
+//! from its hello to its keys, and closes the old association just before it says hello. So a close alert ends such a session only
+//! after [`limits::IN_PLACE_CLOSE_PATIENCE`].
 //!
 //! **What a stranger can do.** A ClientHello is plaintext: whoever can send from the peer's address can begin a handshake, which never
 //! comes to keys, because the certificate must be the one of the session's SDP. It costs a place among the handshakes under way, and its

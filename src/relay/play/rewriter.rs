@@ -399,7 +399,7 @@ impl Rewriter {
     /// first. What was sent in rounds before has no index under these keys, and is not repeated.
     pub fn restart_rollovers(&mut self) {
         let rounds = self.next_index.0 & !0xffff;
-        // Vacant runs and ones of the present round only lose what they count on.
+        // A run that began in a round before would have negative indexes: what of it lies in the present one is not repeated either.
         self.earlier.retain(|run| run.first_index().0 >= rounds);
         for run in self.earlier.iter_mut().chain([&mut self.current]).filter(|run| !run.is_vacant()) {
             run.from = run.from.max(run.sequence_of(PacketIndex(rounds)));
