@@ -172,8 +172,8 @@ pub(crate) fn no_gap(old: &Continuity, new: &Continuity) -> Result<(), Violation
 }
 
 /// When an old transport ends at the latest, whose successor was first sealed for at `since`.
-pub(crate) fn ends_by(since: Timestamp, worker_excused: Timestamp) -> Timestamp {
-    (since + limits::EPOCH_OVERLAP_MAX).max(worker_excused) + LATE
+pub(crate) fn ends_by(since: Timestamp, excused: Timestamp) -> Timestamp {
+    (since + limits::EPOCH_OVERLAP_MAX).max(excused) + LATE
 }
 
 #[cfg(test)]

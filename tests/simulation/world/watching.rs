@@ -150,7 +150,9 @@ impl World {
         let client = &self.clients[id];
         let first = &self.clients[client.first];
         let next = first.next.filter(|_| first.transport == id)?;
-        Some(timeline::ends_by(self.clients[next].sealed_since?, self.nodes[client.worker].excused))
+        // While notices wait to be read the two may have ended already, either way.
+        let excused = self.nodes[client.worker].excused.max(self.notices_from);
+        Some(timeline::ends_by(self.clients[next].sealed_since?, excused))
     }
 
     /// Whether a transport may end at any time, by its client's wish or because its time is over.
