@@ -1,39 +1,20 @@
 //! Bytes that one association keeps, by a counting allocator: the Rust heap, without the few kilobytes that aws-lc takes
 //! from the C heap (about 3 kB with DTLS 1.3). One test in the file, so that nothing else allocates meanwhile.
 
+#[path = "support/counting.rs"]
+mod counting;
 mod dtls_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
 use corecast::description::DtlsRole;
 use corecast::dtls::{Dtls, DtlsVersions};
 use corecast::time::Timestamp;
+use counting::allocated;
 use dtls_support::*;
 
-static BYTES: AtomicIsize = AtomicIsize::new(0);
-
-struct Counting;
-
-// SAFETY: every call goes to the system allocator with its own arguments; counting touches nothing of them.
-#[allow(unsafe_code, reason = "an allocator can be written in no other way")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 #[test]
 fn an_association_keeps_little_before_and_after_its_handshake() {
@@ -45,25 +26,25 @@ fn an_association_keeps_little_before_and_after_its_handshake() {
         pair.assert_connected("warm");
     }
     const COUNT: usize = 20;
-    let before = BYTES.load(Ordering::Relaxed);
+    let before = allocated();
     let fingerprints = fingerprints_of(&a);
     let waiting: Vec<_> =
         (0..COUNT).map(|_| Dtls::new(&b, DtlsRole::Server, fingerprints.clone(), Timestamp::ZERO)).collect();
-    let waiting_bytes = (BYTES.load(Ordering::Relaxed) - before) / COUNT as isize;
+    let waiting_bytes = (allocated() - before) / COUNT as isize;
     drop(waiting);
     println!("waiting server: {waiting_bytes} bytes");
     assert!(waiting_bytes < 512, "{waiting_bytes}");
 
     for (versions, bound) in [(DtlsVersions::Only13, 16 * 1024), (DtlsVersions::Only12, 13 * 1024)] {
         let mut servers = Vec::with_capacity(COUNT);
-        let before = BYTES.load(Ordering::Relaxed);
+        let before = allocated();
         for _ in 0..COUNT {
             let mut pair = Pair::new(&a, versions, &b, faithful());
             pair.run(Duration::from_secs(5));
             pair.assert_connected("measured");
             servers.push(std::mem::replace(&mut pair.server, Dtls::new(&b, DtlsRole::Server, vec![], pair.now)));
         }
-        let bytes = (BYTES.load(Ordering::Relaxed) - before) / COUNT as isize;
+        let bytes = (allocated() - before) / COUNT as isize;
         println!("connected server, {versions:?}: {bytes} bytes");
         assert!(bytes < bound, "{versions:?}: {bytes} bytes");
     }

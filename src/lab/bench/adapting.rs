@@ -17,7 +17,7 @@ use super::budget::{Budget, Wanted};
 use super::compare::{quantile, round};
 use super::rig::{Inbox, PACKETS_PER_MEDIA_SECOND, Rig, RigConfig, Sink, with_transport_feedback};
 use super::with_sink;
-use crate::net::process::{resident_bytes, thread_cpu_time};
+use crate::net::process::thread_cpu_time;
 use crate::net::{Io as _, IoKind};
 use crate::time::Timestamp;
 
@@ -65,7 +65,7 @@ struct Answers {
 }
 
 impl Side {
-    fn new(io: IoKind, viewers: usize, answers: Option<bool>) -> Result<Self, BenchError> {
+    fn new(io: IoKind, viewers: usize, answers: Option<Answers>) -> Result<Self, BenchError> {
         let config = RigConfig { sink: Sink::Null, io, virtual_time: true, viewers, idle: 0, part: None };
         let mut rig = match answers {
             Some(_) => Rig::new_with(config, with_transport_feedback)?,
@@ -75,8 +75,6 @@ impl Side {
         let now = rig.io.now();
         rig.io.inbox = rig.arrivals(FRAME_PACKETS, true, now);
         rig.run_idle();
-        let of = vec![Unreported::default(); viewers + 1];
-        let answers = answers.map(|suspect| Answers { of, suspect, reports: 0 });
         Ok(Self { rig, answers })
     }
 
@@ -107,6 +105,10 @@ impl Side {
 }
 
 impl Answers {
+    fn new(viewers: usize, suspect: bool) -> Self {
+        Self { of: vec![Unreported::default(); viewers + 1], suspect, reports: 0 }
+    }
+
     /// The packets of a frame arrive, 100 µs apart.
     fn note(&mut self, numbers: &[(usize, u16)], arrival: Timestamp) {
         for &(viewer, number) in numbers {
@@ -140,7 +142,7 @@ impl Answers {
 /// Sockets or backend could not be made.
 pub fn measure(io: IoKind, viewers: usize, suspect: bool, turns: usize) -> Result<Adapting, BenchError> {
     let mut plain = Side::new(io, viewers, None)?;
-    let mut adapting = Side::new(io, viewers, Some(suspect))?;
+    let mut adapting = Side::new(io, viewers, Some(Answers::new(viewers, suspect)))?;
     let mut turn: Vec<[f64; 3]> = Vec::new();
     // Some seconds until a viewer that has just come is as any other.
     for at in 0..turns + 4 {
@@ -162,28 +164,24 @@ pub fn measure(io: IoKind, viewers: usize, suspect: bool, turns: usize) -> Resul
     })
 }
 
-/// KiB that a viewer takes more with feedback than without, once it has reported.
+/// Bytes that a worker keeps of a viewer with feedback more than of one without, once it has reported. `allocated` says how much
+/// memory is in use, exactly: pages tell nothing of half a kilobyte.
 ///
 /// # Errors
 /// Sockets or backend could not be made.
-pub fn memory(io: IoKind, viewers: usize) -> Result<f64, BenchError> {
-    let resident = || resident_bytes().map_err(BenchError::Socket);
-    // What the allocator takes at first belongs to nobody.
-    let first = Side::new(io, viewers, Some(false))?;
-    let mut kept = vec![first];
-    let mut grown = [0.0; 2];
-    for (answers, grown) in [None, Some(false)].into_iter().zip(&mut grown) {
-        let before = resident()?;
-        let mut side = Side::new(io, viewers, answers)?;
+pub fn memory(io: IoKind, viewers: usize, allocated: impl Fn() -> isize) -> Result<f64, BenchError> {
+    let mut grown = [0; 2];
+    for (with, grown) in [false, true].into_iter().zip(&mut grown) {
+        let before = allocated();
+        let mut side = Side::new(io, viewers, with.then(|| Answers::new(viewers, false)))?;
         for _ in 0..3 {
             let _ = side.part();
         }
         // What the rig itself keeps of each viewer is none of the worker's.
-        side.answers = None;
-        *grown = resident()? as f64 - before as f64;
-        kept.push(side);
+        (side.answers, side.rig.io.inbox) = (None, Inbox::default());
+        *grown = allocated() - before;
     }
-    Ok((grown[1] - grown[0]) / viewers as f64 / 1_024.0)
+    Ok((grown[1] - grown[0]) as f64 / viewers as f64)
 }
 
 /// The rows of `--budgets`.
@@ -210,11 +208,6 @@ pub(super) fn rows(io: IoKind, quick: bool) -> Result<Vec<Budget>, BenchError> {
         let measured = (found.reports > 0.0).then(|| round(found.ratio, 3));
         rows.push(Budget::judge(name, measured, "", Wanted::AtMost, (budget, None), note));
     }
-    let found = with_sink(Sink::Null, || memory(io, viewers));
-    let found = found.unwrap_or_else(|reason| unreachable!("the null sink is always permitted, not {reason:?}"))?;
-    let note = format!("{viewers} viewers, resident memory");
-    let name = "a viewer with feedback: memory beside one without";
-    rows.push(Budget::judge(name, Some(round(found.max(0.0), 2)), "KiB", Wanted::AtMost, (0.5, None), note));
     Ok(rows)
 }
 
