@@ -55,19 +55,21 @@ function judge({ frames, changes, timeOrigin }, { gaps }) {
   const readable = frames.filter(([number]) => number >= 0);
   const seen = new Set(readable.map(([number]) => number));
   const isNear = (atMs) => changes.some(([from, to]) => atMs > from - 500 && atMs < to + 3_000);
-  let back = 0;
-  const intervals = [];
-  for (const [index, [number, atMs]] of readable.entries()) {
+  let unread = 0;
+  const [intervals, backs] = [[], []];
+  for (const [index, [number, atMs, element, , uncalled]] of readable.entries()) {
     if (!index) continue;
-    const [before, beforeMs] = readable[index - 1];
-    if (number < before) back += 1;
+    const [before, beforeMs, elementBefore] = readable[index - 1];
+    if (number < before) backs.push(`${before} to ${number}, element ${elementBefore} to ${element}, ${Math.round(atMs - beforeMs)} ms, ${isNear(atMs) ? 'change' : 'between'}`);
+    // What lies between two that were read, as far as the browser says that it presented it.
+    unread += Math.max(0, Math.min(number - before - 1, uncalled));
     if (atMs - beforeMs > 60) intervals.push([Math.round(atMs - beforeMs), isNear(atMs) ? 'change' : 'between']);
   }
   const silences = gaps.map(([at, ms]) => [ms, isNear(at - timeOrigin) ? 'change' : 'between']);
   const longest = (list) => list.sort(([a], [b]) => b - a);
   const numbers = readable.map(([number]) => number);
   return {
-    seen: seen.size, of: Math.max(...numbers) - Math.min(...numbers) + 1, unreadable: frames.length - readable.length, back,
+    seen: seen.size, unread, of: Math.max(...numbers) - Math.min(...numbers) + 1, unreadable: frames.length - readable.length, backs,
     intervals: longest(intervals), silences: longest(silences),
   };
 }
@@ -120,12 +122,13 @@ for (const [kind, transport, hasUdp] of [['chromium', 'websocket', true], ['fire
       for (const { name, page, recording } of viewers) {
         const seen = await page.evaluate(() => ({ frames: window.probe.frames, changes: window.probe.changes, failed: window.probe.failed, rekeyed: window.probe.rekeyed, timeOrigin: performance.timeOrigin }));
         const heard = recording.stop();
-        const { seen: frames, of, unreadable, back, intervals, silences } = judge(seen, heard);
+        const { seen: read, unread, of, unreadable, backs, intervals, silences } = judge(seen, heard);
+        const frames = read + unread;
         const drawnMeanwhile = of - (after.skipped - before.skipped);
-        note({ [name]: { frames: `${frames} of ${drawnMeanwhile}`, unreadable, back, changes: seen.rekeyed, longest: intervals.slice(0, 4).map((each) => each.join(' ')), silences: silences.slice(0, 4).map((each) => each.join(' ')), heardS: heard.heardS } });
+        note({ [name]: { frames: `${frames} of ${drawnMeanwhile}`, unread, unreadable, backs, changes: seen.rekeyed, longest: intervals.slice(0, 4).map((each) => each.join(' ')), silences: silences.slice(0, 4).map((each) => each.join(' ')), heardS: heard.heardS } });
         check(seen.rekeyed >= atLeast && seen.failed.length === 0, `${name}: ${seen.rekeyed} changes: ${seen.failed}`);
         check(frames >= WANTED.shown * drawnMeanwhile, `${name}: ${frames} frames of ${drawnMeanwhile}`);
-        check(back === 0, `${name}: ${back} frames back`);
+        check(backs.length === 0, `${name}: frames back: ${backs}`);
         const [interval, silence] = [intervals, silences].map((list) => list.find(([, where]) => where === 'change')?.[0] ?? 0);
         check(interval <= WANTED.gapMs, `${name}: ${interval} ms between two frames at a change`);
         check(heard.heardS > 0.9 * heard.seconds && silence <= WANTED.silenceMs, `${name}: ${heard.heardS} s of ${heard.seconds} heard, a silence of ${silence} ms at a change`);

@@ -10,18 +10,23 @@ export function watch({ stream, transport, muted = true, keyLifetimeS }) {
   const video = Object.assign(document.createElement('video'), { muted, playsInline: true });
   video.style.cssText = 'width:320px;height:180px';
   document.body.prepend(video);
-  const scratch = { bytes: new Uint8Array(1 << 17) };
   const probe = (window.probe = { frames: [], overlays: 0, rekeyed: 0, failed: [], changes: [] });
   const follow = (element) => {
-    const shown = async (now, { expectedDisplayTime, width }) => {
+    let before = null;
+    const shown = async (now, { expectedDisplayTime, width, presentedFrames }) => {
       element.requestVideoFrameCallback(shown);
+      // Not every frame that is presented has its call: the browser says how many had none.
+      const uncalled = before === null ? 0 : presentedFrames - before - 1;
+      before = presentedFrames;
       const over = [...document.querySelectorAll('video')].find((each) => each !== video && each.style.visibility === 'visible');
       if (over ? element !== over : element !== video) return;
       let picture;
       try { picture = new VideoFrame(element, { timestamp: 0 }); } catch { return; }
-      const code = await window.readVideoFrame(picture, scratch).catch(() => null);
+      // In the order in which they were shown: one may take longer to be read than the next, and two may be read at once.
+      const seen = [-1, expectedDisplayTime, element === video ? 0 : 1, width, uncalled];
+      probe.frames.push(seen);
+      seen[0] = (await window.readVideoFrame(picture, { bytes: new Uint8Array(0) }).catch(() => null))?.frame ?? -1;
       picture.close();
-      probe.frames.push([code?.frame ?? -1, expectedDisplayTime, element === video ? 0 : 1, width]);
     };
     element.requestVideoFrameCallback(shown);
   };
