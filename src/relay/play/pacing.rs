@@ -9,7 +9,10 @@
 //! - that of the stream: [`limits::PACE_PERCENT_OF_STREAM`] of its rate ([`Pace`], shared by all viewers);
 //! - that of the path: [`limits::PACE_PERCENT_OF_CAPACITY`] of its capacity, and [`limits::PACE_BITS_PER_SECOND_MIN`] while that is
 //!   not known;
-//! - that of one who has to catch up ([`catch_up_bits_per_second`], [`super::squeeze`]), until it is at the live edge or loses packets.
+//! - that of one who has to catch up ([`catch_up_bits_per_second`], [`super::squeeze`]), until it is at the live edge, loses packets,
+//!   or its capacity becomes known. Who reports on its packets is not hurried before its first report could be here
+//!   ([`limits::HURRIED_UNHEARD_AFTER`]): behind 5 Mbit/s a second of the past at 7 Mbit/s overruns a queue of 30 kB. What begins
+//!   may be sent one train more at once instead, so that its first picture is sooner there.
 //!
 //! Repeats count as the rest does, and go before it. Sound never waits, and what goes over a connection has its own bounds.
 //!
@@ -52,6 +55,12 @@ const fn nanos_per_byte(bits_per_second: u32) -> u32 {
     }
 }
 
+/// Nanoseconds per byte as bits per second.
+const fn bits_per_second(nanos_per_byte: u32) -> u32 {
+    let bits = 8_000_000_000 / nanos_per_byte as u64;
+    if bits > u32::MAX as u64 { u32::MAX } else { bits as u32 }
+}
+
 /// How fast one that is so far behind is sent so that it is at the live edge within [`limits::CATCH_UP_TIME`].
 #[must_use]
 pub fn catch_up_bits_per_second(rate: &StreamRate, behind_bytes: u64) -> u32 {
@@ -88,12 +97,14 @@ pub struct Pacer {
     drained: Timestamp,
     by_path: u32,
     by_catching_up: u32,
+    /// How fast it is to catch up, from then on.
+    hurry: Option<(u32, Timestamp)>,
 }
 
 impl Default for Pacer {
     fn default() -> Self {
         let by_path = nanos_per_byte(limits::PACE_BITS_PER_SECOND_MIN);
-        Self { sent_until: Timestamp::ZERO, drained: Timestamp::ZERO, by_path, by_catching_up: SLOWEST }
+        Self { sent_until: Timestamp::ZERO, drained: Timestamp::ZERO, by_path, by_catching_up: SLOWEST, hurry: None }
     }
 }
 
@@ -113,6 +124,16 @@ impl Pacer {
             Some(capacity) => percent(capacity, limits::PACE_PERCENT_OF_CAPACITY).max(limits::PACE_OF_PATH_MIN),
             None => limits::PACE_BITS_PER_SECOND_MIN,
         });
+        if bits_per_second.is_some() {
+            self.unhurried();
+        }
+    }
+
+    fn unhurried(&mut self) {
+        self.hurry = None;
+        if self.by_catching_up != UNHURRIED {
+            self.by_catching_up = SLOWEST;
+        }
     }
 
     /// Its path has become narrow all at once: it takes so many bits per second, and nothing before then.
@@ -123,13 +144,20 @@ impl Pacer {
         self.by_catching_up = SLOWEST;
     }
 
-    /// It is behind, and shall be sent so many bits per second until it is not. `false` where the path is known to be slower, or
-    /// has shown it: it is sent as fast as that allows.
-    pub fn catch_up(&mut self, bits_per_second: u32) {
+    /// It is behind, and shall be sent so many bits per second until it is not, from `from` on ([`Self::hurry_due`]). Not where the
+    /// path is known to be slower, or has shown it: it is sent as fast as that allows.
+    pub fn catch_up(&mut self, bits_per_second: u32, from: Timestamp) {
         let is_known = self.by_path != Self::default().by_path;
         if !is_known && self.by_catching_up != UNHURRIED {
-            // Not slower as it comes nearer: it would never be there.
             let wanted = nanos_per_byte(bits_per_second.min(limits::PACE_BITS_PER_SECOND_MAX));
+            // Not slower as it comes nearer: it would never be there.
+            self.hurry = Some(self.hurry.map_or((wanted, from), |(most, since)| (most.min(wanted), since)));
+        }
+    }
+
+    /// It is hurried from now on, if it is time.
+    pub fn hurry_due(&mut self, now: Timestamp) {
+        if let Some((wanted, _)) = self.hurry.take_if(|(_, from)| *from <= now) {
             self.by_catching_up = self.by_catching_up.min(wanted);
         }
     }
@@ -137,12 +165,12 @@ impl Pacer {
     /// It is at the live edge.
     #[inline]
     pub fn caught_up(&mut self) {
-        self.by_catching_up = SLOWEST;
+        (self.by_catching_up, self.hurry) = (SLOWEST, None);
     }
 
-    /// It lost packets: who is hurried is hurried no more.
+    /// It lost packets: who is hurried is hurried no more, nor is who was to be.
     pub fn lost(&mut self) {
-        if self.by_catching_up != SLOWEST {
+        if self.by_catching_up != SLOWEST || self.hurry.take().is_some() {
             self.by_catching_up = UNHURRIED;
         }
     }
@@ -155,18 +183,29 @@ impl Pacer {
     /// The pace it is sent at, in bits per second.
     #[must_use]
     pub fn bits_per_second(&self, pace: Pace) -> u32 {
-        (8_000_000_000 / u64::from(self.nanos_per_byte(pace))).min(u64::from(u32::MAX)) as u32
+        bits_per_second(self.nanos_per_byte(pace))
     }
 
-    /// How long `bytes` that it is behind take it, while the stream goes on.
+    /// How long `bytes` that it is behind take it, while the stream goes on. Who is hurried once its first report is here is taken to
+    /// report within [`limits::FIRST_REPORT_EXPECTED`], and to have a network that carries what it is hurried at.
     #[must_use]
-    pub fn time_to_send(&self, pace: Pace, rate: &StreamRate, bytes: u64) -> Duration {
-        let bits_per_second = self.bits_per_second(pace);
-        if bits_per_second >= limits::PACE_BITS_PER_SECOND_MAX {
-            return Duration::ZERO;
+    pub fn time_to_send(&self, pace: Pace, rate: &StreamRate, bytes: u64, now: Timestamp) -> Duration {
+        let unhurried = self.nanos_per_byte(pace);
+        let (hurried, unheard) = match self.hurry {
+            Some((wanted, from)) => (unhurried.min(wanted), from.since(now).min(limits::FIRST_REPORT_EXPECTED)),
+            None => (unhurried, Duration::ZERO),
+        };
+        let gained =
+            |nanos_per_byte| u64::from(bits_per_second(nanos_per_byte).saturating_sub(rate.bits_per_second()).max(1));
+        let by_then = gained(unhurried).saturating_mul(unheard.as_micros() as u64) / 8_000_000;
+        let (lasts, bytes, nanos_per_byte) = match bytes.checked_sub(by_then) {
+            Some(left) => (unheard, left, hurried),
+            None => (Duration::ZERO, bytes, unhurried),
+        };
+        if bits_per_second(nanos_per_byte) >= limits::PACE_BITS_PER_SECOND_MAX {
+            return lasts;
         }
-        let gained = bits_per_second.saturating_sub(rate.bits_per_second()).max(1);
-        Duration::from_micros(bytes.saturating_mul(8_000_000) / u64::from(gained))
+        lasts + Duration::from_micros(bytes.saturating_mul(8_000_000) / gained(nanos_per_byte))
     }
 
     /// What a visit may send of a viewer's `behind` packets.
@@ -330,7 +369,8 @@ mod tests {
     fn a_path_that_has_become_narrow_is_sent_nothing_until_it_has_drained() {
         let (pace, now) = (Pace::default(), Timestamp::from_millis(50));
         let mut pacer = Pacer::default();
-        pacer.catch_up(20_000_000);
+        pacer.catch_up(20_000_000, now);
+        pacer.hurry_due(now);
         pacer.sent(pace, 100 * PACKET, now);
         let drained = now + Duration::from_millis(200);
         pacer.narrowed(300_000, drained);
@@ -345,28 +385,69 @@ mod tests {
 
     #[test]
     fn who_is_behind_is_hurried_until_it_is_at_the_edge_or_loses_packets() {
-        let pace = Pace::default();
+        let (pace, now) = (Pace::default(), Timestamp::from_millis(50));
         let mut pacer = Pacer::default();
         let hurried = |pacer: &Pacer| pacer.bits_per_second(pace) == 10_000_000;
+        let hurry = |pacer: &mut Pacer, bits_per_second| {
+            pacer.catch_up(bits_per_second, now);
+            pacer.hurry_due(now);
+        };
         pacer.lost();
-        pacer.catch_up(10_000_000);
+        hurry(&mut pacer, 10_000_000);
         assert!(hurried(&pacer));
-        pacer.catch_up(6_000_000);
+        hurry(&mut pacer, 6_000_000);
         assert!(hurried(&pacer), "the nearer it comes, the less it has to catch up");
         pacer.caught_up();
         assert!(!hurried(&pacer));
-        pacer.catch_up(10_000_000);
+        hurry(&mut pacer, 10_000_000);
         pacer.lost();
-        pacer.catch_up(10_000_000);
+        hurry(&mut pacer, 10_000_000);
         assert!(!hurried(&pacer), "not before it is at the edge");
         pacer.caught_up();
-        pacer.catch_up(10_000_000);
+        hurry(&mut pacer, 10_000_000);
         assert!(hurried(&pacer));
         // What is known of the path counts for more.
-        let mut known = Pacer::default();
-        known.set_capacity(Some(2_000_000));
-        known.catch_up(10_000_000);
-        assert!(known.bits_per_second(pace).abs_diff(1_700_000) < 1_000);
+        let known_pace = |pacer: &Pacer| pacer.bits_per_second(pace).abs_diff(1_700_000) < 1_000;
+        pacer.set_capacity(Some(2_000_000));
+        assert!(known_pace(&pacer));
+        hurry(&mut pacer, 10_000_000);
+        assert!(known_pace(&pacer));
+    }
+
+    #[test]
+    fn who_reports_is_not_hurried_before_its_report_could_be_here() {
+        let (pace, now) = (Pace::default(), Timestamp::from_millis(50));
+        let from = now + limits::HURRIED_UNHEARD_AFTER;
+        let mut pacer = Pacer::default();
+        pacer.catch_up(10_000_000, from);
+        // As it is behind all the while, it is to catch up again and again.
+        pacer.catch_up(8_000_000, now);
+        pacer.hurry_due(from - Duration::from_nanos(1));
+        assert_eq!(pacer.bits_per_second(pace), limits::PACE_BITS_PER_SECOND_MIN);
+        let (mut heard, mut lost) = (pacer, pacer);
+        pacer.hurry_due(from);
+        assert_eq!(pacer.bits_per_second(pace), 10_000_000);
+        lost.lost();
+        lost.hurry_due(from);
+        assert_eq!(lost.bits_per_second(pace), limits::PACE_BITS_PER_SECOND_MIN);
+        heard.set_capacity(Some(8_000_000));
+        heard.hurry_due(from);
+        assert!(heard.bits_per_second(pace).abs_diff(6_800_000) < 10_000);
+    }
+
+    #[test]
+    fn the_time_to_the_live_edge_counts_the_wait_for_the_first_report() {
+        let (pace, now, nothing) = (Pace::default(), Timestamp::from_millis(50), StreamRate::default());
+        let mut pacer = Pacer::default();
+        let lasts = |pacer: &Pacer, bytes| pacer.time_to_send(pace, &nothing, bytes, now).as_millis();
+        assert_eq!(lasts(&pacer, 100_000), 160);
+        pacer.catch_up(10_000_000, now + limits::HURRIED_UNHEARD_AFTER);
+        // 100 ms at 5 Mbit/s are 62,500 bytes.
+        assert_eq!(lasts(&pacer, 62_500), 100);
+        assert_eq!(lasts(&pacer, 50_000), 80);
+        assert_eq!(lasts(&pacer, 62_500 + 125_000), 200);
+        pacer.hurry_due(now + limits::HURRIED_UNHEARD_AFTER);
+        assert_eq!(lasts(&pacer, 125_000), 100);
     }
 
     #[test]

@@ -95,14 +95,20 @@ impl<'a> Visit<'a> {
             return if is_video { AfterVisit::NeedsKeyFrame } else { AfterVisit::CaughtUp };
         }
         let is_paced = is_video && !path.is_connection();
+        let mut more_at_once = 0;
         match place_cursor(track, encoding, is_video, path.is_connection(), self.now) {
             Err(after) => return after,
             Ok(Placed::Goes) => {}
-            Ok(Placed::Started { start, newest }) => hurry(track, encoding, start, newest, is_paced, self.now),
+            Ok(Placed::Started { start, newest }) => {
+                hurry(track, encoding, start, newest, is_paced, self.now);
+                if newest.is_none() {
+                    more_at_once = limits::FIRST_TRAIN_MORE_PACKETS;
+                }
+            }
         }
         let packets_max = if is_paced {
             match track.pacer.turn(encoding.pace(), behind(track, encoding), self.now) {
-                Turn::Now(packets) => packets,
+                Turn::Now(packets) => (packets + more_at_once as usize).min(limits::PACKETS_PER_VISIT_MAX),
                 Turn::Later(due) => return AfterVisit::Later(due),
             }
         } else {
@@ -184,7 +190,8 @@ impl<'a> Visit<'a> {
         if !is_paced {
             return after;
         }
-        track.pacer.sent(encoding.pace(), self.sent.bytes, self.now);
+        let beyond_pace = u64::from(more_at_once * limits::PACED_PACKET_BYTES);
+        track.pacer.sent(encoding.pace(), self.sent.bytes.saturating_sub(beyond_pace), self.now);
         let after = match after {
             AfterVisit::Behind => after_train(track, encoding, self.now),
             AfterVisit::CaughtUp => {
@@ -215,8 +222,9 @@ fn after_train(track: &mut ViewerTrack, encoding: &Broadcast<Subscriber>, now: T
     let behind = behind(track, encoding);
     if behind > limits::PACED_BEHIND_PACKETS_MAX {
         let bytes = behind * u64::from(limits::PACED_PACKET_BYTES);
-        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes));
+        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes), now);
     }
+    track.pacer.hurry_due(now);
     match track.pacer.turn(encoding.pace(), behind, now) {
         Turn::Now(_) => AfterVisit::Behind,
         Turn::Later(due) => AfterVisit::Later(due),
@@ -244,8 +252,11 @@ pub(super) fn hurry(
     track.starts.started(now);
     let bytes = encoding.ring.bytes_from(start.position);
     let lasts = if is_paced {
-        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes));
-        track.pacer.time_to_send(encoding.pace(), encoding.rate(), bytes)
+        let reports = track.subscription.has_transport_sequence();
+        let from = if reports { now + limits::HURRIED_UNHEARD_AFTER } else { now };
+        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes), from);
+        track.pacer.hurry_due(now);
+        track.pacer.time_to_send(encoding.pace(), encoding.rate(), bytes, now)
     } else {
         Duration::ZERO
     };
