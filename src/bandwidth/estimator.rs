@@ -2,8 +2,8 @@
 //!
 //! | Figure | From | Held while nothing comes |
 //! |---|---|---|
-//! | capacity | the median of the last ten rates at which a train's packets arrived | 4 s, then unknown |
-//! | free share | a low one of them | 4 s, then unknown |
+//! | capacity | the median of the last ten rates at which a train's packets arrived | 6 s, then unknown |
+//! | free share | a low one of them | 6 s, then unknown |
 //! | queue | a train's delay over the shortest of 5 to 10 s; the shortest within 100 ms | until the next |
 //! | loss | numbers told as missing, in windows of half a second and at least 24 packets | until the next |
 //! | delivered | what was sent in such a window × what of it arrived × how much longer it took to arrive | until the next |
@@ -82,6 +82,16 @@ struct Window {
     queue: [u16; 2],
 }
 
+/// How far a window is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WindowState {
+    /// It begins at its `since`.
+    Awaited,
+    Open,
+    /// It is open, and a train was told of in it.
+    HasTrain,
+}
+
 /// What is known of one viewer's network.
 #[derive(Debug)]
 pub struct Estimator {
@@ -95,9 +105,8 @@ pub struct Estimator {
     /// When the newest began, in ticks.
     queue_sent: u16,
     window: Window,
-    /// It has begun; from its `since` on otherwise. A train was told of in it. (Here, because there they would take four bytes.)
-    window_is_open: bool,
-    window_has_train: bool,
+    /// (Here, because there it would take four bytes.)
+    window_is: WindowState,
     /// In thousandths: of the last window.
     loss: u16,
     /// The same less what chance may have added: of the last window and the one before.
@@ -113,6 +122,8 @@ pub struct Estimator {
     told: Millis,
     may_tell: u8,
     suspect_until: Millis,
+    /// Signs since it is suspect.
+    suspect_signs: u8,
     /// Since when its path, a connection, takes nothing.
     blocked_since: Option<Millis>,
     source: Source,
@@ -128,8 +139,7 @@ impl Estimator {
             queue: [0; 2],
             queue_sent: 0,
             window: Window { since: now, ..Window::default() },
-            window_is_open: false,
-            window_has_train: false,
+            window_is: WindowState::Awaited,
             loss: 0,
             sure_loss: [0; 2],
             usual_loss: 0,
@@ -141,6 +151,7 @@ impl Estimator {
             told: now,
             may_tell: limits::TRANSPORT_FEEDBACKS_AT_ONCE,
             suspect_until: now,
+            suspect_signs: 0,
             blocked_since: None,
             source: Source::Nothing,
         }
@@ -179,8 +190,9 @@ impl Estimator {
         if let Some(delay) = seen.delay {
             let over = self.base.over(delay, now);
             let window = &mut self.window;
-            if !self.window_has_train {
-                (window.sent[0], window.queue[0], self.window_has_train) = (seen.sent, over, true);
+            if self.window_is == WindowState::Open {
+                (window.sent[0], window.queue[0]) = (seen.sent, over);
+                self.window_is = WindowState::HasTrain;
             }
             (window.sent[1], window.queue[1]) = (seen.sent, over);
             self.queued(over, seen.sent, now);
@@ -236,7 +248,7 @@ impl Estimator {
 
     /// A piece of feedback has been gone through: closes the window where it is full.
     pub(super) fn told(&mut self, sent_bytes: u64, now: Millis) {
-        if !self.window_is_open {
+        if self.window_is == WindowState::Awaited {
             if now.has_reached(self.window.since) {
                 self.open_window(sent_bytes, now);
             }
@@ -264,7 +276,7 @@ impl Estimator {
 
     fn open_window(&mut self, sent_bytes: u64, now: Millis) {
         self.window = Window { since: now, sent_bytes: sent_bytes as u32, ..Window::default() };
-        (self.window_is_open, self.window_has_train) = (true, false);
+        self.window_is = WindowState::Open;
     }
 
     fn lost(&mut self, lost_permille: u16, sure_permille: u16, now: Millis) {
@@ -320,6 +332,8 @@ impl Estimator {
     }
 
     fn suspect(&mut self, now: Millis) {
+        let before = if self.is_suspect(now) { self.suspect_signs } else { 0 };
+        self.suspect_signs = before.saturating_add(1);
         self.suspect_until = now.plus(limits::SUSPECT_TIME);
     }
 
@@ -354,6 +368,11 @@ impl Estimator {
     /// Whether something looks wrong.
     pub(super) fn is_suspect(&self, now: Millis) -> bool {
         !now.has_reached(self.suspect_until)
+    }
+
+    /// Whether that has just begun, so that something may have to be decided.
+    pub(super) fn is_newly_suspect(&self, now: Millis) -> bool {
+        self.is_suspect(now) && self.suspect_signs <= limits::SUSPECT_SIGNS_NEW_MAX
     }
 
     /// Where the figures come from.
@@ -456,7 +475,7 @@ impl Estimator {
     /// What was sent before says nothing of what is sent now: another encoding has just begun.
     pub(super) fn begin_anew(&mut self, now: Millis) {
         self.window = Window { since: now.plus(limits::FLIGHT_TIME), ..Window::default() };
-        (self.window_is_open, self.window_has_train) = (false, false);
+        self.window_is = WindowState::Awaited;
         self.sure_loss = [0; 2];
         self.missed.begin_anew();
     }

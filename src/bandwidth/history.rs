@@ -167,6 +167,11 @@ impl History {
         due
     }
 
+    /// When [`Self::samples`] next says so, while the state stays what it is.
+    pub(super) const fn due(&self) -> Millis {
+        self.due
+    }
+
     /// See [`super::Bandwidth::is_sampling`].
     #[inline]
     pub(super) const fn is_sampling(&self) -> bool {

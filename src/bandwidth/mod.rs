@@ -14,7 +14,8 @@
 //!
 //! Browsers report only on packets that carry a transport-wide sequence number, so the node sets the rate of reports: a few
 //! frames a second are *sampled* while all is calm, eight where what is sent is more than half of what the network carries, and up to
-//! twenty when the viewer has just come, when it switches, and when something looks wrong ([`Bandwidth::samples`]).
+//! twenty when the viewer has just come, when it switches, and when something looks wrong; eight again where that goes on
+//! and nothing is decided ([`Bandwidth::samples`]).
 //!
 //! Where the viewer offers it (`transport-wide-cc-02`; no browser does by itself, our SDK does for Chromium), what ends a sampled
 //! frame asks for feedback ([`Bandwidth::asked`]), which then comes at once and not 50 to 250 ms later. It saves no packets: a calm
@@ -105,9 +106,9 @@ impl Bandwidth {
     #[inline]
     pub fn samples(&mut self, now: Timestamp) -> bool {
         let now = Millis::of(now);
-        let interval = if self.is_alert(now) {
+        let interval = if self.controller.is_alert(now) || self.estimator.is_newly_suspect(now) {
             limits::SAMPLE_INTERVAL_ALERT
-        } else if self.controller.is_tight() {
+        } else if self.controller.is_tight() || self.estimator.is_suspect(now) {
             limits::SAMPLE_INTERVAL_TIGHT
         } else {
             limits::SAMPLE_INTERVAL_CALM
@@ -117,6 +118,15 @@ impl Bandwidth {
 
     fn is_alert(&self, now: Millis) -> bool {
         self.controller.is_alert(now) || self.estimator.is_suspect(now)
+    }
+
+    /// When [`Self::samples`] is to be asked again, at `now` or later: what comes before then is not sampled, unless something is
+    /// heard or decided meanwhile. So a visit need not look at the estimate, which may be in no cache.
+    #[inline]
+    #[must_use]
+    pub fn next_sample(&self, now: Timestamp) -> Timestamp {
+        let wait_ms = if self.is_sampling() { 0 } else { self.history.due().since(Millis::of(now)) };
+        now + Duration::from_millis(wait_ms.into())
     }
 
     /// Whether further packets of the frame are sampled.

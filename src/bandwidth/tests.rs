@@ -6,6 +6,7 @@ use super::Bandwidth;
 use super::controller::Place;
 use super::links::{Link, World, encoding, ladder, run};
 use super::why::Why;
+use crate::limits;
 use crate::relay::store::numbers::EncodingId;
 use crate::time::Timestamp;
 
@@ -110,11 +111,16 @@ fn other_traffic_takes_its_share_and_the_viewer_keeps_its_own() {
 }
 
 #[test]
-fn a_receiver_that_is_busy_for_a_moment_makes_no_trial_behind_a_thin_link() {
-    for seed in SEEDS {
-        let world = run(&LADDER, Link { busy: 100, ..Link::of(400) }, seed, seconds(300));
-        assert_eq!(world.seen.decisions, [], "{}", world.figures());
-    }
+fn a_receiver_that_is_busy_for_a_moment_makes_hardly_a_trial_behind_a_thin_link() {
+    // In five minutes, one of ten such viewers: 19 of 199 seeds.
+    let tried = |seed: &u64| {
+        let world = run(&LADDER, Link { busy: 100, ..Link::of(400) }, seed * 7_919, seconds(300));
+        let failed = world.seen.decisions.iter().filter(|decision| decision.2 == Why::TrialFailed).count();
+        assert_eq!(failed * 2, world.seen.decisions.len(), "{:?} {}", world.seen.decisions, world.figures());
+        failed > 0
+    };
+    let tried = (1..=40).filter(tried).count();
+    assert!(tried <= 6, "{tried} of 40");
 }
 
 #[test]
@@ -252,4 +258,50 @@ fn a_receivers_own_estimate_is_a_ceiling() {
         world.bandwidth.remb(100_000, Timestamp::from_millis(1_000 + world.now_ms()));
     }
     assert_sent(&world, 2, 8, 60);
+}
+
+/// The pauses between sampled frames of one packet, with a frame every millisecond from `from` on.
+fn pauses(bandwidth: &mut Bandwidth, from: Timestamp) -> Vec<Duration> {
+    let mut sampled = Vec::new();
+    for frame in 0..2_000 {
+        let now = from + Duration::from_millis(frame);
+        if bandwidth.samples(now) {
+            bandwidth.stamp(1_000, true, now);
+            sampled.push(now);
+        }
+    }
+    sampled.windows(2).map(|pair| pair[1].since(pair[0])).collect()
+}
+
+#[test]
+fn a_viewer_whose_network_looks_wrong_on_and_on_is_sampled_as_one_whose_network_is_nearly_full() {
+    let (start, late) = (Timestamp::from_millis(5), limits::JOINING_TIME + Duration::from_millis(5));
+    let shortest = |signs: u8| {
+        let mut bandwidth = Bandwidth::new(start);
+        for _ in 0..signs {
+            bandwidth.missed_late(Duration::from_millis(limits::QUEUE_DOWN_AT_ONCE_MS.into()), start + late);
+        }
+        pauses(&mut bandwidth, start + late).into_iter().min().unwrap()
+    };
+    assert_eq!(shortest(0), limits::SAMPLE_INTERVAL_CALM);
+    assert_eq!(shortest(1), limits::SAMPLE_INTERVAL_ALERT);
+    assert_eq!(shortest(limits::SUSPECT_SIGNS_NEW_MAX), limits::SAMPLE_INTERVAL_ALERT);
+    assert_eq!(shortest(limits::SUSPECT_SIGNS_NEW_MAX + 1), limits::SAMPLE_INTERVAL_TIGHT);
+    assert_eq!(shortest(u8::MAX), limits::SAMPLE_INTERVAL_TIGHT);
+}
+
+#[test]
+fn before_the_next_sample_nothing_is_sampled_unless_something_is_heard() {
+    let start = Timestamp::from_millis(5) + limits::JOINING_TIME;
+    let mut bandwidth = Bandwidth::new(Timestamp::from_millis(5));
+    assert!(bandwidth.samples(start));
+    assert_eq!(bandwidth.next_sample(start), start, "the frame has begun");
+    bandwidth.stamp(1_000, true, start);
+    let next = bandwidth.next_sample(start);
+    assert_eq!(next, start + limits::SAMPLE_INTERVAL_CALM);
+    assert!(
+        (start.as_nanos()..next.as_nanos()).step_by(1_000_000).all(|at| !bandwidth.samples(Timestamp::from_nanos(at)))
+    );
+    bandwidth.missed_late(Duration::from_millis(limits::QUEUE_DOWN_AT_ONCE_MS.into()), start);
+    assert!(bandwidth.samples(start + limits::SAMPLE_INTERVAL_ALERT));
 }

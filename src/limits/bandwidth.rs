@@ -23,8 +23,8 @@ pub const TRAIN_AGE_MAX: Duration = Duration::from_secs(8);
 
 const _: () = assert!(2 * TRAIN_AGE_MAX.as_millis() < 65_536 / 4);
 
-/// Pause between two sampled frames while all is calm: three reports a second and viewer.
-pub const SAMPLE_INTERVAL_CALM: Duration = Duration::from_millis(330);
+/// Pause between two sampled frames while all is calm: at 30 frames a second, 2.3 reports a second and viewer.
+pub const SAMPLE_INTERVAL_CALM: Duration = Duration::from_millis(430);
 
 /// The same for a viewer whose network carries less than [`TIGHT_PERCENT`] of what it is sent: where that becomes narrower, it must be
 /// known before the queue is full.
@@ -58,7 +58,7 @@ pub const TRANSPORT_FEEDBACKS_AT_ONCE: u8 = 8;
 /// Pause after which one viewer may send one more.
 pub const TRANSPORT_FEEDBACK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Rates of trains that are kept: at [`SAMPLE_INTERVAL_CALM`] they are 3 s.
+/// Rates of trains that are kept: at [`SAMPLE_INTERVAL_CALM`] they are 4.3 s.
 pub const CAPACITY_SAMPLES_MAX: usize = 10;
 
 /// Rates of trains within this time are one sample, the lowest of them: an alert viewer's ten would be half a second.
@@ -123,6 +123,10 @@ pub const QUEUE_SUSPECT_MS: u16 = 50;
 
 /// How long a viewer stays suspect after the last sign.
 pub const SUSPECT_TIME: Duration = Duration::from_secs(2);
+
+/// Signs within that time for which all frames are sampled. A path that shows more, and of which nothing is decided, as it jitters or
+/// others fill its queue, is sampled at [`SAMPLE_INTERVAL_TIGHT`]: half the reports, at a time when whole audiences may be suspect.
+pub const SUSPECT_SIGNS_NEW_MAX: u8 = 8;
 
 /// A queue in two samples at which a viewer goes down.
 pub const QUEUE_DOWN_MS: u16 = 100;
