@@ -82,6 +82,8 @@ pub struct ViewerTrack {
     pub has_let_go: bool,
     /// How fast it is sent; sound does not look at it.
     pub pacer: Pacer,
+    /// Before then none of its frames is sampled, unless something is decided meanwhile.
+    pub unsampled_until: Timestamp,
 }
 
 impl ViewerTrack {
@@ -361,6 +363,7 @@ impl Playback {
                 is_held: false,
                 has_let_go: false,
                 pacer: Pacer::default(),
+                unsampled_until: Timestamp::ZERO,
             })
         };
         let is_sampled = description

@@ -95,6 +95,7 @@ impl AdaptPhase<'_> {
         let Some(stream) = self.streams.get(peer.stream) else { return };
         let Playback { tracks, adaptation, .. } = playback;
         let Some(track) = tracks.iter_mut().find(|track| track.kind == MediaKind::Video) else { return };
+        track.unsampled_until = Timestamp::ZERO;
         let ladder = stream.ladder_for(track);
         if track.listed.is_empty() || adaptation.is_none() && !ladder.is_simulcast() {
             return;

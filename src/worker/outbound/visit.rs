@@ -119,10 +119,15 @@ impl<'a> Visit<'a> {
         // Sound is not sampled: its packets come alone, and would take the turns of frames, whose packets show the rate.
         if let Some(adaptation) = adaptation.as_deref_mut()
             && is_video
+            && track.unsampled_until <= self.now
             && track.subscription.has_transport_sequence()
-            && adaptation.bandwidth.samples(self.now)
         {
-            sampling = Some(adaptation);
+            if adaptation.bandwidth.samples(self.now) {
+                sampling = Some(adaptation);
+            } else if !path.is_connection() {
+                // Of a connection that takes nothing something is learnt here, and nobody is told.
+                track.unsampled_until = adaptation.bandwidth.next_sample(self.now);
+            }
         }
         let mut packets = 0;
         while let Cursor::At(position) = track.subscription.cursor()
