@@ -358,7 +358,7 @@ pub(crate) fn all() -> Vec<Scenario> {
             layers: ONE,
             group: two_seconds,
             viewers: Viewers {
-                join: &[(5.1, 0), (5.5, 0), (6.0, 0), (6.5, 0), (6.9, 0)],
+                join: &[(5.1, 0), (5.5, 0), (6.5, 0), (6.9, 0), (7.5, 0)],
                 link: "0s rate=20M queue=100ms delay=10ms up.delay=10ms",
                 share: false,
             },
@@ -369,8 +369,26 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (KeyFramesAsked, AtMost(0.0)),
                 (FrozenPercent, AtMost(0.0)),
             ],
-            // Not yet in every run: see tests/README.md.
-            short: false,
+            short: true,
+            ..PLAIN
+        },
+        Scenario {
+            // Its key frame comes from the publisher while it is sent to the viewer: that takes 117 ms.
+            name: "join as a key frame begins",
+            layers: ONE,
+            group: two_seconds,
+            viewers: Viewers {
+                join: &[(6.0, 0)],
+                link: "0s rate=20M queue=100ms delay=10ms up.delay=10ms",
+                share: false,
+            },
+            seconds: 15,
+            bounds: &[
+                (FirstFrameMs, AtMost(150.0)),
+                (LiveMs, AtMost(600.0)),
+                (KeyFramesAsked, AtMost(0.0)),
+                (FrozenPercent, AtMost(0.0)),
+            ],
             ..PLAIN
         },
     ]
