@@ -86,16 +86,15 @@ fn judge(rows: &[Row], kept: &Table, may_bless: bool, allows_missed: bool) {
     assert!(is_good, "thresholds that fell:{fell}\nknown as missed:{missed}");
 }
 
-/// One seed of the short scenarios: `cargo test --profile tests --test scoreboard short -- --nocapture`.
+/// One seed of the board: `cargo test --profile tests --test scoreboard short -- --nocapture`.
 #[test]
 fn short() {
-    let scenarios = scenarios::all().into_iter().filter(|scenario| scenario.short);
-    judge(&rows(&chosen(scenarios.collect()), &SEEDS[..1]), &Table::kept(), false, true);
+    judge(&rows(&chosen(scenarios::all()), &SEEDS[..1]), &Table::kept(), false, true);
 }
 
 /// The whole board: `cargo test --profile tests --test scoreboard whole -- --ignored --nocapture`.
 #[test]
-#[ignore = "minutes"]
+#[ignore = "half a minute"]
 fn whole() {
     let seeds: Vec<u64> = match std::env::var("SEEDS") {
         Ok(list) => list.split(',').map(|seed| seed.parse().expect("SEEDS=1,2,3")).collect(),
@@ -159,6 +158,12 @@ fn where_a_link_becomes_narrow_the_picture_stands_once() {
 fn a_network_that_is_nearly_full_is_watched_closely() {
     let seconds = figure("variable", 64, 1, figures::Figure::DownSeconds);
     assert!(seconds < 1.0, "{seconds} s");
+}
+
+#[test]
+fn a_join_overruns_no_small_queue() {
+    let lost_percent = figure("key frames, 5 Mbit/s, 30 kB", 6, 1, figures::Figure::CongestionLossPercent);
+    assert!(lost_percent == 0.0, "{lost_percent} %");
 }
 
 #[test]

@@ -41,8 +41,6 @@ pub(crate) struct Scenario {
     pub(crate) viewers: Viewers,
     pub(crate) seconds: u64,
     pub(crate) bounds: &'static [(Figure, Bound)],
-    /// It is one of those that every test run does.
-    pub(crate) short: bool,
 }
 
 /// About what a Chromium sends of 720p.
@@ -62,7 +60,6 @@ const PLAIN: Scenario = Scenario {
     viewers: Viewers { join: &[(1.0, 0)], link: NEAR, share: false },
     seconds: 60,
     bounds: &[],
-    short: false,
 };
 
 const fn alone(link: &'static str) -> Viewers {
@@ -105,8 +102,6 @@ pub(crate) fn all() -> Vec<Scenario> {
             ),
             seconds: 100,
             bounds: ADAPTS,
-            // Not yet in every run: see tests/README.md.
-            short: false,
             ..PLAIN
         },
         // The same with the jitter of RFC 8867 §5's path.
@@ -151,7 +146,6 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (UsedPercent, AtLeast(60.0)),
                 (Switches, Told),
             ],
-            short: true,
             ..PLAIN
         },
         // RFC 8867 §5.3 asks for a congested way back; here it loses.
@@ -160,7 +154,6 @@ pub(crate) fn all() -> Vec<Scenario> {
             viewers: alone("0s rate=2.5M queue=300ms delay=30ms up.delay=30ms up.loss=30%"),
             seconds: 100,
             bounds: &[(FrozenPercent, AtMost(2.0)), (WrongDowns, AtMost(0.0)), (UpSeconds, Told), (Switches, Told)],
-            short: true,
             ..PLAIN
         },
         Scenario {
@@ -207,7 +200,6 @@ pub(crate) fn all() -> Vec<Scenario> {
             viewers: alone("0s rate=5M queue=300ms delay=30ms jitter=30ms up.delay=30ms up.jitter=30ms"),
             seconds: 120,
             bounds: STAYS,
-            short: true,
             ..PLAIN
         },
         Scenario {
@@ -228,7 +220,6 @@ pub(crate) fn all() -> Vec<Scenario> {
             },
             seconds: 120,
             bounds: &[(Jain, AtLeast(0.9)), (FrozenPercent, AtMost(2.0)), (QueueP95Ms, Told), (Switches, Told)],
-            short: true,
             ..PLAIN
         },
         // RFC 8867 §5.5.
@@ -254,7 +245,6 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (UsedPercent, Told),
                 (Switches, Told),
             ],
-            short: true,
             ..PLAIN
         },
         // RFC 8867 §5.7: what comes and goes.
@@ -297,7 +287,6 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (UsedPercent, AtLeast(90.0)),
                 (FrozenPercent, Told),
             ],
-            short: true,
             ..PLAIN
         },
         Scenario {
@@ -306,7 +295,6 @@ pub(crate) fn all() -> Vec<Scenario> {
             viewers: alone("0s rate=20M queue=300ms delay=30ms up.delay=30ms"),
             seconds: 120,
             bounds: &[(WrongDowns, AtMost(0.0)), (SwitchesSettled, AtMost(0.0)), (UsedPercent, AtLeast(90.0))],
-            short: true,
             ..PLAIN
         },
         Scenario {
@@ -321,8 +309,6 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (QueueP95Ms, Told),
                 (Switches, Told),
             ],
-            // Not yet in every run: see tests/README.md.
-            short: false,
             ..PLAIN
         },
         Scenario {
@@ -332,7 +318,6 @@ pub(crate) fn all() -> Vec<Scenario> {
             viewers: alone("0s rate=5M queue=30kB delay=10ms up.delay=10ms"),
             seconds: 30,
             bounds: KEY_FRAMES,
-            short: true,
             ..PLAIN
         },
         Scenario {
@@ -369,7 +354,6 @@ pub(crate) fn all() -> Vec<Scenario> {
                 (KeyFramesAsked, AtMost(0.0)),
                 (FrozenPercent, AtMost(0.0)),
             ],
-            short: true,
             ..PLAIN
         },
         Scenario {
