@@ -167,7 +167,7 @@ impl Bandwidth {
         self.history.next_number()
     }
 
-    /// The kernel took the packets from `number` on, at `now`; or refused one of them, which is this node's loss.
+    /// The kernel was handed the packets from `number` on, at `now`, and took them; or refused one of them, which is this node's loss.
     pub fn left(&mut self, number: u16, taken: bool, now: Timestamp) {
         self.history.left(number, taken, now);
     }

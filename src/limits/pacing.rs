@@ -64,9 +64,9 @@ pub const HURRIED_UNHEARD_AFTER: Duration = Duration::from_millis(250);
 /// When such a report is mostly here: what timestamps are told by.
 pub const FIRST_REPORT_EXPECTED: Duration = Duration::from_millis(100);
 
-/// Packets that a viewer that begins may be sent beside its first train, as soon as visits allow: with that 20 kB, less than small
+/// Packets of its first picture that a viewer that begins may be sent beside its first train: with that 20 kB, less than small
 /// queues hold. With ten, behind 5 Mbit/s and 30 kB, the rest of the past found the queue so full that sound ran over.
-pub const FIRST_TRAIN_MORE_PACKETS: u32 = 6;
+pub const FIRST_TRAIN_MORE_PACKETS: usize = 6;
 
 /// How much faster than the stream itself it is sent at most to reach that.
 pub const CATCH_UP_RATES_MAX: u32 = 8;
@@ -92,5 +92,6 @@ const _: () = assert!(PACE_BITS_PER_SECOND_MIN < PACE_BITS_PER_SECOND_MAX);
 const _: () = assert!(START_AGAIN_PAUSE.as_millis() < CATCH_UP_PATIENCE.as_millis());
 const _: () = assert!(KEY_FRAME_AGE_MAX.as_secs() < SQUEEZED_TIME_MAX.as_secs());
 const _: () = assert!(FIRST_REPORT_EXPECTED.as_millis() < HURRIED_UNHEARD_AFTER.as_millis());
-const _: () = assert!((PACED_TRAIN_PACKETS + FIRST_TRAIN_MORE_PACKETS) * PACED_PACKET_BYTES < 30_000);
+const _: () =
+    assert!((PACED_TRAIN_PACKETS as usize + FIRST_TRAIN_MORE_PACKETS) * (PACED_PACKET_BYTES as usize) < 30_000);
 const _: () = assert!(PACED_TRAIN_PACKETS as usize <= super::PACKETS_PER_VISIT_MAX);

@@ -59,6 +59,9 @@ impl Outbox {
             Self::forget(io, peers);
             return;
         }
+        // Before, not after: a worker that is not run for a while when the kernel has them would believe that they left so much later, and
+        // take the next ten seconds' packets to be late by that (Chromium's AV1 beside four browsers on two cores: 40 ms).
+        let handed_over = (!self.sampled.is_empty()).then(|| io.now());
         io.send(&mut self.batch, peers.path_book());
         if self.batch.any_by_connection() {
             for train in self.batch.trains().iter().filter(|train| train.result == SendResult::SentLast) {
@@ -66,8 +69,8 @@ impl Outbox {
             }
         }
         Self::forget(io, peers);
-        if !self.sampled.is_empty() {
-            self.tell_estimates(io.now(), peers);
+        if let Some(handed_over) = handed_over {
+            self.tell_estimates(handed_over, peers);
         }
         for train in self.batch.trains() {
             self.train_lengths.count(train);
@@ -90,16 +93,16 @@ impl Outbox {
         }
     }
 
-    /// Tells when sampled packets have left. Fan-out to thousands takes milliseconds, so that the round's time is not it; and
-    /// what the kernel refused is this node's loss, not the viewer's.
-    fn tell_estimates(&mut self, now: Timestamp, peers: &mut Peers) {
+    /// Tells when sampled packets were handed to the kernel. Fan-out to thousands takes milliseconds, so that the round's time is
+    /// not it; and what the kernel refused is this node's loss, not the viewer's.
+    fn tell_estimates(&mut self, handed_over: Timestamp, peers: &mut Peers) {
         for (key, run) in self.sampled.drain(..) {
             let trains = self.batch.trains().get(run.from..=run.to).unwrap_or_default();
             let taken = trains.iter().all(|train| matches!(train.result, SendResult::Sent | SendResult::SentLast));
             if let Some(Role::Viewer(playback)) = peers.get_mut(key).map(|peer| &mut peer.role)
                 && let Some(adaptation) = playback.adaptation.as_deref_mut()
             {
-                adaptation.bandwidth.left(run.number, taken, now);
+                adaptation.bandwidth.left(run.number, taken, handed_over);
             }
         }
     }

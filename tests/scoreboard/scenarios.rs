@@ -45,6 +45,7 @@ pub(crate) struct Scenario {
 
 /// About what a Chromium sends of 720p.
 const THREE: &[u32] = &[150_000, 500_000, 1_500_000];
+const SMALL: &[u32] = &[60_000, 350_000, 1_400_000];
 const ONE: &[u32] = &[2_000_000];
 /// With rungs three and ten times apart no choice of three viewers is fair on 3.5 Mbit/s, so that an index of their shares would
 /// say nothing of the choice.
@@ -187,6 +188,20 @@ pub(crate) fn all() -> Vec<Scenario> {
             name: "steady, middle fits",
             viewers: alone("0s rate=1.2M queue=300ms delay=30ms up.delay=30ms"),
             seconds: 600,
+            bounds: &[
+                (SwitchesSettled, AtMost(0.0)),
+                (FrozenPercent, AtMost(0.1)),
+                (UpSeconds, AtMost(8.0)),
+                (QueueP95Ms, Told),
+            ],
+            ..PLAIN
+        },
+        // Its lowest frames are of one packet, as those of AV1: only probes tell what the network carries.
+        Scenario {
+            name: "steady, small frames",
+            layers: SMALL,
+            viewers: alone("0s rate=1.2M queue=300ms delay=30ms up.delay=30ms"),
+            seconds: 120,
             bounds: &[
                 (SwitchesSettled, AtMost(0.0)),
                 (FrozenPercent, AtMost(0.1)),

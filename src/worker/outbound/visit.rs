@@ -106,14 +106,16 @@ impl<'a> Visit<'a> {
                 }
             }
         }
-        let packets_max = if is_paced {
+        let train_max = if is_paced {
             match track.pacer.turn(encoding.pace(), behind(track, encoding), self.now) {
-                Turn::Now(packets) => (packets + more_at_once as usize).min(limits::PACKETS_PER_VISIT_MAX),
+                Turn::Now(packets) => packets,
                 Turn::Later(due) => return AfterVisit::Later(due),
             }
         } else {
             limits::PACKETS_PER_VISIT_MAX
         };
+        // Of its first picture only: what follows that may come at its pace.
+        let mut packets_max = (train_max + more_at_once).min(limits::PACKETS_PER_VISIT_MAX);
         let tag_len = sender.profile().tag_len();
         let mut sampling = None;
         // Sound is not sampled: its packets come alone, and would take the turns of frames, whose packets show the rate.
@@ -139,6 +141,9 @@ impl<'a> Visit<'a> {
             let Some((info, payload)) = encoding.ring.get(position) else { break };
             track.subscription.advance();
             packets += 1;
+            if info.marker && packets_max > train_max {
+                packets_max = train_max.max(packets);
+            }
             if track.selection.looks_at_packets()
                 && leaves_out(&mut track.selection, &mut track.subscription, encoding, info, payload)
             {
@@ -195,7 +200,7 @@ impl<'a> Visit<'a> {
         if !is_paced {
             return after;
         }
-        let beyond_pace = u64::from(more_at_once * limits::PACED_PACKET_BYTES);
+        let beyond_pace = packets.saturating_sub(train_max) as u64 * u64::from(limits::PACED_PACKET_BYTES);
         track.pacer.sent(encoding.pace(), self.sent.bytes.saturating_sub(beyond_pace), self.now);
         let after = match after {
             AfterVisit::Behind => after_train(track, encoding, self.now),
