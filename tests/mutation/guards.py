@@ -83,7 +83,7 @@ GUARDS = [
         "src/bandwidth/history.rs",
         "self.untold = u8::try_from(left).map_or(self.untold, |left| left.min(self.untold));",
         "let _ = left;",
-        "parts worker_bandwidth::a_calm_viewer_is_asked_for_feedback_thrice_a_second_and_one_that_has_just_come_more_often",
+        "parts worker_bandwidth::a_calm_viewer_is_asked_for_feedback_twice_a_second_and_one_that_has_just_come_more_often",
     ),
     Guard(
         "bandwidth: a lost request is made again with the next frame",
@@ -617,6 +617,13 @@ GUARDS = [
         "        track.unsampled_until = Timestamp::ZERO;\n",
         "",
         "scoreboard a_network_that_is_nearly_full_is_watched_closely",
+    ),
+    Guard(
+        "bandwidth: packets left when the kernel was handed them",
+        "src/worker/outbox.rs",
+        "self.tell_estimates(handed_over, peers);",
+        "self.tell_estimates(io.now().max(handed_over), peers);",
+        "parts worker_bandwidth::a_worker_that_stalls_when_the_kernel_has_its_packets_takes_nobody_to_be_late",
     ),
     Guard(
         "bandwidth: what a failed trial sent leaves first",

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use crate::limits;
 use crate::net::{ConnectionEvent, Io, IoCounters, Waker};
@@ -41,6 +42,7 @@ pub struct SimulatedIo {
     serial: u64,
     sent: Vec<SentTrain>,
     verdict: Option<Verdict>,
+    stall: Duration,
     connection_events: VecDeque<ConnectionEvent>,
     closed: Vec<ConnectionId>,
     counters: IoCounters,
@@ -62,6 +64,7 @@ impl SimulatedIo {
             serial: 0,
             sent: Vec::new(),
             verdict: None,
+            stall: Duration::ZERO,
             connection_events: VecDeque::new(),
             closed: Vec::new(),
             counters: IoCounters::default(),
@@ -103,6 +106,11 @@ impl SimulatedIo {
     /// The trains handed over since the last call, in order.
     pub fn take_sent(&mut self) -> Vec<SentTrain> {
         std::mem::take(&mut self.sent)
+    }
+
+    /// The worker does not run for so long once the next batch has left.
+    pub fn stall_after_send(&mut self, time: Duration) {
+        self.stall = time;
     }
 
     /// Lets `verdict` decide about every train from now on; `None` lets all of them pass.
@@ -163,6 +171,8 @@ impl Io for SimulatedIo {
             assert_eq!(datagrams.len(), usize::from(train.segments), "a train is cut where its segments end");
             self.sent.push(SentTrain { path, at: self.now, datagrams, result: train.result });
         }
+        let awake = self.now + std::mem::take(&mut self.stall);
+        self.set_now(awake);
     }
 
     fn close(&mut self, connection: ConnectionId) {
