@@ -67,6 +67,27 @@ enum Phase {
     SoundOnly,
 }
 
+/// How much more than what a viewer is sent its network carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Little less makes it wait.
+    Tight,
+    Some,
+    /// So much that it must change a lot to matter.
+    Ample,
+}
+
+impl Room {
+    fn of(estimator: &Estimator) -> Self {
+        let delivered = estimator.delivered();
+        match estimator.capacity() {
+            Some(capacity) if capacity < delivered.percent(limits::TIGHT_PERCENT) => Self::Tight,
+            Some(capacity) if capacity >= delivered.percent(limits::AMPLE_PERCENT) => Self::Ample,
+            Some(_) | None => Self::Some,
+        }
+    }
+}
+
 /// One viewer's decisions.
 #[derive(Debug)]
 pub struct Controller {
@@ -90,8 +111,8 @@ pub struct Controller {
     failed: Option<EncodingId>,
     /// How much samples of the queue differ from one to the next, in quarters of a millisecond.
     jitter: u8,
-    /// What arrives is most of what the network carries.
-    is_tight: bool,
+    /// How much of what the network carries arrives.
+    room: Room,
     /// When a probe was sent last.
     probed: Millis,
     /// Where a trial began.
@@ -117,7 +138,7 @@ impl Controller {
             failed_share: Rate::default(),
             failed: None,
             jitter: 0,
-            is_tight: false,
+            room: Room::Some,
             probed: now,
             before: EncodingId::default(),
         }
@@ -134,9 +155,9 @@ impl Controller {
         self.phase == Phase::Start && self.awaited_since.is_none()
     }
 
-    /// Whether what it is sent is so much of what its network carries that little less makes it wait.
-    pub(super) const fn is_tight(&self) -> bool {
-        self.is_tight
+    /// How much more than what it is sent its network carries.
+    pub(super) const fn room(&self) -> Room {
+        self.room
     }
 
     /// Whether all its frames are to be sampled.
@@ -198,8 +219,7 @@ impl Controller {
             return self.go_on_without(place, now);
         };
         self.take_note_of_quiet(estimator, now);
-        let most = estimator.delivered().percent(limits::TIGHT_PERCENT);
-        self.is_tight = estimator.capacity().is_some_and(|capacity| capacity < most);
+        self.room = Room::of(estimator);
         if at == 0 {
             if self.is_lowest_too_much(estimator, now) {
                 return Some(self.go_silent(now));

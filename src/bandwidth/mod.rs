@@ -12,7 +12,7 @@
 //! Values and `now` go in, decisions come out: it reads no clock, sends nothing and knows no packet. [`Bandwidth`] is all of one
 //! viewer's state, at most [`limits::BANDWIDTH_STATE_BYTES_MAX`] bytes.
 //!
-//! Browsers report only on packets that carry a transport-wide sequence number, so the node sets the rate of reports: a few
+//! Browsers report only on packets that carry a transport-wide sequence number, so the node sets the rate of reports: two or three
 //! frames a second are *sampled* while all is calm, eight where what is sent is more than half of what the network carries, and up to
 //! twenty when the viewer has just come, when it switches, and when something looks wrong; eight again where that goes on
 //! and nothing is decided ([`Bandwidth::samples`]).
@@ -78,7 +78,7 @@ use crate::limits;
 use crate::time::Timestamp;
 use crate::wire::rtcp::transport_feedback::TransportFeedback;
 
-use controller::{Controller, Decision, Place};
+use controller::{Controller, Decision, Place, Room};
 use estimator::{Estimator, Source};
 use history::{Folded, History};
 use millis::Millis;
@@ -108,10 +108,14 @@ impl Bandwidth {
         let now = Millis::of(now);
         let interval = if self.controller.is_alert(now) || self.estimator.is_newly_suspect(now) {
             limits::SAMPLE_INTERVAL_ALERT
-        } else if self.controller.is_tight() || self.estimator.is_suspect(now) {
+        } else if self.estimator.is_suspect(now) {
             limits::SAMPLE_INTERVAL_TIGHT
         } else {
-            limits::SAMPLE_INTERVAL_CALM
+            match self.controller.room() {
+                Room::Tight => limits::SAMPLE_INTERVAL_TIGHT,
+                Room::Some => limits::SAMPLE_INTERVAL_CALM,
+                Room::Ample => limits::SAMPLE_INTERVAL_AMPLE,
+            }
         };
         self.history.samples(interval, now)
     }

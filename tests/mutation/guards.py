@@ -368,9 +368,8 @@ GUARDS = [
     Guard(
         "bandwidth: sound has no numbers",
         "src/worker/outbound/visit.rs",
-        """            && is_video
-            && track.subscription.has_transport_sequence()""",
-        "            && track.subscription.has_transport_sequence()",
+        "            && is_video\n            && track.unsampled_until",
+        "            && track.unsampled_until",
         "parts worker_bandwidth::sound_carries_no_numbers",
     ),
     Guard(
@@ -460,7 +459,7 @@ GUARDS = [
     Guard(
         "pacing: who lost packets is not hurried",
         "src/relay/play/pacing.rs",
-        "if self.by_catching_up != SLOWEST {",
+        "if self.by_catching_up != SLOWEST || self.hurry.take().is_some() {",
         "if false {",
         "lib relay::play::pacing::tests::who_is_behind_is_hurried_until_it_is_at_the_edge_or_loses_packets",
     ),
@@ -516,8 +515,8 @@ GUARDS = [
     Guard(
         "join: who is behind is hurried",
         "src/worker/outbound/visit.rs",
-        "track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes));\n        track.pacer.time_to_send(",
-        "track.pacer.time_to_send(",
+        "        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes), from);\n",
+        "        let _ = from;\n",
         "parts worker_joins::who_comes_in_the_middle_sees_a_picture_at_once_and_is_at_the_live_edge_in_six_tenths_of_a_second",
     ),
     Guard(
@@ -586,8 +585,8 @@ GUARDS = [
     Guard(
         "bandwidth: a nearly full network is sampled more often",
         "src/bandwidth/mod.rs",
-        "} else if self.controller.is_tight() || self.estimator.is_suspect(now) {",
-        "} else if self.estimator.is_suspect(now) {",
+        "Room::Tight => limits::SAMPLE_INTERVAL_TIGHT,",
+        "Room::Tight => limits::SAMPLE_INTERVAL_CALM,",
         "scoreboard a_network_that_is_nearly_full_is_watched_closely",
     ),
     Guard(
