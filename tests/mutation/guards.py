@@ -83,7 +83,7 @@ GUARDS = [
         "src/bandwidth/history.rs",
         "self.untold = u8::try_from(left).map_or(self.untold, |left| left.min(self.untold));",
         "let _ = left;",
-        "parts worker_bandwidth::a_calm_viewer_is_asked_for_feedback_twice_a_second_and_one_that_has_just_come_more_often",
+        "parts worker_bandwidth::a_calm_viewer_is_asked_for_feedback_thrice_a_second_and_one_that_has_just_come_more_often",
     ),
     Guard(
         "bandwidth: a lost request is made again with the next frame",
