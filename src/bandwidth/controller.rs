@@ -72,6 +72,7 @@ enum Phase {
 pub(super) enum Room {
     /// Little less makes it wait.
     Tight,
+    /// Neither, or nothing is known.
     Some,
     /// So much that it must change a lot to matter.
     Ample,
@@ -111,7 +112,7 @@ pub struct Controller {
     failed: Option<EncodingId>,
     /// How much samples of the queue differ from one to the next, in quarters of a millisecond.
     jitter: u8,
-    /// How much of what the network carries arrives.
+    /// By what arrived and what was measured last.
     room: Room,
     /// When a probe was sent last.
     probed: Millis,

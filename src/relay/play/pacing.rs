@@ -11,8 +11,8 @@
 //!   not known;
 //! - that of one who has to catch up ([`catch_up_bits_per_second`], [`super::squeeze`]), until it is at the live edge, loses packets,
 //!   or its capacity becomes known. Who reports on its packets is not hurried before its first report could be here
-//!   ([`limits::HURRIED_UNHEARD_AFTER`]): behind 5 Mbit/s a second of the past at 7 Mbit/s overruns a queue of 30 kB. What begins
-//!   may be sent one train more at once instead, so that its first picture is sooner there.
+//!   ([`limits::HURRIED_UNHEARD_AFTER`]): behind 5 Mbit/s a second of the past at 7 Mbit/s overruns a queue of 30 kB. Who begins
+//!   is sent some packets of its first picture more at once ([`limits::FIRST_TRAIN_MORE_PACKETS`]).
 //!
 //! Repeats count as the rest does, and go before it. Sound never waits, and what goes over a connection has its own bounds.
 //!
