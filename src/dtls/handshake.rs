@@ -7,7 +7,7 @@
 //! - Within an attempt, messages that contradict each other are kept beside each other until a signature tells which are
 //!   the peer's ([`super::peer_flight`]).
 //! - What would end the handshake, the peer's own alert included, waits for [`limits::DTLS_DOUBT_MAX`] unless the promised
-//!   certificate stands behind it: the peer may still come with something better. A whole exchange of keys with another
+//!   certificate stands behind it: the peer may still come with something better. So does a close before the keys. A whole exchange of keys with another
 //!   certificate is no exception: whoever sends a client's check again from his own address can do that much. Its alert is
 //!   sent at once when no attempt is under way, so that a client that was refused knows.
 
@@ -30,6 +30,9 @@ use crate::time::Timestamp;
 
 /// The record number of the first alert that is sent outside an engine: above any that an engine uses in plaintext.
 const ALERT_SEQUENCE: u64 = 1 << 24;
+
+/// The alert of a peer that goes (RFC 8446 §6.1).
+const CLOSE_NOTIFY: u8 = 0;
 
 /// One association that may come to be, and the ClientHello it answers.
 struct Attempt {
@@ -262,7 +265,13 @@ impl Handshake {
                 Some(DtlsEvent::Connected(keys)) => {
                     return Some(Outcome::Connected(keys, self.attempts.swap_remove(at).engine));
                 }
-                Some(DtlsEvent::Closed) => return Some(Outcome::Closed),
+                Some(DtlsEvent::Closed) if self.identity.is_none() => return Some(Outcome::Closed),
+                // Whoever leads a handshake here can close it before anything has said who he is.
+                Some(DtlsEvent::Closed) => {
+                    self.attempts.remove(at);
+                    let closed = (DtlsError::PeerAlert(CLOSE_NOTIFY), self.now + limits::DTLS_DOUBT_MAX);
+                    self.refusal.get_or_insert(closed);
+                }
                 Some(DtlsEvent::Failed(error)) => {
                     let is_peers = attempt.engine.is_peer_proven() || error == DtlsError::Timeout;
                     let told = attempt.engine.tells_itself();
@@ -281,7 +290,10 @@ impl Handshake {
         if let Some(len) = self.alert.take().and_then(|code| self.write_alert(code, out)) {
             return Some(Outcome::Datagram(len));
         }
-        self.over.take().map(Outcome::Failed)
+        self.over.take().map(|error| match error {
+            DtlsError::PeerAlert(CLOSE_NOTIFY) => Outcome::Closed,
+            error => Outcome::Failed(error),
+        })
     }
 
     fn write_alert(&mut self, code: u8, out: &mut [u8]) -> Option<usize> {

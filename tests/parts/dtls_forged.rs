@@ -5,6 +5,7 @@
 //! What an end answers to a forged datagram goes to the peer, as everything does; how a peer bears answers to what it did
 //! not ask is its own affair. So these answers are not delivered.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use corecast::description::DtlsRole;
@@ -376,5 +377,38 @@ fn a_strangers_whole_handshake_ends_nothing() {
         pair.drain();
         pair.run(SOME_SECONDS);
         pair.assert_connected(&format!("{versions:?}"));
+    }
+}
+
+/// The same, and he closes before his certificate is there: with DTLS 1.3 he has the keys to do so.
+#[test]
+fn a_strangers_close_before_his_certificate_ends_nothing() {
+    for comes in [true, false] {
+        let (client, stranger, server) = (identity(), identity(), identity());
+        let (versions, promised) = (DtlsVersions::Only13, fingerprints_of(&client));
+        // What is longer than a close alert carries his certificate.
+        let is_lossy = Cell::new(true);
+        let network: Network<'_> = Box::new(|sent| match sent.from {
+            End::Client if is_lossy.get() && sent.number > 0 && sent.bytes.len() > 40 => vec![],
+            _ => vec![(LATENCY, sent.bytes.clone())],
+        });
+        let mut pair = Pair::expecting(&stranger, versions, fingerprints_of(&server), &server, promised, network);
+        pair.run(Duration::from_millis(500));
+        assert!(pair.client_reports.keys.is_some() && pair.server_reports.keys.is_none());
+        pair.client.close(pair.now);
+        pair.drain();
+        pair.run(Duration::from_millis(500));
+        assert!(!pair.server_reports.closed && pair.server_reports.failed.is_none(), "{:?}", pair.server_reports);
+        is_lossy.set(false);
+        if comes {
+            pair.client = Dtls::new_client(&client, versions, fingerprints_of(&server), pair.now);
+            pair.client_reports = Default::default();
+            pair.drain();
+            pair.run(SOME_SECONDS);
+            pair.assert_connected("behind a stranger's close");
+        } else {
+            pair.run(limits::DTLS_DOUBT_MAX);
+            assert!(pair.server_reports.closed && pair.server_reports.failed.is_none(), "{:?}", pair.server_reports);
+        }
     }
 }
