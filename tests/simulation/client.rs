@@ -2,7 +2,7 @@
 //! checkers remember of it.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use corecast::data::SCTP_PORT;
 use corecast::description::{
@@ -78,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) rekeys: u32,
     /// When media was first sealed for this transport, and when its worker said that it has ended.
     pub(crate) sealed_since: Option<Timestamp>,
+    /// How far the node's clock was ahead then.
+    pub(crate) sealed_ahead: Duration,
     pub(crate) over: Option<Timestamp>,
     /// The client closes it, or is about to.
     pub(crate) is_leaving: bool,

@@ -133,6 +133,13 @@ pub(crate) struct Change {
     act_at: Timestamp,
 }
 
+impl Change {
+    /// Whether the worker has made the second transport.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.answer.is_none()
+    }
+}
+
 /// Keys that change, of the whole world.
 pub(crate) struct Keys {
     random: SeededRandom,
@@ -296,8 +303,10 @@ impl World {
                     Some(Agent::Publisher(publisher)) => publisher.is_connected(),
                     None => false,
                 };
-                // No picture passes where the path is too narrow for one.
-                let is_narrow = self.clients[new].is_connected && self.clients[new].down.profile.mtu < 1_500;
+                // No picture passes where the path is too narrow for one: there it waits for sound. A publisher's hears nothing.
+                let next = &self.clients[new];
+                let has_sound = next.continuity.has_begun() || next.direction == Direction::Publish;
+                let is_narrow = next.is_connected && next.down.profile.mtu < 1_500 && has_sound;
                 if has_picture || is_narrow {
                     let pause = pick(&mut self.keys.random, &[0, 60, 400, 2_500]);
                     // One that is given up has the stream by then, also where its first key frame came before its keys.
@@ -398,14 +407,14 @@ impl World {
     pub(crate) fn rekeyed(&mut self, first: ClientId, outcome: Rekeyed) {
         self.note(21, first as u64, outcome as u64);
         self.faults.count(fault_of(outcome));
-        let at = self.keys.changes.iter().position(|change| change.first == first && change.answer.is_none());
+        let at = self.keys.changes.iter().position(|change| change.first == first && change.has_begun());
         let Some(at) = at else {
             let what = format!("session {first} tells {outcome:?}, and had asked for no other keys");
             return self.break_rule(Violation::new("one outcome", what));
         };
         let Change { new, plan, asked, step, .. } = self.keys.changes.remove(at);
         // The next one may have been answered already, and been asked for before this one was over.
-        let next = self.keys.changes.iter().find(|change| change.first == first && change.answer.is_none());
+        let next = self.keys.changes.iter().find(|change| change.first == first && change.has_begun());
         self.clients[first].next = next.map(|change| change.new);
         let old = self.clients[first].transport;
         let (over, stays) = if outcome.is_change() { (old, new) } else { (new, old) };

@@ -168,6 +168,7 @@ impl World {
             next: None,
             rekeys: 0,
             sealed_since: None,
+            sealed_ahead: Duration::ZERO,
             over: None,
             is_leaving: false,
             stream: wish.stream,

@@ -33,6 +33,10 @@ const REMEMBERED: usize = 400;
 /// the sender's next round.
 const ON_THE_WAY: Duration = Duration::from_millis(600);
 
+/// A publisher that closes its old transport before the new one's first key frame is at the node, and whose way loses that, or
+/// what asks for it: the next one is asked for so much later.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
+
 /// A timer's round may come so much later.
 const LATE: Duration = Duration::from_millis(500);
 
@@ -101,12 +105,18 @@ pub(crate) enum Related {
 }
 
 impl Continuity {
-    /// A packet that was opened. `is_calm` says that nothing disturbs the stream.
+    /// Whether anything has come by it.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.first.iter().any(Option::is_some)
+    }
+
+    /// A packet that was opened. `is_calm` says that nothing disturbs the stream, `is_lossy` that its publisher's way loses packets.
     pub(crate) fn observe(
         &mut self,
         kind: MediaKind,
         media: &Media,
         is_calm: bool,
+        is_lossy: bool,
         related: impl Fn(usize, usize) -> Related,
     ) -> Result<(), Violation> {
         let at = usize::from(kind == MediaKind::Video);
@@ -140,7 +150,8 @@ impl Continuity {
         let signed =
             |from: Timestamp, to: Timestamp| to.since(from).as_millis() as i64 - from.since(to).as_millis() as i64;
         let (told, passed) = (ticks * 1_000 / rate, signed(last.published, media.published));
-        let may = ON_THE_WAY.as_millis() as i64;
+        let asked_again = if is_lossy { ASKED_AGAIN } else { Duration::ZERO };
+        let may = (ON_THE_WAY + asked_again).as_millis() as i64;
         if passed.abs() > may {
             return Err(text(&format!("is of {passed} ms later")));
         }
@@ -206,7 +217,9 @@ mod tests {
         let seen = |pictures: [u64; 2]| {
             let mut continuity = Continuity::default();
             for picture in pictures {
-                continuity.observe(MediaKind::Video, &media(0, picture, picture), true, |_, _| Related::No).unwrap();
+                continuity
+                    .observe(MediaKind::Video, &media(0, picture, picture), true, false, |_, _| Related::No)
+                    .unwrap();
             }
             continuity
         };
@@ -217,19 +230,22 @@ mod tests {
 
     #[test]
     fn a_publishers_next_transport_goes_on_in_time() {
-        let judge = |next: Media, goes_back, given_up| {
+        let judge_with = |next: Media, goes_back, given_up, is_lossy| {
             let mut continuity = Continuity::default();
             let related = |_, _| Related::OfOneSession { goes_back, given_up };
-            continuity.observe(MediaKind::Video, &media(0, 100, 500), true, related).unwrap();
-            continuity.observe(MediaKind::Video, &next, true, related).is_ok()
+            continuity.observe(MediaKind::Video, &media(0, 100, 500), true, false, related).unwrap();
+            continuity.observe(MediaKind::Video, &next, true, is_lossy, related).is_ok()
         };
+        let judge = |next, goes_back, given_up| judge_with(next, goes_back, given_up, false);
         let next = Media { publication: 1, ..media(0, 101, 501) };
         assert!(judge(next, false, false));
         assert!(!judge(next, true, false), "of one that was followed");
         assert!(judge(next, true, true), "that one was given up");
         assert!(!judge(Media { timestamp: media(0, 100, 0).timestamp, ..next }, false, false), "time stands still");
         assert!(!judge(Media { timestamp: next.timestamp + 90_000, ..next }, false, false), "a second is invented");
-        let later = Media { publication: 1, ..media(0, 130, 501) };
-        assert!(!judge(later, false, false), "a second is left out");
+        let later = |picture| Media { publication: 1, ..media(0, picture, 501) };
+        assert!(!judge(later(130), false, false), "a second is left out");
+        assert!(judge_with(later(130), false, false, true), "its first key frame was lost");
+        assert!(!judge_with(later(140), false, false, true), "lost twice");
     }
 }

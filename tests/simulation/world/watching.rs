@@ -106,8 +106,10 @@ impl World {
                 false => Related::No,
             }
         };
+        let up = &clients[publications[media.publication].client].up.profile;
+        let is_lossy = up.loss > 0 || up.burst.is_some();
         let mut continuity = self.clients[id].continuity;
-        let goes_on = continuity.observe(kind, media, is_calm, related);
+        let goes_on = continuity.observe(kind, media, is_calm, is_lossy, related);
         self.clients[id].continuity = continuity;
         let is_one = self.keys.timelines.entry(first).or_default().observe(kind, id, media);
         if let Err(violation) = goes_on.and(is_one) {
@@ -132,7 +134,10 @@ impl World {
         if self.scenario.rekeys == 0.0 || !matches!(demux::classify(datagram), DatagramKind::Rtp | DatagramKind::Rtcp) {
             return;
         }
-        self.clients[id].sealed_since.get_or_insert(self.now);
+        let client = &mut self.clients[id];
+        if client.sealed_since.is_none() {
+            (client.sealed_since, client.sealed_ahead) = (Some(self.now), self.ahead.get());
+        }
         let client = &self.clients[id];
         if let Some(over) = client.over {
             let what = format!("transport {id} was over at {over:?}, and is sealed for at {:?}", self.now);
@@ -157,8 +162,13 @@ impl World {
 
     /// Whether a transport may end at any time, by its client's wish or because its time is over.
     pub(crate) fn is_about_to_end(&self, id: ClientId) -> bool {
-        let is_due = |at: Timestamp| at < self.now + Duration::from_secs(2);
-        self.clients[id].is_leaving || self.ends_by(id).is_some_and(is_due)
+        let client = &self.clients[id];
+        // The node's clock, which may have jumped since, says when the older one's time is over.
+        let jumped = self.clients[client.first].next.map(|next| self.ahead.get() - self.clients[next].sealed_ahead);
+        let soon = self.now + Duration::from_secs(2) + jumped.unwrap_or_default();
+        // A change that has begun says that the one before it is over, also where that was not read yet.
+        let mut begun = self.keys.changes.iter().filter(|change| change.first == client.first && change.has_begun());
+        client.is_leaving || begun.nth(1).is_some() || self.ends_by(id).is_some_and(|at| at < soon)
     }
 
     /// A viewer on a connection is not played what is old.
