@@ -427,8 +427,8 @@ impl World {
             let is_failure = matches!(outcome, Rekeyed::NeverConnected | Rekeyed::DtlsFailed);
             let calm = self.calm_since(new).max(self.calm_since(old)) <= asked;
             let is_misled = self.clients[new].handshake_forged;
-            if is_failure && plan.is_meant_to_succeed() && step != Step::Waits && calm && !is_misled && !self.is_over()
-            {
+            let is_there = step != Step::Waits && !self.clients[old].is_leaving;
+            if is_failure && plan.is_meant_to_succeed() && is_there && calm && !is_misled && !self.is_over() {
                 let what = format!("session {first}: {outcome:?}, though nothing came between");
                 self.break_rule(Violation::new("keys change", what));
             }
