@@ -69,7 +69,8 @@ impl World {
             self.faults.add(Fault::StartedAgain, dropped("key_frame_from_ring"));
             self.faults.merge(&node.io.faults);
             // What a lane could not take is not among them: its viewers go on behind the gap, without a hole, but for what had been overtaken.
-            for name in ["unknown_address", "path_not_validated"] {
+            // While an address is another session's, whoever claimed it, what comes from there does not open.
+            for name in ["unknown_address", "path_not_validated", "media_before_keys", "srtp_authentication"] {
                 lost_inside += dropped(name);
             }
             skips += dropped("lane_full") + dropped("cursor_skips") + dropped("key_frame_from_ring");

@@ -38,15 +38,15 @@ impl World {
         }
     }
 
-    /// A publisher's packet from an address that the node may not know yet: it may lose it, and says only how many it lost
-    /// together with what was forged.
+    /// A publisher's packet from an address, or under keys, that the node may not know yet: it may lose it, and says only how many
+    /// it lost together with what was forged.
     pub(super) fn count_at_risk(&mut self, remote: SocketAddr, is_forged: bool, is_media: bool) {
         if !is_forged
             && is_media
             && let Some(&id) = self.by_address.get(&remote)
         {
             let client = &self.clients[id];
-            if client.excused > self.now {
+            if client.excused > self.now || !client.node_connected {
                 self.streams[client.stream].at_risk += 1;
             }
         }
