@@ -55,6 +55,12 @@ impl Starts {
         self.due
     }
 
+    /// Whether its newest start was the ring's key frame once more.
+    #[must_use]
+    pub fn is_again(&self) -> bool {
+        self.again > 0 && !self.is_later
+    }
+
     /// Its viewer asks for a key frame. `has_passed` says that it was sent all of the ring's.
     pub fn wished(&mut self, has_passed: bool, now: Timestamp) -> Wished {
         let Some(since) = self.newest.map(|newest| now.since(newest)) else { return Wished::Upstream };
@@ -84,11 +90,13 @@ mod tests {
         let now = Timestamp::from_millis(5_000);
         assert_eq!(starts.wished(true, now), Wished::Upstream, "it waits for its first key frame");
         starts.started(now);
+        assert!(!starts.is_again());
         assert_eq!(starts.wished(false, now), Wished::OnItsWay, "the key frame has not left yet");
         assert_eq!(starts.wished(true, now), Wished::Again);
         assert_eq!((starts.is_due(), starts.wished(true, now)), (true, Wished::OnItsWay));
+        assert!(starts.is_again());
         starts.started(now);
-        assert!(!starts.is_due());
+        assert!(!starts.is_due() && starts.is_again());
         let soon = now + limits::START_AGAIN_PAUSE;
         assert_eq!(
             starts.wished(true, soon - Duration::from_millis(1)),
@@ -101,6 +109,7 @@ mod tests {
         assert_eq!(starts.wished(true, late), Wished::OnItsWay, "not for ever");
         assert_eq!(starts.wished(true, late + Duration::from_millis(1)), Wished::Upstream);
         starts.started(late);
+        assert!(!starts.is_again());
         assert_eq!(starts.wished(true, late), Wished::OnItsWay, "nor after a later start");
     }
 

@@ -200,6 +200,32 @@ fn who_lost_its_first_packets_is_started_again_from_the_ring_and_the_publisher_i
 }
 
 #[test]
+fn who_is_started_again_is_at_the_live_edge_in_six_tenths_of_a_second_as_well() {
+    for (asks_after, transport_cc) in [(80, false), (80, true), (150, true), (280, true)] {
+        let (mut world, publisher) = world_with_one_key_frame(1_900 * MS);
+        let (viewer, connected) = (world.clients.len(), world.now);
+        world.filter = Box::new(move |hop| {
+            let is_media = matches!(hop.bytes.first(), Some(128..192)) && hop.bytes[1] & 0x7f == 102;
+            !(hop.to_client && hop.client == viewer && is_media)
+        });
+        world.join(&Opening { transport_cc, ..Opening::viewer(0) });
+        world.run(8 * MS);
+        world.filter = Box::new(|_| true);
+        world.run(asks_after * MS);
+        world.clients[viewer].request_key_frame();
+        world.run(2_000 * MS);
+        assert_eq!(world.dropped(0, "key_frame_from_ring"), 1);
+        let published = world.clients[publisher].published(MediaKind::Video);
+        let received = world.clients[viewer].received(MediaKind::Video);
+        let is_live = |packet: &Packet| packet.at.since(published_as(&published, packet).at) <= 5 * MS;
+        let behind = received.iter().rposition(|packet| !is_live(packet)).expect("it began with the past");
+        let live = received[behind].at.since(connected);
+        println!("asks after {asks_after} ms, reports {transport_cc}: live {live:?}");
+        assert!(live <= 600 * MS, "asks after {asks_after} ms, reports: {transport_cc}: {live:?}");
+    }
+}
+
+#[test]
 fn a_repeat_is_of_the_start_that_it_was_sent_with() {
     for rtx in [true, false] {
         let (mut world, _) = world_with_one_key_frame(1_200 * MS);

@@ -61,11 +61,11 @@ const fn bits_per_second(nanos_per_byte: u32) -> u32 {
     if bits > u32::MAX as u64 { u32::MAX } else { bits as u32 }
 }
 
-/// How fast one that is so far behind is sent so that it is at the live edge within [`limits::CATCH_UP_TIME`].
+/// How fast one that is so far behind is sent so that it is at the live edge within `time`, mostly [`limits::CATCH_UP_TIME`].
 #[must_use]
-pub fn catch_up_bits_per_second(rate: &StreamRate, behind_bytes: u64) -> u32 {
+pub fn catch_up_bits_per_second(rate: &StreamRate, behind_bytes: u64, time: Duration) -> u32 {
     let rate = rate.bits_per_second();
-    let by_then = u128::from(behind_bytes) * 8_000 / limits::CATCH_UP_TIME.as_millis();
+    let by_then = u128::from(behind_bytes) * 8_000 / time.as_millis().max(1);
     let wanted = u32::try_from(by_then).unwrap_or(u32::MAX).saturating_add(rate);
     let most = rate.saturating_mul(limits::CATCH_UP_RATES_MAX).max(4 * limits::PACE_BITS_PER_SECOND_MIN);
     wanted.clamp(limits::PACE_BITS_PER_SECOND_MIN, most)

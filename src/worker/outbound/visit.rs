@@ -232,7 +232,8 @@ fn after_train(track: &mut ViewerTrack, encoding: &Broadcast<Subscriber>, now: T
     let behind = behind(track, encoding);
     if behind > limits::PACED_BEHIND_PACKETS_MAX {
         let bytes = behind * u64::from(limits::PACED_PACKET_BYTES);
-        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes), now);
+        let wanted = pacing::catch_up_bits_per_second(encoding.rate(), bytes, limits::CATCH_UP_TIME);
+        track.pacer.catch_up(wanted, now);
     }
     track.pacer.hurry_due(now);
     match track.pacer.turn(encoding.pace(), behind, now) {
@@ -264,7 +265,9 @@ pub(super) fn hurry(
     let lasts = if is_paced {
         let reports = track.subscription.has_transport_sequence();
         let from = if reports { now + limits::HURRIED_UNHEARD_AFTER } else { now };
-        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes), from);
+        // Who is started again has waited already.
+        let time = if track.starts.is_again() { limits::CATCH_UP_AGAIN_TIME } else { limits::CATCH_UP_TIME };
+        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes, time), from);
         track.pacer.hurry_due(now);
         track.pacer.time_to_send(encoding.pace(), encoding.rate(), bytes, now)
     } else {
