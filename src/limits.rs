@@ -248,6 +248,10 @@ pub const SWITCH_CLOCK_DIFFERENCE_MAX: Duration = Duration::from_secs(2);
 /// A cursor whose next packet is older than this skips to the newest key frame (audio: to the newest packet).
 pub const CURSOR_LAG_MAX: Duration = Duration::from_secs(1);
 
+/// Newest packets of an encoding that are looked at together, once for all whose cursors are among them: those of its newest frame,
+/// of which most have been sent everything before.
+pub const FRESH_PACKETS: u64 = 8;
+
 /// Shortest time between two key-frame requests to a publisher, and the time after which one is repeated.
 pub const KEY_FRAME_REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 

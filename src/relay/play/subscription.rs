@@ -397,6 +397,14 @@ impl Subscription {
         })
     }
 
+    /// Whether the next visit starts where it is without a look ([`Self::settle`]): nothing before `fresh_from` is wanted, and no
+    /// squeeze has to end.
+    #[inline]
+    #[must_use]
+    pub fn goes_from(&self, fresh_from: Position) -> bool {
+        matches!(self.cursor, Cursor::At(position) if position >= fresh_from) && self.rewriter.squeezed().is_none()
+    }
+
     /// Finds out where the next visit starts. Skips to the newest key frame (in sound: to the newest packet) when the ring no
     /// longer holds the cursor's packet or it has waited longer than [`limits::CURSOR_LAG_MAX`]. With no key frame to skip
     /// to, a picture goes on late or waits. Sound whose newest packet is as late waits for one that is not: after a stop of

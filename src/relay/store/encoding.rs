@@ -141,6 +141,18 @@ impl Encoding {
         position > self.starts_from || position == self.starts_from && !self.gap
     }
 
+    /// From where on a cursor needs no closer look, asked once for all that are visited: what is there is in the ring, came within
+    /// half of [`limits::CURSOR_LAG_MAX`], and [`Self::continues_at`] it.
+    #[must_use]
+    pub fn fresh_from(&self, now: Timestamp) -> Position {
+        let newest = Position(self.ring.head().0.saturating_sub(limits::FRESH_PACKETS)).max(self.ring.tail());
+        let is_fresh = |(info, _): (&PacketInfo, _)| now.since(info.arrival) <= limits::CURSOR_LAG_MAX / 2;
+        match self.ring.get(newest).is_some_and(is_fresh) {
+            true => newest.max(Position(self.starts_from.0 + 1)),
+            false => Position(u64::MAX),
+        }
+    }
+
     /// Whether a packet is of the codec of today and of after the last gap.
     #[must_use]
     pub fn may_start_at(&self, position: Position) -> bool {
@@ -377,6 +389,26 @@ mod tests {
             layers: Layers::UNKNOWN,
             payload: &[1, 2, 3],
         }
+    }
+
+    #[test]
+    fn where_a_cursor_needs_no_look_everything_is_there_and_new_and_goes_on() {
+        let mut encoding = Encoding::new(EncodingId::default(), MediaKind::Video);
+        let nowhere = Position(u64::MAX);
+        assert_eq!(encoding.fresh_from(Timestamp::from_millis(0)), nowhere);
+        for number in 0..40 {
+            encoding.store(&record(number, 3_000 * number as u32, 33 * number, number == 0, true)).unwrap();
+        }
+        let now = Timestamp::from_millis(33 * 39);
+        let from = encoding.fresh_from(now);
+        assert_eq!(from.0, encoding.ring.head().0 - limits::FRESH_PACKETS);
+        for position in (from.0..encoding.ring.head().0).map(Position) {
+            let (info, _) = encoding.ring.get(position).unwrap();
+            assert!(encoding.continues_at(position) && now.since(info.arrival) <= limits::CURSOR_LAG_MAX);
+        }
+        assert_eq!(encoding.fresh_from(now + limits::CURSOR_LAG_MAX), nowhere, "they have become old");
+        encoding.set_codec(PublishedCodec { codec: Codec::Vp8, format: CodecFormat::Plain, clock_rate_hz: 90_000 });
+        assert!(encoding.fresh_from(now) > encoding.ring.head(), "nothing there is of the new codec");
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl FanOutPhase<'_> {
         let held_until = encoding.release(self.hold, now);
         encoding.fan_out.release_due(now);
         let all_decided = decide_formats(encoding, peers, mail);
+        let fresh_from = encoding.fresh_from(now);
         let mut bytes = 0;
         let mut key_frame_wanted = false;
         // Nobody, but for those that switch: nothing is allocated.
@@ -138,7 +139,7 @@ impl FanOutPhase<'_> {
             };
             look_ahead(encoding, peers);
             let Some(peer) = peers.get_mut(subscriber.peer) else { continue };
-            let mut visit = Visit::new(encoding, peer, out, now);
+            let mut visit = Visit::new(encoding, fresh_from, peer, out, now);
             let after = visit.run(usize::from(subscriber.track));
             let sent = visit.finish();
             if let Some(run) = sent.sampled {

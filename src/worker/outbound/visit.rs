@@ -25,6 +25,8 @@ use crate::worker::starts::key_frame_age_max;
 /// One visit of one subscriber: a bounded run of packets from its cursor towards the head.
 pub(super) struct Visit<'a> {
     encoding: &'a Broadcast<Subscriber>,
+    /// [`Encoding::fresh_from`].
+    fresh_from: Position,
     peer: &'a mut Peer,
     out: &'a mut TrainBatch,
     now: Timestamp,
@@ -52,11 +54,12 @@ impl<'a> Visit<'a> {
     #[inline]
     pub(super) fn new(
         encoding: &'a Broadcast<Subscriber>,
+        fresh_from: Position,
         peer: &'a mut Peer,
         out: &'a mut TrainBatch,
         now: Timestamp,
     ) -> Self {
-        Self { encoding, peer, out, now, sent: Sent::default() }
+        Self { encoding, fresh_from, peer, out, now, sent: Sent::default() }
     }
 
     /// What it sent.
@@ -96,13 +99,15 @@ impl<'a> Visit<'a> {
         }
         let is_paced = is_video && !path.is_connection();
         let mut more_at_once = 0;
-        match place_cursor(track, encoding, is_video, path.is_connection(), self.now) {
-            Err(after) => return after,
-            Ok(Placed::Goes) => {}
-            Ok(Placed::Started { start, newest }) => {
-                hurry(track, encoding, start, newest, is_paced, self.now);
-                if newest.is_none() {
-                    more_at_once = limits::FIRST_TRAIN_MORE_PACKETS;
+        if !track.subscription.goes_from(self.fresh_from) {
+            match place_cursor(track, encoding, is_video, path.is_connection(), self.now) {
+                Err(after) => return after,
+                Ok(Placed::Goes) => {}
+                Ok(Placed::Started { start, newest }) => {
+                    hurry(track, encoding, start, newest, is_paced, self.now);
+                    if newest.is_none() {
+                        more_at_once = limits::FIRST_TRAIN_MORE_PACKETS;
+                    }
                 }
             }
         }
