@@ -241,6 +241,7 @@ impl Pacer {
     }
 
     /// What it was sent has not left at its pace.
+    #[inline]
     #[must_use]
     pub fn is_waiting(&self, now: Timestamp) -> bool {
         self.sent_until > now

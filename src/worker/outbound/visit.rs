@@ -111,13 +111,16 @@ impl<'a> Visit<'a> {
                 }
             }
         }
-        let train_max = if is_paced {
-            match track.pacer.turn(encoding.pace(), behind(track, encoding), self.now) {
+        let behind = behind(track, encoding);
+        // Mostly one frame of a train's length, and nothing on its way.
+        let is_free = behind <= u64::from(limits::PACED_TRAIN_PACKETS) && !track.pacer.is_waiting(self.now);
+        let train_max = if is_free || !is_paced {
+            limits::PACKETS_PER_VISIT_MAX
+        } else {
+            match track.pacer.turn(encoding.pace(), behind, self.now) {
                 Turn::Now(packets) => packets,
                 Turn::Later(due) => return AfterVisit::Later(due),
             }
-        } else {
-            limits::PACKETS_PER_VISIT_MAX
         };
         // Of its first picture only: what follows that may come at its pace.
         let mut packets_max = (train_max + more_at_once).min(limits::PACKETS_PER_VISIT_MAX);
