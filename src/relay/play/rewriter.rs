@@ -220,6 +220,27 @@ impl Rewriter {
         self.place_late(sequence)
     }
 
+    /// Whether what belongs to the run in force goes out as it is stored: nothing is renumbered, or squeezed for ever.
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.current.squeezed != SQUEEZED_ALL && self.current.renumbering.is_none()
+    }
+
+    /// [`Self::place`] while [`Self::is_plain`]; `None` for what does not belong to the run in force, or is squeezed.
+    #[inline]
+    #[must_use]
+    pub fn place_plain(&self, sequence: Sequence) -> Option<Placed> {
+        let run = &self.current;
+        let is_plain = sequence.0.checked_sub(run.from.0).is_some_and(|passed| passed >= u64::from(run.squeezed));
+        is_plain.then(|| Placed {
+            index: run.index_of(sequence),
+            timestamp_offset: run.timestamp_offset,
+            renumbering: Renumbering::NONE,
+            squeeze: Squeeze::NONE,
+        })
+    }
+
     /// A late packet belongs to a run before, as long as only drops lie between.
     #[cold]
     fn place_late(&self, sequence: Sequence) -> Option<Placed> {

@@ -254,6 +254,14 @@ impl Subscription {
         }
     }
 
+    /// Moves past so many positions.
+    #[inline]
+    pub fn advance_by(&mut self, positions: u64) {
+        if let Cursor::At(position) = &mut self.cursor {
+            position.0 = position.0.saturating_add(positions);
+        }
+    }
+
     /// Leaves a packet out without a hole; `false` where it is to be sent all the same: see [`Rewriter::leave_out`].
     /// `takes_a_number` says that with it a picture of VP8 is gone, whose number the next one gets.
     pub fn leave_out(&mut self, info: &PacketInfo, takes_a_number: bool) -> bool {
@@ -275,6 +283,19 @@ impl Subscription {
     #[inline]
     pub fn write_header(&self, slot: &mut [u8], info: &PacketInfo) -> Option<EgressHeader> {
         self.write_header_at(self.rewriter.place(info.sequence)?, slot, info)
+    }
+
+    /// Whether all that comes from now on goes out as it is stored, under other numbers ([`Self::write_plain_header`]).
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.rewriter.is_plain()
+    }
+
+    /// [`Self::write_header`] while [`Self::is_plain`]. `None` also for a packet that is late.
+    #[inline]
+    pub fn write_plain_header(&self, slot: &mut [u8], info: &PacketInfo) -> Option<EgressHeader> {
+        self.write_header_at(self.rewriter.place_plain(info.sequence)?, slot, info)
     }
 
     /// Counts a packet as sent (RFC 3550 §6.4.1: sender's packet and octet count).

@@ -17,7 +17,7 @@ use crate::relay::store::packet_ring::{PacketInfo, Start};
 use crate::session::SessionState;
 use crate::srtp::SrtpSender;
 use crate::time::Timestamp;
-use crate::transport::TrainBatch;
+use crate::transport::{PathId, TrainBatch};
 use crate::worker::outbox::SampledRun;
 use crate::worker::peer::{Peer, Playback, Role, Subscriber, ViewerTrack};
 use crate::worker::starts::key_frame_age_max;
@@ -140,6 +140,14 @@ impl<'a> Visit<'a> {
             }
         }
         let mut packets = 0;
+        if sampling.is_none()
+            && more_at_once == 0
+            && !track.selection.looks_at_packets()
+            && track.subscription.is_plain()
+        {
+            packets =
+                plain_run(&mut track.subscription, encoding, (sender, path), packets_max, self.out, &mut self.sent);
+        }
         while let Cursor::At(position) = track.subscription.cursor()
             && position < encoding.released()
         {
@@ -223,6 +231,41 @@ impl<'a> Visit<'a> {
         }
         after
     }
+}
+
+/// Sends a viewer whose packets go out as they are stored the next ones, `packets_max` at most. Returns how many; what is not as a
+/// rule is left where it is.
+#[inline]
+fn plain_run(
+    subscription: &mut Subscription,
+    encoding: &Encoding,
+    (sender, path): (&SrtpSender, PathId),
+    packets_max: usize,
+    out: &mut TrainBatch,
+    sent: &mut Sent,
+) -> usize {
+    let Cursor::At(first) = subscription.cursor() else { return 0 };
+    let end = encoding.released().0.min(first.0.saturating_add(packets_max as u64));
+    let tag_len = sender.profile().tag_len();
+    let mut position = first.0;
+    while position < end
+        && let Some((info, payload)) = encoding.ring.get(Position(position))
+    {
+        let slot = out.slot();
+        let Some(header) = subscription.write_plain_header(slot, info) else { break };
+        if header.len + payload.len() + usize::from(info.padding) + tag_len > limits::DATAGRAM_OUT_BYTES_MAX {
+            break;
+        }
+        let Some(len) = sender.seal_rtp(header.index.0, header.len, slot, payload, info.padding) else { break };
+        out.commit(path, len);
+        subscription.sent(header.index, payload.len());
+        position += 1;
+        sent.bytes += len as u64;
+    }
+    let packets = position.saturating_sub(first.0);
+    subscription.advance_by(packets);
+    sent.packets += packets;
+    packets as usize
 }
 
 /// How many packets the viewer has not been sent yet.

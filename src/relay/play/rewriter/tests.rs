@@ -124,6 +124,27 @@ fn one_that_is_sent_everything_needs_no_memory_beside_its_own() {
 }
 
 #[test]
+fn what_is_placed_as_it_is_stored_is_placed_as_everything_is() {
+    let squeeze = Squeeze::new(9_000, 99_000, Duration::from_millis(400), 90_000);
+    let mut rewriter = rewriter();
+    send(&mut rewriter, 10);
+    rewriter.jump(encoding(0), Sequence(40), 5, at(1));
+    assert!(rewriter.is_plain() && rewriter.place_plain(Sequence(39)).is_none(), "what is late is another matter");
+    assert!(rewriter.squeeze(squeeze) && !rewriter.is_plain());
+    assert_eq!(rewriter.place_plain(Sequence(41)), None);
+    assert_eq!((send(&mut rewriter, 41), send(&mut rewriter, 43)), (102, 104));
+    rewriter.squeeze_over(Sequence(44));
+    assert!(rewriter.is_plain());
+    for sequence in (30..60).map(Sequence) {
+        let (plain, placed) = (rewriter.place_plain(sequence), rewriter.place(sequence));
+        assert_eq!(plain.is_some(), sequence.0 >= 44, "{sequence:?}");
+        assert!(plain.is_none() || plain == placed, "{sequence:?}");
+    }
+    let renumbering = Renumbering::NONE.with_a_picture_less();
+    assert!(rewriter.leave_out(Sequence(44), renumbering, at(2)) && rewriter.is_plain() == renumbering.is_none());
+}
+
+#[test]
 fn a_squeeze_is_of_its_run_until_it_is_over_and_repeats_know_of_it() {
     let squeeze = Squeeze::new(9_000, 99_000, Duration::from_millis(400), 90_000);
     let mut rewriter = rewriter();
