@@ -515,8 +515,8 @@ GUARDS = [
     Guard(
         "join: who is behind is hurried",
         "src/worker/outbound/visit.rs",
-        "        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes), from);\n",
-        "        let _ = from;\n",
+        "        track.pacer.catch_up(pacing::catch_up_bits_per_second(encoding.rate(), bytes, time), from);\n",
+        "        let _ = (from, time);\n",
         "parts worker_joins::who_comes_in_the_middle_sees_a_picture_at_once_and_is_at_the_live_edge_in_six_tenths_of_a_second",
     ),
     Guard(
@@ -1071,6 +1071,27 @@ GUARDS = [
         "if !playback.key_frame_requests.take(at_once, pause, now) {",
         "if !playback.key_frame_requests.take(u32::MAX, pause, now) {",
         "parts worker_recovery::one_viewer_does_not_set_the_rate_of_everybodys_key_frames",
+    ),
+    Guard(
+        "a close before the keys ends no handshake",
+        "src/dtls/handshake.rs",
+        "Some(DtlsEvent::Closed) if self.identity.is_none() => return Some(Outcome::Closed),",
+        "Some(DtlsEvent::Closed) if self.now >= Timestamp::ZERO => return Some(Outcome::Closed),",
+        "parts dtls_forged::a_strangers_close_before_his_certificate_ends_nothing",
+    ),
+    Guard(
+        "what is squeezed is not sent as it is stored",
+        "src/relay/play/rewriter.rs",
+        "is_some_and(|passed| passed >= u64::from(run.squeezed));",
+        "is_some_and(|passed| passed >= u64::from(run.squeezed & 1));",
+        "lib relay::play::rewriter::tests::what_is_placed_as_it_is_stored_is_placed_as_everything_is",
+    ),
+    Guard(
+        "a cursor before another codec is looked at",
+        "src/relay/store/encoding.rs",
+        "true => newest.max(Position(self.starts_from.0 + 1)),",
+        "true => newest.max(Position(self.starts_from.0 & 1)),",
+        "lib relay::store::encoding::tests::where_a_cursor_needs_no_look_everything_is_there_and_new_and_goes_on",
     ),
     Guard(
         "a client's own hello keeps its place",
