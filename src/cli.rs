@@ -51,6 +51,9 @@ pub enum Command {
     Doctor(DoctorOptions),
     /// Make a token with the configured shared secret (auth.secret or auth.secret_file) and print it.
     Token(TokenOptions),
+    /// Ask a node what it knows of its cluster.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Measure how far this relay is from what this machine could do at all. Takes a core for some minutes; run nothing
     /// beside it.
     Bench(BenchOptions),
@@ -77,6 +80,34 @@ pub struct DoctorOptions {
 
     /// Believe the node by the certificates in this PEM file, instead of the system's
     #[arg(long, value_name = "FILE", requires = "from")]
+    pub ca: Option<PathBuf>,
+}
+
+/// What of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum ClusterCommand {
+    /// Print its nodes with their load, its streams with their nodes, and how the engine answers. Exit code 1 when the node
+    /// cannot be asked, or the engine does not answer it.
+    Status(ClusterStatusOptions),
+}
+
+/// Flags of `cluster status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct ClusterStatusOptions {
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
+
+    /// Ask the node whose operator's port is at this URL, instead of the configured one on this host
+    #[arg(long, value_name = "URL")]
+    pub node: Option<String>,
+
+    /// A file with a token that allows the action admin
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+
+    /// Believe the node by the certificates in this PEM file, instead of the system's
+    #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 }
 

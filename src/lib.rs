@@ -69,7 +69,7 @@
 //! | 0 crypto | [`crypto`] | the door to the cryptographic libraries (DTLS's own stay in [`dtls`], TLS's in [`signal`]) |
 //! | 1 protocol | [`transport`], [`description`], [`ice`], [`srtp`], [`dtls`], [`turn`], [`data`], [`session`], [`relay`], [`bandwidth`] | state machines without I/O: bytes and `now` in; bytes, events and the next deadline out |
 //! | 2 machine | [`net`], [`worker`], [`placement`] | sockets, rings, threads, and the event loop that joins sessions to streams; the only `unsafe` is in [`net`] |
-//! | 3 front | [`signal`], [`auth`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`] | what browsers, programs and operators talk to, and the program's start and end |
+//! | 3 front | [`signal`], [`cluster`], [`auth`], [`web`], [`metrics`], [`config`], [`cli`], [`server`], [`doctor`] | what browsers, programs and operators talk to, and the program's start and end |
 //! | beside | `lab` (feature) | the client side of the protocol, load and benches: they measure the node and are no part of it |
 //! | any | [`limits`], [`time`], [`rate`] | every bound of the node with its reason; points in time as values, without a clock; how often something may happen |
 //!
@@ -83,6 +83,7 @@
 pub mod auth;
 pub mod bandwidth;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod crypto;
 pub mod data;

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use corecast::auth::keys;
 use corecast::auth::token::{Claims, OneOrMany};
-use corecast::cli::{BenchOptions, CheckConfigOptions, Cli, Command, DoctorOptions, Options, TokenOptions};
+use corecast::cli::{
+    BenchOptions, CheckConfigOptions, Cli, ClusterCommand, Command, DoctorOptions, Options, TokenOptions,
+};
 use corecast::config::{Auth, Environment, Source, reference};
 #[cfg(feature = "bench")]
 use corecast::lab::bench::rig::Sink;
-use corecast::{doctor, server};
+use corecast::{cluster, doctor, server};
 
 /// The program's choice, not the library's. Where `jemalloc` is not wanted: `--no-default-features --features bench`.
 #[cfg(feature = "jemalloc")]
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Doctor(options) => doctor::run(&config, options.json),
+        Command::Cluster(ClusterCommand::Status(options)) => cluster::status::run(&config, &options),
         Command::Token(options) => match token(&options, &config.auth) {
             Ok(token) => {
                 println!("{token}");

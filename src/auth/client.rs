@@ -19,7 +19,7 @@ use crate::limits;
 ///
 /// # Errors
 /// When there are no certificate authorities to trust. The error says how to fix it.
-pub(super) fn agent(ca: Option<&Path>, tls: bool) -> Result<Agent, ClientError> {
+pub(crate) fn agent(ca: Option<&Path>, tls: bool) -> Result<Agent, ClientError> {
     Ok(config(ca, tls)?.new_agent())
 }
 
@@ -119,7 +119,7 @@ pub(super) fn is_connection_failure(error: &ureq::Error) -> bool {
 }
 
 /// Describes the error without quoting the URL or any content.
-pub(super) fn words(error: &ureq::Error) -> String {
+pub(crate) fn words(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::HostNotFound => "its host name is not known".to_owned(),

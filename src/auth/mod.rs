@@ -24,7 +24,7 @@
 //! ([`address::Shown`]). The cryptographic library compares signatures in equal time.
 
 pub mod address;
-mod client;
+pub(crate) mod client;
 mod code;
 pub mod configured;
 mod failures;

@@ -97,6 +97,7 @@ mod tests {
         sockets_max = 16\nsockets_per_address_max = 17\nsignalling_grace_s = 18\n\
         joins_per_second_max = 13\njoins_per_second_and_address_max = 19\njoins_per_second_and_token_max = 20\n\
         streams_max = 14\nviewers_per_stream_max = 15\npublisher_bitrate_max_kbps = 900\n\
+        [cluster]\nengine = ['http://127.0.0.1:2379']\nname = 'c'\nnode = 'n'\nregion = 'r'\nurl = 'https://a.example'\ngeneration = 1\nca = 'c.pem'\ncert = 'n.pem'\nkey = 'k.pem'\n\
         [[ice_servers]]\nurls = ['stun:a:3478']\n";
 
     #[test]

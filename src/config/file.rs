@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Auth, Config, JwksSource, LogFormat, Tls, cores};
+use super::{Auth, Cluster, Config, JwksSource, LogFormat, Tls, cores};
 use crate::auth::address::Shown;
 
 /// A configuration file, or the flags that were given.
@@ -45,7 +45,24 @@ pub struct Settings {
     #[serde(default)]
     pub limits: LimitSettings,
     #[serde(default)]
+    pub cluster: ClusterSettings,
+    #[serde(default)]
     pub ice_servers: Vec<IceServer>,
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSettings {
+    pub engine: Option<Vec<String>>,
+    pub name: Option<String>,
+    pub node: Option<String>,
+    pub region: Option<String>,
+    pub url: Option<String>,
+    pub generation: Option<i64>,
+    pub ca: Option<String>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
 }
 
 /// `[turn]`
@@ -244,8 +261,24 @@ impl From<&Config> for Settings {
                 viewers_per_stream_max: Some(config.limits.admission.viewers_per_stream_max.into()),
                 publisher_bitrate_max_kbps: Some(config.limits.publisher_bitrate_max_kbps.into()),
             },
+            cluster: config.cluster.as_ref().map(cluster_settings).unwrap_or_default(),
             ice_servers: config.ice_servers.clone(),
         }
+    }
+}
+
+fn cluster_settings(cluster: &Cluster) -> ClusterSettings {
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    ClusterSettings {
+        engine: Some(cluster.engine.iter().map(ToString::to_string).collect()),
+        name: Some(cluster.name.clone()),
+        node: Some(cluster.node.clone()),
+        region: Some(cluster.region.clone()),
+        url: Some(cluster.url.clone()),
+        generation: Some(cluster.generation.into()),
+        ca: cluster.ca.as_ref().map(path),
+        cert: cluster.identity.as_ref().map(|pair| path(&pair.cert)),
+        key: cluster.identity.as_ref().map(|pair| path(&pair.key)),
     }
 }
 

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | which settings are there; bounds, default, flag, help of one | [`settings`] |
 //! | the form of a file and of the flags given | `file` |
+//! | the URL of an engine's member | [`member`] |
 //! | which values are refused, and with what words | `resolve` |
 //! | which settings a reload changes | [`changes`] |
 //! | the manual's tables and the sample file | [`mod@reference`] |
@@ -18,6 +19,7 @@
 pub mod changes;
 mod cores;
 mod file;
+pub mod member;
 pub mod reference;
 mod resolve;
 pub mod setting;
@@ -36,11 +38,13 @@ use crate::limits;
 use crate::net::IoKind;
 use crate::transport::Announced;
 
+use member::Member;
+
 pub use crate::auth::configured::{Admission, Auth, JwksSource};
 pub use cores::parse_cores;
 pub use file::{
-    AuthSettings, CertificateSettings, CorsSettings, IceServer, LimitSettings, LogSettings, MediaSettings,
-    PublishSettings, Settings, SignallingSettings, TlsSettings,
+    AuthSettings, CertificateSettings, ClusterSettings, CorsSettings, IceServer, LimitSettings, LogSettings,
+    MediaSettings, PublishSettings, Settings, SignallingSettings, TlsSettings,
 };
 
 /// The checked configuration of a node.
@@ -88,6 +92,8 @@ pub struct Config {
     pub auth: Auth,
     /// Who may take over the name of a publisher that lives.
     pub takeover: Takeover,
+    /// The cluster that the node is in; `None` for one that is alone.
+    pub cluster: Option<Cluster>,
     /// Origins of web pages that may call the node, besides its own. `*.example.org` means every host below that one.
     pub cors_origins: Vec<String>,
 }
@@ -114,6 +120,27 @@ impl Takeover {
             Self::Never => "never",
         }
     }
+}
+
+/// The cluster that a node is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// The members of its engine, at least one.
+    pub engine: Vec<Member>,
+    /// Its name, which keeps several of them apart in one engine.
+    pub name: String,
+    /// This node's name, which no other node has.
+    pub node: String,
+    /// This node's region.
+    pub region: String,
+    /// Where other nodes reach this one's HTTPS.
+    pub url: String,
+    /// Raised when the engine was restored from a backup.
+    pub generation: u16,
+    /// The authorities that the engine's certificate is checked against; the system's where none are named.
+    pub ca: Option<PathBuf>,
+    /// What the node shows the engine.
+    pub identity: Option<CertificateFiles>,
 }
 
 /// Addresses and ports of media.
@@ -283,6 +310,8 @@ pub struct Environment {
     pub xdg_state_home: Option<PathBuf>,
     /// `$HOME`.
     pub home: Option<PathBuf>,
+    /// The machine's name.
+    pub host_name: Option<String>,
 }
 
 impl Environment {
@@ -295,6 +324,7 @@ impl Environment {
             state_directory: path("STATE_DIRECTORY"),
             xdg_state_home: path("XDG_STATE_HOME"),
             home: path("HOME"),
+            host_name: std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()),
         }
     }
 }

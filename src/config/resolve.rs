@@ -2,6 +2,7 @@
 //! refuses.
 
 mod auth;
+mod cluster;
 mod tls;
 
 use std::fmt::Display;
@@ -122,6 +123,7 @@ pub(super) fn resolve(
         limits: bounds(&sources, workers)?,
         auth,
         takeover: takeover(&sources)?,
+        cluster: cluster::cluster(&sources, environment, https.value)?,
         cors_origins: origins(&sources)?,
     })
 }

@@ -32,6 +32,7 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "Publishers", settings: PUBLISH },
     Section { title: "Web pages of others", settings: CORS },
     Section { title: "Limits", settings: LIMITS },
+    Section { title: "Cluster", settings: CLUSTER },
     Section { title: "STUN and TURN servers told to clients", settings: ICE_SERVERS },
 ];
 
@@ -305,6 +306,27 @@ const LIMITS: &[Setting] = &[
         .remark("At the limit: 429"),
     Setting::number("limits.signalling_grace_s", 1, 600, limits::SIGNALLING_GRACE_DEFAULT.as_secs() as u32)
         .help("Seconds that sessions outlive the socket that opened them"),
+];
+
+const CLUSTER: &[Setting] = &[
+    Setting::list("cluster.engine", &[])
+        .by_default("the node is alone", "[\"https://10.0.0.1:2379\", \"https://10.0.0.2:2379\"]")
+        .help("Client URLs of the members of an etcd that several nodes share")
+        .remark("`https`, and `http` on loopback only. What it is asked: [Clusters](clusters.md)"),
+    Setting::text("cluster.name", "corecast")
+        .help("The cluster's name, which keeps several of them apart in one engine"),
+    Setting::optional("cluster.node", "the machine's name", "edge-1").help("This node's name, which no other node has"),
+    Setting::text("cluster.region", "default").help("This node's region"),
+    Setting::optional("cluster.url", "`https`, where that names an address", "https://10.0.0.7:8443")
+        .help("Where other nodes reach this one's HTTPS"),
+    Setting::number("cluster.generation", 0, 65_535, 0)
+        .help("Raised by one on all nodes when the engine was restored from a backup")
+        .remark("Its revisions go back then, and those that were given before would win"),
+    Setting::optional("cluster.ca", "the system's", "/etc/corecast/cluster/ca.pem")
+        .help("PEM file of the authorities that the engine's certificate is checked against"),
+    Setting::optional("cluster.cert", "none", "/etc/corecast/cluster/node.pem")
+        .help("Certificate chain in PEM form that the node shows the engine"),
+    Setting::optional("cluster.key", "", "/etc/corecast/cluster/node-key.pem").help("Private key of cluster.cert"),
 ];
 
 const ICE_SERVERS: &[Setting] = &[Setting::tables(

@@ -12,6 +12,7 @@
 
 mod announce;
 mod banner;
+mod cluster;
 mod log;
 mod log_queue;
 mod notify;
@@ -22,7 +23,6 @@ mod workers;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,7 +37,7 @@ use crate::signal::live::Live;
 use crate::signal::sealing_cost::SealingCost;
 use crate::signal::tls::Certificates;
 use crate::signal::tls::watch::Watch;
-use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, ownership, tls};
+use crate::signal::{self, NodeInfo, Setup, Signalling, negotiator, tls};
 use crate::worker::mailbox::{Control, WorkerHandle, WorkerIndex};
 use notify::Notifier;
 use reload::Reload;
@@ -60,6 +60,8 @@ pub enum ServerError {
     Tls(tls::TlsError),
     /// The authorisation could not be set up.
     Authorisation(auth::StartError),
+    /// The cluster's certificates.
+    Cluster(cluster::ClusterError),
     /// Signalling.
     Signalling(signal::StartError),
     /// A thread of the process cannot be made, or signals not be caught.
@@ -81,6 +83,7 @@ impl fmt::Display for ServerError {
             Self::Dtls(error) => error.fmt(f),
             Self::Tls(error) => error.fmt(f),
             Self::Authorisation(error) => error.fmt(f),
+            Self::Cluster(error) => error.fmt(f),
             Self::Signalling(error) => error.fmt(f),
             Self::Thread(error) => {
                 write!(f, "a thread cannot be started ({error}): raise the process limit (ulimit -u, TasksMax=)")
@@ -183,7 +186,7 @@ fn serve(source: Source, config: Config, level: log::LevelHandle) -> Result<(), 
         workers: handles.clone(),
         notices: notices_receiver,
         negotiator: Box::new(negotiator::SdpNegotiator),
-        ownership: Box::new(|| Rc::new(ownership::Book::default())),
+        ownership: cluster::ownership(&config).map_err(ServerError::Cluster)?,
         node: NodeInfo {
             sealing: SealingCost::measure(),
             version: env!("CARGO_PKG_VERSION"),

@@ -22,6 +22,7 @@ use super::cors;
 use super::http::{Request, Response, Service, Upgrade};
 use super::keeper::SessionKeeper;
 use super::node_info::NodeInfo;
+use super::ownership::Ownership;
 use super::problem::Problem;
 use super::router;
 use super::shutdown::Shutdown;
@@ -49,6 +50,8 @@ pub(super) struct Figures {
     pub(super) keeper: Rc<SessionKeeper>,
     /// The certificates that HTTPS is served with.
     pub(super) certificates: Certificates,
+    /// Who owns streams' names, and what it knows of other nodes.
+    pub(super) ownership: Rc<dyn Ownership>,
     pub(super) clock: Clock,
 }
 
@@ -77,6 +80,7 @@ impl Service for AdminService {
             "/healthz" => ("healthz", self.get(&request, Self::health).await),
             "/readyz" => ("readyz", self.get(&request, Self::ready).await),
             "/api/v1/node" => ("node", self.get_figures(&request, Self::node).await),
+            "/api/v1/cluster" => ("cluster", self.get_figures(&request, Self::cluster).await),
             path => match web::admin_asset(path) {
                 Some(asset) => {
                     ("dashboard", self.get(&request, async |_| Ok(router::embedded(asset, request.headers()))).await)
@@ -153,6 +157,16 @@ impl AdminService {
         Ok(text("text/plain; charset=utf-8", "ready\n"))
     }
 
+    /// What this node knows of its cluster.
+    async fn cluster(&self) -> Result<Response, Problem> {
+        let report = self.figures.ownership.report().ok_or_else(alone)?;
+        let mut json = serde_json::to_vec_pretty(&report).map_err(|error| {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Code::ReportUnwritable, error.to_string())
+        })?;
+        json.push(b'\n');
+        Ok(text("application/json", json))
+    }
+
     async fn node(&self) -> Result<Response, Problem> {
         let workers = self.figures.keeper.workers().reports().await;
         let audience = self.figures.keeper.audience();
@@ -176,6 +190,14 @@ impl AdminService {
     }
 }
 
+fn alone() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        Code::NotFound,
+        "this node is in no cluster: its configuration names none in cluster.engine",
+    )
+}
+
 fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -194,6 +216,6 @@ fn not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         Code::NotFound,
-        "this port answers /dashboard, /metrics, /healthz, /readyz and /api/v1/node; other pages and sessions are on the https port",
+        "this port answers /dashboard, /metrics, /healthz, /readyz, /api/v1/node and /api/v1/cluster; other pages and sessions are on the https port",
     )
 }

@@ -28,7 +28,7 @@ use super::negotiator::Negotiator;
 use super::node_info::NodeInfo;
 use super::notices;
 use super::opening::Opener;
-use super::ownership::{Claims, MakeOwnership};
+use super::ownership::{Claims, Lost, MakeOwnership, Ownership};
 use super::redirect::RedirectService;
 use super::resource::Resources;
 use super::router::PublicService;
@@ -47,7 +47,7 @@ use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::process;
 use crate::transport::Announced;
-use crate::worker::mailbox::{Heartbeat, Notice, WorkerHandle, WorkerIndex};
+use crate::worker::mailbox::{EndReason, Heartbeat, Notice, WorkerHandle, WorkerIndex};
 
 /// Everything that signalling needs to start.
 pub struct Setup {
@@ -339,7 +339,8 @@ impl Services {
         let memory: Rc<Memory> = Rc::default();
         let door = Rc::new(Door::new(&admission, memory.clone()));
         let identity = Rc::new(Identity::new(setup.identity));
-        let (claims, releasing) = Claims::new((setup.ownership)());
+        let ownership = (setup.ownership)();
+        let (claims, releasing) = Claims::new(ownership.clone());
         let ice_tcp = setup.ice_tcp.then(|| Rc::new(IceTcp::new(setup.workers.clone())));
         let handshakes = HandshakePlaces::new(setup.workers.len(), &admission.exempt_addresses);
         let (workers, woken) = Workers::new(setup.workers, clock);
@@ -392,7 +393,13 @@ impl Services {
         };
         let is_remote = !setup.admin.ip().is_loopback();
         let names = Rc::new(HostNames::new(setup.host_names, setup.tls.clone()));
-        let figures = Figures { node: setup.node, keeper: keeper.clone(), certificates: setup.tls, clock };
+        let figures = Figures {
+            node: setup.node,
+            keeper: keeper.clone(),
+            certificates: setup.tls,
+            ownership: ownership.clone(),
+            clock,
+        };
 
         let changes =
             Changes { settings: settings.clone(), authorisation: authorisation.clone(), door, keeper: keeper.clone() };
@@ -404,6 +411,10 @@ impl Services {
             runtime::spawn(identity::rotate(identity, setup.identity_age)),
             runtime::spawn(changes.hear(setup.changes)),
         ];
+        if let Some(lost) = ownership.lost() {
+            tasks.push(runtime::spawn(end_lost(keeper.clone(), lost)));
+            tasks.push(runtime::spawn(tell_load(keeper.clone(), ownership)));
+        }
         for (index, woken) in (0..).zip(woken) {
             tasks.push(runtime::spawn(keeper.clone().tell_worker(WorkerIndex(index), woken)));
         }
@@ -443,6 +454,24 @@ impl Services {
         while self.public.shutdown.requests_under_way() > 0 || self.public.sockets.places.count() > 0 {
             runtime::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+/// Ends publishers whose names other nodes have.
+async fn end_lost(keeper: Rc<SessionKeeper>, lost: flume::Receiver<Lost>) {
+    while let Ok(Lost { session, .. }) = lost.recv_async().await {
+        keeper.end(session, EndReason::Replaced);
+    }
+}
+
+/// Tells the other nodes what this one has to do: as busy as its busiest worker is.
+async fn tell_load(keeper: Rc<SessionKeeper>, ownership: Rc<dyn Ownership>) {
+    loop {
+        let busiest = keeper.workers().reports().await.iter().map(|report| report.busy_permille).max().unwrap_or(0);
+        let audience = keeper.audience();
+        let sessions = audience.publishers + audience.viewers + audience.waiting_viewers;
+        ownership.tell_load(busiest.try_into().unwrap_or(u16::MAX), sessions.try_into().unwrap_or(u32::MAX));
+        runtime::sleep(limits::CLUSTER_LEASE_RENEWED).await;
     }
 }
 

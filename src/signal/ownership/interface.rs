@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 
+use crate::signal::ownership::report::ClusterReport;
 use crate::signal::stream_name::StreamName;
 use crate::worker::mailbox::SessionId;
 
@@ -43,6 +44,17 @@ pub struct Located {
     pub owner: Owner,
     /// The number of that ownership.
     pub epoch: Epoch,
+}
+
+/// A publisher of this node whose name belongs to another node's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Its session.
+    pub session: SessionId,
+    /// The stream.
+    pub name: StreamName,
+    /// The node that has it now.
+    pub to: String,
 }
 
 /// The engine cannot be reached. The text says why, for logs.
@@ -81,6 +93,21 @@ pub trait Ownership {
 
     /// Releases a name. It needs the epoch of the present owner.
     fn release<'a>(&'a self, name: &'a StreamName, epoch: Epoch) -> LocalBoxFuture<'a, Result<(), NotReleased>>;
+
+    /// Publishers of this node whose names have gone to another one. `None` where that cannot happen.
+    fn lost(&self) -> Option<flume::Receiver<Lost>> {
+        None
+    }
+
+    /// Takes what this node has to do, for the others: thousandths of what it can do, and its sessions.
+    fn tell_load(&self, used_permille: u16, sessions: u32) {
+        let _ = (used_permille, sessions);
+    }
+
+    /// What is known of the cluster; `None` for a node that is alone.
+    fn report(&self) -> Option<ClusterReport> {
+        None
+    }
 }
 
 /// Makes the engine on the signalling thread, so that it need not be `Send`.

@@ -17,10 +17,13 @@
 mod book;
 mod claims;
 mod interface;
+pub mod report;
 
 pub use book::Book;
 pub use claims::{Claim, Claims};
-pub use interface::{Claimant, Epoch, Located, MakeOwnership, NotClaimed, NotReleased, Owner, Ownership, Unavailable};
+pub use interface::{
+    Claimant, Epoch, Located, Lost, MakeOwnership, NotClaimed, NotReleased, Owner, Ownership, Unavailable,
+};
 
 #[cfg(test)]
 mod tests;

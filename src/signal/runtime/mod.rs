@@ -8,10 +8,12 @@
 //! | here | glommio: running, tasks, the timer behind all sleeps |
 //! | [`timers`] | sleeps |
 //! | [`tcp`] | listeners and streams |
+//! | [`hyper_io`] | streams as hyper takes them |
 //! | `simulated` | the other executor, for tests: tasks in a seeded order, a clock that jumps to what is next, streams in memory |
 //!
 //! With the feature `simulation`, `simulated::run` makes its thread a simulated one; every other thread is as without it.
 
+mod hyper_io;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod tcp;
@@ -29,6 +31,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use crate::limits;
 use crate::net::clock;
 
+pub use hyper_io::HyperIo;
 pub use tcp::{Listener, TcpStream};
 pub use timers::{HyperTimer, Sleep};
 

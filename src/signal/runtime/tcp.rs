@@ -25,6 +25,21 @@ enum AnyStream {
 }
 
 impl TcpStream {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The system's; and in a simulation, where nothing is reached from here.
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        #[cfg(feature = "simulation")]
+        if super::simulated::is_running() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let stream = glommio::net::TcpStream::connect(address).await.map_err(io::Error::from)?;
+        // Questions are written whole.
+        let _ = stream.set_nodelay(true);
+        Ok(Self(AnyStream::Machine(stream)))
+    }
+
     /// The peer's address.
     ///
     /// # Errors
