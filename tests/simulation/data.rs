@@ -83,6 +83,11 @@ impl DataEnd {
         channels.next_deadline().into_iter().chain(next).min()
     }
 
+    /// Whether a viewer has channels that are open.
+    pub(crate) fn hears(&self) -> bool {
+        matches!(&self.side, Side::Viewer { heard } if !heard.is_empty())
+    }
+
     /// Takes what came, does what is due, and puts what is to be sent into the batch. Messages that were heard go to `hear`.
     pub(crate) fn serve(
         &mut self,

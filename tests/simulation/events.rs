@@ -323,6 +323,11 @@ impl World {
         for id in 0..self.clients.len() {
             let Some(data) = &self.clients[id].data else { continue };
             let Side::Viewer { heard } = &data.side else { continue };
+            // What comes when its keys have changed comes by the channels of its new connection.
+            let next = self.clients[self.clients[id].first].next.filter(|next| *next != id);
+            if next.is_some_and(|next| self.clients[next].data.as_ref().is_some_and(|data| data.hears())) {
+                continue;
+            }
             let calm_since = self.calm_since(id);
             let broken = heard.values().find_map(|heard| heard.is_whole(self.now, calm_since).err());
             if let Some(violation) = broken {
