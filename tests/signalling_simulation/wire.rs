@@ -2,14 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast::signal::runtime;
+use corecast::signal::runtime::{self, HyperIo};
 use corecast::signal::runtime::simulated::net::{self, Cable, Conditions};
 use corecast::signal::runtime::simulated::random;
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -236,41 +234,5 @@ struct Spawn;
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Spawn {
     fn execute(&self, future: F) {
         runtime::spawn(future).detach();
-    }
-}
-
-/// A stream with hyper's traits.
-struct HyperIo<S>(S);
-
-impl<S: AsyncRead + Unpin> hyper::rt::Read for HyperIo<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        mut cursor: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut scratch = [0; 4_096];
-        let room = cursor.remaining().min(scratch.len());
-        match Pin::new(&mut self.0).poll_read(context, &mut scratch[..room]) {
-            Poll::Ready(Ok(read)) => {
-                cursor.put_slice(&scratch[..read]);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<S: AsyncWrite + Unpin> hyper::rt::Write for HyperIo<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(context)
     }
 }
