@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use corecast::signal::runtime::{self, HyperIo};
 use corecast::signal::runtime::simulated::net::{self, Cable, Conditions};
 use corecast::signal::runtime::simulated::random;
+use corecast::signal::runtime::{self, HyperIo};
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2;
