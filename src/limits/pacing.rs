@@ -46,8 +46,8 @@ pub const PACED_BEHIND_PACKETS_MAX: u64 = 192;
 /// people notice.
 pub const CATCH_UP_TIME: Duration = Duration::from_millis(400);
 
-/// The same of one that is started again from the ring: a browser that has lost its first packets asks 150 to 300 ms after its
-/// first start, and was at the live edge 0.6 to 0.7 s after it with the time above.
+/// The same of one that is started again from the ring, 80 to 300 ms after its first start: it has waited already. Where it reports, its
+/// first report says how fast it is sent, and this changes nothing.
 pub const CATCH_UP_AGAIN_TIME: Duration = Duration::from_millis(200);
 
 /// How long after a start nobody else is asked for what the viewer is being sent: its wishes for a key frame count when it should

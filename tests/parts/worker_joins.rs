@@ -220,8 +220,9 @@ fn who_is_started_again_is_at_the_live_edge_in_six_tenths_of_a_second_as_well() 
         let is_live = |packet: &Packet| packet.at.since(published_as(&published, packet).at) <= 5 * MS;
         let behind = received.iter().rposition(|packet| !is_live(packet)).expect("it began with the past");
         let live = received[behind].at.since(connected);
-        println!("asks after {asks_after} ms, reports {transport_cc}: live {live:?}");
-        assert!(live <= 600 * MS, "asks after {asks_after} ms, reports: {transport_cc}: {live:?}");
+        // Who reports is as fast as its first report says; the other one has waited already, and took 475 ms at a first start's pace.
+        let most = if transport_cc { 600 } else { 430 };
+        assert!(live <= most * MS, "asks after {asks_after} ms, reports: {transport_cc}: {live:?}");
     }
 }
 
