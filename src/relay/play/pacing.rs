@@ -240,6 +240,14 @@ impl Pacer {
         Turn::Later(self.sent_until - Duration::from_nanos(at_once.saturating_sub(wanted * nanos_per_packet)))
     }
 
+    /// Whether all of a viewer's `behind` packets may leave at once, whatever the pace ([`Self::turn`]): mostly one frame of a train's
+    /// length, and nothing on its way.
+    #[inline]
+    #[must_use]
+    pub fn is_free(&self, behind: u64, now: Timestamp) -> bool {
+        behind <= u64::from(limits::PACED_TRAIN_PACKETS) && !self.is_waiting(now)
+    }
+
     /// What it was sent has not left at its pace.
     #[inline]
     #[must_use]

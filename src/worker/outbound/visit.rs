@@ -112,9 +112,7 @@ impl<'a> Visit<'a> {
             }
         }
         let behind = behind(track, encoding);
-        // Mostly one frame of a train's length, and nothing on its way.
-        let is_free = behind <= u64::from(limits::PACED_TRAIN_PACKETS) && !track.pacer.is_waiting(self.now);
-        let train_max = if is_free || !is_paced {
+        let train_max = if !is_paced || track.pacer.is_free(behind, self.now) {
             limits::PACKETS_PER_VISIT_MAX
         } else {
             match track.pacer.turn(encoding.pace(), behind, self.now) {
