@@ -1,6 +1,6 @@
 //! Those who must not notice anything: a publisher of 1 Mbit/s, sound and messages, and a viewer who opens every packet.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::OnceLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -133,6 +133,13 @@ fn ntp_at_zero() -> NtpTime {
 /// Makes a client on the thread that it stays on: its channels cannot leave it.
 pub(crate) type MakeClient = Box<dyn FnOnce() -> Client + Send>;
 
+/// The socket on which somebody between an honest peer and the node hears the peer: whoever sends there is it. Therefore it has
+/// an address that no node was ever told of. Of 127.0.0.1 the ports go round: a node that is not yet over with the peers of a
+/// test before still asks for them, and would be taken for the peer until the peer speaks again.
+pub(crate) fn socket_between() -> UdpSocket {
+    UdpSocket::bind("127.67.0.1:0").unwrap()
+}
+
 /// Opens a session and makes its socket, which talks to `via` where there is somebody on the path.
 pub(crate) fn join(
     node: Doors,
@@ -142,10 +149,11 @@ pub(crate) fn join(
 ) -> (FleetSocket, MakeClient) {
     let remote = via.unwrap_or(node.media);
     let socket = FleetSocket::towards(remote, 1 << 20).unwrap();
+    // Before anybody else is heard.
+    socket.connect(remote).unwrap();
     let candidate = socket.local_address().unwrap();
     let mut http = Http::to(node.http);
     let opened = client::open_with(&mut http, identity, direction, STREAM, candidate, true).expect("201");
-    socket.connect(remote).unwrap();
     let (now, seed) = (net::now(), opened.peer.seed);
     let peer = ClientPeer::new(identity, corecast::lab::peer::PeerConfig { node: remote, ..opened.peer }, now);
     let make: MakeClient = match direction {

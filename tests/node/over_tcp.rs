@@ -40,7 +40,7 @@ impl Drop for Bridge {
 
 impl Bridge {
     fn build(https: SocketAddr) -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let udp = honest::socket_between();
         udp.set_nonblocking(true).unwrap();
         socket2::SockRef::from(&udp).set_recv_buffer_size(4 << 20).unwrap();
         let address = udp.local_addr().unwrap();

@@ -199,7 +199,7 @@ impl Bridge {
         assert_eq!(client.allocate().unwrap(), 0);
         assert_eq!(client.bind(node.media), 0);
         client.stream.patience(Duration::from_millis(2));
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let udp = honest::socket_between();
         udp.set_nonblocking(true).unwrap();
         let address = udp.local_addr().unwrap();
         let (ended, carried) = (Arc::new(AtomicBool::new(false)), Arc::new([AtomicU64::new(0), AtomicU64::new(0)]));
