@@ -83,15 +83,21 @@ impl Scene {
         let stalled = self.stalls.total();
         let skipped = if stalled < limits::CURSOR_LAG_MAX { 0 } else { sent * stalled.as_secs().max(1) / 5 };
         let most = 40 + skipped;
+        // What was on its way when the measuring began comes on top: where the machine has no time, up to a second's. If all
+        // were forwarded twice, it would be all.
+        let (early, early_messages) = (175, 10);
         assert!(
-            received.abs_diff(sent) <= most,
+            sent <= received + most && received <= sent + most + early,
             "{sent} sent, {received} received, stalled {stalled:?}: {counts:?}; the node: {}",
             of_node()
         );
         assert_eq!((counts.duplicates, counts.unauthentic, counts.ended_early), (0, 0, 0), "{counts:?}");
         let (said, heard) = (counts.data_sent, counts.data_received);
         assert!(said > 10 && counts.data_lost() == 0 && counts.data_closed == 0, "{counts:?}");
-        assert!(heard.abs_diff(said) <= 5, "{said} messages sent, {heard} received: {counts:?}");
+        assert!(
+            said <= heard + 5 && heard <= said + 5 + early_messages,
+            "{said} messages sent, {heard} received: {counts:?}"
+        );
         assert!(peak <= self.node.planned_bytes, "{peak} bytes at the peak, {} planned", self.node.planned_bytes);
     }
 
