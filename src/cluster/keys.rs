@@ -83,6 +83,9 @@ pub struct Node {
     pub region: String,
     /// Where other nodes reach its HTTPS.
     pub url: String,
+    /// Where other nodes' connections reach it; none where it takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
     /// Its version.
     pub version: String,
     /// Whether it takes sessions.

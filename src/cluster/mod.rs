@@ -8,6 +8,8 @@
 //!   signal/ownership ── claim, locate, release ──▶ registry ──── lease, claims, heartbeats ───▶ ┐
 //!                                                     ▲                                          ├ engine ▶ etcd/ ▶ the members
 //!                                                  replica ◀──── a snapshot, then changes ────── ┘
+//!                                                     │
+//!                         another node ◀══ TLS ══▶ channel: which nodes there are, and where
 //! ```
 //!
 //! | File | Holds |
@@ -17,6 +19,10 @@
 //! | [`keys`] | the names of keys, and what their values say |
 //! | [`replica`] | this node's copy of the directory |
 //! | [`registry`] | this node's part in it: its lease, its names, its heartbeat |
+//! | [`channel`] | what nodes ask each other, over connections in which both show a certificate |
+//! | [`sessions`] | what clients ask of sessions that other nodes have, by [`channel`] |
+//! | [`membership`] | all of it, as signalling sees it |
+//! | [`host`] | addresses of hosts by their names |
 //! | [`status`] | the command that asks what a node knows ([`crate::signal::ownership::report`]) |
 //!
 //! # Rules
@@ -36,11 +42,15 @@
 //!
 //! Links between nodes, placement, and drain: they come on top of this.
 
+pub mod channel;
 pub mod engine;
 pub mod etcd;
+mod host;
 pub mod keys;
+pub mod membership;
 pub mod registry;
 pub mod replica;
+pub mod sessions;
 pub mod status;
 
 #[cfg(test)]

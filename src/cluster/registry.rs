@@ -44,6 +44,8 @@ pub struct Myself {
     pub boot: String,
     /// Where other nodes reach its HTTPS.
     pub url: String,
+    /// Where other nodes' connections reach it; none where it takes none.
+    pub channel: Option<String>,
     /// Raised by the operator when the engine was restored from a backup, so that its revisions went back.
     pub generation: u16,
 }
@@ -338,6 +340,7 @@ impl Inner {
             boot: self.me.boot.clone(),
             region: self.me.region.clone(),
             url: self.me.url.clone(),
+            channel: self.me.channel.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             state: self.state.get(),
         };
@@ -547,6 +550,7 @@ impl Ownership for Registry {
             name: name.to_owned(),
             region: node.region,
             url: node.url,
+            channel: node.channel,
             version: node.version,
             state: node.state.name().to_owned(),
             used_permille: load.map(|load| load.used_permille),
@@ -576,6 +580,8 @@ impl Ownership for Registry {
             },
             nodes: nodes.collect(),
             streams,
+            channel: None,
+            refused: Vec::new(),
         })
     }
 }

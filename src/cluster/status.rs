@@ -9,7 +9,7 @@ use crate::auth::client;
 use crate::cli::ClusterStatusOptions;
 use crate::config::Config;
 use crate::limits;
-use crate::signal::ownership::report::{ClusterReport, NodeReport, StreamReport};
+use crate::signal::ownership::report::{ChannelReport, ClusterReport, NodeReport, RefusalReport, StreamReport};
 
 /// Asks and prints. The exit code is 1 when the node cannot be asked, or the engine does not answer it.
 pub fn run(config: &Config, options: &ClusterStatusOptions) -> ExitCode {
@@ -73,7 +73,7 @@ fn token(file: &Path) -> Result<String, String> {
 }
 
 fn lines(report: &ClusterReport) -> String {
-    let ClusterReport { cluster, node, region, engine, nodes, streams } = report;
+    let ClusterReport { cluster, node, region, engine, nodes, streams, channel, refused } = report;
     let mut text = format!("cluster {cluster}, as {node} (region {region}) knows it\n");
     let _ = match engine.away_s {
         None => writeln!(text, "engine  {} answers, revision {}", engine.asked, engine.revision),
@@ -83,21 +83,43 @@ fn lines(report: &ClusterReport) -> String {
             engine.asked, engine.revision
         ),
     };
+    let _ = match channel {
+        Some(ChannelReport { address, certificate, certificate_ends, accepted, dialled, .. }) => writeln!(
+            text,
+            "channel {address}, as {certificate} until {certificate_ends}; {accepted} connections taken, {dialled} made"
+        ),
+        None => writeln!(
+            text,
+            "channel none: this node speaks to no other, since it shows no certificate (cluster.ca, cluster.cert, cluster.key)"
+        ),
+    };
     let told = |number: Option<String>| number.unwrap_or_else(|| "–".to_owned());
     let of_node = |node: &NodeReport| {
         let used = told(node.used_permille.map(|permille| format!("{:.1} %", f64::from(permille) / 10.0)));
         let sessions = told(node.sessions.map(|sessions| sessions.to_string()));
+        let channel = told(node.channel.clone());
         let NodeReport { name, region, state, url, version, streams, .. } = node;
-        [name.clone(), region.clone(), state.clone(), used, sessions, streams.to_string(), version.clone(), url.clone()]
+        let (streams, version) = (streams.to_string(), version.clone());
+        [name.clone(), region.clone(), state.clone(), used, sessions, streams, version, url.clone(), channel]
     };
     text.push('\n');
-    let header = ["NODE", "REGION", "STATE", "USED", "SESSIONS", "STREAMS", "VERSION", "URL"];
+    let header = ["NODE", "REGION", "STATE", "USED", "SESSIONS", "STREAMS", "VERSION", "URL", "CHANNEL"];
     table(&mut text, header, nodes.iter().map(of_node).collect());
     text.push('\n');
     let of_stream = |stream: &StreamReport| {
         [stream.name.clone(), stream.node.clone(), stream.epoch.to_string(), stream.session.clone()]
     };
     table(&mut text, ["STREAM", "NODE", "EPOCH", "SESSION"], streams.iter().map(of_stream).collect());
+    if !refused.is_empty() {
+        text.push('\n');
+        let of_refusal = |one: &RefusalReport| {
+            let RefusalReport { side, address, node, kind, detail, times, ago_s } = one;
+            let (ago, times) = (format!("{ago_s:.0} s"), times.to_string());
+            [side.clone(), address.clone(), told(node.clone()), ago, times, kind.clone(), detail.clone()]
+        };
+        let header = ["REFUSED", "ADDRESS", "NODE", "AGO", "TIMES", "KIND", "WHY"];
+        table(&mut text, header, refused.iter().map(of_refusal).collect());
+    }
     text
 }
 
@@ -137,10 +159,11 @@ mod tests {
             revision: 12,
             left_out: 0,
         };
-        let node = |name: &str, used_permille| NodeReport {
+        let node = |name: &str, used_permille: Option<u16>| NodeReport {
             name: name.into(),
             region: "eu".into(),
             url: format!("https://{name}:8443"),
+            channel: used_permille.map(|_| format!("{name}:8446")),
             version: "0.1.0".into(),
             state: "ready".into(),
             used_permille,
@@ -155,15 +178,18 @@ mod tests {
             engine,
             nodes: vec![node("edge-1", Some(123)), node("o", None)],
             streams: vec![stream],
+            channel: None,
+            refused: Vec::new(),
         };
         assert_eq!(
             lines(&report),
             "cluster live, as edge-1 (region eu) knows it\n\
              engine  https://e1:2379 has not answered for 61 s: what follows is of revision 12; new names wait, all else goes on\n\
+             channel none: this node speaks to no other, since it shows no certificate (cluster.ca, cluster.cert, cluster.key)\n\
              \n\
-             NODE    REGION  STATE  USED    SESSIONS  STREAMS  VERSION  URL\n\
-             edge-1  eu      ready  12.3 %  123       1        0.1.0    https://edge-1:8443\n\
-             o       eu      ready  –       –         1        0.1.0    https://o:8443\n\
+             NODE    REGION  STATE  USED    SESSIONS  STREAMS  VERSION  URL                  CHANNEL\n\
+             edge-1  eu      ready  12.3 %  123       1        0.1.0    https://edge-1:8443  edge-1:8446\n\
+             o       eu      ready  –       –         1        0.1.0    https://o:8443       –\n\
              \n\
              STREAM  NODE    EPOCH  SESSION\n\
              demo    edge-1  9      7\n"

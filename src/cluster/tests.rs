@@ -40,6 +40,7 @@ fn join(engine: Rc<dyn Engine>, name: &str, boot: &str) -> Rc<Registry> {
         region: "r".into(),
         boot: boot.into(),
         url: format!("https://{name}"),
+        channel: None,
         generation: 0,
     };
     Rc::new(Registry::start(engine, me, TakesOver::SameSubject))

@@ -19,6 +19,7 @@
 pub mod changes;
 mod cores;
 mod file;
+pub mod host_port;
 pub mod member;
 pub mod reference;
 mod resolve;
@@ -38,6 +39,7 @@ use crate::limits;
 use crate::net::IoKind;
 use crate::transport::Announced;
 
+use host_port::HostPort;
 use member::Member;
 
 pub use crate::auth::configured::{Admission, Auth, JwksSource};
@@ -137,10 +139,22 @@ pub struct Cluster {
     pub url: String,
     /// Raised when the engine was restored from a backup.
     pub generation: u16,
-    /// The authorities that the engine's certificate is checked against; the system's where none are named.
+    /// The authorities that the engine's certificate is checked against, and other nodes'. The system's, for the engine, where
+    /// none are named.
     pub ca: Option<PathBuf>,
-    /// What the node shows the engine.
+    /// What the node shows the engine and other nodes.
     pub identity: Option<CertificateFiles>,
+    /// How other nodes speak to this one; only where there are [`ca`](Self::ca) and [`identity`](Self::identity).
+    pub channel: Option<ClusterChannel>,
+}
+
+/// How the nodes of a cluster speak to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterChannel {
+    /// Where their connections are taken.
+    pub listen: SocketAddr,
+    /// Where they reach that.
+    pub address: HostPort,
 }
 
 /// Addresses and ports of media.

@@ -319,13 +319,23 @@ const CLUSTER: &[Setting] = &[
     Setting::text("cluster.region", "default").help("This node's region"),
     Setting::optional("cluster.url", "`https`, where that names an address", "https://10.0.0.7:8443")
         .help("Where other nodes reach this one's HTTPS"),
+    Setting::optional("cluster.listen", "the address of `https`, port 8446", "10.0.0.7:8446")
+        .help("Where other nodes' connections are taken: TLS 1.3, and both ends show a certificate")
+        .remark("Needs `cluster.ca`, `cluster.cert` and `cluster.key`. It is for nodes only: no client needs to reach it"),
+    Setting::optional("cluster.address", "`cluster.listen`, where that names an address", "edge-1.example.org:8446")
+        .help("Where other nodes reach that, as host:port"),
     Setting::number("cluster.generation", 0, 65_535, 0)
         .help("Raised by one on all nodes when the engine was restored from a backup")
         .remark("Its revisions go back then, and those that were given before would win"),
     Setting::optional("cluster.ca", "the system's", "/etc/corecast/cluster/ca.pem")
-        .help("PEM file of the authorities that the engine's certificate is checked against"),
+        .help("PEM file of the authorities that the engine's certificate and other nodes' are checked against")
+        .remark("Read again when it changes, where `cluster.cert` and `cluster.key` are set too"),
     Setting::optional("cluster.cert", "none", "/etc/corecast/cluster/node.pem")
-        .help("Certificate chain in PEM form that the node shows the engine"),
+        .help("Certificate chain in PEM form that the node shows the engine and other nodes")
+        .remark(
+            "Beside `cluster.ca` it must name this node: `corecast://CLUSTER/REGION/NODE` ([Clusters](clusters.md#certificates)); it is \
+             read again when it changes",
+        ),
     Setting::optional("cluster.key", "", "/etc/corecast/cluster/node-key.pem").help("Private key of cluster.cert"),
 ];
 

@@ -102,6 +102,9 @@ pub const LAYER_REQUESTS_AT_ONCE: u32 = 16;
 /// Pause after which a session may ask for another encoding once more. Each may want a key frame of the publisher.
 pub const LAYER_REQUEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Time for the answer of another node that has the session. Events are waited for in addition.
+pub const ELSEWHERE_ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// How long a `GET` of a session's events waits for one; then it is answered without. Shorter than proxies wait for an answer.
 pub const EVENTS_WAIT_MAX: Duration = Duration::from_secs(20);
 

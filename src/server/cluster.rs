@@ -1,6 +1,8 @@
-//! This node's part in a cluster, made from its configuration: the engine with its certificates, and what the node says of itself.
+//! This node's part in a cluster, made from its configuration: the engine with its certificates, what the node says of itself, and where
+//! it speaks to other nodes.
 
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,13 +10,19 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::cluster::channel::Channels;
+use crate::cluster::channel::identity::{Files, Identities, IdentityError};
+use crate::cluster::channel::name::NodeName;
 use crate::cluster::etcd::{Etcd, Identity};
+use crate::cluster::membership::Membership;
 use crate::cluster::registry::{Myself, Registry, TakesOver};
+use crate::config::host_port::HostPort;
 use crate::config::member::Member;
 use crate::config::{Cluster, Config, Takeover};
 use crate::signal::ownership::{Book, MakeOwnership};
+use crate::signal::runtime::Bound;
 
-/// The cluster's certificates cannot be used.
+/// The cluster's certificates cannot be used, or its address.
 #[derive(Debug)]
 pub struct ClusterError {
     setting: &'static str,
@@ -25,7 +33,7 @@ pub struct ClusterError {
 impl fmt::Display for ClusterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { setting, value, why } = self;
-        write!(f, "{setting} = {value}: {why}: it must be a readable PEM file of what the setting names")
+        write!(f, "{setting} = {value}: {why}")
     }
 }
 
@@ -34,7 +42,9 @@ impl std::error::Error for ClusterError {}
 /// Who owns streams' names: this process, or a cluster's engine.
 pub(super) fn ownership(config: &Config) -> Result<MakeOwnership, ClusterError> {
     let Some(cluster) = &config.cluster else { return Ok(Box::new(|| Rc::new(Book::default()))) };
-    let identity = cluster.engine.iter().any(Member::has_tls).then(|| identity(cluster)).transpose()?;
+    let channel = channel(cluster)?;
+    let identity =
+        cluster.engine.iter().any(Member::has_tls).then(|| identity(cluster, channel.as_ref())).transpose()?;
     let engine = cluster.engine.clone();
     let mut boot = [0; 8];
     // Two boots of one node must differ; the clock says so where the system has no random numbers.
@@ -49,6 +59,7 @@ pub(super) fn ownership(config: &Config) -> Result<MakeOwnership, ClusterError> 
         region: cluster.region.clone(),
         boot: boot.iter().map(|byte| format!("{byte:02x}")).collect(),
         url: cluster.url.clone(),
+        channel: cluster.channel.as_ref().map(|channel| channel.address.to_string()),
         generation: cluster.generation,
     };
     let takes_over = match config.takeover {
@@ -56,15 +67,60 @@ pub(super) fn ownership(config: &Config) -> Result<MakeOwnership, ClusterError> 
         Takeover::Any => TakesOver::Anyone,
         Takeover::Never => TakesOver::Nobody,
     };
-    Ok(Box::new(move || Rc::new(Registry::start(Rc::new(Etcd::new(engine, identity)), me, takes_over))))
+    Ok(Box::new(move || {
+        let registry = Rc::new(Registry::start(Rc::new(Etcd::new(engine, identity)), me, takes_over));
+        let channels = channel
+            .map(|Ready { bound, address, identities }| Channels::start(bound, address, identities, registry.clone()));
+        Rc::new(Membership::new(registry, channels.map(Rc::new)))
+    }))
 }
 
-fn identity(cluster: &Cluster) -> Result<Identity, ClusterError> {
+/// What it takes to speak to other nodes.
+struct Ready {
+    bound: Bound,
+    address: HostPort,
+    identities: Identities,
+}
+
+/// Reads the certificates and listens: what is wrong with either is told before the first session.
+fn channel(cluster: &Cluster) -> Result<Option<Ready>, ClusterError> {
+    let (Some(channel), Some(ca), Some(pair)) = (&cluster.channel, &cluster.ca, &cluster.identity) else {
+        tracing::warn!(
+            "this node shows no certificate and speaks to no other: set cluster.ca, cluster.cert and cluster.key"
+        );
+        return Ok(None);
+    };
+    let files = Files { ca: ca.clone(), cert: pair.cert.clone(), key: pair.key.clone() };
+    let me = NodeName { cluster: cluster.name.clone(), region: cluster.region.clone(), node: cluster.node.clone() };
+    let identities = Identities::read(files, me).map_err(|IdentityError { setting, file, why }| ClusterError {
+        setting,
+        value: file.display().to_string(),
+        why,
+    })?;
+    let bound = Bound::bind(channel.listen).map_err(|error| ClusterError {
+        setting: "cluster.listen",
+        value: channel.listen.to_string(),
+        why: match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("{error}: stop the program that listens there (ss -ltnp), or choose another address")
+            }
+            _ => format!("{error}: choose an address of this host"),
+        },
+    })?;
+    Ok(Some(Ready { bound, address: channel.address.clone(), identities }))
+}
+
+/// What the engine is shown, and by what it is believed: what other nodes are, if that is all there.
+fn identity(cluster: &Cluster, channel: Option<&Ready>) -> Result<Identity, ClusterError> {
     let wrong = |setting, value: &std::path::Path, why: &dyn fmt::Display| ClusterError {
         setting,
         value: value.display().to_string(),
-        why: why.to_string(),
+        why: format!("{why}: it must be a readable PEM file of what the setting names"),
     };
+    if let Some(Ready { identities, .. }) = channel {
+        let config = identities.for_engine().map_err(|error| wrong("cluster.engine", "".as_ref(), &error))?;
+        return Ok(Identity(Arc::new(config)));
+    }
     let mut roots = RootCertStore::empty();
     match &cluster.ca {
         Some(file) => {

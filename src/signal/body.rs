@@ -3,8 +3,8 @@
 use std::cell::Cell;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
 
+use super::request_body::RequestBody;
 use super::runtime;
 use crate::limits;
 
@@ -54,7 +54,12 @@ impl Drop for Held<'_> {
 }
 
 /// Reads the whole body as text.
-pub(super) async fn read_text(body: Incoming, all: &BodyBytes) -> Result<String, BodyError> {
+pub(super) async fn read_text(body: RequestBody, all: &BodyBytes) -> Result<String, BodyError> {
+    String::from_utf8(read_bytes(body, all).await?).map_err(|_| BodyError::NotText)
+}
+
+/// Reads the whole body.
+pub(super) async fn read_bytes(body: RequestBody, all: &BodyBytes) -> Result<Vec<u8>, BodyError> {
     use hyper::body::Body as _;
     // A body that is announced as too long is not read at all.
     if body.size_hint().lower() > limits::REQUEST_BODY_BYTES_MAX as u64 {
@@ -78,8 +83,7 @@ pub(super) async fn read_text(body: Incoming, all: &BodyBytes) -> Result<String,
         }
         Ok(bytes)
     };
-    let bytes = runtime::timeout(limits::REQUEST_BODY_TIME_MAX, collect).await.ok_or(BodyError::TooSlow)??;
-    String::from_utf8(bytes).map_err(|_| BodyError::NotText)
+    runtime::timeout(limits::REQUEST_BODY_TIME_MAX, collect).await.ok_or(BodyError::TooSlow)?
 }
 
 #[cfg(test)]

@@ -91,6 +91,8 @@ codes! {
     NameTaken = "name_taken",
     /// It cannot be found out whether the stream has a publisher on another node.
     OwnershipUnavailable = "ownership_unavailable",
+    /// The session is on another node, which does not answer.
+    NodeSilent = "node_silent",
     /// The limit of published streams is reached.
     TooManyStreams = "too_many_streams",
     /// The stream has as many viewers as it may.

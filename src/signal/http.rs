@@ -7,8 +7,7 @@
 //!
 //! Not here: what a request means ([`super::router`]).
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -16,12 +15,11 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::{Either, FutureExt as _, LocalBoxFuture, select};
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -31,15 +29,16 @@ use super::admission::{ClientAddress, PerAddress};
 use super::connections::{Connections, Displaced, NoPlace, Place};
 use super::http2_frames::Counted;
 use super::ice_tcp::{IceTcp, Sorted};
-use super::runtime::{self, HyperIo, HyperTimer, Listener, TcpStream};
+use super::request_body::RequestBody;
+use super::runtime::{self, HyperIo, HyperTimer, Listener, Streams, TcpStream};
 use super::turn_server::TurnServer;
 use super::turns::{InTurns, Share, Turns};
 use crate::limits;
 use crate::metrics::SignallingCounters;
 use crate::net::clock;
 
-/// A request as hyper gives it.
-pub(super) type Request = hyper::Request<Incoming>;
+/// A request.
+pub(super) type Request = hyper::Request<RequestBody>;
 /// A response: its body is always in memory.
 pub(super) type Response = hyper::Response<Full<Bytes>>;
 
@@ -365,14 +364,15 @@ impl Client {
         service: S,
         upgrade: &Upgrade,
     ) -> impl hyper::service::Service<
-        Request,
+        hyper::Request<Incoming>,
         Response = Response,
         Error = Infallible,
         Future = LocalBoxFuture<'static, Result<Response, Infallible>>,
     > + use<S> {
         let (address, place, upgrade) = (self.address, self.place.clone(), upgrade.clone());
         let share = self.share.clone();
-        service_fn(move |mut request: Request| {
+        service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(RequestBody::Incoming);
             request.extensions_mut().insert(address);
             let (service, upgrade, under_way) = (service.clone(), upgrade.clone(), place.begin_request());
             let share = share.clone();
@@ -434,54 +434,12 @@ async fn serve_http2<S: Service>(stream: impl AsyncRead + AsyncWrite + Unpin + '
             HyperIo(Counted::new(stream, too_many.clone())),
             client.watched(service, &Upgrade::default()),
         );
-    let mut connection = pin!(connection);
-    let mut running = FuturesUnordered::new();
-    // The streams run inside the connection's task, so that answers that become ready together leave in one write.
-    let both = poll_fn(|context| {
-        loop {
-            streams.move_into(&mut running, context);
-            while let Poll::Ready(Some(())) = running.poll_next_unpin(context) {}
-            if let Poll::Ready(result) = connection.as_mut().poll(context) {
-                return Poll::Ready(result);
-            }
-            if streams.0.borrow().new.is_empty() {
-                return Poll::Pending;
-            }
-        }
-    });
+    let both = streams.drive(connection);
     if let Either::Left((Err(error), _)) = select(pin!(both), pin!(client.idle())).await {
         tracing::debug!(%error, "HTTP/2 connection ended");
     }
     if too_many.get() {
         client.counters.connection_refused(ConnectionRefused::ControlFrames.name());
-    }
-}
-
-/// hyper's executor for HTTP/2 streams. It queues them for the connection's own task.
-#[derive(Clone, Default)]
-struct Streams(Rc<RefCell<NewStreams>>);
-
-#[derive(Default)]
-struct NewStreams {
-    new: VecDeque<LocalBoxFuture<'static, ()>>,
-    connection: Option<Waker>,
-}
-
-impl Streams {
-    fn move_into(&self, running: &mut FuturesUnordered<LocalBoxFuture<'static, ()>>, context: &Context<'_>) {
-        let mut streams = self.0.borrow_mut();
-        running.extend(streams.new.drain(..));
-        streams.connection = Some(context.waker().clone());
-    }
-}
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Streams {
-    fn execute(&self, future: F) {
-        let mut streams = self.0.borrow_mut();
-        streams.new.push_back(future.boxed_local());
-        if let Some(connection) = streams.connection.take() {
-            connection.wake();
-        }
     }
 }
 

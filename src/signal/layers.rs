@@ -36,7 +36,8 @@ use crate::worker::mailbox::{Control, SessionId};
 pub(super) const JSON: &str = "application/json";
 
 /// What an `EventSource` sends when it asks again (HTML, "Server-sent events").
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// What an `EventSource` has seen last (HTML, "Server-sent events").
+pub(super) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Asks the worker of a viewer's session for other layers.
 pub(super) async fn choose(keeper: &SessionKeeper, session: SessionId, request: LayerRequest) -> Result<(), Problem> {

@@ -31,6 +31,8 @@
 //! What a connection may take lies beside it: [`connections`] gives it a place, [`turns`] its time on this thread, and
 //! [`http2_frames`] counts what asks for nothing.
 //!
+//! In a cluster a request may be for another node's session: `router ▸ forwarding ▸ elsewhere`, and there `forwarding ▸ router` again.
+//!
 //! Beside this path, [`admin`] and [`redirect`] are the other two ports, [`changes`] applies a reload, and [`code`]
 //! lists every machine-readable name of a refusal. [`runtime`] is the only folder that names the executor, and holds the
 //! other one, on which a test runs all of this in virtual time.
@@ -46,7 +48,9 @@ mod clock;
 pub mod code;
 mod connections;
 mod cors;
+pub mod elsewhere;
 mod forwarded;
+mod forwarding;
 mod handshake_places;
 mod host_names;
 mod http;
@@ -70,6 +74,7 @@ mod random;
 mod redirect;
 mod rekey;
 mod rekey_over_http;
+mod request_body;
 mod resource;
 mod router;
 pub mod runtime;

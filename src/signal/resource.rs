@@ -2,6 +2,7 @@
 //!
 //! The two differ in direction only. A session's URL is `/{whip,whep}/{stream}/{token}`. The token is 144 random bits
 //! and the only proof of ownership: `POST` may need a bearer token, but `PATCH` and `DELETE` need only this URL.
+//! In a cluster the node's name stands before the token, so that any node finds the session ([`super::elsewhere`]).
 //! `Location` is a path unless `public_url` is configured. A path survives proxies that change host or scheme, and
 //! every client that follows RFC 9110 §10.2.2 resolves it. `public_url` makes it absolute for clients that do not.
 //!
@@ -19,13 +20,13 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MATCH, LINK, LOCATION};
 use hyper::{Method, StatusCode};
 
 use super::body::{BodyBytes, BodyError, read_text};
 use super::code::Code;
 use super::cors;
+use super::elsewhere;
 use super::http::{Request, Response};
 use super::keeper::SessionKeeper;
 use super::layers;
@@ -33,6 +34,7 @@ use super::live::{self, LiveSettings};
 use super::opening::{Opened, Opener};
 use super::problem::Problem;
 use super::random;
+use super::request_body::RequestBody;
 use super::stream_name::StreamName;
 use super::turn_server::TurnServer;
 use crate::description::Direction;
@@ -57,6 +59,8 @@ pub(super) struct Resources {
     pub(super) bodies: BodyBytes,
     /// The node's TURN server, which sessions are told of.
     pub(super) turn: Option<Rc<TurnServer>>,
+    /// The node's name in its cluster, which its sessions' URLs have; `None` where no other node could ask it.
+    pub(super) node: Option<String>,
 }
 
 impl Resources {
@@ -75,7 +79,8 @@ impl Resources {
         let offer = self.body_of(&head.headers, body, SDP);
         let opened = self.opener.open(asker, direction, &name, offer).await?;
         let (token, entity_tag) = (random::token(), random::entity_tag());
-        let path = format!("/{}/{name}/{token}", segment_of(direction));
+        let segment = self.node.as_deref().map_or_else(|| token.clone(), |node| elsewhere::tagged(node, &token));
+        let path = format!("/{}/{name}/{segment}", segment_of(direction));
         let response = self.created(&path, &entity_tag, &opened, host.as_deref());
         self.keeper.given_url(opened.session, token, entity_tag);
         Ok(response)
@@ -206,7 +211,7 @@ impl Resources {
     pub(super) async fn body_of(
         &self,
         headers: &HeaderMap,
-        body: Incoming,
+        body: RequestBody,
         expected: &'static str,
     ) -> Result<String, Problem> {
         let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -226,7 +231,7 @@ impl Resources {
 }
 
 /// The refusal for a body that was not read.
-fn unread(error: BodyError) -> Problem {
+pub(super) fn unread(error: BodyError) -> Problem {
     match error {
         BodyError::TooLong => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use http_body_util::{BodyExt as _, Full};
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
     REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -14,6 +15,9 @@ use hyper::{Method, StatusCode};
 
 use super::code::Code;
 use super::cors::{self, RequestOrigin};
+use super::elsewhere::{self, Elsewhere, FromElsewhere};
+use super::forwarded;
+use super::forwarding::{forward, received};
 use super::host_names::HostNames;
 use super::http::{Request, Response, Service, Upgrade};
 use super::live::{Live, LiveSettings};
@@ -39,6 +43,8 @@ pub(super) struct PublicService {
     pub(super) counters: SignallingCounters,
     /// Whether it is served over TLS.
     pub(super) is_secure: bool,
+    /// The other nodes of the cluster, where this one speaks to them.
+    pub(super) elsewhere: Option<Rc<dyn Elsewhere>>,
 }
 
 /// What a path names.
@@ -90,6 +96,32 @@ impl<'a> Target<'a> {
             (Some(stream), Some(token), None) => Self::Session { direction, stream, token },
             _ => Self::Page(path),
         }
+    }
+
+    /// The last segment of a session's URL, in what is at such a URL or below it.
+    fn token(&mut self) -> Option<&mut &'a str> {
+        match self {
+            Self::Session { token, .. }
+            | Self::Transport { token, .. }
+            | Self::Layer { token, .. }
+            | Self::Events { token, .. } => Some(token),
+            Self::Endpoint { .. } | Self::Socket | Self::Page(_) => None,
+        }
+    }
+
+    /// The node that a session's URL names.
+    fn of_node(&mut self) -> Option<&'a str> {
+        elsewhere::parts(self.token()?).map(|(node, _)| node)
+    }
+
+    /// The same, as it is called on the node that has the session.
+    fn without_node(mut self) -> Self {
+        if let Some(token) = self.token()
+            && let Some((_, bare)) = elsewhere::parts(token)
+        {
+            *token = bare;
+        }
+        self
     }
 
     /// The label of the request counter.
@@ -147,7 +179,7 @@ impl Service for PublicService {
             self.counters.session_refused(problem.code().name());
             problem.into()
         } else {
-            self.answer(target, request, upgrade).await.unwrap_or_else(Response::from)
+            self.answer_or_forward(target, request, upgrade).await.unwrap_or_else(Response::from)
         };
         cors::allow(response.headers_mut(), &source);
         if is_preflight && source != RequestOrigin::Foreign {
@@ -176,6 +208,38 @@ impl PublicService {
         match *source == RequestOrigin::Own && !self.resources.opener.authorisation.now().judges_everybody() {
             true => self.names.check(headers, authority, live),
             false => Ok(()),
+        }
+    }
+
+    /// Passes on what concerns a session of another node, and answers the rest.
+    async fn answer_or_forward(
+        &self,
+        mut target: Target<'_>,
+        request: Request,
+        upgrade: &Upgrade,
+    ) -> Result<Response, Problem> {
+        let Some(elsewhere) = &self.elsewhere else { return self.answer(target, request, upgrade).await };
+        match target.of_node() {
+            Some(node) if node != elsewhere.here() && request.method() != Method::OPTIONS => {
+                let trusted = &self.settings.now().live.admission.trusted_proxies;
+                let sender = forwarded::sender(request.headers(), request.extensions(), trusted)?;
+                let bodies = &self.resources.bodies;
+                forward(&**elsewhere, node, request, sender.map(|sender| sender.address), bodies).await
+            }
+            Some(_) => self.answer(target.without_node(), request, upgrade).await,
+            None => self.answer(target, request, upgrade).await,
+        }
+    }
+
+    /// Answers what a client has asked another node. It may be about a session of this node only.
+    async fn answer_node(&self, request: Request) -> Result<Response, Problem> {
+        let path = request.uri().path().to_owned();
+        let mut target = Target::of(&path);
+        match (target.of_node(), &self.elsewhere) {
+            (Some(node), Some(elsewhere)) if node == elsewhere.here() => {
+                self.answer(target.without_node(), request, &Upgrade::default()).await
+            }
+            _ => Err(Problem::no_session()),
         }
     }
 
@@ -229,6 +293,20 @@ impl PublicService {
                 Ok(found)
             }
         }
+    }
+}
+
+impl FromElsewhere for PublicService {
+    fn answer(self: Rc<Self>, request: hyper::Request<Bytes>) -> LocalBoxFuture<'static, hyper::Response<Bytes>> {
+        async move {
+            let _under_way = self.shutdown.begin_request();
+            let answer = self.answer_node(received(request)).await.unwrap_or_else(Response::from);
+            let (head, body) = answer.into_parts();
+            // It is in memory.
+            let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            hyper::Response::from_parts(head, body)
+        }
+        .boxed_local()
     }
 }
 

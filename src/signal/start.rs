@@ -16,6 +16,7 @@ use super::authorise::Authorisation;
 use super::body::BodyBytes;
 use super::changes::Changes;
 use super::clock::Clock;
+use super::elsewhere::FromElsewhere;
 use super::handshake_places::HandshakePlaces;
 use super::host_names::HostNames;
 use super::http;
@@ -325,6 +326,8 @@ struct Services {
     /// Where media goes that comes over TCP on the port of HTTPS.
     ice_tcp: Option<Rc<IceTcp>>,
     turn: Option<Rc<TurnServer>>,
+    /// What other nodes ask; they ask it as long as this is there.
+    _from_elsewhere: Rc<dyn FromElsewhere>,
     _tasks: Vec<Task>,
 }
 
@@ -340,6 +343,7 @@ impl Services {
         let door = Rc::new(Door::new(&admission, memory.clone()));
         let identity = Rc::new(Identity::new(setup.identity));
         let ownership = (setup.ownership)();
+        let elsewhere = ownership.elsewhere();
         let (claims, releasing) = Claims::new(ownership.clone());
         let ice_tcp = setup.ice_tcp.then(|| Rc::new(IceTcp::new(setup.workers.clone())));
         let handshakes = HandshakePlaces::new(setup.workers.len(), &admission.exempt_addresses);
@@ -379,6 +383,7 @@ impl Services {
             settings: settings.clone(),
             bodies: BodyBytes::default(),
             turn: turn.clone(),
+            node: elsewhere.as_ref().map(|elsewhere| elsewhere.here().to_owned()),
         };
         let sockets = SocketService {
             opener,
@@ -418,16 +423,23 @@ impl Services {
         for (index, woken) in (0..).zip(woken) {
             tasks.push(runtime::spawn(keeper.clone().tell_worker(WorkerIndex(index), woken)));
         }
+        let public = PublicService {
+            resources: Rc::new(resources),
+            sockets: Rc::new(sockets),
+            settings: settings.clone(),
+            names,
+            shutdown: shutdown.clone(),
+            counters: counters.clone(),
+            is_secure: false,
+            elsewhere,
+        };
+        let from_elsewhere: Rc<dyn FromElsewhere> = Rc::new(public.clone());
+        if let Some(elsewhere) = &public.elsewhere {
+            elsewhere.serve(Rc::downgrade(&from_elsewhere));
+        }
         Self {
-            public: PublicService {
-                resources: Rc::new(resources),
-                sockets: Rc::new(sockets),
-                settings: settings.clone(),
-                names,
-                shutdown: shutdown.clone(),
-                counters: counters.clone(),
-                is_secure: false,
-            },
+            public,
+            _from_elsewhere: from_elsewhere,
             admin: AdminService {
                 figures: Rc::new(figures),
                 authorisation,

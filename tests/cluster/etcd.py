@@ -1,4 +1,4 @@
-"""Three members of a real etcd on loopback, over TLS with certificates of their own authority."""
+"""Three members of a real etcd, over TLS: on loopback with certificates of an authority of their own, or each in a machine."""
 
 import json
 import os
@@ -34,14 +34,21 @@ class Etcd:
 
     MEMBERS = 3
 
+    def __init__(self, machines=None, files=None):
+        """`machines`: one per member (`machines.py`); `files`: the certificate of each (`authority.py`)."""
+        self.machines, self.files = machines, files
+
     def __enter__(self):
         if not (PROGRAMS / "etcd").exists():
             sys.exit(f"{PROGRAMS}/etcd is missing: tests/run --only interop --setup")
         self.home = tempfile.TemporaryDirectory(prefix="corecast-etcd-")
         self.directory = Path(self.home.name)
-        make_certificates(self.directory)
-        self.urls = [f"https://127.0.0.1:{23790 + 10 * member}" for member in range(self.MEMBERS)]
-        self.peers = [f"https://127.0.0.1:{23791 + 10 * member}" for member in range(self.MEMBERS)]
+        if self.machines is None:
+            make_certificates(self.directory)
+            self.urls = [f"https://127.0.0.1:{23790 + 10 * member}" for member in range(self.MEMBERS)]
+            self.peers = [f"https://127.0.0.1:{23791 + 10 * member}" for member in range(self.MEMBERS)]
+        else:
+            self.urls, self.peers = [[f"https://{machine.address}:{port}" for machine in self.machines] for port in (2379, 2380)]
         self.processes = [None] * self.MEMBERS
         for member in range(self.MEMBERS):
             self.start(member)
@@ -53,17 +60,33 @@ class Etcd:
             self.stop(member)
         self.home.cleanup()
 
+    def inside(self, member, *command):
+        """The command line that runs a command where the member is."""
+        # Of many programs on one machine the engine must not be the one that waits: it elects a leader anew then.
+        return list(command) if self.machines is None else self.machines[member].inside("nice", "-n", "-10", *command)
+
+    def files_of(self, member):
+        if self.files is None:
+            return {name: str(self.directory / f"{name}.pem") for name in ("ca", "cert", "key")}
+        return {name: str(getattr(self.files[member], name)) for name in ("ca", "cert", "key")}
+
+    def etcdctl(self, endpoints=None, member=0):
+        """The command line of etcdctl, which is asked where a member is."""
+        files = self.files_of(member)
+        flags = [f"--{flag}={files[name]}" for flag, name in (("cacert", "ca"), ("cert", "cert"), ("key", "key"))]
+        return self.inside(member, PROGRAMS / "etcdctl", f"--endpoints={','.join(endpoints or self.urls)}", *flags)
+
     def start(self, member):
-        files = {name: str(self.directory / f"{name}.pem") for name in ("ca", "cert", "key")}
+        files = self.files_of(member)
         of_clients = ["--cert-file", files["cert"], "--key-file", files["key"], "--trusted-ca-file", files["ca"], "--client-cert-auth"]
         of_peers = ["--peer-cert-file", files["cert"], "--peer-key-file", files["key"], "--peer-trusted-ca-file", files["ca"],
                     "--peer-client-cert-auth"]
         cluster = ",".join(f"e{number}={url}" for number, url in enumerate(self.peers))
         log = open(self.directory / f"e{member}.log", "a")
         self.processes[member] = subprocess.Popen(
-            [PROGRAMS / "etcd", "--name", f"e{member}", "--data-dir", self.directory / f"e{member}", "--listen-client-urls", self.urls[member],
-             "--advertise-client-urls", self.urls[member], "--listen-peer-urls", self.peers[member], "--initial-advertise-peer-urls",
-             self.peers[member], "--initial-cluster", cluster, *of_clients, *of_peers],
+            self.inside(member, PROGRAMS / "etcd", "--name", f"e{member}", "--data-dir", self.directory / f"e{member}", "--listen-client-urls",
+                        self.urls[member], "--advertise-client-urls", self.urls[member], "--listen-peer-urls", self.peers[member],
+                        "--initial-advertise-peer-urls", self.peers[member], "--initial-cluster", cluster, *of_clients, *of_peers),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def stop(self, member):
@@ -86,8 +109,7 @@ class Etcd:
 
     def ctl(self, *arguments, endpoints=None):
         """What etcdctl says."""
-        files = [f"--{flag}={self.directory / name}.pem" for flag, name in (("cacert", "ca"), ("cert", "cert"), ("key", "key"))]
-        command = [PROGRAMS / "etcdctl", f"--endpoints={','.join(endpoints or self.urls)}", *files, *arguments]
+        command = [*self.etcdctl(endpoints), *arguments]
         environment = {**os.environ, "ETCDCTL_API": "3"}
         return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
@@ -109,9 +131,7 @@ class Etcd:
         """Every value that a key ever had, with its revision, in the engine's own order; None where it was removed."""
         now = json.loads(self.ctl("get", "/nothing", "-w", "json"))["header"]["revision"]
         watch = subprocess.Popen(
-            [PROGRAMS / "etcdctl", f"--endpoints={self.urls[0]}", *[
-                f"--{flag}={self.directory / name}.pem" for flag, name in (("cacert", "ca"), ("cert", "cert"), ("key", "key"))],
-             "watch", "--rev=1", "-w", "json", "--prefix", key],
+            [*self.etcdctl(self.urls[:1]), "watch", "--rev=1", "-w", "json", "--prefix", key],
             stdout=subprocess.PIPE, text=True, env={**os.environ, "ETCDCTL_API": "3"})
         try:
             # A mark behind all that there is, so that the end is known.

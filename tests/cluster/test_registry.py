@@ -6,134 +6,24 @@ CORECAST_CLUSTER=whole: 200 names raced for instead of 30, and an engine that is
 """
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
-import traceback
-import urllib.error
-import urllib.request
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "interop"))
-
-from etcd import Etcd  # noqa: E402
-from node_under_test import ADDRESS, ANSWER_SECONDS, ARTIFACTS, BINARY, EXIT_SECONDS, READY_SECONDS, enter_network  # noqa: E402
+from nodes import BINARY, Engine, Node, delete, offer, require, run, until
 
 IS_WHOLE = os.environ.get("CORECAST_CLUSTER") == "whole"
 RACES = 200 if IS_WHOLE else 30
 AWAY_SECONDS = 600 if IS_WHOLE else 15
-CASE_SECONDS = 1_200
 # A claim waits for six seconds; then the answer is on its way.
 REFUSED_SECONDS = 9
 
 
-def require(holds, what):
-    if not holds:
-        raise AssertionError(what)
-
-
-class Node:
-    """A node of the cluster, on a loopback address of its own."""
-
-    def __init__(self, number, etcd, name=None):
-        self.host = f"127.0.0.{number}"
-        self.http, self.admin = f"http://{self.host}:8080", f"http://{self.host}:8444"
-        self.number, self.etcd, self.name = number, etcd, name or f"n{number}"
-
-    def __enter__(self):
-        self.home = tempfile.TemporaryDirectory(prefix="corecast-cluster-")
-        config = Path(self.home.name) / "node.toml"
-        engine = json.dumps(self.etcd.urls)
-        files = {name: self.etcd.directory / f"{name}.pem" for name in ("ca", "cert", "key")}
-        config.write_text(
-            f"https = '{self.host}:8443'\nhttp = '{self.host}:8080'\nadmin = '{self.host}:8444'\ncores = '0'\n"
-            f"[media]\nips = ['{ADDRESS}']\nport_base = {20_000 + 100 * self.number}\n"
-            f"[cluster]\nengine = {engine}\nnode = '{self.name}'\nregion = 'r'\nca = '{files['ca']}'\ncert = '{files['cert']}'\nkey = '{files['key']}'\n")
-        ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        self.log_path = ARTIFACTS / f"node-cluster-{self.name}.log"
-        self.log = open(self.log_path, "a")
-        self.process = subprocess.Popen(
-            [BINARY, "serve", "--config", config], stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
-            env={**os.environ, "STATE_DIRECTORY": self.home.name})
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            require(self.process.poll() is None, f"{self.name} ended:\n{self.log_path.read_text()[-2000:]}")
-            try:
-                urllib.request.urlopen(self.admin + "/readyz", timeout=1).read()
-                return self
-            except OSError:
-                require(time.monotonic() < deadline, f"{self.name} is not ready")
-            time.sleep(0.1)
-
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(EXIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.log.close()
-        self.home.cleanup()
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-
-    def cluster(self):
-        with urllib.request.urlopen(self.admin + "/api/v1/cluster", timeout=ANSWER_SECONDS) as answer:
-            return json.load(answer)
-
-    def owner(self, stream):
-        return next((one["node"] for one in self.cluster()["streams"] if one["name"] == stream), None)
-
-    def publish(self, stream, offer):
-        """The session's URL, or the status, the code and after how many seconds to come again."""
-        request = urllib.request.Request(
-            f"{self.http}/whip/{stream}", data=offer.encode(), headers={"Content-Type": "application/sdp"}, method="POST")
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
-                return self.http + answer.headers["Location"]
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)["code"], error.headers.get("Retry-After")
-
-    def status(self, *arguments):
-        """`corecast cluster status`: its exit code and what it prints."""
-        done = subprocess.run([BINARY, "cluster", "status", "--node", self.admin, *arguments], capture_output=True, text=True, timeout=60)
-        return done.returncode, done.stdout, done.stderr
-
-
-def delete(session):
-    urllib.request.urlopen(urllib.request.Request(session, method="DELETE"), timeout=ANSWER_SECONDS).read()
-
-
-async def offer():
-    """A publisher's offer, of aiortc; nobody needs to connect for a name to be claimed."""
-    from aiortc import RTCConfiguration, RTCPeerConnection
-
-    pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    pc.addTransceiver("video", direction="sendonly")
-    await pc.setLocalDescription(await pc.createOffer())
-    sdp = pc.localDescription.sdp
-    await pc.close()
-    return sdp
-
-
-async def until(what, holds, within=20.0):
-    deadline = time.monotonic() + within
-    while not holds():
-        require(time.monotonic() < deadline, f"not within {within} s: {what}")
-        await asyncio.sleep(0.1)
-    return within - (deadline - time.monotonic())
-
-
 async def racing():
-    with Etcd() as etcd, Node(1, etcd) as a, Node(2, etcd) as b, Node(3, etcd) as c:
+    with Engine() as etcd, Node(1, etcd) as a, Node(2, etcd) as b, Node(3, etcd) as c:
         nodes = [a, b, c]
         await until("all know of all", lambda: all(len(node.cluster()["nodes"]) == 3 for node in nodes))
         sdp = await offer()
@@ -156,7 +46,7 @@ async def racing():
 
 
 async def node_dies():
-    with Etcd() as etcd, Node(1, etcd) as a, Node(2, etcd) as b:
+    with Engine() as etcd, Node(1, etcd) as a, Node(2, etcd) as b:
         sdp = await offer()
         require(isinstance(a.publish("s", sdp), str), "it publishes")
         await until("the other hears of it", lambda: b.owner("s") == "n1")
@@ -171,7 +61,7 @@ async def node_dies():
 
 
 async def leader_stops():
-    with Etcd() as etcd, Node(1, etcd) as a, Node(2, etcd) as b:
+    with Engine() as etcd, Node(1, etcd) as a, Node(2, etcd) as b:
         sdp = await offer()
         require(isinstance(a.publish("before", sdp), str), "it publishes")
         await until("the other hears of it", lambda: b.owner("before") == "n1")
@@ -192,7 +82,7 @@ async def leader_stops():
 
 
 async def all_away():
-    with Etcd() as etcd, Node(1, etcd) as a, Node(2, etcd) as b:
+    with Engine() as etcd, Node(1, etcd) as a, Node(2, etcd) as b:
         sdp = await offer()
         from aiortc_client import CONNECTED_SECONDS
         import node_under_test
@@ -211,7 +101,7 @@ async def all_away():
         require(b.owner("s") == "n1", "what is known is known")
         code, text, _ = b.status()
         require(code == 1 and "has not answered for" in text, f"{code}: {text}")
-        received = lambda: sum(one["received"]["packets"] for one in sessions(a))
+        received = lambda: sum(one["received"]["packets"] for one in a.sessions())
         before = received()
         await asyncio.sleep(max(0, AWAY_SECONDS - (time.monotonic() - began)))
         require(received() > before + 10 * AWAY_SECONDS, "the publisher goes on")
@@ -224,7 +114,7 @@ async def all_away():
         # A lease that is lost is noticed, and what is published claimed again under another epoch.
         etcd.revoke_lease("nodes/n1")
         lost = await until("it is claimed again", lambda: b.owner("s") == "n1" and claimed(b, "s") > epoch, 40)
-        require(len(sessions(a)) == 1, "its session is the one it was")
+        require(len(a.sessions()) == 1, "its session is the one it was")
         await publisher.close()
         await until("its name is free", lambda: b.owner("s") is None)
         print(f"    all members away for {AWAY_SECONDS} s: a new name is refused after {refused:.1f} s, and taken {took:.1f} s after they are "
@@ -235,13 +125,8 @@ def claimed(node, stream):
     return next((one["epoch"] for one in node.cluster()["streams"] if one["name"] == stream), 0)
 
 
-def sessions(node):
-    with urllib.request.urlopen(node.admin + "/api/v1/node", timeout=ANSWER_SECONDS) as answer:
-        return [one for worker in json.load(answer)["workers"] for one in worker["sessions"]]
-
-
 async def wrong_settings():
-    with Etcd() as etcd, tempfile.TemporaryDirectory() as directory:
+    with Engine() as etcd, tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "node.toml"
 
         def refused(text):
@@ -275,27 +160,5 @@ CASES = {
 }
 
 
-def main():
-    enter_network()
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    results = []
-    for name, case in CASES.items():
-        if wanted not in name:
-            continue
-        print(f"▶ {name}", flush=True)
-        start = time.monotonic()
-        try:
-            asyncio.run(asyncio.wait_for(case(), CASE_SECONDS))
-            passed = True
-        except Exception as error:  # a case's failure must not end the others
-            print("".join(traceback.format_tb(error.__traceback__)[-2:]) + f"{type(error).__name__}: {error}")
-            passed = False
-        results.append(passed)
-        print(f"{'PASS' if passed else 'FAIL'} cluster: {name} ({time.monotonic() - start:.1f} s)", flush=True)
-    failed = results.count(False)
-    print(f"cluster: {len(results) - failed} passed, {failed} failed")
-    sys.exit(1 if failed or not results else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run(CASES)

@@ -29,6 +29,7 @@ mod proxies;
 mod session_gate;
 mod signal_admission;
 mod signal_connections;
+mod signal_elsewhere;
 mod signal_http;
 mod signal_layers;
 mod signal_ownership;

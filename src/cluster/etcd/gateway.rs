@@ -1,11 +1,9 @@
 //! Requests to one of the members, over connections that are kept.
 //!
 //! A member that fails is left for the next one, and each request is made once: whether to make it again is for who knows what it means.
-//! Names are resolved on a thread of their own, since the system's resolver blocks.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -22,6 +20,7 @@ use serde::de::DeserializeOwned;
 
 use super::wire::Failure;
 use crate::cluster::engine::EngineError;
+use crate::cluster::host;
 use crate::config::member::Member;
 use crate::limits;
 use crate::signal::runtime::{self, HyperIo, TcpStream};
@@ -151,7 +150,8 @@ impl Gateway {
     }
 
     async fn connect(&self, member: &Member) -> Result<Sender, EngineError> {
-        let stream = TcpStream::connect(address_of(member).await?).await.map_err(|error| unavailable(&error))?;
+        let address = host::address_of(member.bare_host(), member.port()).await.map_err(|error| unavailable(&error))?;
+        let stream = TcpStream::connect(address).await.map_err(|error| unavailable(&error))?;
         if !member.has_tls() {
             return handshake(stream).await;
         }
@@ -226,22 +226,5 @@ impl Lines {
                 None => return Err(EngineError::Unavailable("the watch ended".into())),
             }
         }
-    }
-}
-
-async fn address_of(member: &Member) -> Result<SocketAddr, EngineError> {
-    if let Ok(ip) = member.bare_host().parse() {
-        return Ok(SocketAddr::new(ip, member.port()));
-    }
-    let (answer, resolved) = flume::bounded(1);
-    let (host, port) = (member.host().to_owned(), member.port());
-    let asking = std::thread::Builder::new().name("resolve".into()).spawn(move || {
-        let found = (host.as_str(), port).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-        let _ = answer.send(found);
-    });
-    asking.map_err(|error| unavailable(&error))?;
-    match resolved.recv_async().await {
-        Ok(Some(address)) => Ok(address),
-        _ => Err(EngineError::Unavailable(format!("{}: there is no such host", member.host()))),
     }
 }

@@ -3,17 +3,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{ConfigError, Environment, Placed, Settings, Sources, is_origin, number, settings};
+use super::{ConfigError, Environment, Placed, Settings, Sources, is_origin, number, parse_address, settings};
+use crate::config::host_port::HostPort;
 use crate::config::member::Member;
-use crate::config::{CertificateFiles, Cluster, ClusterSettings};
+use crate::config::{CertificateFiles, Cluster, ClusterChannel, ClusterSettings};
 use crate::limits;
 
 type Get = fn(&ClusterSettings) -> Option<String>;
 
 /// What has no default to be written down: who sets it wants a cluster.
-const TEXTS: [(&str, Get); 5] = [
+const TEXTS: [(&str, Get); 7] = [
     ("cluster.node", |cluster| cluster.node.clone()),
     ("cluster.url", |cluster| cluster.url.clone()),
+    ("cluster.listen", |cluster| cluster.listen.clone()),
+    ("cluster.address", |cluster| cluster.address.clone()),
     ("cluster.ca", |cluster| cluster.ca.clone()),
     ("cluster.cert", |cluster| cluster.cert.clone()),
     ("cluster.key", |cluster| cluster.key.clone()),
@@ -43,6 +46,19 @@ pub(super) fn cluster(
         (Some(lone), None) => return Err(lone.refuse(&lone.value, "needs cluster.key beside it")),
         (None, Some(lone)) => return Err(lone.refuse(&lone.value, "needs cluster.cert beside it")),
     };
+    let ca = text("cluster.ca", |c| c.ca.clone()).map(|placed| PathBuf::from(placed.value));
+    let places = (text("cluster.listen", |c| c.listen.clone()), text("cluster.address", |c| c.address.clone()));
+    let channel = match (places, ca.is_some() && pair.is_some()) {
+        (places, true) => Some(channel(places, https)?),
+        ((None, None), false) => None,
+        ((Some(lone), _) | (None, Some(lone)), false) => {
+            return Err(lone.refuse(
+                &lone.value,
+                "needs cluster.ca, cluster.cert and cluster.key: nodes speak to each other only where both ends show a \
+                 certificate",
+            ));
+        }
+    };
     Ok(Some(Cluster {
         engine: members,
         name: name(named(sources, "cluster.name", |c| c.name.clone()))?,
@@ -55,9 +71,36 @@ pub(super) fn cluster(
         generation: number(sources, "cluster.generation", |s: &Settings| s.cluster.generation)?
             .try_into()
             .unwrap_or_default(),
-        ca: text("cluster.ca", |c| c.ca.clone()).map(|placed| PathBuf::from(placed.value)),
+        ca,
         identity: pair,
+        channel,
     }))
+}
+
+/// Where other nodes' connections are taken, and where they reach that.
+fn channel(
+    (listen, address): (Option<Placed<String>>, Option<Placed<String>>),
+    https: SocketAddr,
+) -> Result<ClusterChannel, ConfigError> {
+    let place = listen.as_ref().map_or("cluster.listen (default)", |listen| &listen.place).to_owned();
+    let listen = match listen {
+        Some(listen) => parse_address(listen)?.value,
+        None => SocketAddr::new(https.ip(), limits::CLUSTER_CHANNEL_PORT),
+    };
+    let address = match address {
+        Some(placed) => {
+            HostPort::parse(&placed.value).map_err(|rule| placed.refuse(&placed.value, rule.to_string()))?
+        }
+        None if listen.ip().is_unspecified() || listen.port() == 0 => {
+            let rule = format!(
+                "names no address that other nodes reach: say where they do in cluster.address, like 10.0.0.7:{}",
+                limits::CLUSTER_CHANNEL_PORT
+            );
+            return Err(ConfigError::Value { place, value: listen.to_string(), rule });
+        }
+        None => listen.into(),
+    };
+    Ok(ClusterChannel { listen, address })
 }
 
 fn named(sources: &Sources<'_>, key: &'static str, get: Get) -> Placed<String> {

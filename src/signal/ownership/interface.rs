@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 
+use crate::signal::elsewhere::Elsewhere;
 use crate::signal::ownership::report::ClusterReport;
 use crate::signal::stream_name::StreamName;
 use crate::worker::mailbox::SessionId;
@@ -102,6 +103,11 @@ pub trait Ownership {
     /// Takes what this node has to do, for the others: thousandths of what it can do, and its sessions.
     fn tell_load(&self, used_permille: u16, sessions: u32) {
         let _ = (used_permille, sessions);
+    }
+
+    /// The other nodes, where this one speaks to them.
+    fn elsewhere(&self) -> Option<Rc<dyn Elsewhere>> {
+        None
     }
 
     /// What is known of the cluster; `None` for a node that is alone.

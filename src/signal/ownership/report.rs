@@ -1,5 +1,7 @@
 //! What a node knows of its cluster, as `GET /api/v1/cluster` tells it and `corecast cluster status` reads it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The whole of it.
@@ -17,6 +19,51 @@ pub struct ClusterReport {
     pub nodes: Vec<NodeReport>,
     /// All streams, by their names.
     pub streams: Vec<StreamReport>,
+    /// This node's connections with the others; null where it shows no certificate, and has none.
+    #[serde(default)]
+    pub channel: Option<ChannelReport>,
+    /// The last connections between nodes that were refused, the newest first.
+    #[serde(default)]
+    pub refused: Vec<RefusalReport>,
+}
+
+/// A node's connections with the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChannelReport {
+    /// Where the others reach it.
+    pub address: String,
+    /// What its certificate names.
+    pub certificate: String,
+    /// Until when that is valid.
+    pub certificate_ends: String,
+    /// Connections that others have made.
+    pub accepted: usize,
+    /// Connections that it has made.
+    pub dialled: usize,
+    /// Connections that were closed in their handshake, or before, for another reason than a certificate.
+    pub handshakes_failed: u64,
+    /// How many were refused since the start, by what was wrong.
+    pub refused: BTreeMap<String, u64>,
+}
+
+/// A connection between nodes that was refused, or several that are alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusalReport {
+    /// `accepted`: the other node had connected, and this one refuses it. `dialled`: this node had connected, and refuses it. `told`: the
+    /// other one refuses this node.
+    pub side: String,
+    /// The other node's address.
+    pub address: String,
+    /// The node that was dialled; null where it connected.
+    pub node: Option<String>,
+    /// What is wrong.
+    pub kind: String,
+    /// What the certificate says, and what was expected.
+    pub detail: String,
+    /// How often.
+    pub times: u64,
+    /// The last time, seconds ago.
+    pub ago_s: f64,
 }
 
 /// The engine.
@@ -43,6 +90,9 @@ pub struct NodeReport {
     pub region: String,
     /// Where other nodes reach its HTTPS.
     pub url: String,
+    /// Where other nodes' connections reach it; null where it takes none.
+    #[serde(default)]
+    pub channel: Option<String>,
     /// Its version.
     pub version: String,
     /// `ready` or `draining`.

@@ -9,11 +9,13 @@
 //! | [`timers`] | sleeps |
 //! | [`tcp`] | listeners and streams |
 //! | [`hyper_io`] | streams as hyper takes them |
+//! | [`hyper_streams`] | the requests of an HTTP/2 connection |
 //! | `simulated` | the other executor, for tests: tasks in a seeded order, a clock that jumps to what is next, streams in memory |
 //!
 //! With the feature `simulation`, `simulated::run` makes its thread a simulated one; every other thread is as without it.
 
 mod hyper_io;
+mod hyper_streams;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod tcp;
@@ -32,7 +34,8 @@ use crate::limits;
 use crate::net::clock;
 
 pub use hyper_io::HyperIo;
-pub use tcp::{Listener, TcpStream};
+pub use hyper_streams::Streams;
+pub use tcp::{Bound, Listener, TcpStream};
 pub use timers::{HyperTimer, Sleep};
 
 /// Bytes registered with the kernel for storage I/O: the least that glommio allows, because signalling does none.

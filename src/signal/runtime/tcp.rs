@@ -125,6 +125,48 @@ impl AsyncWrite for TcpStream {
     }
 }
 
+/// A listening TCP socket of the machine's, on its way to the thread that accepts from it: a start that fails can so be told before there
+/// is that thread.
+#[derive(Debug)]
+pub struct Bound(std::net::TcpListener);
+
+impl Bound {
+    /// Listens on `address`. With port 0 the system chooses a port. If the address is in use, this blocks and tries
+    /// again for a while: the kernel tears a ring down, and closes the listener in it, some time after its process has
+    /// ended.
+    ///
+    /// # Errors
+    /// The system's, mostly that the address is in use. The socket is not made by glommio's own `bind`, for two
+    /// reasons. That sets `SO_REUSEPORT`, with which a second node would silently take half of the first one's
+    /// connections. And it does not set `SO_REUSEADDR`, without which a node cannot start again within a minute.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let deadline = Instant::now() + limits::BIND_RETRY_MAX;
+        loop {
+            match listener::listen(address) {
+                Ok(socket) => return Ok(Self(socket)),
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= deadline => {
+                    return Err(error);
+                }
+                Err(_) => std::thread::sleep(limits::BIND_RETRY_INTERVAL),
+            }
+        }
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Accepts on this thread, which is one of the executor's.
+    #[must_use]
+    pub fn listen(self) -> Listener {
+        Listener(AnyListener::Machine(listener::adopt(self.0)))
+    }
+}
+
 /// A listening TCP socket.
 pub struct Listener(AnyListener);
 
@@ -135,29 +177,16 @@ enum AnyListener {
 }
 
 impl Listener {
-    /// Listens on `address`. With port 0 the system chooses a port. If the address is in use, this blocks and tries
-    /// again for a while: the kernel tears a ring down, and closes the listener in it, some time after its process has
-    /// ended.
+    /// Listens on `address`, as [`Bound::bind`] does.
     ///
     /// # Errors
-    /// The system's, mostly that the address is in use. The socket is not made by glommio's own `bind`, for two
-    /// reasons. That sets `SO_REUSEPORT`, with which a second node would silently take half of the first one's
-    /// connections. And it does not set `SO_REUSEADDR`, without which a node cannot start again within a minute.
+    /// The system's, mostly that the address is in use.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         #[cfg(feature = "simulation")]
         if let Some(listener) = simulated::listen(address) {
             return listener.map(|listener| Self(AnyListener::Simulated(listener)));
         }
-        let deadline = Instant::now() + limits::BIND_RETRY_MAX;
-        loop {
-            match listener::listen(address) {
-                Ok(socket) => return Ok(Self(AnyListener::Machine(listener::adopt(socket)))),
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse || Instant::now() >= deadline => {
-                    return Err(error);
-                }
-                Err(_) => std::thread::sleep(limits::BIND_RETRY_INTERVAL),
-            }
-        }
+        Bound::bind(address).map(Bound::listen)
     }
 
     /// The address it listens on.

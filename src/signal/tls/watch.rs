@@ -32,7 +32,7 @@ pub fn stamp(path: &Path) -> Stamp {
 
 /// The result of a look.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum Look<E = TlsError> {
     /// Nothing has changed, or nothing since the operator was told.
     Unchanged,
     /// The new certificates are now served.
@@ -41,17 +41,52 @@ pub enum Look {
     NotYet,
     /// The files have changed, cannot be used, and are no longer being written. The operator has to be told. The old
     /// certificates stay.
-    Refused(TlsError),
+    Refused(E),
 }
 
-/// The files as they were when they were read.
+/// Files that belong together, as they were when they were read.
 #[derive(Debug)]
-pub struct Watch {
+pub struct Files {
     files: Vec<PathBuf>,
     read: Vec<Stamp>,
     /// The stamps with which they could not be used, and whether that was reported.
     refused: Option<(Vec<Stamp>, bool)>,
 }
+
+impl Files {
+    /// Watches these. It must be made *before* they are read, so that no change is missed.
+    #[must_use]
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        let read = files.iter().map(|file| stamp(file)).collect();
+        Self { files, read, refused: None }
+    }
+
+    /// Checks the files. If they have changed, it reads them and hands what they hold to `put`.
+    pub fn look<T, E>(&mut self, read: impl FnOnce() -> Result<T, E>, put: impl FnOnce(T)) -> Look<E> {
+        let now: Vec<Stamp> = self.files.iter().map(|file| stamp(file)).collect();
+        match &self.refused {
+            None if now == self.read => return Look::Unchanged,
+            Some((refused, true)) if *refused == now => return Look::Unchanged,
+            _ => {}
+        }
+        match read() {
+            Ok(held) => {
+                (self.read, self.refused) = (now, None);
+                put(held);
+                Look::Replaced
+            }
+            Err(error) => {
+                let is_settled = self.refused.as_ref().is_some_and(|(refused, _)| *refused == now);
+                self.refused = Some((now, is_settled));
+                if is_settled { Look::Refused(error) } else { Look::NotYet }
+            }
+        }
+    }
+}
+
+/// The files of the certificates that are served.
+#[derive(Debug)]
+pub struct Watch(Files);
 
 impl Watch {
     /// Watches the files of `tls`. It must be made *before* they are read, so that no change is missed. The self-signed
@@ -62,22 +97,20 @@ impl Watch {
             Tls::SelfSigned => &[][..],
             Tls::Files(pairs) => pairs,
         };
-        let files: Vec<PathBuf> = pairs.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]).collect();
-        let read = files.iter().map(|file| stamp(file)).collect();
-        Self { files, read, refused: None }
+        Self(Files::new(pairs.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]).collect()))
     }
 
     /// The files that did not exist when they were last read.
     #[must_use]
     pub fn missing(&self) -> Vec<PathBuf> {
-        let files = self.files.iter().zip(&self.read);
+        let files = self.0.files.iter().zip(&self.0.read);
         files.filter(|(_, stamp)| stamp.is_none()).map(|(file, _)| file.clone()).collect()
     }
 
     /// Whether this file existed when it was last read.
     #[must_use]
     pub fn has_read(&self, file: &Path) -> bool {
-        self.files.iter().zip(&self.read).any(|(have, stamp)| have == file && stamp.is_some())
+        self.0.files.iter().zip(&self.0.read).any(|(have, stamp)| have == file && stamp.is_some())
     }
 
     /// Checks the files. If they have changed, it reads them and puts them into `certificates`.
@@ -86,23 +119,6 @@ impl Watch {
         certificates: &Certificates,
         read: impl FnOnce() -> Result<CertificateSet, TlsError>,
     ) -> Look {
-        let now: Vec<Stamp> = self.files.iter().map(|file| stamp(file)).collect();
-        match &self.refused {
-            None if now == self.read => return Look::Unchanged,
-            Some((refused, true)) if *refused == now => return Look::Unchanged,
-            _ => {}
-        }
-        match read() {
-            Ok(set) => {
-                (self.read, self.refused) = (now, None);
-                certificates.put(set);
-                Look::Replaced
-            }
-            Err(error) => {
-                let is_settled = self.refused.as_ref().is_some_and(|(refused, _)| *refused == now);
-                self.refused = Some((now, is_settled));
-                if is_settled { Look::Refused(error) } else { Look::NotYet }
-            }
-        }
+        self.0.look(read, |set| certificates.put(set))
     }
 }
