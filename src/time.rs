@@ -61,6 +61,12 @@ impl Sub<Duration> for Timestamp {
 pub struct NtpTime(pub u64);
 
 impl NtpTime {
+    /// So long in its units, modulo 2^64.
+    const fn span(time: Duration) -> u64 {
+        let fraction = ((time.subsec_nanos() as u64) << 32) / 1_000_000_000;
+        (time.as_secs() << 32).wrapping_add(fraction)
+    }
+
     /// The middle 32 bits, as sender and receiver reports carry them (RFC 3550 §6.4.1, LSR).
     #[must_use]
     pub const fn middle(self) -> u32 {
@@ -68,11 +74,18 @@ impl NtpTime {
     }
 }
 
+impl Sub<Duration> for NtpTime {
+    type Output = Self;
+
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.wrapping_sub(Self::span(rhs)))
+    }
+}
+
 impl Add<Duration> for NtpTime {
     type Output = Self;
 
     fn add(self, rhs: Duration) -> Self {
-        let fraction = (u64::from(rhs.subsec_nanos()) << 32) / 1_000_000_000;
-        Self(self.0.wrapping_add(rhs.as_secs() << 32).wrapping_add(fraction))
+        Self(self.0.wrapping_add(Self::span(rhs)))
     }
 }

@@ -14,6 +14,7 @@ pub mod aead;
 pub mod aes_cm;
 mod aws_lc;
 pub mod digest;
+pub mod expand;
 pub mod hmac_sha1;
 pub mod random;
 mod ring;

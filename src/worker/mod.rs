@@ -65,6 +65,7 @@ mod inbound;
 pub mod lane;
 pub mod layers;
 mod lifecycle;
+pub mod links;
 mod load;
 mod mail;
 pub mod mailbox;

@@ -37,6 +37,62 @@ class Guard(NamedTuple):
 
 GUARDS = [
     Guard(
+        "links: what the network loses between two nodes is sent again",
+        "src/worker/links/child.rs",
+        "self.repeats.push_back((line, index));",
+        "_ = (line, index);",
+        "lib worker::links::tests::what_the_network_loses_is_whole_again_in_time_and_never_sealed_twice",
+    ),
+    Guard(
+        "links: a packet waits for what was told before it",
+        "src/worker/links/parent.rs",
+        "if !self.listener.has_heard(told) {\n            if",
+        "if false {\n            if",
+        "lib worker::links::tests::what_is_told_while_packets_are_on_their_way_costs_none_of_them",
+    ),
+    Guard(
+        "links: packets of the run before the newest are taken",
+        "src/worker/links/parent.rs",
+        "if runs.len() == limits::LINK_RUNS_KEPT_MAX {",
+        "if !runs.is_empty() {",
+        "lib worker::links::tests::what_is_told_while_packets_are_on_their_way_costs_none_of_them",
+    ),
+    Guard(
+        "links: a second parent goes on behind what is here",
+        "src/worker/links/lifecycle.rs",
+        "parent.resume(had.collect());",
+        "drop(had);",
+        "lib worker::links::tests::a_second_parent_goes_on_where_the_first_fell_silent_and_no_packet_is_missing",
+    ),
+    Guard(
+        "links: another incarnation begins another run",
+        "src/worker/links/child.rs",
+        "line.runs.back().is_none_or(|run| run.incarnation != record.incarnation)",
+        "line.runs.is_empty()",
+        "lib worker::links::tests::a_publisher_that_returns_begins_another_run_and_what_is_wanted_no_more_does_not_cross",
+    ),
+    Guard(
+        "links: only what is wanted crosses",
+        "src/worker/links/outgoing.rs",
+        "if !child.wanted.contains(key.encoding) {",
+        "if false {",
+        "lib worker::links::tests::a_publisher_that_returns_begins_another_run_and_what_is_wanted_no_more_does_not_cross",
+    ),
+    Guard(
+        "links: a packet's time is moved to this node's clock",
+        "src/worker/links/parent.rs",
+        "arrival: map.monotonic(arrival).min(now),",
+        "arrival: arrival.min(now),",
+        "lib worker::links::tests::what_is_published_at_one_node_comes_to_the_viewers_of_another_with_its_numbers_and_times",
+    ),
+    Guard(
+        "links: what is told leaves although no packet comes",
+        "src/worker/links/outgoing.rs",
+        "while child.send_told(&mut self.out) {",
+        "while false {",
+        "lib worker::links::tests::a_publishers_channels_and_messages_come_whole_and_in_order_and_who_comes_later_is_told_of_them",
+    ),
+    Guard(
         "keys: in place rollover counters of what is sent begin anew",
         "src/relay/play/rewriter.rs",
         "run.index_offset = run.index_offset.wrapping_sub(rounds);",

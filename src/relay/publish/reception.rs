@@ -93,6 +93,27 @@ impl Reception {
         }
     }
 
+    /// That of a line of a link between nodes: its indexes begin at 1, so that the first packets are missed too.
+    #[must_use]
+    pub fn of_a_line() -> Self {
+        Self { first: FIRST_CYCLE, newest: Some(FIRST_CYCLE), ..Self::new(90_000, true) }
+    }
+
+    /// As [`Self::receive`], of a line: the packet's index.
+    pub fn receive_of_a_line(&mut self, low: u16, now: Timestamp) -> Option<u64> {
+        self.receive(low, 0, false, now)?.sequence.checked_sub(FIRST_CYCLE)
+    }
+
+    /// Its sender says that it has sent all up to this one: what is not here is missing, also behind the newest that came.
+    pub fn sent_up_to(&mut self, sequence_number: u16, now: Timestamp) {
+        let Some(newest) = self.newest else { return };
+        let sequence = sequence::extend(newest, sequence_number);
+        if sequence > newest {
+            self.open_gaps(newest + 1, sequence + 1, now);
+            self.newest = Some(sequence);
+        }
+    }
+
     /// Takes note of a packet; `None` for a duplicate and for one too old to place.
     pub fn receive(
         &mut self,

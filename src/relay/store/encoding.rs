@@ -213,6 +213,26 @@ impl Encoding {
         Some(MediaRecord { incarnation, sequence, timestamp, arrival, marker, key_frame, padding, layers, payload })
     }
 
+    /// Its newest packet as its publisher numbered it; `None` where that is of a publisher before.
+    #[must_use]
+    pub fn newest_of_publisher(&self) -> Option<(Incarnation, u64)> {
+        let (_, info, _) = self.ring.find(self.ring.newest_sequence()?)?;
+        let (incarnation, sequence, _) = self.timeline.origin_of(info.sequence, info.timestamp)?;
+        Some((incarnation, sequence))
+    }
+
+    /// Where somebody goes on who was sent all up to a packet, by its publisher's number: behind it, or with the oldest there is.
+    /// `None` where that packet is of another publisher, or has not come yet.
+    #[must_use]
+    pub fn behind(&self, incarnation: Incarnation, sequence: u64) -> Option<Position> {
+        let sequence = self.timeline.sequence_of(incarnation, sequence)?;
+        if let Some((position, ..)) = self.ring.find(sequence) {
+            return Some(position.next());
+        }
+        let newest = self.ring.newest_sequence()?;
+        (sequence < newest).then(|| self.ring.tail())
+    }
+
     /// Its publisher's newest report, as it was told; `None` before there was one.
     #[must_use]
     pub fn clock_record(&self) -> Option<Record<'static>> {

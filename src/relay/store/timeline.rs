@@ -104,6 +104,13 @@ impl Timeline {
         (sequence.0 >= first).then(original).map(|(sequence, timestamp)| (shift.incarnation, sequence, timestamp))
     }
 
+    /// Where a packet of the present incarnation is placed, by its publisher's number; `None` for another incarnation's.
+    #[must_use]
+    pub fn sequence_of(&self, incarnation: Incarnation, sequence: u64) -> Option<Sequence> {
+        let shift = self.current.filter(|shift| shift.incarnation == incarnation)?;
+        Some(Sequence(sequence.wrapping_add(shift.sequence)))
+    }
+
     fn open(&mut self, incarnation: Incarnation, sequence: u64, timestamp: u32, arrival: Timestamp) -> Shift {
         let (next_sequence, next_timestamp) = match self.last {
             None => (FIRST_SEQUENCE, timestamp),

@@ -25,7 +25,7 @@ pub(super) mod layers;
 pub(super) mod layers_told;
 mod payload_type;
 pub(super) mod publisher_feedback;
-mod replay;
+pub(super) mod replay;
 pub(super) mod retransmission;
 pub(super) mod sender_report;
 pub(super) mod switch;

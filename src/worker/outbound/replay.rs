@@ -67,7 +67,7 @@ fn turn(replay: &mut Replay, encoding: &Encoding, address: RecordAddress, lanes:
 }
 
 /// Goes on with what is to be replayed.
-pub(super) fn run(streams: &mut Streams, lanes: &mut Lanes, now: Timestamp) {
+pub(in crate::worker) fn run(streams: &mut Streams, lanes: &mut Lanes, now: Timestamp) {
     if streams.replays.is_empty() {
         return;
     }

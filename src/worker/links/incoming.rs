@@ -1,0 +1,216 @@
+//! What comes: from other nodes, and from this node's workers.
+
+use super::mailbox::{LinkEnd, LinkNotice};
+use super::packet::{Handle, Item, LOOSE_LINE};
+use super::parent::Came;
+use crate::data::record::DataNews;
+use crate::limits;
+use crate::relay::store::address::{Origin, RecordAddress, WorkerIndex};
+use crate::relay::store::numbers::{EncodingId, EncodingSet};
+use crate::relay::store::record::Record;
+use crate::relay::store::upstream::{Upstream, Wish};
+use crate::time::Timestamp;
+use crate::transport::Datagram;
+use crate::wire::bytes::fixed::ByteReader;
+use crate::wire::rtp::RtpHeader;
+use crate::worker::distribution::distribute;
+use crate::worker::peer::StreamKey;
+use crate::worker::replay::Replay;
+use crate::worker::stream::{EncodingKey, Stream};
+
+use super::link_worker::LinkWorker;
+use super::table::note_once;
+
+impl LinkWorker {
+    pub(super) fn datagram(&mut self, datagram: Datagram<'_>, now: Timestamp) {
+        let Ok(header) = RtpHeader::parse(datagram.bytes) else {
+            self.unknown += 1;
+            return;
+        };
+        let (handle, line) = Handle::of_ssrc(header.ssrc);
+        if self.table.children.contains_key(&handle) {
+            self.child_sent(handle, line, datagram, now);
+        } else if self.parents.contains_key(&handle) {
+            self.parent_sent(handle, line, datagram, now);
+        } else {
+            self.unknown += 1;
+        }
+    }
+
+    pub(super) fn child_sent(&mut self, handle: Handle, line: u8, datagram: Datagram<'_>, now: Timestamp) {
+        let clocks = self.clocks(now);
+        let Some(child) = self.table.children.get_mut(&handle) else { return };
+        let opened = match child.receiver.open_rtp(datagram.bytes) {
+            Ok(opened) if line == LOOSE_LINE => opened,
+            Ok(_) => {
+                child.counts.refused += 1;
+                return;
+            }
+            Err(error) => {
+                child.counts.not_opened(error);
+                return;
+            }
+        };
+        let is_first = child.path.is_none();
+        child.heard = now;
+        child.counts.received(datagram.bytes.len());
+        // What is sent follows its authentic packets: it may be behind an address translator.
+        if child.path.is_none_or(|path| self.paths.address(path) != Some(&datagram.from)) {
+            self.struck.extend(child.path.take());
+            child.path = self.paths.enter(datagram.from);
+        }
+        let payload = datagram.bytes.get(opened.header.header_len..opened.plain_len()).unwrap_or_default();
+        let mut items = ByteReader::new(payload);
+        let key = child.stream;
+        let mut wanted = child.wanted;
+        let mut is_bye = false;
+        while let Some(item) = Item::read(&mut items) {
+            match item {
+                Item::Report { wanted: now_wanted, asked } => {
+                    wanted = now_wanted;
+                    child.answer(asked, clocks, &mut self.out);
+                }
+                Item::Missing { line, index } => child.lacks(line, index),
+                Item::Resume { encoding, incarnation, sequence } => child.resumes(encoding, incarnation, sequence),
+                Item::KeyFrame(encoding) => self.table.streams.want_key_frame(EncodingKey { stream: key, encoding }),
+                Item::Bye => is_bye = true,
+                Item::Clocks { .. } | Item::Newest { .. } => {}
+            }
+        }
+        if child.has_repeats() {
+            note_once(&mut self.repeating, handle);
+        }
+        if is_first {
+            self.tell(LinkNotice::Heard(handle));
+            if let (Some(child), Some(stream)) = (self.table.children.get_mut(&handle), self.table.streams.get(key)) {
+                let address = RecordAddress { stream: stream.id, encoding: EncodingId::default() };
+                child.tell_channels(address, stream.channels.as_deref(), &mut self.table.scratch);
+                note_once(&mut self.table.telling, handle);
+            }
+        }
+        if is_bye {
+            return self.end(handle, LinkEnd::Bye, now);
+        }
+        self.child_wants(handle, wanted, now);
+    }
+
+    /// A child is to be sent these encodings. Of those that are new to it, it is given what came since the newest key frame.
+    pub(super) fn child_wants(&mut self, handle: Handle, wanted: EncodingSet, now: Timestamp) {
+        let Some(child) = self.table.children.get_mut(&handle) else { return };
+        if child.wanted == wanted {
+            return;
+        }
+        let before = std::mem::replace(&mut child.wanted, wanted);
+        let key = child.stream;
+        let Some(stream) = self.table.streams.get(key) else { return };
+        for id in wanted.iter().filter(|&id| !before.contains(id)) {
+            if let Some(encoding) = stream.encoding(id).filter(|encoding| encoding.codec().is_some()) {
+                let address = RecordAddress { stream: stream.id, encoding: id };
+                child.begin(address, encoding, &mut self.table.scratch, now);
+                note_once(&mut self.table.telling, handle);
+            }
+        }
+        let fresh: Vec<EncodingId> = wanted.iter().collect();
+        for encoding in fresh {
+            self.table.streams.queue(EncodingKey { stream: key, encoding });
+        }
+        self.demand_changed(key, now);
+    }
+
+    pub(super) fn parent_sent(&mut self, handle: Handle, line: u8, datagram: Datagram<'_>, now: Timestamp) {
+        let clocks = self.clocks(now);
+        let Some(mut parent) = self.parents.remove(&handle) else { return };
+        let was_heard = parent.is_heard;
+        let key = parent.stream;
+        let is_authentic = parent.take(datagram.bytes, line, clocks, |came| self.came(key, &came, now));
+        let deadline = parent.next_deadline();
+        let has_ended = parent.has_ended();
+        let is_first = is_authentic && !was_heard;
+        self.parents.insert(handle, parent);
+        if is_first {
+            self.tell(LinkNotice::Heard(handle));
+        }
+        if has_ended {
+            return self.end(handle, LinkEnd::Bye, now);
+        }
+        self.arm(handle, deadline);
+    }
+
+    pub(super) fn came(&mut self, key: StreamKey, came: &Came<'_>, now: Timestamp) {
+        match came {
+            Came::Record(_, Record::Data(data)) => {
+                self.table.data_to_workers(&mut self.lanes, key, data);
+                self.table.data_to_children(key, data, now);
+            }
+            Came::Record(encoding, record) => {
+                if !self.table.streams.get_mut(key).is_some_and(|stream| stream.ensure(*encoding)) {
+                    return;
+                }
+                let key = EncodingKey { stream: key, encoding: *encoding };
+                distribute(&mut self.table.streams, &mut self.lanes, key, record);
+                self.table.tell_children(key, record, now);
+            }
+            Came::Lost(encoding) => {
+                let key = EncodingKey { stream: key, encoding: *encoding };
+                self.table.streams.interrupt(key);
+                self.table.tell_children(key, &Record::Begin, now);
+            }
+        }
+    }
+
+    pub(super) fn read_lanes(&mut self, now: Timestamp) {
+        let Self { table, lanes, .. } = self;
+        let mut last = None;
+        self.more |= lanes.receive(limits::LANE_RECORDS_PER_ROUND_MAX, |address, record| {
+            let key = match last {
+                Some((stream, key)) if stream == address.stream => key,
+                _ => table.streams.find(address.stream),
+            };
+            last = Some((address.stream, key));
+            let Some(stream) = key else { return };
+            if let Record::Data(data) = &record {
+                // Of a viewer here: the way back is not there yet.
+                let is_back = matches!(data.what, DataNews::Back { .. });
+                let is_of_worker = |stream: &Stream| matches!(stream.origin, Some(Origin::Worker(_)));
+                if !is_back && table.streams.get(stream).is_some_and(is_of_worker) {
+                    table.data_to_children(stream, data, now);
+                }
+                return;
+            }
+            let key = EncodingKey { stream, encoding: address.encoding };
+            if table.streams.apply_from_lane(key, &record).is_ok() {
+                table.tell_children(key, &record, now);
+            }
+        });
+        while let Some((from, Upstream { stream, wish })) = self.lanes.receive_upstream() {
+            let Some(stream) = self.table.streams.find(stream) else { continue };
+            match wish {
+                Wish::KeyFrame(encoding) => self.worker_wants_key_frame(EncodingKey { stream, encoding }, from, now),
+                Wish::Encodings(wanted) => {
+                    if let Some(links) = self.table.by_stream.get_mut(&stream) {
+                        links.remember(from, wanted);
+                    }
+                    self.table.streams.audience_wants(stream, from, wanted, now);
+                    self.demand_changed(stream, now);
+                }
+                Wish::Packets { .. } => {}
+            }
+        }
+    }
+
+    /// The ring's newest key frame is given to a worker that waits for one; only where there is none the parent is asked.
+    pub(super) fn worker_wants_key_frame(&mut self, key: EncodingKey, from: WorkerIndex, now: Timestamp) {
+        if self.table.streams.is_replayed_to(key, from, now) {
+            return;
+        }
+        if let Some(stream) = self.table.streams.get_mut(key.stream)
+            && let Some(place) = stream.place(key.encoding)
+            && let Some(audience) = stream.audience.iter_mut().find(|audience| audience.listener.worker == from)
+            && let Some(replay) = Replay::begin(key.stream, &stream.encodings[place], audience, now)
+        {
+            self.table.streams.replays.push(replay);
+            return;
+        }
+        self.table.streams.want_key_frame(key);
+    }
+}
