@@ -5,9 +5,11 @@ use std::rc::Rc;
 use futures_util::future::LocalBoxFuture;
 
 use super::channel::Channels;
+use super::links::LinkKeeper;
 use super::registry::Registry;
 use super::sessions::Sessions;
 use crate::signal::elsewhere::Elsewhere;
+use crate::signal::fetched::Fetch;
 use crate::signal::ownership::report::ClusterReport;
 use crate::signal::ownership::{Claimant, Epoch, Located, Lost, NotClaimed, NotReleased, Ownership, Unavailable};
 use crate::signal::stream_name::StreamName;
@@ -17,16 +19,17 @@ pub struct Membership {
     registry: Rc<Registry>,
     /// None where this node shows no certificate.
     channels: Option<Rc<Channels>>,
+    links: Option<Rc<LinkKeeper>>,
     sessions: Option<Rc<Sessions>>,
 }
 
 impl Membership {
     /// Of these parts.
     #[must_use]
-    pub fn new(registry: Rc<Registry>, channels: Option<Rc<Channels>>) -> Self {
+    pub fn new(registry: Rc<Registry>, channels: Option<Rc<Channels>>, links: Option<Rc<LinkKeeper>>) -> Self {
         let here = registry.me().name.clone();
         let sessions = channels.clone().map(|channels| Rc::new(Sessions::new(channels, here)));
-        Self { registry, channels, sessions }
+        Self { registry, channels, links, sessions }
     }
 }
 
@@ -55,6 +58,14 @@ impl Ownership for Membership {
         self.registry.tell_load(used_permille, sessions);
     }
 
+    fn leave(&self) -> LocalBoxFuture<'_, ()> {
+        Box::pin(self.registry.leave())
+    }
+
+    fn fetch(&self) -> Option<Rc<dyn Fetch>> {
+        self.links.clone().map(|links| links as Rc<dyn Fetch>)
+    }
+
     fn elsewhere(&self) -> Option<Rc<dyn Elsewhere>> {
         let sessions = self.sessions.clone()?;
         Some(sessions)
@@ -63,6 +74,7 @@ impl Ownership for Membership {
     fn report(&self) -> Option<ClusterReport> {
         let channel = self.channels.as_ref().map(|channels| channels.report());
         let refused = self.channels.as_ref().map(|channels| channels.refused()).unwrap_or_default();
-        Some(ClusterReport { channel, refused, ..self.registry.report()? })
+        let links = self.links.as_ref().map(|links| links.report()).unwrap_or_default();
+        Some(ClusterReport { channel, refused, links, ..self.registry.report()? })
     }
 }

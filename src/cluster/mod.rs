@@ -20,6 +20,7 @@
 //! | [`replica`] | this node's copy of the directory |
 //! | [`registry`] | this node's part in it: its lease, its names, its heartbeat |
 //! | [`channel`] | what nodes ask each other, over connections in which both show a certificate |
+//! | [`links`] | streams that are fetched from other nodes, and sent to them |
 //! | [`sessions`] | what clients ask of sessions that other nodes have, by [`channel`] |
 //! | [`membership`] | all of it, as signalling sees it |
 //! | [`host`] | addresses of hosts by their names |
@@ -40,13 +41,14 @@
 //!
 //! # Not here
 //!
-//! Links between nodes, placement, and drain: they come on top of this.
+//! Media itself ([`crate::worker::links`]); placement, and drain: they come on top of this.
 
 pub mod channel;
 pub mod engine;
 pub mod etcd;
 mod host;
 pub mod keys;
+pub mod links;
 pub mod membership;
 pub mod registry;
 pub mod replica;

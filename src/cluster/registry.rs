@@ -78,6 +78,8 @@ struct Inner {
     me: Myself,
     takes_over: Cell<TakesOver>,
     lease: Cell<Option<Lease>>,
+    /// It was left, and takes no lease any more.
+    has_left: Cell<bool>,
     /// Since when the engine has not answered.
     away_since: Cell<Option<Instant>>,
     held: RefCell<HashMap<StreamName, Held>>,
@@ -89,6 +91,8 @@ struct Inner {
     beats: Cell<u64>,
     lost: flume::Sender<Lost>,
     again: flume::Sender<StreamName>,
+    /// Who is woken when another node's claim of a name is put, or goes.
+    wakes: RefCell<HashMap<StreamName, flume::Sender<()>>>,
 }
 
 /// This node's part in the directory.
@@ -110,6 +114,7 @@ impl Registry {
             me,
             takes_over: Cell::new(takes_over),
             lease: Cell::new(None),
+            has_left: Cell::new(false),
             away_since: Cell::new(None),
             held: RefCell::default(),
             busy: RefCell::default(),
@@ -119,6 +124,7 @@ impl Registry {
             beats: Cell::new(0),
             lost,
             again,
+            wakes: RefCell::default(),
         });
         let tasks = [
             runtime::spawn(keep_lease(inner.clone())),
@@ -157,8 +163,33 @@ impl Registry {
         self.inner.epoch(put)
     }
 
+    /// The name's owner, where that is another node, and the number of its ownership.
+    #[must_use]
+    pub fn owner_elsewhere(&self, name: &StreamName) -> Option<(String, Epoch)> {
+        let replica = self.inner.replica.borrow();
+        let owned = replica.stream(name)?;
+        (owned.stream.node != self.inner.me.name).then(|| (owned.stream.node.clone(), self.inner.epoch(owned.at)))
+    }
+
+    /// The number of this node's ownership of a name, if it has that.
+    #[must_use]
+    pub fn owned_here(&self, name: &StreamName) -> Option<Epoch> {
+        self.inner.held.borrow().get(name).map(|held| held.put.map_or(held.claimed, |put| self.inner.epoch(put)))
+    }
+
+    /// Wakes `wake` whenever what the directory says of a name has changed.
+    pub fn wake_when_changed(&self, name: &StreamName, wake: flume::Sender<()>) {
+        self.inner.wakes.borrow_mut().insert(name.clone(), wake);
+    }
+
+    /// Wakes nobody for that name any more.
+    pub fn wake_no_more(&self, name: &StreamName) {
+        self.inner.wakes.borrow_mut().remove(name);
+    }
+
     /// Leaves the cluster: its names are free at once.
     pub async fn leave(&self) {
+        self.inner.has_left.set(true);
         if let Some(lease) = self.inner.lease.take() {
             let _ = self.inner.engine.revoke(lease).await;
         }
@@ -295,6 +326,9 @@ impl Inner {
 
     /// Looks whether a name that is owned here still is, by what the copy says.
     fn look_at(&self, name: &StreamName) {
+        if let Some(wake) = self.wakes.borrow().get(name) {
+            let _ = wake.try_send(());
+        }
         let mut held = self.held.borrow_mut();
         let Some(mine) = held.get_mut(name) else { return };
         let Some(put) = mine.put else { return };
@@ -382,7 +416,7 @@ impl Drop for Busy<'_> {
 
 /// Keeps a lease.
 async fn keep_lease(inner: Rc<Inner>) {
-    loop {
+    while !inner.has_left.get() {
         let lease = match inner.answered(inner.engine.grant(limits::CLUSTER_LEASE).await) {
             Ok(lease) => lease,
             Err(error) => {
@@ -406,6 +440,9 @@ async fn keep_lease(inner: Rc<Inner>) {
             let _ = inner.again.send(name);
         }
         live_by(&inner, lease).await;
+        if inner.has_left.get() {
+            return;
+        }
         if inner.lease.get() == Some(lease) {
             inner.lease.set(None);
         }
@@ -582,6 +619,7 @@ impl Ownership for Registry {
             streams,
             channel: None,
             refused: Vec::new(),
+            links: Vec::new(),
         })
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::ClusterStatusOptions;
 use crate::config::Config;
 use crate::limits;
 use crate::signal::ownership::report::{ChannelReport, ClusterReport, NodeReport, RefusalReport, StreamReport};
+use crate::worker::links::report::LinkReport;
 
 /// Asks and prints. The exit code is 1 when the node cannot be asked, or the engine does not answer it.
 pub fn run(config: &Config, options: &ClusterStatusOptions) -> ExitCode {
@@ -73,7 +74,7 @@ fn token(file: &Path) -> Result<String, String> {
 }
 
 fn lines(report: &ClusterReport) -> String {
-    let ClusterReport { cluster, node, region, engine, nodes, streams, channel, refused } = report;
+    let ClusterReport { cluster, node, region, engine, nodes, streams, channel, refused, links } = report;
     let mut text = format!("cluster {cluster}, as {node} (region {region}) knows it\n");
     let _ = match engine.away_s {
         None => writeln!(text, "engine  {} answers, revision {}", engine.asked, engine.revision),
@@ -110,6 +111,30 @@ fn lines(report: &ClusterReport) -> String {
         [stream.name.clone(), stream.node.clone(), stream.epoch.to_string(), stream.session.clone()]
     };
     table(&mut text, ["STREAM", "NODE", "EPOCH", "SESSION"], streams.iter().map(of_stream).collect());
+    if !links.is_empty() {
+        text.push('\n');
+        let of_link = |link: &LinkReport| {
+            let LinkReport { stream, node, is_parent, silent_ms, round_trip_us, encodings, counts } = link;
+            let way = if *is_parent { "from" } else { "to" };
+            let round_trip = told(round_trip_us.map(|us| format!("{:.1} ms", us as f64 / 1e3)));
+            let (packets, again, lost) = match is_parent {
+                true => (counts.received_packets, counts.asked, counts.lost),
+                false => (counts.sent_packets, counts.repeated, counts.gone),
+            };
+            [
+                stream.clone(),
+                format!("{way} {node}"),
+                encodings.to_string(),
+                packets.to_string(),
+                again.to_string(),
+                lost.to_string(),
+                round_trip,
+                format!("{silent_ms} ms ago"),
+            ]
+        };
+        let header = ["LINK", "NODE", "ENCODINGS", "PACKETS", "AGAIN", "LOST", "ROUND TRIP", "HEARD"];
+        table(&mut text, header, links.iter().map(of_link).collect());
+    }
     if !refused.is_empty() {
         text.push('\n');
         let of_refusal = |one: &RefusalReport| {
@@ -180,6 +205,7 @@ mod tests {
             streams: vec![stream],
             channel: None,
             refused: Vec::new(),
+            links: Vec::new(),
         };
         assert_eq!(
             lines(&report),

@@ -167,3 +167,6 @@ pub const CHANNEL_SHOWN_CHARS_MAX: usize = 160;
 
 /// Threads that ask the system's resolver, which blocks. More: the name is not known.
 pub const RESOLVER_THREADS_MAX: usize = 16;
+
+/// Time for a node that ends to say so to the engine, which else finds out after [`CLUSTER_LEASE`].
+pub const CLUSTER_LEAVE_TIME_MAX: Duration = Duration::from_millis(500);

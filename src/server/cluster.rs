@@ -14,6 +14,7 @@ use crate::cluster::channel::Channels;
 use crate::cluster::channel::identity::{Files, Identities, IdentityError};
 use crate::cluster::channel::name::NodeName;
 use crate::cluster::etcd::{Etcd, Identity};
+use crate::cluster::links::LinkKeeper;
 use crate::cluster::membership::Membership;
 use crate::cluster::registry::{Myself, Registry, TakesOver};
 use crate::config::host_port::HostPort;
@@ -21,6 +22,7 @@ use crate::config::member::Member;
 use crate::config::{Cluster, Config, Takeover};
 use crate::signal::ownership::{Book, MakeOwnership};
 use crate::signal::runtime::Bound;
+use crate::worker::links::mailbox::{LinkNotice, LinksHandle};
 
 /// The cluster's certificates cannot be used, or its address.
 #[derive(Debug)]
@@ -40,7 +42,10 @@ impl fmt::Display for ClusterError {
 impl std::error::Error for ClusterError {}
 
 /// Who owns streams' names: this process, or a cluster's engine.
-pub(super) fn ownership(config: &Config) -> Result<MakeOwnership, ClusterError> {
+pub(super) fn ownership(
+    config: &Config,
+    links: Option<(LinksHandle, flume::Receiver<LinkNotice>)>,
+) -> Result<MakeOwnership, ClusterError> {
     let Some(cluster) = &config.cluster else { return Ok(Box::new(|| Rc::new(Book::default()))) };
     let channel = channel(cluster)?;
     let identity =
@@ -70,8 +75,12 @@ pub(super) fn ownership(config: &Config) -> Result<MakeOwnership, ClusterError> 
     Ok(Box::new(move || {
         let registry = Rc::new(Registry::start(Rc::new(Etcd::new(engine, identity)), me, takes_over));
         let channels = channel
-            .map(|Ready { bound, address, identities }| Channels::start(bound, address, identities, registry.clone()));
-        Rc::new(Membership::new(registry, channels.map(Rc::new)))
+            .map(|Ready { bound, address, identities }| Channels::start(bound, address, identities, registry.clone()))
+            .map(Rc::new);
+        let links = channels.clone().zip(links).map(|(channels, (worker, notices))| {
+            Rc::new(LinkKeeper::start(registry.clone(), channels, worker, notices))
+        });
+        Rc::new(Membership::new(registry, channels, links))
     }))
 }
 

@@ -156,7 +156,12 @@ fn serve(source: Source, config: Config, level: log::LevelHandle) -> Result<(), 
     // The workers hold the senders, so signalling notices when the last worker has ended.
     drop(notices);
     let handles: Vec<WorkerHandle> = started.workers.iter().map(|worker| worker.handle.clone()).collect();
-    for worker in started.workers {
+    let (links, to_links) = match started.links {
+        Some(links) => (Some(links.worker), Some((links.handle, links.notices))),
+        None => (None, None),
+    };
+    let link_worker = links.as_ref().map(|links| links.handle.clone());
+    for worker in started.workers.into_iter().chain(links) {
         let (index, events) = (worker.handle.index, events.clone());
         watch(format!("watch-{}", index.0), worker.thread, move || {
             let _ = events.try_send(Event::WorkerEnded(index));
@@ -184,9 +189,10 @@ fn serve(source: Source, config: Config, level: log::LevelHandle) -> Result<(), 
         connections_max: config.limits.connections_max as usize,
         sockets: config.limits.sockets.clone(),
         workers: handles.clone(),
+        links: link_worker.clone(),
         notices: notices_receiver,
         negotiator: Box::new(negotiator::SdpNegotiator),
-        ownership: cluster::ownership(&config).map_err(ServerError::Cluster)?,
+        ownership: cluster::ownership(&config, to_links).map_err(ServerError::Cluster)?,
         node: NodeInfo {
             sealing: SealingCost::measure(),
             version: env!("CARGO_PKG_VERSION"),
@@ -197,7 +203,8 @@ fn serve(source: Source, config: Config, level: log::LevelHandle) -> Result<(), 
             announce: announce.iter().map(ToString::to_string).collect(),
         },
     };
-    let mut running = Running { workers: handles.iter().collect(), signalling: false, events: &next_event };
+    let mut running =
+        Running { workers: handles.iter().chain(&link_worker).collect(), signalling: false, events: &next_event };
     let mut signalling = match signal::start(setup) {
         Ok(signalling) => signalling,
         Err(error) => {

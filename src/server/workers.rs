@@ -11,6 +11,8 @@ use crate::crypto::random::SystemRandom;
 use crate::net::{self, AnyIo, IoKind, MediaSockets, OpenedIo, StartError, process};
 use crate::time::{NtpTime, Timestamp};
 use crate::worker::lane::Lanes;
+use crate::worker::links::link_worker::{LinkMail, LinkWorker};
+use crate::worker::links::mailbox::{LinkNotice, LinksHandle};
 use crate::worker::mailbox::{Control, Notice, WorkerHandle, WorkerIndex};
 use crate::worker::{KeyPolicy, WallClock, Worker, WorkerConfig, event_loop};
 
@@ -23,9 +25,18 @@ pub(super) struct StartedWorker {
 /// All workers, and what they have in common.
 pub(super) struct Started {
     pub(super) workers: Vec<StartedWorker>,
+    /// The worker that has the links, in a cluster whose nodes speak to each other.
+    pub(super) links: Option<StartedLinks>,
     /// The backend in use, and why: `uring and mmsg` where some workers got no ring.
     pub(super) io: &'static str,
     pub(super) io_reason: String,
+}
+
+/// The thread of the worker that has the links, and the ways to it.
+pub(super) struct StartedLinks {
+    pub(super) worker: StartedWorker,
+    pub(super) handle: LinksHandle,
+    pub(super) notices: flume::Receiver<LinkNotice>,
 }
 
 /// What a worker's thread is made with.
@@ -68,11 +79,23 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
         }
         sockets.push(opened);
     }
-    let wakers: Vec<_> = sockets.iter().map(MediaSockets::waker).collect();
+    let link_sockets = config.cluster.as_ref().and_then(|cluster| cluster.channel.as_ref()).map(|channel| {
+        // The port of its connections, so that an operator opens one.
+        let ip = channel.listen.ip();
+        let ips: &[_] = if ip.is_unspecified() { &[] } else { std::slice::from_ref(&ip) };
+        MediaSockets::open(ips, channel.listen.port()).map_err(ServerError::Net)
+    });
+    let link_sockets = link_sockets.transpose()?;
+    let wakers: Vec<_> = sockets.iter().chain(&link_sockets).map(MediaSockets::waker).collect();
     let wall_clock = wall_clock();
+    let mut all_lanes = Lanes::connect(&wakers);
+    let links = match link_sockets {
+        Some(sockets) => all_lanes.pop().map(|lanes| start_links(config, sockets, lanes, wall_clock)).transpose()?,
+        None => None,
+    };
     let mut workers = Vec::with_capacity(sockets.len());
     let (opened, next_opened) = flume::bounded(sockets.len());
-    for (((index, core), sockets), lanes) in (0_u16..).zip(&config.cores).zip(sockets).zip(Lanes::connect(&wakers)) {
+    for (((index, core), sockets), lanes) in (0_u16..).zip(&config.cores).zip(sockets).zip(all_lanes) {
         let (handle, control) = WorkerHandle::new(WorkerIndex(index), sockets.port(), sockets.waker());
         let seed = Seed {
             config: WorkerConfig {
@@ -111,7 +134,43 @@ pub(super) fn start(config: &Config, notices: &flume::Sender<Notice>) -> Result<
     }
     backends.sort_by_key(|backend| backend.worker.0);
     let (io, io_reason) = summary(&backends, config.io);
-    Ok(Started { workers, io, io_reason })
+    Ok(Started { workers, links, io, io_reason })
+}
+
+/// Starts the worker that has the links, beside those of sessions. It is pinned to no core: it has little to do where streams are few,
+/// and where they are many the system finds it room.
+fn start_links(
+    config: &Config,
+    sockets: MediaSockets,
+    lanes: Lanes,
+    wall_clock: WallClock,
+) -> Result<StartedLinks, ServerError> {
+    let index = WorkerIndex(u16::try_from(config.cores.len()).unwrap_or(u16::MAX));
+    let (handle, control) = WorkerHandle::new(index, sockets.port(), sockets.waker());
+    let (links_handle, links) = LinksHandle::new(sockets.waker());
+    let (notices, notices_receiver) = flume::unbounded();
+    let mail = LinkMail { control, links, notices };
+    let kind = config.io;
+    let (opened, next_opened) = flume::bounded(1);
+    let thread = thread::Builder::new()
+        .name("links".to_owned())
+        .spawn(move || {
+            let mut io: AnyIo = match net::open_io(kind, sockets) {
+                Ok(OpenedIo { io, .. }) => io,
+                Err(error) => {
+                    let _ = opened.send(Err(error));
+                    return;
+                }
+            };
+            let _ = opened.send(Ok(()));
+            let mut worker = LinkWorker::new(index, wall_clock, lanes, mail);
+            if let Err(error) = event_loop::run(&mut worker, &mut io) {
+                report_broken(index, &error);
+            }
+        })
+        .map_err(ServerError::Thread)?;
+    next_opened.recv().map_err(|_| ServerError::WorkerDied(index))?.map_err(ServerError::Net)?;
+    Ok(StartedLinks { worker: StartedWorker { handle, thread }, handle: links_handle, notices: notices_receiver })
 }
 
 /// The backend in use and the reason, in one line. Logs a warning for each worker that should have a ring and got none.

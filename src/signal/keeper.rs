@@ -13,6 +13,7 @@ use super::alarm::Alarm;
 use super::answers::{Answers, Restarted};
 use super::clock::Clock;
 use super::code::Code;
+use super::fetched::Fetch;
 use super::handshake_places::HandshakePlace;
 use super::layer_events::LayerEvents;
 use super::messages::layers::whep_layers;
@@ -84,19 +85,32 @@ pub(super) struct SessionKeeper {
     alarm: Alarm,
     /// What becomes of clients that cannot change their keys.
     plain_clients: Cell<PlainClients>,
+    /// Who fetches streams from other nodes, in a cluster.
+    fetch: Option<Rc<dyn Fetch>>,
 }
 
 impl SessionKeeper {
     /// No session yet.
-    pub(super) fn new(bounds: StreamBounds, workers: Workers, counters: SignallingCounters, clock: Clock) -> Rc<Self> {
+    pub(super) fn new(
+        bounds: StreamBounds,
+        workers: Workers,
+        fetch: Option<Rc<dyn Fetch>>,
+        counters: SignallingCounters,
+        clock: Clock,
+    ) -> Rc<Self> {
+        let mut table = SessionTable::new(bounds);
+        if let Some(links) = workers.links() {
+            table.set_links(links);
+        }
         Rc::new(Self {
-            table: RefCell::new(SessionTable::new(bounds)),
+            table: RefCell::new(table),
             workers,
             outboxes: Outboxes::default(),
             counters,
             clock,
             alarm: Alarm::new(),
             plain_clients: Cell::default(),
+            fetch,
         })
     }
 
@@ -489,11 +503,31 @@ impl SessionKeeper {
         });
     }
 
+    // --- streams of other nodes ---
+
+    /// A stream comes from another node, or does so no more.
+    pub(super) fn comes_by_link(&self, name: &StreamName, comes: bool) {
+        self.table.borrow_mut().comes_by_link(name, comes, self.clock.now());
+        self.changed();
+    }
+
+    /// Other nodes are sent a stream, or none is any more.
+    pub(super) fn links_listen(&self, name: &StreamName, listen: bool) {
+        self.table.borrow_mut().links_listen(name, listen);
+        self.changed();
+    }
+
     // --- who is told ---
 
     /// Tells everyone concerned what has changed. To be called after each change of a stream.
     fn changed(&self) {
         let went = self.table.borrow_mut().take_went();
+        let wanted = self.table.borrow_mut().take_wanted();
+        for (name, is_wanted) in wanted {
+            if let Some(fetch) = &self.fetch {
+                fetch.wants(&name, is_wanted);
+            }
+        }
         let table = self.table.borrow();
         for (name, live) in went {
             self.outboxes.tell_all(table.hearers_of(&name), &Told::Stream { stream: name.as_str(), live });

@@ -28,6 +28,8 @@
 //! So the request goes `http ▸ router ▸ resource ▸ opening`, which admits it in `keeper` and sends it by `workers`. The worker's answer comes in by
 //! `notices ▸ keeper`, which completes the one future that [`opening`] waits for.
 //!
+//! In a cluster a stream may come from another node, or go to one: [`fetched`].
+//!
 //! What a connection may take lies beside it: [`connections`] gives it a place, [`turns`] its time on this thread, and
 //! [`http2_frames`] counts what asks for nothing.
 //!
@@ -49,6 +51,7 @@ pub mod code;
 mod connections;
 mod cors;
 pub mod elsewhere;
+pub mod fetched;
 mod forwarded;
 mod forwarding;
 mod handshake_places;

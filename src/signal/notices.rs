@@ -1,7 +1,8 @@
-//! Notices from the workers, passed to [`super::keeper`] in their order.
+//! Notices from the workers, and of streams of other nodes, passed to [`super::keeper`] in their order.
 
 use std::rc::Rc;
 
+use super::fetched::Fetched;
 use super::keeper::SessionKeeper;
 use crate::worker::mailbox::Notice;
 
@@ -54,6 +55,18 @@ fn take(keeper: &SessionKeeper, notice: Notice) {
                 published,
                 "viewer negotiated nothing that fits what is published: it gets no media of that kind"
             );
+        }
+    }
+}
+
+/// Hears of streams of other nodes, as long as there is somebody who tells.
+pub(super) async fn hear_fetched(keeper: Rc<SessionKeeper>, news: flume::Receiver<Fetched>) {
+    while let Ok(news) = news.recv_async().await {
+        match news {
+            Fetched::Comes(name) => keeper.comes_by_link(&name, true),
+            Fetched::Gone(name) => keeper.comes_by_link(&name, false),
+            Fetched::Listens(name) => keeper.links_listen(&name, true),
+            Fetched::ListensNoMore(name) => keeper.links_listen(&name, false),
         }
     }
 }

@@ -158,7 +158,12 @@ impl Opener {
         let keeper = &*self.keeper;
         let mut opening = Opening { keeper, session, stream, name, direction, asked: None, is_open: false };
         let claim = match direction {
-            Direction::Publish => Some(self.claim(&grant, session, name).await?),
+            Direction::Publish => {
+                // Another node's publisher must not lose its name to an offer that cannot be served.
+                let handle = self.keeper.workers().handle(placement::choose(session, self.keeper.workers().count()).0);
+                self.answers.answer(offer, direction, handle, &random::token(), name)?;
+                Some(self.claim(&grant, session, name).await?)
+            }
             Direction::Play => None,
         };
         let (worker, answered) = self.find_worker(&mut opening, offer, grant.may_speak()).await?;

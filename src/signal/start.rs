@@ -93,6 +93,8 @@ pub struct Setup {
     pub ownership: MakeOwnership,
     /// The workers, by index.
     pub workers: Vec<WorkerHandle>,
+    /// The worker that has the links of a cluster's node.
+    pub links: Option<WorkerHandle>,
     /// The workers' notices.
     pub notices: flume::Receiver<Notice>,
     /// Answers offers.
@@ -323,6 +325,7 @@ struct Services {
     admin: AdminService,
     redirect: RedirectService,
     keeper: Rc<SessionKeeper>,
+    ownership: Rc<dyn Ownership>,
     /// Where media goes that comes over TCP on the port of HTTPS.
     ice_tcp: Option<Rc<IceTcp>>,
     turn: Option<Rc<TurnServer>>,
@@ -347,8 +350,10 @@ impl Services {
         let (claims, releasing) = Claims::new(ownership.clone());
         let ice_tcp = setup.ice_tcp.then(|| Rc::new(IceTcp::new(setup.workers.clone())));
         let handshakes = HandshakePlaces::new(setup.workers.len(), &admission.exempt_addresses);
-        let (workers, woken) = Workers::new(setup.workers, clock);
-        let keeper = SessionKeeper::new(terms.bounds(), workers, counters.clone(), clock);
+        let (workers, woken) = Workers::new(setup.workers, setup.links, clock);
+        let fetch = ownership.fetch();
+        let news = fetch.as_ref().map(|fetch| fetch.news());
+        let keeper = SessionKeeper::new(terms.bounds(), workers, fetch, counters.clone(), clock);
         keeper.set_plain_clients(terms.live.plain_clients);
         let turn = (setup.ice_tcp && setup.turn).then(|| {
             let (announce, tls, sessions) = (setup.announce.clone(), setup.tls.clone(), keeper.clone());
@@ -418,7 +423,10 @@ impl Services {
         ];
         if let Some(lost) = ownership.lost() {
             tasks.push(runtime::spawn(end_lost(keeper.clone(), lost)));
-            tasks.push(runtime::spawn(tell_load(keeper.clone(), ownership)));
+            tasks.push(runtime::spawn(tell_load(keeper.clone(), ownership.clone())));
+        }
+        if let Some(news) = news {
+            tasks.push(runtime::spawn(notices::hear_fetched(keeper.clone(), news)));
         }
         for (index, woken) in (0..).zip(woken) {
             tasks.push(runtime::spawn(keeper.clone().tell_worker(WorkerIndex(index), woken)));
@@ -449,6 +457,7 @@ impl Services {
             },
             redirect: RedirectService { settings, shutdown, counters: counters.clone(), https_port },
             keeper,
+            ownership,
             ice_tcp,
             turn,
             _tasks: tasks,
@@ -532,6 +541,7 @@ async fn serve(
     services.begin_shutdown();
     drop(accepting);
     runtime::timeout(limits::SHUTDOWN_TIME_MAX / 4, services.finished()).await;
+    runtime::timeout(limits::CLUSTER_LEAVE_TIME_MAX, services.ownership.leave()).await;
 }
 
 /// Accepts connections at each listener until the returned tasks are dropped.

@@ -22,6 +22,8 @@ use crate::worker::report::WorkerReport;
 /// All workers, by index.
 pub(super) struct Workers {
     slots: Vec<WorkerSlot>,
+    /// Of those, how many serve sessions; one more may have the links of a cluster's node.
+    serving: usize,
     reports: Mutex<Option<(Timestamp, Arc<Vec<WorkerReport>>)>>,
     answering: Mutex<Option<(Timestamp, usize)>>,
     clock: Clock,
@@ -38,20 +40,31 @@ struct WorkerSlot {
 
 impl Workers {
     /// The workers, and for each the channel that wakes the task that sends to it ([`super::keeper`]).
-    pub(super) fn new(handles: Vec<WorkerHandle>, clock: Clock) -> (Self, Vec<flume::Receiver<()>>) {
-        let (slots, wakes) = handles
+    pub(super) fn new(
+        handles: Vec<WorkerHandle>,
+        links: Option<WorkerHandle>,
+        clock: Clock,
+    ) -> (Self, Vec<flume::Receiver<()>>) {
+        let serving = handles.len();
+        let (slots, wakes): (Vec<_>, Vec<_>) = handles
             .into_iter()
+            .chain(links)
             .map(|handle| {
                 let (wake, woken) = flume::bounded(1);
                 (WorkerSlot { handle, closes: RefCell::default(), wake }, woken)
             })
             .unzip();
-        (Self { slots, reports: Mutex::new(None), answering: Mutex::new(None), clock }, wakes)
+        (Self { slots, serving, reports: Mutex::new(None), answering: Mutex::new(None), clock }, wakes)
     }
 
-    /// How many workers there are, at most [`limits::WORKERS_MAX`].
+    /// How many workers serve sessions, at most [`limits::WORKERS_MAX`].
     pub(super) fn count(&self) -> u16 {
-        self.slots.len() as u16
+        self.serving as u16
+    }
+
+    /// The worker that has the links, in a cluster.
+    pub(super) fn links(&self) -> Option<WorkerIndex> {
+        self.slots.get(self.serving).map(|slot| slot.handle.index)
     }
 
     /// One worker's mailbox.
@@ -108,7 +121,7 @@ impl Workers {
 
     /// The answers of all workers that give one in time, by index.
     async fn ask<T>(&self, question: impl Fn(flume::Sender<T>) -> Control) -> Vec<T> {
-        let asked = self.slots.iter().map(|slot| {
+        let asked = self.slots.iter().take(self.serving).map(|slot| {
             let (sender, receiver) = flume::bounded(1);
             let sent = slot.handle.try_send(question(sender)).is_ok();
             async move {

@@ -185,6 +185,7 @@ pub fn start(plan: Plan) -> Node {
         connections_max: plan.connections_max,
         sockets: plan.sockets,
         workers: workers.collect(),
+        links: None,
         notices: receiver,
         negotiator: Box::new(Words),
         ownership: plan.ownership,

@@ -149,6 +149,7 @@ impl Node {
             connections_max: scenario.connections_max,
             sockets: sockets.clone(),
             workers,
+            links: None,
             notices: heard,
             negotiator: Box::new(SdpNegotiator),
             ownership: Box::new(|| Rc::new(Book::default())),

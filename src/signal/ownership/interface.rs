@@ -11,6 +11,7 @@ use std::rc::Rc;
 use futures_util::future::LocalBoxFuture;
 
 use crate::signal::elsewhere::Elsewhere;
+use crate::signal::fetched::Fetch;
 use crate::signal::ownership::report::ClusterReport;
 use crate::signal::stream_name::StreamName;
 use crate::worker::mailbox::SessionId;
@@ -103,6 +104,16 @@ pub trait Ownership {
     /// Takes what this node has to do, for the others: thousandths of what it can do, and its sessions.
     fn tell_load(&self, used_permille: u16, sessions: u32) {
         let _ = (used_permille, sessions);
+    }
+
+    /// Leaves the cluster, where there is one: what this node had is free at once.
+    fn leave(&self) -> LocalBoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Who fetches streams from other nodes. `None` where there is none.
+    fn fetch(&self) -> Option<Rc<dyn Fetch>> {
+        None
     }
 
     /// The other nodes, where this one speaks to them.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::worker::links::report::LinkReport;
+
 /// The whole of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClusterReport {
@@ -25,6 +27,9 @@ pub struct ClusterReport {
     /// The last connections between nodes that were refused, the newest first.
     #[serde(default)]
     pub refused: Vec<RefusalReport>,
+    /// Streams that pass between this node and others.
+    #[serde(default)]
+    pub links: Vec<LinkReport>,
 }
 
 /// A node's connections with the others.

@@ -5,6 +5,9 @@
 //! sends to that worker then takes the present state ([`StreamIndex::take_route`]). So a burst of joins becomes one
 //! `Route`, the newest state always wins, and the untold changes are bounded by streams × workers.
 //!
+//! A stream may also come from another node, over a link, and go to others: then the worker that has the links
+//! ([`crate::worker::links`]) is its origin, or one of its audience.
+//!
 //! Not here: everything else about a session ([`super::table`]). There is no clock and no channel here: `now` is an
 //! argument, and messages are taken out.
 
@@ -49,8 +52,22 @@ struct StreamEntry {
     publisher: Option<StreamPublisher>,
     /// The admitted viewers. While a viewer waits for a publisher, it has the time at which its wait ends.
     viewers: HashMap<SessionId, Option<Timestamp>>,
-    /// The served viewers by worker.
+    /// The served viewers by worker; the worker that has the links, while other nodes are sent the stream.
     audience: BTreeMap<WorkerIndex, Members>,
+    /// It comes from another node.
+    comes_by_link: bool,
+    /// It was said to be wanted from another node.
+    is_wanted: bool,
+}
+
+impl StreamEntry {
+    fn is_published(&self) -> bool {
+        self.publisher.is_some() || self.comes_by_link
+    }
+
+    fn is_unused(&self) -> bool {
+        self.publisher.is_none() && self.viewers.is_empty() && self.audience.is_empty()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +98,10 @@ pub(super) struct StreamIndex {
     waiting: BTreeSet<(Timestamp, SessionId, StreamId)>,
     /// Names that got (`true`) or lost their publisher since the last [`Self::take_went`].
     went: Vec<(StreamName, bool)>,
+    /// The worker that has the links, in a cluster.
+    links: Option<WorkerIndex>,
+    /// Streams that are wanted from other nodes since the last [`Self::take_wanted`], or are no more.
+    wanted: Vec<(StreamName, bool)>,
     /// Per worker: the streams whose route it has not been told.
     changed: BTreeMap<WorkerIndex, BTreeSet<StreamId>>,
 }
@@ -97,8 +118,15 @@ impl StreamIndex {
             viewers: 0,
             waiting: BTreeSet::new(),
             went: Vec::new(),
+            links: None,
+            wanted: Vec::new(),
             changed: BTreeMap::new(),
         }
+    }
+
+    /// This node is one of a cluster, and that worker has its links.
+    pub(super) fn set_links(&mut self, links: WorkerIndex) {
+        self.links = Some(links);
     }
 
     /// Changes the bounds. Sessions that are already admitted stay, and viewers that already wait keep the end of their
@@ -127,10 +155,11 @@ impl StreamIndex {
         now: Timestamp,
     ) -> Result<StreamId, NotAdmitted> {
         let known = self.numbers.get(name).and_then(|id| self.streams.get(id));
-        let is_published = known.is_some_and(|stream| stream.publisher.is_some());
+        let is_taken = known.is_some_and(|stream| stream.publisher.is_some());
+        let is_published = known.is_some_and(StreamEntry::is_published);
         let viewers = known.map_or(0, |stream| stream.viewers.len());
         match direction {
-            Direction::Publish if is_published => return Err(NotAdmitted::NameTaken),
+            Direction::Publish if is_taken => return Err(NotAdmitted::NameTaken),
             Direction::Publish if self.publishers >= self.bounds.streams_max => {
                 return Err(NotAdmitted::TooManyStreams);
             }
@@ -143,31 +172,95 @@ impl StreamIndex {
             Direction::Publish | Direction::Play => {}
         }
         let id = self.number_of(name);
-        let stream = self.streams.entry(id).or_insert_with(|| StreamEntry {
-            name: name.clone(),
-            publisher: None,
-            viewers: HashMap::new(),
-            audience: BTreeMap::new(),
-        });
+        let stream = self.entry(id, name);
         match direction {
             Direction::Publish => {
                 stream.publisher = Some(StreamPublisher { session, worker: None });
                 self.publishers += 1;
-                for (viewer, waits_until) in &mut stream.viewers {
-                    if let Some(until) = waits_until.take() {
-                        self.waiting.remove(&(until, *viewer, id));
-                    }
-                }
+                self.nobody_waits(id);
             }
             Direction::Play => {
-                self.viewers += 1;
                 stream.viewers.insert(session, None);
+                self.viewers += 1;
                 if !is_published {
                     self.wait(session, id, now);
                 }
             }
         }
+        self.note_wanted(id);
         Ok(id)
+    }
+
+    fn entry(&mut self, id: StreamId, name: &StreamName) -> &mut StreamEntry {
+        self.streams.entry(id).or_insert_with(|| StreamEntry {
+            name: name.clone(),
+            publisher: None,
+            viewers: HashMap::new(),
+            audience: BTreeMap::new(),
+            comes_by_link: false,
+            is_wanted: false,
+        })
+    }
+
+    /// The stream has a publisher: its viewers wait no more.
+    fn nobody_waits(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        for (viewer, waits_until) in &mut stream.viewers {
+            if let Some(until) = waits_until.take() {
+                self.waiting.remove(&(until, *viewer, id));
+            }
+        }
+    }
+
+    /// The stream comes from another node from now on, or does so no more.
+    pub(super) fn comes_by_link(&mut self, name: &StreamName, comes: bool, now: Timestamp) {
+        let Some(id) = self.numbers.get(name).copied() else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if std::mem::replace(&mut stream.comes_by_link, comes) == comes {
+            return;
+        }
+        let is_served_here = stream.publisher.is_some_and(|publisher| publisher.worker.is_some());
+        if !is_served_here {
+            self.went.push((stream.name.clone(), comes));
+        }
+        if comes {
+            self.nobody_waits(id);
+        } else if stream.publisher.is_none() {
+            self.all_wait(id, now);
+        }
+        self.mark_changed(id, self.links);
+    }
+
+    /// Other nodes are sent the stream from now on, or none is any more.
+    pub(super) fn links_listen(&mut self, name: &StreamName, listen: bool) {
+        let Some(links) = self.links else { return };
+        let id = self.number_of(name);
+        if listen {
+            self.memberships_so_far += 1;
+            let members = Members { count: 1, membership: self.memberships_so_far };
+            self.entry(id, name).audience.insert(links, members);
+        } else if let Some(stream) = self.streams.get_mut(&id) {
+            stream.audience.remove(&links);
+        }
+        self.mark_changed(id, Some(links));
+        self.note_wanted(id);
+        self.forget_if_unused(id);
+    }
+
+    /// Finds out whether the stream is wanted from another node.
+    fn note_wanted(&mut self, id: StreamId) {
+        let Some(links) = self.links else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let is_played = !stream.viewers.is_empty() || stream.audience.contains_key(&links);
+        let is_wanted = stream.publisher.is_none() && is_played;
+        if std::mem::replace(&mut stream.is_wanted, is_wanted) != is_wanted {
+            self.wanted.push((stream.name.clone(), is_wanted));
+        }
+    }
+
+    /// The streams that are wanted from other nodes since the last call (`true`), or are no more, in order.
+    pub(super) fn take_wanted(&mut self) -> Vec<(StreamName, bool)> {
+        std::mem::take(&mut self.wanted)
     }
 
     /// Starts a viewer's wait for a publisher.
@@ -190,7 +283,9 @@ impl StreamIndex {
                 if let Some(publisher) = &mut stream.publisher {
                     publisher.worker = Some(worker);
                 }
-                self.went.push((stream.name.clone(), true));
+                if !stream.comes_by_link {
+                    self.went.push((stream.name.clone(), true));
+                }
                 true
             }
             Direction::Play => {
@@ -223,6 +318,7 @@ impl StreamIndex {
         if is_changed {
             self.mark_changed(id, worker);
         }
+        self.note_wanted(id);
         self.forget_if_unused(id);
     }
 
@@ -232,14 +328,21 @@ impl StreamIndex {
         let Some(publisher) = stream.publisher.take_if(|publisher| publisher.session == session) else { return false };
         self.publishers -= 1;
         let was_served = publisher.worker.is_some();
+        if stream.comes_by_link {
+            return was_served;
+        }
         if was_served {
             self.went.push((stream.name.clone(), false));
         }
-        let viewers: Vec<SessionId> = stream.viewers.keys().copied().collect();
-        for viewer in viewers {
+        self.all_wait(id, now);
+        was_served
+    }
+
+    fn all_wait(&mut self, id: StreamId, now: Timestamp) {
+        let viewers = self.streams.get(&id).map(|stream| stream.viewers.keys().copied().collect::<Vec<_>>());
+        for viewer in viewers.unwrap_or_default() {
             self.wait(viewer, id, now);
         }
-        was_served
     }
 
     /// Removes a viewer. Returns whether it was its worker's last viewer of the stream.
@@ -310,9 +413,11 @@ impl StreamIndex {
         Audience { publishers: self.publishers, viewers: self.viewers, waiting_viewers: self.waiting.len() }
     }
 
-    /// The worker that serves the stream's publisher.
+    /// The worker that the stream comes from: its publisher's, or the one that has the links.
     fn origin(&self, stream: StreamId) -> Option<WorkerIndex> {
-        self.streams.get(&stream)?.publisher?.worker
+        let stream = self.streams.get(&stream)?;
+        let of_publisher = stream.publisher.and_then(|publisher| publisher.worker);
+        of_publisher.or_else(|| self.links.filter(|_| stream.comes_by_link))
     }
 
     /// Marks the stream as changed for its origin, its audience, and the worker that has just left either.
@@ -327,8 +432,7 @@ impl StreamIndex {
     /// Removes a stream that nobody publishes or plays. A `Route` that is told later says "nobody", which needs no
     /// entry.
     fn forget_if_unused(&mut self, id: StreamId) {
-        let unused = |stream: &StreamEntry| stream.publisher.is_none() && stream.viewers.is_empty();
-        if self.streams.get(&id).is_some_and(unused)
+        if self.streams.get(&id).is_some_and(StreamEntry::is_unused)
             && let Some(stream) = self.streams.remove(&id)
         {
             self.numbers.remove(&stream.name);

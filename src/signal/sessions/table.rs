@@ -477,6 +477,26 @@ impl<K> SessionTable<K> {
         self.streams.take_went()
     }
 
+    /// That worker has the links of a cluster's node; see [`StreamIndex::set_links`].
+    pub(in crate::signal) fn set_links(&mut self, links: WorkerIndex) {
+        self.streams.set_links(links);
+    }
+
+    /// A stream comes from another node, or does so no more.
+    pub(in crate::signal) fn comes_by_link(&mut self, name: &StreamName, comes: bool, now: Timestamp) {
+        self.streams.comes_by_link(name, comes, now);
+    }
+
+    /// Other nodes are sent a stream, or none is any more.
+    pub(in crate::signal) fn links_listen(&mut self, name: &StreamName, listen: bool) {
+        self.streams.links_listen(name, listen);
+    }
+
+    /// The streams that are wanted from other nodes, or are no more, since the last call.
+    pub(in crate::signal) fn take_wanted(&mut self) -> Vec<(StreamName, bool)> {
+        self.streams.take_wanted()
+    }
+
     /// Takes the next `Route` that `worker` has not been told, with the present state.
     pub(in crate::signal) fn take_route(&mut self, worker: WorkerIndex) -> Option<Control> {
         self.streams.take_route(worker)

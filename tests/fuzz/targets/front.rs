@@ -94,6 +94,7 @@ pub fn setup(
         connections_max: 1_000,
         sockets: Sockets::default(),
         workers,
+        links: None,
         notices,
         negotiator: Box::new(SdpNegotiator),
         ownership: Box::new(|| Rc::new(Book::default())),

@@ -1,0 +1,125 @@
+//! Answers nodes that want a stream of this one.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+
+use super::Shared;
+use super::agreement::{Agreed, NotAgreed, Refused, Wanted, keys};
+use crate::cluster::channel::{Peer, Service};
+use crate::limits;
+use crate::placement;
+use crate::signal::fetched::Fetched;
+use crate::signal::runtime;
+use crate::signal::stream_name::StreamName;
+use crate::worker::links::mailbox::{LinkControl, OpenLink};
+use crate::worker::links::packet::Handle;
+
+/// The service.
+pub(super) struct Serves(pub(super) Rc<Shared>);
+
+impl Service for Serves {
+    fn answer(self: Rc<Self>, from: Peer, request: Request<Bytes>) -> LocalBoxFuture<'static, Response<Bytes>> {
+        async move {
+            if request.method() != Method::POST {
+                return answer(StatusCode::METHOD_NOT_ALLOWED, &Refused { why: NotAgreed::Unread });
+            }
+            match self.agree(&from, request.body()).await {
+                Ok(agreed) => answer(StatusCode::OK, &agreed),
+                Err(why) => {
+                    let status = match why {
+                        NotAgreed::NotHere => StatusCode::NOT_FOUND,
+                        NotAgreed::Loop => StatusCode::CONFLICT,
+                        NotAgreed::Full => StatusCode::SERVICE_UNAVAILABLE,
+                        NotAgreed::Unread => StatusCode::BAD_REQUEST,
+                    };
+                    answer(status, &Refused { why })
+                }
+            }
+        }
+        .boxed_local()
+    }
+}
+
+impl Serves {
+    async fn agree(&self, from: &Peer, body: &[u8]) -> Result<Agreed, NotAgreed> {
+        let shared = &self.0;
+        let wanted: Wanted = serde_json::from_slice(body).map_err(|_| NotAgreed::Unread)?;
+        let name = StreamName::parse(&wanted.stream).map_err(|_| NotAgreed::Unread)?;
+        let child = Handle(wanted.handle);
+        if child.0 == 0 || child.0 >> limits::LINK_HANDLE_BITS != 0 {
+            return Err(NotAgreed::Unread);
+        }
+        let me = shared.registry.me().name.clone();
+        let (epoch, path) = match shared.registry.owned_here(&name) {
+            Some(epoch) => (epoch.0, vec![me]),
+            None => {
+                let (epoch, path) = self.fetched(&name).await.ok_or(NotAgreed::NotHere)?;
+                (epoch, std::iter::once(me).chain(path).collect())
+            }
+        };
+        if path.contains(&from.node) {
+            return Err(NotAgreed::Loop);
+        }
+        let of_stream = shared.children_of(&name);
+        if of_stream >= limits::LINK_CHILDREN_MAX || path.len() >= limits::LINK_DEPTH_MAX {
+            return Err(NotAgreed::Full);
+        }
+        let handle = shared.new_handle().ok_or(NotAgreed::Full)?;
+        let keys = keys(&from.secret, child, handle, false).ok_or(NotAgreed::Full)?;
+        let open = OpenLink {
+            handle,
+            remote: child,
+            node: from.node.clone(),
+            stream: placement::stream_id(name.as_str()),
+            stream_name: name.to_string(),
+            keys,
+        };
+        shared.children.borrow_mut().insert(handle, name.clone());
+        // The worker knows the stream before anybody is told to send it there.
+        shared.worker.send(LinkControl::Child(Box::new(open))).await;
+        tracing::debug!(stream = %name, node = from.node, "a node is sent this stream");
+        if of_stream == 0 {
+            shared.tell(Fetched::Listens(name));
+        }
+        Ok(Agreed { handle: handle.0, epoch, path })
+    }
+}
+
+impl Serves {
+    /// By which epoch and nodes a stream comes that is published elsewhere; it is fetched for who asks, where nobody here plays it.
+    async fn fetched(&self, name: &StreamName) -> Option<(u64, Vec<String>)> {
+        let shared = &self.0;
+        let known = shared.followed.borrow().get(name).cloned();
+        if let Some(followed) = known {
+            return followed.comes_by();
+        }
+        shared.registry.owner_elsewhere(name)?;
+        shared.tell(Fetched::Listens(name.clone()));
+        let looking = async {
+            loop {
+                runtime::sleep(limits::LINK_FETCHED_LOOK).await;
+                let comes_by = shared.followed.borrow().get(name).and_then(|followed| followed.comes_by());
+                if comes_by.is_some() {
+                    return comes_by;
+                }
+            }
+        };
+        let comes_by = runtime::timeout(limits::LINK_FETCHED_TIME_MAX, looking).await.flatten();
+        if comes_by.is_none() && shared.children_of(name) == 0 {
+            shared.tell(Fetched::ListensNoMore(name.clone()));
+        }
+        comes_by
+    }
+}
+
+fn answer(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
