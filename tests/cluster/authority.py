@@ -1,4 +1,7 @@
-"""Authorities of a cluster and certificates of its nodes, right and wrong ones, made by openssl. `python authority.py` tests them."""
+"""Authorities of a cluster and certificates of its nodes, right and wrong ones, made by openssl.
+
+`python authority.py` tests them.
+"""
 
 import datetime
 import subprocess
@@ -33,8 +36,8 @@ class Authority:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ca = self.directory / "ca.pem"
-        openssl(self.directory, "req", "-x509", *KEY, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", f"/CN={name}", "-days", "10",
-                "-addext", "keyUsage = critical, keyCertSign, cRLSign")
+        openssl(self.directory, "req", "-x509", *KEY, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj",
+                f"/CN={name}", "-days", "10", "-addext", "keyUsage = critical, keyCertSign, cRLSign")
         (self.directory / "index.txt").touch()
         # Two certificates may have one subject: a renewed one, and a wrong one beside a right one.
         (self.directory / "ca.conf").write_text(
@@ -53,8 +56,8 @@ class Authority:
             f"subjectAltName = {', '.join(names)}\n")
         now = datetime.datetime.now(datetime.timezone.utc)
         start, end = [(now + datetime.timedelta(days=each)).strftime("%Y%m%d%H%M%SZ") for each in days]
-        openssl(self.directory, "ca", "-batch", "-config", "ca.conf", "-in", files.directory / "request.pem", "-notext", "-out", files.cert,
-                "-startdate", start, "-enddate", end, "-extfile", files.directory / "extensions")
+        openssl(self.directory, "ca", "-batch", "-config", "ca.conf", "-in", files.directory / "request.pem", "-notext",
+                "-out", files.cert, "-startdate", start, "-enddate", end, "-extfile", files.directory / "extensions")
         files.ca.write_bytes(self.ca.read_bytes())
         return files
 
@@ -64,7 +67,10 @@ class Authority:
         return self.issue(node, names, **how)
 
     def wrong(self, other, cluster, region, node, addresses):
-        """What every node has to refuse of one that calls itself so, by what is wrong with it. `other`: an authority nobody knows."""
+        """What every node has to refuse of one that calls itself so, by what is wrong with it.
+
+        `other`: an authority that nobody knows.
+        """
         strange = other.of_node(cluster, region, node, addresses)
         # It knows the right ones itself, or it would be the one who refuses.
         strange.ca.write_bytes(self.ca.read_bytes())
@@ -94,7 +100,8 @@ def check():
         openssl(directory, "verify", "-CAfile", right.ca, right.cert)
         judged = {}
         for why, files in ours.wrong(other, "c", "a", "e1", ["10.78.1.3"]).items():
-            done = subprocess.run(["openssl", "verify", "-purpose", "sslclient", "-CAfile", ours.ca, files.cert], capture_output=True, text=True)
+            command = ["openssl", "verify", "-purpose", "sslclient", "-CAfile", ours.ca, files.cert]
+            done = subprocess.run(command, capture_output=True, text=True)
             judged[why] = done.returncode == 0
         wrong_by_itself = {"another authority", "expired", "not yet valid", "for servers only"}
         assert {why for why, good in judged.items() if not good} == wrong_by_itself, judged

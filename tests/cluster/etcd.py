@@ -78,15 +78,18 @@ class Etcd:
 
     def start(self, member):
         files = self.files_of(member)
-        of_clients = ["--cert-file", files["cert"], "--key-file", files["key"], "--trusted-ca-file", files["ca"], "--client-cert-auth"]
+        of_clients = ["--cert-file", files["cert"], "--key-file", files["key"], "--trusted-ca-file", files["ca"],
+                      "--client-cert-auth"]
         of_peers = ["--peer-cert-file", files["cert"], "--peer-key-file", files["key"], "--peer-trusted-ca-file", files["ca"],
                     "--peer-client-cert-auth"]
         cluster = ",".join(f"e{number}={url}" for number, url in enumerate(self.peers))
         log = open(self.directory / f"e{member}.log", "a")
         self.processes[member] = subprocess.Popen(
-            self.inside(member, PROGRAMS / "etcd", "--name", f"e{member}", "--data-dir", self.directory / f"e{member}", "--listen-client-urls",
-                        self.urls[member], "--advertise-client-urls", self.urls[member], "--listen-peer-urls", self.peers[member],
-                        "--initial-advertise-peer-urls", self.peers[member], "--initial-cluster", cluster, *of_clients, *of_peers),
+            self.inside(
+                member, PROGRAMS / "etcd", "--name", f"e{member}", "--data-dir", self.directory / f"e{member}",
+                "--listen-client-urls", self.urls[member], "--advertise-client-urls", self.urls[member],
+                "--listen-peer-urls", self.peers[member], "--initial-advertise-peer-urls", self.peers[member],
+                "--initial-cluster", cluster, *of_clients, *of_peers),
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
     def stop(self, member):
