@@ -87,9 +87,10 @@ pub(crate) struct LinkArgs {
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub(crate) struct Watch {
-    /// WHEP address; `{i}` stands for the stream's number, from 0
-    #[arg(long, value_name = "URL")]
-    pub(crate) whep: String,
+    /// WHEP address; `{i}` stands for the stream's number, from 0. May be given more than once, for the nodes of a cluster:
+    /// viewers are dealt to them in turn
+    #[arg(long, value_name = "URL", required = true)]
+    pub(crate) whep: Vec<String>,
     /// Viewers in all; with --find-knee, the most to try
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) viewers: u32,
@@ -150,6 +151,16 @@ pub(crate) struct Watch {
     /// With --find-knee and --server-pid: the line for the server's busiest thread, per cent of a core
     #[arg(long, default_value_t = 95.0, value_name = "PERCENT", requires = "find_knee")]
     pub(crate) knee_cpu_percent: f64,
+}
+
+impl Watch {
+    /// Where a viewer watches: at the nodes in turn, and at each the streams in turn.
+    pub(crate) fn address_of(&self, viewer: u32) -> Result<Url, String> {
+        let nodes = u32::try_from(self.whep.len()).unwrap_or(u32::MAX).max(1);
+        let template = self.whep.get((viewer % nodes) as usize).map_or("", String::as_str);
+        let streams = if template.contains("{i}") { self.watched_streams.max(1) } else { 1 };
+        address(template, viewer / nodes % streams)
+    }
 }
 
 /// Publishers.
@@ -347,6 +358,12 @@ mod tests {
     #[test]
     fn a_streams_number_takes_its_place_in_the_address() {
         assert_eq!(address("http://h:1/whep/{i}", 3).unwrap().path(), "/whep/3");
+        let dealt = "watch --whep http://h/{i} --whep http://k/a --watched-streams 2";
+        let arguments = std::iter::once("corecast-loadtest").chain(dealt.split(' '));
+        let Command::Watch { watch, .. } = Cli::try_parse_from(arguments).unwrap().command else { panic!("watch") };
+        let addresses = (0..5).map(|viewer| watch.address_of(viewer).unwrap().to_string());
+        let expected = ["http://h/0", "http://k/a", "http://h/1", "http://k/a", "http://h/0"];
+        assert_eq!(addresses.collect::<Vec<_>>(), expected);
         assert!(address("ftp://h/x", 0).unwrap_err().contains("not http"));
         assert!(address("h/x", 0).is_err());
     }

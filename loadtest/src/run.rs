@@ -329,7 +329,6 @@ impl Load {
     pub(crate) fn watch(&mut self, watch: &Watch, viewers: u32) -> Result<Timestamp, String> {
         let begin = net::now() + HEAD_START;
         let present = self.planned.len() as u32;
-        let streams = if watch.whep.contains("{i}") { watch.watched_streams.max(1) } else { 1 };
         let threads = self.threads.len() - self.viewers_from;
         let mut last = begin;
         for (place, viewer) in (present..viewers).enumerate() {
@@ -349,7 +348,7 @@ impl Load {
                 picture: self.pictures,
                 link: watch.link.clone(),
             });
-            self.join(Join { url: cli::address(&watch.whep, viewer % streams)?, at: last, thread, what });
+            self.join(Join { url: watch.address_of(viewer)?, at: last, thread, what });
             self.planned.push(last);
         }
         Ok(last)
