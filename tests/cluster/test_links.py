@@ -11,10 +11,13 @@ import contextlib
 import json
 import socket
 import ssl
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
+from pathlib import Path
 
 import h2.config
 import h2.connection
@@ -23,10 +26,12 @@ import h2.events
 from machines import Machines, enter
 
 from clients import Browsers, Ffmpeg, added, together, watch
-from cluster import ARTIFACTS, CLUSTER, LINK_PORT, Cluster, require, until
+from cluster import ARTIFACTS, BINARY, CLUSTER, LINK_PORT, Cluster, require, until
 
 # What a link on one host may add to the way from glass to glass.
 LINK_P95_MS = 15
+# Edges of one origin.
+EDGES = 20
 # A viewer's picture after whatever was mended is mended.
 BACK_SECONDS = 2
 LEASE_SECONDS = 10
@@ -658,12 +663,49 @@ def parent_killed(world):
     require_steady(seen, 300)
 
 
+def many_edges(world):
+    """One stream to twenty edges of one origin, a viewer each, beside as many viewers of the origin; then to many viewers of two."""
+    cluster, home, seconds = world.cluster, world.machines["home"], world.seconds(15, 30)
+    tester = BINARY.parent / "corecast-loadtest"
+    require(tester.exists(), f"{tester} is missing: cargo build --workspace --bins")
+    names = [f"x{number}" for number in range(1, EDGES + 1)]
+    for number, name in enumerate(names):
+        if name not in cluster.nodes:
+            cluster.add(name, "a", f"10.78.4.{number + 1}").start(wait=False)
+    for name in names:
+        cluster[name].wait()
+    cluster.wait()
+
+    def watched(what, edges, viewers):
+        stream, origin = world.stream(), cluster["o1"]
+        whep = [word for edge in edges for word in ("--whep", f"{cluster[edge].url}/whep/{stream}")]
+        before = {name: cluster[name].cpu_seconds() for name in {"o1", *edges}}
+        with tempfile.TemporaryDirectory() as directory:
+            # What fails by its own lines is judged here; a report there is all the same.
+            subprocess.run(home.inside(tester, "run", "--whip", f"{origin.url}/whip/{stream}", *whep, "--viewers", viewers, "--ramp", "50/s",
+                                       "--seconds", seconds, "--bitrate", "1M", "--insecure", "--report", directory),
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            report = json.loads((Path(directory) / "report.json").read_text())
+        links = [link for edge in edges for link in cluster.status(edge)["links"] if link["stream"] == stream and link["is_parent"]]
+        late = report["distributions"]["video_latency"]
+        cpu = {name: round(cluster[name].cpu_seconds() - began, 2) for name, began in before.items()}
+        connected, lost = report["viewers_connected"], report["accounts"]["lost"]
+        world.note(**{what: {"connected": connected, "packets_per_second": round(report["packets_per_second"]), "lost": lost,
+                             "latency_ms": {name: round(late[name] / 1000, 1) for name in ("p50", "p99") if name in late},
+                             "cpu_s_origin": cpu["o1"], "cpu_s_edges": round(sum(cpu.values()) - cpu["o1"], 2), "links": len(links)}})
+        return connected, lost
+
+    watched("viewers of the origin", ["o1"], EDGES)
+    connected, lost = watched("an edge each", names, EDGES)
+    require(connected == EDGES and lost == 0, f"{connected} connected, {lost} packets lost")
+    watched("many viewers of two edges", ["e1", "e2"], world.seconds(200, 2_000))
+
+
 PLAIN, LINKS, WHOLE = "needs no link", "needs links", "needs links, and is of the whole form only"
 CASES = {
     "who publishes where is known everywhere, whatever the clocks say": (all_know, PLAIN),
     "publishers at all nodes race": (racing, PLAIN),
     "the engine's faults beside media": (engine_faults_beside_media, PLAIN),
-    # It fails while a name is claimed before the offer is read.
     "an offer that cannot be read": (unreadable_offer, LINKS),
     "two viewers at an edge cost one link": (two_viewers_one_link, LINKS),
     "everybody sees, and what the link adds": (everybody_sees, LINKS),
@@ -676,6 +718,7 @@ CASES = {
     "the engine's leader is killed": (leader_killed, LINKS),
     "a stale origin": (stale_origin, LINKS),
     "clocks differ": (clocks_differ, WHOLE),
+    "many edges": (many_edges, WHOLE),
     "wrong certificates": (wrong_certificates, LINKS),
     # Last: it adds a node.
     "a parent is killed": (parent_killed, LINKS),
