@@ -95,3 +95,24 @@ pub const LINK_RESUME_OVERLAP_PACKETS: u64 = 64;
 
 /// How often one looks whether a stream comes that is fetched for another node.
 pub const LINK_FETCHED_LOOK: Duration = Duration::from_millis(10);
+
+/// A node whose own parent is silent for so long does not answer its children any more: one answer later than fail-over, so that what it
+/// goes over to itself is not given up by them.
+pub const LINK_SOURCE_SILENCE: Duration = Duration::from_millis(400);
+
+const _: () =
+    assert!(LINK_SOURCE_SILENCE.as_millis() > LINK_FAIL_OVER_SILENCE.as_millis() + LINK_REPORT_INTERVAL.as_millis());
+
+/// A round that comes so much later than it was due comes after a stall of the machine.
+pub const LINK_STALL: Duration = Duration::from_millis(150);
+
+const _: () = assert!(LINK_STALL.as_millis() < LINK_FAIL_OVER_SILENCE.as_millis());
+
+/// Changes of what a child wants that are followed at once, and then one in [`LINK_BEGIN_PAUSE`].
+pub const LINK_BEGINS_AT_ONCE: u32 = 16;
+
+/// See [`LINK_BEGINS_AT_ONCE`].
+pub const LINK_BEGIN_PAUSE: Duration = Duration::from_millis(100);
+
+/// Sequence numbers that a publisher can have.
+pub const LINK_SEQUENCE_BITS: u32 = 47;

@@ -10,7 +10,7 @@ use futures_util::future::{Either, select};
 use hyper::{Request, StatusCode};
 
 use super::Shared;
-use super::agreement::{Agreed, PATH, Refused, Wanted, keys};
+use super::agreement::{Agreed, NotAgreed, PATH, Refused, Wanted, keys};
 use super::plan;
 use crate::cluster::channel::ChannelError;
 use crate::cluster::host;
@@ -65,6 +65,13 @@ enum NotLinked {
     Full,
 }
 
+impl NotLinked {
+    /// The other node has not got the stream.
+    fn is_not_here(&self) -> bool {
+        matches!(self, Self::Refused(_, Some(Refused { why: NotAgreed::NotHere })))
+    }
+}
+
 impl fmt::Display for NotLinked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,7 +122,12 @@ pub(super) async fn follow(shared: Rc<Shared>, name: StreamName, followed: Rc<Fo
         if fetching.followed.is_wanted.get() {
             unwanted_since = None;
         } else if now.saturating_duration_since(*unwanted_since.get_or_insert(now)) >= limits::LINK_LINGER {
-            break;
+            fetching.let_go().await;
+            // Nobody has wanted it meanwhile; and from here on nothing is waited for.
+            if !fetching.followed.is_wanted.get() {
+                break;
+            }
+            continue;
         }
         let lingers =
             unwanted_since.map(|since| limits::LINK_LINGER.saturating_sub(now.saturating_duration_since(since)));
@@ -124,7 +136,6 @@ pub(super) async fn follow(shared: Rc<Shared>, name: StreamName, followed: Rc<Fo
         let why = something_happened(&woken, [fetching.link.as_ref(), fetching.standby.as_ref()], wait).await;
         fetching.lost(why);
     }
-    fetching.let_go().await;
     fetching.shared.registry.wake_no_more(&fetching.name);
     fetching.shared.followed.borrow_mut().remove(&fetching.name);
 }
@@ -133,7 +144,10 @@ impl Fetching {
     /// Makes what is there what the directory says. After how long to look again, if it is not.
     async fn look(&mut self, now: Instant) -> Option<Duration> {
         let Some((owner, epoch)) = self.shared.registry.owner_elsewhere(&self.name) else {
-            self.let_go().await;
+            // A lease that is lost stops no media: a link ends when its parent says so, or falls silent.
+            if self.link.is_none() || self.shared.registry.owned_here(&self.name).is_some() {
+                self.let_go().await;
+            }
             return None;
         };
         if self.link.as_ref().is_some_and(|link| link.epoch == epoch) {
@@ -153,8 +167,9 @@ impl Fetching {
                     return None;
                 }
                 Err(error) => {
-                    // Once, and then for who looks closer.
-                    if self.pause == limits::LINK_TRY_AGAIN_MIN {
+                    // Once, and then for who looks closer. A publisher that has just left is in the directory for a moment.
+                    let loud = if error.is_not_here() { 4 } else { 1 } * limits::LINK_TRY_AGAIN_MIN;
+                    if self.pause == loud {
                         tracing::warn!(stream = %self.name, node, why = %error, "a stream of another node does not come");
                     } else {
                         tracing::debug!(stream = %self.name, node, why = %error, "it still does not come");
@@ -180,9 +195,9 @@ impl Fetching {
         for before in [self.link.replace(opened), self.standby.take()].into_iter().flatten() {
             close(&self.shared, before.handle).await;
         }
-        if !std::mem::replace(&mut self.comes, true) {
-            self.shared.tell(Fetched::Comes(self.name.clone()));
-        }
+        // Also where it came before: whoever began to listen while there was no link is routed anew.
+        self.comes = true;
+        self.shared.tell(Fetched::Comes(self.name.clone()));
         (self.lost_since, self.pause) = (None, limits::LINK_TRY_AGAIN_MIN);
     }
 
@@ -292,7 +307,8 @@ async fn open(shared: &Shared, name: &StreamName, node: &str, epoch: Epoch) -> R
     let place = shared.registry.with_replica(|replica| replica.node(node).and_then(|node| node.channel.clone()));
     let place = place.ok_or(NotLinked::Channel(ChannelError::UnknownNode))?;
     let place = HostPort::parse(&place).map_err(|error| NotLinked::Address(error.to_string()))?;
-    let address = host::address_of(place.host(), place.port()).await;
+    let resolving = runtime::timeout(limits::LINK_ASK_TIME_MAX, host::address_of(place.host(), place.port())).await;
+    let address = resolving.ok_or_else(|| NotLinked::Address("its name is not resolved in time".to_owned()))?;
     let address = address.map_err(|error| NotLinked::Address(error.to_string()))?;
     let open = OpenLink {
         handle,

@@ -19,10 +19,11 @@
 //!   is lower than what is known here is not followed.
 //! - **A stream that changes its node changes its link** and nothing else: the new one is there before the old one is let go of, and the
 //!   viewers stay.
-//! - **No node is in a path twice**: who asks says its name, and each answer names all nodes up to the origin.
+//! - **No node is in a path twice** when a link is made: who asks is known by its certificate, and each answer names all nodes up to the
+//!   origin. A path that changes later is not told on; a circle that came of it would have no source, and who has none is silent.
 //! - **Between regions a stream crosses once**: of each region one node has it from its origin, the others from that one. Theirs is
-//!   a second link to the origin, over which nothing comes until the first falls silent
-//!   ([`limits::LINK_FAIL_OVER_SILENCE`]).
+//!   a second link to the origin, over which no media comes until the first falls silent
+//!   ([`limits::LINK_FAIL_OVER_SILENCE`]). Who went over stays with the origin until the stream has another owner.
 //! - **A link that is lost is made anew.** The stream is gone only when nobody has it, or when it could not be had for
 //!   [`limits::LINK_LOST_MAX`].
 
@@ -52,8 +53,8 @@ struct Shared {
     channels: Rc<Channels>,
     worker: LinksHandle,
     news: flume::Sender<Fetched>,
-    /// Links over which this node sends a stream.
-    children: RefCell<HashMap<Handle, StreamName>>,
+    /// Links over which this node sends a stream, and to which node.
+    children: RefCell<HashMap<Handle, (StreamName, String)>>,
     /// Links over which it is sent one, and who waits for what becomes of them.
     parents: RefCell<HashMap<Handle, flume::Sender<LinkNotice>>>,
     /// Streams that are fetched.
@@ -149,13 +150,20 @@ impl Shared {
 
     /// How many nodes are sent a stream.
     fn children_of(&self, name: &StreamName) -> usize {
-        self.children.borrow().values().filter(|other| *other == name).count()
+        self.children.borrow().values().filter(|(other, _)| other == name).count()
+    }
+
+    /// The links over which a node is sent a stream: one, unless it asks again.
+    fn child_of(&self, name: &StreamName, node: &str) -> Vec<Handle> {
+        let children = self.children.borrow();
+        let is_it = |(other, of): &(StreamName, String)| other == name && of == node;
+        children.iter().filter(|(_, child)| is_it(child)).map(|(handle, _)| *handle).collect()
     }
 
     /// A link over which a stream was sent is over.
     fn child_left(&self, handle: Handle) {
         let left = self.children.borrow_mut().remove(&handle);
-        let Some(name) = left else { return };
+        let Some((name, _)) = left else { return };
         if self.children_of(&name) == 0 {
             self.tell(Fetched::ListensNoMore(name));
         }
@@ -167,7 +175,7 @@ async fn hear(shared: Rc<Shared>, notices: flume::Receiver<LinkNotice>) {
         let handle = match notice {
             LinkNotice::Heard(handle) => handle,
             LinkNotice::Ended(handle, why) => {
-                if let Some(name) = shared.children.borrow().get(&handle) {
+                if let Some((name, _)) = shared.children.borrow().get(&handle) {
                     tracing::debug!(stream = %name, why = why.name(), "a node is sent this stream no more");
                 }
                 shared.child_left(handle);

@@ -55,10 +55,12 @@ impl Serves {
             return Err(NotAgreed::Unread);
         }
         let me = shared.registry.me().name.clone();
+        // Until there is the child, or there will be none.
+        let mut fetching = None;
         let (epoch, path) = match shared.registry.owned_here(&name) {
             Some(epoch) => (epoch.0, vec![me]),
             None => {
-                let (epoch, path) = self.fetched(&name).await.ok_or(NotAgreed::NotHere)?;
+                let (epoch, path) = self.fetched(&name, wanted.epoch, &mut fetching).await.ok_or(NotAgreed::NotHere)?;
                 (epoch, std::iter::once(me).chain(path).collect())
             }
         };
@@ -79,9 +81,15 @@ impl Serves {
             stream_name: name.to_string(),
             keys,
         };
-        shared.children.borrow_mut().insert(handle, name.clone());
-        // The worker knows the stream before anybody is told to send it there.
+        // The worker knows the stream before anybody is told to send it there. Who asks may be gone while this waits.
         shared.worker.send(LinkControl::Child(Box::new(open))).await;
+        let before = shared.child_of(&name, &from.node);
+        shared.children.borrow_mut().insert(handle, (name.clone(), from.node.clone()));
+        // Who asks again has given up what it had, or never had it.
+        for before in before {
+            shared.children.borrow_mut().remove(&before);
+            shared.worker.send(LinkControl::Close(before)).await;
+        }
         tracing::debug!(stream = %name, node = from.node, "a node is sent this stream");
         if of_stream == 0 {
             shared.tell(Fetched::Listens(name));
@@ -91,29 +99,61 @@ impl Serves {
 }
 
 impl Serves {
-    /// By which epoch and nodes a stream comes that is published elsewhere; it is fetched for who asks, where nobody here plays it.
-    async fn fetched(&self, name: &StreamName) -> Option<(u64, Vec<String>)> {
+    /// By which epoch and nodes a stream comes that is published elsewhere; it is fetched for who asks, where nobody here plays it, as
+    /// long as `fetching` is there.
+    async fn fetched(
+        &self,
+        name: &StreamName,
+        epoch: u64,
+        fetching: &mut Option<Fetching>,
+    ) -> Option<(u64, Vec<String>)> {
         let shared = &self.0;
         let known = shared.followed.borrow().get(name).cloned();
-        if let Some(followed) = known {
-            return followed.comes_by();
+        // One of a publisher before is about to be another one's.
+        let is_new_enough = |comes_by: &(u64, Vec<String>)| comes_by.0 >= epoch;
+        match known {
+            Some(followed) => {
+                if let Some(comes_by) = followed.comes_by().filter(is_new_enough) {
+                    return Some(comes_by);
+                }
+            }
+            None => {
+                shared.registry.owner_elsewhere(name)?;
+                *fetching = Some(Fetching::begin(shared.clone(), name.clone()));
+            }
         }
-        shared.registry.owner_elsewhere(name)?;
-        shared.tell(Fetched::Listens(name.clone()));
         let looking = async {
             loop {
                 runtime::sleep(limits::LINK_FETCHED_LOOK).await;
                 let comes_by = shared.followed.borrow().get(name).and_then(|followed| followed.comes_by());
+                let comes_by = comes_by.filter(is_new_enough);
                 if comes_by.is_some() {
                     return comes_by;
                 }
             }
         };
-        let comes_by = runtime::timeout(limits::LINK_FETCHED_TIME_MAX, looking).await.flatten();
-        if comes_by.is_none() && shared.children_of(name) == 0 {
-            shared.tell(Fetched::ListensNoMore(name.clone()));
+        runtime::timeout(limits::LINK_FETCHED_TIME_MAX, looking).await.flatten()
+    }
+}
+
+/// A stream that is fetched for another node, which has no link yet, and may never have one.
+struct Fetching {
+    shared: Rc<Shared>,
+    name: StreamName,
+}
+
+impl Fetching {
+    fn begin(shared: Rc<Shared>, name: StreamName) -> Self {
+        shared.tell(Fetched::Listens(name.clone()));
+        Self { shared, name }
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if self.shared.children_of(&self.name) == 0 {
+            self.shared.tell(Fetched::ListensNoMore(self.name.clone()));
         }
-        comes_by
     }
 }
 

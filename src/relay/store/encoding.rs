@@ -221,16 +221,16 @@ impl Encoding {
         Some((incarnation, sequence))
     }
 
-    /// Where somebody goes on who was sent all up to a packet, by its publisher's number: behind it, or with the oldest there is.
-    /// `None` where that packet is of another publisher, or has not come yet.
+    /// Where somebody goes on who was sent all up to a packet, by its publisher's number: before the first that is stored of those behind
+    /// it. `None` where that packet is of another publisher, or neither it nor the next one is here: something would be missing.
     #[must_use]
     pub fn behind(&self, incarnation: Incarnation, sequence: u64) -> Option<Position> {
         let sequence = self.timeline.sequence_of(incarnation, sequence)?;
-        if let Some((position, ..)) = self.ring.find(sequence) {
-            return Some(position.next());
-        }
-        let newest = self.ring.newest_sequence()?;
-        (sequence < newest).then(|| self.ring.tail())
+        self.ring.find(sequence).or_else(|| self.ring.find(sequence.next()))?;
+        let mut positions = (self.ring.tail().0..self.ring.head().0).map(Position);
+        let is_behind =
+            |position: &Position| self.ring.get(*position).is_some_and(|(info, _)| info.sequence > sequence);
+        Some(positions.find(is_behind).unwrap_or(self.ring.head()))
     }
 
     /// Its publisher's newest report, as it was told; `None` before there was one.

@@ -217,6 +217,10 @@ impl StreamIndex {
         let Some(id) = self.numbers.get(name).copied() else { return };
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if std::mem::replace(&mut stream.comes_by_link, comes) == comes {
+            if comes {
+                // By another link, which nobody was told of.
+                self.mark_changed(id, self.links);
+            }
             return;
         }
         let is_served_here = stream.publisher.is_some_and(|publisher| publisher.worker.is_some());
@@ -234,7 +238,11 @@ impl StreamIndex {
     /// Other nodes are sent the stream from now on, or none is any more.
     pub(super) fn links_listen(&mut self, name: &StreamName, listen: bool) {
         let Some(links) = self.links else { return };
-        let id = self.number_of(name);
+        let id = match self.numbers.get(name) {
+            Some(id) => *id,
+            None if listen => self.number_of(name),
+            None => return,
+        };
         if listen {
             self.memberships_so_far += 1;
             let members = Members { count: 1, membership: self.memberships_so_far };
@@ -278,6 +286,8 @@ impl StreamIndex {
     /// A worker now serves an admitted session.
     pub(super) fn served(&mut self, id: StreamId, direction: Direction, worker: WorkerIndex) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        // Who had it by a link until now is told, too.
+        let mut left_to = None;
         let is_changed = match direction {
             Direction::Publish => {
                 if let Some(publisher) = &mut stream.publisher {
@@ -286,6 +296,7 @@ impl StreamIndex {
                 if !stream.comes_by_link {
                     self.went.push((stream.name.clone(), true));
                 }
+                left_to = self.links.filter(|_| stream.comes_by_link);
                 true
             }
             Direction::Play => {
@@ -298,7 +309,7 @@ impl StreamIndex {
             }
         };
         if is_changed {
-            self.mark_changed(id, None);
+            self.mark_changed(id, left_to);
         }
     }
 
@@ -435,6 +446,10 @@ impl StreamIndex {
         if self.streams.get(&id).is_some_and(StreamEntry::is_unused)
             && let Some(stream) = self.streams.remove(&id)
         {
+            if stream.comes_by_link {
+                // It may go unheard from here on; who plays it is told that it comes, if it still does.
+                self.went.push((stream.name.clone(), false));
+            }
             self.numbers.remove(&stream.name);
         }
     }

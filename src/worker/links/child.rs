@@ -37,6 +37,8 @@ pub(super) struct Child {
     /// Where its authentic packets come from; `None` before the first.
     pub(super) path: Option<PathId>,
     pub(super) heard: Timestamp,
+    /// The highest index that it used.
+    pub(super) newest: u64,
     pub(super) wanted: EncodingSet,
     lines: [Option<Box<OutLine>>; EncodingId::COUNT],
     /// What it has of encodings from another parent.
@@ -46,6 +48,7 @@ pub(super) struct Child {
     loose: u64,
     repeats: VecDeque<(u8, u16)>,
     allowance: Allowance,
+    begins: Allowance,
     pub(super) counts: LinkCounts,
 }
 
@@ -86,6 +89,7 @@ impl Child {
             receiver: SrtpReceiver::new(keys.profile, &keys.remote),
             path: None,
             heard: now,
+            newest: 0,
             wanted: EncodingSet::NONE,
             lines: [const { None }; EncodingId::COUNT],
             resumed: [None; EncodingId::COUNT],
@@ -94,6 +98,7 @@ impl Child {
             loose: 0,
             repeats: VecDeque::new(),
             allowance: Allowance::new(now),
+            begins: Allowance::new(now),
             counts: LinkCounts::default(),
         }
     }
@@ -148,8 +153,29 @@ impl Child {
         }
     }
 
+    /// Whether it may want something else now: each time costs as much as a key frame and what follows.
+    pub(super) fn may_begin(&mut self, now: Timestamp) -> bool {
+        self.begins.take(limits::LINK_BEGINS_AT_ONCE, limits::LINK_BEGIN_PAUSE, now)
+    }
+
+    /// It wants an encoding no more.
+    pub(super) fn wants_no_more(&mut self, id: EncodingId) {
+        if let Some(place) = self.resumed.get_mut(usize::from(id.number())) {
+            *place = None;
+        }
+    }
+
+    /// It has the stream from another parent, and its data channels too.
+    pub(super) fn forget_channels(&mut self) {
+        self.knows_channels = false;
+    }
+
     /// It has all of an encoding up to this packet of its publisher's, from another parent.
     pub(super) fn resumes(&mut self, id: EncodingId, incarnation: Incarnation, sequence: u64) {
+        if self.wanted.contains(id) {
+            // On its way since before it was followed.
+            return;
+        }
         if let Some(place) = self.resumed.get_mut(usize::from(id.number())) {
             *place = Some((incarnation, sequence));
         }
@@ -275,7 +301,10 @@ impl Child {
         now: Timestamp,
         encoding_of: impl Fn(EncodingId) -> Option<&'a Encoding>,
     ) {
-        let Some(path) = self.path else { return };
+        let Some(path) = self.path else {
+            self.repeats.clear();
+            return;
+        };
         let pause = Duration::from_secs(1) / limits::LINK_REPEATS_PER_SECOND_MAX;
         while out.has_room_for(1)
             && let Some((line, low)) = self.repeats.pop_front()

@@ -15,7 +15,6 @@ use crate::wire::bytes::fixed::ByteReader;
 use crate::wire::rtp::RtpHeader;
 use crate::worker::distribution::distribute;
 use crate::worker::peer::StreamKey;
-use crate::worker::replay::Replay;
 use crate::worker::stream::{EncodingKey, Stream};
 
 use super::link_worker::LinkWorker;
@@ -39,6 +38,7 @@ impl LinkWorker {
 
     pub(super) fn child_sent(&mut self, handle: Handle, line: u8, datagram: Datagram<'_>, now: Timestamp) {
         let clocks = self.clocks(now);
+        let has_source = self.has_source(handle, now);
         let Some(child) = self.table.children.get_mut(&handle) else { return };
         let opened = match child.receiver.open_rtp(datagram.bytes) {
             Ok(opened) if line == LOOSE_LINE => opened,
@@ -54,8 +54,10 @@ impl LinkWorker {
         let is_first = child.path.is_none();
         child.heard = now;
         child.counts.received(datagram.bytes.len());
-        // What is sent follows its authentic packets: it may be behind an address translator.
-        if child.path.is_none_or(|path| self.paths.address(path) != Some(&datagram.from)) {
+        // What is sent follows its newest authentic packet: it may be behind an address translator.
+        let is_newest = child.newest < opened.packet_index;
+        child.newest = child.newest.max(opened.packet_index);
+        if is_newest && child.path.is_none_or(|path| self.paths.address(path) != Some(&datagram.from)) {
             self.struck.extend(child.path.take());
             child.path = self.paths.enter(datagram.from);
         }
@@ -64,11 +66,12 @@ impl LinkWorker {
         let key = child.stream;
         let mut wanted = child.wanted;
         let mut is_bye = false;
+        let mut report = None;
         while let Some(item) = Item::read(&mut items) {
             match item {
                 Item::Report { wanted: now_wanted, asked } => {
                     wanted = now_wanted;
-                    child.answer(asked, clocks, &mut self.out);
+                    report = Some(asked);
                 }
                 Item::Missing { line, index } => child.lacks(line, index),
                 Item::Resume { encoding, incarnation, sequence } => child.resumes(encoding, incarnation, sequence),
@@ -77,16 +80,15 @@ impl LinkWorker {
                 Item::Clocks { .. } | Item::Newest { .. } => {}
             }
         }
+        // Who has not got the stream any more is silent to those who have it from here, so that they turn to others.
+        if let Some(asked) = report.filter(|_| has_source) {
+            child.answer(asked, clocks, &mut self.out);
+        }
         if child.has_repeats() {
             note_once(&mut self.repeating, handle);
         }
         if is_first {
             self.tell(LinkNotice::Heard(handle));
-            if let (Some(child), Some(stream)) = (self.table.children.get_mut(&handle), self.table.streams.get(key)) {
-                let address = RecordAddress { stream: stream.id, encoding: EncodingId::default() };
-                child.tell_channels(address, stream.channels.as_deref(), &mut self.table.scratch);
-                note_once(&mut self.table.telling, handle);
-            }
         }
         if is_bye {
             return self.end(handle, LinkEnd::Bye, now);
@@ -100,9 +102,22 @@ impl LinkWorker {
         if child.wanted == wanted {
             return;
         }
+        if !child.may_begin(now) {
+            // It says so again.
+            return;
+        }
         let before = std::mem::replace(&mut child.wanted, wanted);
+        before.iter().filter(|&id| !wanted.contains(id)).for_each(|id| child.wants_no_more(id));
         let key = child.stream;
         let Some(stream) = self.table.streams.get(key) else { return };
+        // It takes all of the stream from here only when it wants something of it.
+        let address = RecordAddress { stream: stream.id, encoding: EncodingId::default() };
+        if wanted.is_empty() {
+            child.forget_channels();
+        } else {
+            child.tell_channels(address, stream.channels.as_deref(), &mut self.table.scratch);
+            note_once(&mut self.table.telling, handle);
+        }
         for id in wanted.iter().filter(|&id| !before.contains(id)) {
             if let Some(encoding) = stream.encoding(id).filter(|encoding| encoding.codec().is_some()) {
                 let address = RecordAddress { stream: stream.id, encoding: id };
@@ -117,12 +132,27 @@ impl LinkWorker {
         self.demand_changed(key, now);
     }
 
+    /// Whether the stream of a link to a child comes here at all.
+    fn has_source(&self, child: Handle, now: Timestamp) -> bool {
+        let Some(key) = self.table.children.get(&child).map(|child| child.stream) else { return false };
+        match self.table.streams.get(key).and_then(|stream| stream.origin) {
+            Some(Origin::Worker(_)) => true,
+            Some(Origin::Node(_)) => {
+                let first = self.table.by_stream.get(&key).and_then(|links| links.parents.first());
+                let first = first.and_then(|first| self.parents.get(first));
+                first.is_some_and(|first| now.since(first.heard) < limits::LINK_SOURCE_SILENCE)
+            }
+            None => false,
+        }
+    }
+
     pub(super) fn parent_sent(&mut self, handle: Handle, line: u8, datagram: Datagram<'_>, now: Timestamp) {
         let clocks = self.clocks(now);
         let Some(mut parent) = self.parents.remove(&handle) else { return };
         let was_heard = parent.is_heard;
         let key = parent.stream;
-        let is_authentic = parent.take(datagram.bytes, line, clocks, |came| self.came(key, &came, now));
+        let is_in_charge = self.is_in_charge(key, handle);
+        let is_authentic = parent.take(datagram.bytes, line, clocks, |came| self.came(key, &came, is_in_charge, now));
         let deadline = parent.next_deadline();
         let has_ended = parent.has_ended();
         let is_first = is_authentic && !was_heard;
@@ -136,8 +166,16 @@ impl LinkWorker {
         self.arm(handle, deadline);
     }
 
-    pub(super) fn came(&mut self, key: StreamKey, came: &Came<'_>, now: Timestamp) {
+    /// Whether a stream's first parent, which is the one that sends it, is this one.
+    pub(super) fn is_in_charge(&self, key: StreamKey, handle: Handle) -> bool {
+        self.table.by_stream.get(&key).is_some_and(|links| links.parents.first() == Some(&handle))
+    }
+
+    pub(super) fn came(&mut self, key: StreamKey, came: &Came<'_>, is_in_charge: bool, now: Timestamp) {
         match came {
+            // Of one that was in charge before, what is on its way may fill a hole; what it tells, or lacks, is of no concern.
+            Came::Record(_, record) if !is_in_charge && !matches!(record, Record::Media(_)) => {}
+            Came::Lost(_) if !is_in_charge => {}
             Came::Record(_, Record::Data(data)) => {
                 self.table.data_to_workers(&mut self.lanes, key, data);
                 self.table.data_to_children(key, data, now);
@@ -198,19 +236,11 @@ impl LinkWorker {
         }
     }
 
-    /// The ring's newest key frame is given to a worker that waits for one; only where there is none the parent is asked.
-    pub(super) fn worker_wants_key_frame(&mut self, key: EncodingKey, from: WorkerIndex, now: Timestamp) {
-        if self.table.streams.is_replayed_to(key, from, now) {
-            return;
+    /// A worker waits for a key frame. Where it is just being given the newest one, as it began to want the encoding, that is it; all others
+    /// of its viewers would be led back to it.
+    fn worker_wants_key_frame(&mut self, key: EncodingKey, from: WorkerIndex, now: Timestamp) {
+        if !self.table.streams.is_replayed_to(key, from, now) {
+            self.table.streams.want_key_frame(key);
         }
-        if let Some(stream) = self.table.streams.get_mut(key.stream)
-            && let Some(place) = stream.place(key.encoding)
-            && let Some(audience) = stream.audience.iter_mut().find(|audience| audience.listener.worker == from)
-            && let Some(replay) = Replay::begin(key.stream, &stream.encodings[place], audience, now)
-        {
-            self.table.streams.replays.push(replay);
-            return;
-        }
-        self.table.streams.want_key_frame(key);
     }
 }

@@ -49,6 +49,8 @@ pub struct LinkWorker {
     pub(super) struck: Vec<PathId>,
     pub(super) more: bool,
     pub(super) is_ending: bool,
+    /// When the next round was due as the last one ended.
+    pub(super) due: Timestamp,
     /// Packets that the kernel did not take.
     pub unsent: u64,
     /// Packets of no link.
@@ -82,6 +84,7 @@ impl LinkWorker {
             struck: Vec::new(),
             more: false,
             is_ending: false,
+            due: NEVER,
             unsent: 0,
             unknown: 0,
             failed_over: 0,

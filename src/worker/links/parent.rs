@@ -241,9 +241,11 @@ impl Parent {
         let told = self.listener.extend(head.told);
         let (marker, timestamp) = (header.marker, header.timestamp);
         if !self.listener.has_heard(told) {
-            if self.held.len() == limits::LINK_PACKETS_HELD_MAX {
-                self.held.pop_front();
+            if self.held.len() == limits::LINK_PACKETS_HELD_MAX
+                && let Some(dropped) = self.held.pop_front()
+            {
                 self.counts.late += 1;
+                came(Came::Lost(dropped.encoding));
             }
             self.held.push_back(Held { encoding, told, marker, timestamp, head, payload: payload.into() });
             return;
@@ -290,6 +292,7 @@ impl Parent {
         let mut message = Vec::new();
         while let Some(index) = self.listener.next(&mut message) {
             match Message::read(&message) {
+                Some(Message::Run(run)) if run.sequence >> limits::LINK_SEQUENCE_BITS != 0 => self.counts.refused += 1,
                 Some(Message::Run(run)) => {
                     // Until an exchange tells more, it was written now.
                     self.clocks.get_or_insert_with(|| Learnt {

@@ -17,6 +17,7 @@ impl LinkWorker {
     /// One round, bounded like any worker's.
     pub fn round<I: Io>(&mut self, io: &mut I) {
         let now = io.now();
+        self.forgive_a_stall(now);
         self.more = self.read_mail(io, now);
         io.receive(limits::DATAGRAMS_PER_ROUND_MAX, |datagram| self.datagram(datagram, now));
         self.flush_if_half_full(io);
@@ -28,6 +29,17 @@ impl LinkWorker {
         self.send_media(io, now);
         self.flush(io);
         self.lanes.wake();
+        // It has no viewers to whom other encodings would matter.
+        while self.table.streams.take_changed_ladder(now).is_some() {}
+        self.due = self.next_deadline(now);
+    }
+
+    /// Where this machine stood still, what others sent meanwhile is in the socket: nobody is silent for that.
+    fn forgive_a_stall(&mut self, now: Timestamp) {
+        if now.since(self.due) > limits::LINK_STALL {
+            self.parents.values_mut().for_each(|parent| parent.heard = now);
+            self.table.children.values_mut().for_each(|child| child.heard = now);
+        }
     }
 
     /// When the next round is due: at once while there is work.
@@ -62,6 +74,7 @@ impl LinkWorker {
                     let Table { streams, by_stream, .. } = &mut self.table;
                     routes::set(self.own, stream, origin, audience, streams, by_stream);
                     self.introduce_channels(stream);
+                    self.part_with_children_of_nothing(stream, now);
                     self.demand_of_all(stream, now);
                 }
                 Ok(Control::Heartbeat(reply)) => _ = reply.try_send(()),
@@ -76,6 +89,20 @@ impl LinkWorker {
             }
         }
         true
+    }
+
+    /// Nobody publishes a stream here any more, and it comes from nowhere else: those who have it from here are told.
+    fn part_with_children_of_nothing(&mut self, id: StreamId, now: Timestamp) {
+        let Some(key) = self.table.streams.find(id) else { return };
+        if self.table.streams.get(key).is_some_and(|stream| stream.origin.is_some()) {
+            return;
+        }
+        for handle in self.table.by_stream.get(&key).map(|links| links.children.clone()).unwrap_or_default() {
+            if let Some(child) = self.table.children.get_mut(&handle).filter(|child| child.path.is_some()) {
+                child.say_bye(&mut self.out);
+                self.end(handle, LinkEnd::Bye, now);
+            }
+        }
     }
 
     /// Tells workers that begin to listen of the data channels there are.
@@ -116,7 +143,8 @@ impl LinkWorker {
             let Some(mut parent) = self.parents.remove(&handle) else { continue };
             let key = parent.stream;
             let mut out = std::mem::take(&mut self.out);
-            parent.meet_deadlines(now, &mut out, |came| self.came(key, &came, now));
+            let is_in_charge = self.is_in_charge(key, handle);
+            parent.meet_deadlines(now, &mut out, |came| self.came(key, &came, is_in_charge, now));
             self.out = out;
             let (is_over, has_ended) = (now.since(parent.heard) >= limits::LINK_SILENCE_MAX, parent.has_ended());
             let deadline = parent.next_deadline();

@@ -7,7 +7,7 @@ use crate::relay::store::address::{NodeId, Origin, WorkerIndex};
 use crate::relay::store::numbers::EncodingSet;
 use crate::worker::mailbox::{Listener, StreamId};
 use crate::worker::peer::StreamKey;
-use crate::worker::stream::Audience;
+use crate::worker::stream::{Audience, Stream};
 use crate::worker::streams::Streams;
 
 /// The origin of a stream that comes over links, whichever node's they are.
@@ -44,6 +44,7 @@ pub(super) fn set(
     let Some(key) = streams.find(id) else { return };
     let Some(stream) = streams.get_mut(key) else { return };
     let before = std::mem::take(&mut stream.audience);
+    let is_listening = listeners.iter().any(|listener| listener.worker == own);
     let links = by_stream.entry(key).or_default();
     if origin == Some(Origin::Worker(own)) {
         for listener in listeners.into_iter().filter(|listener| listener.worker != own) {
@@ -58,7 +59,7 @@ pub(super) fn set(
     links.said.retain(|(worker, _)| stream.audience.iter().any(|audience| audience.listener.worker == *worker));
     // As long as there is a link by which it comes, it comes by that, whoever forgets it meanwhile.
     let origin = match origin {
-        Some(Origin::Worker(worker)) if worker != own => origin,
+        Some(Origin::Worker(worker)) if worker != own && is_listening => origin,
         _ if links.parents.is_empty() => None,
         _ => Some(ELSEWHERE),
     };
@@ -83,7 +84,8 @@ pub(super) fn drop_if_unused(key: StreamKey, streams: &mut Streams, by_stream: &
         stream.origin = None;
     }
     let is_linked = links.is_some_and(|links| !links.children.is_empty() || !links.parents.is_empty());
-    if !is_linked && streams.get(key).is_none_or(|stream| stream.audience.is_empty()) {
+    let is_routed = |stream: &Stream| !stream.audience.is_empty() || matches!(stream.origin, Some(Origin::Worker(_)));
+    if !is_linked && !streams.get(key).is_some_and(is_routed) {
         by_stream.remove(&key);
         streams.drop_if_unused(key);
     }

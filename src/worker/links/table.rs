@@ -49,7 +49,7 @@ impl Table {
         let (Some(stream), Some(links)) = (self.streams.get_mut(key), self.by_stream.get(&key)) else { return };
         let address = RecordAddress { stream: stream.id, encoding: EncodingId::default() };
         for handle in &links.children {
-            let Some(child) = self.children.get_mut(handle) else { continue };
+            let Some(child) = self.children.get_mut(handle).filter(|child| !child.wanted.is_empty()) else { continue };
             child.tell_channels(address, stream.channels.as_deref(), &mut self.scratch);
             child.tell(address, &Record::Data(*data), Position(0), &mut self.scratch);
             note_once(&mut self.telling, *handle);

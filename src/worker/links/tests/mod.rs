@@ -281,18 +281,8 @@ fn a_node_in_between_passes_it_on_with_losses_on_both_links() {
 #[test]
 fn a_second_parent_goes_on_where_the_first_fell_silent_and_no_packet_is_missing() {
     for seed in 0..4 {
-        // The origin, a node between, and one that has the stream from there, and the origin as its second.
-        let mut world = World::new(3);
-        world.link(0, 1);
-        world.link(1, 2);
-        world.link(0, 2);
+        let mut world = with_a_second_parent();
         (world.loss_percent, world.random) = (seed, SeededRandom::new(seed));
-        world.nodes[0].route(Some(WORKER), &[LINKS]);
-        world.nodes[1].route(Some(LINKS), &[]);
-        world.nodes[2].route(Some(LINKS), &[WORKER]);
-        world.nodes[2].wants(set(video()));
-        world.nodes[0].introduce();
-        world.run(600);
         let end = world.play(25, 70_000);
         world.nodes[0].wishes();
         let begins = world.nodes[2].seen.iter().filter(|seen| **seen == Seen::Begin).count();
@@ -350,6 +340,84 @@ fn a_publishers_channels_and_messages_come_whole_and_in_order_and_who_comes_late
     world.run(50);
     let seen = &world.nodes[1].seen;
     assert!(seen.contains(&Seen::ChannelsBegin) && seen.contains(&Seen::Channel("scores".into())), "{seen:?}");
+}
+
+#[test]
+fn a_viewer_that_asks_for_a_key_frame_leads_no_other_one_back_to_the_last() {
+    let mut world = joined();
+    world.run(200);
+    world.play(12, 70_000);
+    world.nodes[0].wishes();
+    let begins = |node: &Node| node.seen.iter().filter(|seen| matches!(seen, Seen::Begin | Seen::Replay(_))).count();
+    let before = begins(&world.nodes[1]);
+    // The key frame in the ring is 80 ms old.
+    let wish = Upstream { stream: STREAM, wish: Wish::KeyFrame(video()) };
+    assert!(world.nodes[1].lanes.send_upstream(LINKS, wish));
+    world.run(100);
+    assert_eq!(begins(&world.nodes[1]), before);
+    let asked = world.nodes[0].wishes();
+    assert_eq!(asked.iter().filter(|wish| **wish == Wish::KeyFrame(video())).count(), 1, "{asked:?}");
+}
+
+/// The origin, a node in between, and one that has the stream from there and the origin as its second.
+fn with_a_second_parent() -> World {
+    let mut world = World::new(3);
+    world.link(0, 1);
+    world.link(1, 2);
+    world.link(0, 2);
+    world.nodes[0].route(Some(WORKER), &[LINKS]);
+    world.nodes[1].route(Some(LINKS), &[]);
+    world.nodes[2].route(Some(LINKS), &[WORKER]);
+    world.nodes[2].wants(set(video()));
+    world.nodes[0].introduce();
+    world.run(600);
+    world
+}
+
+#[test]
+fn a_node_in_between_that_has_lost_the_stream_is_left_although_it_lives() {
+    let mut world = with_a_second_parent();
+    let end = world.play(25, 70_000);
+    world.apart = Some((0, 1));
+    let end = world.play(50, end);
+    world.run(300);
+    let node = &world.nodes[2];
+    assert_eq!((missing(&node.packets(), end), node.packets().len() as u64), (vec![], end - 70_000));
+    assert_eq!(node.worker.failed_over, 1);
+}
+
+#[test]
+fn with_two_parents_a_message_of_a_publisher_comes_once() {
+    let mut world = with_a_second_parent();
+    let tell = |node: &mut Node, what| assert!(node.tell(&Record::Data(DataRecord { session: 7, what })));
+    let delivery = Delivery { ordered: true, reliability: Reliability::Reliable };
+    tell(&mut world.nodes[0], DataNews::Begin);
+    tell(&mut world.nodes[0], DataNews::Open { channel: 2, delivery, label: "scores", protocol: "" });
+    let payloads: Vec<[u8; 1]> = (0..10).map(|number| [number]).collect();
+    for payload in &payloads {
+        let arrival = world.nodes[0].io.now();
+        let what = DataNews::Message { channel: 2, kind: MessageKind::Binary, arrival, payload };
+        tell(&mut world.nodes[0], what);
+        world.run(20);
+    }
+    world.run(200);
+    let seen = &world.nodes[2].seen;
+    let messages: Vec<u8> =
+        seen.iter().filter_map(|seen| if let Seen::Message(of) = seen { Some(of[0]) } else { None }).collect();
+    assert_eq!(messages, (0..10).collect::<Vec<u8>>());
+    assert_eq!(seen.iter().filter(|seen| matches!(seen, Seen::Channel(_))).count(), 1);
+}
+
+#[test]
+fn when_nobody_publishes_any_more_those_who_have_it_from_here_are_told() {
+    let mut world = joined();
+    world.run(200);
+    world.nodes.iter().for_each(|node| _ = node.notices.drain().count());
+    world.nodes[0].route(None, &[LINKS]);
+    world.run(60);
+    for (node, handle) in world.nodes.iter().zip([101, 200]) {
+        assert_eq!(node.notices.try_recv(), Ok(LinkNotice::Ended(Handle(handle), LinkEnd::Bye)));
+    }
 }
 
 #[test]

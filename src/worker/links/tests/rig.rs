@@ -183,6 +183,8 @@ pub(super) struct World {
     pub(super) cut: bool,
     /// A node that sends nothing and hears nothing.
     pub(super) silent: Option<usize>,
+    /// Two between which nothing passes.
+    pub(super) apart: Option<(usize, usize)>,
     pub(super) random: SeededRandom,
     /// Every datagram that was ever sent: a packet that is sent again must be the same.
     pub(super) sent: std::collections::HashMap<(usize, SocketAddr, u32, u16), Vec<u8>>,
@@ -201,6 +203,7 @@ impl World {
             loss_percent: 0,
             cut: false,
             silent: None,
+            apart: None,
             random: SeededRandom::new(5),
             sent: std::collections::HashMap::new(),
             crossed: 0,
@@ -254,7 +257,10 @@ impl World {
         assert!(before.is_none_or(|before| before == datagram), "two packets under one index of one key");
         self.crossed += 1;
         let is_silent = self.silent.is_some_and(|silent| silent == number || self.nodes[silent].address == to);
-        if self.cut || is_silent || self.random.u64() % 100 < self.loss_percent {
+        let is_apart = self.apart.is_some_and(|(one, other)| {
+            (number == one && self.nodes[other].address == to) || (number == other && self.nodes[one].address == to)
+        });
+        if self.cut || is_silent || is_apart || self.random.u64() % 100 < self.loss_percent {
             return;
         }
         let delay = self.delay;
