@@ -686,13 +686,12 @@ def many_edges(world):
                                        "--seconds", seconds, "--bitrate", "1M", "--insecure", "--report", directory),
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             report = json.loads((Path(directory) / "report.json").read_text())
-        links = [link for edge in edges for link in cluster.status(edge)["links"] if link["stream"] == stream and link["is_parent"]]
         late = report["distributions"]["video_latency"]
         cpu = {name: round(cluster[name].cpu_seconds() - began, 2) for name, began in before.items()}
         connected, lost = report["viewers_connected"], report["accounts"]["lost"]
         world.note(**{what: {"connected": connected, "packets_per_second": round(report["packets_per_second"]), "lost": lost,
                              "latency_ms": {name: round(late[name] / 1000, 1) for name in ("p50", "p99") if name in late},
-                             "cpu_s_origin": cpu["o1"], "cpu_s_edges": round(sum(cpu.values()) - cpu["o1"], 2), "links": len(links)}})
+                             "cpu_s_origin": cpu["o1"], "cpu_s_edges": round(sum(cpu.values()) - cpu["o1"], 2)}})
         return connected, lost
 
     watched("viewers of the origin", ["o1"], EDGES)
