@@ -7,6 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use super::channel::Channels;
 use super::links::LinkKeeper;
 use super::registry::Registry;
+use super::report;
 use super::sessions::Sessions;
 use crate::signal::elsewhere::Elsewhere;
 use crate::signal::fetched::Fetch;
@@ -75,6 +76,6 @@ impl Ownership for Membership {
         let channel = self.channels.as_ref().map(|channels| channels.report());
         let refused = self.channels.as_ref().map(|channels| channels.refused()).unwrap_or_default();
         let links = self.links.as_ref().map(|links| links.report()).unwrap_or_default();
-        Some(ClusterReport { channel, refused, links, ..self.registry.report()? })
+        Some(ClusterReport { channel, refused, links, ..report::of(&self.registry) })
     }
 }

@@ -24,6 +24,7 @@
 //! | [`sessions`] | what clients ask of sessions that other nodes have, by [`channel`] |
 //! | [`membership`] | all of it, as signalling sees it |
 //! | [`host`] | addresses of hosts by their names |
+//! | [`report`] | what the directory says, put together for who asks |
 //! | [`status`] | the command that asks what a node knows ([`crate::signal::ownership::report`]) |
 //!
 //! # Rules
@@ -52,6 +53,7 @@ pub mod links;
 pub mod membership;
 pub mod registry;
 pub mod replica;
+mod report;
 pub mod sessions;
 pub mod status;
 

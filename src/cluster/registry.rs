@@ -20,10 +20,9 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 
 use super::engine::{Engine, EngineError, Lease, Revision};
 use super::keys::{Keys, Load, Node, NodeState, Stream, written};
-use super::replica::{Known, Replica};
+use super::replica::Replica;
 use crate::limits;
 use crate::net::clock;
-use crate::signal::ownership::report::{ClusterReport, EngineReport, NodeReport, StreamReport};
 use crate::signal::ownership::{
     Claimant, Epoch, Located, Lost, NotClaimed, NotReleased, Owner, Ownership, Unavailable,
 };
@@ -149,6 +148,12 @@ impl Registry {
     #[must_use]
     pub fn asks(&self) -> String {
         self.inner.engine.asked()
+    }
+
+    /// Whether it has a lease.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.inner.lease.get().is_some()
     }
 
     /// This node.
@@ -577,49 +582,5 @@ impl Ownership for Registry {
 
     fn tell_load(&self, used_permille: u16, sessions: u32) {
         self.inner.load.set(Load { used_permille, sessions, beat: 0 });
-    }
-
-    fn report(&self) -> Option<ClusterReport> {
-        let Inner { me, replica, engine, lease, .. } = &*self.inner;
-        let replica = replica.borrow();
-        let published = |node: &str| replica.streams().filter(|(_, owned)| owned.stream.node == node).count();
-        let nodes = replica.nodes().map(|(name, Known { node, load })| NodeReport {
-            name: name.to_owned(),
-            region: node.region,
-            url: node.url,
-            channel: node.channel,
-            version: node.version,
-            state: node.state.name().to_owned(),
-            used_permille: load.map(|load| load.used_permille),
-            sessions: load.map(|load| load.sessions),
-            streams: published(name),
-        });
-        let mut streams: Vec<StreamReport> = replica
-            .streams()
-            .map(|(name, owned)| StreamReport {
-                name: name.to_string(),
-                node: owned.stream.node.clone(),
-                epoch: self.inner.epoch(owned.at).0,
-                session: owned.stream.session.to_string(),
-            })
-            .collect();
-        streams.sort_by(|a, b| a.name.cmp(&b.name));
-        Some(ClusterReport {
-            cluster: me.cluster.clone(),
-            node: me.name.clone(),
-            region: me.region.clone(),
-            engine: EngineReport {
-                asked: engine.asked(),
-                away_s: self.away_for().map(|away| away.as_secs_f64()),
-                has_lease: lease.get().is_some(),
-                revision: replica.at().0,
-                left_out: replica.left_out(),
-            },
-            nodes: nodes.collect(),
-            streams,
-            channel: None,
-            refused: Vec::new(),
-            links: Vec::new(),
-        })
     }
 }
