@@ -67,8 +67,7 @@ impl Serves {
         if path.contains(&from.node) {
             return Err(NotAgreed::Loop);
         }
-        let of_stream = shared.children_of(&name);
-        if of_stream >= limits::LINK_CHILDREN_MAX || path.len() >= limits::LINK_DEPTH_MAX {
+        if shared.children_of(&name) >= limits::LINK_CHILDREN_MAX || path.len() >= limits::LINK_DEPTH_MAX {
             return Err(NotAgreed::Full);
         }
         let handle = shared.new_handle().ok_or(NotAgreed::Full)?;
@@ -84,21 +83,21 @@ impl Serves {
         // The worker knows the stream before anybody is told to send it there. Who asks may be gone while this waits.
         shared.worker.send(LinkControl::Child(Box::new(open))).await;
         let before = shared.child_of(&name, &from.node);
+        // Between this and what is told of it nothing is waited for: another child may leave at any moment.
+        let is_first = shared.children_of(&name) == 0;
         shared.children.borrow_mut().insert(handle, (name.clone(), from.node.clone()));
+        if is_first {
+            shared.tell(Fetched::Listens(name.clone()));
+        }
         // Who asks again has given up what it had, or never had it.
         for before in before {
             shared.children.borrow_mut().remove(&before);
             shared.worker.send(LinkControl::Close(before)).await;
         }
         tracing::debug!(stream = %name, node = from.node, "a node is sent this stream");
-        if of_stream == 0 {
-            shared.tell(Fetched::Listens(name));
-        }
         Ok(Agreed { handle: handle.0, epoch, path })
     }
-}
 
-impl Serves {
     /// By which epoch and nodes a stream comes that is published elsewhere; it is fetched for who asks, where nobody here plays it, as
     /// long as `fetching` is there.
     async fn fetched(
