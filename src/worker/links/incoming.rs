@@ -2,7 +2,6 @@
 
 use super::mailbox::{LinkEnd, LinkNotice};
 use super::packet::{Handle, Item, LOOSE_LINE};
-use super::parent::Came;
 use crate::data::record::DataNews;
 use crate::limits;
 use crate::relay::store::address::{Origin, RecordAddress, WorkerIndex};
@@ -13,8 +12,6 @@ use crate::time::Timestamp;
 use crate::transport::Datagram;
 use crate::wire::bytes::fixed::ByteReader;
 use crate::wire::rtp::RtpHeader;
-use crate::worker::distribution::distribute;
-use crate::worker::peer::StreamKey;
 use crate::worker::stream::{EncodingKey, Stream};
 
 use super::link_worker::LinkWorker;
@@ -148,15 +145,15 @@ impl LinkWorker {
 
     pub(super) fn parent_sent(&mut self, handle: Handle, line: u8, datagram: Datagram<'_>, now: Timestamp) {
         let clocks = self.clocks(now);
-        let Some(mut parent) = self.parents.remove(&handle) else { return };
+        let Self { table, lanes, parents, .. } = self;
+        let Some(parent) = parents.get_mut(&handle) else { return };
         let was_heard = parent.is_heard;
         let key = parent.stream;
-        let is_in_charge = self.is_in_charge(key, handle);
-        let is_authentic = parent.take(datagram.bytes, line, clocks, |came| self.came(key, &came, is_in_charge, now));
-        let deadline = parent.next_deadline();
-        let has_ended = parent.has_ended();
+        let is_in_charge = table.is_in_charge(key, handle);
+        let is_authentic =
+            parent.take(datagram.bytes, line, clocks, |came| table.came(lanes, key, &came, is_in_charge, now));
+        let (deadline, has_ended) = (parent.next_deadline(), parent.has_ended());
         let is_first = is_authentic && !was_heard;
-        self.parents.insert(handle, parent);
         if is_first {
             self.tell(LinkNotice::Heard(handle));
         }
@@ -164,36 +161,6 @@ impl LinkWorker {
             return self.end(handle, LinkEnd::Bye, now);
         }
         self.arm(handle, deadline);
-    }
-
-    /// Whether a stream's first parent, which is the one that sends it, is this one.
-    pub(super) fn is_in_charge(&self, key: StreamKey, handle: Handle) -> bool {
-        self.table.by_stream.get(&key).is_some_and(|links| links.parents.first() == Some(&handle))
-    }
-
-    pub(super) fn came(&mut self, key: StreamKey, came: &Came<'_>, is_in_charge: bool, now: Timestamp) {
-        match came {
-            // Of one that was in charge before, what is on its way may fill a hole; what it tells, or lacks, is of no concern.
-            Came::Record(_, record) if !is_in_charge && !matches!(record, Record::Media(_)) => {}
-            Came::Lost(_) if !is_in_charge => {}
-            Came::Record(_, Record::Data(data)) => {
-                self.table.data_to_workers(&mut self.lanes, key, data);
-                self.table.data_to_children(key, data, now);
-            }
-            Came::Record(encoding, record) => {
-                if !self.table.streams.get_mut(key).is_some_and(|stream| stream.ensure(*encoding)) {
-                    return;
-                }
-                let key = EncodingKey { stream: key, encoding: *encoding };
-                distribute(&mut self.table.streams, &mut self.lanes, key, record);
-                self.table.tell_children(key, record, now);
-            }
-            Came::Lost(encoding) => {
-                let key = EncodingKey { stream: key, encoding: *encoding };
-                self.table.streams.interrupt(key);
-                self.table.tell_children(key, &Record::Begin, now);
-            }
-        }
     }
 
     pub(super) fn read_lanes(&mut self, now: Timestamp) {

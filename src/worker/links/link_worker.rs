@@ -1,4 +1,4 @@
-//! The worker that has the links: its parts, and the order of a round.
+//! The worker that has the links: its parts, and the batch that it fills.
 
 use std::collections::HashMap;
 

@@ -2,7 +2,7 @@
 
 use super::link_worker::LinkWorker;
 use super::mailbox::{LinkControl, LinkEnd};
-use super::routes::{self};
+use super::routes;
 use super::table::Table;
 use crate::limits;
 use crate::net::Io;
@@ -140,15 +140,13 @@ impl LinkWorker {
                     self.arm(handle, over);
                 }
             }
-            let Some(mut parent) = self.parents.remove(&handle) else { continue };
+            let Self { table, lanes, parents, out, .. } = self;
+            let Some(parent) = parents.get_mut(&handle) else { continue };
             let key = parent.stream;
-            let mut out = std::mem::take(&mut self.out);
-            let is_in_charge = self.is_in_charge(key, handle);
-            parent.meet_deadlines(now, &mut out, |came| self.came(key, &came, is_in_charge, now));
-            self.out = out;
+            let is_in_charge = table.is_in_charge(key, handle);
+            parent.meet_deadlines(now, out, |came| table.came(lanes, key, &came, is_in_charge, now));
             let (is_over, has_ended) = (now.since(parent.heard) >= limits::LINK_SILENCE_MAX, parent.has_ended());
             let deadline = parent.next_deadline();
-            self.parents.insert(handle, parent);
             self.fail_over(key, now);
             match (is_over, has_ended) {
                 (_, true) => self.end(handle, LinkEnd::Lost, now),

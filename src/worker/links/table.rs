@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::child::Child;
 use super::packet::Handle;
+use super::parent::Came;
 use super::routes::Links;
 use crate::data::record::{DataNews, DataRecord};
 use crate::relay::store::address::RecordAddress;
@@ -11,6 +12,7 @@ use crate::relay::store::numbers::{EncodingId, Position};
 use crate::relay::store::record::Record;
 use crate::time::Timestamp;
 use crate::worker::channels::uplink::introduce_listener;
+use crate::worker::distribution::distribute;
 use crate::worker::lane::Lanes;
 use crate::worker::peer::StreamKey;
 use crate::worker::stream::EncodingKey;
@@ -27,6 +29,44 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Whether a stream's first parent, which is the one that sends it, is this one.
+    pub(super) fn is_in_charge(&self, key: StreamKey, handle: Handle) -> bool {
+        self.by_stream.get(&key).is_some_and(|links| links.parents.first() == Some(&handle))
+    }
+
+    /// Takes what a parent sent: a record, or that packets are missing.
+    pub(super) fn came(
+        &mut self,
+        lanes: &mut Lanes,
+        key: StreamKey,
+        came: &Came<'_>,
+        is_in_charge: bool,
+        now: Timestamp,
+    ) {
+        match came {
+            // Of one that was in charge before, what is on its way may fill a hole; what it tells, or lacks, is of no concern.
+            Came::Record(_, record) if !is_in_charge && !matches!(record, Record::Media(_)) => {}
+            Came::Lost(_) if !is_in_charge => {}
+            Came::Record(_, Record::Data(data)) => {
+                self.data_to_workers(lanes, key, data);
+                self.data_to_children(key, data, now);
+            }
+            Came::Record(encoding, record) => {
+                if !self.streams.get_mut(key).is_some_and(|stream| stream.ensure(*encoding)) {
+                    return;
+                }
+                let key = EncodingKey { stream: key, encoding: *encoding };
+                distribute(&mut self.streams, lanes, key, record);
+                self.tell_children(key, record, now);
+            }
+            Came::Lost(encoding) => {
+                let key = EncodingKey { stream: key, encoding: *encoding };
+                self.streams.interrupt(key);
+                self.tell_children(key, &Record::Begin, now);
+            }
+        }
+    }
+
     /// What happened to a publisher's data channels goes to this node's workers that have it from here. Who missed anything is told all of
     /// it anew.
     pub(super) fn data_to_workers(&mut self, lanes: &mut Lanes, key: StreamKey, data: &DataRecord<'_>) {

@@ -1,12 +1,11 @@
 //! What is wanted of streams, summed up over workers and children, and told to where they come from.
 
-use super::routes::{self};
+use super::routes;
 use crate::relay::store::address::Origin;
 use crate::relay::store::upstream::{Upstream, Wish};
 use crate::time::Timestamp;
 use crate::worker::mailbox::StreamId;
 use crate::worker::peer::StreamKey;
-use crate::worker::timers::NEVER;
 
 use super::link_worker::LinkWorker;
 use super::table::Table;
@@ -27,16 +26,15 @@ impl LinkWorker {
         let of_children = links.children.iter().filter_map(|handle| self.table.children.get(handle));
         let wanted = of_workers.chain(of_children.flat_map(|child| child.wanted.iter())).collect();
         let before = std::mem::replace(&mut links.wanted, wanted);
-        for handle in links.parents.iter().take(1) {
-            if let Some(parent) = self.parents.get_mut(handle) {
-                parent.set_wanted(wanted, now);
-                self.armed.entry(*handle).or_insert(NEVER);
-                if let Some(armed) = self.armed.get_mut(handle) {
-                    self.timers.arm(*handle, armed, parent.next_deadline());
-                }
-            }
-        }
+        let first = links.parents.first().copied();
         self.table.streams.demand_moved(key, before, wanted);
+        if let Some(handle) = first
+            && let Some(parent) = self.parents.get_mut(&handle)
+        {
+            parent.set_wanted(wanted, now);
+            let deadline = parent.next_deadline();
+            self.arm(handle, deadline);
+        }
     }
 
     pub(super) fn tell_wishes(&mut self, now: Timestamp) {
